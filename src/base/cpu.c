@@ -1,0 +1,115 @@
+#define _GNU_SOURCE
+#include "base/cpu.h"
+
+#include <cpuid.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Bits of CPUID leaf 1 ECX, leaf 7 EBX/ECX and of XCR0, from the Intel SDM. */
+#define LEAF1_ECX_FMA     (1u << 12)
+#define LEAF1_ECX_OSXSAVE (1u << 27)
+#define LEAF1_ECX_AVX     (1u << 28)
+#define LEAF1_ECX_F16C    (1u << 29)
+#define LEAF7_EBX_AVX2    (1u << 5)
+#define LEAF7_EBX_BMI2    (1u << 8)
+#define LEAF7_EBX_AVX512  ((1u << 16) | (1u << 17) | (1u << 30) | (1u << 31)) /* F DQ BW VL */
+#define LEAF7_ECX_VNNI    (1u << 11)
+#define XCR0_AVX          0x06u
+#define XCR0_AVX512       0xe6u
+
+static const char *const level_names[TW_CPU_LEVEL_COUNT] = {
+    [TW_CPU_REF] = "ref",
+    [TW_CPU_AVX2] = "avx2",
+    [TW_CPU_AVX512] = "avx512",
+};
+
+const char *tw_cpu_level_name(enum tw_cpu_level level)
+{
+    return level_names[level];
+}
+
+static unsigned read_xcr0(void)
+{
+    unsigned low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return low;
+}
+
+static bool has_all(unsigned value, unsigned bits)
+{
+    return (value & bits) == bits;
+}
+
+enum tw_cpu_level tw_cpu_detect(void)
+{
+    unsigned a, b1, c1, d, a7, b7, c7, d7;
+    if (!__get_cpuid(1, &a, &b1, &c1, &d) || !__get_cpuid_count(7, 0, &a7, &b7, &c7, &d7)) {
+        return TW_CPU_REF;
+    }
+    if (!has_all(c1, LEAF1_ECX_OSXSAVE | LEAF1_ECX_AVX | LEAF1_ECX_FMA | LEAF1_ECX_F16C)) {
+        return TW_CPU_REF;
+    }
+    unsigned xcr0 = read_xcr0();
+    if (!has_all(xcr0, XCR0_AVX) || !has_all(b7, LEAF7_EBX_AVX2 | LEAF7_EBX_BMI2)) {
+        return TW_CPU_REF;
+    }
+    if (!has_all(xcr0, XCR0_AVX512) || !has_all(b7, LEAF7_EBX_AVX512) ||
+        !has_all(c7, LEAF7_ECX_VNNI)) {
+        return TW_CPU_AVX2;
+    }
+    return TW_CPU_AVX512;
+}
+
+enum tw_status tw_cpu_choose(enum tw_cpu_level *ret_level, struct tw_error *error)
+{
+    enum tw_cpu_level best = tw_cpu_detect();
+    const char *wish = getenv("TW_CPU");
+    if (wish == NULL || wish[0] == '\0') {
+        *ret_level = best;
+        return TW_OK;
+    }
+    for (int level = 0; level < TW_CPU_LEVEL_COUNT; level++) {
+        if (strcmp(wish, level_names[level]) != 0) {
+            continue;
+        }
+        if (level > (int)best) {
+            return tw_error_set(error, TW_ERR_UNSUPPORTED, TW_NO_POSITION,
+                                "TW_CPU=%s: this machine can run at most '%s'", wish,
+                                level_names[best]);
+        }
+        *ret_level = (enum tw_cpu_level)level;
+        return TW_OK;
+    }
+    return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                        "TW_CPU=%s: it must be ref, avx2 or avx512", wish);
+}
+
+int tw_cpu_count(void)
+{
+    cpu_set_t set;
+    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    return n < 1 ? 1 : n > TW_LIMIT_THREADS ? TW_LIMIT_THREADS : n;
+}
+
+void tw_cpu_brand(char ret_name[64])
+{
+    unsigned words[12] = {0};
+    for (unsigned i = 0; i < 3; i++) {
+        unsigned *w = words + 4 * i;
+        if (!__get_cpuid(0x80000002u + i, &w[0], &w[1], &w[2], &w[3])) {
+            memcpy(ret_name, "unknown", sizeof "unknown");
+            return;
+        }
+    }
+    char text[sizeof words + 1] = {0};
+    memcpy(text, words, sizeof words);
+    const char *start = text + strspn(text, " ");
+    size_t n = strlen(start);
+    while (n > 0 && start[n - 1] == ' ') {
+        n--;
+    }
+    memcpy(ret_name, start, n);
+    ret_name[n] = '\0';
+}

@@ -1,0 +1,288 @@
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+#define WRITE_BUFFER_BYTES ((size_t)1 << 20)
+
+static enum tw_status from_errno(const char *what, const char *path, struct tw_error *error)
+{
+    enum tw_status status = errno == ENOENT || errno == ENOTDIR ? TW_ERR_NOT_FOUND : TW_ERR_IO;
+    return tw_error_set(error, status, TW_NO_POSITION, "cannot %s '%s': %s", what, path,
+                        strerror(errno));
+}
+
+static enum tw_status open_regular(const char *path, int *ret_fd, size_t *ret_size,
+                                   struct tw_error *error)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) {
+        return from_errno("open", path, error);
+    }
+    struct stat st;
+    enum tw_status status = TW_OK;
+    if (fstat(fd, &st) != 0) {
+        status = from_errno("look at", path, error);
+    } else if (!S_ISREG(st.st_mode)) {
+        status = tw_error_set(error, TW_ERR_IO, TW_NO_POSITION, "'%s' is not a regular file", path);
+    }
+    if (status != TW_OK) {
+        close(fd);
+        return status;
+    }
+    *ret_fd = fd;
+    *ret_size = (size_t)st.st_size;
+    return TW_OK;
+}
+
+enum tw_status tw_file_map_open(const char *path, struct tw_file_map *ret_map,
+                                struct tw_error *error)
+{
+    int fd = -1;
+    size_t size = 0;
+    enum tw_status status = open_regular(path, &fd, &size, error);
+    if (status != TW_OK) {
+        return status;
+    }
+    void *data = NULL;
+    if (size != 0) {
+        data = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+        if (data == MAP_FAILED) {
+            status = from_errno("map", path, error);
+        }
+    }
+    close(fd);
+    if (status == TW_OK) {
+        *ret_map = (struct tw_file_map){.data = data, .size_bytes = size};
+    }
+    return status;
+}
+
+void tw_file_map_close(struct tw_file_map *map)
+{
+    if (map->data != NULL) {
+        munmap((void *)(uintptr_t)map->data, map->size_bytes);
+    }
+    *map = (struct tw_file_map){0};
+}
+
+static enum tw_status read_all(int fd, const char *path, struct tw_buf *buf, struct tw_error *error)
+{
+    char piece[16384];
+    for (;;) {
+        ssize_t n = read(fd, piece, sizeof piece);
+        if (n == 0) {
+            return TW_OK;
+        }
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            return from_errno("read", path, error);
+        }
+        if (!tw_buf_append(buf, piece, (size_t)n)) {
+            return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
+                                "'%s' is larger than the %zu bytes allowed here", path,
+                                buf->bound_bytes);
+        }
+    }
+}
+
+enum tw_status tw_file_read(const char *path, size_t bound_bytes, struct tw_buf *ret_buf,
+                            struct tw_error *error)
+{
+    int fd = STDIN_FILENO;
+    bool from_stdin = strcmp(path, "-") == 0;
+    if (!from_stdin) {
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0) {
+            return from_errno("open", path, error);
+        }
+    }
+    struct tw_buf buf;
+    tw_buf_init(&buf, bound_bytes);
+    enum tw_status status = read_all(fd, path, &buf, error);
+    if (!from_stdin) {
+        close(fd);
+    }
+    if (status != TW_OK) {
+        tw_buf_free(&buf);
+        return status;
+    }
+    *ret_buf = buf;
+    return TW_OK;
+}
+
+bool tw_file_is_directory(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+bool tw_file_exists(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0;
+}
+
+struct tw_file_writer {
+    int fd;
+    char *path;
+    char *temporary_path;
+    unsigned char *buffer;
+    size_t buffered_bytes;
+    uint64_t position_bytes;
+};
+
+static void writer_free(struct tw_file_writer *writer)
+{
+    if (writer->fd >= 0) {
+        close(writer->fd);
+    }
+    tw_mem_free(writer->path);
+    tw_mem_free(writer->temporary_path);
+    tw_mem_free(writer->buffer);
+    tw_mem_free(writer);
+}
+
+enum tw_status tw_file_writer_open(const char *path, struct tw_file_writer **ret_writer,
+                                   struct tw_error *error)
+{
+    struct tw_file_writer *writer = tw_mem_zalloc(1, sizeof *writer);
+    if (writer == NULL) {
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory to write '%s'", path);
+    }
+    writer->fd = -1;
+    size_t room = strlen(path) + 32;
+    writer->path = tw_mem_strndup(path, strlen(path));
+    writer->temporary_path = tw_mem_alloc(room, 1);
+    writer->buffer = tw_mem_alloc(WRITE_BUFFER_BYTES, 1);
+    if (writer->path == NULL || writer->temporary_path == NULL || writer->buffer == NULL) {
+        writer_free(writer);
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory to write '%s'", path);
+    }
+    snprintf(writer->temporary_path, room, "%s.partial-%ld", path, (long)getpid());
+    writer->fd = open(writer->temporary_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (writer->fd < 0) {
+        enum tw_status status = from_errno("create", writer->temporary_path, error);
+        writer_free(writer);
+        return status;
+    }
+    *ret_writer = writer;
+    return TW_OK;
+}
+
+static enum tw_status write_all(struct tw_file_writer *writer, const unsigned char *bytes,
+                                size_t n_bytes, struct tw_error *error)
+{
+    while (n_bytes != 0) {
+        ssize_t n = write(writer->fd, bytes, n_bytes);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            return from_errno("write", writer->path, error);
+        }
+        bytes += n;
+        n_bytes -= (size_t)n;
+    }
+    return TW_OK;
+}
+
+static enum tw_status flush(struct tw_file_writer *writer, struct tw_error *error)
+{
+    size_t n_bytes = writer->buffered_bytes;
+    writer->buffered_bytes = 0;
+    return write_all(writer, writer->buffer, n_bytes, error);
+}
+
+enum tw_status tw_file_writer_write(struct tw_file_writer *writer, const void *bytes,
+                                    size_t n_bytes, struct tw_error *error)
+{
+    writer->position_bytes += n_bytes;
+    if (n_bytes > WRITE_BUFFER_BYTES - writer->buffered_bytes) {
+        enum tw_status status = flush(writer, error);
+        if (status != TW_OK) {
+            return status;
+        }
+    }
+    if (n_bytes > WRITE_BUFFER_BYTES) {
+        return write_all(writer, bytes, n_bytes, error);
+    }
+    if (n_bytes != 0) {
+        memcpy(writer->buffer + writer->buffered_bytes, bytes, n_bytes);
+        writer->buffered_bytes += n_bytes;
+    }
+    return TW_OK;
+}
+
+enum tw_status tw_file_writer_align(struct tw_file_writer *writer, size_t alignment_bytes,
+                                    struct tw_error *error)
+{
+    static const unsigned char zeros[64];
+    while (writer->position_bytes % alignment_bytes != 0) {
+        size_t n = alignment_bytes - (size_t)(writer->position_bytes % alignment_bytes);
+        n = n < sizeof zeros ? n : sizeof zeros;
+        enum tw_status status = tw_file_writer_write(writer, zeros, n, error);
+        if (status != TW_OK) {
+            return status;
+        }
+    }
+    return TW_OK;
+}
+
+uint64_t tw_file_writer_position(const struct tw_file_writer *writer)
+{
+    return writer->position_bytes;
+}
+
+/* The rename is durable only once the folder that holds the name is. */
+static void sync_folder_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = slash == NULL ? tw_mem_strndup(".", 1)
+                                 : tw_mem_strndup(path, (size_t)(slash - path) + 1);
+    if (folder == NULL) {
+        return;
+    }
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        fsync(fd);
+        close(fd);
+    }
+    tw_mem_free(folder);
+}
+
+enum tw_status tw_file_writer_commit(struct tw_file_writer *writer, struct tw_error *error)
+{
+    enum tw_status status = flush(writer, error);
+    if (status == TW_OK && fsync(writer->fd) != 0) {
+        status = from_errno("write", writer->path, error);
+    }
+    if (status == TW_OK && rename(writer->temporary_path, writer->path) != 0) {
+        status = from_errno("create", writer->path, error);
+    }
+    if (status != TW_OK) {
+        tw_file_writer_abort(writer);
+        return status;
+    }
+    sync_folder_of(writer->path);
+    writer_free(writer);
+    return TW_OK;
+}
+
+void tw_file_writer_abort(struct tw_file_writer *writer)
+{
+    if (writer != NULL) {
+        unlink(writer->temporary_path);
+        writer_free(writer);
+    }
+}

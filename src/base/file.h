@@ -1,0 +1,54 @@
+/* file.h: files as the program uses them: mapped whole for reading, replaced whole for writing.
+ *
+ * A mapped file that is truncated by someone else while we read it raises SIGBUS; the program's
+ * main turns that into a sentence and an exit code (see app/main.c). Threads: a map may be read by
+ * any number.
+ */
+#ifndef TW_BASE_FILE_H
+#define TW_BASE_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/buf.h"
+#include "base/status.h"
+
+struct tw_file_map {
+    const unsigned char *data; /* NULL for an empty file */
+    size_t size_bytes;
+};
+
+/* Maps a regular file read-only. Errors: TW_ERR_NOT_FOUND, TW_ERR_IO (with the reason). */
+enum tw_status tw_file_map_open(const char *path, struct tw_file_map *ret_map,
+                                struct tw_error *error);
+void tw_file_map_close(struct tw_file_map *map);
+
+/* Reads a whole file (or standard input for path "-") of at most bound_bytes into a new buffer. */
+enum tw_status tw_file_read(const char *path, size_t bound_bytes, struct tw_buf *ret_buf,
+                            struct tw_error *error);
+
+bool tw_file_is_directory(const char *path);
+bool tw_file_exists(const char *path);
+
+/* A file that appears under its name only when complete.
+ *
+ *     OPEN [tw_file_writer_open] -> DONE [tw_file_writer_commit]: fsync, rename, fsync of folder
+ *                                -> GONE [tw_file_writer_abort]:  the temporary file is removed
+ *
+ * The temporary file lies beside the target, so the rename is atomic. */
+struct tw_file_writer;
+
+enum tw_status tw_file_writer_open(const char *path, struct tw_file_writer **ret_writer,
+                                   struct tw_error *error);
+enum tw_status tw_file_writer_write(struct tw_file_writer *writer, const void *bytes,
+                                    size_t n_bytes, struct tw_error *error);
+/* Zero bytes until the position is a multiple of alignment_bytes. */
+enum tw_status tw_file_writer_align(struct tw_file_writer *writer, size_t alignment_bytes,
+                                    struct tw_error *error);
+uint64_t tw_file_writer_position(const struct tw_file_writer *writer);
+
+/* Both free the writer, whatever they return. abort allows NULL. */
+enum tw_status tw_file_writer_commit(struct tw_file_writer *writer, struct tw_error *error);
+void tw_file_writer_abort(struct tw_file_writer *writer);
+
+#endif

@@ -1,0 +1,48 @@
+/* json.h: JSON read with jansson, written by us.
+ *
+ * Reading: jansson's tree, with errors in our form and accessors that name the place of what is
+ * wrong. Writing: straight into a buffer; doubles in the shortest form that reads back equal,
+ * independent of the locale; invalid UTF-8 becomes U+FFFD.
+ */
+#ifndef TW_BASE_JSON_H
+#define TW_BASE_JSON_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/status.h"
+
+/* Parses one JSON value that fills text. name goes into messages ("config.json"). The caller owns
+ * *ret_value and frees it with json_decref. Errors: TW_ERR_FORMAT with the byte offset. */
+enum tw_status tw_json_parse(const char *text, size_t text_bytes, const char *name,
+                             json_t **ret_value, struct tw_error *error);
+
+/* Maps or reads the file and parses it; at most bound_bytes. */
+enum tw_status tw_json_load(const char *path, size_t bound_bytes, json_t **ret_value,
+                            struct tw_error *error);
+
+/* Writer. Commas and colons are put where they belong; the caller keeps begin and end in pairs.
+ * Failure (bound, memory) shows in buf->failed. */
+struct tw_json_writer {
+    struct tw_buf *buf;
+    int depth;
+    bool needs_comma;
+};
+
+void tw_json_begin(struct tw_json_writer *writer, struct tw_buf *buf);
+void tw_json_object_begin(struct tw_json_writer *writer);
+void tw_json_object_end(struct tw_json_writer *writer);
+void tw_json_array_begin(struct tw_json_writer *writer);
+void tw_json_array_end(struct tw_json_writer *writer);
+void tw_json_key(struct tw_json_writer *writer, const char *key);
+void tw_json_string(struct tw_json_writer *writer, const char *text, size_t text_bytes);
+void tw_json_text(struct tw_json_writer *writer, const char *text);
+void tw_json_int(struct tw_json_writer *writer, int64_t value);
+/* NaN and infinities become null: JSON has no word for them. */
+void tw_json_double(struct tw_json_writer *writer, double value);
+void tw_json_bool(struct tw_json_writer *writer, bool value);
+void tw_json_null(struct tw_json_writer *writer);
+
+#endif

@@ -1,0 +1,50 @@
+/* limits.h: every bound of the program in one place.
+ *
+ * A bound exists so that no input, however hostile, makes the program allocate, loop or recurse
+ * without end. An error that reports a bound says which one was reached.
+ */
+#ifndef TW_BASE_LIMITS_H
+#define TW_BASE_LIMITS_H
+
+/* Messages */
+#define TW_LIMIT_ERROR_TEXT_BYTES 320
+
+/* Model files */
+#define TW_LIMIT_MODEL_SHARDS 512           /* files a split model may have */
+#define TW_LIMIT_MODEL_TENSORS 65536        /* tensors in one model */
+#define TW_LIMIT_MODEL_METADATA_KEYS 65536  /* GGUF key-value pairs in one file */
+#define TW_LIMIT_MODEL_NAME_BYTES 256       /* a tensor's name; ggml itself stops at 64 */
+#define TW_LIMIT_MODEL_KEY_BYTES 4096       /* a metadata key */
+#define TW_LIMIT_MODEL_STRING_BYTES (16u << 20)  /* one metadata string, chat templates included */
+#define TW_LIMIT_MODEL_ARRAY_ITEMS (1u << 24)    /* one metadata array, vocabularies included */
+#define TW_LIMIT_MODEL_JSON_BYTES (256u << 20)   /* tokenizer.json, config.json, a safetensors header */
+#define TW_LIMIT_MODEL_LAYERS 1024
+#define TW_LIMIT_MODEL_HEADS 1024
+#define TW_LIMIT_MODEL_HEAD_DIM 512
+#define TW_LIMIT_MODEL_EMBED (1u << 18)
+#define TW_LIMIT_MODEL_FFN (1u << 20)
+#define TW_LIMIT_MODEL_CONTEXT_TOKENS (1u << 24)
+
+/* Text */
+#define TW_LIMIT_VOCAB_TOKENS (1u << 22)     /* tokens in a vocabulary */
+#define TW_LIMIT_TOKEN_BYTES 65536           /* bytes of one vocabulary entry */
+#define TW_LIMIT_BPE_MERGES (1u << 23)
+#define TW_LIMIT_TEXT_BYTES (1u << 30)       /* one text given to the tokenizer */
+#define TW_LIMIT_PATTERN_BYTES 65536         /* a pre-tokenizer's regular expression */
+#define TW_LIMIT_PATTERN_STEPS 10000000      /* PCRE2 match limit: a hostile pattern stops here */
+
+/* JSON */
+#define TW_LIMIT_JSON_DEPTH 512
+
+/* Computation */
+#define TW_LIMIT_THREADS 256
+#define TW_LIMIT_BATCH_TOKENS 8192           /* tokens in one forward pass */
+#define TW_LIMIT_BATCH_SEQUENCES 1024
+
+/* Sampling */
+#define TW_LIMIT_STOP_STRINGS 16
+#define TW_LIMIT_STOP_STRING_BYTES 1024
+#define TW_LIMIT_TOP_LOGPROBS 128
+#define TW_LIMIT_LOGIT_BIASES 4096
+
+#endif

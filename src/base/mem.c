@@ -1,0 +1,94 @@
+#include "base/mem.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define HUGE_PAGE_BYTES ((size_t)2 << 20)
+#define PAGE_BYTES      ((size_t)4096)
+
+static int product_overflows(size_t n, size_t item_bytes)
+{
+    return item_bytes != 0 && n > (size_t)PTRDIFF_MAX / item_bytes;
+}
+
+void *tw_mem_alloc(size_t n, size_t item_bytes)
+{
+    if (product_overflows(n, item_bytes)) {
+        return NULL;
+    }
+    size_t bytes = n * item_bytes;
+    return malloc(bytes != 0 ? bytes : 1);
+}
+
+void *tw_mem_zalloc(size_t n, size_t item_bytes)
+{
+    if (product_overflows(n, item_bytes)) {
+        return NULL;
+    }
+    return calloc(n != 0 ? n : 1, item_bytes != 0 ? item_bytes : 1);
+}
+
+void *tw_mem_realloc(void *old, size_t n, size_t item_bytes)
+{
+    if (product_overflows(n, item_bytes)) {
+        return NULL;
+    }
+    size_t bytes = n * item_bytes;
+    return realloc(old, bytes != 0 ? bytes : 1);
+}
+
+void tw_mem_free(void *block)
+{
+    free(block);
+}
+
+char *tw_mem_strndup(const char *text, size_t text_bytes)
+{
+    char *copy = tw_mem_alloc(text_bytes + 1, 1);
+    if (copy != NULL) {
+        memcpy(copy, text, text_bytes);
+        copy[text_bytes] = '\0';
+    }
+    return copy;
+}
+
+static size_t round_up(size_t bytes, size_t unit)
+{
+    return (bytes + unit - 1) & ~(unit - 1);
+}
+
+/* mmap aligns to pages only: map one huge page more and give the ends back. */
+void *tw_mem_map(size_t bytes)
+{
+    if (bytes == 0 || bytes > (size_t)PTRDIFF_MAX - 2 * HUGE_PAGE_BYTES) {
+        return NULL;
+    }
+    size_t mapped = round_up(bytes, PAGE_BYTES);
+    if (bytes < HUGE_PAGE_BYTES) {
+        void *p = mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        return p != MAP_FAILED ? p : NULL;
+    }
+    size_t reserved = mapped + HUGE_PAGE_BYTES;
+    char *raw = mmap(NULL, reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (raw == MAP_FAILED) {
+        return NULL;
+    }
+    size_t head = round_up((uintptr_t)raw, HUGE_PAGE_BYTES) - (uintptr_t)raw;
+    if (head != 0) {
+        munmap(raw, head);
+    }
+    if (reserved - head > mapped) {
+        munmap(raw + head + mapped, reserved - head - mapped);
+    }
+    madvise(raw + head, mapped, MADV_HUGEPAGE); /* a hint: failure costs speed only */
+    return raw + head;
+}
+
+void tw_mem_unmap(void *block, size_t bytes)
+{
+    if (block != NULL) {
+        munmap(block, round_up(bytes, PAGE_BYTES));
+    }
+}

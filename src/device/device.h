@@ -1,0 +1,179 @@
+/* device.h: where weights live and products are computed. The CPU now, CUDA behind the same calls.
+ *
+ * A forward pass is a list of batched operations put on a stream and then run:
+ *
+ *     tw_stream_begin(stream, batch) ; tw_stream_embed ; { tw_stream_prepare ; tw_stream_matmul ;
+ *     tw_stream_rope_append ; tw_stream_attention ... } ; tw_stream_run(stream)
+ *
+ * Operations run in order; each sees what the ones before it wrote (tw_stream_barrier is where the
+ * CPU must wait for all threads; between two operations without a barrier neither may read what
+ * the other writes). Nothing is allocated while a stream is built or run.
+ *
+ * Shapes: activations are f32 rows [n_rows, width], contiguous. Weights are [rows, columns] in one
+ * of the formats of tensor/dtype.h; a product computes y[n, r] = sum over k of W[r, k] * x[n, k].
+ *
+ * Determinism: y[n, r] is computed by a fixed sequence of roundings that depends on W's row, x's
+ * row and nothing else (docs/determinism.md).
+ * Ownership: a device owns its matrices, buffers and streams until the _free calls; free those
+ * first. Threads: one stream is built and run by one thread at a time.
+ * Errors: creation fails with TW_ERR_MEMORY or TW_ERR_UNSUPPORTED. Building and running cannot
+ * fail: sizes are checked by assertions, since only our own code calls this.
+ */
+#ifndef TW_DEVICE_DEVICE_H
+#define TW_DEVICE_DEVICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/cpu.h"
+#include "base/status.h"
+#include "tensor/dtype.h"
+
+enum { TW_KV_PAGE_TOKENS = 64 };
+
+struct tw_device;
+struct tw_device_matrix;
+struct tw_device_buffer;
+struct tw_stream;
+
+/* n_threads: 1..TW_LIMIT_THREADS, or 0 for as many as there are cores. */
+enum tw_status tw_device_cpu_create(int n_threads, enum tw_cpu_level level,
+                                    struct tw_device **ret_device, struct tw_error *error);
+void tw_device_free(struct tw_device *device);
+const char *tw_device_name(const struct tw_device *device); /* "cpu avx512, 2 threads" */
+int tw_device_threads(const struct tw_device *device);
+
+/* ---- buffers: f32 and other plain memory on the device ---- */
+
+enum tw_status tw_device_buffer_create(struct tw_device *device, size_t size_bytes,
+                                       struct tw_device_buffer **ret_buffer,
+                                       struct tw_error *error);
+void tw_device_buffer_free(struct tw_device_buffer *buffer);
+void tw_device_buffer_write(struct tw_device_buffer *buffer, size_t offset_bytes,
+                            const void *bytes, size_t n_bytes);
+/* The buffer's content where the host can read it; valid until the next run of a stream. */
+const void *tw_device_buffer_read(struct tw_device_buffer *buffer);
+
+/* ---- weights ---- */
+
+/* Rows of a matrix as they lie in a file: row r is at data + r * row_bytes. */
+struct tw_matrix_source {
+    enum tw_dtype dtype;
+    size_t n_rows;
+    size_t n_columns;
+    const void *data;
+    /* NULL, or n_rows entries: row r of the matrix is row row_map[r] of data. */
+    const uint32_t *row_map;
+};
+
+/* Copies and packs a weight matrix. With `second`, rows of the two are interleaved in groups of 16
+ * (gate and up projections; both of one dtype and shape), for TW_EPILOGUE_SILU_MUL. */
+enum tw_status tw_device_matrix_create(struct tw_device *device,
+                                       const struct tw_matrix_source *source,
+                                       const struct tw_matrix_source *second,
+                                       struct tw_device_matrix **ret_matrix,
+                                       struct tw_error *error);
+void tw_device_matrix_free(struct tw_device_matrix *matrix);
+size_t tw_device_matrix_bytes(const struct tw_device_matrix *matrix);
+
+/* ---- the batch a stream works on ---- */
+
+struct tw_device_row {
+    int32_t token;
+    uint32_t position;
+    uint32_t table; /* index into tables */
+};
+
+struct tw_device_batch {
+    uint32_t n_rows;
+    const struct tw_device_row *rows; /* [n_rows] */
+    const uint32_t *const *tables;    /* page ids by sequence */
+    uint32_t n_outputs;
+    const uint32_t *outputs; /* [n_outputs] rows whose logits are wanted, ascending */
+};
+
+/* One layer's share of a KV page. */
+struct tw_kv_shape {
+    uint32_t n_layers;
+    uint32_t n_kv_heads;
+    uint32_t head_dim;
+    enum tw_dtype dtype; /* F16 or Q8_0 */
+};
+
+/* Bytes of one page: all layers and heads, keys and values. */
+size_t tw_device_kv_page_bytes(const struct tw_kv_shape *shape);
+
+/* ---- operations ---- */
+
+/* Room for batches of max_rows tokens, max_outputs output rows, and rows of up to max_width f32. */
+struct tw_stream_limits {
+    uint32_t max_rows;
+    uint32_t max_outputs;
+    uint32_t max_width;    /* widest row that is ever the input of a product */
+    uint32_t max_heads;
+    uint32_t max_kv_heads;
+    uint32_t max_head_dim;
+    uint32_t max_operations;
+};
+
+enum tw_status tw_stream_create(struct tw_device *device, const struct tw_stream_limits *limits,
+                                struct tw_stream **ret_stream, struct tw_error *error);
+void tw_stream_free(struct tw_stream *stream);
+
+/* Empties the stream. The batch is read until tw_stream_run returns. */
+void tw_stream_begin(struct tw_stream *stream, const struct tw_device_batch *batch);
+void tw_stream_barrier(struct tw_stream *stream);
+void tw_stream_run(struct tw_stream *stream);
+
+/* x[n, :] = row token[n] of table, as f32. A token outside the table is an assertion. */
+void tw_stream_embed(struct tw_stream *stream, const struct tw_device_matrix *table,
+                     struct tw_device_buffer *x);
+
+/* Makes x[n_rows, width] ready to be the input of products: RMS norm with norm_weight [width] where
+ * that is not NULL, then whatever form the device multiplies. With `outputs_only`, row i of the
+ * input is row outputs[i] of x. One input at a time: the next prepare replaces it. */
+void tw_stream_prepare(struct tw_stream *stream, const struct tw_device_buffer *x, uint32_t width,
+                       const struct tw_device_buffer *norm_weight, float eps, bool outputs_only);
+
+enum tw_epilogue {
+    TW_EPILOGUE_STORE = 0, /* y = Wx */
+    TW_EPILOGUE_BIAS,      /* y = Wx + bias[r] */
+    TW_EPILOGUE_ADD,       /* y = y + Wx (residual) */
+    TW_EPILOGUE_SILU_MUL   /* W = gate|up interleaved: y = silu(gate x) * (up x) */
+};
+
+/* y: [n_rows or n_outputs, y_stride] f32, columns [y_offset, y_offset + rows of W). bias: [rows]
+ * f32, TW_EPILOGUE_BIAS only. */
+void tw_stream_matmul(struct tw_stream *stream, const struct tw_device_matrix *matrix,
+                      enum tw_epilogue epilogue, const struct tw_device_buffer *bias,
+                      struct tw_device_buffer *y, uint32_t y_offset, uint32_t y_stride);
+
+/* y[n, i] = silu(y[n, i]) * up[n, i]: for gate and up matrices of different formats. */
+void tw_stream_silu_mul(struct tw_stream *stream, struct tw_device_buffer *gate,
+                        const struct tw_device_buffer *up, uint32_t width);
+
+struct tw_rope_op {
+    uint32_t n_dims;
+    bool interleaved;
+    /* cos and sin of every batch row, [n_rows, n_dims / 2] each, f32, in one buffer */
+    const struct tw_device_buffer *cos_sin;
+};
+
+/* For every row: RMS norm of each head of q and k (where the weights [head_dim] are given), RoPE on
+ * q and k in place, then k and v go to the row's position in the KV cache.
+ * qkv: [n_rows, (n_heads + 2 n_kv_heads) * head_dim] f32. */
+void tw_stream_rope_append(struct tw_stream *stream, struct tw_device_buffer *qkv,
+                           uint32_t n_heads, const struct tw_device_buffer *q_norm,
+                           const struct tw_device_buffer *k_norm, float eps,
+                           const struct tw_rope_op *rope, struct tw_device_buffer *kv,
+                           const struct tw_kv_shape *shape, uint32_t layer);
+
+/* out[n, h*head_dim + d] = causal attention of q over the row's sequence up to its position, scaled
+ * by 1/sqrt(head_dim). */
+void tw_stream_attention(struct tw_stream *stream, const struct tw_device_buffer *qkv,
+                         uint32_t n_heads, const struct tw_device_buffer *kv,
+                         const struct tw_kv_shape *shape, uint32_t layer,
+                         struct tw_device_buffer *out);
+
+#endif

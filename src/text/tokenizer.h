@@ -1,0 +1,152 @@
+/* tokenizer.h: text to token ids and back.
+ *
+ * Two families: byte-level BPE (GPT-2, Llama 3, Qwen) and SentencePiece with byte fallback
+ * (Llama 1 and 2). A tokenizer is made from a neutral description (struct tw_tokenizer_spec) that
+ * the model layer fills from a GGUF file, or from a Hugging Face tokenizer.json.
+ *
+ *     text --[special tokens, if allowed]--> pieces --[normalise]--[pre-tokenise]--[BPE|SPM]--> ids
+ *     ids  --[token bytes]--> bytes --[struct tw_detokenizer]--> whole UTF-8 characters
+ *
+ * Invariants: 1. Without TW_ENCODE_SPECIAL no special token comes out of text, whatever the text
+ * says: a user cannot inject <|im_start|>. 2. Encoding reads any bytes; invalid UTF-8 is no error.
+ * 3. decode(encode(text)) == text for byte-level BPE without normaliser.
+ * Ownership: the tokenizer copies what it keeps. Threads: any number may use one tokenizer.
+ * Limits: TW_LIMIT_VOCAB_TOKENS, TW_LIMIT_TOKEN_BYTES, TW_LIMIT_BPE_MERGES, TW_LIMIT_TEXT_BYTES.
+ */
+#ifndef TW_TEXT_TOKENIZER_H
+#define TW_TEXT_TOKENIZER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/json.h"
+#include "base/status.h"
+
+typedef int32_t tw_token;
+#define TW_TOKEN_NONE ((tw_token)-1)
+
+enum tw_tokenizer_family { TW_TOKENIZER_BPE = 0, TW_TOKENIZER_SPM };
+
+/* How byte-level BPE cuts text into words before merging. */
+enum tw_pretokenizer {
+    TW_PRETOKENIZER_GPT2 = 0,
+    TW_PRETOKENIZER_LLAMA3,
+    TW_PRETOKENIZER_QWEN2,
+    TW_PRETOKENIZER_PATTERN /* any other pattern, through PCRE2 */
+};
+
+/* The numbers are those of GGUF's tokenizer.ggml.token_type. */
+enum tw_token_kind {
+    TW_TOKEN_NORMAL = 1,
+    TW_TOKEN_UNKNOWN = 2,
+    TW_TOKEN_CONTROL = 3,      /* special: recognised only where the caller allows it */
+    TW_TOKEN_USER_DEFINED = 4, /* always recognised in text, as one token */
+    TW_TOKEN_UNUSED = 5,
+    TW_TOKEN_BYTE = 6
+};
+
+struct tw_bytes {
+    const char *data;
+    size_t size_bytes;
+};
+
+struct tw_tokenizer_spec {
+    enum tw_tokenizer_family family;
+    size_t n_tokens;
+    const struct tw_bytes *tokens; /* [n_tokens] as in the file: byte-level alphabet or U+2581 */
+    const uint8_t *kinds;          /* [n_tokens] enum tw_token_kind, or NULL: all normal */
+    const float *scores;           /* [n_tokens] SPM only */
+    size_t n_merges;
+    const struct tw_bytes *merges; /* [n_merges] BPE only: "left right", best first */
+    enum tw_pretokenizer pretokenizer;
+    const char *pattern;  /* TW_PRETOKENIZER_PATTERN only */
+    bool normalise_nfc;   /* BPE: Unicode NFC first (Qwen2's tokenizer.json asks for it) */
+    bool ignore_merges;   /* BPE: a word that is a token is taken whole (Llama 3) */
+    bool add_space_prefix; /* SPM: " " before the text */
+    bool remove_extra_whitespaces; /* SPM: nmt_nfkc style cleaning of runs and ends */
+    tw_token bos, eos, unknown; /* TW_TOKEN_NONE where there is none */
+    bool add_bos, add_eos;      /* what TW_ENCODE_BOS_EOS does */
+};
+
+struct tw_tokenizer;
+
+enum tw_status tw_tokenizer_create(const struct tw_tokenizer_spec *spec,
+                                   struct tw_tokenizer **ret_tokenizer, struct tw_error *error);
+
+/* From a parsed tokenizer.json and, where there is one, tokenizer_config.json (or NULL). What the
+ * files ask for and we do not know is TW_ERR_UNSUPPORTED with the name of it. */
+enum tw_status tw_tokenizer_from_json(const json_t *tokenizer_json, const json_t *config_json,
+                                      struct tw_tokenizer **ret_tokenizer, struct tw_error *error);
+
+void tw_tokenizer_free(struct tw_tokenizer *tokenizer);
+
+enum {
+    TW_ENCODE_SPECIAL = 1, /* special tokens in the text become their ids */
+    TW_ENCODE_BOS_EOS = 2  /* add what the model asks for (add_bos, add_eos) */
+};
+
+/* A growing list of token ids; zero-initialise it, free with tw_token_list_free. */
+struct tw_token_list {
+    tw_token *ids;
+    size_t n_tokens;
+    size_t capacity_tokens;
+};
+
+bool tw_token_list_push(struct tw_token_list *list, tw_token id);
+void tw_token_list_free(struct tw_token_list *list);
+
+/* Appends the ids of text to *list. flags: TW_ENCODE_*. Errors: TW_ERR_LIMIT, TW_ERR_MEMORY; ids
+ * appended before the failure are taken back. */
+enum tw_status tw_tokenizer_encode(const struct tw_tokenizer *tokenizer, const char *text,
+                                   size_t text_bytes, int flags, struct tw_token_list *list,
+                                   struct tw_error *error);
+
+size_t tw_tokenizer_size(const struct tw_tokenizer *tokenizer);
+tw_token tw_tokenizer_bos(const struct tw_tokenizer *tokenizer);
+tw_token tw_tokenizer_eos(const struct tw_tokenizer *tokenizer);
+bool tw_tokenizer_adds_bos(const struct tw_tokenizer *tokenizer);
+
+/* What id stands for as output bytes; empty for ids outside the vocabulary and, unless with_special,
+ * for special tokens. SPM: U+2581 is already a space. Valid as long as the tokenizer. */
+struct tw_bytes tw_tokenizer_token_bytes(const struct tw_tokenizer *tokenizer, tw_token id,
+                                         bool with_special);
+
+/* The token's own spelling in the vocabulary, for listings. */
+struct tw_bytes tw_tokenizer_token_text(const struct tw_tokenizer *tokenizer, tw_token id);
+
+enum tw_token_kind tw_tokenizer_token_kind(const struct tw_tokenizer *tokenizer, tw_token id);
+
+/* The id whose vocabulary entry is exactly text, or TW_TOKEN_NONE. */
+tw_token tw_tokenizer_find(const struct tw_tokenizer *tokenizer, const char *text,
+                           size_t text_bytes);
+
+/* Tokens that end an answer: eos and the end-of-turn and end-of-message tokens the vocabulary has
+ * (<|im_end|>, <|eot_id|>, <|eom_id|>, <|endoftext|>, </s>). */
+bool tw_tokenizer_ends_generation(const struct tw_tokenizer *tokenizer, tw_token id);
+/* Adds one to that set, e.g. from generation_config.json. */
+enum tw_status tw_tokenizer_add_end(struct tw_tokenizer *tokenizer, tw_token id);
+
+/* Streaming detokenisation: push ids, get bytes that end at a character boundary.
+ *
+ *     EMPTY --push--> bytes of whole characters out; at most 3 bytes of an unfinished one are kept
+ *           --finish-> the kept bytes come out as U+FFFD
+ *
+ * Bytes that cannot become valid UTF-8 come out as U+FFFD at once. SPM drops the space it put before
+ * the first word when it added one at the start (drop_leading_space). */
+struct tw_detokenizer {
+    const struct tw_tokenizer *tokenizer;
+    bool with_special;
+    bool drop_leading_space;
+    unsigned char kept[4];
+    int n_kept;
+};
+
+void tw_detokenizer_init(struct tw_detokenizer *detokenizer, const struct tw_tokenizer *tokenizer,
+                         bool with_special);
+/* Appends to *out. False when out reached its bound. */
+bool tw_detokenizer_push(struct tw_detokenizer *detokenizer, tw_token id, struct tw_buf *out);
+bool tw_detokenizer_finish(struct tw_detokenizer *detokenizer, struct tw_buf *out);
+
+#endif
