@@ -40,11 +40,18 @@
 #define TW_LIMIT_THREADS 256
 #define TW_LIMIT_BATCH_TOKENS 8192           /* tokens in one forward pass */
 #define TW_LIMIT_BATCH_SEQUENCES 1024
+#define TW_LIMIT_KV_PAGES (1u << 24)         /* of one cache; 64 positions each */
 
 /* Sampling */
 #define TW_LIMIT_STOP_STRINGS 16
 #define TW_LIMIT_STOP_STRING_BYTES 1024
 #define TW_LIMIT_TOP_LOGPROBS 128
 #define TW_LIMIT_LOGIT_BIASES 4096
+#define TW_LIMIT_GENERATED_BYTES (1u << 30)  /* text of one answer that nobody has taken yet */
+
+/* Commands */
+#define TW_LIMIT_OPTION_REPEATS 1024         /* how often one option may stand on a command line */
+#define TW_LIMIT_PROMPT_BYTES (64u << 20)    /* a prompt from a file or from standard input */
+#define TW_LIMIT_CHAT_LINE_BYTES (1u << 20)  /* one message typed into a chat */
 
 #endif
