@@ -1,0 +1,442 @@
+#include "engine/sampler.h"
+
+#include <assert.h>
+#include <math.h>
+
+#include "base/mem.h"
+#include "base/rng.h"
+#include "engine/selection.h"
+#include "engine/softmax.h"
+
+/* A token's entry in the history: seen at all, and how often in the completion. */
+#define SEEN       0x80000000u
+#define COUNT_MASK 0x7fffffffu
+
+/* The prefilter for top-p may lose this share of its bound to rounding and still be safe. */
+#define TOP_P_SLACK 0.999
+
+struct tw_sampler {
+    size_t n_vocab;
+    float *logits;                   /* [n_vocab] cleaned, then biased and penalised */
+    float *weights;                  /* [n_vocab] */
+    double *chunk_sums;              /* [TW_SOFTMAX_CHUNKS(n_vocab)] */
+    uint32_t *counts;                /* [n_vocab] all 0 between calls */
+    struct tw_candidate *candidates; /* [n_vocab] */
+};
+
+/* The part of the row that is left to draw from, in the order of the draw. */
+struct shortlist {
+    struct tw_candidate *entries; /* best first */
+    size_t n_entries;
+    double mass;
+};
+
+struct tw_sampler_params tw_sampler_defaults(void)
+{
+    return (struct tw_sampler_params){.top_p = 1.0, .repetition_penalty = 1.0};
+}
+
+enum tw_status tw_sampler_create(size_t n_vocab, struct tw_sampler **ret_sampler,
+                                 struct tw_error *error)
+{
+    assert(n_vocab > 0 && n_vocab <= TW_LIMIT_VOCAB_TOKENS);
+    struct tw_sampler *sampler = tw_mem_zalloc(1, sizeof *sampler);
+    if (sampler != NULL) {
+        sampler->n_vocab = n_vocab;
+        sampler->logits = tw_mem_alloc(n_vocab, sizeof *sampler->logits);
+        sampler->weights = tw_mem_alloc(n_vocab, sizeof *sampler->weights);
+        sampler->chunk_sums =
+            tw_mem_alloc(TW_SOFTMAX_CHUNKS(n_vocab), sizeof *sampler->chunk_sums);
+        sampler->counts = tw_mem_zalloc(n_vocab, sizeof *sampler->counts);
+        sampler->candidates = tw_mem_alloc(n_vocab, sizeof *sampler->candidates);
+    }
+    if (sampler == NULL || sampler->logits == NULL || sampler->weights == NULL ||
+        sampler->chunk_sums == NULL || sampler->counts == NULL || sampler->candidates == NULL) {
+        tw_sampler_free(sampler);
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION,
+                            "no memory to sample from a vocabulary of %zu tokens", n_vocab);
+    }
+    *ret_sampler = sampler;
+    return TW_OK;
+}
+
+void tw_sampler_free(struct tw_sampler *sampler)
+{
+    if (sampler == NULL) {
+        return;
+    }
+    tw_mem_free(sampler->logits);
+    tw_mem_free(sampler->weights);
+    tw_mem_free(sampler->chunk_sums);
+    tw_mem_free(sampler->counts);
+    tw_mem_free(sampler->candidates);
+    tw_mem_free(sampler);
+}
+
+/* ---- parameters ---- */
+
+static enum tw_status check_range(const char *name, double value, double least, double most,
+                                  struct tw_error *error)
+{
+    if (value >= least && value <= most) {
+        return TW_OK;
+    }
+    return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION, "%s %g: it must be from %g to %g",
+                        name, value, least, most);
+}
+
+static enum tw_status check_biases(const struct tw_sampler_params *params, size_t n_vocab,
+                                   struct tw_error *error)
+{
+    if (params->n_biases > TW_LIMIT_LOGIT_BIASES) {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "%zu logit biases: at most %d are allowed", params->n_biases,
+                            TW_LIMIT_LOGIT_BIASES);
+    }
+    for (size_t i = 0; i < params->n_biases; i++) {
+        tw_token token = params->biases[i].token;
+        if (token < 0 || (size_t)token >= n_vocab) {
+            return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                                "logit bias for token %d: the vocabulary has 0 to %zu", token,
+                                n_vocab - 1);
+        }
+        if (!isfinite(params->biases[i].bias)) {
+            return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                                "logit bias for token %d: it must be a finite number", token);
+        }
+    }
+    return TW_OK;
+}
+
+enum tw_status tw_sampler_check(const struct tw_sampler_params *params, size_t n_vocab,
+                                struct tw_error *error)
+{
+    const struct {
+        const char *name;
+        double value, least, most;
+    } rows[] = {
+        {"temperature", params->temperature, 0.0, 100.0},
+        {"top-p", params->top_p, 0.0, 1.0},
+        {"min-p", params->min_p, 0.0, 1.0},
+        {"repetition penalty", params->repetition_penalty, 0.01, 100.0},
+        {"frequency penalty", params->frequency_penalty, -100.0, 100.0},
+        {"presence penalty", params->presence_penalty, -100.0, 100.0},
+        {"number of logprobs", params->n_top_logprobs, 0.0, TW_LIMIT_TOP_LOGPROBS},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        enum tw_status status =
+            check_range(rows[i].name, rows[i].value, rows[i].least, rows[i].most, error);
+        if (status != TW_OK) {
+            return status;
+        }
+    }
+    return check_biases(params, n_vocab, error);
+}
+
+/* ---- bias and penalties ---- */
+
+static bool has_penalties(const struct tw_sampler_params *params)
+{
+    return params->repetition_penalty != 1.0 || params->frequency_penalty != 0.0 ||
+           params->presence_penalty != 0.0;
+}
+
+static void apply_biases(struct tw_sampler *sampler, const struct tw_sampler_params *params)
+{
+    for (size_t i = 0; i < params->n_biases; i++) {
+        float *logit = &sampler->logits[params->biases[i].token];
+        *logit = tw_softmax_clean_one(*logit + params->biases[i].bias);
+    }
+}
+
+static float penalised(float logit, uint32_t entry, const struct tw_sampler_params *params)
+{
+    double l = (double)logit;
+    l = l > 0.0 ? l / params->repetition_penalty : l * params->repetition_penalty;
+    uint32_t count = entry & COUNT_MASK;
+    l -= (double)count * params->frequency_penalty;
+    l -= count > 0 ? params->presence_penalty : 0.0;
+    return tw_softmax_clean_one((float)l);
+}
+
+/* Two walks over the history instead of one over the vocabulary; the second puts the counts back
+ * to 0. */
+static void apply_penalties(struct tw_sampler *sampler, const struct tw_sampler_params *params,
+                            const struct tw_sampler_history *history)
+{
+    size_t begin = 0;
+    if (params->repeat_last_n != 0 && params->repeat_last_n < history->n_tokens) {
+        begin = history->n_tokens - params->repeat_last_n;
+    }
+    for (size_t i = begin; i < history->n_tokens; i++) {
+        tw_token token = history->tokens[i];
+        if (token >= 0 && (size_t)token < sampler->n_vocab) {
+            uint32_t is_completion = i >= history->n_prompt_tokens;
+            sampler->counts[token] = (sampler->counts[token] | SEEN) + is_completion;
+        }
+    }
+    for (size_t i = begin; i < history->n_tokens; i++) {
+        tw_token token = history->tokens[i];
+        if (token >= 0 && (size_t)token < sampler->n_vocab && sampler->counts[token] != 0) {
+            sampler->logits[token] =
+                penalised(sampler->logits[token], sampler->counts[token], params);
+            sampler->counts[token] = 0;
+        }
+    }
+}
+
+/* ---- the draw ---- */
+
+static tw_token best_token(const float *logits, size_t n)
+{
+    float best = -INFINITY;
+    tw_token token = TW_TOKEN_NONE;
+    for (size_t i = 0; i < n; i++) {
+        if (logits[i] > best) {
+            best = logits[i];
+            token = (tw_token)i;
+        }
+    }
+    return token;
+}
+
+/* The token at `target` of the cumulated weights in index order. Rounding may carry the target
+ * past the end; the last token with any weight is then meant. */
+static tw_token draw_from_row(const struct tw_sampler *sampler, double target)
+{
+    size_t n = sampler->n_vocab;
+    tw_token last = TW_TOKEN_NONE;
+    double before = 0.0;
+    for (size_t begin = 0; begin < n; begin += TW_SOFTMAX_CHUNK) {
+        double sum = sampler->chunk_sums[begin / TW_SOFTMAX_CHUNK];
+        size_t end = n - begin < TW_SOFTMAX_CHUNK ? n : begin + TW_SOFTMAX_CHUNK;
+        if (before + sum > target || end == n) {
+            double reached = before;
+            for (size_t i = begin; i < end; i++) {
+                if (sampler->weights[i] > 0.0f) {
+                    last = (tw_token)i;
+                    reached += (double)sampler->weights[i];
+                    if (reached > target) {
+                        return last;
+                    }
+                }
+            }
+        }
+        before += sum;
+    }
+    return last;
+}
+
+static tw_token draw_from_list(const struct tw_sampler *sampler, const struct shortlist *list,
+                               double uniform)
+{
+    double target = uniform * list->mass;
+    double reached = 0.0;
+    size_t i = 0;
+    for (; i + 1 < list->n_entries; i++) {
+        reached += (double)sampler->weights[list->entries[i].token];
+        if (reached > target) {
+            break;
+        }
+    }
+    return list->entries[i].token;
+}
+
+/* Tokens that can be among the best ones holding a share top_p of total: those that are left out
+ * weigh less than (1 - top_p) * total / n each, and so less than (1 - top_p) * total together. */
+static size_t gather_candidates(struct tw_sampler *sampler, double total, double top_p)
+{
+    double cut = (1.0 - top_p) * total / (double)sampler->n_vocab * TOP_P_SLACK;
+    size_t n = 0;
+    for (size_t i = 0; i < sampler->n_vocab; i++) {
+        if (sampler->weights[i] > 0.0f && (double)sampler->weights[i] >= cut) {
+            sampler->candidates[n++] = (struct tw_candidate){sampler->logits[i], (tw_token)i};
+        }
+    }
+    return n;
+}
+
+/* Top-p on a sorted list: shortens it to the shortest prefix that holds its share. */
+static void cut_top_p(const struct tw_sampler *sampler, struct shortlist *list, double top_p)
+{
+    double wanted = top_p * list->mass;
+    double mass = 0.0;
+    size_t n = 0;
+    do {
+        mass += (double)sampler->weights[list->entries[n++].token];
+    } while (n < list->n_entries && mass < wanted);
+    list->n_entries = n;
+    list->mass = mass;
+}
+
+static struct shortlist shortlist_by_top_k(struct tw_sampler *sampler,
+                                           const struct tw_sampler_params *params)
+{
+    struct shortlist list = {.entries = sampler->candidates};
+    list.n_entries =
+        tw_select_top(sampler->logits, sampler->n_vocab, params->top_k, sampler->candidates);
+    for (size_t i = 0; i < list.n_entries; i++) {
+        list.mass += (double)sampler->weights[list.entries[i].token];
+    }
+    if (params->top_p < 1.0) {
+        cut_top_p(sampler, &list, params->top_p);
+    }
+    return list;
+}
+
+/* Top-p alone: takes the best candidates off a heap until their share is reached, then turns them
+ * round, since the heap leaves them at its end, best last. */
+static struct shortlist shortlist_by_top_p(struct tw_sampler *sampler, double top_p, double total)
+{
+    size_t n = gather_candidates(sampler, total, top_p);
+    size_t left = n;
+    double mass = 0.0;
+    tw_select_order(sampler->candidates, n);
+    do {
+        struct tw_candidate next = tw_select_next(sampler->candidates, &left);
+        mass += (double)sampler->weights[next.token];
+    } while (left > 0 && mass < top_p * total);
+    struct tw_candidate *low = sampler->candidates + left;
+    struct shortlist list = {.entries = low, .n_entries = n - left, .mass = mass};
+    for (struct tw_candidate *high = sampler->candidates + n; low + 1 < high; low++) {
+        high--;
+        struct tw_candidate swap = *low;
+        *low = *high;
+        *high = swap;
+    }
+    return list;
+}
+
+/* The best token has weight 1, so min_p is itself the bound; the list is sorted. Weight 0 always
+ * goes: such a token must not be drawn. */
+static void cut_min_p(const struct tw_sampler *sampler, struct shortlist *list, double min_p)
+{
+    size_t n = 1;
+    double mass = (double)sampler->weights[list->entries[0].token];
+    while (n < list->n_entries) {
+        float weight = sampler->weights[list->entries[n].token];
+        if (weight <= 0.0f || weight < (float)min_p) {
+            break;
+        }
+        mass += (double)weight;
+        n++;
+    }
+    list->n_entries = n;
+    list->mass = mass;
+}
+
+static tw_token draw(struct tw_sampler *sampler, const struct tw_sampler_params *params,
+                     uint64_t position)
+{
+    float max = tw_softmax_max(sampler->logits, sampler->n_vocab);
+    if (max == -INFINITY) {
+        return TW_TOKEN_NONE;
+    }
+    bool sorted = params->top_k != 0 || params->top_p < 1.0;
+    float least = sorted ? 0.0f : (float)params->min_p;
+    double total =
+        tw_softmax_weights(sampler->logits, sampler->n_vocab, max,
+                           (float)(1.0 / params->temperature), least, sampler->weights,
+                           sampler->chunk_sums);
+    double uniform = tw_rng_uniform(params->seed, position);
+    if (!sorted) {
+        return draw_from_row(sampler, uniform * total);
+    }
+    struct shortlist list = params->top_k != 0
+                                ? shortlist_by_top_k(sampler, params)
+                                : shortlist_by_top_p(sampler, params->top_p, total);
+    cut_min_p(sampler, &list, params->min_p);
+    return draw_from_list(sampler, &list, uniform);
+}
+
+/* ---- logprobs ---- */
+
+struct row_scale {
+    float max;
+    double total;
+};
+
+/* sampler->logits must hold the cleaned row. */
+static struct row_scale measure_row(struct tw_sampler *sampler)
+{
+    struct row_scale scale = {.max = tw_softmax_max(sampler->logits, sampler->n_vocab)};
+    if (scale.max > -INFINITY) {
+        scale.total = tw_softmax_weights(sampler->logits, sampler->n_vocab, scale.max, 1.0f, 0.0f,
+                                         sampler->weights, sampler->chunk_sums);
+    }
+    return scale;
+}
+
+static void fill_top_logprobs(struct tw_sampler *sampler, struct row_scale scale, uint32_t n_wanted,
+                              struct tw_sample *sample)
+{
+    size_t n = tw_select_top(sampler->logits, sampler->n_vocab, n_wanted, sampler->candidates);
+    sample->n_top = (uint32_t)n;
+    for (size_t i = 0; i < n; i++) {
+        struct tw_candidate c = sampler->candidates[i];
+        sample->top[i].token = c.token;
+        sample->top[i].logprob = tw_softmax_logprob(c.value, scale.max, scale.total);
+    }
+}
+
+/* ---- the whole ---- */
+
+static enum tw_status no_number(struct tw_error *error)
+{
+    return tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
+                        "the model gave no number for any token: its weights are damaged");
+}
+
+static tw_token choose(struct tw_sampler *sampler, const struct tw_sampler_params *params,
+                       const struct tw_sampler_history *history)
+{
+    apply_biases(sampler, params);
+    if (has_penalties(params)) {
+        apply_penalties(sampler, params, history);
+    }
+    if (params->temperature < TW_SAMPLER_LEAST_TEMPERATURE) {
+        return best_token(sampler->logits, sampler->n_vocab);
+    }
+    return draw(sampler, params, history->position);
+}
+
+enum tw_status tw_sampler_sample(struct tw_sampler *sampler, const float *logits,
+                                 const struct tw_sampler_params *params,
+                                 const struct tw_sampler_history *history,
+                                 struct tw_sample *ret_sample, struct tw_error *error)
+{
+    bool want_logprobs = params->want_logprobs || params->n_top_logprobs > 0;
+    struct tw_sample sample = {.token = TW_TOKEN_NONE};
+    struct row_scale scale = {0};
+    tw_softmax_clean(logits, sampler->n_vocab, sampler->logits);
+    if (want_logprobs) {
+        scale = measure_row(sampler);
+        if (scale.max == -INFINITY) {
+            return no_number(error);
+        }
+        fill_top_logprobs(sampler, scale, params->n_top_logprobs, &sample);
+    }
+    sample.token = choose(sampler, params, history);
+    if (sample.token == TW_TOKEN_NONE) {
+        return no_number(error);
+    }
+    if (want_logprobs) {
+        sample.logprob = tw_softmax_logprob(tw_softmax_clean_one(logits[sample.token]), scale.max,
+                                            scale.total);
+    }
+    *ret_sample = sample;
+    return TW_OK;
+}
+
+enum tw_status tw_sampler_logprob(struct tw_sampler *sampler, const float *logits, tw_token token,
+                                  float *ret_logprob, struct tw_error *error)
+{
+    assert(token >= 0 && (size_t)token < sampler->n_vocab);
+    tw_softmax_clean(logits, sampler->n_vocab, sampler->logits);
+    struct row_scale scale = measure_row(sampler);
+    if (scale.max == -INFINITY) {
+        return no_number(error);
+    }
+    *ret_logprob = tw_softmax_logprob(sampler->logits[token], scale.max, scale.total);
+    return TW_OK;
+}
