@@ -45,8 +45,7 @@ enum tw_status tw_sampler_create(size_t n_vocab, struct tw_sampler **ret_sampler
         sampler->n_vocab = n_vocab;
         sampler->logits = tw_mem_alloc(n_vocab, sizeof *sampler->logits);
         sampler->weights = tw_mem_alloc(n_vocab, sizeof *sampler->weights);
-        sampler->chunk_sums =
-            tw_mem_alloc(TW_SOFTMAX_CHUNKS(n_vocab), sizeof *sampler->chunk_sums);
+        sampler->chunk_sums = tw_mem_alloc(TW_SOFTMAX_CHUNKS(n_vocab), sizeof *sampler->chunk_sums);
         sampler->counts = tw_mem_zalloc(n_vocab, sizeof *sampler->counts);
         sampler->candidates = tw_mem_alloc(n_vocab, sizeof *sampler->candidates);
     }
@@ -334,17 +333,15 @@ static tw_token draw(struct tw_sampler *sampler, const struct tw_sampler_params 
     }
     bool sorted = params->top_k != 0 || params->top_p < 1.0;
     float least = sorted ? 0.0f : (float)params->min_p;
-    double total =
-        tw_softmax_weights(sampler->logits, sampler->n_vocab, max,
-                           (float)(1.0 / params->temperature), least, sampler->weights,
-                           sampler->chunk_sums);
+    double total = tw_softmax_weights(sampler->logits, sampler->n_vocab, max,
+                                      (float)(1.0 / params->temperature), least, sampler->weights,
+                                      sampler->chunk_sums);
     double uniform = tw_rng_uniform(params->seed, position);
     if (!sorted) {
         return draw_from_row(sampler, uniform * total);
     }
-    struct shortlist list = params->top_k != 0
-                                ? shortlist_by_top_k(sampler, params)
-                                : shortlist_by_top_p(sampler, params->top_p, total);
+    struct shortlist list = params->top_k != 0 ? shortlist_by_top_k(sampler, params)
+                                               : shortlist_by_top_p(sampler, params->top_p, total);
     cut_min_p(sampler, &list, params->min_p);
     return draw_from_list(sampler, &list, uniform);
 }
@@ -421,8 +418,8 @@ enum tw_status tw_sampler_sample(struct tw_sampler *sampler, const float *logits
         return no_number(error);
     }
     if (want_logprobs) {
-        sample.logprob = tw_softmax_logprob(tw_softmax_clean_one(logits[sample.token]), scale.max,
-                                            scale.total);
+        sample.logprob =
+            tw_softmax_logprob(tw_softmax_clean_one(logits[sample.token]), scale.max, scale.total);
     }
     *ret_sample = sample;
     return TW_OK;

@@ -35,8 +35,7 @@ struct tw_stop_matcher;
 /* strings: [n_strings], each neither empty nor beginning inside a character. n_strings may be 0.
  * Errors: TW_ERR_USAGE for a string that breaks this or a limit, TW_ERR_MEMORY. */
 enum tw_status tw_stop_matcher_create(const struct tw_bytes *strings, size_t n_strings,
-                                      struct tw_stop_matcher **ret_matcher,
-                                      struct tw_error *error);
+                                      struct tw_stop_matcher **ret_matcher, struct tw_error *error);
 void tw_stop_matcher_free(struct tw_stop_matcher *matcher);
 
 /* Appends to *out what of the text may be shown. True when a stop string is complete: nothing that
@@ -64,9 +63,9 @@ const char *tw_finish_name(enum tw_finish finish);
 struct tw_stop_rules {
     const struct tw_bytes *strings; /* [n_strings] */
     size_t n_strings;
-    uint64_t max_tokens;     /* 0: no bound */
-    bool ignore_end_tokens;  /* end tokens are tokens like others and have no text */
-    bool show_special;       /* special tokens show their spelling in the text */
+    uint64_t max_tokens;    /* 0: no bound */
+    bool ignore_end_tokens; /* end tokens are tokens like others and have no text */
+    bool show_special;      /* special tokens show their spelling in the text */
 };
 
 /* tokens --[end token?]--> detokenise --[stop string?]--> text --[as many as allowed?] */

@@ -1,0 +1,203 @@
+#include "engine/engine.h"
+
+#include "base/mem.h"
+#include "engine/engine_state.h"
+
+#define DEFAULT_SEQUENCES    16
+#define DEFAULT_BATCH_TOKENS 512
+
+struct tw_engine_config tw_engine_defaults(void)
+{
+    return (struct tw_engine_config){
+        .level = tw_cpu_detect(),
+        .max_sequences = DEFAULT_SEQUENCES,
+        .max_batch_tokens = DEFAULT_BATCH_TOKENS,
+        .kv_dtype = TW_DTYPE_F16,
+    };
+}
+
+static uint32_t larger(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+
+static struct tw_engine_config without_zeros(const struct tw_engine_config *config)
+{
+    struct tw_engine_config full = *config;
+    if (full.max_sequences == 0) {
+        full.max_sequences = DEFAULT_SEQUENCES;
+    }
+    if (full.max_batch_tokens == 0) {
+        full.max_batch_tokens = DEFAULT_BATCH_TOKENS;
+    }
+    full.max_batch_tokens = larger(full.max_batch_tokens, full.max_sequences);
+    full.max_output_rows = larger(full.max_output_rows, full.max_sequences);
+    return full;
+}
+
+static enum tw_status check_config(const struct tw_engine_config *config, struct tw_error *error)
+{
+    if (config->n_threads < 0 || config->n_threads > TW_LIMIT_THREADS) {
+        return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
+                            "%d threads: at most %d are possible", config->n_threads,
+                            TW_LIMIT_THREADS);
+    }
+    if (config->max_sequences > TW_LIMIT_BATCH_SEQUENCES) {
+        return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
+                            "%u sequences at once: at most %d are possible", config->max_sequences,
+                            TW_LIMIT_BATCH_SEQUENCES);
+    }
+    if (config->max_batch_tokens > TW_LIMIT_BATCH_TOKENS ||
+        config->max_output_rows > TW_LIMIT_BATCH_TOKENS) {
+        return tw_error_set(
+            error, TW_ERR_LIMIT, TW_NO_POSITION, "%u tokens in one pass: at most %d are possible",
+            larger(config->max_batch_tokens, config->max_output_rows), TW_LIMIT_BATCH_TOKENS);
+    }
+    if (config->kv_dtype != TW_DTYPE_F16 && config->kv_dtype != TW_DTYPE_Q8_0) {
+        return tw_error_set(error, TW_ERR_UNSUPPORTED, TW_NO_POSITION,
+                            "a KV cache is kept in f16 or q8_0, not in %s",
+                            tw_dtype_traits(config->kv_dtype)->name);
+    }
+    return TW_OK;
+}
+
+static enum tw_status load_model(struct tw_engine *engine, const char *path, struct tw_error *error)
+{
+    const struct tw_engine_config *config = &engine->config;
+    enum tw_status status =
+        tw_device_cpu_create(config->n_threads, config->level, &engine->device, error);
+    if (status != TW_OK) {
+        return status;
+    }
+    const struct tw_model_options options = {
+        .max_batch_tokens = config->max_batch_tokens,
+        .max_output_rows = config->max_output_rows,
+        .progress = config->progress,
+        .progress_context = config->progress_context,
+    };
+    status = tw_model_load(path, engine->device, &options, &engine->model, error);
+    if (status != TW_OK) {
+        return status;
+    }
+    engine->shape = tw_model_shape(engine->model);
+    return tw_sampler_create(engine->shape->n_vocab, &engine->sampler, error);
+}
+
+static enum tw_status make_batch_room(struct tw_engine *engine, struct tw_error *error)
+{
+    size_t n = engine->config.max_sequences;
+    engine->batch = tw_mem_zalloc(n, sizeof *engine->batch);
+    engine->batch_owners = tw_mem_zalloc(n, sizeof(struct tw_sequence *));
+    if (engine->batch == NULL || engine->batch_owners == NULL) {
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION,
+                            "no memory for a batch of %zu sequences", n);
+    }
+    return TW_OK;
+}
+
+enum tw_status tw_engine_open(const char *path, const struct tw_engine_config *config,
+                              struct tw_engine **ret_engine, struct tw_error *error)
+{
+    struct tw_engine_config full = without_zeros(config);
+    enum tw_status status = check_config(&full, error);
+    if (status != TW_OK) {
+        return status;
+    }
+    struct tw_engine *engine = tw_mem_zalloc(1, sizeof *engine);
+    if (engine == NULL) {
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for an engine");
+    }
+    engine->config = full;
+    status = load_model(engine, path, error);
+    if (status == TW_OK) {
+        status = make_batch_room(engine, error);
+    }
+    if (status != TW_OK) {
+        tw_engine_close(engine);
+        return status;
+    }
+    *ret_engine = engine;
+    return TW_OK;
+}
+
+void tw_engine_close(struct tw_engine *engine)
+{
+    if (engine == NULL) {
+        return;
+    }
+    tw_mem_free(engine->batch);
+    tw_mem_free(engine->batch_owners);
+    tw_sampler_free(engine->sampler);
+    tw_page_pool_free(engine->pool);
+    if (engine->cache != NULL) {
+        tw_kv_cache_free(engine->cache);
+    }
+    if (engine->model != NULL) {
+        tw_model_free(engine->model);
+    }
+    if (engine->device != NULL) {
+        tw_device_free(engine->device);
+    }
+    tw_mem_free(engine);
+}
+
+enum tw_status tw_engine_reserve(struct tw_engine *engine, uint64_t n_tokens,
+                                 struct tw_error *error)
+{
+    if (engine->cache != NULL) {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "the KV cache has been made already");
+    }
+    uint64_t n_pages = n_tokens / TW_KV_PAGE_TOKENS + engine->config.max_sequences;
+    if (n_pages > TW_LIMIT_KV_PAGES) {
+        return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
+                            "a context of %llu tokens: at most %u pages of %d are possible",
+                            (unsigned long long)n_tokens, TW_LIMIT_KV_PAGES, TW_KV_PAGE_TOKENS);
+    }
+    enum tw_status status = tw_kv_cache_create(engine->model, (uint32_t)n_pages,
+                                               engine->config.kv_dtype, &engine->cache, error);
+    if (status != TW_OK) {
+        return status;
+    }
+    status = tw_page_pool_create((uint32_t)n_pages, &engine->pool, error);
+    if (status != TW_OK) {
+        tw_kv_cache_free(engine->cache);
+        engine->cache = NULL;
+    }
+    return status;
+}
+
+const struct tw_model_shape *tw_engine_shape(const struct tw_engine *engine)
+{
+    return engine->shape;
+}
+
+const struct tw_tokenizer *tw_engine_tokenizer(const struct tw_engine *engine)
+{
+    return tw_model_tokenizer(engine->model);
+}
+
+struct tw_model *tw_engine_model(const struct tw_engine *engine)
+{
+    return engine->model;
+}
+
+const char *tw_engine_device_name(const struct tw_engine *engine)
+{
+    return tw_device_name(engine->device);
+}
+
+struct tw_engine_usage tw_engine_usage(const struct tw_engine *engine)
+{
+    struct tw_engine_usage usage = {
+        .n_sequences = engine->n_sequences,
+        .n_active = engine->n_active,
+        .n_steps = engine->n_steps,
+        .n_computed_tokens = engine->n_computed_tokens,
+    };
+    if (engine->pool != NULL) {
+        usage.n_pages = tw_page_pool_total(engine->pool);
+        usage.n_free_pages = tw_page_pool_free_pages(engine->pool);
+    }
+    return usage;
+}

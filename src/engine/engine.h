@@ -1,0 +1,155 @@
+/* engine.h: a loaded model that advances many sequences, one forward pass at a time.
+ *
+ *     tw_engine_open -> tw_engine_reserve -> { tw_sequence_append, tw_sequence_generate,
+ *                                              tw_engine_step ..., tw_sequence_take } -> close
+ *
+ * A sequence is a list of tokens, some of them computed (in KV pages), and at most one answer that
+ * is being generated:
+ *
+ *     IDLE     -> WAITING   [tw_sequence_generate]
+ *     WAITING  -> PREFILL   [tw_engine_step: the pages of its prompt could be had]
+ *     PREFILL  -> DECODE    [tw_engine_step: the prompt is computed, the first token sampled]
+ *     DECODE   -> IDLE      [tw_engine_step: it ends by itself; finish says why]
+ *     any      -> IDLE      [tw_sequence_halt: keeps its pages; tw_sequence_cancel: frees them;
+ *                            tw_engine_step: it alone fails]
+ *
+ * A step takes one token of every sequence in DECODE first, so that none waits for another's
+ * prompt, then fills the batch with pieces of prompts in order of arrival.
+ *
+ * Invariants:
+ * 1. What a sequence generates does not depend on the others, on the number of threads, or on how
+ *    its prompt was cut into pieces.
+ * 2. A computed position is never computed again while the sequence keeps its pages: a chat goes on
+ *    where it was.
+ * 3. Every page is held by exactly one sequence. A sequence without an answer in the making holds
+ *    pages only if it was generated with keep_pages or halted.
+ * 4. One sequence's failure (no page left, a damaged row of logits) ends that sequence alone, with
+ *    TW_FINISH_ERROR and a sentence; its pages are freed.
+ *
+ * Ownership: sequences belong to their engine and are freed before it. What tw_sequence_take gives
+ * is valid until the next call on that sequence or the next step.
+ * Threads: one at a time per engine, its sequences included. There is no clock here: who wants
+ * timings takes them around tw_engine_step.
+ * Errors: TW_ERR_LIMIT for sizes, TW_ERR_USAGE for parameters; what the model's files are guilty of
+ * comes from tw_engine_open.
+ */
+#ifndef TW_ENGINE_ENGINE_H
+#define TW_ENGINE_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/cpu.h"
+#include "engine/sampler.h"
+#include "engine/stop.h"
+#include "model/model.h"
+
+struct tw_engine;
+struct tw_sequence;
+
+struct tw_engine_config {
+    int n_threads; /* 0: as many as there are cores */
+    enum tw_cpu_level level;
+    uint32_t max_sequences;        /* in one step; 0: 16 */
+    uint32_t max_batch_tokens;     /* in one step; raised to max_sequences where less; 0: 512 */
+    uint32_t max_output_rows;      /* rows of logits, for scoring; raised to max_sequences */
+    enum tw_dtype kv_dtype;        /* F16 or Q8_0 */
+    tw_model_progress_fn progress; /* while weights are packed; may be NULL */
+    void *progress_context;
+};
+
+/* What tw_engine_config stands for when nobody says otherwise. */
+struct tw_engine_config tw_engine_defaults(void);
+
+enum tw_status tw_engine_open(const char *path, const struct tw_engine_config *config,
+                              struct tw_engine **ret_engine, struct tw_error *error);
+/* NULL is allowed. */
+void tw_engine_close(struct tw_engine *engine);
+
+/* Makes the KV cache: room for n_tokens positions of all sequences together, rounded up to pages
+ * per sequence: n_tokens / 64 + max_sequences pages. Once, before the first sequence. */
+enum tw_status tw_engine_reserve(struct tw_engine *engine, uint64_t n_tokens,
+                                 struct tw_error *error);
+
+const struct tw_model_shape *tw_engine_shape(const struct tw_engine *engine);
+const struct tw_tokenizer *tw_engine_tokenizer(const struct tw_engine *engine);
+struct tw_model *tw_engine_model(const struct tw_engine *engine);
+const char *tw_engine_device_name(const struct tw_engine *engine);
+
+struct tw_engine_usage {
+    uint32_t n_pages; /* 0 before tw_engine_reserve */
+    uint32_t n_free_pages;
+    uint32_t n_sequences; /* that exist */
+    uint32_t n_active;    /* WAITING, PREFILL or DECODE */
+    uint64_t n_steps;
+    uint64_t n_computed_tokens; /* rows of all forward passes so far */
+};
+struct tw_engine_usage tw_engine_usage(const struct tw_engine *engine);
+
+/* One forward pass over what is active; nothing is done when nothing is. *ret_n_active: sequences
+ * that go on. TW_OK also when a sequence failed alone. */
+enum tw_status tw_engine_step(struct tw_engine *engine, uint32_t *ret_n_active,
+                              struct tw_error *error);
+
+/* ---- sequences ---- */
+
+struct tw_generation {
+    struct tw_sampler_params sampling; /* biases are copied */
+    struct tw_stop_rules rules;        /* strings are copied */
+    bool keep_pages;                   /* at the end, for an answer that will be continued */
+};
+
+/* Greedy, no bound but the model's context. */
+struct tw_generation tw_generation_defaults(void);
+
+enum tw_status tw_sequence_create(struct tw_engine *engine, struct tw_sequence **ret_sequence,
+                                  struct tw_error *error);
+/* NULL is allowed. Frees its pages, whatever its state. */
+void tw_sequence_free(struct tw_sequence *sequence);
+
+/* Adds tokens to an idle sequence. TW_ERR_LIMIT when they do not fit into the model's context or
+ * into all pages there are; TW_ERR_USAGE for ids outside the vocabulary. Nothing is added then. */
+enum tw_status tw_sequence_append(struct tw_sequence *sequence, const tw_token *tokens,
+                                  size_t n_tokens, struct tw_error *error);
+
+/* Begins an answer: all tokens so far are its prompt, at least one. At most max_sequences may be
+ * active. */
+enum tw_status tw_sequence_generate(struct tw_sequence *sequence,
+                                    const struct tw_generation *generation, struct tw_error *error);
+
+/* End the answer in the making with TW_FINISH_CANCELLED; nothing happens to an idle sequence except
+ * that cancel frees its pages. */
+void tw_sequence_halt(struct tw_sequence *sequence);
+void tw_sequence_cancel(struct tw_sequence *sequence);
+
+/* What came since the last take. Token i has logprobs[i * (1 + n_top)] for itself, then n_top for
+ * the best ones, where asked for. An end token is among the tokens and has no text. */
+struct tw_output {
+    const char *text; /* whole characters; held-back text is not in it */
+    size_t text_bytes;
+    const tw_token *tokens;
+    size_t n_tokens;
+    const struct tw_token_logprob *logprobs; /* NULL unless wanted */
+    uint32_t n_top;
+    enum tw_finish finish;        /* TW_FINISH_NONE: goes on */
+    const struct tw_error *error; /* for TW_FINISH_ERROR */
+};
+struct tw_output tw_sequence_take(struct tw_sequence *sequence);
+
+bool tw_sequence_is_active(const struct tw_sequence *sequence);
+
+/* All tokens: prompts, answers, and the last one sampled. */
+const tw_token *tw_sequence_tokens(const struct tw_sequence *sequence, size_t *ret_n_tokens);
+/* How many of them are in the KV cache. */
+size_t tw_sequence_computed(const struct tw_sequence *sequence);
+
+/* ---- scoring ---- */
+
+/* The log-probability of tokens[i] given the ones before it, for i in [first, n_tokens), into
+ * ret_logprobs [n_tokens - first]. first is at least 1. Needs tw_engine_reserve and that many free
+ * pages; leaves nothing behind. */
+enum tw_status tw_engine_score(struct tw_engine *engine, const tw_token *tokens, size_t n_tokens,
+                               size_t first, float *ret_logprobs, struct tw_error *error);
+
+#endif
