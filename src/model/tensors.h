@@ -36,11 +36,21 @@ struct tw_tensor_view {
     uint64_t shape[TW_TENSOR_DIMS];
     const void *data;
     size_t size_bytes;
+    /* Query and key weights of a Hugging Face `llama`: rows of a head come as two halves, where the
+     * program (and GGUF) wants them in pairs. tw_tensor_row_map says which row goes where. */
+    bool rows_are_half_split;
 };
+
+/* The row order of the program: row r of the matrix is row ret_map[r] of view->data. Identity
+ * unless rows_are_half_split. n_heads: heads in this tensor, with an even number of rows each.
+ * ret_map: [shape[1]]. */
+void tw_tensor_row_map(const struct tw_tensor_view *view, uint32_t n_heads, uint32_t *ret_map);
 
 enum tw_model_source { TW_MODEL_GGUF = 0, TW_MODEL_HF_FOLDER };
 
 struct tw_model_files;
+struct tw_gguf;
+struct tw_hf_folder;
 
 /* path: a .gguf file (the first of a split model brings the others), a folder, or a file inside
  * such a folder. */
@@ -52,7 +62,7 @@ enum tw_model_source tw_model_files_source(const struct tw_model_files *files);
 size_t tw_model_files_count(const struct tw_model_files *files); /* tensors */
 const struct tw_tensor_view *tw_model_files_tensor(const struct tw_model_files *files, size_t i);
 
-/* By GGUF name; NULL where there is none. Hashed: cheap. */
+/* By GGUF name; NULL where there is none. Cheap: a search in sorted names. */
 const struct tw_tensor_view *tw_model_files_find(const struct tw_model_files *files,
                                                  const char *name);
 
@@ -67,11 +77,18 @@ bool tw_model_files_string(const struct tw_model_files *files, const char *key,
 bool tw_model_files_array_length(const struct tw_model_files *files, const char *key,
                                  uint64_t *ret_length);
 
+/* The folder, for what is particular to it; NULL for GGUF. */
+const struct tw_hf_folder *tw_model_files_folder(const struct tw_model_files *files);
+
+/* The GGUF file (the first of a split model), for what needs its metadata whole; NULL otherwise. */
+const struct tw_gguf *tw_model_files_gguf(const struct tw_model_files *files);
+
 /* The parsed config.json and generation_config.json of an HF folder; NULL otherwise. */
 const json_t *tw_model_files_config(const struct tw_model_files *files);
 const json_t *tw_model_files_generation_config(const struct tw_model_files *files);
 
-/* The model's tokenizer, from tokenizer.ggml.* or from tokenizer.json. */
+/* The model's tokenizer, from tokenizer.ggml.* or from tokenizer.json. Tokens that end an answer
+ * are in it, those of generation_config.json included. */
 enum tw_status tw_model_files_tokenizer(const struct tw_model_files *files,
                                         struct tw_tokenizer **ret_tokenizer,
                                         struct tw_error *error);
