@@ -5,8 +5,20 @@
 
 #include "base/mem.h"
 
+#if defined(__has_feature)
+#define CLANG_ASAN __has_feature(address_sanitizer)
+#else
+#define CLANG_ASAN 0
+#endif
+
+/* Under AddressSanitizer every block is a chunk of its own, so that a write beyond a block is seen
+ * as it would be with malloc. */
+#if CLANG_ASAN || defined(__SANITIZE_ADDRESS__)
+#define CHUNK_BYTES ((size_t)0)
+#else
 #define CHUNK_BYTES ((size_t)64 << 10)
-#define ALIGN       ((size_t)16)
+#endif
+#define ALIGN ((size_t)16)
 
 struct tw_arena_chunk {
     struct tw_arena_chunk *older;
@@ -70,7 +82,7 @@ void *tw_arena_alloc(struct tw_arena *arena, size_t n, size_t item_bytes)
 char *tw_arena_strndup(struct tw_arena *arena, const char *text, size_t text_bytes)
 {
     char *copy = tw_arena_alloc(arena, text_bytes + 1, 1);
-    if (copy != NULL) {
+    if (copy != NULL && text_bytes != 0) {
         memcpy(copy, text, text_bytes);
     }
     return copy;

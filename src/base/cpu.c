@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Bits of CPUID leaf 1 ECX, leaf 7 EBX/ECX and of XCR0, from the Intel SDM. */
 #define LEAF1_ECX_FMA     (1u << 12)
@@ -89,7 +90,9 @@ enum tw_status tw_cpu_choose(enum tw_cpu_level *ret_level, struct tw_error *erro
 int tw_cpu_count(void)
 {
     cpu_set_t set;
-    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    /* The set is too small for machines of more than 1024 cores; those answer EINVAL. */
+    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set)
+                                                        : (int)sysconf(_SC_NPROCESSORS_ONLN);
     return n < 1 ? 1 : n > TW_LIMIT_THREADS ? TW_LIMIT_THREADS : n;
 }
 

@@ -1,5 +1,6 @@
 #include "base/file.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -11,7 +12,9 @@
 
 #include "base/mem.h"
 
-#define WRITE_BUFFER_BYTES ((size_t)1 << 20)
+#define WRITE_BUFFER_BYTES     ((size_t)1 << 20)
+#define TEMPORARY_SUFFIX_BYTES 48
+#define TEMPORARY_TRIES        100
 
 static enum tw_status from_errno(const char *what, const char *path, struct tw_error *error)
 {
@@ -88,7 +91,12 @@ static enum tw_status read_all(int fd, const char *path, struct tw_buf *buf, str
         if (n < 0) {
             return from_errno("read", path, error);
         }
-        if (!tw_buf_append(buf, piece, (size_t)n)) {
+        if ((size_t)n <= buf->bound_bytes - buf->size_bytes) {
+            if (!tw_buf_append(buf, piece, (size_t)n)) {
+                return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory to read '%s'",
+                                    path);
+            }
+        } else {
             return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
                                 "'%s' is larger than the %zu bytes allowed here", path,
                                 buf->bound_bytes);
@@ -140,6 +148,7 @@ struct tw_file_writer {
     unsigned char *buffer;
     size_t buffered_bytes;
     uint64_t position_bytes;
+    bool failed; /* bytes are missing: what follows would make a file with a hole */
 };
 
 static void writer_free(struct tw_file_writer *writer)
@@ -153,24 +162,53 @@ static void writer_free(struct tw_file_writer *writer)
     tw_mem_free(writer);
 }
 
-enum tw_status tw_file_writer_open(const char *path, struct tw_file_writer **ret_writer,
-                                   struct tw_error *error)
+static struct tw_file_writer *writer_alloc(const char *path)
 {
     struct tw_file_writer *writer = tw_mem_zalloc(1, sizeof *writer);
     if (writer == NULL) {
-        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory to write '%s'", path);
+        return NULL;
     }
     writer->fd = -1;
-    size_t room = strlen(path) + 32;
     writer->path = tw_mem_strndup(path, strlen(path));
-    writer->temporary_path = tw_mem_alloc(room, 1);
+    writer->temporary_path = tw_mem_alloc(strlen(path) + TEMPORARY_SUFFIX_BYTES, 1);
     writer->buffer = tw_mem_alloc(WRITE_BUFFER_BYTES, 1);
     if (writer->path == NULL || writer->temporary_path == NULL || writer->buffer == NULL) {
         writer_free(writer);
+        return NULL;
+    }
+    return writer;
+}
+
+/* A process number comes back, in containers at every start, so the name that a killed process left
+ * behind may be the first we think of. */
+static int open_temporary(struct tw_file_writer *writer)
+{
+    size_t room = strlen(writer->path) + TEMPORARY_SUFFIX_BYTES;
+    int fd = -1;
+    for (int i = 0; i < TEMPORARY_TRIES; i++) {
+        snprintf(writer->temporary_path, room, "%s.partial-%ld-%d", writer->path, (long)getpid(),
+                 i);
+        fd = open(writer->temporary_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+        if (fd >= 0 || errno != EEXIST) {
+            break;
+        }
+    }
+    return fd;
+}
+
+enum tw_status tw_file_writer_open(const char *path, struct tw_file_writer **ret_writer,
+                                   struct tw_error *error)
+{
+    struct stat st;
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+        return tw_error_set(error, TW_ERR_IO, TW_NO_POSITION,
+                            "cannot write '%s': it exists and is not a regular file", path);
+    }
+    struct tw_file_writer *writer = writer_alloc(path);
+    if (writer == NULL) {
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory to write '%s'", path);
     }
-    snprintf(writer->temporary_path, room, "%s.partial-%ld", path, (long)getpid());
-    writer->fd = open(writer->temporary_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    writer->fd = open_temporary(writer);
     if (writer->fd < 0) {
         enum tw_status status = from_errno("create", writer->temporary_path, error);
         writer_free(writer);
@@ -189,6 +227,7 @@ static enum tw_status write_all(struct tw_file_writer *writer, const unsigned ch
             continue;
         }
         if (n < 0) {
+            writer->failed = true;
             return from_errno("write", writer->path, error);
         }
         bytes += n;
@@ -204,9 +243,18 @@ static enum tw_status flush(struct tw_file_writer *writer, struct tw_error *erro
     return write_all(writer, writer->buffer, n_bytes, error);
 }
 
+static enum tw_status refuse(const struct tw_file_writer *writer, struct tw_error *error)
+{
+    return tw_error_set(error, TW_ERR_IO, TW_NO_POSITION,
+                        "cannot write '%s': an earlier write failed", writer->path);
+}
+
 enum tw_status tw_file_writer_write(struct tw_file_writer *writer, const void *bytes,
                                     size_t n_bytes, struct tw_error *error)
 {
+    if (writer->failed) {
+        return refuse(writer, error);
+    }
     writer->position_bytes += n_bytes;
     if (n_bytes > WRITE_BUFFER_BYTES - writer->buffered_bytes) {
         enum tw_status status = flush(writer, error);
@@ -228,6 +276,7 @@ enum tw_status tw_file_writer_align(struct tw_file_writer *writer, size_t alignm
                                     struct tw_error *error)
 {
     static const unsigned char zeros[64];
+    assert(alignment_bytes != 0);
     while (writer->position_bytes % alignment_bytes != 0) {
         size_t n = alignment_bytes - (size_t)(writer->position_bytes % alignment_bytes);
         n = n < sizeof zeros ? n : sizeof zeros;
@@ -263,7 +312,7 @@ static void sync_folder_of(const char *path)
 
 enum tw_status tw_file_writer_commit(struct tw_file_writer *writer, struct tw_error *error)
 {
-    enum tw_status status = flush(writer, error);
+    enum tw_status status = writer->failed ? refuse(writer, error) : flush(writer, error);
     if (status == TW_OK && fsync(writer->fd) != 0) {
         status = from_errno("write", writer->path, error);
     }

@@ -23,7 +23,8 @@ enum tw_status tw_file_map_open(const char *path, struct tw_file_map *ret_map,
                                 struct tw_error *error);
 void tw_file_map_close(struct tw_file_map *map);
 
-/* Reads a whole file (or standard input for path "-") of at most bound_bytes into a new buffer. */
+/* Reads a whole file (or standard input for path "-") of at most bound_bytes into a new buffer.
+ * Errors: TW_ERR_LIMIT for a larger one; TW_ERR_NOT_FOUND, TW_ERR_IO, TW_ERR_MEMORY. */
 enum tw_status tw_file_read(const char *path, size_t bound_bytes, struct tw_buf *ret_buf,
                             struct tw_error *error);
 
@@ -35,7 +36,10 @@ bool tw_file_exists(const char *path);
  *     OPEN [tw_file_writer_open] -> DONE [tw_file_writer_commit]: fsync, rename, fsync of folder
  *                                -> GONE [tw_file_writer_abort]:  the temporary file is removed
  *
- * The temporary file lies beside the target, so the rename is atomic. */
+ * The temporary file ("<path>.partial-...") lies beside the target, so the rename is atomic; a
+ * process that is killed leaves it behind and the target as it was. After a failed write the rest is
+ * refused, commit included. A target that exists and is no regular file (a device, a pipe, a folder)
+ * is TW_ERR_IO; a symbolic link is replaced by the file. */
 struct tw_file_writer;
 
 enum tw_status tw_file_writer_open(const char *path, struct tw_file_writer **ret_writer,

@@ -1,18 +1,138 @@
+#define _GNU_SOURCE
 #include "base/json.h"
 
 #include <inttypes.h>
+#include <locale.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
+#include "base/printable.h"
+
+/* The index after the string that begins with the quote at i. */
+static size_t skip_string(const char *text, size_t text_bytes, size_t i)
+{
+    for (i++; i < text_bytes && text[i] != '"'; i++) {
+        if (text[i] == '\\') {
+            i++;
+        }
+    }
+    return i < text_bytes ? i + 1 : text_bytes;
+}
+
+/* jansson recurses into brackets, and so does everyone who walks its tree. */
+static enum tw_status check_depth(const char *text, size_t text_bytes, const char *name,
+                                  struct tw_error *error)
+{
+    int depth = 0;
+    size_t i = 0;
+    while (i < text_bytes) {
+        if (text[i] == '"') {
+            i = skip_string(text, text_bytes, i);
+            continue;
+        }
+        if (text[i] == '[' || text[i] == '{') {
+            depth++;
+        } else if ((text[i] == ']' || text[i] == '}') && depth > 0) {
+            depth--;
+        }
+        if (depth > TW_LIMIT_JSON_DEPTH) {
+            return tw_error_set(error, TW_ERR_LIMIT, i, "%s: JSON nested deeper than %d", name,
+                                TW_LIMIT_JSON_DEPTH);
+        }
+        i++;
+    }
+    return TW_OK;
+}
+
+static bool is_number_byte(char c)
+{
+    return (c >= '0' && c <= '9') || c == '-' || c == '+' || c == '.' || c == 'e' || c == 'E';
+}
+
+/* An integer that int64_t cannot hold. number: a run of number bytes. */
+static bool is_wide_integer(const char *number, size_t n_bytes)
+{
+    bool negative = number[0] == '-';
+    uint64_t value = 0;
+    bool overflow = false;
+    for (size_t i = negative ? 1 : 0; i < n_bytes; i++) {
+        if (number[i] < '0' || number[i] > '9') {
+            return false;
+        }
+        overflow = overflow || __builtin_mul_overflow(value, 10u, &value) ||
+                   __builtin_add_overflow(value, (uint64_t)(number[i] - '0'), &value);
+    }
+    return overflow || value > (uint64_t)INT64_MAX + (negative ? 1 : 0);
+}
+
+/* Copies text and makes a real of every integer that is too wide, by ".0" behind it. */
+static void append_widened(struct tw_buf *buf, const char *text, size_t text_bytes)
+{
+    size_t i = 0;
+    while (i < text_bytes) {
+        size_t begin = i;
+        if (text[i] == '"') {
+            i = skip_string(text, text_bytes, i);
+            tw_buf_append(buf, text + begin, i - begin);
+            continue;
+        }
+        while (i < text_bytes && is_number_byte(text[i])) {
+            i++;
+        }
+        bool wide = i != begin && is_wide_integer(text + begin, i - begin);
+        i += i == begin ? 1 : 0;
+        tw_buf_append(buf, text + begin, i - begin);
+        if (wide) {
+            tw_buf_append(buf, ".0", 2);
+        }
+    }
+}
+
+/* Numbers follow the decimal point of the calling thread's locale, in printf and strtod as in
+ * jansson, which even aborts where that point is more than one byte. JSON knows the dot only. The C
+ * locale is a constant of the C library: there is nothing to free. */
+static locale_t enter_plain_locale(void)
+{
+    return uselocale(newlocale(LC_ALL_MASK, "C", (locale_t)0));
+}
+
+static json_t *load(const char *text, size_t text_bytes, json_error_t *reason)
+{
+    locale_t old = enter_plain_locale();
+    json_t *value = json_loadb(text, text_bytes, JSON_DECODE_ANY | JSON_ALLOW_NUL, reason);
+    uselocale(old);
+    return value;
+}
+
+/* The rare second attempt, after jansson met a number that it cannot hold. */
+static json_t *load_widened(const char *text, size_t text_bytes, json_error_t *reason)
+{
+    struct tw_buf buf;
+    tw_buf_init(&buf, SIZE_MAX);
+    append_widened(&buf, text, text_bytes);
+    json_t *value = buf.failed ? NULL : load(buf.data, buf.size_bytes, reason);
+    tw_buf_free(&buf);
+    return value;
+}
 
 enum tw_status tw_json_parse(const char *text, size_t text_bytes, const char *name,
                              json_t **ret_value, struct tw_error *error)
 {
+    enum tw_status status = check_depth(text, text_bytes, name, error);
+    if (status != TW_OK) {
+        return status;
+    }
     json_error_t reason;
-    json_t *value = json_loadb(text, text_bytes, JSON_DECODE_ANY | JSON_ALLOW_NUL, &reason);
+    json_t *value = load(text, text_bytes, &reason);
+    if (value == NULL && json_error_code(&reason) == json_error_numeric_overflow) {
+        value = load_widened(text, text_bytes, &reason);
+    }
+    if (value == NULL && json_error_code(&reason) == json_error_out_of_memory) {
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory to read %s", name);
+    }
     if (value == NULL) {
         return tw_error_set(error, TW_ERR_FORMAT, (uint64_t)reason.position,
                             "%s: not valid JSON at line %d, column %d: %s", name, reason.line,
@@ -97,29 +217,10 @@ void tw_json_key(struct tw_json_writer *writer, const char *key)
     writer->needs_comma = false;
 }
 
-/* Length of the valid UTF-8 sequence at p (1..4), or 0. */
-static size_t utf8_length(const unsigned char *p, size_t left)
-{
-    unsigned char c = p[0];
-    size_t n = c < 0x80 ? 1 : c >= 0xc2 && c < 0xe0 ? 2 : (c & 0xf0) == 0xe0 ? 3 : 0;
-    n = c >= 0xf0 && c <= 0xf4 ? 4 : n;
-    if (n == 0 || n > left) {
-        return 0;
-    }
-    for (size_t i = 1; i < n; i++) {
-        if ((p[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-    }
-    bool overlong = (c == 0xe0 && p[1] < 0xa0) || (c == 0xf0 && p[1] < 0x90);
-    bool beyond = (c == 0xed && p[1] >= 0xa0) || (c == 0xf4 && p[1] >= 0x90);
-    return overlong || beyond ? 0 : n;
-}
-
 static void append_escaped(struct tw_buf *buf, unsigned char c)
 {
-    static const char shorts[32] = {['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n',
-                                    ['\f'] = 'f', ['\r'] = 'r'};
+    static const char shorts[32] = {
+        ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
     if (c == '"' || c == '\\') {
         char pair[2] = {'\\', (char)c};
         tw_buf_append(buf, pair, 2);
@@ -135,20 +236,19 @@ void tw_json_string(struct tw_json_writer *writer, const char *text, size_t text
 {
     before_value(writer);
     struct tw_buf *buf = writer->buf;
-    const unsigned char *p = (const unsigned char *)text;
-    const unsigned char *end = p + text_bytes;
     tw_buf_append(buf, "\"", 1);
-    while (p < end) {
-        size_t n = utf8_length(p, (size_t)(end - p));
+    for (size_t i = 0; i < text_bytes;) {
+        unsigned char c = (unsigned char)text[i];
+        size_t n = tw_printable_utf8_bytes(text + i, text_bytes - i);
         if (n == 0) {
             tw_buf_append(buf, "\xef\xbf\xbd", 3);
             n = 1;
-        } else if (n == 1 && (*p < 0x20 || *p == '"' || *p == '\\')) {
-            append_escaped(buf, *p);
+        } else if (c < 0x20 || c == '"' || c == '\\') {
+            append_escaped(buf, c);
         } else {
-            tw_buf_append(buf, p, n);
+            tw_buf_append(buf, text + i, n);
         }
-        p += n;
+        i += n;
     }
     tw_buf_append(buf, "\"", 1);
 }
@@ -164,8 +264,7 @@ void tw_json_int(struct tw_json_writer *writer, int64_t value)
     tw_buf_append_format(writer->buf, "%" PRId64, value);
 }
 
-/* 17 digits always read back equal; fewer often do. The decimal point of the locale is put right,
- * since printf follows it. */
+/* 17 digits always read back equal; fewer often do. */
 void tw_json_double(struct tw_json_writer *writer, double value)
 {
     if (!isfinite(value)) {
@@ -174,18 +273,18 @@ void tw_json_double(struct tw_json_writer *writer, double value)
     }
     before_value(writer);
     char text[40];
+    locale_t old = enter_plain_locale();
     for (int digits = 1; digits <= 17; digits++) {
         snprintf(text, sizeof text, "%.*g", digits, value);
         if (strtod(text, NULL) == value) {
             break;
         }
     }
-    for (char *p = text; *p != '\0'; p++) {
-        if (strchr("0123456789+-e", *p) == NULL) {
-            *p = '.';
-        }
-    }
+    uselocale(old);
     tw_buf_append_text(writer->buf, text);
+    if (value == 0 && signbit(value)) {
+        tw_buf_append_text(writer->buf, ".0"); /* "-0" would be read as the integer 0 */
+    }
 }
 
 void tw_json_bool(struct tw_json_writer *writer, bool value)

@@ -1,5 +1,6 @@
 #include "base/log.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <time.h>
@@ -8,8 +9,10 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/printable.h"
 
-#define RECORD_BYTES 8192 /* longer records are cut by the buffer's bound and dropped */
+#define RECORD_BYTES  8192
+#define MESSAGE_BYTES 1024
 
 static struct {
     enum tw_log_form form;
@@ -80,8 +83,7 @@ static void format_json(struct tw_buf *buf, enum tw_log_level level,
 static void format_text(struct tw_buf *buf, enum tw_log_level level, const char *message,
                         const struct tw_log_field *fields, int n_fields)
 {
-    tw_buf_append_format(buf, "tokenworks: %s%s%s",
-                         level == TW_LOG_INFO ? "" : level_names[level],
+    tw_buf_append_format(buf, "tokenworks: %s%s%s", level == TW_LOG_INFO ? "" : level_names[level],
                          level == TW_LOG_INFO ? "" : ": ", message);
     for (int i = 0; i < n_fields; i++) {
         if (fields[i].text != NULL) {
@@ -92,6 +94,20 @@ static void format_text(struct tw_buf *buf, enum tw_log_level level, const char 
     }
 }
 
+static void format_record(struct tw_buf *buf, enum tw_log_level level,
+                          const struct tw_log_context *context, const char *message,
+                          const struct tw_log_field *fields, int n_fields)
+{
+    tw_buf_clear(buf);
+    if (settings.form == TW_LOG_JSON) {
+        format_json(buf, level, context, message, fields, n_fields);
+    } else {
+        format_text(buf, level, message, fields, n_fields);
+        tw_printable_clean(buf->data, buf->size_bytes);
+    }
+    tw_buf_append(buf, "\n", 1);
+}
+
 void tw_log_record(enum tw_log_level level, const struct tw_log_context *context,
                    const char *message, const struct tw_log_field *fields, int n_fields)
 {
@@ -100,15 +116,16 @@ void tw_log_record(enum tw_log_level level, const struct tw_log_context *context
     }
     struct tw_buf buf;
     tw_buf_init(&buf, RECORD_BYTES);
-    if (settings.form == TW_LOG_JSON) {
-        format_json(&buf, level, context, message, fields, n_fields);
-    } else {
-        format_text(&buf, level, message, fields, n_fields);
+    format_record(&buf, level, context, message, fields, n_fields);
+    if (buf.failed) {
+        char start[MESSAGE_BYTES];
+        snprintf(start, sizeof start, "%s", message);
+        format_record(&buf, level, NULL, start, NULL, 0);
     }
-    if (tw_buf_append(&buf, "\n", 1)) {
-        ssize_t ignored = write(settings.fd, buf.data, buf.size_bytes);
-        (void)ignored; /* nobody left to tell */
-    }
+    ssize_t written;
+    do {
+        written = write(settings.fd, buf.data, buf.size_bytes);
+    } while (written < 0 && errno == EINTR); /* any other failure: nobody is left to tell */
     tw_buf_free(&buf);
 }
 
@@ -117,7 +134,7 @@ void tw_log(enum tw_log_level level, const char *format, ...)
     if (!tw_log_enabled(level)) {
         return;
     }
-    char message[1024];
+    char message[MESSAGE_BYTES];
     va_list args;
     va_start(args, format);
     vsnprintf(message, sizeof message, format, args);

@@ -1,6 +1,7 @@
 /* log.h: what the program says about itself on standard error.
  *
- * Two forms of the same record: human text for commands, one JSON object a line for the server.
+ * Two forms of the same record: human text for commands, one JSON object a line for the server. A
+ * record is one line whatever its strings hold; one that is too long goes out without its fields.
  * A record carries the request id and the W3C traceparent where there is one, and never content:
  * no prompt, no completion, no key. Library layers log at debug only; policy lives in app.
  * Threads: any; a record is one write(2).

@@ -48,7 +48,9 @@ char *tw_mem_strndup(const char *text, size_t text_bytes)
 {
     char *copy = tw_mem_alloc(text_bytes + 1, 1);
     if (copy != NULL) {
-        memcpy(copy, text, text_bytes);
+        if (text_bytes != 0) {
+            memcpy(copy, text, text_bytes); /* text may be NULL when there is none of it */
+        }
         copy[text_bytes] = '\0';
     }
     return copy;

@@ -11,10 +11,10 @@
 #define PHILOX_W0     0x9E3779B9u
 #define PHILOX_W1     0xBB67AE85u
 
-void tw_rng_block(uint64_t seed, uint64_t counter, uint32_t ret_words[4])
+void tw_rng_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t ret_words[4])
 {
-    uint32_t c0 = (uint32_t)counter, c1 = (uint32_t)(counter >> 32), c2 = 0, c3 = 0;
-    uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
+    uint32_t c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3];
+    uint32_t k0 = key[0], k1 = key[1];
     for (int round = 0; round < PHILOX_ROUNDS; round++) {
         uint64_t p0 = (uint64_t)PHILOX_M0 * c0;
         uint64_t p1 = (uint64_t)PHILOX_M1 * c2;
@@ -31,6 +31,13 @@ void tw_rng_block(uint64_t seed, uint64_t counter, uint32_t ret_words[4])
     ret_words[1] = c1;
     ret_words[2] = c2;
     ret_words[3] = c3;
+}
+
+void tw_rng_block(uint64_t seed, uint64_t counter, uint32_t ret_words[4])
+{
+    const uint32_t words[4] = {(uint32_t)counter, (uint32_t)(counter >> 32), 0, 0};
+    const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
+    tw_rng_philox(words, key, ret_words);
 }
 
 static double to_unit(uint32_t high, uint32_t low)

@@ -9,13 +9,17 @@
 
 #include <stdint.h>
 
+/* The generator itself, on its full 128-bit counter and 64-bit key. */
+void tw_rng_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t ret_words[4]);
+
 /* 128 random bits for (seed, counter). */
 void tw_rng_block(uint64_t seed, uint64_t counter, uint32_t ret_words[4]);
 
 /* Uniform in [0, 1) with 53 random bits. */
 double tw_rng_uniform(uint64_t seed, uint64_t counter);
 
-/* Normal with mean 0 and standard deviation 1 (Box-Muller). */
+/* Normal with mean 0 and standard deviation 1 (Box-Muller). Through the C library's logarithm and
+ * cosine, whose last bit differs between machines: for synthetic weights, never for sampling. */
 double tw_rng_normal(uint64_t seed, uint64_t counter);
 
 /* A seed from the operating system, for callers that did not choose one. */

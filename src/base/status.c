@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/printable.h"
+
 static const struct {
     const char *name;
     int exit_code;
@@ -32,16 +34,6 @@ int tw_status_exit_code(enum tw_status status)
     return status_rows[status].exit_code;
 }
 
-/* Control characters in a file's names must not reach a terminal. */
-static void make_printable(char *text)
-{
-    for (unsigned char *p = (unsigned char *)text; *p != '\0'; p++) {
-        if (*p < 0x20 || *p == 0x7f) {
-            *p = '?';
-        }
-    }
-}
-
 enum tw_status tw_error_set(struct tw_error *error, enum tw_status status, uint64_t position,
                             const char *format, ...)
 {
@@ -51,7 +43,7 @@ enum tw_status tw_error_set(struct tw_error *error, enum tw_status status, uint6
         va_start(args, format);
         vsnprintf(error->text, sizeof error->text, format, args);
         va_end(args);
-        make_printable(error->text);
+        tw_printable_clean(error->text, strlen(error->text));
         error->status = status;
         error->position = position;
     }
@@ -72,5 +64,5 @@ void tw_error_prefix(struct tw_error *error, const char *format, ...)
     if (n >= 0 && (size_t)n < sizeof error->text) {
         snprintf(error->text + n, sizeof error->text - (size_t)n, ": %s", old);
     }
-    make_printable(error->text);
+    tw_printable_clean(error->text, strlen(error->text));
 }

@@ -38,13 +38,13 @@ struct tw_error {
 /* A fixed English word, e.g. "format". Never NULL. */
 const char *tw_status_name(enum tw_status status);
 
-/* The process exit code (see docs/exit-codes.md): 0, or 1..8 by kind. */
+/* The process exit code of docs/exit-codes.md: 0, or one number a kind. */
 int tw_status_exit_code(enum tw_status status);
 
 /* Fills *error (which may be NULL) and returns status, so that a failure is one line:
  *     return tw_error_set(error, TW_ERR_FORMAT, offset, "tensor '%s': ...", name);
- * Bytes of the text that are not printable ASCII or UTF-8 above 0x80 become '?': names come from
- * hostile files and end on terminals. */
+ * The text is made printable (base/printable.h): names come from hostile files and end on
+ * terminals. It must not be formatted from error->text itself; tw_error_prefix is for that. */
 enum tw_status tw_error_set(struct tw_error *error, enum tw_status status, uint64_t position,
                             const char *format, ...) __attribute__((format(printf, 4, 5)));
 

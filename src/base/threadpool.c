@@ -5,6 +5,7 @@
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -12,11 +13,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/cpu.h"
 #include "base/mem.h"
 
 /* One pause is about 26 ns here: workers spin some 100 us between regions, then sleep. A barrier
  * spins as long before it assumes that a thread lost its core. */
 #define SPINS_BEFORE_SLEEP 4000
+/* With more threads than cores, who spins keeps the core from the one that is waited for. */
+#define SPINS_WHEN_CROWDED 50
 
 /* Own cache line each: the words that threads spin on must not share one. */
 struct padded_word {
@@ -38,6 +42,7 @@ struct tw_threadpool {
     tw_threadpool_fn fn;
     void *context;
     int n_threads;
+    int n_spins;
     bool quit;
     int n_started;
     struct worker *workers; /* n_threads - 1 */
@@ -55,7 +60,7 @@ static void wake_all(_Atomic uint32_t *word)
 
 static void wait_while_equal(struct tw_threadpool *pool, _Atomic uint32_t *word, uint32_t value)
 {
-    for (int i = 0; i < SPINS_BEFORE_SLEEP; i++) {
+    for (int i = 0; i < pool->n_spins; i++) {
         if (atomic_load_explicit(word, memory_order_acquire) != value) {
             return;
         }
@@ -157,6 +162,27 @@ static int core_for(int index, int n_threads)
     return -1;
 }
 
+/* Workers inherit a mask that leaves Ctrl-C and its like to the program's own threads, where they
+ * interrupt what waits. Faults always reach the thread that caused them. */
+static int start_workers(struct tw_threadpool *pool)
+{
+    sigset_t most, old;
+    sigfillset(&most);
+    sigdelset(&most, SIGBUS);
+    sigdelset(&most, SIGSEGV);
+    sigdelset(&most, SIGFPE);
+    sigdelset(&most, SIGILL);
+    pthread_sigmask(SIG_BLOCK, &most, &old);
+    int failed = 0;
+    while (failed == 0 && pool->n_started < pool->n_threads - 1) {
+        struct worker *worker = &pool->workers[pool->n_started];
+        failed = pthread_create(&worker->handle, NULL, worker_main, worker);
+        pool->n_started += failed == 0 ? 1 : 0;
+    }
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return failed;
+}
+
 enum tw_status tw_threadpool_create(int n_threads, struct tw_threadpool **ret_pool,
                                     struct tw_error *error)
 {
@@ -174,20 +200,18 @@ enum tw_status tw_threadpool_create(int n_threads, struct tw_threadpool **ret_po
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for threads");
     }
     pool->n_threads = n_threads;
+    pool->n_spins = n_threads <= tw_cpu_count() ? SPINS_BEFORE_SLEEP : SPINS_WHEN_CROWDED;
     pool->workers = workers;
     for (int i = 0; i < n_threads - 1; i++) {
         workers[i] = (struct worker){
             .pool = pool, .index = i + 1, .core = core_for(i + 1, n_threads)};
     }
-    for (int i = 0; i < n_threads - 1; i++) {
-        int failed = pthread_create(&workers[i].handle, NULL, worker_main, &workers[i]);
-        if (failed != 0) {
-            pool->n_started = i;
-            tw_threadpool_free(pool);
-            return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "cannot start thread %d: %s",
-                                i + 1, strerror(failed));
-        }
-        pool->n_started = i + 1;
+    int failed = start_workers(pool);
+    if (failed != 0) {
+        int index = pool->n_started + 1;
+        tw_threadpool_free(pool);
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "cannot start thread %d: %s",
+                            index, strerror(failed));
     }
     *ret_pool = pool;
     return TW_OK;

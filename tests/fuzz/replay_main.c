@@ -35,9 +35,9 @@ static void run_exact(const char *bytes, size_t n_bytes)
 }
 
 /* Numbers that break careless size arithmetic, as little-endian bytes of a length field. */
-static const uint64_t nasty[] = {0, 1, 0x7f, 0xff, 0x7fff, 0xffff, 0x7fffffff, 0xffffffff,
-                                 UINT64_C(0x7fffffffffffffff), UINT64_MAX, UINT64_MAX - 31,
-                                 UINT64_C(1) << 61};
+static const uint64_t nasty[] = {
+    0, 1, 0x7f, 0xff, 0x7fff, 0xffff, 0x7fffffff, 0xffffffff, 1ull << 61, ~0ull >> 1, ~31ull, ~0ull,
+};
 
 static size_t damage(char *bytes, size_t n_bytes, uint64_t number)
 {

@@ -42,7 +42,9 @@ static void a_name_from_a_hostile_file_cannot_steer_the_terminal(void **state)
 {
     (void)state;
     struct tw_error error;
-    tw_error_set(&error, TW_ERR_FORMAT, 0, "%s", "a\x1b[2Jb\nc\x7f" "d");
+    tw_error_set(&error, TW_ERR_FORMAT, 0, "%s",
+                 "a\x1b[2Jb\nc\x7f"
+                 "d");
     assert_string_equal(error.text, "a?[2Jb?c?d");
     tw_error_set(&error, TW_ERR_FORMAT, 0, "%s", "caf\xc3\xa9");
     assert_string_equal(error.text, "caf\xc3\xa9");

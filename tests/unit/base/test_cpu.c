@@ -1,0 +1,100 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cpu.h"
+#include "base/limits.h"
+
+static void without_a_wish_the_best_level_is_chosen(void **state)
+{
+    (void)state;
+    enum tw_cpu_level level;
+    unsetenv("TW_CPU");
+    assert_int_equal(tw_cpu_choose(&level, NULL), TW_OK);
+    assert_int_equal(level, tw_cpu_detect());
+    setenv("TW_CPU", "", 1);
+    assert_int_equal(tw_cpu_choose(&level, NULL), TW_OK);
+    assert_int_equal(level, tw_cpu_detect());
+}
+
+static void a_wish_is_granted_up_to_what_the_machine_has(void **state)
+{
+    (void)state;
+    for (int wish = 0; wish < TW_CPU_LEVEL_COUNT; wish++) {
+        enum tw_cpu_level level = TW_CPU_LEVEL_COUNT;
+        struct tw_error error;
+        setenv("TW_CPU", tw_cpu_level_name((enum tw_cpu_level)wish), 1);
+        enum tw_status status = tw_cpu_choose(&level, &error);
+        if (wish <= (int)tw_cpu_detect()) {
+            assert_int_equal(status, TW_OK);
+            assert_int_equal(level, wish);
+        } else {
+            assert_int_equal(status, TW_ERR_UNSUPPORTED);
+            assert_int_equal(level, TW_CPU_LEVEL_COUNT);
+        }
+    }
+}
+
+static void an_unknown_word_is_refused_with_the_words_there_are(void **state)
+{
+    (void)state;
+    static const char *const words[] = {"AVX2", "avx", "ref ", "avx5122", "0", "native"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        enum tw_cpu_level level = TW_CPU_LEVEL_COUNT;
+        struct tw_error error;
+        setenv("TW_CPU", words[i], 1);
+        assert_int_equal(tw_cpu_choose(&level, &error), TW_ERR_USAGE);
+        assert_int_equal(level, TW_CPU_LEVEL_COUNT);
+        assert_non_null(strstr(error.text, "ref, avx2 or avx512"));
+    }
+}
+
+/* The kernel lists a flag only when the registers are saved, so it is a second opinion. */
+static void detection_agrees_with_the_kernel(void **state)
+{
+    (void)state;
+    char line[8192] = "";
+    FILE *f = fopen("/proc/cpuinfo", "r");
+    assert_non_null(f);
+    while (fgets(line, sizeof line, f) != NULL && strncmp(line, "flags", 5) != 0) {
+    }
+    fclose(f);
+    enum tw_cpu_level expected = TW_CPU_REF;
+    if (strstr(line, " avx2") && strstr(line, " fma") && strstr(line, " f16c") &&
+        strstr(line, " bmi2")) {
+        expected = TW_CPU_AVX2;
+        if (strstr(line, " avx512f") && strstr(line, " avx512bw") && strstr(line, " avx512vl") &&
+            strstr(line, " avx512dq") && strstr(line, " avx512_vnni")) {
+            expected = TW_CPU_AVX512;
+        }
+    }
+    assert_int_equal(tw_cpu_detect(), expected);
+}
+
+static void the_machine_has_cores_and_a_name(void **state)
+{
+    (void)state;
+    char name[64];
+    memset(name, 'x', sizeof name);
+    tw_cpu_brand(name);
+    assert_non_null(memchr(name, '\0', sizeof name));
+    assert_true(name[0] != '\0' && name[0] != ' ');
+    assert_in_range(tw_cpu_count(), 1, TW_LIMIT_THREADS);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(without_a_wish_the_best_level_is_chosen),
+        cmocka_unit_test(a_wish_is_granted_up_to_what_the_machine_has),
+        cmocka_unit_test(an_unknown_word_is_refused_with_the_words_there_are),
+        cmocka_unit_test(detection_agrees_with_the_kernel),
+        cmocka_unit_test(the_machine_has_cores_and_a_name),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,284 @@
+#define _GNU_SOURCE
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/file.h"
+
+/* Every test runs in an empty folder of its own, as the working directory. */
+static char folder[64];
+
+static int enter_folder(void **state)
+{
+    (void)state;
+    memcpy(folder, "/tmp/tokenworks-test-XXXXXX", 28);
+    return mkdtemp(folder) != NULL && chdir(folder) == 0 ? 0 : -1;
+}
+
+static int count_entries(bool remove_them)
+{
+    int n = 0;
+    DIR *dir = opendir(".");
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
+            n++;
+            if (remove_them) {
+                remove(entry->d_name);
+            }
+        }
+    }
+    closedir(dir);
+    return n;
+}
+
+static int leave_folder(void **state)
+{
+    (void)state;
+    count_entries(true);
+    return chdir("/") == 0 && rmdir(folder) == 0 ? 0 : -1;
+}
+
+static void put(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static void assert_content(const char *path, const char *text)
+{
+    struct tw_buf buf;
+    assert_int_equal(tw_file_read(path, 1 << 24, &buf, NULL), TW_OK);
+    assert_int_equal(buf.size_bytes, strlen(text));
+    if (buf.size_bytes != 0) {
+        assert_memory_equal(buf.data, text, buf.size_bytes);
+    }
+    tw_buf_free(&buf);
+}
+
+static void a_map_shows_the_file_and_an_empty_file_is_no_error(void **state)
+{
+    (void)state;
+    struct tw_file_map map;
+    put("a", "hello");
+    assert_int_equal(tw_file_map_open("a", &map, NULL), TW_OK);
+    assert_int_equal(map.size_bytes, 5);
+    assert_memory_equal(map.data, "hello", 5);
+    tw_file_map_close(&map);
+    put("empty", "");
+    assert_int_equal(tw_file_map_open("empty", &map, NULL), TW_OK);
+    assert_int_equal(map.size_bytes, 0);
+    tw_file_map_close(&map);
+}
+
+static void what_cannot_be_mapped_is_said_and_leaves_the_result_alone(void **state)
+{
+    (void)state;
+    struct tw_file_map map = {.data = NULL, .size_bytes = 77};
+    struct tw_error error;
+    assert_int_equal(tw_file_map_open("missing", &map, &error), TW_ERR_NOT_FOUND);
+    assert_non_null(strstr(error.text, "missing"));
+    assert_int_equal(tw_file_map_open(".", &map, &error), TW_ERR_IO);
+    assert_int_equal(mkfifo("pipe", 0600), 0);
+    assert_int_equal(tw_file_map_open("pipe", &map, &error), TW_ERR_IO); /* and it does not wait */
+    assert_int_equal(map.size_bytes, 77);
+}
+
+static void reading_stops_at_the_bound(void **state)
+{
+    (void)state;
+    struct tw_buf buf = {.size_bytes = 77};
+    struct tw_error error;
+    put("a", "0123456789");
+    assert_int_equal(tw_file_read("a", 9, &buf, &error), TW_ERR_LIMIT);
+    assert_int_equal(tw_file_read("/dev/zero", 1 << 20, &buf, &error), TW_ERR_LIMIT);
+    assert_int_equal(tw_file_read("missing", 10, &buf, &error), TW_ERR_NOT_FOUND);
+    assert_int_equal(tw_file_read(".", 10, &buf, &error), TW_ERR_IO);
+    assert_int_equal(buf.size_bytes, 77);
+    assert_int_equal(tw_file_read("a", 10, &buf, &error), TW_OK);
+    assert_int_equal(buf.size_bytes, 10);
+    tw_buf_free(&buf);
+}
+
+static void a_file_appears_only_when_complete(void **state)
+{
+    (void)state;
+    struct tw_file_writer *writer;
+    put("target", "old");
+    assert_int_equal(tw_file_writer_open("target", &writer, NULL), TW_OK);
+    assert_int_equal(tw_file_writer_write(writer, "new", 3, NULL), TW_OK);
+    assert_content("target", "old");
+    assert_int_equal(tw_file_writer_commit(writer, NULL), TW_OK);
+    assert_content("target", "new");
+    assert_int_equal(count_entries(false), 1);
+}
+
+static void an_aborted_file_leaves_nothing(void **state)
+{
+    (void)state;
+    struct tw_file_writer *writer;
+    static const char megabytes[3 << 20];
+    assert_int_equal(tw_file_writer_open("target", &writer, NULL), TW_OK);
+    assert_int_equal(tw_file_writer_write(writer, megabytes, sizeof megabytes, NULL), TW_OK);
+    tw_file_writer_abort(writer);
+    tw_file_writer_abort(NULL);
+    assert_int_equal(count_entries(false), 0);
+}
+
+static void a_killed_writer_leaves_the_target_as_it_was(void **state)
+{
+    (void)state;
+    put("target", "old");
+    pid_t child = fork();
+    if (child == 0) {
+        struct tw_file_writer *writer;
+        static const char megabytes[3 << 20];
+        if (tw_file_writer_open("target", &writer, NULL) == TW_OK) {
+            tw_file_writer_write(writer, megabytes, sizeof megabytes, NULL);
+        }
+        raise(SIGKILL);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+    assert_content("target", "old");
+}
+
+static void what_a_killed_process_left_does_not_block_its_number(void **state)
+{
+    (void)state;
+    struct tw_file_writer *writer;
+    char left[64];
+    snprintf(left, sizeof left, "target.partial-%ld-0", (long)getpid());
+    put(left, "half");
+    assert_int_equal(tw_file_writer_open("target", &writer, NULL), TW_OK);
+    assert_int_equal(tw_file_writer_write(writer, "whole", 5, NULL), TW_OK);
+    assert_int_equal(tw_file_writer_commit(writer, NULL), TW_OK);
+    assert_content("target", "whole");
+    assert_content(left, "half");
+}
+
+/* A full disk, played by the limit on file sizes. */
+static void after_a_failed_write_nothing_can_be_committed(void **state)
+{
+    (void)state;
+    struct tw_file_writer *writer;
+    struct tw_error error;
+    struct rlimit old, small;
+    static const char megabytes[3 << 20];
+    put("target", "old");
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &old);
+    small = (struct rlimit){.rlim_cur = 1 << 20, .rlim_max = old.rlim_max};
+    assert_int_equal(tw_file_writer_open("target", &writer, &error), TW_OK);
+    setrlimit(RLIMIT_FSIZE, &small);
+    enum tw_status status = tw_file_writer_write(writer, megabytes, sizeof megabytes, &error);
+    setrlimit(RLIMIT_FSIZE, &old);
+    assert_int_equal(status, TW_ERR_IO);
+    assert_non_null(strstr(error.text, "target"));
+    assert_int_equal(tw_file_writer_write(writer, "x", 1, &error), TW_ERR_IO);
+    assert_int_equal(tw_file_writer_commit(writer, &error), TW_ERR_IO);
+    assert_content("target", "old");
+    assert_int_equal(count_entries(false), 1);
+}
+
+static void devices_pipes_and_folders_are_never_replaced(void **state)
+{
+    (void)state;
+    struct tw_file_writer *writer = NULL;
+    struct tw_error error;
+    assert_int_equal(mkfifo("pipe", 0600), 0);
+    assert_int_equal(tw_file_writer_open("pipe", &writer, &error), TW_ERR_IO);
+    assert_int_equal(tw_file_writer_open("/dev/null", &writer, &error), TW_ERR_IO);
+    assert_int_equal(tw_file_writer_open(".", &writer, &error), TW_ERR_IO);
+    assert_int_equal(tw_file_writer_open("no/such/folder/x", &writer, &error), TW_ERR_NOT_FOUND);
+    assert_null(writer);
+}
+
+static void alignment_and_position_count_bytes_written(void **state)
+{
+    (void)state;
+    struct tw_file_writer *writer;
+    struct tw_file_map map;
+    assert_int_equal(tw_file_writer_open("a", &writer, NULL), TW_OK);
+    assert_int_equal(tw_file_writer_align(writer, 32, NULL), TW_OK);
+    assert_int_equal(tw_file_writer_position(writer), 0);
+    assert_int_equal(tw_file_writer_write(writer, "abc", 3, NULL), TW_OK);
+    assert_int_equal(tw_file_writer_align(writer, 4096, NULL), TW_OK);
+    assert_int_equal(tw_file_writer_position(writer), 4096);
+    assert_int_equal(tw_file_writer_write(writer, "d", 1, NULL), TW_OK);
+    assert_int_equal(tw_file_writer_commit(writer, NULL), TW_OK);
+    assert_int_equal(tw_file_map_open("a", &map, NULL), TW_OK);
+    assert_int_equal(map.size_bytes, 4097);
+    assert_memory_equal(map.data, "abc\0", 4);
+    assert_int_equal(map.data[4096], 'd');
+    tw_file_map_close(&map);
+}
+
+static void writes_of_every_size_arrive_in_order(void **state)
+{
+    (void)state;
+    enum { TOTAL = 5 << 20 };
+    static unsigned char bytes[TOTAL];
+    struct tw_file_writer *writer;
+    struct tw_file_map map;
+    for (size_t i = 0; i < TOTAL; i++) {
+        bytes[i] = (unsigned char)(i * 2654435761u >> 13);
+    }
+    assert_int_equal(tw_file_writer_open("a", &writer, NULL), TW_OK);
+    size_t sizes[] = {1, 70000, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 0, 333333};
+    for (size_t i = 0, done = 0; done < TOTAL; i++) {
+        size_t n = sizes[i % 7] < TOTAL - done ? sizes[i % 7] : TOTAL - done;
+        assert_int_equal(tw_file_writer_write(writer, bytes + done, n, NULL), TW_OK);
+        done += n;
+    }
+    assert_int_equal(tw_file_writer_commit(writer, NULL), TW_OK);
+    assert_int_equal(tw_file_map_open("a", &map, NULL), TW_OK);
+    assert_int_equal(map.size_bytes, TOTAL);
+    assert_memory_equal(map.data, bytes, TOTAL);
+    tw_file_map_close(&map);
+}
+
+static void folders_and_files_are_told_apart(void **state)
+{
+    (void)state;
+    put("a", "");
+    assert_true(tw_file_exists("a") && !tw_file_is_directory("a"));
+    assert_true(tw_file_exists(".") && tw_file_is_directory("."));
+    assert_false(tw_file_exists("missing") || tw_file_is_directory("missing"));
+}
+
+#define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, enter_folder, leave_folder)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        IN_FOLDER(a_map_shows_the_file_and_an_empty_file_is_no_error),
+        IN_FOLDER(what_cannot_be_mapped_is_said_and_leaves_the_result_alone),
+        IN_FOLDER(reading_stops_at_the_bound),
+        IN_FOLDER(a_file_appears_only_when_complete),
+        IN_FOLDER(an_aborted_file_leaves_nothing),
+        IN_FOLDER(a_killed_writer_leaves_the_target_as_it_was),
+        IN_FOLDER(what_a_killed_process_left_does_not_block_its_number),
+        IN_FOLDER(after_a_failed_write_nothing_can_be_committed),
+        IN_FOLDER(devices_pipes_and_folders_are_never_replaced),
+        IN_FOLDER(alignment_and_position_count_bytes_written),
+        IN_FOLDER(writes_of_every_size_arrive_in_order),
+        IN_FOLDER(folders_and_files_are_told_apart),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
