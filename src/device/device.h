@@ -34,6 +34,7 @@ enum { TW_KV_PAGE_TOKENS = 64 };
 
 struct tw_device;
 struct tw_device_matrix;
+struct tw_device_table;
 struct tw_device_buffer;
 struct tw_stream;
 
@@ -77,6 +78,13 @@ enum tw_status tw_device_matrix_create(struct tw_device *device,
 void tw_device_matrix_free(struct tw_device_matrix *matrix);
 size_t tw_device_matrix_bytes(const struct tw_device_matrix *matrix);
 
+/* A table whose rows are looked up, not multiplied (token embeddings). It keeps a view: source.data
+ * must stay valid until the free. source.row_map must be NULL. */
+enum tw_status tw_device_table_create(struct tw_device *device,
+                                      const struct tw_matrix_source *source,
+                                      struct tw_device_table **ret_table, struct tw_error *error);
+void tw_device_table_free(struct tw_device_table *table);
+
 /* ---- the batch a stream works on ---- */
 
 struct tw_device_row {
@@ -106,14 +114,10 @@ size_t tw_device_kv_page_bytes(const struct tw_kv_shape *shape);
 
 /* ---- operations ---- */
 
-/* Room for batches of max_rows tokens, max_outputs output rows, and rows of up to max_width f32. */
+/* Room for batches of max_rows tokens and for inputs of products of up to max_width f32. */
 struct tw_stream_limits {
     uint32_t max_rows;
-    uint32_t max_outputs;
-    uint32_t max_width;    /* widest row that is ever the input of a product */
-    uint32_t max_heads;
-    uint32_t max_kv_heads;
-    uint32_t max_head_dim;
+    uint32_t max_width; /* widest row that is ever the input of a product */
     uint32_t max_operations;
 };
 
@@ -127,7 +131,7 @@ void tw_stream_barrier(struct tw_stream *stream);
 void tw_stream_run(struct tw_stream *stream);
 
 /* x[n, :] = row token[n] of table, as f32. A token outside the table is an assertion. */
-void tw_stream_embed(struct tw_stream *stream, const struct tw_device_matrix *table,
+void tw_stream_embed(struct tw_stream *stream, const struct tw_device_table *table,
                      struct tw_device_buffer *x);
 
 /* Makes x[n_rows, width] ready to be the input of products: RMS norm with norm_weight [width] where
@@ -170,7 +174,8 @@ void tw_stream_rope_append(struct tw_stream *stream, struct tw_device_buffer *qk
                            const struct tw_kv_shape *shape, uint32_t layer);
 
 /* out[n, h*head_dim + d] = causal attention of q over the row's sequence up to its position, scaled
- * by 1/sqrt(head_dim). */
+ * by 1/sqrt(head_dim). Segments of 512 positions are computed on their own and merged in order, so
+ * that a long context can be spread over threads without changing a bit. */
 void tw_stream_attention(struct tw_stream *stream, const struct tw_device_buffer *qkv,
                          uint32_t n_heads, const struct tw_device_buffer *kv,
                          const struct tw_kv_shape *shape, uint32_t layer,

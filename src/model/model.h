@@ -37,7 +37,7 @@ struct tw_model_options {
     void *progress_context;
 };
 
-/* The device must outlive the model. The files are closed again before this returns. */
+/* The device must outlive the model. The files stay mapped: embedding rows are read from there. */
 enum tw_status tw_model_load(const char *path, struct tw_device *device,
                              const struct tw_model_options *options, struct tw_model **ret_model,
                              struct tw_error *error);

@@ -1,0 +1,15 @@
+/* The templates of kernel/simd, compiled for this level. */
+#include "kernel/kernels.h"
+#include "kernel/simd/simd_avx512.h"
+
+#include "kernel/simd/simd_tile.h"
+#include "kernel/simd/simd_vector.h"
+
+#include "kernel/simd/simd_attention.h"
+
+void tw_kernels_init_avx512(struct tw_kernels *kernels)
+{
+    set_tiles(kernels);
+    set_vectors(kernels);
+    set_attention(kernels);
+}

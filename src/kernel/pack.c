@@ -1,0 +1,325 @@
+/* Packing: from the block formats of files to the panels of layout.h. */
+#include <assert.h>
+#include <string.h>
+
+#include "kernel/layout.h"
+
+enum { CODES = 32 };
+
+/* Byte sizes and offsets inside a file's blocks: docs/formats/blocks.md. */
+struct q8_0 {
+    uint8_t d[2], q[32];
+};
+struct q4_0 {
+    uint8_t d[2], q[16];
+};
+struct q4_1 {
+    uint8_t d[2], m[2], q[16];
+};
+struct q5_0 {
+    uint8_t d[2], high[4], q[16];
+};
+struct q5_1 {
+    uint8_t d[2], m[2], high[4], q[16];
+};
+struct q2_k {
+    uint8_t scales[16], q[64], d[2], dmin[2];
+};
+struct q3_k {
+    uint8_t high[32], q[64], scales[12], d[2];
+};
+struct q4_k {
+    uint8_t d[2], dmin[2], scales[12], q[128];
+};
+struct q5_k {
+    uint8_t d[2], dmin[2], scales[12], high[32], q[128];
+};
+struct q6_k {
+    uint8_t low[128], high[64], scales[16], d[2];
+};
+
+static void codes_nibbles(const uint8_t *q, uint8_t codes[CODES])
+{
+    for (int k = 0; k < 16; k++) {
+        codes[k] = q[k] & 15;
+        codes[k + 16] = q[k] >> 4;
+    }
+}
+
+static void add_high_bits(const uint8_t high[4], uint8_t codes[CODES])
+{
+    for (int k = 0; k < CODES; k++) {
+        codes[k] |= (uint8_t)((high[k / 8] >> (k % 8) & 1) << 4);
+    }
+}
+
+/* Sub-block b (0..7) of a 256-column block whose 4-bit planes lie in pairs of 32. */
+static void codes_k_nibbles(const uint8_t *q, int b, uint8_t codes[CODES])
+{
+    for (int k = 0; k < CODES; k++) {
+        uint8_t pair = q[b / 2 * 32 + k];
+        codes[k] = b % 2 == 0 ? pair & 15 : pair >> 4;
+    }
+}
+
+/* Sub-block b of a 256-column block whose 2-bit planes lie in quadruples of 32. */
+static void codes_k_pairs(const uint8_t *q, int b, uint8_t codes[CODES])
+{
+    for (int k = 0; k < CODES; k++) {
+        codes[k] = q[b / 4 * 32 + k] >> (b % 4 * 2) & 3;
+    }
+}
+
+static void codes_q6_k(const struct q6_k *block, int b, uint8_t codes[CODES])
+{
+    const uint8_t *low = block->low + b / 4 * 64 + b % 2 * 32;
+    const uint8_t *high = block->high + b / 4 * 32;
+    for (int k = 0; k < CODES; k++) {
+        int nibble = b % 4 < 2 ? low[k] & 15 : low[k] >> 4;
+        codes[k] = (uint8_t)(nibble | (high[k] >> (b % 4 * 2) & 3) << 4);
+    }
+}
+
+/* Codes of 32-column block `block` of a row. */
+static void row_codes(enum tw_dtype dtype, const void *row, size_t block, uint8_t codes[CODES])
+{
+    int b = (int)(block % 8);
+    switch (dtype) {
+    case TW_DTYPE_Q8_0: {
+        const struct q8_0 *p = (const struct q8_0 *)row + block;
+        for (int k = 0; k < CODES; k++) {
+            codes[k] = p->q[k] ^ 0x80;
+        }
+        break;
+    }
+    case TW_DTYPE_Q4_0:
+    case TW_DTYPE_IQ4_NL:
+        codes_nibbles(((const struct q4_0 *)row + block)->q, codes);
+        break;
+    case TW_DTYPE_Q4_1:
+        codes_nibbles(((const struct q4_1 *)row + block)->q, codes);
+        break;
+    case TW_DTYPE_Q5_0: {
+        const struct q5_0 *p = (const struct q5_0 *)row + block;
+        codes_nibbles(p->q, codes);
+        add_high_bits(p->high, codes);
+        break;
+    }
+    case TW_DTYPE_Q5_1: {
+        const struct q5_1 *p = (const struct q5_1 *)row + block;
+        codes_nibbles(p->q, codes);
+        add_high_bits(p->high, codes);
+        break;
+    }
+    case TW_DTYPE_Q2_K:
+        codes_k_pairs(((const struct q2_k *)row + block / 8)->q, b, codes);
+        break;
+    case TW_DTYPE_Q3_K: {
+        const struct q3_k *p = (const struct q3_k *)row + block / 8;
+        codes_k_pairs(p->q, b, codes);
+        for (int k = 0; k < CODES; k++) {
+            codes[k] |= (uint8_t)((p->high[k] >> b & 1) << 2);
+        }
+        break;
+    }
+    case TW_DTYPE_Q4_K:
+        codes_k_nibbles(((const struct q4_k *)row + block / 8)->q, b, codes);
+        break;
+    case TW_DTYPE_Q5_K: {
+        const struct q5_k *p = (const struct q5_k *)row + block / 8;
+        codes_k_nibbles(p->q, b, codes);
+        for (int k = 0; k < CODES; k++) {
+            codes[k] |= (uint8_t)((p->high[k] >> b & 1) << 4);
+        }
+        break;
+    }
+    case TW_DTYPE_Q6_K:
+        codes_q6_k((const struct q6_k *)row + block / 8, b, codes);
+        break;
+    case TW_DTYPE_F32:
+    case TW_DTYPE_F16:
+    case TW_DTYPE_BF16:
+    case TW_DTYPE_COUNT:
+        assert(!"no codes");
+    }
+}
+
+static void put_low_plane(uint32_t bits, const uint8_t codes[CODES], int row, uint8_t *plane)
+{
+    for (int k = 0; k < CODES; k++) {
+        int at = 4 * row + k % 4;
+        int c = k / 4;
+        if (bits == 8) {
+            plane[64 * c + at] = codes[k];
+        } else if (bits == 4) {
+            plane[64 * (c % 4) + at] |= (uint8_t)((codes[k] & 15) << (c / 4 * 4));
+        } else {
+            plane[64 * (c / 4) + at] |= (uint8_t)((codes[k] & 3) << (c % 4 * 2));
+        }
+    }
+}
+
+static void put_high_plane(uint32_t bits, uint32_t low_bits, const uint8_t codes[CODES], int row,
+                           uint8_t *plane)
+{
+    for (int k = 0; k < CODES; k++) {
+        int at = 4 * row + k % 4;
+        int c = k / 4;
+        int high = codes[k] >> low_bits;
+        if (bits == 1) {
+            plane[at] |= (uint8_t)(high << c);
+        } else {
+            plane[64 * (c / 4) + at] |= (uint8_t)(high << (c % 4 * 2));
+        }
+    }
+}
+
+/* The 6-bit scale and minimum of sub-block i of Q4_K and Q5_K. */
+static void k4_scale(const uint8_t packed[12], int i, uint8_t *ret_scale, uint8_t *ret_min)
+{
+    if (i < 4) {
+        *ret_scale = packed[i] & 63;
+        *ret_min = packed[i + 4] & 63;
+    } else {
+        *ret_scale = (uint8_t)((packed[i + 4] & 15) | packed[i - 4] >> 6 << 4);
+        *ret_min = (uint8_t)(packed[i + 4] >> 4 | packed[i] >> 6 << 4);
+    }
+}
+
+/* The 6-bit scale of 16-column sub-block i of Q3_K, without its offset of 32. */
+static int q3_scale(const uint8_t packed[12], int i)
+{
+    int low = i < 8 ? packed[i] & 15 : packed[i - 8] >> 4;
+    int high = packed[8 + i % 4] >> (i / 4 * 2) & 3;
+    return low | high << 4;
+}
+
+static void put_f16(uint8_t *at, int row, const uint8_t half[2])
+{
+    memcpy(at + 2 * row, half, 2);
+}
+
+/* Scales of formats with one block per 32 columns; `block` counts inside the step. */
+static void put_block_scale(enum tw_dtype dtype, const void *row, size_t first_block, size_t block,
+                            size_t n_blocks, int r, uint8_t *scales)
+{
+    uint8_t *d = scales + 32 * block;
+    uint8_t *m = scales + 32 * n_blocks + 32 * block;
+    size_t at = first_block + block;
+    if (dtype == TW_DTYPE_Q8_0) {
+        put_f16(d, r, ((const struct q8_0 *)row + at)->d);
+    } else if (dtype == TW_DTYPE_Q4_0 || dtype == TW_DTYPE_IQ4_NL) {
+        put_f16(d, r, ((const struct q4_0 *)row + at)->d);
+    } else if (dtype == TW_DTYPE_Q5_0) {
+        put_f16(d, r, ((const struct q5_0 *)row + at)->d);
+    } else if (dtype == TW_DTYPE_Q4_1) {
+        put_f16(d, r, ((const struct q4_1 *)row + at)->d);
+        put_f16(m, r, ((const struct q4_1 *)row + at)->m);
+    } else {
+        assert(dtype == TW_DTYPE_Q5_1);
+        put_f16(d, r, ((const struct q5_1 *)row + at)->d);
+        put_f16(m, r, ((const struct q5_1 *)row + at)->m);
+    }
+}
+
+/* Scales of formats with one block per 256 columns. */
+static void put_super_scales(enum tw_dtype dtype, const void *row, size_t step, int r,
+                             uint8_t *scales)
+{
+    uint8_t *fine = scales + 64;
+    if (dtype == TW_DTYPE_Q4_K || dtype == TW_DTYPE_Q5_K) {
+        const struct q4_k *q4 = (const struct q4_k *)row + step;
+        const struct q5_k *q5 = (const struct q5_k *)row + step;
+        const uint8_t *packed = dtype == TW_DTYPE_Q4_K ? q4->scales : q5->scales;
+        put_f16(scales, r, dtype == TW_DTYPE_Q4_K ? q4->d : q5->d);
+        put_f16(scales + 32, r, dtype == TW_DTYPE_Q4_K ? q4->dmin : q5->dmin);
+        for (int i = 0; i < 8; i++) {
+            k4_scale(packed, i, &fine[16 * i + r], &fine[128 + 16 * i + r]);
+        }
+    } else if (dtype == TW_DTYPE_Q6_K) {
+        const struct q6_k *p = (const struct q6_k *)row + step;
+        put_f16(scales, r, p->d);
+        for (int i = 0; i < 16; i++) {
+            fine[16 * i + r] = p->scales[i];
+        }
+    } else if (dtype == TW_DTYPE_Q3_K) {
+        const struct q3_k *p = (const struct q3_k *)row + step;
+        put_f16(scales, r, p->d);
+        for (int i = 0; i < 16; i++) {
+            fine[16 * i + r] = (uint8_t)(q3_scale(p->scales, i) - 32);
+        }
+    } else {
+        assert(dtype == TW_DTYPE_Q2_K);
+        const struct q2_k *p = (const struct q2_k *)row + step;
+        put_f16(scales, r, p->d);
+        put_f16(scales + 32, r, p->dmin);
+        for (int i = 0; i < 16; i++) {
+            fine[16 * i + r] = p->scales[i];
+        }
+    }
+}
+
+static void pack_quantised_row(enum tw_dtype dtype, const void *row, size_t step, size_t n_columns,
+                               int r, uint8_t *panel)
+{
+    struct tw_layout layout = tw_layout_of(dtype);
+    size_t step_blocks = layout.step_columns / CODES;
+    size_t first = step * step_blocks;
+    size_t n_blocks = n_columns / CODES - first;
+    n_blocks = n_blocks < step_blocks ? n_blocks : step_blocks;
+    size_t low_bytes = CODES / 8 * TW_PANEL_ROWS * layout.low_bits;
+    size_t high_bytes = CODES / 8 * TW_PANEL_ROWS * layout.high_bits;
+    uint8_t *low = panel + layout.scale_bytes;
+    uint8_t *high = low + step_blocks * low_bytes;
+    bool super_blocks = layout.step_columns == 256;
+    if (super_blocks) {
+        put_super_scales(dtype, row, step, r, panel);
+    }
+    for (size_t b = 0; b < n_blocks; b++) {
+        uint8_t codes[CODES];
+        row_codes(dtype, row, first + b, codes);
+        put_low_plane(layout.low_bits, codes, r, low + b * low_bytes);
+        if (layout.high_bits != 0) {
+            put_high_plane(layout.high_bits, layout.low_bits, codes, r, high + b * high_bytes);
+        }
+        if (!super_blocks) {
+            put_block_scale(dtype, row, first, b, step_blocks, r, panel);
+        }
+    }
+}
+
+static void pack_float_row(enum tw_dtype dtype, const void *row, size_t step, size_t n_columns,
+                           int r, uint8_t *panel)
+{
+    struct tw_layout layout = tw_layout_of(dtype);
+    size_t item = layout.low_bits / 8;
+    for (size_t i = 0; i < layout.step_columns; i++) {
+        size_t k = step * layout.step_columns + i;
+        if (k < n_columns) {
+            memcpy(panel + (i * TW_PANEL_ROWS + (size_t)r) * item, (const uint8_t *)row + k * item,
+                   item);
+        }
+    }
+}
+
+void tw_layout_pack_group(enum tw_dtype dtype, const void *const rows[TW_GROUP_ROWS],
+                          size_t n_columns, uint8_t *ret_group)
+{
+    struct tw_layout layout = tw_layout_of(dtype);
+    size_t n_steps = tw_layout_steps(dtype, n_columns);
+    memset(ret_group, 0, tw_layout_group_bytes(dtype, n_columns));
+    for (size_t step = 0; step < n_steps; step++) {
+        for (int i = 0; i < TW_GROUP_ROWS; i++) {
+            size_t panel_index = step * TW_GROUP_PANELS + (size_t)i / TW_PANEL_ROWS;
+            uint8_t *panel = ret_group + panel_index * layout.panel_step_bytes;
+            if (rows[i] == NULL) {
+                continue;
+            }
+            if (layout.scale == TW_SCALE_FLOAT) {
+                pack_float_row(dtype, rows[i], step, n_columns, i % TW_PANEL_ROWS, panel);
+            } else {
+                pack_quantised_row(dtype, rows[i], step, n_columns, i % TW_PANEL_ROWS, panel);
+            }
+        }
+    }
+}

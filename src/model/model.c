@@ -1,0 +1,408 @@
+/* Loading: files -> checked shape -> weights packed on the device -> work space. */
+#include "model/model.h"
+
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "model/arch.h"
+#include "model/decoder.h"
+
+enum { DEFAULT_MAX_ROWS = 512, DEFAULT_MAX_OUTPUTS = 64 };
+
+struct loader {
+    struct tw_model *model;
+    const struct tw_model_options *options;
+    uint64_t done_bytes, total_bytes;
+    struct tw_error *error;
+};
+
+static const struct tw_tensor_view *find(const struct loader *loader, const char *format,
+                                         uint32_t layer)
+{
+    char name[TW_LIMIT_MODEL_NAME_BYTES];
+    snprintf(name, sizeof name, "blk.%u.%s", layer, format);
+    return tw_model_files_find(loader->model->files, name);
+}
+
+static void count(struct loader *loader, uint64_t n_bytes)
+{
+    loader->done_bytes += n_bytes;
+    if (loader->options->progress != NULL) {
+        loader->options->progress(loader->options->progress_context, loader->done_bytes,
+                                  loader->total_bytes);
+    }
+}
+
+static struct tw_matrix_source source_of(const struct tw_tensor_view *view)
+{
+    return (struct tw_matrix_source){.dtype = view->dtype,
+                                     .n_rows = (size_t)view->shape[1],
+                                     .n_columns = (size_t)view->shape[0],
+                                     .data = view->data};
+}
+
+/* Norms and biases, of any element type, as f32 on the device. NULL view: nothing, and no error. */
+static enum tw_status load_vector(struct loader *loader, const struct tw_tensor_view *view,
+                                  const uint32_t *row_map, struct tw_device_buffer **ret_buffer)
+{
+    if (view == NULL) {
+        return TW_OK;
+    }
+    size_t n = (size_t)view->shape[0];
+    float *values = tw_mem_alloc(2 * n, sizeof *values);
+    if (values == NULL) {
+        return tw_error_set(loader->error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for '%s'",
+                            view->name);
+    }
+    tw_dtype_traits(view->dtype)->dequantise(view->data, values + n, n);
+    for (size_t i = 0; i < n; i++) {
+        values[i] = values[n + (row_map != NULL ? row_map[i] : i)];
+    }
+    struct tw_device *device = loader->model->device;
+    enum tw_status status =
+        tw_device_buffer_create(device, n * sizeof *values, ret_buffer, loader->error);
+    if (status == TW_OK) {
+        tw_device_buffer_write(*ret_buffer, 0, values, n * sizeof *values);
+        count(loader, view->size_bytes);
+    }
+    tw_mem_free(values);
+    return status;
+}
+
+static enum tw_status load_matrix(struct loader *loader, const struct tw_tensor_view *view,
+                                  const uint32_t *row_map, struct tw_device_matrix **ret_matrix)
+{
+    struct tw_matrix_source source = source_of(view);
+    source.row_map = row_map;
+    enum tw_status status = tw_device_matrix_create(loader->model->device, &source, NULL,
+                                                    ret_matrix, loader->error);
+    if (status == TW_OK) {
+        loader->model->weight_bytes += tw_device_matrix_bytes(*ret_matrix);
+        count(loader, view->size_bytes);
+    }
+    return status;
+}
+
+/* Query and key rows (and their biases) may have to be put into the order RoPE expects. */
+static enum tw_status load_rotated(struct loader *loader, const struct tw_tensor_view *weight,
+                                   const struct tw_tensor_view *bias, uint32_t n_heads,
+                                   struct tw_device_matrix **ret_matrix,
+                                   struct tw_device_buffer **ret_bias)
+{
+    uint32_t *map = NULL;
+    if (weight->rows_are_half_split) {
+        map = tw_mem_alloc((size_t)weight->shape[1], sizeof *map);
+        if (map == NULL) {
+            return tw_error_set(loader->error, TW_ERR_MEMORY, TW_NO_POSITION,
+                                "no memory for '%s'", weight->name);
+        }
+        tw_tensor_row_map(weight, n_heads, map);
+    }
+    enum tw_status status = load_matrix(loader, weight, map, ret_matrix);
+    if (status == TW_OK) {
+        status = load_vector(loader, bias, map, ret_bias);
+    }
+    tw_mem_free(map);
+    return status;
+}
+
+static enum tw_status load_attention(struct loader *loader, uint32_t i,
+                                     struct tw_decoder_layer *layer)
+{
+    const struct tw_model_shape *shape = &loader->model->shape;
+    enum tw_status status =
+        load_vector(loader, find(loader, "attn_norm.weight", i), NULL, &layer->attn_norm);
+    if (status == TW_OK) {
+        status = load_rotated(loader, find(loader, "attn_q.weight", i),
+                              find(loader, "attn_q.bias", i), shape->n_heads, &layer->q,
+                              &layer->q_bias);
+    }
+    if (status == TW_OK) {
+        status = load_rotated(loader, find(loader, "attn_k.weight", i),
+                              find(loader, "attn_k.bias", i), shape->n_kv_heads, &layer->k,
+                              &layer->k_bias);
+    }
+    if (status == TW_OK) {
+        status = load_matrix(loader, find(loader, "attn_v.weight", i), NULL, &layer->v);
+    }
+    if (status == TW_OK) {
+        status = load_vector(loader, find(loader, "attn_v.bias", i), NULL, &layer->v_bias);
+    }
+    if (status == TW_OK && shape->has_qk_norm) {
+        status = load_vector(loader, find(loader, "attn_q_norm.weight", i), NULL, &layer->q_norm);
+    }
+    if (status == TW_OK && shape->has_qk_norm) {
+        status = load_vector(loader, find(loader, "attn_k_norm.weight", i), NULL, &layer->k_norm);
+    }
+    if (status == TW_OK) {
+        status = load_matrix(loader, find(loader, "attn_output.weight", i), NULL,
+                             &layer->attn_output);
+    }
+    return status;
+}
+
+static enum tw_status load_gate_up(struct loader *loader, uint32_t i,
+                                   struct tw_decoder_layer *layer)
+{
+    const struct tw_tensor_view *gate = find(loader, "ffn_gate.weight", i);
+    const struct tw_tensor_view *up = find(loader, "ffn_up.weight", i);
+    if (gate->dtype != up->dtype) {
+        enum tw_status status = load_matrix(loader, gate, NULL, &layer->gate);
+        return status == TW_OK ? load_matrix(loader, up, NULL, &layer->up) : status;
+    }
+    struct tw_matrix_source first = source_of(gate), second = source_of(up);
+    enum tw_status status = tw_device_matrix_create(loader->model->device, &first, &second,
+                                                    &layer->gate_up, loader->error);
+    if (status == TW_OK) {
+        loader->model->weight_bytes += tw_device_matrix_bytes(layer->gate_up);
+        count(loader, gate->size_bytes + up->size_bytes);
+    }
+    return status;
+}
+
+static enum tw_status load_layer(struct loader *loader, uint32_t i)
+{
+    struct tw_decoder_layer *layer = &loader->model->layers[i];
+    enum tw_status status = load_attention(loader, i, layer);
+    if (status == TW_OK) {
+        status = load_vector(loader, find(loader, "ffn_norm.weight", i), NULL, &layer->ffn_norm);
+    }
+    if (status == TW_OK) {
+        status = load_gate_up(loader, i, layer);
+    }
+    if (status == TW_OK) {
+        status = load_matrix(loader, find(loader, "ffn_down.weight", i), NULL, &layer->down);
+    }
+    return status;
+}
+
+static enum tw_status load_ends(struct loader *loader)
+{
+    struct tw_model *model = loader->model;
+    const struct tw_tensor_view *embedding =
+        tw_model_files_find(model->files, "token_embd.weight");
+    const struct tw_tensor_view *output =
+        model->shape.tied_head ? embedding : tw_model_files_find(model->files, "output.weight");
+    struct tw_matrix_source source = source_of(embedding);
+    enum tw_status status =
+        tw_device_table_create(model->device, &source, &model->embedding, loader->error);
+    if (status == TW_OK) {
+        status = load_vector(loader, tw_model_files_find(model->files, "output_norm.weight"), NULL,
+                             &model->output_norm);
+    }
+    if (status == TW_OK) {
+        status = load_matrix(loader, output, NULL, &model->output);
+    }
+    return status;
+}
+
+static uint32_t largest(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+
+static enum tw_status create_rows(struct loader *loader, size_t width,
+                                  struct tw_device_buffer **ret_buffer)
+{
+    return tw_device_buffer_create(loader->model->device,
+                                   loader->model->max_rows * width * sizeof(float), ret_buffer,
+                                   loader->error);
+}
+
+static bool any_split_gate(const struct tw_model *model)
+{
+    for (uint32_t i = 0; i < model->shape.n_layers; i++) {
+        if (model->layers[i].gate_up == NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum tw_status create_host_rows(struct loader *loader)
+{
+    struct tw_model *model = loader->model;
+    model->rows = tw_mem_zalloc(model->max_rows, sizeof *model->rows);
+    model->outputs = tw_mem_zalloc(model->max_outputs, sizeof *model->outputs);
+    model->tables = tw_mem_zalloc(model->max_rows, sizeof *model->tables);
+    model->cos_sin_host = tw_mem_zalloc((size_t)model->max_rows * model->shape.rope.n_dims,
+                                        sizeof *model->cos_sin_host);
+    if (model->rows == NULL || model->outputs == NULL || model->tables == NULL ||
+        model->cos_sin_host == NULL) {
+        return tw_error_set(loader->error, TW_ERR_MEMORY, TW_NO_POSITION,
+                            "no memory for a batch of %u tokens", model->max_rows);
+    }
+    return TW_OK;
+}
+
+static enum tw_status create_work_space(struct loader *loader)
+{
+    struct tw_model *model = loader->model;
+    const struct tw_model_shape *shape = &model->shape;
+    uint32_t q_width = shape->n_heads * shape->head_dim;
+    uint32_t kv_width = shape->n_kv_heads * shape->head_dim;
+    struct tw_stream_limits limits = {
+        .max_rows = model->max_rows,
+        .max_width = largest(largest(shape->n_embed, shape->n_ffn), q_width),
+        .max_operations = tw_decoder_operations(shape),
+    };
+    enum tw_status status =
+        tw_stream_create(model->device, &limits, &model->stream, loader->error);
+    status = status != TW_OK ? status : create_host_rows(loader);
+    status = status != TW_OK ? status : create_rows(loader, shape->n_embed, &model->x);
+    status = status != TW_OK ? status : create_rows(loader, q_width + 2 * kv_width, &model->qkv);
+    status = status != TW_OK ? status : create_rows(loader, q_width, &model->attention);
+    status = status != TW_OK ? status : create_rows(loader, shape->n_ffn, &model->hidden);
+    status = status != TW_OK ? status : create_rows(loader, shape->rope.n_dims, &model->cos_sin);
+    if (status == TW_OK && any_split_gate(model)) {
+        status = create_rows(loader, shape->n_ffn, &model->up);
+    }
+    if (status == TW_OK) {
+        status = tw_device_buffer_create(model->device, (size_t)model->max_outputs *
+                                                            shape->n_vocab * sizeof(float),
+                                         &model->logits, loader->error);
+    }
+    return status;
+}
+
+static enum tw_status load_weights(struct loader *loader)
+{
+    struct tw_model *model = loader->model;
+    for (size_t i = 0; i < tw_model_files_count(model->files); i++) {
+        loader->total_bytes += tw_model_files_tensor(model->files, i)->size_bytes;
+    }
+    model->layers = tw_mem_zalloc(model->shape.n_layers, sizeof *model->layers);
+    if (model->layers == NULL) {
+        return tw_error_set(loader->error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for layers");
+    }
+    enum tw_status status = load_ends(loader);
+    for (uint32_t i = 0; status == TW_OK && i < model->shape.n_layers; i++) {
+        status = load_layer(loader, i);
+    }
+    return status;
+}
+
+static enum tw_status check_tokenizer(const struct tw_model *model, struct tw_error *error)
+{
+    size_t n_tokens = tw_tokenizer_size(model->tokenizer);
+    if (n_tokens > model->shape.n_vocab) {
+        return tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
+                            "the tokenizer has %zu tokens, the embedding only %u rows", n_tokens,
+                            model->shape.n_vocab);
+    }
+    return TW_OK;
+}
+
+static enum tw_status load_into(struct loader *loader, const char *path)
+{
+    struct tw_model *model = loader->model;
+    struct tw_error *error = loader->error;
+    enum tw_status status = tw_model_files_open(path, &model->files, error);
+    status = status != TW_OK ? status : tw_model_read_shape(model->files, &model->shape, error);
+    status = status != TW_OK ? status
+                             : tw_arch_check_tensors(model->files, &model->shape, error);
+    status = status != TW_OK
+                 ? status
+                 : tw_model_files_tokenizer(model->files, &model->tokenizer, error);
+    status = status != TW_OK ? status : check_tokenizer(model, error);
+    status = status != TW_OK ? status : tw_decoder_init_rope(model, error);
+    status = status != TW_OK ? status : load_weights(loader);
+    return status != TW_OK ? status : create_work_space(loader);
+}
+
+enum tw_status tw_model_load(const char *path, struct tw_device *device,
+                             const struct tw_model_options *options, struct tw_model **ret_model,
+                             struct tw_error *error)
+{
+    uint32_t max_rows = options->max_batch_tokens != 0 ? options->max_batch_tokens
+                                                       : DEFAULT_MAX_ROWS;
+    if (max_rows > TW_LIMIT_BATCH_TOKENS) {
+        return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
+                            "a batch of %u tokens: at most %d", max_rows, TW_LIMIT_BATCH_TOKENS);
+    }
+    struct tw_model *model = tw_mem_zalloc(1, sizeof *model);
+    if (model == NULL) {
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a model");
+    }
+    model->device = device;
+    model->max_rows = max_rows;
+    model->max_outputs = options->max_output_rows != 0 ? options->max_output_rows
+                                                       : DEFAULT_MAX_OUTPUTS;
+    struct loader loader = {.model = model, .options = options, .error = error};
+    enum tw_status status = load_into(&loader, path);
+    if (status != TW_OK) {
+        tw_model_free(model);
+        return status;
+    }
+    *ret_model = model;
+    return TW_OK;
+}
+
+static void free_layer(struct tw_decoder_layer *layer)
+{
+    tw_device_buffer_free(layer->attn_norm);
+    tw_device_buffer_free(layer->ffn_norm);
+    tw_device_buffer_free(layer->q_norm);
+    tw_device_buffer_free(layer->k_norm);
+    tw_device_buffer_free(layer->q_bias);
+    tw_device_buffer_free(layer->k_bias);
+    tw_device_buffer_free(layer->v_bias);
+    tw_device_matrix_free(layer->q);
+    tw_device_matrix_free(layer->k);
+    tw_device_matrix_free(layer->v);
+    tw_device_matrix_free(layer->attn_output);
+    tw_device_matrix_free(layer->gate_up);
+    tw_device_matrix_free(layer->gate);
+    tw_device_matrix_free(layer->up);
+    tw_device_matrix_free(layer->down);
+}
+
+void tw_model_free(struct tw_model *model)
+{
+    if (model == NULL) {
+        return;
+    }
+    for (uint32_t i = 0; model->layers != NULL && i < model->shape.n_layers; i++) {
+        free_layer(&model->layers[i]);
+    }
+    tw_mem_free(model->layers);
+    tw_device_table_free(model->embedding);
+    tw_device_buffer_free(model->output_norm);
+    tw_device_matrix_free(model->output);
+    tw_stream_free(model->stream);
+    tw_device_buffer_free(model->x);
+    tw_device_buffer_free(model->qkv);
+    tw_device_buffer_free(model->attention);
+    tw_device_buffer_free(model->hidden);
+    tw_device_buffer_free(model->up);
+    tw_device_buffer_free(model->cos_sin);
+    tw_device_buffer_free(model->logits);
+    tw_mem_free(model->rope_frequencies);
+    tw_mem_free(model->rows);
+    tw_mem_free(model->outputs);
+    tw_mem_free(model->tables);
+    tw_mem_free(model->cos_sin_host);
+    tw_tokenizer_free(model->tokenizer);
+    tw_model_files_close(model->files);
+    tw_mem_free(model);
+}
+
+const struct tw_model_shape *tw_model_shape(const struct tw_model *model)
+{
+    return &model->shape;
+}
+
+const struct tw_tokenizer *tw_model_tokenizer(const struct tw_model *model)
+{
+    return model->tokenizer;
+}
+
+struct tw_bytes tw_model_chat_template(const struct tw_model *model)
+{
+    return tw_model_files_chat_template(model->files);
+}
+
+uint64_t tw_model_weight_bytes(const struct tw_model *model)
+{
+    return model->weight_bytes;
+}
