@@ -147,4 +147,19 @@ void tw_blocks_dequantise_q4_k(const void *blocks, float *ret_values, size_t n);
 void tw_blocks_dequantise_q5_k(const void *blocks, float *ret_values, size_t n);
 void tw_blocks_dequantise_q6_k(const void *blocks, float *ret_values, size_t n);
 
+void tw_blocks_quantise_f32(const float *values, void *ret_blocks, size_t n);
+void tw_blocks_quantise_f16(const float *values, void *ret_blocks, size_t n);
+void tw_blocks_quantise_bf16(const float *values, void *ret_blocks, size_t n);
+void tw_blocks_quantise_q8_0(const float *values, void *ret_blocks, size_t n);
+void tw_blocks_quantise_q4_0(const float *values, void *ret_blocks, size_t n);
+void tw_blocks_quantise_q4_1(const float *values, void *ret_blocks, size_t n);
+void tw_blocks_quantise_q5_0(const float *values, void *ret_blocks, size_t n);
+void tw_blocks_quantise_q5_1(const float *values, void *ret_blocks, size_t n);
+void tw_blocks_quantise_iq4_nl(const float *values, void *ret_blocks, size_t n);
+void tw_blocks_quantise_q2_k(const float *values, void *ret_blocks, size_t n);
+void tw_blocks_quantise_q3_k(const float *values, void *ret_blocks, size_t n);
+void tw_blocks_quantise_q4_k(const float *values, void *ret_blocks, size_t n);
+void tw_blocks_quantise_q5_k(const float *values, void *ret_blocks, size_t n);
+void tw_blocks_quantise_q6_k(const float *values, void *ret_blocks, size_t n);
+
 #endif

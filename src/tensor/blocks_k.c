@@ -1,7 +1,10 @@
-/* Super-blocks of 256 elements. Codes are unpacked to one byte per element, in the row's order,
- * before any arithmetic: the layouts differ, the arithmetic does not. */
+/* Super-blocks of 256 elements. Codes are one byte per element, in the row's order, wherever there
+ * is arithmetic: the layouts differ, the arithmetic does not. */
+#include <string.h>
+
 #include "tensor/blocks.h"
 #include "tensor/f16.h"
+#include "tensor/fit.h"
 
 /* Two bits: byte 32 h + l has element 128 h + 32 s + l in its bits 2 s and 2 s + 1. */
 static void unpack_two_bits(const uint8_t packed[64], uint8_t ret_codes[256])
@@ -148,5 +151,155 @@ void tw_blocks_dequantise_q6_k(const void *blocks, float *ret_values, size_t n)
                 values[k] = scale * (float)(codes[k] - 32);
             }
         }
+    }
+}
+
+static void pack_two_bits(const uint8_t codes[256], uint8_t ret_packed[64])
+{
+    for (int h = 0; h < 2; h++) {
+        for (int l = 0; l < 32; l++) {
+            const uint8_t *code = &codes[128 * h + l];
+            ret_packed[32 * h + l] = (uint8_t)((code[0] & 3) | (code[32] & 3) << 2 |
+                                               (code[64] & 3) << 4 | (code[96] & 3) << 6);
+        }
+    }
+}
+
+/* Gathers bit `shift` of every code. */
+static void pack_high_bits(const uint8_t codes[256], int shift, uint8_t ret_packed[32])
+{
+    for (int l = 0; l < 32; l++) {
+        int bits = 0;
+        for (int s = 0; s < 8; s++) {
+            bits |= (codes[32 * s + l] >> shift & 1) << s;
+        }
+        ret_packed[l] = (uint8_t)bits;
+    }
+}
+
+static void pack_nibble_pairs(const uint8_t codes[256], uint8_t ret_packed[128])
+{
+    for (int p = 0; p < 4; p++) {
+        for (int l = 0; l < 32; l++) {
+            const uint8_t *code = &codes[64 * p + l];
+            ret_packed[32 * p + l] = (uint8_t)((code[0] & 15) | (code[32] & 15) << 4);
+        }
+    }
+}
+
+static void pack_six_bits(const uint8_t codes[256], struct tw_block_q6_k *ret_block)
+{
+    uint8_t high[256];
+    for (int h = 0; h < 2; h++) {
+        for (int l = 0; l < 64; l++) {
+            const uint8_t *code = &codes[128 * h + l];
+            ret_block->low_codes[64 * h + l] = (uint8_t)((code[0] & 15) | (code[64] & 15) << 4);
+        }
+    }
+    for (int k = 0; k < 256; k++) {
+        high[k] = codes[k] >> 4;
+    }
+    pack_two_bits(high, ret_block->high_codes);
+}
+
+static void pack_scale_min(const uint8_t scales[8], const uint8_t mins[8], uint8_t ret_packed[12])
+{
+    for (int j = 0; j < 4; j++) {
+        ret_packed[j] = (uint8_t)(scales[j] | (scales[j + 4] >> 4) << 6);
+        ret_packed[j + 4] = (uint8_t)(mins[j] | (mins[j + 4] >> 4) << 6);
+        ret_packed[j + 8] = (uint8_t)((scales[j + 4] & 15) | (mins[j + 4] & 15) << 4);
+    }
+}
+
+static void pack_scales_q3_k(const int8_t scales[16], uint8_t ret_packed[12])
+{
+    memset(ret_packed, 0, 12);
+    for (int j = 0; j < 16; j++) {
+        int scale = scales[j] + 32;
+        uint8_t *low = &ret_packed[j % 8], *high = &ret_packed[8 + j % 4];
+        *low = (uint8_t)(*low | (scale & 15) << (4 * (j / 8)));
+        *high = (uint8_t)(*high | (scale >> 4) << (2 * (j / 4)));
+    }
+}
+
+void tw_blocks_quantise_q2_k(const float *values, void *ret_blocks, size_t n)
+{
+    static const struct tw_fit_grid grid = {0, 3, NULL};
+    struct tw_block_q2_k *block = ret_blocks;
+    for (size_t i = 0; i < n / 256; i++) {
+        struct tw_fit_super_line fit;
+        float x[256];
+        tw_fit_load(values + 256 * i, 256, x);
+        tw_fit_super_line(x, 16, &grid, 15, &fit);
+        for (int j = 0; j < 16; j++) {
+            block[i].scales[j] = (uint8_t)(fit.scales[j] | fit.mins[j] << 4);
+        }
+        pack_two_bits(fit.codes, block[i].codes);
+        block[i].d = fit.d;
+        block[i].dmin = fit.dmin;
+    }
+}
+
+void tw_blocks_quantise_q3_k(const float *values, void *ret_blocks, size_t n)
+{
+    static const struct tw_fit_grid grid = {-4, 3, NULL};
+    struct tw_block_q3_k *block = ret_blocks;
+    for (size_t i = 0; i < n / 256; i++) {
+        struct tw_fit_super_scale fit;
+        float x[256];
+        tw_fit_load(values + 256 * i, 256, x);
+        tw_fit_super_scale(x, &grid, 32, &fit);
+        pack_high_bits(fit.codes, 2, block[i].high_bits);
+        pack_two_bits(fit.codes, block[i].codes);
+        pack_scales_q3_k(fit.scales, block[i].scales);
+        block[i].d = fit.d;
+    }
+}
+
+void tw_blocks_quantise_q4_k(const float *values, void *ret_blocks, size_t n)
+{
+    static const struct tw_fit_grid grid = {0, 15, NULL};
+    struct tw_block_q4_k *block = ret_blocks;
+    for (size_t i = 0; i < n / 256; i++) {
+        struct tw_fit_super_line fit;
+        float x[256];
+        tw_fit_load(values + 256 * i, 256, x);
+        tw_fit_super_line(x, 8, &grid, 63, &fit);
+        block[i].d = fit.d;
+        block[i].dmin = fit.dmin;
+        pack_scale_min(fit.scales, fit.mins, block[i].scales);
+        pack_nibble_pairs(fit.codes, block[i].codes);
+    }
+}
+
+void tw_blocks_quantise_q5_k(const float *values, void *ret_blocks, size_t n)
+{
+    static const struct tw_fit_grid grid = {0, 31, NULL};
+    struct tw_block_q5_k *block = ret_blocks;
+    for (size_t i = 0; i < n / 256; i++) {
+        struct tw_fit_super_line fit;
+        float x[256];
+        tw_fit_load(values + 256 * i, 256, x);
+        tw_fit_super_line(x, 8, &grid, 63, &fit);
+        block[i].d = fit.d;
+        block[i].dmin = fit.dmin;
+        pack_scale_min(fit.scales, fit.mins, block[i].scales);
+        pack_high_bits(fit.codes, 4, block[i].high_bits);
+        pack_nibble_pairs(fit.codes, block[i].codes);
+    }
+}
+
+void tw_blocks_quantise_q6_k(const float *values, void *ret_blocks, size_t n)
+{
+    static const struct tw_fit_grid grid = {-32, 31, NULL};
+    struct tw_block_q6_k *block = ret_blocks;
+    for (size_t i = 0; i < n / 256; i++) {
+        struct tw_fit_super_scale fit;
+        float x[256];
+        tw_fit_load(values + 256 * i, 256, x);
+        tw_fit_super_scale(x, &grid, 128, &fit);
+        pack_six_bits(fit.codes, &block[i]);
+        memcpy(block[i].scales, fit.scales, sizeof fit.scales);
+        block[i].d = fit.d;
     }
 }
