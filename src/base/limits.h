@@ -20,6 +20,7 @@
 #define TW_LIMIT_MODEL_JSON_BYTES (256u << 20)   /* tokenizer.json */
 #define TW_LIMIT_MODEL_CONFIG_BYTES (32u << 20)  /* config.json and its like, a safetensors header */
 #define TW_LIMIT_MODEL_DIRECTORY_BYTES (64u << 20) /* what we keep of one file's keys and tensors */
+#define TW_LIMIT_MODEL_METADATA_BYTES ((size_t)1 << 30) /* all keys of a file we write */
 #define TW_LIMIT_MODEL_LAYERS 1024
 #define TW_LIMIT_MODEL_HEADS 1024
 #define TW_LIMIT_MODEL_HEAD_DIM 512

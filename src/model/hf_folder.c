@@ -348,6 +348,11 @@ void tw_hf_folder_close(struct tw_hf_folder *folder)
     tw_mem_free(folder);
 }
 
+const char *tw_hf_folder_path(const struct tw_hf_folder *folder)
+{
+    return folder->path;
+}
+
 const struct tw_arch *tw_hf_folder_arch(const struct tw_hf_folder *folder)
 {
     return folder->arch;

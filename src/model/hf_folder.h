@@ -26,6 +26,8 @@ enum tw_status tw_hf_folder_open(const char *path, struct tw_hf_folder **ret_fol
 /* NULL is allowed. */
 void tw_hf_folder_close(struct tw_hf_folder *folder);
 
+/* As given to open. */
+const char *tw_hf_folder_path(const struct tw_hf_folder *folder);
 const struct tw_arch *tw_hf_folder_arch(const struct tw_hf_folder *folder);
 const json_t *tw_hf_folder_config(const struct tw_hf_folder *folder);
 /* NULL where the file is missing. */
