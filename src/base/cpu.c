@@ -8,15 +8,17 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Bits of CPUID leaf 1 ECX, leaf 7 EBX/ECX and of XCR0, from the Intel SDM. */
-#define LEAF1_ECX_FMA     (1u << 12)
-#define LEAF1_ECX_OSXSAVE (1u << 27)
-#define LEAF1_ECX_AVX     (1u << 28)
-#define LEAF1_ECX_F16C    (1u << 29)
-#define LEAF7_EBX_AVX2    (1u << 5)
-#define LEAF7_EBX_BMI2    (1u << 8)
-#define LEAF7_EBX_AVX512  ((1u << 16) | (1u << 17) | (1u << 30) | (1u << 31)) /* F DQ BW VL */
-#define LEAF7_ECX_VNNI    (1u << 11)
+/* Bits of CPUID and XCR0, from the Intel SDM. The levels are what the compiler may use for them
+ * (kernel/meson.build): all of x86-64-v3 for AVX2, x86-64-v4 and VNNI for AVX-512. Machines with
+ * AVX2 but without, say, MOVBE exist: emulators and hypervisors that mask it. */
+#define BIT(n)            (1u << (n))
+/* v3: FMA MOVBE POPCNT AVX F16C; BMI1 AVX2 BMI2; LZCNT. v4: F DQ CD BW VL. */
+#define LEAF1_ECX_V3      (BIT(12) | BIT(22) | BIT(23) | BIT(28) | BIT(29))
+#define LEAF1_ECX_OSXSAVE BIT(27)
+#define LEAF7_EBX_V3      (BIT(3) | BIT(5) | BIT(8))
+#define LEAF81_ECX_V3     BIT(5)
+#define LEAF7_EBX_V4      (BIT(16) | BIT(17) | BIT(28) | BIT(30) | BIT(31))
+#define LEAF7_ECX_VNNI    BIT(11)
 #define XCR0_AVX          0x06u
 #define XCR0_AVX512       0xe6u
 
@@ -45,19 +47,17 @@ static bool has_all(unsigned value, unsigned bits)
 
 enum tw_cpu_level tw_cpu_detect(void)
 {
-    unsigned a, b1, c1, d, a7, b7, c7, d7;
-    if (!__get_cpuid(1, &a, &b1, &c1, &d) || !__get_cpuid_count(7, 0, &a7, &b7, &c7, &d7)) {
+    unsigned a, b, d, c1, b7, c7, c81;
+    if (!__get_cpuid(1, &a, &b, &c1, &d) || !__get_cpuid_count(7, 0, &a, &b7, &c7, &d) ||
+        !__get_cpuid(0x80000001u, &a, &b, &c81, &d)) {
         return TW_CPU_REF;
     }
-    if (!has_all(c1, LEAF1_ECX_OSXSAVE | LEAF1_ECX_AVX | LEAF1_ECX_FMA | LEAF1_ECX_F16C)) {
+    if (!has_all(c1, LEAF1_ECX_V3 | LEAF1_ECX_OSXSAVE) || !has_all(b7, LEAF7_EBX_V3) ||
+        !has_all(c81, LEAF81_ECX_V3) || !has_all(read_xcr0(), XCR0_AVX)) {
         return TW_CPU_REF;
     }
-    unsigned xcr0 = read_xcr0();
-    if (!has_all(xcr0, XCR0_AVX) || !has_all(b7, LEAF7_EBX_AVX2 | LEAF7_EBX_BMI2)) {
-        return TW_CPU_REF;
-    }
-    if (!has_all(xcr0, XCR0_AVX512) || !has_all(b7, LEAF7_EBX_AVX512) ||
-        !has_all(c7, LEAF7_ECX_VNNI)) {
+    if (!has_all(b7, LEAF7_EBX_V4) || !has_all(c7, LEAF7_ECX_VNNI) ||
+        !has_all(read_xcr0(), XCR0_AVX512)) {
         return TW_CPU_AVX2;
     }
     return TW_CPU_AVX512;

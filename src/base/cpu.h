@@ -13,8 +13,8 @@
 
 enum tw_cpu_level {
     TW_CPU_REF = 0, /* plain C, baseline x86-64 */
-    TW_CPU_AVX2,    /* AVX2, FMA, F16C, BMI2 */
-    TW_CPU_AVX512,  /* AVX-512 F BW VL DQ, VNNI */
+    TW_CPU_AVX2,    /* x86-64-v3: AVX2, FMA, F16C, BMI, LZCNT, MOVBE */
+    TW_CPU_AVX512,  /* x86-64-v4 (AVX-512 F BW CD DQ VL) and VNNI */
     TW_CPU_LEVEL_COUNT
 };
 

@@ -297,8 +297,8 @@ uint64_t tw_file_writer_position(const struct tw_file_writer *writer)
 static void sync_folder_of(const char *path)
 {
     const char *slash = strrchr(path, '/');
-    char *folder = slash == NULL ? tw_mem_strndup(".", 1)
-                                 : tw_mem_strndup(path, (size_t)(slash - path) + 1);
+    char *folder =
+        slash == NULL ? tw_mem_strndup(".", 1) : tw_mem_strndup(path, (size_t)(slash - path) + 1);
     if (folder == NULL) {
         return;
     }

@@ -37,9 +37,9 @@ bool tw_file_exists(const char *path);
  *                                -> GONE [tw_file_writer_abort]:  the temporary file is removed
  *
  * The temporary file ("<path>.partial-...") lies beside the target, so the rename is atomic; a
- * process that is killed leaves it behind and the target as it was. After a failed write the rest is
- * refused, commit included. A target that exists and is no regular file (a device, a pipe, a folder)
- * is TW_ERR_IO; a symbolic link is replaced by the file. */
+ * process that is killed leaves it behind and the target as it was. After a failed write the rest
+ * is refused, commit included. A target that exists and is no regular file (a device, a pipe, a
+ * folder) is TW_ERR_IO; a symbolic link is replaced by the file. */
 struct tw_file_writer;
 
 enum tw_status tw_file_writer_open(const char *path, struct tw_file_writer **ret_writer,

@@ -15,8 +15,8 @@
 #include "base/status.h"
 
 /* Parses one JSON value that fills text. name goes into messages ("config.json"). The caller owns
- * *ret_value and frees it with json_decref. Integers beyond 64 bits become reals: Hugging Face files
- * write "no limit" as 10^30. Of a key that comes twice the last value counts.
+ * *ret_value and frees it with json_decref. Integers beyond 64 bits become reals: Hugging Face
+ * files write "no limit" as 10^30. Of a key that comes twice the last value counts.
  * Errors: TW_ERR_FORMAT with the byte offset; TW_ERR_LIMIT beyond TW_LIMIT_JSON_DEPTH brackets. */
 enum tw_status tw_json_parse(const char *text, size_t text_bytes, const char *name,
                              json_t **ret_value, struct tw_error *error);

@@ -17,8 +17,8 @@
 #define TW_LIMIT_MODEL_KEY_BYTES 4096       /* a metadata key */
 #define TW_LIMIT_MODEL_STRING_BYTES (16u << 20)  /* one metadata string, chat templates included */
 #define TW_LIMIT_MODEL_ARRAY_ITEMS (1u << 24)    /* one metadata array, vocabularies included */
-#define TW_LIMIT_MODEL_JSON_BYTES (256u << 20)   /* tokenizer.json */
-#define TW_LIMIT_MODEL_CONFIG_BYTES (32u << 20)  /* config.json and its like, a safetensors header */
+#define TW_LIMIT_MODEL_JSON_BYTES (256u << 20) /* tokenizer.json */
+#define TW_LIMIT_MODEL_CONFIG_BYTES (32u << 20) /* config.json and its like, a safetensors header */
 #define TW_LIMIT_MODEL_DIRECTORY_BYTES (64u << 20) /* what we keep of one file's keys and tensors */
 #define TW_LIMIT_MODEL_METADATA_BYTES ((size_t)1 << 30) /* all keys of a file we write */
 #define TW_LIMIT_MODEL_LAYERS 1024

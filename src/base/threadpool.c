@@ -203,8 +203,8 @@ enum tw_status tw_threadpool_create(int n_threads, struct tw_threadpool **ret_po
     pool->n_spins = n_threads <= tw_cpu_count() ? SPINS_BEFORE_SLEEP : SPINS_WHEN_CROWDED;
     pool->workers = workers;
     for (int i = 0; i < n_threads - 1; i++) {
-        workers[i] = (struct worker){
-            .pool = pool, .index = i + 1, .core = core_for(i + 1, n_threads)};
+        workers[i] =
+            (struct worker){.pool = pool, .index = i + 1, .core = core_for(i + 1, n_threads)};
     }
     int failed = start_workers(pool);
     if (failed != 0) {

@@ -49,8 +49,7 @@ int tw_device_threads(const struct tw_device *device)
 }
 
 enum tw_status tw_device_buffer_create(struct tw_device *device, size_t size_bytes,
-                                       struct tw_device_buffer **ret_buffer,
-                                       struct tw_error *error)
+                                       struct tw_device_buffer **ret_buffer, struct tw_error *error)
 {
     (void)device;
     struct tw_device_buffer *buffer = tw_mem_zalloc(1, sizeof *buffer);
@@ -74,8 +73,8 @@ void tw_device_buffer_free(struct tw_device_buffer *buffer)
     }
 }
 
-void tw_device_buffer_write(struct tw_device_buffer *buffer, size_t offset_bytes,
-                            const void *bytes, size_t n_bytes)
+void tw_device_buffer_write(struct tw_device_buffer *buffer, size_t offset_bytes, const void *bytes,
+                            size_t n_bytes)
 {
     assert(offset_bytes <= buffer->size_bytes && n_bytes <= buffer->size_bytes - offset_bytes);
     memcpy(buffer->data + offset_bytes, bytes, n_bytes);
@@ -125,8 +124,7 @@ static void pack_groups(void *context, int thread, int n_threads)
 enum tw_status tw_device_matrix_create(struct tw_device *device,
                                        const struct tw_matrix_source *source,
                                        const struct tw_matrix_source *second,
-                                       struct tw_device_matrix **ret_matrix,
-                                       struct tw_error *error)
+                                       struct tw_device_matrix **ret_matrix, struct tw_error *error)
 {
     assert(second == NULL || (second->dtype == source->dtype && second->n_rows == source->n_rows &&
                               second->n_columns == source->n_columns));
@@ -151,8 +149,7 @@ enum tw_status tw_device_matrix_create(struct tw_device *device,
         .group_bytes = group_bytes,
         .size_bytes = n_groups * group_bytes,
     };
-    struct pack_job job = {.sources = {source, second != NULL ? second : source},
-                           .matrix = matrix};
+    struct pack_job job = {.sources = {source, second != NULL ? second : source}, .matrix = matrix};
     tw_threadpool_run(device->pool, pack_groups, &job);
     *ret_matrix = matrix;
     return TW_OK;

@@ -11,7 +11,7 @@
 #include "device/cpu_device.h"
 
 enum {
-    SEGMENT_PAGES = 8,  /* 512 positions: the unit that attention is merged in */
+    SEGMENT_PAGES = 8,           /* 512 positions: the unit that attention is merged in */
     DECODE_PREFETCH_BYTES = 4352 /* ahead of a single pass: 4-8 KB measured best */
 };
 
@@ -65,8 +65,8 @@ struct tw_stream {
     struct op *prepared; /* the input that the next products read */
     uint8_t *bytes_form;
     float *floats_form;
-    struct thread_scratch *scratch; /* [n_threads] */
-    float *norm_rows;               /* [n_threads][max_width] */
+    struct thread_scratch *scratch;      /* [n_threads] */
+    float *norm_rows;                    /* [n_threads][max_width] */
     struct tw_attention_state *partials; /* [n_partials] states of segments of few rows */
     uint32_t n_partials;
 };
@@ -230,8 +230,8 @@ void tw_stream_silu_mul(struct tw_stream *stream, struct tw_device_buffer *gate,
     op->width = width;
 }
 
-void tw_stream_rope_append(struct tw_stream *stream, struct tw_device_buffer *qkv,
-                           uint32_t n_heads, const struct tw_device_buffer *q_norm,
+void tw_stream_rope_append(struct tw_stream *stream, struct tw_device_buffer *qkv, uint32_t n_heads,
+                           const struct tw_device_buffer *q_norm,
                            const struct tw_device_buffer *k_norm, float eps,
                            const struct tw_rope_op *rope, struct tw_device_buffer *kv,
                            const struct tw_kv_shape *shape, uint32_t layer)
@@ -329,8 +329,8 @@ static void run_prepare(const struct worker *w, const struct op *op)
 static void run_epilogue(const struct worker *w, const struct op *op, const float *tile,
                          size_t input_row, size_t first_row, size_t n)
 {
-    float *y = floats_of(op->y) + input_row * op->u.matmul.y_stride + op->u.matmul.y_offset +
-               first_row;
+    float *y =
+        floats_of(op->y) + input_row * op->u.matmul.y_stride + op->u.matmul.y_offset + first_row;
     switch (op->u.matmul.epilogue) {
     case TW_EPILOGUE_STORE:
         memcpy(y, tile, n * sizeof *y);
@@ -376,8 +376,7 @@ static void run_group(const struct worker *w, const struct op *op,
 {
     const struct tw_device_matrix *matrix = op->u.matmul.matrix;
     size_t n_steps = tw_layout_steps(matrix->dtype, matrix->n_columns);
-    size_t step_lines =
-        TW_GROUP_PANELS * tw_layout_of(matrix->dtype).panel_step_bytes / 64;
+    size_t step_lines = TW_GROUP_PANELS * tw_layout_of(matrix->dtype).panel_step_bytes / 64;
     size_t rows = matrix->interleaved ? TW_PANEL_ROWS : TW_GROUP_ROWS;
     size_t n_valid = matrix->interleaved ? matrix->n_rows / 2 : matrix->n_rows;
     size_t first_row = group * rows;
@@ -385,8 +384,8 @@ static void run_group(const struct worker *w, const struct op *op,
     const uint8_t *weights = matrix->groups + group * matrix->group_bytes;
     bool one_pass = input->tiling.n_tiles == 1;
     const uint8_t *ahead = weights + (one_pass ? DECODE_PREFETCH_BYTES : matrix->group_bytes);
-    size_t lines = one_pass ? step_lines
-                            : (step_lines + input->tiling.n_tiles - 1) / input->tiling.n_tiles;
+    size_t lines =
+        one_pass ? step_lines : (step_lines + input->tiling.n_tiles - 1) / input->tiling.n_tiles;
     const uint8_t *ahead_end = weights + 2 * matrix->group_bytes;
     for (uint32_t t = 0; t < input->tiling.n_tiles; t++) {
         uint32_t first, count;
@@ -463,9 +462,9 @@ static void run_rope_append(const struct worker *w, const struct op *op)
         norm_and_rotate(w, op, n, key, op->weight2);
         const struct tw_device_row *at = &w->stream->batch->rows[n];
         uint32_t page = w->stream->batch->tables[at->table][at->position / TW_KV_PAGE_TOKENS];
-        w->kernels->kv_store(shape->dtype, key, value, head_dim, at->position % TW_KV_PAGE_TOKENS,
-                             head_page(op->u.attention.kv, shape, page, op->u.attention.layer,
-                                       kv_head));
+        w->kernels->kv_store(
+            shape->dtype, key, value, head_dim, at->position % TW_KV_PAGE_TOKENS,
+            head_page(op->u.attention.kv, shape, page, op->u.attention.layer, kv_head));
     }
 }
 
@@ -542,8 +541,7 @@ static void attend_segment(const struct worker *w, const struct op *op,
     for (uint32_t i = begin; i < end; i++) {
         const uint8_t *next = page;
         if (i + 1 < n_pages) {
-            next = head_page(op->weight, shape, table[i + 1], op->u.attention.layer,
-                             unit->kv_head);
+            next = head_page(op->weight, shape, table[i + 1], op->u.attention.layer, unit->kv_head);
         }
         uint32_t left = unit->n_tokens - i * TW_KV_PAGE_TOKENS;
         w->kernels->attend_page(shape->dtype, page, next,
@@ -557,8 +555,8 @@ static void finish_unit(const struct op *op, const struct attention_unit *unit,
                         const struct tw_attention_state *state)
 {
     uint32_t head_dim = op->u.attention.shape.head_dim;
-    float *out = floats_of(op->y) + ((size_t)unit->row * op->u.attention.n_heads +
-                                     unit->first_head) * head_dim;
+    float *out = floats_of(op->y) +
+                 ((size_t)unit->row * op->u.attention.n_heads + unit->first_head) * head_dim;
     for (uint32_t j = 0; j < unit->n_heads; j++) {
         float inverse = 1.0f / state->l[j];
         for (uint32_t d = 0; d < head_dim; d++) {

@@ -51,8 +51,8 @@ enum tw_status tw_device_buffer_create(struct tw_device *device, size_t size_byt
                                        struct tw_device_buffer **ret_buffer,
                                        struct tw_error *error);
 void tw_device_buffer_free(struct tw_device_buffer *buffer);
-void tw_device_buffer_write(struct tw_device_buffer *buffer, size_t offset_bytes,
-                            const void *bytes, size_t n_bytes);
+void tw_device_buffer_write(struct tw_device_buffer *buffer, size_t offset_bytes, const void *bytes,
+                            size_t n_bytes);
 /* The buffer's content where the host can read it; valid until the next run of a stream. */
 const void *tw_device_buffer_read(struct tw_device_buffer *buffer);
 
@@ -167,8 +167,8 @@ struct tw_rope_op {
 /* For every row: RMS norm of each head of q and k (where the weights [head_dim] are given), RoPE on
  * q and k in place, then k and v go to the row's position in the KV cache.
  * qkv: [n_rows, (n_heads + 2 n_kv_heads) * head_dim] f32. */
-void tw_stream_rope_append(struct tw_stream *stream, struct tw_device_buffer *qkv,
-                           uint32_t n_heads, const struct tw_device_buffer *q_norm,
+void tw_stream_rope_append(struct tw_stream *stream, struct tw_device_buffer *qkv, uint32_t n_heads,
+                           const struct tw_device_buffer *q_norm,
                            const struct tw_device_buffer *k_norm, float eps,
                            const struct tw_rope_op *rope, struct tw_device_buffer *kv,
                            const struct tw_kv_shape *shape, uint32_t layer);

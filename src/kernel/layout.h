@@ -1,7 +1,7 @@
 /* layout.h: how the CPU keeps weights and activations so that every product reads one stream.
  *
- * A matrix of R rows and K columns becomes ceil(R/32) groups of 32 rows. A group is two panels of 16
- * rows side by side, cut into steps along K; all bytes of a group are contiguous:
+ * A matrix of R rows and K columns becomes ceil(R/32) groups of 32 rows. A group is two panels of
+ * 16 rows side by side, cut into steps along K; all bytes of a group are contiguous:
  *
  *     group: | step 0: panel 0, panel 1 | step 1: panel 0, panel 1 | ...
  *
@@ -15,7 +15,7 @@
  *                SCALE_K16_MIN   f16 d[r], f16 dmin[r], u8 (scale | min << 4)[16][r]
  *     low plane  8 bits          u8 [n_blocks][c = 0..7][r][j = 0..3]: code of column 4c + j
  *                4 bits          u8 [n_blocks][c = 0..3][r][j]: columns 4c + j | 16 + 4c + j << 4
- *                2 bits          u8 [n_blocks][h = 0..1][r][j]: columns 16h + 4i + j << 2i, i = 0..3
+ *                2 bits          u8 [n_blocks][h = 0..1][r][j]: columns 16h + 4i + j << 2i, i < 4
  *     high plane 1 bit           u8 [n_blocks][r][j]: column 4c + j << c, c = 0..7
  *                2 bits          as the low plane of 2 bits
  *

@@ -50,13 +50,8 @@ static enum tw_status set_token(struct conversion *self, const char *text, size_
 
 static bool is_byte_token(const char *text)
 {
-    unsigned value = 0;
-    char spelled[8];
-    if (strlen(text) != 6 || sscanf(text, "<0x%2X>", &value) != 1) {
-        return false;
-    }
-    snprintf(spelled, sizeof spelled, "<0x%02X>", value);
-    return strcmp(spelled, text) == 0;
+    return strlen(text) == strlen("<0x00>") && memcmp(text, "<0x", 3) == 0 &&
+           strspn(text + 3, "0123456789ABCDEF") == 2 && text[5] == '>';
 }
 
 static int32_t vocab_kind(const struct conversion *self, const char *text)
@@ -73,8 +68,7 @@ static enum tw_status read_vocab(struct conversion *self)
 {
     const char *text;
     json_t *id;
-    json_object_foreach((json_t *)(uintptr_t)self->vocab, text, id)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)self->vocab, text, id) {
         enum tw_status status =
             set_token(self, text, strlen(text), json_is_integer(id) ? json_integer_value(id) : -1,
                       vocab_kind(self, text));

@@ -65,8 +65,8 @@ enum tw_status tw_decoder_init_rope(struct tw_model *model, struct tw_error *err
         }
     } else if (rope->scaling == TW_ROPE_SCALING_YARN) {
         blend_yarn(rope, frequencies);
-        model->rope_magnitude = rope->attention_factor != 0 ? rope->attention_factor
-                                                            : 1 + 0.1 * log(rope->factor);
+        model->rope_magnitude =
+            rope->attention_factor != 0 ? rope->attention_factor : 1 + 0.1 * log(rope->factor);
     }
     return TW_OK;
 }
@@ -112,9 +112,8 @@ static enum tw_status build_batch(struct tw_model *model, const struct tw_kv_cac
         }
         if (sequence->n_tokens > model->max_rows - n_rows ||
             sequence->n_outputs > model->max_outputs - n_outputs) {
-            return tw_error_set(error, TW_ERR_LIMIT, s,
-                                "a batch may have %u tokens and %u outputs", model->max_rows,
-                                model->max_outputs);
+            return tw_error_set(error, TW_ERR_LIMIT, s, "a batch may have %u tokens and %u outputs",
+                                model->max_rows, model->max_outputs);
         }
         for (uint32_t i = 0; i < sequence->n_tokens; i++) {
             if (i >= sequence->n_tokens - sequence->n_outputs) {

@@ -13,7 +13,7 @@
 
 struct tw_decoder_layer {
     struct tw_device_buffer *attn_norm, *ffn_norm;
-    struct tw_device_buffer *q_norm, *k_norm;         /* NULL without QK norm */
+    struct tw_device_buffer *q_norm, *k_norm;          /* NULL without QK norm */
     struct tw_device_buffer *q_bias, *k_bias, *v_bias; /* NULL without bias */
     struct tw_device_matrix *q, *k, *v, *attn_output;
     struct tw_device_matrix *gate_up; /* interleaved; NULL where gate and up differ in format */

@@ -105,8 +105,7 @@ static enum tw_status collect_names(const json_t *map, json_t *names, struct tw_
 {
     const char *tensor;
     json_t *file;
-    json_object_foreach((json_t *)(uintptr_t)map, tensor, file)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)map, tensor, file) {
         const char *name = json_string_value(file);
         if (name == NULL || !is_plain_name(name)) {
             return tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
@@ -136,8 +135,7 @@ static enum tw_status open_names(struct tw_hf_folder *folder, json_t *names, str
     }
     const char *name;
     json_t *number;
-    json_object_foreach(names, name, number)
-    {
+    json_object_foreach (names, name, number) {
         enum tw_status status = add_file(folder, name, error);
         if (status != TW_OK) {
             return status;
@@ -152,8 +150,7 @@ static enum tw_status check_index(const struct tw_hf_folder *folder, const json_
 {
     const char *tensor;
     json_t *file;
-    json_object_foreach((json_t *)(uintptr_t)map, tensor, file)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)map, tensor, file) {
         const char *name = json_string_value(file);
         json_int_t number = json_integer_value(json_object_get(names, name));
         if (tw_safetensors_find(folder->files[number], tensor) == NULL) {

@@ -74,8 +74,8 @@ static enum tw_status load_matrix(struct loader *loader, const struct tw_tensor_
 {
     struct tw_matrix_source source = source_of(view);
     source.row_map = row_map;
-    enum tw_status status = tw_device_matrix_create(loader->model->device, &source, NULL,
-                                                    ret_matrix, loader->error);
+    enum tw_status status =
+        tw_device_matrix_create(loader->model->device, &source, NULL, ret_matrix, loader->error);
     if (status == TW_OK) {
         loader->model->weight_bytes += tw_device_matrix_bytes(*ret_matrix);
         count(loader, view->size_bytes);
@@ -93,8 +93,8 @@ static enum tw_status load_rotated(struct loader *loader, const struct tw_tensor
     if (weight->rows_are_half_split) {
         map = tw_mem_alloc((size_t)weight->shape[1], sizeof *map);
         if (map == NULL) {
-            return tw_error_set(loader->error, TW_ERR_MEMORY, TW_NO_POSITION,
-                                "no memory for '%s'", weight->name);
+            return tw_error_set(loader->error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for '%s'",
+                                weight->name);
         }
         tw_tensor_row_map(weight, n_heads, map);
     }
@@ -113,14 +113,14 @@ static enum tw_status load_attention(struct loader *loader, uint32_t i,
     enum tw_status status =
         load_vector(loader, find(loader, "attn_norm.weight", i), NULL, &layer->attn_norm);
     if (status == TW_OK) {
-        status = load_rotated(loader, find(loader, "attn_q.weight", i),
-                              find(loader, "attn_q.bias", i), shape->n_heads, &layer->q,
-                              &layer->q_bias);
+        status =
+            load_rotated(loader, find(loader, "attn_q.weight", i), find(loader, "attn_q.bias", i),
+                         shape->n_heads, &layer->q, &layer->q_bias);
     }
     if (status == TW_OK) {
-        status = load_rotated(loader, find(loader, "attn_k.weight", i),
-                              find(loader, "attn_k.bias", i), shape->n_kv_heads, &layer->k,
-                              &layer->k_bias);
+        status =
+            load_rotated(loader, find(loader, "attn_k.weight", i), find(loader, "attn_k.bias", i),
+                         shape->n_kv_heads, &layer->k, &layer->k_bias);
     }
     if (status == TW_OK) {
         status = load_matrix(loader, find(loader, "attn_v.weight", i), NULL, &layer->v);
@@ -135,8 +135,8 @@ static enum tw_status load_attention(struct loader *loader, uint32_t i,
         status = load_vector(loader, find(loader, "attn_k_norm.weight", i), NULL, &layer->k_norm);
     }
     if (status == TW_OK) {
-        status = load_matrix(loader, find(loader, "attn_output.weight", i), NULL,
-                             &layer->attn_output);
+        status =
+            load_matrix(loader, find(loader, "attn_output.weight", i), NULL, &layer->attn_output);
     }
     return status;
 }
@@ -179,8 +179,7 @@ static enum tw_status load_layer(struct loader *loader, uint32_t i)
 static enum tw_status load_ends(struct loader *loader)
 {
     struct tw_model *model = loader->model;
-    const struct tw_tensor_view *embedding =
-        tw_model_files_find(model->files, "token_embd.weight");
+    const struct tw_tensor_view *embedding = tw_model_files_find(model->files, "token_embd.weight");
     const struct tw_tensor_view *output =
         model->shape.tied_head ? embedding : tw_model_files_find(model->files, "output.weight");
     struct tw_matrix_source source = source_of(embedding);
@@ -246,8 +245,7 @@ static enum tw_status create_work_space(struct loader *loader)
         .max_width = largest(largest(shape->n_embed, shape->n_ffn), q_width),
         .max_operations = tw_decoder_operations(shape),
     };
-    enum tw_status status =
-        tw_stream_create(model->device, &limits, &model->stream, loader->error);
+    enum tw_status status = tw_stream_create(model->device, &limits, &model->stream, loader->error);
     status = status != TW_OK ? status : create_host_rows(loader);
     status = status != TW_OK ? status : create_rows(loader, shape->n_embed, &model->x);
     status = status != TW_OK ? status : create_rows(loader, q_width + 2 * kv_width, &model->qkv);
@@ -258,9 +256,9 @@ static enum tw_status create_work_space(struct loader *loader)
         status = create_rows(loader, shape->n_ffn, &model->up);
     }
     if (status == TW_OK) {
-        status = tw_device_buffer_create(model->device, (size_t)model->max_outputs *
-                                                            shape->n_vocab * sizeof(float),
-                                         &model->logits, loader->error);
+        status = tw_device_buffer_create(
+            model->device, (size_t)model->max_outputs * shape->n_vocab * sizeof(float),
+            &model->logits, loader->error);
     }
     return status;
 }
@@ -299,11 +297,9 @@ static enum tw_status load_into(struct loader *loader, const char *path)
     struct tw_error *error = loader->error;
     enum tw_status status = tw_model_files_open(path, &model->files, error);
     status = status != TW_OK ? status : tw_model_read_shape(model->files, &model->shape, error);
-    status = status != TW_OK ? status
-                             : tw_arch_check_tensors(model->files, &model->shape, error);
-    status = status != TW_OK
-                 ? status
-                 : tw_model_files_tokenizer(model->files, &model->tokenizer, error);
+    status = status != TW_OK ? status : tw_arch_check_tensors(model->files, &model->shape, error);
+    status =
+        status != TW_OK ? status : tw_model_files_tokenizer(model->files, &model->tokenizer, error);
     status = status != TW_OK ? status : check_tokenizer(model, error);
     status = status != TW_OK ? status : tw_decoder_init_rope(model, error);
     status = status != TW_OK ? status : load_weights(loader);
@@ -314,11 +310,11 @@ enum tw_status tw_model_load(const char *path, struct tw_device *device,
                              const struct tw_model_options *options, struct tw_model **ret_model,
                              struct tw_error *error)
 {
-    uint32_t max_rows = options->max_batch_tokens != 0 ? options->max_batch_tokens
-                                                       : DEFAULT_MAX_ROWS;
+    uint32_t max_rows =
+        options->max_batch_tokens != 0 ? options->max_batch_tokens : DEFAULT_MAX_ROWS;
     if (max_rows > TW_LIMIT_BATCH_TOKENS) {
-        return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
-                            "a batch of %u tokens: at most %d", max_rows, TW_LIMIT_BATCH_TOKENS);
+        return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION, "a batch of %u tokens: at most %d",
+                            max_rows, TW_LIMIT_BATCH_TOKENS);
     }
     struct tw_model *model = tw_mem_zalloc(1, sizeof *model);
     if (model == NULL) {
@@ -326,8 +322,8 @@ enum tw_status tw_model_load(const char *path, struct tw_device *device,
     }
     model->device = device;
     model->max_rows = max_rows;
-    model->max_outputs = options->max_output_rows != 0 ? options->max_output_rows
-                                                       : DEFAULT_MAX_OUTPUTS;
+    model->max_outputs =
+        options->max_output_rows != 0 ? options->max_output_rows : DEFAULT_MAX_OUTPUTS;
     struct loader loader = {.model = model, .options = options, .error = error};
     enum tw_status status = load_into(&loader, path);
     if (status != TW_OK) {

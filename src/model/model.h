@@ -31,8 +31,8 @@ struct tw_model;
 typedef void (*tw_model_progress_fn)(void *context, uint64_t done_bytes, uint64_t total_bytes);
 
 struct tw_model_options {
-    uint32_t max_batch_tokens;  /* rows of one forward pass; 0: 512 */
-    uint32_t max_output_rows;   /* rows whose logits one pass may return; 0: 64 */
+    uint32_t max_batch_tokens;     /* rows of one forward pass; 0: 512 */
+    uint32_t max_output_rows;      /* rows whose logits one pass may return; 0: 64 */
     tw_model_progress_fn progress; /* may be NULL */
     void *progress_context;
 };

@@ -205,8 +205,7 @@ static enum tw_status read_tensors(struct tw_safetensors *self, const struct ope
     }
     const char *name;
     json_t *entry;
-    json_object_foreach(header, name, entry)
-    {
+    json_object_foreach (header, name, entry) {
         if (strcmp(name, "__metadata__") == 0) {
             continue;
         }

@@ -19,12 +19,12 @@ enum tw_rope_scaling {
 struct tw_rope_shape {
     double freq_base;
     enum tw_rope_scaling scaling;
-    double factor;                     /* context multiplier; 1 without scaling */
-    double original_context_tokens;    /* YaRN, llama3 */
+    double factor;                            /* context multiplier; 1 without scaling */
+    double original_context_tokens;           /* YaRN, llama3 */
     double low_freq_factor, high_freq_factor; /* llama3 */
-    double beta_fast, beta_slow;       /* YaRN; 32 and 1 where the file is silent */
-    double attention_factor;           /* YaRN; 0: derive it from factor */
-    uint32_t n_dims;                   /* rotated dimensions of a head, even */
+    double beta_fast, beta_slow;              /* YaRN; 32 and 1 where the file is silent */
+    double attention_factor;                  /* YaRN; 0: derive it from factor */
+    uint32_t n_dims;                          /* rotated dimensions of a head, even */
     bool interleaved; /* pairs (2i, 2i+1) as in Llama GGUF files; otherwise (i, i + n_dims/2) */
 };
 

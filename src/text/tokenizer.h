@@ -108,8 +108,9 @@ tw_token tw_tokenizer_bos(const struct tw_tokenizer *tokenizer);
 tw_token tw_tokenizer_eos(const struct tw_tokenizer *tokenizer);
 bool tw_tokenizer_adds_bos(const struct tw_tokenizer *tokenizer);
 
-/* What id stands for as output bytes; empty for ids outside the vocabulary and, unless with_special,
- * for special tokens. SPM: U+2581 is already a space. Valid as long as the tokenizer. */
+/* What id stands for as output bytes; empty for ids outside the vocabulary and, unless
+ * with_special, for special tokens. SPM: U+2581 is already a space. Valid as long as the
+ * tokenizer. */
 struct tw_bytes tw_tokenizer_token_bytes(const struct tw_tokenizer *tokenizer, tw_token id,
                                          bool with_special);
 
@@ -133,8 +134,8 @@ enum tw_status tw_tokenizer_add_end(struct tw_tokenizer *tokenizer, tw_token id)
  *     EMPTY --push--> bytes of whole characters out; at most 3 bytes of an unfinished one are kept
  *           --finish-> the kept bytes come out as U+FFFD
  *
- * Bytes that cannot become valid UTF-8 come out as U+FFFD at once. SPM drops the space it put before
- * the first word when it added one at the start (drop_leading_space). */
+ * Bytes that cannot become valid UTF-8 come out as U+FFFD at once. SPM drops the space it put
+ * before the first word when it added one at the start (drop_leading_space). */
 struct tw_detokenizer {
     const struct tw_tokenizer *tokenizer;
     bool with_special;

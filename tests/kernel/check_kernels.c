@@ -97,10 +97,10 @@ static float fill_value(enum fill fill, size_t i)
 
 /* Where a block of each type keeps its f16 scales (-1: none). */
 static const int scale_offsets[TW_DTYPE_COUNT][2] = {
-    [TW_DTYPE_F32] = {-1, -1},  [TW_DTYPE_F16] = {-1, -1},  [TW_DTYPE_BF16] = {-1, -1},
-    [TW_DTYPE_Q8_0] = {0, -1},  [TW_DTYPE_Q4_0] = {0, -1},  [TW_DTYPE_Q4_1] = {0, 2},
-    [TW_DTYPE_Q5_0] = {0, -1},  [TW_DTYPE_Q5_1] = {0, 2},   [TW_DTYPE_Q2_K] = {80, 82},
-    [TW_DTYPE_Q3_K] = {108, -1}, [TW_DTYPE_Q4_K] = {0, 2},  [TW_DTYPE_Q5_K] = {0, 2},
+    [TW_DTYPE_F32] = {-1, -1},   [TW_DTYPE_F16] = {-1, -1},   [TW_DTYPE_BF16] = {-1, -1},
+    [TW_DTYPE_Q8_0] = {0, -1},   [TW_DTYPE_Q4_0] = {0, -1},   [TW_DTYPE_Q4_1] = {0, 2},
+    [TW_DTYPE_Q5_0] = {0, -1},   [TW_DTYPE_Q5_1] = {0, 2},    [TW_DTYPE_Q2_K] = {80, 82},
+    [TW_DTYPE_Q3_K] = {108, -1}, [TW_DTYPE_Q4_K] = {0, 2},    [TW_DTYPE_Q5_K] = {0, 2},
     [TW_DTYPE_Q6_K] = {208, -1}, [TW_DTYPE_IQ4_NL] = {0, -1},
 };
 
@@ -200,12 +200,10 @@ static double activation(const struct product *p, uint32_t j, size_t k)
     if (is_float(p->dtype)) {
         return (double)((const float *)p->acts)[k * p->width + j];
     }
-    const uint8_t *block =
-        (const uint8_t *)p->acts + k / 32 * TW_ACT_BLOCK_BYTES * p->width;
+    const uint8_t *block = (const uint8_t *)p->acts + k / 32 * TW_ACT_BLOCK_BYTES * p->width;
     float scale;
     memcpy(&scale, block + 4 * j, 4);
-    return (double)scale *
-           (int8_t)block[TW_ACT_META_BYTES * p->width + TW_ACT_BLOCK * j + k % 32];
+    return (double)scale * (int8_t)block[TW_ACT_META_BYTES * p->width + TW_ACT_BLOCK * j + k % 32];
 }
 
 /* The reference against sums in double: catches a wrong layout, which levels would share. */
@@ -216,8 +214,8 @@ static void check_against_double(const struct product *p, const float *tile, con
     for (int r = 0; r < TW_GROUP_ROWS; r++) {
         memset(weights, 0, p->n_columns * sizeof *weights);
         if (r < p->n_rows) {
-            tw_dtype_traits(p->dtype)
-                ->dequantise(p->rows + (size_t)r * p->row_bytes, weights, p->n_columns);
+            tw_dtype_traits(p->dtype)->dequantise(p->rows + (size_t)r * p->row_bytes, weights,
+                                                  p->n_columns);
         }
         for (uint32_t j = 0; j < p->width; j++) {
             double sum = 0, magnitude = 0;
@@ -241,8 +239,7 @@ static void check_product(struct product *p, enum fill fill, const struct tw_ker
 {
     char detail[96];
     snprintf(detail, sizeof detail, "%s, %zu columns, tile of %u, %d rows, %s",
-             tw_dtype_traits(p->dtype)->name, p->n_columns, p->width, p->n_rows,
-             fill_names[fill]);
+             tw_dtype_traits(p->dtype)->name, p->n_columns, p->width, p->n_rows, fill_names[fill]);
     make_product(p, fill);
     size_t n = (size_t)p->width * TW_GROUP_ROWS;
     float *want = guarded_floats(n), *got = guarded_floats(n);
@@ -362,8 +359,8 @@ static void check_vectors(const struct tw_kernels *kernels, int n_levels)
                 run_vector(&kernels[0], which, x, w, n, want);
                 for (int level = 1; level < n_levels; level++) {
                     run_vector(&kernels[level], which, x, w, n, got);
-                    check(same_floats(want, got, n) && guard_is_whole(got + n),
-                          kernels[level].name, vector_names[which], fill_names[fill]);
+                    check(same_floats(want, got, n) && guard_is_whole(got + n), kernels[level].name,
+                          vector_names[which], fill_names[fill]);
                 }
                 tw_mem_unmap(x, n * sizeof *x + GUARD_BYTES);
                 tw_mem_unmap(w, (n + 1) * sizeof *w + GUARD_BYTES);
@@ -512,9 +509,8 @@ static void check_attention(const struct tw_kernels *kernels, int n_levels)
     static const uint32_t tokens[] = {1, 15, 16, 33, 64};
     for (size_t d = 0; d < sizeof dims / sizeof *dims; d++) {
         for (uint32_t n_heads = 1; n_heads <= TW_ATTENTION_HEADS_MAX; n_heads++) {
-            struct attention_case c = {.head_dim = dims[d],
-                                       .n_heads = n_heads,
-                                       .n_tokens = tokens[(d + n_heads) % 5]};
+            struct attention_case c = {
+                .head_dim = dims[d], .n_heads = n_heads, .n_tokens = tokens[(d + n_heads) % 5]};
             c.dtype = TW_DTYPE_F16;
             check_attention_case(&c, kernels, n_levels);
             c.dtype = TW_DTYPE_Q8_0;
@@ -565,9 +561,8 @@ static void bench(const struct tw_kernels *kernels, int n_levels)
             for (int level = 0; level < n_levels; level++) {
                 double ns = level == 0 ? ref_ns : time_product(&kernels[level], &p, tile);
                 double operations = 2.0 * TW_GROUP_ROWS * p.width * (double)p.n_columns;
-                printf("%s,%zu,%u,%s,%.0f,%.1f,%.1f\n", tw_dtype_traits(p.dtype)->name,
-                       p.n_columns, p.width, kernels[level].name, ns, operations / ns,
-                       ref_ns / ns);
+                printf("%s,%zu,%u,%s,%.0f,%.1f,%.1f\n", tw_dtype_traits(p.dtype)->name, p.n_columns,
+                       p.width, kernels[level].name, ns, operations / ns, ref_ns / ns);
             }
             tw_mem_unmap(tile, (size_t)p.width * TW_GROUP_ROWS * sizeof *tile + GUARD_BYTES);
             free_product(&p);

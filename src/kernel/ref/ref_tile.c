@@ -41,8 +41,8 @@ static int weight_code(const struct tw_layout *layout, enum tw_dtype dtype, cons
 {
     size_t n_blocks = layout->step_columns / 32;
     const uint8_t *low = panel + layout->scale_bytes + b * 64 * layout->low_bits;
-    const uint8_t *high = panel + layout->scale_bytes + n_blocks * 64 * layout->low_bits +
-                          b * 64 * layout->high_bits;
+    const uint8_t *high =
+        panel + layout->scale_bytes + n_blocks * 64 * layout->low_bits + b * 64 * layout->high_bits;
     int c = k / 4;
     int at = 4 * r + k % 4;
     int code;

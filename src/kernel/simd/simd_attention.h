@@ -8,12 +8,14 @@
  * kernel is bound by FMA (F16: 7 or 8 heads) or by memory (fewer). The next page is prefetched line
  * by line beside the work on this one.
  *
- * The file that includes this has included the simd header and simd_vector.h before.
+ * The file that includes this has included simd_avx2.h or simd_avx512.h before.
  */
 #ifndef TW_KERNEL_SIMD_SIMD_ATTENTION_H
 #define TW_KERNEL_SIMD_SIMD_ATTENTION_H
 
 #include "kernel/kernels.h"
+#include "kernel/simd/simd_tile.h"
+#include "kernel/simd/simd_vector.h"
 
 enum { PAGE_TOKENS = 64 };
 
@@ -125,9 +127,8 @@ SIMD_INLINE void add_values(const enum tw_dtype dtype, const int n_heads,
     }
 }
 
-SIMD_INLINE void attend(const enum tw_dtype dtype, const int n_heads,
-                        const struct page_view *view, size_t n_tokens, const float *queries,
-                        struct tw_attention_state *state)
+SIMD_INLINE void attend(const enum tw_dtype dtype, const int n_heads, const struct page_view *view,
+                        size_t n_tokens, const float *queries, struct tw_attention_state *state)
 {
     _Alignas(64) float weights[TW_ATTENTION_HEADS_MAX][PAGE_TOKENS];
     float shrinks[TW_ATTENTION_HEADS_MAX];

@@ -95,8 +95,7 @@ SIMD_INLINE vf vf_load_f16(const void *p)
 }
 SIMD_INLINE vf vf_load_bf16(const void *p)
 {
-    return _mm512_castsi512_ps(
-        _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(p)), 16));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(p)), 16));
 }
 SIMD_INLINE vf vf_load_s8(const void *p)
 {

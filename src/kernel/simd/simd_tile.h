@@ -91,8 +91,7 @@ SIMD_INLINE void block_dots(const enum tw_dtype dtype, const struct tile_part pa
 {
     const struct tw_layout layout = tw_layout_of(dtype);
     const bool full_range = layout.offset_log2 == 7;
-    const bool corrected =
-        layout.offset_log2 != 0 && !(full_range && SIMD_FULL_RANGE_IS_SIGNED);
+    const bool corrected = layout.offset_log2 != 0 && !(full_range && SIMD_FULL_RANGE_IS_SIGNED);
     SIMD_UNROLL
     for (int j = 0; j < part.n; j++) {
         int column = part.first + j;
@@ -144,8 +143,7 @@ SIMD_INLINE vf min_k32(const uint8_t *panel, int b)
 /* One block of 32 columns with one scale. */
 SIMD_INLINE void add_block_32(const enum tw_dtype dtype, const struct tile_part part,
                               const uint8_t *panel, size_t panel_bytes, const int b,
-                              const uint8_t *block,
-                              vf y[SIMD_TILE_PANELS][SIMD_TILE_COLUMNS])
+                              const uint8_t *block, vf y[SIMD_TILE_PANELS][SIMD_TILE_COLUMNS])
 {
     const struct tw_layout layout = tw_layout_of(dtype);
     const int n_blocks = (int)layout.step_columns / 32;
@@ -177,13 +175,12 @@ SIMD_INLINE void add_block_32(const enum tw_dtype dtype, const struct tile_part 
 /* One block of 32 columns with a scale for each half. */
 SIMD_INLINE void add_block_16(const enum tw_dtype dtype, const struct tile_part part,
                               const uint8_t *panel, size_t panel_bytes, const int b,
-                              const uint8_t *block,
-                              vf y[SIMD_TILE_PANELS][SIMD_TILE_COLUMNS])
+                              const uint8_t *block, vf y[SIMD_TILE_PANELS][SIMD_TILE_COLUMNS])
 {
     const struct tw_layout layout = tw_layout_of(dtype);
     const uint8_t *low = panel + layout.scale_bytes + (size_t)b * 64 * layout.low_bits;
-    const uint8_t *high = panel + layout.scale_bytes + 8u * 64 * layout.low_bits +
-                          (size_t)b * 64 * layout.high_bits;
+    const uint8_t *high =
+        panel + layout.scale_bytes + 8u * 64 * layout.low_bits + (size_t)b * 64 * layout.high_bits;
     SIMD_UNROLL
     for (int half = 0; half < 2; half++) {
         vi sums[SIMD_TILE_PANELS][SIMD_TILE_COLUMNS];
@@ -206,8 +203,8 @@ SIMD_INLINE void add_block_16(const enum tw_dtype dtype, const struct tile_part 
                 y[i][j] = vf_fma(vf_from_vi(sums[i][j]), vf_mul(scale, vf_set1(s)), y[i][j]);
                 if (layout.scale == TW_SCALE_K16_MIN) {
                     int32_t low_sum = -act_int(block, part.width, 2, column);
-                    int32_t sum = half == 0 ? low_sum
-                                            : -act_int(block, part.width, 1, column) - low_sum;
+                    int32_t sum =
+                        half == 0 ? low_sum : -act_int(block, part.width, 1, column) - low_sum;
                     y[i][j] = vf_fnma(min, vf_set1(s * (float)sum), y[i][j]);
                 }
             }
@@ -287,8 +284,7 @@ SIMD_INLINE void tile_part_product(const enum tw_dtype dtype, const struct tile_
     for (int j = 0; j < part.n; j++) {
         SIMD_UNROLL
         for (int i = 0; i < part.n_panels; i++) {
-            vf_store(ret_tile + TW_GROUP_ROWS * (part.first + j) +
-                         TW_PANEL_ROWS * (part.panel + i),
+            vf_store(ret_tile + TW_GROUP_ROWS * (part.first + j) + TW_PANEL_ROWS * (part.panel + i),
                      y[i][j]);
         }
     }

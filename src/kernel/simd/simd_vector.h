@@ -103,8 +103,7 @@ static void rms_norm(const float *x, const float *weight, size_t n, float eps, f
     }
 }
 
-static void rope(float *x, const float *cosines, const float *sines, size_t n_dims,
-                 int interleaved)
+static void rope(float *x, const float *cosines, const float *sines, size_t n_dims, int interleaved)
 {
     size_t half = n_dims / 2;
     size_t whole = interleaved ? 0 : half / 16 * 16;

@@ -128,8 +128,8 @@ static void sleepers_are_woken_at_whatever_moment_they_fell_asleep(void **state)
         struct visits visits = {0};
         struct tw_threadpool *pool = pool_of(n_threads);
         for (int i = 0; i < REGIONS; i++) {
-            const struct timespec pause = {.tv_nsec = i % 40 *
-                                                      10000}; /* around the spinning time */
+            const struct timespec pause = {.tv_nsec =
+                                               i % 40 * 10000}; /* around the spinning time */
             tw_threadpool_run(pool, visit, &visits);
             nanosleep(&pause, NULL);
         }

@@ -1,0 +1,82 @@
+"""Runs what the documents tell the reader to run.
+
+Every ```sh block of README.md and docs/ is executed with bash, the blocks of one document in one
+scratch folder and in their order, with `tokenworks` and the tools of this build on the PATH. A
+block that is only to be looked at is marked ```text. Each block is a test of its own.
+"""
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import house
+
+BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SECONDS = 300
+
+
+def blocks(tree):
+    """(document, line, script) of every block that is to be run."""
+    for path in ["README.md", *tree.files(".md", under="docs")]:
+        if (tree.root / path).is_file():
+            text = tree.read(path)
+            for match in BLOCK.finditer(text):
+                yield path, house.line_of(text, match.start()), match[1]
+
+
+def run_block(script, folder, programs):
+    environment = dict(os.environ, PATH=f"{programs}:{os.environ['PATH']}", LC_ALL="C.UTF-8")
+    try:
+        return subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=folder,
+                              env=environment, stdin=subprocess.DEVNULL, capture_output=True,
+                              text=True, errors="replace", timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess([], 124, "", f"longer than {SECONDS} s")
+
+
+def run_documents(tree, programs):
+    """(document, line, result) for every block."""
+    with tempfile.TemporaryDirectory() as scratch:
+        for path, line, script in blocks(tree):
+            folder = Path(scratch, path.replace("/", "_"))
+            folder.mkdir(exist_ok=True)
+            yield path, line, run_block(script, folder, programs)
+
+
+def self_test():
+    """Problems of the runner itself, on a document whose outcome is known."""
+    document = "```sh\necho one > a\n```\n```text\nfalse\n```\n```sh\ncat a\nfalse | true\n```\n"
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "README.md").write_text(document, encoding="utf-8")
+        results = list(run_documents(house.Tree(folder), folder))
+    codes = [(line, result.returncode) for _, line, result in results]
+    return [] if codes == [(1, 0), (7, 1)] else [f"unexpected outcome {codes}"]
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--root", required=True)
+    parser.add_argument("programs", nargs="*", help="executables to put on the PATH")
+    options = parser.parse_args()
+    tree = house.Tree(options.root)
+    problems = self_test()
+    print(f"1..{len(list(blocks(tree))) + 1}")
+    print(f"{'not ok' if problems else 'ok'} 1 - a failing block fails, a text block is not run")
+    failed = bool(problems)
+    with tempfile.TemporaryDirectory() as folder:
+        for program in options.programs:
+            Path(folder, Path(program).name).symlink_to(Path(program).resolve())
+        for number, (path, line, result) in enumerate(run_documents(tree, folder), 2):
+            good = result.returncode == 0
+            failed = failed or not good
+            print(f"{'ok' if good else 'not ok'} {number} - {path}:{line}", flush=True)
+            for text in [] if good else (result.stdout + result.stderr).splitlines()[-20:]:
+                print(f"# {text}")
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
