@@ -35,6 +35,14 @@
 #define TW_LIMIT_TEXT_BYTES (1u << 30)       /* one text given to the tokenizer */
 #define TW_LIMIT_PATTERN_BYTES 65536         /* a pre-tokenizer's regular expression */
 #define TW_LIMIT_PATTERN_STEPS 10000000      /* PCRE2 match limit: a hostile pattern stops here */
+#define TW_LIMIT_PATTERN_EASY_STEPS 2000     /* what nearly every attempt to match takes at most */
+#define TW_LIMIT_PATTERN_HARD_ATTEMPTS 32    /* attempts in one encoding that may take more */
+#define TW_LIMIT_NORMALISED_BYTES ((size_t)3 << 30) /* a text after normalisation */
+#define TW_LIMIT_TOKENIZER_STEPS 16          /* normaliser or pre-tokenizer steps of a tokenizer */
+#define TW_LIMIT_ADDED_TOKEN_BYTES 1024      /* a token that is looked for in raw text */
+#define TW_LIMIT_SPM_PIECE_BYTES 1024        /* a SentencePiece vocabulary entry */
+#define TW_LIMIT_END_TOKENS 32               /* tokens that end an answer */
+#define TW_LIMIT_HASH_PROBES 4096            /* a vocabulary made to collide stops here */
 
 /* JSON */
 #define TW_LIMIT_JSON_DEPTH 512

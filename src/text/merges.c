@@ -1,0 +1,263 @@
+#include "text/merges.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "text/utf8.h"
+
+#define MARK "\xe2\x96\x81"
+
+static bool slots_init(struct tw_merges *merges, size_t n_pairs)
+{
+    size_t n_slots = 16;
+    while (n_slots < 2 * n_pairs) {
+        n_slots *= 2;
+    }
+    merges->slots = tw_mem_zalloc(n_slots, sizeof *merges->slots);
+    merges->mask = n_slots - 1;
+    return merges->slots != NULL;
+}
+
+static bool slots_grow(struct tw_merges *merges);
+
+/* Keeps the first of equal pairs. False when memory or the bound of probes is reached. */
+static bool insert(struct tw_merges *merges, struct tw_merge_slot pair)
+{
+    if (2 * (merges->n_pairs + 1) > merges->mask + 1 && !slots_grow(merges)) {
+        return false;
+    }
+    uint64_t key = (uint64_t)(uint32_t)pair.left << 32 | (uint32_t)pair.right;
+    size_t at = tw_bytes_mix(key, 0) & merges->mask;
+    for (int probes = 0; probes < TW_LIMIT_HASH_PROBES; probes++) {
+        struct tw_merge_slot *slot = &merges->slots[at];
+        if (slot->merged == 0) {
+            *slot = pair;
+            merges->n_pairs++;
+            return true;
+        }
+        if (slot->left == pair.left && slot->right == pair.right) {
+            return true;
+        }
+        at = (at + 1) & merges->mask;
+    }
+    return false;
+}
+
+static bool slots_grow(struct tw_merges *merges)
+{
+    struct tw_merges bigger = {0};
+    if (!slots_init(&bigger, merges->mask + 1)) {
+        return false;
+    }
+    for (size_t i = 0; i <= merges->mask; i++) {
+        if (merges->slots[i].merged != 0 && !insert(&bigger, merges->slots[i])) {
+            tw_merges_free(&bigger);
+            return false;
+        }
+    }
+    bigger.cuts_at_marks = merges->cuts_at_marks;
+    tw_mem_free(merges->slots);
+    *merges = bigger;
+    return true;
+}
+
+int32_t tw_merges_symbol(const struct tw_vocab *vocab, struct tw_bytes character, uint32_t code)
+{
+    tw_token id = tw_vocab_find_word(vocab, character);
+    if (id != TW_TOKEN_NONE) {
+        return id;
+    }
+    uint32_t distinct = code == TW_UTF8_INVALID ? code + (unsigned char)character.data[0] : code;
+    return TW_TOKEN_NONE - 1 - (int32_t)distinct;
+}
+
+static bool is_one_character(struct tw_bytes text, uint32_t *ret_code)
+{
+    return text.size_bytes != 0 &&
+           tw_utf8_decode(text.data, text.size_bytes, ret_code) == text.size_bytes;
+}
+
+/* The symbol that text can be on the way to a merge, or TW_TOKEN_NONE. */
+static int32_t part_symbol(const struct tw_vocab *vocab, struct tw_bytes text)
+{
+    uint32_t code;
+    if (vocab->family == TW_TOKENIZER_SPM && is_one_character(text, &code)) {
+        return tw_merges_symbol(vocab, text, code);
+    }
+    tw_token id = tw_vocab_find_text(vocab, text);
+    return id != TW_TOKEN_NONE && tw_vocab_is_plain(vocab, id) ? id : TW_TOKEN_NONE;
+}
+
+static bool begins_with_mark(struct tw_bytes text)
+{
+    return text.size_bytes >= 3 && memcmp(text.data, MARK, 3) == 0;
+}
+
+static bool ends_with_mark(struct tw_bytes text)
+{
+    return text.size_bytes >= 3 && memcmp(text.data + text.size_bytes - 3, MARK, 3) == 0;
+}
+
+static enum tw_status add_pair(struct tw_merges *merges, const struct tw_vocab *vocab,
+                               struct tw_bytes left, struct tw_bytes right, uint32_t rank,
+                               tw_token merged, struct tw_error *error)
+{
+    int32_t a = part_symbol(vocab, left);
+    int32_t b = part_symbol(vocab, right);
+    if (a == TW_TOKEN_NONE || b == TW_TOKEN_NONE) {
+        return TW_OK;
+    }
+    if (begins_with_mark(right) && !ends_with_mark(left)) {
+        merges->cuts_at_marks = false;
+    }
+    if (!insert(merges, (struct tw_merge_slot){a, b, rank, merged + 1})) {
+        return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
+                            "no memory for %zu merges, or too many of them collide",
+                            merges->n_pairs);
+    }
+    return TW_OK;
+}
+
+static enum tw_status bad_merge(const struct tw_tokenizer_spec *spec, size_t i, const char *what,
+                                struct tw_error *error)
+{
+    int n = (int)(spec->merges[i].size_bytes < 80 ? spec->merges[i].size_bytes : 80);
+    return tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION, "merge %zu ('%.*s') %s", i, n,
+                        spec->merges[i].data, what);
+}
+
+/* "left right". A merge into or out of a special token is left out: text may not spell one. */
+static enum tw_status add_listed(struct tw_merges *merges, const struct tw_vocab *vocab,
+                                 const struct tw_tokenizer_spec *spec, size_t i,
+                                 struct tw_error *error)
+{
+    struct tw_bytes line = spec->merges[i];
+    if (line.size_bytes < 3 || line.size_bytes > TW_LIMIT_TOKEN_BYTES) {
+        return bad_merge(spec, i, "is not of the form 'left right'", error);
+    }
+    const char *space = memchr(line.data + 1, ' ', line.size_bytes - 1);
+    if (space == NULL || space + 1 == line.data + line.size_bytes) {
+        return bad_merge(spec, i, "is not of the form 'left right'", error);
+    }
+    struct tw_bytes left = {line.data, (size_t)(space - line.data)};
+    struct tw_bytes right = {space + 1, line.size_bytes - left.size_bytes - 1};
+    char both[TW_LIMIT_TOKEN_BYTES];
+    memcpy(both, left.data, left.size_bytes);
+    memcpy(both + left.size_bytes, right.data, right.size_bytes);
+    struct tw_bytes whole = {both, left.size_bytes + right.size_bytes};
+    tw_token merged = tw_vocab_find_text(vocab, whole);
+    if (merged == TW_TOKEN_NONE || tw_vocab_find_text(vocab, left) == TW_TOKEN_NONE ||
+        tw_vocab_find_text(vocab, right) == TW_TOKEN_NONE) {
+        return bad_merge(spec, i, "names a token the vocabulary does not have", error);
+    }
+    return tw_vocab_is_plain(vocab, merged)
+               ? add_pair(merges, vocab, left, right, (uint32_t)i, merged, error)
+               : TW_OK;
+}
+
+static enum tw_status init_from_list(struct tw_merges *merges, const struct tw_vocab *vocab,
+                                     const struct tw_tokenizer_spec *spec, struct tw_error *error)
+{
+    if (spec->n_merges > TW_LIMIT_BPE_MERGES) {
+        return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
+                            "%zu merges; at most %u are possible", spec->n_merges,
+                            TW_LIMIT_BPE_MERGES);
+    }
+    if (!slots_init(merges, spec->n_merges)) {
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for %zu merges",
+                            spec->n_merges);
+    }
+    enum tw_status status = TW_OK;
+    for (size_t i = 0; status == TW_OK && i < spec->n_merges; i++) {
+        status = add_listed(merges, vocab, spec, i, error);
+    }
+    return status;
+}
+
+struct scored {
+    float score;
+    tw_token id;
+};
+
+static int by_score(const void *a, const void *b)
+{
+    const struct scored *x = a;
+    const struct scored *y = b;
+    return x->score > y->score ? -1 : x->score < y->score ? 1 : (x->id > y->id) - (x->id < y->id);
+}
+
+/* All ways to cut the piece between two characters. */
+static enum tw_status add_cuts(struct tw_merges *merges, const struct tw_vocab *vocab, tw_token id,
+                               uint32_t rank, struct tw_error *error)
+{
+    struct tw_bytes text = vocab->texts[id];
+    enum tw_status status = TW_OK;
+    uint32_t code;
+    size_t at = text.size_bytes != 0 ? tw_utf8_decode(text.data, text.size_bytes, &code) : 0;
+    while (status == TW_OK && at < text.size_bytes) {
+        struct tw_bytes left = {text.data, at};
+        struct tw_bytes right = {text.data + at, text.size_bytes - at};
+        status = add_pair(merges, vocab, left, right, rank, id, error);
+        at += tw_utf8_decode(right.data, right.size_bytes, &code);
+    }
+    return status;
+}
+
+/* Pieces of equal score have equal rank. */
+static enum tw_status add_scored(struct tw_merges *merges, const struct tw_vocab *vocab,
+                                 const struct scored *pieces, size_t n, struct tw_error *error)
+{
+    uint32_t rank = 0;
+    enum tw_status status = TW_OK;
+    for (size_t i = 0; status == TW_OK && i < n; i++) {
+        rank += i > 0 && pieces[i].score != pieces[i - 1].score;
+        status = add_cuts(merges, vocab, pieces[i].id, rank, error);
+    }
+    return status;
+}
+
+static enum tw_status init_from_scores(struct tw_merges *merges, const struct tw_vocab *vocab,
+                                       const struct tw_tokenizer_spec *spec, struct tw_error *error)
+{
+    struct scored *pieces = tw_mem_alloc(vocab->n_tokens, sizeof *pieces);
+    if (pieces == NULL || !slots_init(merges, vocab->n_tokens)) {
+        tw_mem_free(pieces);
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for %zu scores",
+                            vocab->n_tokens);
+    }
+    size_t n = 0;
+    enum tw_status status = TW_OK;
+    for (size_t i = 0; i < vocab->n_tokens && status == TW_OK; i++) {
+        float score = spec->scores != NULL ? spec->scores[i] : 0.0f;
+        bool is_current = tw_vocab_find_word(vocab, vocab->texts[i]) == (tw_token)i;
+        if (isnan(score)) {
+            status = tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
+                                  "the score of token %zu is not a number", i);
+        } else if (is_current) {
+            pieces[n++] = (struct scored){score, (tw_token)i};
+        }
+    }
+    if (status == TW_OK) {
+        qsort(pieces, n, sizeof *pieces, by_score);
+        status = add_scored(merges, vocab, pieces, n, error);
+    }
+    tw_mem_free(pieces);
+    return status;
+}
+
+enum tw_status tw_merges_init(struct tw_merges *merges, const struct tw_vocab *vocab,
+                              const struct tw_tokenizer_spec *spec, struct tw_error *error)
+{
+    *merges = (struct tw_merges){.cuts_at_marks = spec->family == TW_TOKENIZER_SPM};
+    return spec->family == TW_TOKENIZER_BPE || spec->n_merges != 0
+               ? init_from_list(merges, vocab, spec, error)
+               : init_from_scores(merges, vocab, spec, error);
+}
+
+void tw_merges_free(struct tw_merges *merges)
+{
+    tw_mem_free(merges->slots);
+    *merges = (struct tw_merges){0};
+}
