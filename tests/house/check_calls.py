@@ -34,7 +34,7 @@ RULES = [
 CALL = re.compile(r"(?<![\w.>])(?:" + "|".join(
     sorted({f for _, functions, _, _ in RULES for f in functions.split()})) + r")(?=\s*\()")
 RULE_OF = {f: rule for rule in RULES for f in rule[1].split()}
-TYPEDEF = re.compile(r"\btypedef\s+(?:struct|union|enum)\b")
+TYPEDEF = re.compile(r"\btypedef\s+(?:struct|union|enum)\b(?!\s+\w+\s*\**\s*\(\s*\*)")
 REGISTER_TYPES = "src/kernel/simd/"  # vectors of one instruction set, used like numbers
 LINE_COMMENT = re.compile(r"//")
 BANNER = re.compile(r"/\*\s*[*=\-_#~]{8,}|[*=\-_#~]{8,}\s*\*/")
@@ -90,6 +90,8 @@ CASES = [
     ("alloca", {"src/base/a.c": "void *p = alloca(n);\n"}, "unbounded stack"),
     ("typedef struct", {"src/base/a.h": "typedef struct tw_a tw_a;\n"}, "typedef hides"),
     ("typedef of an id or a function", {"src/base/a.h": "typedef int tw_a;\n"}, None),
+    ("typedef of a function that returns a status",
+     {"src/base/a.h": "typedef enum tw_status (*tw_a_fn)(void *context);\n"}, None),
     ("a line comment", {"src/base/a.c": "int x; // why\n"}, "comments are"),
     ("an address in a comment", {"src/base/a.c": "/* see https://example.org */\n"}, None),
     ("a banner", {"src/base/a.c": "/* ------------ parse ------------ */\n"}, "banner"),
