@@ -6,10 +6,10 @@
  * asks the table of dtype.h instead.
  *
  * Invariants: 1. the structs are the files' bytes: packed, little-endian, of alignment 1, so that a
- * pointer into a mapped file is good wherever it points. 2. Decoding is exact to the format: every
- * product and sum is one f32 operation in the order docs/formats/blocks.md gives. 3. Encoding is a
- * function of the block's values alone, and gives blocks whose scales are finite: NaN counts as 0,
- * and what is beyond the format's range (infinities, too) becomes about the largest value it has.
+ * pointer into a mapped file is good wherever it points. 2. Decoding is exact to the format:
+ * products are exact in f32, and the one sum or difference is rounded to nearest even. 3. Encoding
+ * is a function of the block's values alone, and gives blocks whose scales are finite: NaN counts
+ * as 0, and what is beyond the format's range (infinities, too) becomes about the largest it has.
  * n is a multiple of the block's elements; `blocks` and values may not overlap.
  * Threads: any. Errors: none; nothing is allocated.
  */

@@ -164,7 +164,9 @@ static void try_scales(struct search *search, const union tw_fit_lanes *inverses
     judge(search, codes, &scales, &no_offsets);
 }
 
-/* Eight candidate lines. Where the codes do not determine a line, the candidate itself stands. */
+/* Eight candidate lines. Where the codes do not determine a line (all are equal, and what is left
+ * of the determinant is rounding), it is the one through the least element: a minimum costs the
+ * most precision when scales and minima become integers. */
 static void try_lines(struct search *search, const union tw_fit_lanes *inverses,
                       const union tw_fit_lanes *offsets)
 {
@@ -180,9 +182,10 @@ static void try_lines(struct search *search, const union tw_fit_lanes *inverses,
             offset = search->offset_bound;
             scale = (xq - offset * q) / qq;
         }
-        bool usable = determinant > 0 && scale > 0;
-        scales.v[c] = usable ? scale : inverse_or_zero(inverses->v[c]);
-        solved.v[c] = usable ? offset : offsets->v[c];
+        bool usable = determinant > 1e-6f * search->sum_w * qq && scale > 0;
+        float plain_scale = qq > 0 ? xq / qq : inverse_or_zero(inverses->v[c]);
+        scales.v[c] = usable ? scale : plain_scale;
+        solved.v[c] = usable ? offset : 0;
     }
     judge(search, codes, &scales, &solved);
 }
