@@ -264,6 +264,12 @@ void tw_json_int(struct tw_json_writer *writer, int64_t value)
     tw_buf_append_format(writer->buf, "%" PRId64, value);
 }
 
+void tw_json_uint(struct tw_json_writer *writer, uint64_t value)
+{
+    before_value(writer);
+    tw_buf_append_format(writer->buf, "%" PRIu64, value);
+}
+
 /* 17 digits always read back equal; fewer often do. */
 void tw_json_double(struct tw_json_writer *writer, double value)
 {

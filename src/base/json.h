@@ -42,6 +42,7 @@ void tw_json_key(struct tw_json_writer *writer, const char *key);
 void tw_json_string(struct tw_json_writer *writer, const char *text, size_t text_bytes);
 void tw_json_text(struct tw_json_writer *writer, const char *text);
 void tw_json_int(struct tw_json_writer *writer, int64_t value);
+void tw_json_uint(struct tw_json_writer *writer, uint64_t value);
 /* NaN and infinities become null: JSON has no word for them. */
 void tw_json_double(struct tw_json_writer *writer, double value);
 void tw_json_bool(struct tw_json_writer *writer, bool value);

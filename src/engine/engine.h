@@ -113,6 +113,9 @@ void tw_sequence_free(struct tw_sequence *sequence);
 enum tw_status tw_sequence_append(struct tw_sequence *sequence, const tw_token *tokens,
                                   size_t n_tokens, struct tw_error *error);
 
+/* Forgets all but the first n_tokens of an idle sequence; what of these is computed stays so. */
+void tw_sequence_truncate(struct tw_sequence *sequence, size_t n_tokens);
+
 /* Begins an answer: all tokens so far are its prompt, at least one. At most max_sequences may be
  * active. */
 enum tw_status tw_sequence_generate(struct tw_sequence *sequence,

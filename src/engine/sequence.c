@@ -164,6 +164,20 @@ enum tw_status tw_sequence_append(struct tw_sequence *sequence, const tw_token *
     return status;
 }
 
+void tw_sequence_truncate(struct tw_sequence *sequence, size_t n_tokens)
+{
+    assert(sequence->state == TW_SEQUENCE_IDLE && n_tokens <= sequence->tokens.n_tokens);
+    sequence->tokens.n_tokens = n_tokens;
+    sequence->n_taken_tokens = n_tokens;
+    if (sequence->n_computed > n_tokens) {
+        sequence->n_computed = n_tokens;
+    }
+    uint32_t n_pages = tw_sequence_pages_for(n_tokens);
+    while (sequence->n_pages > n_pages) {
+        tw_page_pool_unref(sequence->engine->pool, sequence->pages[--sequence->n_pages]);
+    }
+}
+
 /* ---- answers ---- */
 
 static enum tw_status copy_sampling(struct tw_sequence *sequence,
@@ -221,6 +235,9 @@ enum tw_status tw_sequence_generate(struct tw_sequence *sequence,
     sequence->stop = stop;
     sequence->keep_pages = generation->keep_pages;
     sequence->n_prompt_tokens = sequence->tokens.n_tokens;
+    if (sequence->n_computed == sequence->tokens.n_tokens) {
+        sequence->n_computed--; /* logits come from computing the last token */
+    }
     forget_output(sequence);
     sequence->state = TW_SEQUENCE_WAITING;
     link_last(sequence);

@@ -1,0 +1,681 @@
+/* The engine on a real, tiny model: TW_SHARED/testdata/stories260K.gguf. */
+#define _GNU_SOURCE
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "base/rng.h"
+#include "engine/engine.h"
+#include "model/tensors.h"
+
+enum { MOST_TOKENS = 512, MANY = 12 };
+
+static char model_path[4096];
+
+/* ---- helpers ---- */
+
+static struct tw_engine *open_engine(uint32_t max_sequences, uint32_t max_batch_tokens,
+                                     uint64_t n_tokens)
+{
+    struct tw_engine_config config = tw_engine_defaults();
+    assert_int_equal(tw_cpu_choose(&config.level, NULL), TW_OK);
+    config.n_threads = 1;
+    config.max_sequences = max_sequences;
+    config.max_batch_tokens = max_batch_tokens;
+    struct tw_engine *engine = NULL;
+    struct tw_error error;
+    if (tw_engine_open(model_path, &config, &engine, &error) != TW_OK) {
+        fail_msg("%s", error.text);
+    }
+    assert_int_equal(tw_engine_reserve(engine, n_tokens, NULL), TW_OK);
+    return engine;
+}
+
+/* A prompt of n tokens that no text would make, but every model accepts. */
+static void random_prompt(uint64_t seed, size_t n, tw_token *ret_tokens)
+{
+    ret_tokens[0] = 1;
+    for (size_t i = 1; i < n; i++) {
+        uint32_t words[4];
+        tw_rng_block(seed, i, words);
+        ret_tokens[i] = (tw_token)(259 + words[0] % 250);
+    }
+}
+
+struct result {
+    tw_token tokens[MOST_TOKENS];
+    size_t n_tokens;
+    char text[8 * MOST_TOKENS];
+    size_t text_bytes;
+    float logprobs[MOST_TOKENS];
+    enum tw_finish finish;
+    struct tw_error error;
+};
+
+static void take(struct tw_sequence *sequence, struct result *result)
+{
+    struct tw_output output = tw_sequence_take(sequence);
+    for (size_t i = 0; i < output.n_tokens; i++) {
+        if (output.logprobs != NULL) {
+            result->logprobs[result->n_tokens] = output.logprobs[i * (1 + output.n_top)].logprob;
+        }
+        result->tokens[result->n_tokens++] = output.tokens[i];
+    }
+    memcpy(result->text + result->text_bytes, output.text, output.text_bytes);
+    result->text_bytes += output.text_bytes;
+    result->finish = output.finish;
+    if (output.error != NULL) {
+        result->error = *output.error;
+    }
+}
+
+static struct tw_sequence *start(struct tw_engine *engine, const tw_token *prompt, size_t n,
+                                 const struct tw_generation *generation)
+{
+    struct tw_sequence *sequence = NULL;
+    assert_int_equal(tw_sequence_create(engine, &sequence, NULL), TW_OK);
+    assert_int_equal(tw_sequence_append(sequence, prompt, n, NULL), TW_OK);
+    assert_int_equal(tw_sequence_generate(sequence, generation, NULL), TW_OK);
+    return sequence;
+}
+
+static void step(struct tw_engine *engine)
+{
+    uint32_t n_active;
+    assert_int_equal(tw_engine_step(engine, &n_active, NULL), TW_OK);
+    assert_int_equal(n_active, tw_engine_usage(engine).n_active);
+}
+
+static void run_to_end(struct tw_engine *engine, struct tw_sequence *sequence,
+                       struct result *result)
+{
+    memset(result, 0, sizeof *result);
+    while (tw_sequence_is_active(sequence)) {
+        step(engine);
+        take(sequence, result);
+    }
+}
+
+static void assert_same(const struct result *a, const struct result *b)
+{
+    assert_int_equal(a->n_tokens, b->n_tokens);
+    assert_memory_equal(a->tokens, b->tokens, a->n_tokens * sizeof a->tokens[0]);
+    assert_memory_equal(a->logprobs, b->logprobs, a->n_tokens * sizeof a->logprobs[0]);
+    assert_int_equal(a->text_bytes, b->text_bytes);
+    assert_memory_equal(a->text, b->text, a->text_bytes);
+    assert_int_equal(a->finish, b->finish);
+}
+
+/* Request i of a mix: its own length, sampling and seed. */
+static struct tw_generation request(uint64_t i)
+{
+    struct tw_generation generation = tw_generation_defaults();
+    generation.sampling.temperature = i % 3 == 0 ? 0.0 : 0.5 + 0.25 * (double)(i % 4);
+    generation.sampling.top_k = i % 4 == 1 ? 20 : 0;
+    generation.sampling.top_p = i % 4 == 2 ? 0.9 : 1.0;
+    generation.sampling.repetition_penalty = i % 5 == 0 ? 1.2 : 1.0;
+    generation.sampling.seed = i;
+    generation.sampling.want_logprobs = true;
+    generation.rules.max_tokens = 10 + 5 * (i % 7);
+    generation.rules.ignore_end_tokens = true;
+    return generation;
+}
+
+static size_t request_prompt(uint64_t i, tw_token *ret_prompt)
+{
+    size_t n = 1 + (i * 37) % 150;
+    random_prompt(i, n, ret_prompt);
+    return n;
+}
+
+static void run_alone(uint64_t i, struct result *result)
+{
+    tw_token prompt[MOST_TOKENS];
+    size_t n = request_prompt(i, prompt);
+    struct tw_generation generation = request(i);
+    struct tw_engine *engine = open_engine(1, 512, 512);
+    struct tw_sequence *sequence = start(engine, prompt, n, &generation);
+    run_to_end(engine, sequence, result);
+    assert_int_equal(result->finish, TW_FINISH_LENGTH);
+    assert_int_equal(result->n_tokens, generation.rules.max_tokens);
+    tw_sequence_free(sequence);
+    tw_engine_close(engine);
+}
+
+static struct result alone[MANY];
+
+static int run_each_alone(void **state)
+{
+    (void)state;
+    for (uint64_t i = 0; i < MANY; i++) {
+        run_alone(i, &alone[i]);
+    }
+    return 0;
+}
+
+/* ---- tests ---- */
+
+/* Twelve requests in one engine that has pages for some of them only, arriving a few steps apart,
+ * with prompts cut into pieces of every size. */
+static void an_answer_is_the_same_alone_and_among_others(void **state)
+{
+    (void)state;
+    static const uint32_t batch_sizes[] = {12, 13, 64, 100, 512};
+    static struct result results[MANY];
+    for (size_t b = 0; b < sizeof batch_sizes / sizeof batch_sizes[0]; b++) {
+        struct tw_engine *engine = open_engine(MANY, batch_sizes[b], b % 2 == 0 ? 4096 : 1024);
+        struct tw_sequence *sequences[MANY];
+        memset(results, 0, sizeof results);
+        for (uint64_t i = 0; i < MANY; i++) {
+            tw_token prompt[MOST_TOKENS];
+            size_t n = request_prompt(i, prompt);
+            struct tw_generation generation = request(i);
+            sequences[i] = start(engine, prompt, n, &generation);
+            for (uint64_t s = 0; s < i % 3; s++) {
+                step(engine);
+            }
+        }
+        while (tw_engine_usage(engine).n_active > 0) {
+            step(engine);
+        }
+        for (uint64_t i = 0; i < MANY; i++) {
+            take(sequences[i], &results[i]);
+            assert_same(&results[i], &alone[i]);
+            tw_sequence_free(sequences[i]);
+        }
+        struct tw_engine_usage usage = tw_engine_usage(engine);
+        assert_int_equal(usage.n_free_pages, usage.n_pages);
+        tw_engine_close(engine);
+    }
+}
+
+static void a_cancelled_sequence_frees_its_pages_and_disturbs_nobody(void **state)
+{
+    (void)state;
+    for (int n_steps = 0; n_steps < 6; n_steps++) {
+        struct tw_engine *engine = open_engine(3, 64, 2048);
+        struct tw_sequence *sequences[3];
+        static struct result result;
+        for (uint64_t i = 0; i < 3; i++) {
+            tw_token prompt[MOST_TOKENS];
+            size_t n = request_prompt(i + 1, prompt);
+            struct tw_generation generation = request(i + 1);
+            sequences[i] = start(engine, prompt, n, &generation);
+        }
+        for (int i = 0; i < n_steps; i++) {
+            step(engine);
+        }
+        tw_sequence_cancel(sequences[1]);
+        assert_false(tw_sequence_is_active(sequences[1]));
+        assert_int_equal(tw_sequence_computed(sequences[1]), 0);
+        assert_int_equal(tw_sequence_take(sequences[1]).finish, TW_FINISH_CANCELLED);
+        memset(&result, 0, sizeof result);
+        take(sequences[0], &result);
+        while (tw_sequence_is_active(sequences[0])) {
+            step(engine);
+            take(sequences[0], &result);
+        }
+        assert_same(&result, &alone[1]);
+        tw_sequence_free(sequences[2]);
+        struct tw_engine_usage usage = tw_engine_usage(engine);
+        assert_int_equal(usage.n_free_pages, usage.n_pages);
+        assert_int_equal(usage.n_active, 0);
+        tw_sequence_free(sequences[0]);
+        tw_sequence_free(sequences[1]);
+        assert_int_equal(tw_engine_usage(engine).n_sequences, 0);
+        tw_engine_close(engine);
+    }
+}
+
+/* Two sequences grow until the pages are gone: the one that asks in vain fails, the other ends as
+ * if it had been alone. */
+static void a_sequence_without_pages_fails_alone(void **state)
+{
+    (void)state;
+    tw_token prompt[60];
+    struct tw_generation generation = tw_generation_defaults();
+    generation.rules.max_tokens = 200;
+    generation.rules.ignore_end_tokens = true;
+    random_prompt(5, 60, prompt);
+    static struct result expected, survivor, victim;
+    struct tw_engine *engine = open_engine(1, 512, 512);
+    struct tw_sequence *shorter = start(engine, prompt, 50, &generation);
+    run_to_end(engine, shorter, &expected);
+    tw_sequence_free(shorter);
+    tw_engine_close(engine);
+
+    /* 6 pages; both together need 9. The longer one needs its fourth page first. */
+    engine = open_engine(2, 512, 256);
+    memset(&survivor, 0, sizeof survivor);
+    memset(&victim, 0, sizeof victim);
+    struct tw_sequence *longer = start(engine, prompt, 60, &generation);
+    shorter = start(engine, prompt, 50, &generation);
+    while (tw_engine_usage(engine).n_active > 0) {
+        step(engine);
+        take(longer, &victim);
+        take(shorter, &survivor);
+    }
+    assert_int_equal(victim.finish, TW_FINISH_ERROR);
+    assert_int_equal(victim.error.status, TW_ERR_LIMIT);
+    assert_non_null(strstr(victim.error.text, "KV cache is full"));
+    assert_int_equal(victim.n_tokens, 3 * 64 - 60 + 1);
+    assert_same(&survivor, &expected);
+    tw_sequence_free(longer);
+    tw_sequence_free(shorter);
+    assert_int_equal(tw_engine_usage(engine).n_free_pages, 6);
+    tw_engine_close(engine);
+}
+
+static void a_prompt_waits_for_pages_and_then_runs(void **state)
+{
+    (void)state;
+    static struct result result;
+    struct tw_engine *engine = open_engine(2, 512, 128); /* 4 pages */
+    tw_token long_prompt[200], prompt[MOST_TOKENS];
+    struct tw_generation generation = request(0);
+    random_prompt(77, 200, long_prompt);
+    struct tw_sequence *first = start(engine, long_prompt, 200, &generation);
+    size_t n = request_prompt(1, prompt);
+    generation = request(1);
+    struct tw_sequence *second = start(engine, prompt, n, &generation);
+    step(engine);
+    assert_int_equal(tw_sequence_computed(second), 0);
+    run_to_end(engine, first, &result);
+    assert_int_equal(result.finish, TW_FINISH_LENGTH);
+    run_to_end(engine, second, &result);
+    assert_same(&result, &alone[1]);
+    tw_sequence_free(first);
+    tw_sequence_free(second);
+    tw_engine_close(engine);
+}
+
+/* Pages held by an idle chat do not come free by waiting. */
+static void a_prompt_that_nobody_will_make_room_for_fails_at_once(void **state)
+{
+    (void)state;
+    static struct result result;
+    struct tw_engine *engine = open_engine(2, 512, 128);
+    tw_token prompt[200];
+    struct tw_generation generation = tw_generation_defaults();
+    generation.rules.max_tokens = 1;
+    generation.keep_pages = true;
+    random_prompt(77, 200, prompt);
+    struct tw_sequence *idle = start(engine, prompt, 190, &generation);
+    run_to_end(engine, idle, &result);
+    struct tw_sequence *late = start(engine, prompt, 100, &generation);
+    run_to_end(engine, late, &result);
+    assert_int_equal(result.finish, TW_FINISH_ERROR);
+    assert_int_equal(result.error.status, TW_ERR_LIMIT);
+    tw_sequence_free(idle);
+    assert_int_equal(tw_sequence_generate(late, &generation, NULL), TW_OK);
+    run_to_end(engine, late, &result);
+    assert_int_equal(result.finish, TW_FINISH_LENGTH);
+    tw_sequence_free(late);
+    tw_engine_close(engine);
+}
+
+static void a_continued_chat_computes_only_what_is_new(void **state)
+{
+    (void)state;
+    tw_token prompt[150], whole[MOST_TOKENS];
+    struct tw_generation generation = request(0);
+    generation.keep_pages = true;
+    static struct result first_answer, second_answer, expected;
+    random_prompt(8, 150, prompt);
+    struct tw_engine *engine = open_engine(1, 32, 512);
+    struct tw_sequence *chat = start(engine, prompt, 100, &generation);
+    run_to_end(engine, chat, &first_answer);
+    uint64_t n_before = tw_engine_usage(engine).n_computed_tokens;
+    assert_int_equal(tw_sequence_append(chat, prompt + 100, 50, NULL), TW_OK);
+    assert_int_equal(tw_sequence_generate(chat, &generation, NULL), TW_OK);
+    run_to_end(engine, chat, &second_answer);
+    /* The last token of the first answer, the 50 new ones, and all but the last of the second. */
+    assert_int_equal(tw_engine_usage(engine).n_computed_tokens - n_before,
+                     1 + 50 + second_answer.n_tokens - 1);
+    tw_sequence_free(chat);
+
+    size_t n = 100 + first_answer.n_tokens;
+    memcpy(whole, prompt, 100 * sizeof *whole);
+    memcpy(whole + 100, first_answer.tokens, first_answer.n_tokens * sizeof *whole);
+    memcpy(whole + n, prompt + 100, 50 * sizeof *whole);
+    struct tw_sequence *fresh = start(engine, whole, n + 50, &generation);
+    run_to_end(engine, fresh, &expected);
+    assert_same(&second_answer, &expected);
+    tw_sequence_free(fresh);
+    tw_engine_close(engine);
+}
+
+static void a_halted_answer_can_be_continued_and_truncated(void **state)
+{
+    (void)state;
+    tw_token prompt[80];
+    struct tw_generation generation = request(0);
+    generation.keep_pages = true;
+    static struct result full, rest, again;
+    random_prompt(8, 80, prompt);
+    struct tw_engine *engine = open_engine(1, 32, 512);
+    struct tw_sequence *sequence = start(engine, prompt, 80, &generation);
+    run_to_end(engine, sequence, &full);
+    size_t n_pages_used = tw_engine_usage(engine).n_pages - tw_engine_usage(engine).n_free_pages;
+    assert_int_equal(n_pages_used, 2);
+
+    tw_sequence_truncate(sequence, 80);
+    assert_int_equal(tw_sequence_computed(sequence), 80);
+    assert_int_equal(tw_sequence_generate(sequence, &generation, NULL), TW_OK);
+    run_to_end(engine, sequence, &again);
+    assert_same(&again, &full);
+
+    tw_sequence_truncate(sequence, 80);
+    generation.rules.max_tokens = 100;
+    assert_int_equal(tw_sequence_generate(sequence, &generation, NULL), TW_OK);
+    memset(&rest, 0, sizeof rest);
+    for (int i = 0; i < 4; i++) {
+        step(engine);
+    }
+    tw_sequence_halt(sequence);
+    take(sequence, &rest);
+    assert_int_equal(rest.finish, TW_FINISH_CANCELLED);
+    assert_int_equal(rest.n_tokens, 4);
+    assert_memory_equal(rest.tokens, full.tokens, 4 * sizeof(tw_token));
+    assert_int_equal(tw_sequence_computed(sequence), 83);
+    tw_sequence_truncate(sequence, 10);
+    assert_int_equal(tw_engine_usage(engine).n_free_pages, tw_engine_usage(engine).n_pages - 1);
+    tw_sequence_free(sequence);
+    tw_engine_close(engine);
+}
+
+static void an_end_token_ends_the_answer_without_text(void **state)
+{
+    (void)state;
+    static struct result result;
+    const tw_token prompt[] = {1, 403, 407, 261, 378};
+    struct tw_engine *engine = open_engine(1, 32, 512);
+    tw_token eos = tw_tokenizer_eos(tw_engine_tokenizer(engine));
+    const struct tw_logit_bias bias = {eos, 1000.0f};
+    struct tw_generation generation = tw_generation_defaults();
+    generation.sampling.biases = &bias;
+    generation.sampling.n_biases = 1;
+    struct tw_sequence *sequence = start(engine, prompt, 5, &generation);
+    run_to_end(engine, sequence, &result);
+    assert_int_equal(result.finish, TW_FINISH_STOP);
+    assert_int_equal(result.n_tokens, 1);
+    assert_int_equal(result.tokens[0], eos);
+    assert_int_equal(result.text_bytes, 0);
+    generation.rules.ignore_end_tokens = true;
+    generation.rules.max_tokens = 5;
+    tw_sequence_truncate(sequence, 5);
+    assert_int_equal(tw_sequence_generate(sequence, &generation, NULL), TW_OK);
+    run_to_end(engine, sequence, &result);
+    assert_int_equal(result.finish, TW_FINISH_LENGTH);
+    assert_int_equal(result.n_tokens, 5);
+    tw_sequence_free(sequence);
+    tw_engine_close(engine);
+}
+
+static void a_stop_string_ends_the_answer_before_itself(void **state)
+{
+    (void)state;
+    static struct result result;
+    const tw_token prompt[] = {1, 403, 407, 261, 378};
+    const struct tw_bytes stops[] = {{"named", 5}, {"little boy", 10}};
+    struct tw_engine *engine = open_engine(1, 32, 512);
+    struct tw_generation generation = tw_generation_defaults();
+    generation.rules.strings = stops;
+    generation.rules.n_strings = 2;
+    struct tw_sequence *sequence = start(engine, prompt, 5, &generation);
+    run_to_end(engine, sequence, &result);
+    assert_int_equal(result.finish, TW_FINISH_STOP);
+    assert_int_equal(result.text_bytes, strlen(", there was a little girl "));
+    assert_memory_equal(result.text, ", there was a little girl ", result.text_bytes);
+    tw_sequence_free(sequence);
+    tw_engine_close(engine);
+}
+
+static void the_context_of_the_model_is_a_length_and_no_error(void **state)
+{
+    (void)state;
+    static struct result result;
+    tw_token prompt[513];
+    random_prompt(4, 513, prompt);
+    struct tw_engine *engine = open_engine(1, 512, 1024);
+    struct tw_generation generation = tw_generation_defaults();
+    generation.rules.ignore_end_tokens = true;
+    struct tw_sequence *sequence = start(engine, prompt, 500, &generation);
+    run_to_end(engine, sequence, &result);
+    assert_int_equal(result.finish, TW_FINISH_LENGTH);
+    assert_int_equal(result.n_tokens, 12);
+    tw_sequence_free(sequence);
+    sequence = start(engine, prompt, 512, &generation);
+    run_to_end(engine, sequence, &result);
+    assert_int_equal(result.finish, TW_FINISH_LENGTH);
+    assert_int_equal(result.n_tokens, 1);
+    tw_sequence_free(sequence);
+    assert_int_equal(tw_sequence_create(engine, &sequence, NULL), TW_OK);
+    assert_int_equal(tw_sequence_append(sequence, prompt, 513, NULL), TW_ERR_LIMIT);
+    tw_sequence_free(sequence);
+    tw_engine_close(engine);
+}
+
+static void prompts_that_cannot_run_are_refused(void **state)
+{
+    (void)state;
+    const tw_token bad[] = {1, 512}, negative[] = {-1}, good[] = {1};
+    struct tw_engine *engine = open_engine(1, 32, 64); /* 2 pages */
+    struct tw_generation generation = tw_generation_defaults();
+    struct tw_sequence *a = NULL, *b = NULL;
+    struct tw_error error;
+    tw_token prompt[129];
+    size_t n;
+    assert_int_equal(tw_sequence_create(engine, &a, NULL), TW_OK);
+    assert_int_equal(tw_sequence_generate(a, &generation, &error), TW_ERR_USAGE);
+    assert_int_equal(tw_sequence_append(a, bad, 2, &error), TW_ERR_USAGE);
+    assert_int_equal(tw_sequence_append(a, negative, 1, &error), TW_ERR_USAGE);
+    random_prompt(1, 129, prompt);
+    assert_int_equal(tw_sequence_append(a, prompt, 129, &error), TW_ERR_LIMIT);
+    tw_sequence_tokens(a, &n);
+    assert_int_equal(n, 0);
+    assert_int_equal(tw_sequence_append(a, good, 1, &error), TW_OK);
+    generation.sampling.temperature = -1.0;
+    assert_int_equal(tw_sequence_generate(a, &generation, &error), TW_ERR_USAGE);
+    assert_false(tw_sequence_is_active(a));
+    generation = tw_generation_defaults();
+    assert_int_equal(tw_sequence_generate(a, &generation, &error), TW_OK);
+    assert_int_equal(tw_sequence_create(engine, &b, NULL), TW_OK);
+    assert_int_equal(tw_sequence_append(b, good, 1, &error), TW_OK);
+    assert_int_equal(tw_sequence_generate(b, &generation, &error), TW_ERR_LIMIT);
+    tw_sequence_free(a);
+    assert_int_equal(tw_sequence_generate(b, &generation, &error), TW_OK);
+    tw_sequence_free(b);
+    tw_engine_close(engine);
+}
+
+static void scores_are_the_logprobs_of_generation(void **state)
+{
+    (void)state;
+    static struct result result;
+    tw_token text[MOST_TOKENS];
+    float logprobs[MOST_TOKENS];
+    struct tw_generation generation = request(2);
+    generation.rules.max_tokens = 60;
+    random_prompt(21, 70, text);
+    struct tw_engine *engine = open_engine(1, 48, 512);
+    struct tw_sequence *sequence = start(engine, text, 70, &generation);
+    run_to_end(engine, sequence, &result);
+    memcpy(text + 70, result.tokens, 60 * sizeof *text);
+    assert_int_equal(tw_engine_score(engine, text, 130, 70, logprobs, NULL), TW_OK);
+    assert_memory_equal(logprobs, result.logprobs, 60 * sizeof *logprobs);
+    float from_first[MOST_TOKENS];
+    assert_int_equal(tw_engine_score(engine, text, 130, 1, from_first, NULL), TW_OK);
+    assert_memory_equal(from_first + 69, logprobs, 60 * sizeof *logprobs);
+    assert_int_equal(tw_engine_usage(engine).n_free_pages, tw_engine_usage(engine).n_pages);
+    tw_sequence_free(sequence);
+    tw_engine_close(engine);
+}
+
+/* A text of the model's own making: on one it does not understand, small errors decide. */
+static void write_story(tw_token *ret_tokens, size_t n_tokens)
+{
+    static struct result result;
+    static const tw_token prompt[] = {1, 403, 407, 261, 378};
+    struct tw_generation generation = tw_generation_defaults();
+    generation.rules.max_tokens = n_tokens - 5;
+    struct tw_engine *engine = open_engine(1, 64, 512);
+    struct tw_sequence *sequence = start(engine, prompt, 5, &generation);
+    run_to_end(engine, sequence, &result);
+    assert_int_equal(result.n_tokens, n_tokens - 5);
+    memcpy(ret_tokens, prompt, sizeof prompt);
+    memcpy(ret_tokens + 5, result.tokens, result.n_tokens * sizeof *ret_tokens);
+    tw_sequence_free(sequence);
+    tw_engine_close(engine);
+}
+
+static void the_quantised_cache_gives_nearly_the_same_scores(void **state)
+{
+    (void)state;
+    tw_token text[200];
+    float scores[2][199];
+    write_story(text, 200);
+    for (int i = 0; i < 2; i++) {
+        struct tw_engine_config config = tw_engine_defaults();
+        config.n_threads = 1;
+        config.kv_dtype = i == 0 ? TW_DTYPE_F16 : TW_DTYPE_Q8_0;
+        struct tw_engine *engine = NULL;
+        assert_int_equal(tw_cpu_choose(&config.level, NULL), TW_OK);
+        assert_int_equal(tw_engine_open(model_path, &config, &engine, NULL), TW_OK);
+        assert_int_equal(tw_engine_reserve(engine, 256, NULL), TW_OK);
+        assert_int_equal(tw_engine_score(engine, text, 200, 1, scores[i], NULL), TW_OK);
+        tw_engine_close(engine);
+    }
+    double sum = 0.0;
+    bool differ = false;
+    for (int i = 0; i < 199; i++) {
+        sum += fabs((double)scores[0][i] - (double)scores[1][i]);
+        differ |= scores[0][i] != scores[1][i];
+    }
+    assert_true(differ);
+    if (sum / 199.0 > 0.03) {
+        fail_msg("log-probabilities are off by %g on average", sum / 199.0);
+    }
+}
+
+/* A copy of the model in which one token's embedding is NaN: whoever's context has it gets no
+ * numbers. */
+static void write_damaged_model(const char *path, tw_token token)
+{
+    struct tw_model_files *files = NULL;
+    struct tw_buf bytes;
+    assert_int_equal(tw_model_files_open(model_path, &files, NULL), TW_OK);
+    const struct tw_tensor_view *embedding = tw_model_files_find(files, "token_embd.weight");
+    assert_int_equal(embedding->dtype, TW_DTYPE_F32);
+    size_t row_bytes = embedding->shape[0] * sizeof(float);
+    assert_int_equal(tw_file_read(model_path, 1 << 24, &bytes, NULL), TW_OK);
+    const char *row = (const char *)embedding->data + (size_t)token * row_bytes;
+    char *place = memmem(bytes.data, bytes.size_bytes, row, row_bytes);
+    assert_non_null(place);
+    for (size_t i = 0; i < row_bytes; i += sizeof(float)) {
+        memcpy(place + i, &(float){NAN}, sizeof(float));
+    }
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes.data, 1, bytes.size_bytes, file), bytes.size_bytes);
+    fclose(file);
+    tw_buf_free(&bytes);
+    tw_model_files_close(files);
+}
+
+static void a_row_without_numbers_fails_its_sequence_alone(void **state)
+{
+    (void)state;
+    static struct result broken, sound;
+    char damaged[] = "/tmp/tokenworks-damaged-XXXXXX", saved[sizeof model_path];
+    int fd = mkstemp(damaged);
+    assert_true(fd >= 0);
+    close(fd);
+    write_damaged_model(damaged, 300);
+    memcpy(saved, model_path, sizeof saved);
+    snprintf(model_path, sizeof model_path, "%s", damaged);
+    struct tw_engine *engine = open_engine(2, 64, 512);
+    memcpy(model_path, saved, sizeof saved);
+    unlink(damaged);
+
+    const tw_token bad[] = {1, 403, 300, 261}, good[] = {1, 403, 407, 261, 378};
+    struct tw_generation generation = tw_generation_defaults();
+    generation.rules.max_tokens = 8;
+    struct tw_sequence *a = start(engine, bad, 4, &generation);
+    struct tw_sequence *b = start(engine, good, 5, &generation);
+    run_to_end(engine, a, &broken);
+    assert_int_equal(broken.finish, TW_FINISH_ERROR);
+    assert_int_equal(broken.error.status, TW_ERR_FORMAT);
+    memset(&sound, 0, sizeof sound);
+    take(b, &sound);
+    while (tw_sequence_is_active(b)) {
+        step(engine);
+        take(b, &sound);
+    }
+    assert_int_equal(sound.finish, TW_FINISH_LENGTH);
+    assert_int_equal(sound.n_tokens, 8);
+    tw_sequence_free(a);
+    tw_sequence_free(b);
+    tw_engine_close(engine);
+}
+
+static void settings_beyond_the_bounds_are_refused(void **state)
+{
+    (void)state;
+    struct tw_engine *engine = NULL;
+    struct tw_error error;
+    struct tw_engine_config bad[5];
+    for (int i = 0; i < 5; i++) {
+        bad[i] = tw_engine_defaults();
+    }
+    bad[0].n_threads = TW_LIMIT_THREADS + 1;
+    bad[1].max_sequences = TW_LIMIT_BATCH_SEQUENCES + 1;
+    bad[2].max_batch_tokens = TW_LIMIT_BATCH_TOKENS + 1;
+    bad[3].kv_dtype = TW_DTYPE_F32;
+    bad[4].n_threads = -1;
+    for (int i = 0; i < 5; i++) {
+        assert_int_not_equal(tw_engine_open(model_path, &bad[i], &engine, &error), TW_OK);
+        assert_null(engine);
+    }
+    engine = open_engine(1, 32, 64);
+    assert_int_equal(tw_engine_reserve(engine, 64, &error), TW_ERR_USAGE);
+    tw_engine_close(engine);
+}
+
+int main(void)
+{
+    const char *shared = getenv("TW_SHARED");
+    snprintf(model_path, sizeof model_path, "%s/testdata/stories260K.gguf",
+             shared != NULL ? shared : "");
+    if (shared == NULL || !tw_file_exists(model_path)) {
+        printf("1..0 # SKIP TW_SHARED has no testdata/stories260K.gguf\n");
+        return 0;
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_answer_is_the_same_alone_and_among_others),
+        cmocka_unit_test(a_cancelled_sequence_frees_its_pages_and_disturbs_nobody),
+        cmocka_unit_test(a_sequence_without_pages_fails_alone),
+        cmocka_unit_test(a_prompt_waits_for_pages_and_then_runs),
+        cmocka_unit_test(a_prompt_that_nobody_will_make_room_for_fails_at_once),
+        cmocka_unit_test(a_continued_chat_computes_only_what_is_new),
+        cmocka_unit_test(a_halted_answer_can_be_continued_and_truncated),
+        cmocka_unit_test(an_end_token_ends_the_answer_without_text),
+        cmocka_unit_test(a_stop_string_ends_the_answer_before_itself),
+        cmocka_unit_test(the_context_of_the_model_is_a_length_and_no_error),
+        cmocka_unit_test(prompts_that_cannot_run_are_refused),
+        cmocka_unit_test(scores_are_the_logprobs_of_generation),
+        cmocka_unit_test(the_quantised_cache_gives_nearly_the_same_scores),
+        cmocka_unit_test(a_row_without_numbers_fails_its_sequence_alone),
+        cmocka_unit_test(settings_beyond_the_bounds_are_refused),
+    };
+    return cmocka_run_group_tests(tests, run_each_alone, NULL);
+}
