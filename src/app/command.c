@@ -1,0 +1,153 @@
+#include "app/command.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+
+enum { MOST_COMMANDS = 32 };
+
+static void print_commands(const struct tw_command *commands, const char *prefix, const char *about,
+                           FILE *out)
+{
+    fprintf(out, "usage: %s COMMAND ...\n\n%s\n\nCommands:\n", prefix, about);
+    for (const struct tw_command *c = commands; c->name != NULL; c++) {
+        fprintf(out, "  %-12s %s\n", c->name, c->summary);
+    }
+    fprintf(out, "\n'%s COMMAND --help' explains one.\n", prefix);
+}
+
+static int unknown_command(const struct tw_command *commands, const char *prefix, const char *word)
+{
+    const char *names[MOST_COMMANDS];
+    size_t n = 0;
+    for (; commands[n].name != NULL && n + 1 < MOST_COMMANDS; n++) {
+        names[n] = commands[n].name;
+    }
+    names[n] = NULL;
+    const char *guess = tw_options_suggest(word, names);
+    struct tw_error error;
+    if (guess != NULL) {
+        tw_error_set(&error, TW_ERR_USAGE, TW_NO_POSITION,
+                     "unknown command '%.60s'; did you mean '%s %s'?", word, prefix, guess);
+    } else {
+        tw_error_set(&error, TW_ERR_USAGE, TW_NO_POSITION,
+                     "unknown command '%.60s'; '%s --help' lists them", word, prefix);
+    }
+    return tw_command_fail(&error);
+}
+
+int tw_command_dispatch(const struct tw_command *commands, const char *prefix, const char *about,
+                        int argc, char **argv)
+{
+    if (argc < 2) {
+        print_commands(commands, prefix, about, stderr);
+        return tw_status_exit_code(TW_ERR_USAGE);
+    }
+    const char *word = argv[1];
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0) {
+        print_commands(commands, prefix, about, stdout);
+        return 0;
+    }
+    for (const struct tw_command *c = commands; c->name != NULL; c++) {
+        if (strcmp(word, c->name) == 0) {
+            return c->run(argc - 1, argv + 1);
+        }
+    }
+    return unknown_command(commands, prefix, word);
+}
+
+bool tw_command_parse(const struct tw_command_spec *spec, int argc, char **argv,
+                      struct tw_words *ret_words, int *ret_exit_code)
+{
+    struct tw_error error;
+    if (tw_options_parse(spec, argc, argv, ret_words, &error) != TW_OK) {
+        *ret_exit_code = tw_command_fail(&error);
+        return false;
+    }
+    if (ret_words->wants_help) {
+        tw_options_print_help(spec, stdout);
+        *ret_exit_code = 0;
+        return false;
+    }
+    return true;
+}
+
+int tw_command_fail(const struct tw_error *error)
+{
+    fflush(stdout);
+    fprintf(stderr, "tokenworks: error: %s\n", error->text);
+    return tw_status_exit_code(error->status);
+}
+
+void tw_command_note(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fprintf(stderr, "tokenworks: ");
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+}
+
+enum tw_status tw_command_check_output(const char *path, bool force, struct tw_error *error)
+{
+    if (!force && tw_file_exists(path)) {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "'%.200s' exists already; --force replaces it", path);
+    }
+    return TW_OK;
+}
+
+/* ---- standard output ---- */
+
+static enum tw_status check_stdout(struct tw_error *error)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout)) {
+        return TW_OK;
+    }
+    return tw_error_set(error, TW_ERR_IO, TW_NO_POSITION, "standard output cannot be written: %s",
+                        strerror(errno));
+}
+
+static bool steers_terminal(unsigned char byte)
+{
+    return (byte < 0x20 && byte != '\n' && byte != '\t') || byte == 0x7f;
+}
+
+static void write_visibly(const char *text, size_t text_bytes)
+{
+    for (size_t i = 0; i < text_bytes; i++) {
+        unsigned char byte = (unsigned char)text[i];
+        if (steers_terminal(byte)) {
+            putchar('^');
+            byte ^= 0x40;
+        }
+        putchar(byte);
+    }
+}
+
+enum tw_status tw_command_write(const char *text, size_t text_bytes, struct tw_error *error)
+{
+    if (isatty(STDOUT_FILENO)) {
+        write_visibly(text, text_bytes);
+    } else {
+        fwrite(text, 1, text_bytes, stdout);
+    }
+    return check_stdout(error);
+}
+
+enum tw_status tw_command_write_line(const struct tw_buf *buf, struct tw_error *error)
+{
+    if (buf->failed) {
+        return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
+                            "the output is larger than %zu bytes or memory is lacking",
+                            buf->bound_bytes);
+    }
+    fwrite(buf->data, 1, buf->size_bytes, stdout);
+    putchar('\n');
+    return check_stdout(error);
+}

@@ -1,0 +1,181 @@
+"""What the commands do with files, pipes, mistakes and each other."""
+import json
+import os
+import signal
+import subprocess
+import time
+
+import golden
+
+CODES = {"usage": 2, "not found": 3, "input/output": 4, "format": 5, "limit": 7}
+COMMANDS = ["run", "chat", "tokenize", "model", "model inspect", "model quantize", "model convert",
+            "perplexity", "version"]
+
+
+def refused(program, code, part, *words, **more):
+    """The run fails with that code and one line on standard error that has the part in it."""
+    exit_code, out, err = program.run(*words, **more)
+    text = err.decode(errors="replace")
+    assert exit_code == CODES[code], f"{exit_code}, not {CODES[code]}: {text}"
+    assert text.startswith("tokenworks: error: ") and text.count("\n") == 1, text
+    assert part in text, f"{part!r} is not in {text!r}"
+    assert out == b"", out
+
+
+def every_command_explains_itself(program):
+    assert b"Commands:" in program.good("--help")
+    for command in COMMANDS:
+        out = program.good(*command.split(), "--help").decode()
+        assert out.startswith("usage: tokenworks " + command), out
+        assert max(map(len, out.splitlines())) <= 100, command
+
+
+def mistakes_on_the_command_line_are_usage_errors(program):
+    model = golden.make_model(program.folder / "m.gguf")
+    refused(program, "usage", "did you mean 'tokenworks run'", "rnu")
+    refused(program, "usage", "did you mean '--max-tokens'", "run", "--max-token", "3")
+    refused(program, "usage", "from 0 to 100", "run", "--temperature", "900")
+    refused(program, "usage", "give --model", "run", "--prompt", "x")
+    refused(program, "usage", "give --prompt", "run", "--model", model)
+    refused(program, "usage", "--json", "run", "--model", model, "--prompt", "x", "--logprobs", "2")
+    refused(program, "usage", "unexpected 'x'", "run", "--model", model, "x")
+    refused(program, "usage", "TW_CPU=mmx", "run", "--model", model, "--prompt", "x",
+            env={"TW_CPU": "mmx"})
+    refused(program, "usage", "stop string 1 is empty", "run", "--model", model, "--prompt", "x",
+            "--stop", "")
+    refused(program, "usage", "token id", "run", "--model", model, "--prompt", "x",
+            "--logit-bias", "7:3")
+    refused(program, "usage", "must be one of", "model", "quantize", "m.gguf", "o.gguf", "Q9_9")
+    refused(program, "usage", "usage: tokenworks model inspect F", "model", "inspect")
+    refused(program, "usage", "a window", "perplexity", "--model", model, "--file", "-",
+            stdin=b"short")
+
+
+def bad_files_are_named_and_nothing_is_written(program):
+    model = golden.make_model(program.folder / "m.gguf")
+    data = model.read_bytes()
+    (program.folder / "cut.gguf").write_bytes(data[: len(data) // 2])
+    (program.folder / "no.gguf").write_bytes(b"this is no model" * 10)
+    (program.folder / "empty.gguf").write_bytes(b"")
+    for command in (["run", "--prompt", "x", "--model"], ["tokenize", "x", "--model"],
+                    ["model", "inspect"], ["chat", "--model"]):
+        refused(program, "not found", "absent.gguf", *command, "absent.gguf")
+        refused(program, "format", "cut.gguf", *command, "cut.gguf")
+        refused(program, "format", "no.gguf", *command, "no.gguf")
+        refused(program, "format", "empty.gguf", *command, "empty.gguf")
+    before = sorted(os.listdir(program.folder))
+    refused(program, "format", "cut.gguf", "model", "quantize", "cut.gguf", "out.gguf", "Q8_0")
+    assert sorted(os.listdir(program.folder)) == before
+
+
+def an_existing_output_is_replaced_only_by_force(program):
+    golden.make_model(program.folder / "m.gguf")
+    (program.folder / "out.gguf").write_bytes(b"precious")
+    refused(program, "usage", "--force", "model", "quantize", "m.gguf", "out.gguf", "Q8_0")
+    assert (program.folder / "out.gguf").read_bytes() == b"precious"
+    program.good("model", "quantize", "m.gguf", "out.gguf", "Q8_0", "--force")
+    formats = json.loads(program.good("model", "inspect", "out.gguf", "--json"))["formats"]
+    assert set(formats) == {"F32", "Q8_0"}, formats
+
+
+def inspect_counts_what_is_in_the_file(program):
+    golden.make_model(program.folder / "m.gguf", n_embd=64, n_layers=2, n_ff=128)
+    report = json.loads(program.good("model", "inspect", "m.gguf", "--json", "--tensors"))
+    n_vocab = report["n_vocab"]
+    n_layer = 64 * 64 * 2 + 64 * 32 * 2 + 3 * 64 * 128 + 2 * 64
+    assert report["architecture"] == "llama" and report["chat_format"] == "ChatML"
+    assert report["n_parameters"] == 2 * n_layer + 2 * 64 * n_vocab + 64
+    assert report["weight_bytes"] == 4 * report["n_parameters"]
+    assert report["weight_bytes_a_token"] == report["weight_bytes"] - 4 * 64 * n_vocab
+    assert report["kv_bytes_a_token_f16"] == 2 * 2 * 2 * 16 * 2
+    assert len(report["tensors"]) == report["n_tensors"] == 2 * 9 + 3
+    text = program.good("model", "inspect", "m.gguf", "--tensors").decode()
+    assert "blk.1.ffn_down.weight" in text and "chat format           ChatML" in text
+
+
+def special_tokens_in_a_text_are_text_unless_asked_for(program):
+    golden.make_model(program.folder / "m.gguf")
+    words = ["tokenize", "--model", "m.gguf", "--ids"]
+    start = program.good(*words, "--special", "<|im_start|>").split()
+    assert len(start) == 1
+    assert start[0] not in program.good(*words, "a<|im_start|>b").split()
+    assert start[0] in program.good(*words, "--special", "a<|im_start|>b").split()
+    run = ["run", "--model", "m.gguf", "--max-tokens", 1, "--json", "--prompt", "a<|im_start|>b"]
+    assert int(start[0]) not in json.loads(program.good(*run))["prompt_tokens"]
+    assert int(start[0]) in json.loads(program.good(*run, "--special"))["prompt_tokens"]
+
+
+def a_prompt_that_does_not_fit_is_a_limit(program):
+    golden.make_model(program.folder / "m.gguf", n_ctx=64)
+    words = ["run", "--model", "m.gguf", "--prompt"]
+    refused(program, "limit", "it must have 1 to 64", *words, "x y z " * 40)
+    refused(program, "limit", "(see --ctx)", *words, "x y z " * 4, "--ctx", "4")
+    answer = json.loads(program.good(*words, "x", "--json", "--ctx", 10, "--ignore-eos"))
+    assert answer["finish_reason"] == "length"
+    assert len(answer["prompt_tokens"]) + len(answer["tokens"]) == 10
+
+
+def output_that_nobody_can_take_is_an_error(program):
+    golden.make_model(program.folder / "m.gguf")
+    with open("/dev/full", "wb") as full:
+        process = subprocess.run([program.path, "run", "--model", "m.gguf", "--prompt", "x"],
+                                 cwd=program.folder, stdout=full, stderr=subprocess.PIPE,
+                                 check=False)
+    assert process.returncode == CODES["input/output"]
+    assert b"standard output cannot be written" in process.stderr
+
+
+def a_reader_that_has_seen_enough_ends_the_program_quietly(program):
+    golden.make_model(program.folder / "m.gguf", n_ctx=100000)
+    process = program.start("run", "--model", "m.gguf", "--prompt", "x", "--ignore-eos",
+                            "--max-tokens", 90000)
+    process.stdout.read(10)
+    process.stdout.close()
+    err = process.stderr.read()
+    assert process.wait(timeout=60) == -signal.SIGPIPE
+    assert err == b"", err
+
+
+def text_streams_and_never_breaks_a_character(program):
+    """Random weights write random bytes: everything that arrives must be whole characters."""
+    golden.make_model(program.folder / "m.gguf", n_ctx=4000)
+    process = program.start("run", "--model", "m.gguf", "--prompt", "x", "--ignore-eos",
+                            "--temperature", 3, "--seed", 4, "--max-tokens", 3000)
+    n_pieces, n_not_ascii = 0, 0
+    while piece := os.read(process.stdout.fileno(), 65536):
+        n_not_ascii += not piece.isascii()
+        if len(piece) < 65536:  # a full pipe may be cut anywhere
+            piece.decode("utf-8")
+        n_pieces += 1
+    assert process.wait(timeout=60) == 0
+    assert n_pieces > 1 and n_not_ascii > 0
+
+
+def a_model_that_shrinks_while_it_is_read_is_a_sentence(program):
+    golden.make_model(program.folder / "m.gguf", n_embd=1024, n_layers=2, n_ff=16384, sparse=True)
+    process = program.start("model", "quantize", "m.gguf", "o.gguf", "Q8_0", "--threads", 1)
+    deadline = time.monotonic() + 60
+    while not [f for f in os.listdir(program.folder) if f.startswith("o.gguf.partial")]:
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.001)
+    os.truncate(program.folder / "m.gguf", 65536)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == CODES["input/output"], err
+    assert b"became shorter" in err, err
+    assert not (program.folder / "o.gguf").exists()
+
+
+if __name__ == "__main__":
+    golden.main([
+        every_command_explains_itself,
+        mistakes_on_the_command_line_are_usage_errors,
+        bad_files_are_named_and_nothing_is_written,
+        an_existing_output_is_replaced_only_by_force,
+        inspect_counts_what_is_in_the_file,
+        special_tokens_in_a_text_are_text_unless_asked_for,
+        a_prompt_that_does_not_fit_is_a_limit,
+        output_that_nobody_can_take_is_an_error,
+        a_reader_that_has_seen_enough_ends_the_program_quietly,
+        text_streams_and_never_breaks_a_character,
+        a_model_that_shrinks_while_it_is_read_is_a_sentence,
+    ])
