@@ -19,8 +19,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { TW_BLOCK_ELEMENTS = 32, TW_SUPER_ELEMENTS = 256 };
-
 /* Blocks of 32. d and m are f16. */
 
 struct tw_block_q8_0 {
