@@ -10,6 +10,7 @@
 
 /* Sixteen registers: one panel and two columns at a time. Full-range weights are multiplied as
  * signed bytes, because the unsigned form saturates (vpmaddubsw adds two products in 16 bits). */
+#define SIMD_TILE_WHOLE 0
 enum { SIMD_TILE_PANELS = 1, SIMD_TILE_COLUMNS = 2, SIMD_FULL_RANGE_IS_SIGNED = 1 };
 
 #define SIMD_INLINE static inline __attribute__((always_inline))

@@ -11,6 +11,7 @@
 #include <string.h>
 
 /* What a product keeps in registers at once: both panels, and tiles of up to 8 columns. */
+#define SIMD_TILE_WHOLE 1
 enum { SIMD_TILE_PANELS = 2, SIMD_TILE_COLUMNS = 8, SIMD_FULL_RANGE_IS_SIGNED = 0 };
 
 #define SIMD_INLINE static inline __attribute__((always_inline))

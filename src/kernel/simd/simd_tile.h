@@ -290,37 +290,66 @@ SIMD_INLINE void tile_part_product(const enum tw_dtype dtype, const struct tile_
     }
 }
 
-/* The whole tile, in as many parts as the registers ask for. */
-SIMD_INLINE void tile_product(const enum tw_dtype dtype, const int width, const uint8_t *group,
-                              const void *acts, size_t n_steps, float *ret_tile,
-                              const uint8_t *prefetch, size_t lines)
+/* Where registers hold a whole tile, an instance is one part. Otherwise the tile is walked in parts
+ * of two columns and one panel, whose few instances all widths share. */
+#if SIMD_TILE_WHOLE
+
+#define SIMD_DEFINE_TILE(dtype, n_columns)                                                         \
+    static void tile_##dtype##_##n_columns(const uint8_t *group, const void *acts, size_t n_steps, \
+                                           float *ret_tile, const uint8_t *prefetch, size_t lines) \
+    {                                                                                              \
+        const struct tile_part part = {                                                            \
+            .width = n_columns, .n = n_columns, .n_panels = TW_GROUP_PANELS};                      \
+        tile_part_product(TW_DTYPE_##dtype, part, group, acts, n_steps, ret_tile, prefetch,        \
+                          lines);                                                                  \
+    }
+
+#else
+
+typedef void (*tile_part_fn)(struct tile_part part, const uint8_t *group, const void *acts,
+                             size_t n_steps, float *ret_tile, const uint8_t *prefetch,
+                             size_t lines);
+
+static void walk_parts(tile_part_fn pair, tile_part_fn single, int width, const uint8_t *group,
+                       const void *acts, size_t n_steps, float *ret_tile, const uint8_t *prefetch,
+                       size_t lines)
 {
-    SIMD_UNROLL
-    for (int panel = 0; panel < TW_GROUP_PANELS; panel += SIMD_TILE_PANELS) {
-        SIMD_UNROLL
-        for (int first = 0; first < width; first += SIMD_TILE_COLUMNS) {
-            const int left = width - first;
-            const struct tile_part part = {
-                .width = width,
-                .first = first,
-                .n = left < SIMD_TILE_COLUMNS ? left : SIMD_TILE_COLUMNS,
-                .panel = panel,
-                .n_panels = SIMD_TILE_PANELS,
-            };
-            tile_part_product(dtype, part, group, acts, n_steps, ret_tile, prefetch,
-                              panel + first == 0 ? lines : 0);
+    for (int panel = 0; panel < TW_GROUP_PANELS; panel++) {
+        for (int first = 0; first < width; first += 2) {
+            struct tile_part part = {.width = width, .first = first, .panel = panel};
+            size_t part_lines = panel + first == 0 ? lines : 0;
+            (width - first >= 2 ? pair : single)(part, group, acts, n_steps, ret_tile, prefetch,
+                                                 part_lines);
         }
     }
 }
 
-#define SIMD_DEFINE_TILE(dtype, n)                                                                 \
-    static void tile_##dtype##_##n(const uint8_t *group, const void *acts, size_t n_steps,         \
-                                   float *ret_tile, const uint8_t *prefetch,                       \
-                                   size_t prefetch_lines)                                          \
+#define SIMD_DEFINE_PART(dtype, n_columns)                                                         \
+    static void part_##dtype##_##n_columns(struct tile_part part, const uint8_t *group,            \
+                                           const void *acts, size_t n_steps, float *ret_tile,      \
+                                           const uint8_t *prefetch, size_t lines)                  \
     {                                                                                              \
-        tile_product(TW_DTYPE_##dtype, n, group, acts, n_steps, ret_tile, prefetch,                \
-                     prefetch_lines);                                                              \
+        part.n = n_columns;                                                                        \
+        part.n_panels = 1;                                                                         \
+        tile_part_product(TW_DTYPE_##dtype, part, group, acts, n_steps, ret_tile, prefetch,        \
+                          lines);                                                                  \
     }
+
+#define SIMD_DEFINE_PARTS(dtype)                                                                   \
+    SIMD_DEFINE_PART(dtype, 1)                                                                     \
+    SIMD_DEFINE_PART(dtype, 2)
+
+TW_FOR_EACH_TILE_DTYPE(SIMD_DEFINE_PARTS)
+
+#define SIMD_DEFINE_TILE(dtype, n_columns)                                                         \
+    static void tile_##dtype##_##n_columns(const uint8_t *group, const void *acts, size_t n_steps, \
+                                           float *ret_tile, const uint8_t *prefetch, size_t lines) \
+    {                                                                                              \
+        walk_parts(part_##dtype##_2, part_##dtype##_1, n_columns, group, acts, n_steps, ret_tile,  \
+                   prefetch, lines);                                                               \
+    }
+
+#endif
 
 #define SIMD_SET_TILE(dtype, n) kernels->tile[TW_DTYPE_##dtype][(n)-1] = tile_##dtype##_##n;
 
