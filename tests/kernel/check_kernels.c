@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -16,7 +17,7 @@
 #include "kernel/kernels.h"
 #include "tensor/f16.h"
 
-enum { GUARD_BYTES = 64, GUARD = 0xA5 };
+enum { GUARD_BYTES = 64, GUARD = 0xA5, FENCE_BYTES = 4096 };
 
 static int n_passed, n_failed;
 static uint64_t random_counter;
@@ -66,12 +67,32 @@ static bool guard_is_whole(const void *end)
     return true;
 }
 
-/* n floats with a guard behind. */
+/* n floats with a guard behind: for outputs, whose alignment matters. */
 static float *guarded_floats(size_t n)
 {
     uint8_t *block = tw_mem_map(n * sizeof(float) + GUARD_BYTES);
     memset(block + n * sizeof(float), GUARD, GUARD_BYTES);
     return (float *)(void *)block;
+}
+
+/* n bytes whose last one is followed by a page that must not be touched: a kernel that reads one
+ * byte too far ends here. */
+static void *fenced(size_t n_bytes)
+{
+    size_t room = (n_bytes + FENCE_BYTES - 1) / FENCE_BYTES * FENCE_BYTES;
+    uint8_t *block =
+        mmap(NULL, room + FENCE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (block == MAP_FAILED || mprotect(block + room, FENCE_BYTES, PROT_NONE) != 0) {
+        perror("check_kernels: no memory");
+        exit(1);
+    }
+    return block + room - n_bytes;
+}
+
+static void free_fenced(void *block, size_t n_bytes)
+{
+    size_t room = (n_bytes + FENCE_BYTES - 1) / FENCE_BYTES * FENCE_BYTES;
+    munmap((uint8_t *)block + n_bytes - room, room + FENCE_BYTES);
 }
 
 enum fill { FILL_NORMAL = 0, FILL_OUTLIERS, FILL_EXTREME, FILL_ZERO, FILL_NOT_FINITE, FILL_COUNT };
@@ -163,7 +184,7 @@ static void make_product(struct product *p, enum fill fill)
         rows[r] = row;
     }
     p->n_steps = tw_layout_steps(p->dtype, p->n_columns);
-    p->group = tw_mem_map(tw_layout_group_bytes(p->dtype, p->n_columns));
+    p->group = fenced(tw_layout_group_bytes(p->dtype, p->n_columns));
     tw_layout_pack_group(p->dtype, rows, p->n_columns, p->group);
     p->n_blocks = tw_act_blocks(p->n_columns);
     p->x = tw_mem_zalloc(p->width * p->n_columns, sizeof(float));
@@ -173,7 +194,7 @@ static void make_product(struct product *p, enum fill fill)
     size_t padded = tw_act_float_columns(p->n_columns);
     p->acts_bytes = is_float(p->dtype) ? p->width * padded * sizeof(float)
                                        : tw_act_bytes(p->width, p->n_columns);
-    p->acts = tw_mem_map(p->acts_bytes);
+    p->acts = fenced(p->acts_bytes);
     for (uint32_t j = 0; j < p->width; j++) {
         const float *x = p->x + j * p->n_columns;
         if (!is_float(p->dtype)) {
@@ -189,9 +210,9 @@ static void make_product(struct product *p, enum fill fill)
 static void free_product(struct product *p)
 {
     tw_mem_free(p->rows);
-    tw_mem_unmap(p->group, tw_layout_group_bytes(p->dtype, p->n_columns));
+    free_fenced(p->group, tw_layout_group_bytes(p->dtype, p->n_columns));
     tw_mem_free(p->x);
-    tw_mem_unmap(p->acts, p->acts_bytes);
+    free_fenced(p->acts, p->acts_bytes);
 }
 
 /* What activation k of column j is after quantisation, from the tile's own bytes. */
@@ -289,7 +310,7 @@ static void check_quantise(const struct tw_kernels *kernels, int n_levels)
             size_t n_blocks = tw_act_blocks(sizes[s]);
             uint32_t width = 1 + (uint32_t)(s % 8), column = width - 1;
             size_t bytes = n_blocks * TW_ACT_BLOCK_BYTES * width;
-            float *x = guarded_floats(sizes[s]);
+            float *x = fenced(sizes[s] * sizeof *x);
             for (size_t i = 0; i < sizes[s]; i++) {
                 x[i] = fill_value((enum fill)fill, i);
             }
@@ -311,7 +332,7 @@ static void check_quantise(const struct tw_kernels *kernels, int n_levels)
                 }
                 check(ok, kernels[level].name, "quantise_row", fill_names[fill]);
             }
-            tw_mem_unmap(x, sizes[s] * sizeof *x + GUARD_BYTES);
+            free_fenced(x, sizes[s] * sizeof *x);
             tw_mem_free(want);
             tw_mem_free(got);
         }
@@ -350,7 +371,7 @@ static void check_vectors(const struct tw_kernels *kernels, int n_levels)
         for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
             for (int fill = 0; fill < FILL_COUNT; fill++) {
                 size_t n = sizes[s];
-                float *x = guarded_floats(n), *w = guarded_floats(n + 1);
+                float *x = fenced(n * sizeof *x), *w = fenced((n + 1) * sizeof *w);
                 float *want = guarded_floats(n), *got = guarded_floats(n);
                 for (size_t i = 0; i < n; i++) {
                     x[i] = fill_value((enum fill)fill, i);
@@ -362,8 +383,8 @@ static void check_vectors(const struct tw_kernels *kernels, int n_levels)
                     check(same_floats(want, got, n) && guard_is_whole(got + n), kernels[level].name,
                           vector_names[which], fill_names[fill]);
                 }
-                tw_mem_unmap(x, n * sizeof *x + GUARD_BYTES);
-                tw_mem_unmap(w, (n + 1) * sizeof *w + GUARD_BYTES);
+                free_fenced(x, n * sizeof *x);
+                free_fenced(w, (n + 1) * sizeof *w);
                 tw_mem_unmap(want, n * sizeof *want + GUARD_BYTES);
                 tw_mem_unmap(got, n * sizeof *got + GUARD_BYTES);
             }
@@ -458,12 +479,12 @@ static void check_attention_case(const struct attention_case *c, const struct tw
              tw_dtype_traits(c->dtype)->name, c->head_dim, c->n_heads, c->n_tokens);
     size_t n = (size_t)128 * c->head_dim, dim = (c->head_dim + 15) / 16 * 16;
     size_t page_bytes = tw_kv_head_page_bytes(c->dtype, c->head_dim);
-    float *keys = guarded_floats(n), *values = guarded_floats(n);
-    float *queries = guarded_floats(dim * TW_ATTENTION_HEADS_MAX);
+    float *keys = fenced(n * sizeof *keys), *values = fenced(n * sizeof *values);
+    float *queries = fenced(dim * TW_ATTENTION_HEADS_MAX * sizeof *queries);
     uint8_t *want_pages[2], *got_pages[2];
     for (int i = 0; i < 2; i++) {
-        want_pages[i] = tw_mem_map(page_bytes);
-        got_pages[i] = tw_mem_map(page_bytes);
+        want_pages[i] = fenced(page_bytes);
+        got_pages[i] = fenced(page_bytes);
     }
     for (size_t i = 0; i < n; i++) {
         keys[i] = random_normal();
@@ -493,12 +514,12 @@ static void check_attention_case(const struct attention_case *c, const struct tw
         check(ok, kernels[level].name, "attention", detail);
     }
     for (int i = 0; i < 2; i++) {
-        tw_mem_unmap(want_pages[i], page_bytes);
-        tw_mem_unmap(got_pages[i], page_bytes);
+        free_fenced(want_pages[i], page_bytes);
+        free_fenced(got_pages[i], page_bytes);
     }
-    tw_mem_unmap(keys, n * sizeof(float) + GUARD_BYTES);
-    tw_mem_unmap(values, n * sizeof(float) + GUARD_BYTES);
-    tw_mem_unmap(queries, dim * TW_ATTENTION_HEADS_MAX * sizeof(float) + GUARD_BYTES);
+    free_fenced(keys, n * sizeof *keys);
+    free_fenced(values, n * sizeof *values);
+    free_fenced(queries, dim * TW_ATTENTION_HEADS_MAX * sizeof *queries);
     tw_mem_free(want);
     tw_mem_free(got);
 }
