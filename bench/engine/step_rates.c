@@ -2,11 +2,11 @@
  *
  *     step_rates MODEL [threads] [rounds]
  *
- * Prints CSV: for prefill (a prompt of 512 in one pass) and for decoding 1..32 sequences at a context
- * of 256 tokens, the median time of a pass, tokens a second, and the share of the limit. The limit
- * of decoding is reading the packed weights once per pass (a plain read of a buffer of that size,
- * all threads); the limit of prefill is the 8-bit multiply-adds of its products. Both are measured
- * in turn with the passes, round by round, because the machine's speed drifts.
+ * Prints CSV: for prefill (a prompt of 512 in one pass) and for decoding 1..32 sequences at a
+ * context of 256 tokens, the median time of a pass, tokens a second, and the share of the limit.
+ * The limit of decoding is reading the packed weights once per pass (a plain read of a buffer of
+ * that size, all threads); the limit of prefill is the 8-bit multiply-adds of its products. Both
+ * are measured in turn with the passes, round by round, because the machine's speed drifts.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -96,8 +96,8 @@ static void run(struct bench *b, int rounds)
     for (int r = -1; r < rounds; r++) {
         int at = r < 0 ? 0 : r;
         for (size_t i = 0; i < N; i++) {
-            reads[at] = (double)b->read_bytes /
-                        tw_probe_read_rate(b->pool, b->read_buffer, b->read_bytes);
+            reads[at] =
+                (double)b->read_bytes / tw_probe_read_rate(b->pool, b->read_buffer, b->read_bytes);
             decode[i][at] = decode_seconds(b, batches[i]);
             shares[i][at] = reads[at] / decode[i][at];
         }
@@ -124,16 +124,14 @@ static enum tw_status open_bench(struct bench *b, const char *path, int n_thread
     uint32_t pages_each = PROMPT / TW_KV_PAGE_TOKENS;
     struct tw_model_options options = {.max_batch_tokens = PROMPT, .max_output_rows = MAX_BATCH};
     enum tw_status status = tw_cpu_choose(&b->level, error);
-    status = status != TW_OK ? status
-                             : tw_device_cpu_create(n_threads, b->level, &b->device, error);
-    status = status != TW_OK ? status
-                             : tw_model_load(path, b->device, &options, &b->model, error);
+    status =
+        status != TW_OK ? status : tw_device_cpu_create(n_threads, b->level, &b->device, error);
+    status = status != TW_OK ? status : tw_model_load(path, b->device, &options, &b->model, error);
     status = status != TW_OK ? status
                              : tw_kv_cache_create(b->model, MAX_BATCH * pages_each, TW_DTYPE_F16,
                                                   &b->cache, error);
-    status = status != TW_OK
-                 ? status
-                 : tw_threadpool_create(tw_device_threads(b->device), &b->pool, error);
+    status = status != TW_OK ? status
+                             : tw_threadpool_create(tw_device_threads(b->device), &b->pool, error);
     if (status != TW_OK) {
         return status;
     }
@@ -156,6 +154,15 @@ static enum tw_status open_bench(struct bench *b, const char *path, int n_thread
     return TW_OK;
 }
 
+/* A count on the command line; `otherwise` where there is none or nonsense. */
+static int count_argument(int argc, char **argv, int i, int otherwise, int largest)
+{
+    char *end = NULL;
+    long value = argc > i ? strtol(argv[i], &end, 10) : otherwise;
+    bool sound = end == NULL || (*end == '\0' && end != argv[i]);
+    return sound && value >= 0 && value <= largest ? (int)value : otherwise;
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2) {
@@ -163,10 +170,10 @@ int main(int argc, char **argv)
         return 2;
     }
     static struct bench b;
-    struct tw_error error;
-    int rounds = argc > 3 ? atoi(argv[3]) : 9;
-    rounds = rounds < 1 ? 1 : rounds > MAX_ROUNDS ? MAX_ROUNDS : rounds;
-    if (open_bench(&b, argv[1], argc > 2 ? atoi(argv[2]) : 0, &error) != TW_OK) {
+    struct tw_error error = {.text = "rounds must be 1 to 99"};
+    int n_threads = count_argument(argc, argv, 2, 0, TW_LIMIT_THREADS);
+    int rounds = count_argument(argc, argv, 3, 9, MAX_ROUNDS);
+    if (rounds == 0 || open_bench(&b, argv[1], n_threads, &error) != TW_OK) {
         fprintf(stderr, "step_rates: %s\n", error.text);
         return 1;
     }

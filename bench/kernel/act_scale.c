@@ -1,12 +1,12 @@
-/* act_scale: what it costs in accuracy to give activations one scale per 32, 64, 128, 256 columns or
- * per row. It decides the granularity in kernel/layout.h, which is part of the determinism rule.
+/* act_scale: what it costs in accuracy to give activations one scale per 32, 64, 128, 256 columns
+ * or per row. It decides the granularity in kernel/layout.h, which is part of the determinism rule.
  *
  *     act_scale QUANTISED.gguf SAME_WEIGHTS_AS_F32.gguf [tokens]
  *
- * The first model runs with its activations quantised at each granularity (blocks of 32 that share a
- * coarser scale, so the kernels stay as they are); the second, which holds the dequantised weights
- * as f32, gives the exact distribution. Prints CSV: mean and largest Kullback-Leibler divergence in
- * nats over the positions, and how often the most likely token is the same.
+ * The first model runs with its activations quantised at each granularity (blocks of 32 that share
+ * a coarser scale, so the kernels stay as they are); the second, which holds the dequantised
+ * weights as f32, gives the exact distribution. Prints CSV: mean and largest Kullback-Leibler
+ * divergence in nats over the positions, and how often the most likely token is the same.
  */
 #include <math.h>
 #include <stdio.h>
@@ -108,8 +108,7 @@ static void run_subject(struct subject *s, uint32_t n_tokens, float *ret_logits)
             fprintf(stderr, "act_scale: %s\n", error.text);
             exit(1);
         }
-        memcpy(ret_logits + (size_t)done * n_vocab, logits,
-               (size_t)n * n_vocab * sizeof *logits);
+        memcpy(ret_logits + (size_t)done * n_vocab, logits, (size_t)n * n_vocab * sizeof *logits);
         done += n;
     }
 }
@@ -166,7 +165,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: act_scale QUANTISED.gguf SAME_AS_F32.gguf [tokens]\n");
         return 2;
     }
-    int wish = argc > 3 ? atoi(argv[3]) : 256;
+    long wish = argc > 3 ? strtol(argv[3], NULL, 10) : 256;
     uint32_t n_tokens = wish < 1 ? 1 : wish > MAX_TOKENS ? MAX_TOKENS : (uint32_t)wish;
     struct subject exact, quantised;
     open_subject(&exact, argv[2]);

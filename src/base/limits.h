@@ -10,59 +10,59 @@
 #define TW_LIMIT_ERROR_TEXT_BYTES 320
 
 /* Model files */
-#define TW_LIMIT_MODEL_SHARDS 512           /* files a split model may have */
-#define TW_LIMIT_MODEL_TENSORS 65536        /* tensors in one model */
-#define TW_LIMIT_MODEL_METADATA_KEYS 65536  /* GGUF key-value pairs in one file */
-#define TW_LIMIT_MODEL_NAME_BYTES 256       /* a tensor's name; ggml itself stops at 64 */
-#define TW_LIMIT_MODEL_KEY_BYTES 4096       /* a metadata key */
-#define TW_LIMIT_MODEL_STRING_BYTES (16u << 20)  /* one metadata string, chat templates included */
-#define TW_LIMIT_MODEL_ARRAY_ITEMS (1u << 24)    /* one metadata array, vocabularies included */
-#define TW_LIMIT_MODEL_JSON_BYTES (256u << 20) /* tokenizer.json */
-#define TW_LIMIT_MODEL_CONFIG_BYTES (32u << 20) /* config.json and its like, a safetensors header */
-#define TW_LIMIT_MODEL_DIRECTORY_BYTES (64u << 20) /* what we keep of one file's keys and tensors */
-#define TW_LIMIT_MODEL_METADATA_BYTES ((size_t)1 << 30) /* all keys of a file we write */
-#define TW_LIMIT_MODEL_LAYERS 1024
-#define TW_LIMIT_MODEL_HEADS 1024
-#define TW_LIMIT_MODEL_HEAD_DIM 512
-#define TW_LIMIT_MODEL_EMBED (1u << 18)
-#define TW_LIMIT_MODEL_FFN (1u << 20)
-#define TW_LIMIT_MODEL_CONTEXT_TOKENS (1u << 24)
+#define TW_LIMIT_MODEL_SHARDS          512          /* files a split model may have */
+#define TW_LIMIT_MODEL_TENSORS         65536        /* tensors in one model */
+#define TW_LIMIT_MODEL_METADATA_KEYS   65536        /* GGUF key-value pairs in one file */
+#define TW_LIMIT_MODEL_NAME_BYTES      256          /* a tensor's name; ggml itself stops at 64 */
+#define TW_LIMIT_MODEL_KEY_BYTES       4096         /* a metadata key */
+#define TW_LIMIT_MODEL_STRING_BYTES    (16u << 20)  /* one metadata string, templates too */
+#define TW_LIMIT_MODEL_ARRAY_ITEMS     (1u << 24)   /* one metadata array, vocabularies included */
+#define TW_LIMIT_MODEL_JSON_BYTES      (256u << 20) /* tokenizer.json */
+#define TW_LIMIT_MODEL_CONFIG_BYTES    (32u << 20)  /* config.json, a safetensors header */
+#define TW_LIMIT_MODEL_DIRECTORY_BYTES (64u << 20)  /* kept of one file's keys and tensors */
+#define TW_LIMIT_MODEL_METADATA_BYTES  ((size_t)1 << 30) /* all keys of a file we write */
+#define TW_LIMIT_MODEL_LAYERS          1024
+#define TW_LIMIT_MODEL_HEADS           1024
+#define TW_LIMIT_MODEL_HEAD_DIM        512
+#define TW_LIMIT_MODEL_EMBED           (1u << 18)
+#define TW_LIMIT_MODEL_FFN             (1u << 20)
+#define TW_LIMIT_MODEL_CONTEXT_TOKENS  (1u << 24)
 
 /* Text */
-#define TW_LIMIT_VOCAB_TOKENS (1u << 22)     /* tokens in a vocabulary */
-#define TW_LIMIT_TOKEN_BYTES 65536           /* bytes of one vocabulary entry */
-#define TW_LIMIT_BPE_MERGES (1u << 23)
-#define TW_LIMIT_TEXT_BYTES (1u << 30)       /* one text given to the tokenizer */
-#define TW_LIMIT_PATTERN_BYTES 65536         /* a pre-tokenizer's regular expression */
-#define TW_LIMIT_PATTERN_STEPS 10000000      /* PCRE2 match limit: a hostile pattern stops here */
-#define TW_LIMIT_PATTERN_EASY_STEPS 2000     /* what nearly every attempt to match takes at most */
-#define TW_LIMIT_PATTERN_HARD_ATTEMPTS 32    /* attempts in one encoding that may take more */
-#define TW_LIMIT_NORMALISED_BYTES ((size_t)3 << 30) /* a text after normalisation */
-#define TW_LIMIT_TOKENIZER_STEPS 16          /* normaliser or pre-tokenizer steps of a tokenizer */
-#define TW_LIMIT_ADDED_TOKEN_BYTES 1024      /* a token that is looked for in raw text */
-#define TW_LIMIT_SPM_PIECE_BYTES 1024        /* a SentencePiece vocabulary entry */
-#define TW_LIMIT_END_TOKENS 32               /* tokens that end an answer */
-#define TW_LIMIT_HASH_PROBES 4096            /* a vocabulary made to collide stops here */
+#define TW_LIMIT_VOCAB_TOKENS          (1u << 22) /* tokens in a vocabulary */
+#define TW_LIMIT_TOKEN_BYTES           65536      /* bytes of one vocabulary entry */
+#define TW_LIMIT_BPE_MERGES            (1u << 23)
+#define TW_LIMIT_TEXT_BYTES            (1u << 30) /* one text given to the tokenizer */
+#define TW_LIMIT_PATTERN_BYTES         65536      /* a pre-tokenizer's regular expression */
+#define TW_LIMIT_PATTERN_STEPS         10000000   /* PCRE2 match limit for hostile patterns */
+#define TW_LIMIT_PATTERN_EASY_STEPS    2000 /* what nearly every attempt to match takes at most */
+#define TW_LIMIT_PATTERN_HARD_ATTEMPTS 32   /* attempts in one encoding that may take more */
+#define TW_LIMIT_NORMALISED_BYTES      ((size_t)3 << 30) /* a text after normalisation */
+#define TW_LIMIT_TOKENIZER_STEPS       16   /* normaliser or pre-tokenizer steps of a tokenizer */
+#define TW_LIMIT_ADDED_TOKEN_BYTES     1024 /* a token that is looked for in raw text */
+#define TW_LIMIT_SPM_PIECE_BYTES       1024 /* a SentencePiece vocabulary entry */
+#define TW_LIMIT_END_TOKENS            32   /* tokens that end an answer */
+#define TW_LIMIT_HASH_PROBES           4096 /* a vocabulary made to collide stops here */
 
 /* JSON */
 #define TW_LIMIT_JSON_DEPTH 512
 
 /* Computation */
-#define TW_LIMIT_THREADS 256
-#define TW_LIMIT_BATCH_TOKENS 8192           /* tokens in one forward pass */
+#define TW_LIMIT_THREADS         256
+#define TW_LIMIT_BATCH_TOKENS    8192 /* tokens in one forward pass */
 #define TW_LIMIT_BATCH_SEQUENCES 1024
-#define TW_LIMIT_KV_PAGES (1u << 24)         /* of one cache; 64 positions each */
+#define TW_LIMIT_KV_PAGES        (1u << 24) /* of one cache; 64 positions each */
 
 /* Sampling */
-#define TW_LIMIT_STOP_STRINGS 16
+#define TW_LIMIT_STOP_STRINGS      16
 #define TW_LIMIT_STOP_STRING_BYTES 1024
-#define TW_LIMIT_TOP_LOGPROBS 128
-#define TW_LIMIT_LOGIT_BIASES 4096
-#define TW_LIMIT_GENERATED_BYTES (1u << 30)  /* text of one answer that nobody has taken yet */
+#define TW_LIMIT_TOP_LOGPROBS      128
+#define TW_LIMIT_LOGIT_BIASES      4096
+#define TW_LIMIT_GENERATED_BYTES   (1u << 30) /* text of one answer that nobody has taken yet */
 
 /* Commands */
-#define TW_LIMIT_OPTION_REPEATS 1024         /* how often one option may stand on a command line */
-#define TW_LIMIT_PROMPT_BYTES (64u << 20)    /* a prompt from a file or from standard input */
+#define TW_LIMIT_OPTION_REPEATS  1024        /* how often one option may stand on a command line */
+#define TW_LIMIT_PROMPT_BYTES    (64u << 20) /* a prompt from a file or from standard input */
 #define TW_LIMIT_CHAT_LINE_BYTES (1u << 20)  /* one message typed into a chat */
 
 #endif

@@ -10,8 +10,10 @@
     X(dtype, 1) X(dtype, 2) X(dtype, 3) X(dtype, 4) X(dtype, 5) X(dtype, 6) X(dtype, 7) X(dtype, 8)
 
 #define TW_FOR_EACH_TILE_DTYPE(X)                                                                  \
-    X(F32) X(F16) X(BF16) X(Q8_0) X(Q4_0) X(Q4_1) X(Q5_0) X(Q5_1)                                  \
-    X(Q2_K) X(Q3_K) X(Q4_K) X(Q5_K) X(Q6_K) X(IQ4_NL)
+    X(F32)                                                                                         \
+    X(F16)                                                                                         \
+    X(BF16)                                                                                        \
+    X(Q8_0) X(Q4_0) X(Q4_1) X(Q5_0) X(Q5_1) X(Q2_K) X(Q3_K) X(Q4_K) X(Q5_K) X(Q6_K) X(IQ4_NL)
 
 #define TW_FOR_EACH_TILE(X)                                                                        \
     TW_FOR_EACH_TILE_WIDTH(X, F32)                                                                 \

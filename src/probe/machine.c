@@ -31,8 +31,7 @@ static void read_part(void *context, int thread, int n_threads)
             sums[i % 4] = _mm_add_epi64(sums[i % 4], _mm_load_si128(q));
         }
     }
-    __m128i total =
-        _mm_add_epi64(_mm_add_epi64(sums[0], sums[1]), _mm_add_epi64(sums[2], sums[3]));
+    __m128i total = _mm_add_epi64(_mm_add_epi64(sums[0], sums[1]), _mm_add_epi64(sums[2], sums[3]));
     atomic_fetch_add(&job->sink, (uint64_t)_mm_cvtsi128_si64(total));
 }
 

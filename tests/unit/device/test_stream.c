@@ -1,5 +1,6 @@
-/* What would break if a row's result depended on its neighbours, its threads or its chunk: products,
- * norms and attention of one row are compared bit by bit across batches, threads and levels. */
+/* What would break if a row's result depended on its neighbours, its threads or its chunk:
+ * products, norms and attention of one row are compared bit by bit across batches, threads and
+ * levels. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -63,8 +64,8 @@ static void open_world(struct world *w, int n_threads, enum tw_cpu_level level)
     size_t kv_bytes = PAGES * tw_device_kv_page_bytes(&kv_shape);
     assert_int_equal(tw_device_buffer_create(w->device, kv_bytes, &w->kv, NULL), TW_OK);
     assert_int_equal(tw_device_buffer_create(w->device, MAX_ROWS * QKV * 4, &w->qkv, NULL), TW_OK);
-    assert_int_equal(
-        tw_device_buffer_create(w->device, MAX_ROWS * HEAD_DIM * 4, &w->cos_sin, NULL), TW_OK);
+    assert_int_equal(tw_device_buffer_create(w->device, MAX_ROWS * HEAD_DIM * 4, &w->cos_sin, NULL),
+                     TW_OK);
     assert_int_equal(
         tw_device_buffer_create(w->device, MAX_ROWS * HEADS * HEAD_DIM * 4, &w->out, NULL), TW_OK);
     fill(w->norm, 2, WIDTH);
@@ -134,8 +135,8 @@ static void test_a_product_is_right_not_only_the_same(void **state)
         double sum = 0;
         for (int k = 0; k < WIDTH; k++) {
             sum += (double)value(1, (uint64_t)(r * WIDTH + k)) *
-                   (double)value(3, (uint64_t)(5 * WIDTH + k)) /
-                   sqrt(squares / WIDTH + 1e-6) * (double)value(2, (uint64_t)k);
+                   (double)value(3, (uint64_t)(5 * WIDTH + k)) / sqrt(squares / WIDTH + 1e-6) *
+                   (double)value(2, (uint64_t)k);
         }
         assert_true(fabs(sum - (double)y[r]) < 1e-4);
     }
@@ -175,8 +176,7 @@ static void run_attention(struct world *w, uint32_t n_tokens, uint32_t n_rows, f
         tw_stream_attention(w->stream, w->qkv, HEADS, w->kv, &kv_shape, 0, w->out);
         tw_stream_run(w->stream);
         done += n;
-        memcpy(ret_out,
-               (const float *)tw_device_buffer_read(w->out) + (n - 1) * HEADS * HEAD_DIM,
+        memcpy(ret_out, (const float *)tw_device_buffer_read(w->out) + (n - 1) * HEADS * HEAD_DIM,
                HEADS * HEAD_DIM * sizeof *ret_out);
     }
 }
