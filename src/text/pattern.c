@@ -23,7 +23,12 @@ struct tw_pattern {
     "\\x00-\\x08\\x0e-\\x1f\\x21-\\x{84}\\x{86}-\\x{9f}\\x{a1}-\\x{167f}\\x{1681}-\\x{1fff}"       \
     "\\x{200b}-\\x{2027}\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}"                 \
     "\\x{3001}-\\x{10ffff}"
-#define WORD "\\p{L}\\p{M}\\p{Nd}\\p{Pc}"
+/* Alphabetic without what L, M and Nl already hold. Standing alone, \w takes the superscripts and
+ * fractions of Latin-1 as well; between brackets it does not. */
+#define WORD                                                                                       \
+    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}"                    \
+    "\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}"
+#define LONE_WORD WORD "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"
 
 /* A reader of the source that writes the PCRE2 spelling. */
 struct translation {
@@ -65,6 +70,32 @@ static int hex_value(char c)
                                   : -1;
 }
 
+/* \p{...} or \x{...} as a whole: a '}' elsewhere ends a repetition. Returns its length. */
+static size_t braced_bytes(const struct translation *t)
+{
+    size_t left = t->source.size_bytes - t->at;
+    const char *begin = t->source.data + t->at;
+    const char *end = peek(t, 2) == '{' ? memchr(begin, '}', left) : NULL;
+    return end != NULL ? (size_t)(end - begin) + 1 : 0;
+}
+
+/* A name of more than two letters is a script to Oniguruma; PCRE2 would add what shares it. */
+static enum tw_status translate_property(struct translation *t)
+{
+    size_t n = braced_bytes(t);
+    bool is_category = n == sizeof "\\p{L}" - 1 || n == sizeof "\\p{Lu}" - 1;
+    if (n == 0 || peek(t, 3) == '^') {
+        return unsupported(t, "\\p without a plain name");
+    }
+    if (!is_category) {
+        copy(t, 3);
+        emit(t, 0, "sc:");
+        n -= 3;
+    }
+    copy(t, n);
+    return TW_OK;
+}
+
 /* \xHH below 0x80, \x{...} and \uHHHH. */
 static enum tw_status translate_hex(struct translation *t)
 {
@@ -81,8 +112,8 @@ static enum tw_status translate_hex(struct translation *t)
         emit(t, 6, spelled);
         return TW_OK;
     }
-    if (peek(t, 2) == '{') {
-        copy(t, 3);
+    if (braced_bytes(t) != 0) {
+        copy(t, braced_bytes(t));
         return TW_OK;
     }
     if (digits[0] < 0 || digits[0] > 7 || digits[1] < 0) {
@@ -138,12 +169,12 @@ static enum tw_status translate_escape(struct translation *t)
         return translate_class_escape(t, set);
     }
     if (letter == 'W' && !t->in_class) {
-        emit(t, 2, "[^" WORD "]");
+        emit(t, 2, "[^" LONE_WORD "]");
         return TW_OK;
     }
     if (set != NULL) {
         emit(t, 2, "[");
-        emit(t, 0, set);
+        emit(t, 0, letter == 'w' ? LONE_WORD : set);
         emit(t, 0, "]");
         return TW_OK;
     }
@@ -153,6 +184,9 @@ static enum tw_status translate_escape(struct translation *t)
     if (letter == '\0' || (is_alphanumeric && strchr(allowed, letter) == NULL)) {
         char name[] = {'\\', letter, '\0'};
         return unsupported(t, name);
+    }
+    if (letter == 'p' || letter == 'P') {
+        return translate_property(t);
     }
     copy(t, 2);
     return TW_OK;
