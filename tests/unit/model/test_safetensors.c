@@ -19,11 +19,10 @@ static enum tw_status open_it(const struct builder *b, struct tw_safetensors **r
 }
 
 /* 64 bytes with the length before it, so that the data is aligned. */
-static const char sample[] =
-    "{\"__metadata__\":{\"format\":\"pt\"},"
-    "\"b\":{\"dtype\":\"BF16\",\"shape\":[2,3],\"data_offsets\":[8,20]},"
-    "\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},"
-    "\"c\":{\"dtype\":\"F16\",\"shape\":[],\"data_offsets\":[20,22]}}    ";
+static const char sample[] = "{\"__metadata__\":{\"format\":\"pt\"},"
+                             "\"b\":{\"dtype\":\"BF16\",\"shape\":[2,3],\"data_offsets\":[8,20]},"
+                             "\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},"
+                             "\"c\":{\"dtype\":\"F16\",\"shape\":[],\"data_offsets\":[20,22]}}    ";
 
 static void tensors_come_in_the_order_of_their_data(void **state)
 {
@@ -167,10 +166,15 @@ static void types_that_are_not_read_are_named(void **state)
 static void shapes_must_be_whole_numbers_that_fit(void **state)
 {
     (void)state;
-    static const char *const shapes[] = {
-        "3",          "[1,1,1,1,1]",         "[1.5]", "[\"1\"]",
-        "[-1]",       "[0]",                 "null",  "[4611686018427387904,4]",
-        "[9223372036854775807,9223372036854775807]"};
+    static const char *const shapes[] = {"3",
+                                         "[1,1,1,1,1]",
+                                         "[1.5]",
+                                         "[\"1\"]",
+                                         "[-1]",
+                                         "[0]",
+                                         "null",
+                                         "[4611686018427387904,4]",
+                                         "[9223372036854775807,9223372036854775807]"};
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
         char body[256];
         snprintf(body, sizeof body, "{\"dtype\":\"F32\",\"shape\":%s,\"data_offsets\":[0,4]}",
