@@ -1,107 +1,43 @@
 /* A folder's tokenizer in GGUF's words. GGUF keeps tokens, kinds, merges or scores, and a name for
- * the way words are cut; the text layer has checked the JSON files before this reads them. */
+ * the way words are cut; a tokenizer.json that asks for more is refused by the name of that. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "base/mem.h"
 #include "model/convert.h"
 #include "model/hf_folder.h"
 #include "text/tokenizer.h"
 
-struct token {
-    const char *text; /* NULL: an id the tokenizer does not use */
-    size_t size_bytes;
-    int32_t kind;
-    float score;
-};
-
 struct conversion {
     const struct tw_hf_folder *folder;
-    const json_t *json; /* tokenizer.json */
-    const json_t *vocab;
-    const json_t *merges;
+    const struct tw_tokenizer_spec *spec;
     const struct tw_tokenizer *tokenizer;
     struct tw_gguf_writer *writer;
-    bool is_spm;
-    uint32_t n_tokens;
-    struct token *tokens;
+    uint32_t n_tokens; /* of the model: at least as many as the tokenizer has */
     struct tw_error *error;
 };
 
-static enum tw_status fail(const struct conversion *self, enum tw_status status, const char *text)
+static const struct tw_bytes mark = {"\xe2\x96\x81", 3}; /* U+2581 */
+
+static enum tw_status refuse(const struct conversion *self, const char *what)
 {
-    return tw_error_set(self->error, status, TW_NO_POSITION, "tokenizer.json: %s", text);
+    return tw_error_set(self->error, TW_ERR_UNSUPPORTED, TW_NO_POSITION,
+                        "tokenizer.json: GGUF has no word for %s", what);
+}
+
+static enum tw_status no_memory(const struct conversion *self)
+{
+    return tw_error_set(self->error, TW_ERR_MEMORY, TW_NO_POSITION,
+                        "no memory for the tokens of tokenizer.json");
 }
 
 /* ---- tokens ---- */
 
-static enum tw_status set_token(struct conversion *self, const char *text, size_t size_bytes,
-                                json_int_t id, int32_t kind)
+static bool is_used(const struct conversion *self, uint32_t id)
 {
-    if (id < 0 || id >= (json_int_t)self->n_tokens) {
-        return tw_error_set(self->error, TW_ERR_FORMAT, TW_NO_POSITION,
-                            "tokenizer.json: token %lld is outside the vocabulary of %u",
-                            (long long)id, self->n_tokens);
-    }
-    self->tokens[id] = (struct token){.text = text, .size_bytes = size_bytes, .kind = kind};
-    return TW_OK;
-}
-
-static bool is_byte_token(const char *text)
-{
-    return strlen(text) == strlen("<0x00>") && memcmp(text, "<0x", 3) == 0 &&
-           strspn(text + 3, "0123456789ABCDEF") == 2 && text[5] == '>';
-}
-
-static int32_t vocab_kind(const struct conversion *self, const char *text)
-{
-    const char *unknown =
-        json_string_value(json_object_get(json_object_get(self->json, "model"), "unk_token"));
-    if (self->is_spm && unknown != NULL && strcmp(unknown, text) == 0) {
-        return TW_TOKEN_UNKNOWN;
-    }
-    return self->is_spm && is_byte_token(text) ? TW_TOKEN_BYTE : TW_TOKEN_NORMAL;
-}
-
-static enum tw_status read_vocab(struct conversion *self)
-{
-    const char *text;
-    json_t *id;
-    json_object_foreach ((json_t *)(uintptr_t)self->vocab, text, id) {
-        enum tw_status status =
-            set_token(self, text, strlen(text), json_is_integer(id) ? json_integer_value(id) : -1,
-                      vocab_kind(self, text));
-        if (status != TW_OK) {
-            return status;
-        }
-    }
-    return TW_OK;
-}
-
-/* The unknown token stays of its kind, though tokenizers list it as an added special one. */
-static enum tw_status read_added(struct conversion *self)
-{
-    const json_t *added = json_object_get(self->json, "added_tokens");
-    for (size_t i = 0; i < json_array_size(added); i++) {
-        const json_t *item = json_array_get(added, i);
-        const json_t *text = json_object_get(item, "content");
-        const json_t *id = json_object_get(item, "id");
-        if (!json_is_string(text) || !json_is_integer(id)) {
-            return fail(self, TW_ERR_FORMAT, "added_tokens: expected content and id");
-        }
-        int32_t kind = json_is_true(json_object_get(item, "special")) ? TW_TOKEN_CONTROL
-                                                                      : TW_TOKEN_USER_DEFINED;
-        if (vocab_kind(self, json_string_value(text)) == TW_TOKEN_UNKNOWN) {
-            kind = TW_TOKEN_UNKNOWN;
-        }
-        enum tw_status status = set_token(self, json_string_value(text), json_string_length(text),
-                                          json_integer_value(id), kind);
-        if (status != TW_OK) {
-            return status;
-        }
-    }
-    return TW_OK;
+    return id < self->spec->n_tokens && self->spec->tokens[id].size_bytes != 0;
 }
 
 static void put_tokens(const struct conversion *self)
@@ -109,9 +45,9 @@ static void put_tokens(const struct conversion *self)
     char padding[32];
     tw_gguf_put_strings(self->writer, "tokenizer.ggml.tokens", self->n_tokens);
     for (uint32_t i = 0; i < self->n_tokens; i++) {
-        const struct token *token = &self->tokens[i];
-        if (token->text != NULL) {
-            tw_gguf_put_item(self->writer, token->text, token->size_bytes);
+        if (is_used(self, i)) {
+            struct tw_bytes text = self->spec->tokens[i];
+            tw_gguf_put_item(self->writer, text.data, text.size_bytes);
         } else {
             int n = snprintf(padding, sizeof padding, "[PAD%" PRIu32 "]", i);
             tw_gguf_put_item(self->writer, padding, (size_t)n);
@@ -123,10 +59,10 @@ static enum tw_status put_kinds(const struct conversion *self)
 {
     int32_t *kinds = tw_mem_alloc(self->n_tokens, sizeof *kinds);
     if (kinds == NULL) {
-        return fail(self, TW_ERR_MEMORY, "no memory");
+        return no_memory(self);
     }
     for (uint32_t i = 0; i < self->n_tokens; i++) {
-        kinds[i] = self->tokens[i].text != NULL ? self->tokens[i].kind : TW_TOKEN_UNUSED;
+        kinds[i] = is_used(self, i) ? self->spec->kinds[i] : TW_TOKEN_UNUSED;
     }
     tw_gguf_put_array(self->writer, "tokenizer.ggml.token_type", TW_GGUF_INT32, kinds,
                       self->n_tokens);
@@ -134,174 +70,177 @@ static enum tw_status put_kinds(const struct conversion *self)
     return TW_OK;
 }
 
-/* ---- merges ---- */
-
-/* One merge, "left right" or ["left", "right"], written into text with a space between. *ret_left
- * is the length of the left part. False when it does not fit or would not be read back the same. */
-static bool merge_text(const json_t *merge, char *text, size_t room, size_t *ret_left)
+static enum tw_status check_added(const struct conversion *self)
 {
-    const char *left = json_string_value(json_array_get(merge, 0));
-    const char *right = json_string_value(json_array_get(merge, 1));
-    const char *whole = json_string_value(merge);
-    if (whole != NULL) {
-        const char *space = strchr(whole, ' ');
-        if (space == NULL || strlen(whole) >= room) {
-            return false;
+    for (size_t i = 0; i < self->spec->n_added; i++) {
+        const struct tw_added_token *token = &self->spec->added[i];
+        if (token->strip_left || token->strip_right || token->single_word) {
+            return refuse(self, "an added token with lstrip, rstrip or single_word");
         }
-        memcpy(text, whole, strlen(whole) + 1);
-        *ret_left = (size_t)(space - whole);
-        return strchr(space + 1, ' ') == NULL;
-    }
-    if (left == NULL || right == NULL || strchr(left, ' ') != NULL || strchr(right, ' ') != NULL) {
-        return false;
-    }
-    size_t left_bytes = strlen(left);
-    size_t right_bytes = strlen(right);
-    if (left_bytes + right_bytes + 2 > room) {
-        return false;
-    }
-    memcpy(text, left, left_bytes);
-    text[left_bytes] = ' ';
-    memcpy(text + left_bytes + 1, right, right_bytes + 1);
-    *ret_left = left_bytes;
-    return true;
-}
-
-/* Room for the longest merge there can be. */
-enum { MERGE_BYTES = 2 * TW_LIMIT_TOKEN_BYTES + 2 };
-
-static enum tw_status put_merges(const struct conversion *self, char *text)
-{
-    size_t n = json_array_size(self->merges);
-    tw_gguf_put_strings(self->writer, "tokenizer.ggml.merges", n);
-    for (size_t i = 0; i < n; i++) {
-        size_t left = 0;
-        if (!merge_text(json_array_get(self->merges, i), text, MERGE_BYTES, &left)) {
-            return tw_error_set(self->error, TW_ERR_UNSUPPORTED, TW_NO_POSITION,
-                                "tokenizer.json: merge %zu has no form in GGUF", i);
-        }
-        tw_gguf_put_item(self->writer, text, strlen(text));
     }
     return TW_OK;
+}
+
+/* ---- merges ---- */
+
+static void put_merges(const struct conversion *self)
+{
+    tw_gguf_put_strings(self->writer, "tokenizer.ggml.merges", self->spec->n_merges);
+    for (size_t i = 0; i < self->spec->n_merges; i++) {
+        struct tw_bytes line = self->spec->merges[i];
+        tw_gguf_put_item(self->writer, line.data, line.size_bytes);
+    }
+}
+
+/* The token that a merge "left right" makes, or TW_TOKEN_NONE. text: room for the line. */
+static tw_token merged_token(const struct conversion *self, struct tw_bytes line, char *text)
+{
+    const char *space = memchr(line.data, ' ', line.size_bytes);
+    if (space == NULL) {
+        return TW_TOKEN_NONE;
+    }
+    size_t left = (size_t)(space - line.data);
+    memcpy(text, line.data, left);
+    memcpy(text + left, space + 1, line.size_bytes - left - 1);
+    return tw_tokenizer_find(self->tokenizer, text, line.size_bytes - 1);
 }
 
 /* SentencePiece joins the pair whose joint token has the best score; the merges of a tokenizer.json
  * were sorted by that score, so the rank of the first merge that makes a token serves as one. */
-static enum tw_status put_scores(struct conversion *self, char *text)
+static enum tw_status fill_scores(const struct conversion *self, float *scores)
 {
-    size_t n = json_array_size(self->merges);
+    size_t n = self->spec->n_merges;
     for (uint32_t i = 0; i < self->n_tokens; i++) {
-        self->tokens[i].score = -(float)n - 1;
+        bool is_plain = i < self->spec->n_tokens && self->spec->kinds[i] == TW_TOKEN_NORMAL;
+        scores[i] = is_plain ? -(float)n - 1 : 0;
     }
-    for (size_t i = n; i-- > 0;) {
-        size_t left = 0;
-        if (!merge_text(json_array_get(self->merges, i), text, MERGE_BYTES, &left)) {
-            return tw_error_set(self->error, TW_ERR_UNSUPPORTED, TW_NO_POSITION,
-                                "tokenizer.json: merge %zu has no form in GGUF", i);
-        }
-        memmove(text + left, text + left + 1, strlen(text + left));
-        const json_t *id = json_object_get(self->vocab, text);
-        if (!json_is_integer(id)) {
-            return tw_error_set(self->error, TW_ERR_FORMAT, TW_NO_POSITION,
-                                "tokenizer.json: merge %zu makes no token", i);
-        }
-        self->tokens[json_integer_value(id)].score = -(float)i;
+    size_t longest = 0;
+    for (size_t i = 0; i < n; i++) {
+        size_t size_bytes = self->spec->merges[i].size_bytes;
+        longest = size_bytes > longest ? size_bytes : longest;
     }
+    char *text = tw_mem_alloc(longest, 1);
+    if (text == NULL) {
+        return no_memory(self);
+    }
+    enum tw_status status = TW_OK;
+    for (size_t i = n; i-- > 0 && status == TW_OK;) {
+        tw_token token = merged_token(self, self->spec->merges[i], text);
+        if (token == TW_TOKEN_NONE) {
+            status = tw_error_set(self->error, TW_ERR_FORMAT, TW_NO_POSITION,
+                                  "tokenizer.json: merge %zu makes no token", i);
+        } else {
+            scores[token] = -(float)i;
+        }
+    }
+    tw_mem_free(text);
+    return status;
+}
+
+static enum tw_status put_scores(const struct conversion *self)
+{
     float *scores = tw_mem_alloc(self->n_tokens, sizeof *scores);
     if (scores == NULL) {
-        return fail(self, TW_ERR_MEMORY, "no memory");
+        return no_memory(self);
     }
-    for (uint32_t i = 0; i < self->n_tokens; i++) {
-        scores[i] = self->tokens[i].kind == TW_TOKEN_NORMAL ? self->tokens[i].score : 0;
+    enum tw_status status = fill_scores(self, scores);
+    if (status == TW_OK) {
+        tw_gguf_put_array(self->writer, "tokenizer.ggml.scores", TW_GGUF_FLOAT32, scores,
+                          self->n_tokens);
     }
-    tw_gguf_put_array(self->writer, "tokenizer.ggml.scores", TW_GGUF_FLOAT32, scores,
-                      self->n_tokens);
     tw_mem_free(scores);
-    return TW_OK;
+    return status;
 }
 
-/* ---- how text is prepared ---- */
+/* ---- how text is prepared: byte-level BPE ---- */
 
-/* Whether a normaliser, pre-tokenizer or decoder is, or as a sequence has, one of that type. */
-static const json_t *find_step(const json_t *step, const char *list_key, const char *type)
+/* The hand-written kind a step is, or PATTERN for anything else. */
+static enum tw_pretokenize_kind cut_kind(const struct tw_pretokenize_step *step)
 {
-    const char *own = json_string_value(json_object_get(step, "type"));
-    if (own != NULL && strcmp(own, type) == 0) {
-        return step;
+    enum tw_pretokenize_kind kind = step->kind;
+    if (kind == TW_PRETOKENIZE_PATTERN && step->behaviour == TW_PRETOKENIZE_ISOLATED &&
+        !step->invert) {
+        tw_pretokenize_known(step->text, &kind);
     }
-    const json_t *list = json_object_get(step, list_key);
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const json_t *item = json_array_get(list, i);
-        const char *name = json_string_value(json_object_get(item, "type"));
-        if (name != NULL && strcmp(name, type) == 0) {
-            return item;
-        }
-    }
-    return NULL;
+    return kind;
 }
 
-#define LETTERS_AND_REST                                                                           \
-    "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}%s| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|"        \
-    "\\s+(?!\\S)|\\s+"
-
-/* The two patterns that differ in how many digits stay together. */
-static const char *pre_of_pattern(const char *pattern)
+static const char *pre_name(const struct tw_tokenizer_spec *spec)
 {
-    static const struct {
-        const char *digits;
-        const char *pre;
-    } rows[] = {{"", "qwen2"}, {"{1,3}", "llama-bpe"}};
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        char known[256];
-        snprintf(known, sizeof known, "(?i:'s|'t|'re|'ve|'m|'ll|'d)" LETTERS_AND_REST,
-                 rows[i].digits);
-        if (strcmp(pattern, known) == 0) {
-            return rows[i].pre;
-        }
+    enum tw_pretokenize_kind first =
+        spec->n_cuts != 0 ? cut_kind(&spec->cuts[0]) : TW_PRETOKENIZE_KIND_COUNT;
+    if (spec->n_cuts == 2 && first == TW_PRETOKENIZE_EACH_DIGIT &&
+        cut_kind(&spec->cuts[1]) == TW_PRETOKENIZE_GPT2 && !spec->ignore_merges) {
+        return "smollm";
     }
-    return NULL;
+    if (spec->n_cuts != 1) {
+        return NULL;
+    }
+    if (first == TW_PRETOKENIZE_LLAMA3) {
+        return spec->ignore_merges ? "llama-bpe" : "smaug-bpe";
+    }
+    const char *name = first == TW_PRETOKENIZE_QWEN2  ? "qwen2"
+                       : first == TW_PRETOKENIZE_GPT2 ? "gpt-2"
+                                                      : NULL;
+    return spec->ignore_merges ? NULL : name;
 }
 
-static enum tw_status put_pre(const struct conversion *self)
+static enum tw_status put_bpe(const struct conversion *self)
 {
-    const json_t *step = json_object_get(self->json, "pre_tokenizer");
-    const json_t *split = find_step(step, "pretokenizers", "Split");
-    const json_t *bytes = find_step(step, "pretokenizers", "ByteLevel");
-    const char *pattern =
-        json_string_value(json_object_get(json_object_get(split, "pattern"), "Regex"));
-    const char *pre = NULL;
-    if (pattern != NULL) {
-        pre = pre_of_pattern(pattern);
-    } else if (split == NULL && bytes != NULL &&
-               !json_is_false(json_object_get(bytes, "use_regex"))) {
-        pre = "gpt-2";
-    }
+    const struct tw_tokenizer_spec *spec = self->spec;
+    const char *pre = pre_name(spec);
     if (pre == NULL) {
-        return tw_error_set(self->error, TW_ERR_UNSUPPORTED, TW_NO_POSITION,
-                            "tokenizer.json: GGUF has no name for the pre-tokenizer '%.100s'",
-                            pattern != NULL ? pattern : "without a pattern");
+        return refuse(self, "this pre_tokenizer");
+    }
+    bool has_nfc = spec->n_normalise == 1 && spec->normalise[0].kind == TW_NORMALISE_NFC;
+    if (spec->n_normalise != 0 && !has_nfc) {
+        return refuse(self, "this normalizer");
     }
     tw_gguf_put_text(self->writer, "tokenizer.ggml.pre", pre);
+    if (has_nfc) {
+        tw_gguf_put_bool(self->writer, "tokenworks.tokenizer.nfc", true);
+    }
+    put_merges(self);
     return TW_OK;
 }
 
-static void put_bpe_normaliser(const struct conversion *self)
+/* ---- how text is prepared: SentencePiece ---- */
+
+/* Spaces become marks in every SentencePiece vocabulary; what varies is one put before the text. */
+static enum tw_status read_space_prefix(const struct conversion *self, bool *ret_prefix)
 {
-    const json_t *step = json_object_get(self->json, "normalizer");
-    if (find_step(step, "normalizers", "NFC") != NULL) {
-        tw_gguf_put_bool(self->writer, "tokenworks.tokenizer.nfc", true);
+    const struct tw_tokenizer_spec *spec = self->spec;
+    bool has_prefix = false;
+    for (size_t i = 0; i < spec->n_normalise; i++) {
+        const struct tw_normalise_step *step = &spec->normalise[i];
+        bool is_prefix = step->kind == TW_NORMALISE_PREPEND && tw_bytes_equal(step->to, mark);
+        bool is_marks = step->kind == TW_NORMALISE_REPLACE && tw_bytes_equal(step->to, mark) &&
+                        tw_bytes_equal(step->from, tw_bytes_of(" "));
+        if (!is_prefix && !is_marks) {
+            return refuse(self, "this normalizer");
+        }
+        has_prefix = has_prefix || is_prefix;
     }
+    for (size_t i = 0; i < spec->n_cuts; i++) {
+        const struct tw_pretokenize_step *step = &spec->cuts[i];
+        if (step->kind != TW_PRETOKENIZE_METASPACE || !step->keep_whole) {
+            return refuse(self, "this pre_tokenizer");
+        }
+        has_prefix = has_prefix || step->prepend != TW_PRETOKENIZE_PREPEND_NEVER;
+    }
+    *ret_prefix = has_prefix;
+    return TW_OK;
 }
 
-static void put_space_prefix(const struct conversion *self)
+static enum tw_status put_spm(const struct conversion *self)
 {
-    const json_t *step = json_object_get(self->json, "normalizer");
-    const json_t *metaspace =
-        find_step(json_object_get(self->json, "pre_tokenizer"), "pretokenizers", "Metaspace");
-    const char *scheme = json_string_value(json_object_get(metaspace, "prepend_scheme"));
-    bool prepends = find_step(step, "normalizers", "Prepend") != NULL ||
-                    (metaspace != NULL && (scheme == NULL || strcmp(scheme, "never") != 0));
-    tw_gguf_put_bool(self->writer, "tokenizer.ggml.add_space_prefix", prepends);
+    bool has_prefix = false;
+    enum tw_status status = read_space_prefix(self, &has_prefix);
+    if (status == TW_OK) {
+        tw_gguf_put_bool(self->writer, "tokenizer.ggml.add_space_prefix", has_prefix);
+        status = put_scores(self);
+    }
+    return status;
 }
 
 /* ---- special tokens ---- */
@@ -322,9 +261,9 @@ static tw_token config_token(const struct conversion *self, const char *key)
     return value >= 0 && value < (json_int_t)self->n_tokens ? (tw_token)value : TW_TOKEN_NONE;
 }
 
-static tw_token named_token(const struct conversion *self, const char *key)
+static tw_token padding_token(const struct conversion *self)
 {
-    const json_t *name = json_object_get(tw_hf_folder_tokenizer_config(self->folder), key);
+    const json_t *name = json_object_get(tw_hf_folder_tokenizer_config(self->folder), "pad_token");
     name = json_is_object(name) ? json_object_get(name, "content") : name;
     return json_is_string(name) ? tw_tokenizer_find(self->tokenizer, json_string_value(name),
                                                     json_string_length(name))
@@ -351,44 +290,37 @@ static void put_ends(const struct conversion *self, tw_token eos)
 
 static void put_specials(const struct conversion *self)
 {
-    tw_token bos = tw_tokenizer_bos(self->tokenizer);
-    tw_token eos = tw_tokenizer_eos(self->tokenizer);
-    bos = bos != TW_TOKEN_NONE ? bos : config_token(self, "bos_token_id");
-    eos = eos != TW_TOKEN_NONE ? eos : config_token(self, "eos_token_id");
+    const struct tw_tokenizer_spec *spec = self->spec;
+    tw_token bos = spec->bos != TW_TOKEN_NONE ? spec->bos : config_token(self, "bos_token_id");
+    tw_token eos = spec->eos != TW_TOKEN_NONE ? spec->eos : config_token(self, "eos_token_id");
     put_id(self, "tokenizer.ggml.bos_token_id", bos);
     put_id(self, "tokenizer.ggml.eos_token_id", eos);
-    put_id(self, "tokenizer.ggml.padding_token_id", named_token(self, "pad_token"));
-    if (self->is_spm) {
-        put_id(self, "tokenizer.ggml.unknown_token_id", named_token(self, "unk_token"));
-    }
+    put_id(self, "tokenizer.ggml.unknown_token_id", spec->unknown);
+    put_id(self, "tokenizer.ggml.padding_token_id", padding_token(self));
     put_ends(self, eos);
-    const json_t *config = tw_hf_folder_tokenizer_config(self->folder);
     tw_gguf_put_bool(self->writer, "tokenizer.ggml.add_bos_token",
-                     tw_tokenizer_adds_bos(self->tokenizer));
+                     spec->add_bos && spec->bos != TW_TOKEN_NONE);
     tw_gguf_put_bool(self->writer, "tokenizer.ggml.add_eos_token",
-                     json_is_true(json_object_get(config, "add_eos_token")));
+                     spec->add_eos && spec->eos != TW_TOKEN_NONE);
 }
 
 /* ---- all of it ---- */
 
-static enum tw_status put_all(struct conversion *self, char *text)
+static enum tw_status put_all(const struct conversion *self)
 {
-    tw_gguf_put_text(self->writer, "tokenizer.ggml.model", self->is_spm ? "llama" : "gpt2");
-    enum tw_status status = self->is_spm ? TW_OK : put_pre(self);
-    if (status == TW_OK) {
-        put_tokens(self);
-        status = put_kinds(self);
-    }
-    if (status == TW_OK) {
-        status = self->is_spm ? put_scores(self, text) : put_merges(self, text);
-    }
+    bool is_bpe = self->spec->family == TW_TOKENIZER_BPE;
+    enum tw_status status = check_added(self);
     if (status != TW_OK) {
         return status;
     }
-    if (self->is_spm) {
-        put_space_prefix(self);
-    } else {
-        put_bpe_normaliser(self);
+    tw_gguf_put_text(self->writer, "tokenizer.ggml.model", is_bpe ? "gpt2" : "llama");
+    put_tokens(self);
+    status = put_kinds(self);
+    if (status == TW_OK) {
+        status = is_bpe ? put_bpe(self) : put_spm(self);
+    }
+    if (status != TW_OK) {
+        return status;
     }
     put_specials(self);
     struct tw_bytes chat = tw_hf_folder_chat_template(self->folder);
@@ -398,28 +330,35 @@ static enum tw_status put_all(struct conversion *self, char *text)
     return TW_OK;
 }
 
-static enum tw_status convert(struct conversion *self)
+static enum tw_status check_size(const struct conversion *self)
 {
-    const json_t *model = json_object_get(self->json, "model");
-    self->vocab = json_object_get(model, "vocab");
-    self->merges = json_object_get(model, "merges");
-    self->is_spm = json_is_true(json_object_get(model, "byte_fallback"));
-    if (!json_is_object(self->vocab) || !json_is_array(self->merges)) {
-        return fail(self, TW_ERR_UNSUPPORTED, "expected a model with vocab and merges");
+    if (self->spec->n_tokens > self->n_tokens) {
+        return tw_error_set(self->error, TW_ERR_FORMAT, TW_NO_POSITION,
+                            "tokenizer.json has %zu tokens, the model %" PRIu32,
+                            self->spec->n_tokens, self->n_tokens);
     }
-    self->tokens = tw_mem_zalloc(self->n_tokens, sizeof *self->tokens);
-    char *text = tw_mem_alloc(MERGE_BYTES, 1);
-    enum tw_status status = self->tokens != NULL && text != NULL
-                                ? read_vocab(self)
-                                : fail(self, TW_ERR_MEMORY, "no memory");
+    return TW_OK;
+}
+
+static enum tw_status convert(struct conversion *self, const json_t *json, struct tw_arena *arena)
+{
+    struct tw_tokenizer_spec spec;
+    struct tw_tokenizer *tokenizer = NULL;
+    enum tw_status status = tw_tokenizer_spec_from_json(
+        json, tw_hf_folder_tokenizer_config(self->folder), arena, &spec, self->error);
+    if (status != TW_OK) {
+        return status;
+    }
+    self->spec = &spec;
+    status = check_size(self);
     if (status == TW_OK) {
-        status = read_added(self);
+        status = tw_tokenizer_create(&spec, &tokenizer, self->error);
     }
     if (status == TW_OK) {
-        status = put_all(self, text);
+        self->tokenizer = tokenizer;
+        status = put_all(self);
     }
-    tw_mem_free(self->tokens);
-    tw_mem_free(text);
+    tw_tokenizer_free(tokenizer);
     return status;
 }
 
@@ -427,23 +366,19 @@ enum tw_status tw_convert_put_tokenizer(const struct tw_model_files *files,
                                         const struct tw_model_shape *shape,
                                         struct tw_gguf_writer *writer, struct tw_error *error)
 {
-    struct tw_tokenizer *tokenizer = NULL;
-    enum tw_status status = tw_model_files_tokenizer(files, &tokenizer, error);
-    if (status != TW_OK) {
-        return status;
-    }
     struct conversion self = {.folder = tw_model_files_folder(files),
-                              .tokenizer = tokenizer,
                               .writer = writer,
                               .n_tokens = shape->n_vocab,
                               .error = error};
     json_t *json = NULL;
-    status = tw_hf_folder_load_tokenizer(self.folder, &json, error);
-    if (status == TW_OK) {
-        self.json = json;
-        status = convert(&self);
-        json_decref(json);
+    enum tw_status status = tw_hf_folder_load_tokenizer(self.folder, &json, error);
+    if (status != TW_OK) {
+        return status;
     }
-    tw_tokenizer_free(tokenizer);
+    struct tw_arena arena;
+    tw_arena_init(&arena, TW_LIMIT_MODEL_JSON_BYTES);
+    status = convert(&self, json, &arena);
+    tw_arena_clear(&arena);
+    json_decref(json);
     return status;
 }

@@ -10,21 +10,30 @@
 
 /* ---- pre-tokenizers ---- */
 
+static const struct tw_pretokenize_step digits_then_gpt2[] = {
+    {.kind = TW_PRETOKENIZE_EACH_DIGIT},
+    {.kind = TW_PRETOKENIZE_GPT2},
+};
+
 static const struct {
     const char *name;
     enum tw_pretokenizer pretokenizer;
     bool ignore_merges;
     bool add_bos;
+    bool each_digit; /* digits_then_gpt2 takes the place of pretokenizer */
 } pre_rows[] = {
-    {"gpt-2", TW_PRETOKENIZER_GPT2, false, false},
-    {"qwen2", TW_PRETOKENIZER_QWEN2, false, false},
-    {"deepseek-r1-qwen", TW_PRETOKENIZER_QWEN2, false, false},
-    {"megrez", TW_PRETOKENIZER_QWEN2, false, false},
-    {"llama3", TW_PRETOKENIZER_LLAMA3, true, true},
-    {"llama-v3", TW_PRETOKENIZER_LLAMA3, true, true},
-    {"llama-bpe", TW_PRETOKENIZER_LLAMA3, true, true},
-    {"falcon3", TW_PRETOKENIZER_LLAMA3, true, true},
-    {"smaug-bpe", TW_PRETOKENIZER_LLAMA3, false, false},
+    {"gpt-2", TW_PRETOKENIZER_GPT2, false, false, false},
+    {"qwen2", TW_PRETOKENIZER_QWEN2, false, false, false},
+    {"deepseek-r1-qwen", TW_PRETOKENIZER_QWEN2, false, false, false},
+    {"megrez", TW_PRETOKENIZER_QWEN2, false, false, false},
+    {"llama3", TW_PRETOKENIZER_LLAMA3, true, true, false},
+    {"llama-v3", TW_PRETOKENIZER_LLAMA3, true, true, false},
+    {"llama-bpe", TW_PRETOKENIZER_LLAMA3, true, true, false},
+    {"falcon3", TW_PRETOKENIZER_LLAMA3, true, true, false},
+    {"smaug-bpe", TW_PRETOKENIZER_LLAMA3, false, false, false},
+    {"smollm", TW_PRETOKENIZER_GPT2, false, false, true},
+    {"starcoder", TW_PRETOKENIZER_GPT2, false, false, true},
+    {"refact", TW_PRETOKENIZER_GPT2, false, false, true},
 };
 
 /* Files from before tokenizer.ggml.pre existed (or with "default") do not say how to cut words;
@@ -42,14 +51,14 @@ static enum tw_status set_pretokenizer(const struct tw_model_files *files,
 {
     struct tw_bytes pre = {"", 0};
     tw_model_files_string(files, "tokenizer.ggml.pre", &pre);
-    if (pre.size_bytes == 0 || (pre.size_bytes == 7 && memcmp(pre.data, "default", 7) == 0)) {
-        pre.data = default_pre(files);
-        pre.size_bytes = strlen(pre.data);
+    if (pre.size_bytes == 0 || tw_bytes_equal(pre, tw_bytes_of("default"))) {
+        pre = tw_bytes_of(default_pre(files));
     }
     for (size_t i = 0; i < sizeof pre_rows / sizeof pre_rows[0]; i++) {
-        if (strlen(pre_rows[i].name) == pre.size_bytes &&
-            memcmp(pre_rows[i].name, pre.data, pre.size_bytes) == 0) {
+        if (tw_bytes_equal(pre, tw_bytes_of(pre_rows[i].name))) {
             spec->pretokenizer = pre_rows[i].pretokenizer;
+            spec->cuts = pre_rows[i].each_digit ? digits_then_gpt2 : NULL;
+            spec->n_cuts = pre_rows[i].each_digit ? 2 : 0;
             spec->ignore_merges = pre_rows[i].ignore_merges;
             spec->add_bos = pre_rows[i].add_bos;
             return TW_OK;
@@ -68,7 +77,7 @@ static enum tw_status set_family(const struct tw_model_files *files, struct tw_t
         return tw_error_set(error, TW_ERR_NOT_FOUND, TW_NO_POSITION,
                             "the file has no tokenizer (no text under tokenizer.ggml.model)");
     }
-    if (model.size_bytes == 5 && memcmp(model.data, "llama", 5) == 0) {
+    if (tw_bytes_equal(model, tw_bytes_of("llama"))) {
         spec->family = TW_TOKENIZER_SPM;
         spec->bos = 1;
         spec->eos = 2;
@@ -77,7 +86,7 @@ static enum tw_status set_family(const struct tw_model_files *files, struct tw_t
         spec->add_space_prefix = true;
         return TW_OK;
     }
-    if (model.size_bytes == 4 && memcmp(model.data, "gpt2", 4) == 0) {
+    if (tw_bytes_equal(model, tw_bytes_of("gpt2"))) {
         spec->family = TW_TOKENIZER_BPE;
         return set_pretokenizer(files, spec, error);
     }
@@ -390,9 +399,7 @@ enum tw_status tw_model_files_tokenizer(const struct tw_model_files *files,
         status = check_size(files, tokenizer, error);
     }
     if (status != TW_OK) {
-        if (tokenizer != NULL) {
-            tw_tokenizer_free(tokenizer);
-        }
+        tw_tokenizer_free(tokenizer);
         return status;
     }
     *ret_tokenizer = tokenizer;

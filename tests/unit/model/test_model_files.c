@@ -54,8 +54,8 @@ static void check_weights(const struct tiny_model *model, const struct tw_model_
         tw_tensor_row_map(view, tensor.rotated_heads != 0 ? tensor.rotated_heads : 1, map);
         float values[128];
         for (uint64_t row = 0; row < tensor.n_rows; row++) {
-            const char *data = (const char *)view->data +
-                               map[row] * tensor.n_columns * traits->block_bytes;
+            const char *data =
+                (const char *)view->data + map[row] * tensor.n_columns * traits->block_bytes;
             traits->dequantise(data, values, tensor.n_columns);
             for (uint64_t i = 0; i < tensor.n_columns; i++) {
                 float expected = tiny_weight(tensor.gguf_name, row * tensor.n_columns + i);

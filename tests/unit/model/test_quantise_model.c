@@ -181,14 +181,13 @@ static struct tw_model_files *open_files(const char *path)
     return files;
 }
 
-/* Largest error of a weight in [-2, 2): half a step of the format at that size. */
+/* No error of a weight in [-2, 2) is larger than one step of the format. */
 static double tolerance_of(enum tw_dtype dtype)
 {
     static const double tolerances[TW_DTYPE_COUNT] = {
-        [TW_DTYPE_F32] = 0,      [TW_DTYPE_F16] = 0,     [TW_DTYPE_BF16] = 0,
-        [TW_DTYPE_Q8_0] = 0.009, [TW_DTYPE_Q6_K] = 0.08, [TW_DTYPE_Q5_0] = 0.14,
-        [TW_DTYPE_Q5_1] = 0.07,  [TW_DTYPE_Q5_K] = 0.14, [TW_DTYPE_Q4_0] = 0.3,
-        [TW_DTYPE_Q4_1] = 0.15,  [TW_DTYPE_Q4_K] = 0.3,
+        [TW_DTYPE_Q8_0] = 4.0 / 254, [TW_DTYPE_Q6_K] = 4.0 / 62, [TW_DTYPE_Q5_0] = 4.0 / 30,
+        [TW_DTYPE_Q5_1] = 4.0 / 31,  [TW_DTYPE_Q5_K] = 4.0 / 30, [TW_DTYPE_Q4_0] = 4.0 / 14,
+        [TW_DTYPE_Q4_1] = 4.0 / 15,  [TW_DTYPE_Q4_K] = 4.0 / 14,
     };
     return tolerances[dtype];
 }

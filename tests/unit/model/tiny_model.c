@@ -100,8 +100,8 @@ static void make_tensor(const struct tiny_model *model, size_t row, uint32_t lay
     int flags = tensor_rows[row].flags;
     struct tiny_tensor tensor = {.n_columns = dim_size(model, tensor_rows[row].columns),
                                  .n_rows = dim_size(model, tensor_rows[row].rows),
-                                 .dtype = (flags & VECTOR) != 0 ? TW_DTYPE_F32
-                                                                : model->matrix_dtype};
+                                 .dtype =
+                                     (flags & VECTOR) != 0 ? TW_DTYPE_F32 : model->matrix_dtype};
     if ((flags & LAYER) != 0) {
         snprintf(tensor.gguf_name, sizeof tensor.gguf_name, "blk.%u.%s", layer,
                  tensor_rows[row].gguf_name);
@@ -127,8 +127,8 @@ static bool make_extra(const struct tiny_model *model, size_t i, struct tiny_ten
     if (i != 0 || model->extra == NULL) {
         return false;
     }
-    *ret_tensor = (struct tiny_tensor){
-        .n_columns = model->n_embed, .n_rows = 1, .dtype = TW_DTYPE_F32};
+    *ret_tensor =
+        (struct tiny_tensor){.n_columns = model->n_embed, .n_rows = 1, .dtype = TW_DTYPE_F32};
     snprintf(ret_tensor->gguf_name, sizeof ret_tensor->gguf_name, "%s", model->extra);
     snprintf(ret_tensor->hf_name, sizeof ret_tensor->hf_name, "%s", model->extra);
     return true;
