@@ -309,24 +309,6 @@ static void what_is_wrong_in_a_folder_is_said(void **state)
     expect_folder_failure(TW_ERR_NOT_FOUND, "tokenizer.json");
 }
 
-static void stories_have_their_tokenizer(void **state)
-{
-    (void)state;
-    char path[1024];
-    const char *shared = getenv("TW_SHARED");
-    if (shared == NULL) {
-        skip();
-    }
-    struct tw_tokenizer *tokenizer = NULL;
-    snprintf(path, sizeof path, "%s/testdata/stories260K.gguf", shared);
-    assert_int_equal(read_from(path, &tokenizer, NULL), TW_OK);
-    assert_int_equal(tw_tokenizer_size(tokenizer), 512);
-    assert_true(tw_tokenizer_adds_bos(tokenizer));
-    const tw_token expected[] = {1, 403, 407, 261, 378};
-    check_ids(tokenizer, "Once upon a time", TW_ENCODE_BOS_EOS, expected, 5);
-    tw_tokenizer_free(tokenizer);
-}
-
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, enter_new_folder, leave_folder)
 
 int main(void)
@@ -340,7 +322,6 @@ int main(void)
         IN_FOLDER(a_folders_tokenizer_is_read),
         IN_FOLDER(end_tokens_of_the_configs_end_the_answer),
         IN_FOLDER(what_is_wrong_in_a_folder_is_said),
-        cmocka_unit_test(stories_have_their_tokenizer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

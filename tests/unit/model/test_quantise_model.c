@@ -370,26 +370,6 @@ static void what_is_no_model_is_not_quantised(void **state)
     expect_failure("in.gguf", TW_MODEL_MIX_Q8_0, TW_ERR_NOT_FOUND, "blk.1.ffn_norm.weight");
 }
 
-static void stories_keep_their_tokens_and_tensors(void **state)
-{
-    (void)state;
-    char path[1024];
-    const char *shared = getenv("TW_SHARED");
-    if (shared == NULL) {
-        skip();
-    }
-    snprintf(path, sizeof path, "%s/testdata/stories260K.gguf", shared);
-    quantise(path, "q8.gguf", TW_MODEL_MIX_Q8_0, 2);
-    struct tw_model_files *files = open_files("q8.gguf");
-    uint64_t n = 0;
-    assert_true(tw_model_files_array_length(files, "tokenizer.ggml.tokens", &n) && n == 512);
-    assert_int_equal(tw_model_files_count(files), 48);
-    assert_int_equal(tw_model_files_find(files, "blk.0.attn_q.weight")->dtype, TW_DTYPE_Q8_0);
-    /* 172 columns are no whole blocks of 32 */
-    assert_int_equal(tw_model_files_find(files, "blk.0.ffn_down.weight")->dtype, TW_DTYPE_F16);
-    tw_model_files_close(files);
-}
-
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, enter_new_folder, leave_folder)
 
 int main(void)
@@ -408,7 +388,6 @@ int main(void)
         IN_FOLDER(progress_ends_at_its_total),
         IN_FOLDER(weights_that_cannot_be_written_stop_it),
         IN_FOLDER(what_is_no_model_is_not_quantised),
-        IN_FOLDER(stories_keep_their_tokens_and_tensors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
