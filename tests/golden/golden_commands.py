@@ -128,6 +128,7 @@ def output_that_nobody_can_take_is_an_error(program):
 def a_reader_that_has_seen_enough_ends_the_program_quietly(program):
     golden.make_model(program.folder / "m.gguf", n_ctx=100000)
     process = program.start("run", "--model", "m.gguf", "--prompt", "x", "--ignore-eos",
+                            "--threads", 1,
                             "--max-tokens", 90000)
     process.stdout.read(10)
     process.stdout.close()
@@ -140,6 +141,7 @@ def text_streams_and_never_breaks_a_character(program):
     """Random weights write random bytes: everything that arrives must be whole characters."""
     golden.make_model(program.folder / "m.gguf", n_ctx=4000)
     process = program.start("run", "--model", "m.gguf", "--prompt", "x", "--ignore-eos",
+                            "--threads", 1,
                             "--temperature", 3, "--seed", 4, "--max-tokens", 3000)
     n_pieces, n_not_ascii = 0, 0
     while piece := os.read(process.stdout.fileno(), 65536):

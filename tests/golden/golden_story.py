@@ -3,10 +3,10 @@ import json
 
 import golden
 
-STORY = (", there was a little girl named Lily. She loved to play outside in the park. One day, she "
-         "saw a big, red ball. She wanted to play with it, but it was too high.")
-PROMPTS = ["Once upon a time", "The dog", "Lily", "One day, a boy", "In the park there was", "A big",
-           "Tom and his mom", "She said", "Once", "The sun was", "He wanted to go", "It was",
+STORY = (", there was a little girl named Lily. She loved to play outside in the park. "
+         "One day, she saw a big, red ball. She wanted to play with it, but it was too high.")
+PROMPTS = ["Once upon a time", "The dog", "Lily", "One day, a boy", "In the park there was",
+           "A big", "Tom and his mom", "She said", "Once", "The sun was", "He wanted to go", "It was",
            "A cat sat on the mat and looked at the bird. The bird", "Why", "My friend is",
            "There was a boy. " * 20]
 
@@ -40,8 +40,9 @@ def the_story_is_the_same_on_every_instruction_set_with_one_and_two_threads(prog
 def each_of_sixteen_prompts_is_answered_as_if_it_were_alone(program):
     model = golden.story_model()
     for level in program.levels():
-        for sampling in (["--temperature", 0, "--seed", 0], ["--temperature", 0.8, "--top-p", 0.95, "--seed", 7]):
-            words = ["--model", model, "--max-tokens", 60, "--logprobs", 2, *sampling]
+        for sampling in (["--temperature", 0], ["--temperature", 0.8, "--top-p", 0.95]):
+            words = ["--model", model, "--max-tokens", 60, "--seed", 7, "--logprobs", 2,
+                     *sampling]
             env = {"TW_CPU": level}
             batch = run_json(program, *words, *prompt_words(PROMPTS), "--threads", 2, env=env)
             alone = [run_json(program, *words, "--prompt", prompt, "--threads", 1, env=env)[0]
@@ -51,8 +52,8 @@ def each_of_sixteen_prompts_is_answered_as_if_it_were_alone(program):
 
 def the_size_of_a_pass_changes_nothing(program):
     model = golden.story_model()
-    words = ["--model", model, "--max-tokens", 40, "--logprobs", 1, *prompt_words(PROMPTS[:4]),
-             "--prompt", PROMPTS[-1], "--temperature", 0.7, "--seed", 3]
+    words = ["--model", model, "--max-tokens", 40, "--logprobs", 1, "--threads", 1,
+             *prompt_words([*PROMPTS[:4], PROMPTS[-1]]), "--temperature", 0.7, "--seed", 3]
     whole = run_json(program, *words)
     for batch in (5, 7, 16, 33, 64, 65, 100):
         assert run_json(program, *words, "--batch", batch) == whole, batch
@@ -103,7 +104,8 @@ def a_stop_string_and_the_token_bound_end_an_answer(program):
     assert answer["finish_reason"] == "length" and len(answer["tokens"]) == 3
     answer = run_json(program, *words, "--logit-bias", "2=1000")[0]
     assert answer["finish_reason"] == "stop" and answer["tokens"] == [2] and answer["text"] == ""
-    answer = run_json(program, *words, "--logit-bias", "2=1000", "--ignore-eos", "--max-tokens", 4)[0]
+    answer = run_json(program, *words, "--logit-bias", "2=1000", "--ignore-eos",
+                      "--max-tokens", 4)[0]
     assert answer["finish_reason"] == "length" and answer["tokens"] == [2] * 4
 
 
