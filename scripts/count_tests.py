@@ -1,0 +1,81 @@
+"""Adds up the test runs in a folder: one line a runner, and the sum as the last line.
+
+    count_tests.py FOLDER FAILED_STAGES [--report FILE]
+
+Each <runner>.json holds one JSON object a line as `meson test` writes it: name, result, stdout. A test
+that speaks TAP counts as many times as it says; any other counts once. A stage that failed without
+tests (a build, say) is one failure.
+"""
+import argparse
+import datetime
+import json
+import os
+import platform
+import re
+import sys
+from pathlib import Path
+
+TAP_LINE = re.compile(r"^(not )?ok\b(?:.*(#\s*SKIP))?", re.MULTILINE | re.IGNORECASE)
+BAD = {"FAIL", "ERROR", "TIMEOUT", "INTERRUPT", "UNEXPECTEDPASS"}
+
+
+def count_test(test):
+    """(passed, failed, skipped) of one meson test."""
+    if test["result"] == "SKIP":
+        return 0, 0, 1
+    lines = TAP_LINE.findall(test.get("stdout") or "")
+    bad = sum(1 for negated, skip in lines if negated and not skip)
+    skipped = sum(1 for _, skip in lines if skip)
+    good = len(lines) - bad - skipped
+    if test["result"] in BAD and bad == 0:
+        bad = 1  # it crashed, hung, or failed without saying where
+    elif not lines:
+        good = 1
+    return good, bad, skipped
+
+
+def count_runner(path):
+    totals = [0, 0, 0]
+    failures = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        test = json.loads(line)
+        counts = count_test(test)
+        totals = [a + b for a, b in zip(totals, counts)]
+        if counts[1]:
+            failures.append(test["name"])
+    return totals, failures
+
+
+def machine():
+    cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    model = re.search(r"^model name\s*: (.*)$", cpuinfo, re.MULTILINE)
+    return f"{model[1] if model else platform.machine()}, {os.cpu_count()} cores"
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("failed_stages", type=int)
+    parser.add_argument("--report", type=Path)
+    options = parser.parse_args()
+    rows = [(path.stem, *count_runner(path)) for path in sorted(options.folder.glob("*.json"))]
+    for runner, (passed, failed, skipped), failures in rows:
+        print(f"{runner}: {passed} passed, {failed} failed, {skipped} skipped")
+        for name in failures:
+            print(f"    failed: {name}")
+    if options.failed_stages:
+        print(f"stages that failed: {options.failed_stages}")
+    passed = sum(counts[0] for _, counts, _ in rows)
+    failed = sum(counts[1] for _, counts, _ in rows) + options.failed_stages
+    print(f"{passed} passed, {failed} failed")
+    if options.report:
+        today = datetime.datetime.now(datetime.timezone.utc).date()
+        table = "".join(f"| {runner} | {p} | {f} | {s} |\n" for runner, (p, f, s), _ in rows)
+        options.report.write_text(
+            f"# ./check --long on {today}\n\n{machine()}\n\n| runner | passed | failed | skipped |\n"
+            f"|---|---|---|---|\n{table}\n{passed} passed, {failed} failed\n", encoding="utf-8")
+    sys.exit(1 if failed or not passed else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Runs every fuzz target for a while, beginning from its corpus:
+#     tests/fuzz/run_fuzzers.sh SECONDS [RESULT FILE]
+# New inputs that reach new code stay in build-fuzz/corpus/<target>; a finding ends up as
+# build-fuzz/finding-<target>-*, to be put into tests/fuzz/corpus/<target> together with its fix.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+source scripts/stages.sh
+seconds=${1:?usage: run_fuzzers.sh SECONDS [RESULT FILE]}
+result_file=${2:-/dev/null}
+options=(-max_total_time="$seconds" -max_len=65536 -timeout=20 -rss_limit_mb=2048 -malloc_limit_mb=1024
+    -print_final_stats=1 -use_value_profile=1)
+
+build_folder build-fuzz CC=clang-14 -Dfuzz=true -Dbuildtype=debugoptimized -Db_lundef=false \
+    -Db_sanitize=address,undefined
+
+run_target() {
+    local program=$1 name=${1##*/fuzz_} log=$1.log
+    mkdir -p "build-fuzz/corpus/$name"
+    local result=OK
+    "$program" "${options[@]}" -artifact_prefix="build-fuzz/finding-$name-" \
+        "build-fuzz/corpus/$name" "tests/fuzz/corpus/$name" > "$log" 2>&1 || result=FAIL
+    local runs
+    runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
+    printf '%s: %s, %s inputs in %s s\n' "$name" "$result" "${runs:-?}" "$seconds"
+    printf '{"name": "fuzz %s", "result": "%s", "stdout": ""}\n' "$name" "$result" >> "$result_file"
+    if [[ $result != OK ]]; then
+        tail -n 40 "$log"
+        return 1
+    fi
+}
+
+failures=0
+while read -r program; do
+    run_target "$program" || failures=$((failures + 1))
+done < <(find build-fuzz/tests/fuzz -maxdepth 1 -name 'fuzz_*' -type f -executable | sort)
+exit $((failures > 0))
