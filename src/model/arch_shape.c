@@ -366,7 +366,7 @@ static enum tw_status read_eps(const struct tw_arch_source *source, struct tw_mo
         return tw_error_set(error, TW_ERR_NOT_FOUND, TW_NO_POSITION, "the model does not say %s",
                             key);
     }
-    if (eps <= 0 || eps > 1) {
+    if ((float)eps <= 0 || eps > 1) {
         return wrong_kind(source, key, "a number above 0 and at most 1", error);
     }
     shape->rms_eps = (float)eps;

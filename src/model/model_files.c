@@ -118,6 +118,20 @@ static enum tw_status check_total(const struct tw_model_files *files, const char
     return TW_OK;
 }
 
+/* Takes the first file over, whatever this returns. */
+static enum tw_status keep_first(struct tw_model_files *files, struct tw_gguf *first, size_t n,
+                                 struct tw_error *error)
+{
+    files->parts = tw_arena_alloc(&files->arena, n, sizeof(struct tw_gguf *));
+    if (files->parts == NULL) {
+        tw_gguf_close(first);
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory");
+    }
+    files->parts[0] = first;
+    files->n_parts = 1;
+    return TW_OK;
+}
+
 static enum tw_status open_gguf(struct tw_model_files *files, const char *path,
                                 struct tw_error *error)
 {
@@ -128,16 +142,12 @@ static enum tw_status open_gguf(struct tw_model_files *files, const char *path,
     }
     size_t n = 0;
     status = count_parts(first, path, &n, error);
-    struct tw_gguf **parts = tw_arena_alloc(&files->arena, status == TW_OK ? n : 1, sizeof *parts);
-    if (parts == NULL || status != TW_OK) {
+    if (status != TW_OK) {
         tw_gguf_close(first);
-        return status != TW_OK ? status
-                               : tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory");
+        return status;
     }
-    parts[0] = first;
-    files->parts = parts;
-    files->n_parts = 1;
-    return open_parts(files, path, n, error);
+    status = keep_first(files, first, n, error);
+    return status == TW_OK ? open_parts(files, path, n, error) : status;
 }
 
 /* ---- folders ---- */
@@ -222,18 +232,21 @@ static enum tw_status index_tensors(struct tw_model_files *files, const char *pa
     return TW_OK;
 }
 
-enum tw_status tw_model_files_open(const char *path, struct tw_model_files **ret_files,
-                                   struct tw_error *error)
+static struct tw_model_files *new_files(const char *path, struct tw_error *error)
 {
     struct tw_model_files *files = tw_mem_zalloc(1, sizeof *files);
     if (files == NULL) {
-        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory to open '%s'", path);
+        tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory to open '%s'", path);
+    } else {
+        tw_arena_init(&files->arena, TW_LIMIT_MODEL_DIRECTORY_BYTES);
     }
-    tw_arena_init(&files->arena, TW_LIMIT_MODEL_DIRECTORY_BYTES);
-    bool is_folder =
-        tw_file_is_directory(path) || has_suffix(path, ".json") || has_suffix(path, ".safetensors");
-    enum tw_status status =
-        is_folder ? open_folder(files, path, error) : open_gguf(files, path, error);
+    return files;
+}
+
+/* What follows once the sources are open; closes the object on failure. */
+static enum tw_status finish(struct tw_model_files *files, enum tw_status status, const char *path,
+                             struct tw_model_files **ret_files, struct tw_error *error)
+{
     if (status == TW_OK) {
         status = index_tensors(files, path, error);
     }
@@ -246,6 +259,35 @@ enum tw_status tw_model_files_open(const char *path, struct tw_model_files **ret
     }
     *ret_files = files;
     return TW_OK;
+}
+
+enum tw_status tw_model_files_open(const char *path, struct tw_model_files **ret_files,
+                                   struct tw_error *error)
+{
+    struct tw_model_files *files = new_files(path, error);
+    if (files == NULL) {
+        return TW_ERR_MEMORY;
+    }
+    bool is_folder =
+        tw_file_is_directory(path) || has_suffix(path, ".json") || has_suffix(path, ".safetensors");
+    enum tw_status status =
+        is_folder ? open_folder(files, path, error) : open_gguf(files, path, error);
+    return finish(files, status, path, ret_files, error);
+}
+
+enum tw_status tw_model_files_open_memory(const void *data, size_t size_bytes, const char *name,
+                                          struct tw_model_files **ret_files, struct tw_error *error)
+{
+    struct tw_model_files *files = new_files(name, error);
+    if (files == NULL) {
+        return TW_ERR_MEMORY;
+    }
+    struct tw_gguf *gguf = NULL;
+    enum tw_status status = tw_gguf_open_memory(data, size_bytes, name, &gguf, error);
+    if (status == TW_OK) {
+        status = keep_first(files, gguf, 1, error);
+    }
+    return finish(files, status, name, ret_files, error);
 }
 
 void tw_model_files_close(struct tw_model_files *files)

@@ -56,6 +56,11 @@ struct tw_hf_folder;
  * such a folder. */
 enum tw_status tw_model_files_open(const char *path, struct tw_model_files **ret_files,
                                    struct tw_error *error);
+/* One GGUF file held in memory, which must outlive the object and be aligned as malloc aligns. name
+ * goes into messages. */
+enum tw_status tw_model_files_open_memory(const void *data, size_t size_bytes, const char *name,
+                                          struct tw_model_files **ret_files,
+                                          struct tw_error *error);
 void tw_model_files_close(struct tw_model_files *files);
 
 enum tw_model_source tw_model_files_source(const struct tw_model_files *files);

@@ -188,6 +188,7 @@ static void numbers_must_be_there_whole_and_within_limits(void **state)
         {"{\"head_dim\":15}", TW_ERR_FORMAT, "RoPE needs an even number"},
         {"{\"head_dim\":null,\"hidden_size\":66}", TW_ERR_FORMAT, "no multiple of 4 heads"},
         {"{\"rms_norm_eps\":0}", TW_ERR_FORMAT, "rms_norm_eps"},
+        {"{\"rms_norm_eps\":1e-60}", TW_ERR_FORMAT, "rms_norm_eps"},
         {"{\"rms_norm_eps\":2}", TW_ERR_FORMAT, "rms_norm_eps"},
         {"{\"rms_norm_eps\":\"1e-5\"}", TW_ERR_FORMAT, "rms_norm_eps"},
         {"{\"rope_theta\":0}", TW_ERR_FORMAT, "rope_theta is 0"},
