@@ -2,9 +2,9 @@
 
     count_tests.py FOLDER FAILED_STAGES [--report FILE]
 
-Each <runner>.json holds one JSON object a line as `meson test` writes it: name, result, stdout. A test
-that speaks TAP counts as many times as it says; any other counts once. A stage that failed without
-tests (a build, say) is one failure.
+Each <runner>.json holds one JSON object a line as `meson test` writes it: name, result, stdout. A
+test that speaks TAP counts as many times as it says; any other counts once. A stage that failed
+without tests (a build, say) is one failure.
 """
 import argparse
 import datetime
@@ -72,8 +72,8 @@ def main():
         today = datetime.datetime.now(datetime.timezone.utc).date()
         table = "".join(f"| {runner} | {p} | {f} | {s} |\n" for runner, (p, f, s), _ in rows)
         options.report.write_text(
-            f"# ./check --long on {today}\n\n{machine()}\n\n| runner | passed | failed | skipped |\n"
-            f"|---|---|---|---|\n{table}\n{passed} passed, {failed} failed\n", encoding="utf-8")
+            f"# ./check --long on {today}\n\n{machine()}\n\n"
+            f"| runner | passed | failed | skipped |\n|---|---|---|---|\n{table}\n{passed} passed, {failed} failed\n", encoding="utf-8")
     sys.exit(1 if failed or not passed else 0)
 
 

@@ -61,8 +61,10 @@ install_packages() {
         as_root=(sudo)
     fi
     echo "Installing ${missing[*]}"
-    local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=120)
-    "${apt[@]}" update > /dev/null || echo "apt-get update failed; trying with the lists there are" >&2
+    local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive
+        apt-get -qq -o DPkg::Lock::Timeout=120)
+    "${apt[@]}" update > /dev/null ||
+        echo "apt-get update failed; trying with the lists there are" >&2
     "${apt[@]}" install -y --no-install-recommends "${missing[@]}" > /dev/null
 }
 

@@ -14,8 +14,8 @@ stage() {
     return "$code"
 }
 
-# build_folder FOLDER [VARIABLE=VALUE...] [-Doption...]: configures it unless it is configured in this
-# very way, then builds. Output is shown only when something goes wrong.
+# build_folder FOLDER [VARIABLE=VALUE...] [-Doption...]: configures it unless it is configured in
+# this very way, then builds. Output is shown only when something goes wrong.
 build_folder() {
     local folder=$1 variables=() options=() word
     shift

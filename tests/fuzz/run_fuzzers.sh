@@ -8,8 +8,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 source scripts/stages.sh
 seconds=${1:?usage: run_fuzzers.sh SECONDS [RESULT FILE]}
 result_file=${2:-/dev/null}
-options=(-max_total_time="$seconds" -max_len=65536 -timeout=20 -rss_limit_mb=2048 -malloc_limit_mb=1024
-    -print_final_stats=1 -use_value_profile=1)
+options=(-max_total_time="$seconds" -max_len=65536 -timeout=20 -rss_limit_mb=2048
+    -malloc_limit_mb=1024 -print_final_stats=1 -use_value_profile=1)
 
 build_folder build-fuzz CC=clang-14 -Dfuzz=true -Dbuildtype=debugoptimized -Db_lundef=false \
     -Db_sanitize=address,undefined
