@@ -73,7 +73,8 @@ def main():
         table = "".join(f"| {runner} | {p} | {f} | {s} |\n" for runner, (p, f, s), _ in rows)
         options.report.write_text(
             f"# ./check --long on {today}\n\n{machine()}\n\n"
-            f"| runner | passed | failed | skipped |\n|---|---|---|---|\n{table}\n{passed} passed, {failed} failed\n", encoding="utf-8")
+            f"| runner | passed | failed | skipped |\n|---|---|---|---|\n{table}\n"
+            f"{passed} passed, {failed} failed\n", encoding="utf-8")
     sys.exit(1 if failed or not passed else 0)
 
 
