@@ -6,7 +6,8 @@ import golden
 STORY = (", there was a little girl named Lily. She loved to play outside in the park. "
          "One day, she saw a big, red ball. She wanted to play with it, but it was too high.")
 PROMPTS = ["Once upon a time", "The dog", "Lily", "One day, a boy", "In the park there was",
-           "A big", "Tom and his mom", "She said", "Once", "The sun was", "He wanted to go", "It was",
+           "A big",
+           "Tom and his mom", "She said", "Once", "The sun was", "He wanted to go", "It was",
            "A cat sat on the mat and looked at the bird. The bird", "Why", "My friend is",
            "There was a boy. " * 20]
 
@@ -119,8 +120,8 @@ def the_quantised_cache_tells_the_same_story(program):
 def perplexity_is_that_of_the_logprobs_of_run(program):
     """Teacher-forced scores against the log-probabilities that generation reports."""
     model = golden.story_model()
-    answer = run_json(program, "--model", model, "--prompt", "Once upon a time", "--max-tokens", 200,
-                      "--logprobs", 0)[0]
+    answer = run_json(program, "--model", model, "--prompt", "Once upon a time",
+                      "--max-tokens", 200, "--logprobs", 0)[0]
     (program.folder / "t.txt").write_text("Once upon a time" + answer["text"])
     n = len(answer["prompt_tokens"]) + 200
     ids = program.good("tokenize", "--model", model, "--ids", "--bos", "-",
