@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
+#include "engine/cutoff.h"
 #include "engine/selection.h"
 #include "engine/softmax.h"
 
@@ -12,23 +13,13 @@
 #define SEEN       0x80000000u
 #define COUNT_MASK 0x7fffffffu
 
-/* The prefilter for top-p may lose this share of its bound to rounding and still be safe. */
-#define TOP_P_SLACK 0.999
-
 struct tw_sampler {
     size_t n_vocab;
-    float *logits;                   /* [n_vocab] cleaned, then biased and penalised */
-    float *weights;                  /* [n_vocab] */
-    double *chunk_sums;              /* [TW_SOFTMAX_CHUNKS(n_vocab)] */
-    uint32_t *counts;                /* [n_vocab] all 0 between calls */
-    struct tw_candidate *candidates; /* [n_vocab] */
-};
-
-/* The part of the row that is left to draw from, in the order of the draw. */
-struct shortlist {
-    struct tw_candidate *entries; /* best first */
-    size_t n_entries;
-    double mass;
+    float *logits;      /* [n_vocab] cleaned, then biased and penalised */
+    float *weights;     /* [n_vocab] */
+    double *chunk_sums; /* [TW_SOFTMAX_CHUNKS(n_vocab)] */
+    uint32_t *counts;   /* [n_vocab] all 0 between calls */
+    struct tw_cutoff_workspace cutoff;
 };
 
 struct tw_sampler_params tw_sampler_defaults(void)
@@ -47,10 +38,11 @@ enum tw_status tw_sampler_create(size_t n_vocab, struct tw_sampler **ret_sampler
         sampler->weights = tw_mem_alloc(n_vocab, sizeof *sampler->weights);
         sampler->chunk_sums = tw_mem_alloc(TW_SOFTMAX_CHUNKS(n_vocab), sizeof *sampler->chunk_sums);
         sampler->counts = tw_mem_zalloc(n_vocab, sizeof *sampler->counts);
-        sampler->candidates = tw_mem_alloc(n_vocab, sizeof *sampler->candidates);
+        sampler->cutoff.candidates = tw_mem_alloc(n_vocab, sizeof(struct tw_candidate));
     }
     if (sampler == NULL || sampler->logits == NULL || sampler->weights == NULL ||
-        sampler->chunk_sums == NULL || sampler->counts == NULL || sampler->candidates == NULL) {
+        sampler->chunk_sums == NULL || sampler->counts == NULL ||
+        sampler->cutoff.candidates == NULL) {
         tw_sampler_free(sampler);
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION,
                             "no memory to sample from a vocabulary of %zu tokens", n_vocab);
@@ -68,7 +60,7 @@ void tw_sampler_free(struct tw_sampler *sampler)
     tw_mem_free(sampler->weights);
     tw_mem_free(sampler->chunk_sums);
     tw_mem_free(sampler->counts);
-    tw_mem_free(sampler->candidates);
+    tw_mem_free(sampler->cutoff.candidates);
     tw_mem_free(sampler);
 }
 
@@ -188,15 +180,13 @@ static void apply_penalties(struct tw_sampler *sampler, const struct tw_sampler_
 
 static tw_token best_token(const float *logits, size_t n)
 {
-    float best = -INFINITY;
-    tw_token token = TW_TOKEN_NONE;
-    for (size_t i = 0; i < n; i++) {
-        if (logits[i] > best) {
-            best = logits[i];
-            token = (tw_token)i;
+    float best = tw_softmax_max(logits, n);
+    for (size_t i = 0; best > -INFINITY && i < n; i++) {
+        if (logits[i] == best) {
+            return (tw_token)i;
         }
     }
-    return token;
+    return TW_TOKEN_NONE;
 }
 
 /* The token at `target` of the cumulated weights in index order. Rounding may carry the target
@@ -226,124 +216,43 @@ static tw_token draw_from_row(const struct tw_sampler *sampler, double target)
     return last;
 }
 
-static tw_token draw_from_list(const struct tw_sampler *sampler, const struct shortlist *list,
-                               double uniform)
+/* Weights of tokens behind `last` in the order, and of those below `least`, become 0. Returns the
+ * total of what is left. */
+static double keep_until(struct tw_sampler *sampler, struct tw_candidate last, float least)
 {
-    double target = uniform * list->mass;
-    double reached = 0.0;
-    size_t i = 0;
-    for (; i + 1 < list->n_entries; i++) {
-        reached += (double)sampler->weights[list->entries[i].token];
-        if (reached > target) {
-            break;
-        }
-    }
-    return list->entries[i].token;
-}
-
-/* Tokens that can be among the best ones holding a share top_p of total: those that are left out
- * weigh less than (1 - top_p) * total / n each, and so less than (1 - top_p) * total together. */
-static size_t gather_candidates(struct tw_sampler *sampler, double total, double top_p)
-{
-    double cut = (1.0 - top_p) * total / (double)sampler->n_vocab * TOP_P_SLACK;
-    size_t n = 0;
     for (size_t i = 0; i < sampler->n_vocab; i++) {
-        if (sampler->weights[i] > 0.0f && (double)sampler->weights[i] >= cut) {
-            sampler->candidates[n++] = (struct tw_candidate){sampler->logits[i], (tw_token)i};
-        }
+        float logit = sampler->logits[i];
+        bool kept = logit > last.value || (logit == last.value && (tw_token)i <= last.token);
+        float weight = sampler->weights[i];
+        sampler->weights[i] = kept && weight >= least ? weight : 0.0f;
     }
-    return n;
+    return tw_softmax_sum(sampler->weights, sampler->n_vocab, sampler->chunk_sums);
 }
 
-/* Top-p on a sorted list: shortens it to the shortest prefix that holds its share. */
-static void cut_top_p(const struct tw_sampler *sampler, struct shortlist *list, double top_p)
-{
-    double wanted = top_p * list->mass;
-    double mass = 0.0;
-    size_t n = 0;
-    do {
-        mass += (double)sampler->weights[list->entries[n++].token];
-    } while (n < list->n_entries && mass < wanted);
-    list->n_entries = n;
-    list->mass = mass;
-}
-
-static struct shortlist shortlist_by_top_k(struct tw_sampler *sampler,
-                                           const struct tw_sampler_params *params)
-{
-    struct shortlist list = {.entries = sampler->candidates};
-    list.n_entries =
-        tw_select_top(sampler->logits, sampler->n_vocab, params->top_k, sampler->candidates);
-    for (size_t i = 0; i < list.n_entries; i++) {
-        list.mass += (double)sampler->weights[list.entries[i].token];
-    }
-    if (params->top_p < 1.0) {
-        cut_top_p(sampler, &list, params->top_p);
-    }
-    return list;
-}
-
-/* Top-p alone: takes the best candidates off a heap until their share is reached, then turns them
- * round, since the heap leaves them at its end, best last. */
-static struct shortlist shortlist_by_top_p(struct tw_sampler *sampler, double top_p, double total)
-{
-    size_t n = gather_candidates(sampler, total, top_p);
-    size_t left = n;
-    double mass = 0.0;
-    tw_select_order(sampler->candidates, n);
-    do {
-        struct tw_candidate next = tw_select_next(sampler->candidates, &left);
-        mass += (double)sampler->weights[next.token];
-    } while (left > 0 && mass < top_p * total);
-    struct tw_candidate *low = sampler->candidates + left;
-    struct shortlist list = {.entries = low, .n_entries = n - left, .mass = mass};
-    for (struct tw_candidate *high = sampler->candidates + n; low + 1 < high; low++) {
-        high--;
-        struct tw_candidate swap = *low;
-        *low = *high;
-        *high = swap;
-    }
-    return list;
-}
-
-/* The best token has weight 1, so min_p is itself the bound; the list is sorted. Weight 0 always
- * goes: such a token must not be drawn. */
-static void cut_min_p(const struct tw_sampler *sampler, struct shortlist *list, double min_p)
-{
-    size_t n = 1;
-    double mass = (double)sampler->weights[list->entries[0].token];
-    while (n < list->n_entries) {
-        float weight = sampler->weights[list->entries[n].token];
-        if (weight <= 0.0f || weight < (float)min_p) {
-            break;
-        }
-        mass += (double)weight;
-        n++;
-    }
-    list->n_entries = n;
-    list->mass = mass;
-}
-
+/* min_p is a share of the best token's weight, which is 1: it is itself the bound. */
 static tw_token draw(struct tw_sampler *sampler, const struct tw_sampler_params *params,
                      uint64_t position)
 {
-    float max = tw_softmax_max(sampler->logits, sampler->n_vocab);
-    if (max == -INFINITY) {
+    const struct tw_cutoff_row row = {
+        .logits = sampler->logits,
+        .weights = sampler->weights,
+        .n = sampler->n_vocab,
+        .max = tw_softmax_max(sampler->logits, sampler->n_vocab),
+        .inverse_temperature = (float)(1.0 / params->temperature),
+    };
+    if (row.max == -INFINITY) {
         return TW_TOKEN_NONE;
     }
-    bool sorted = params->top_k != 0 || params->top_p < 1.0;
-    float least = sorted ? 0.0f : (float)params->min_p;
-    double total = tw_softmax_weights(sampler->logits, sampler->n_vocab, max,
-                                      (float)(1.0 / params->temperature), least, sampler->weights,
-                                      sampler->chunk_sums);
-    double uniform = tw_rng_uniform(params->seed, position);
-    if (!sorted) {
-        return draw_from_row(sampler, uniform * total);
+    bool is_cut = params->top_k != 0 || params->top_p < 1.0;
+    float least = (float)params->min_p;
+    double total = tw_softmax_weights(row.logits, row.n, row.max, row.inverse_temperature,
+                                      is_cut ? 0.0f : least, sampler->weights, sampler->chunk_sums);
+    if (is_cut) {
+        struct tw_candidate last =
+            tw_cutoff_find(&row, params->top_k, params->top_p, &sampler->cutoff);
+        total = keep_until(sampler, last, least);
     }
-    struct shortlist list = params->top_k != 0 ? shortlist_by_top_k(sampler, params)
-                                               : shortlist_by_top_p(sampler, params->top_p, total);
-    cut_min_p(sampler, &list, params->min_p);
-    return draw_from_list(sampler, &list, uniform);
+    return draw_from_row(sampler, tw_rng_uniform(params->seed, position) * total);
 }
 
 /* ---- logprobs ---- */
@@ -367,10 +276,11 @@ static struct row_scale measure_row(struct tw_sampler *sampler)
 static void fill_top_logprobs(struct tw_sampler *sampler, struct row_scale scale, uint32_t n_wanted,
                               struct tw_sample *sample)
 {
-    size_t n = tw_select_top(sampler->logits, sampler->n_vocab, n_wanted, sampler->candidates);
+    size_t n =
+        tw_select_top(sampler->logits, sampler->n_vocab, n_wanted, sampler->cutoff.candidates);
     sample->n_top = (uint32_t)n;
     for (size_t i = 0; i < n; i++) {
-        struct tw_candidate c = sampler->candidates[i];
+        struct tw_candidate c = sampler->cutoff.candidates[i];
         sample->top[i].token = c.token;
         sample->top[i].logprob = tw_softmax_logprob(c.value, scale.max, scale.total);
     }

@@ -10,14 +10,25 @@ enum { LANES = 8 };
 /* exp(-87) is the last power whose scale 2^k is a normal number. */
 #define LOWEST_EXPONENT -87.0f
 
+/* A choice between numbers without a branch, which the compiler can vectorise. */
+static inline float zero_unless(int condition, float x)
+{
+    int32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    bits &= -(int32_t)condition;
+    memcpy(&x, &bits, sizeof bits);
+    return x;
+}
+
 /* exp(x) = 2^k exp(r), k = round(x / ln 2), |r| <= 0.35: the series up to r^7/7! is off by 5e-9.
  * ln 2 in two parts, the first with few bits, keeps k * ln 2 exact. */
 static inline float exp_not_positive(float x)
 {
     const float round_magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
-    float clamped = x > LOWEST_EXPONENT ? x : LOWEST_EXPONENT;
-    float k = (clamped * 1.44269504088896341f + round_magic) - round_magic;
-    float r = clamped - k * 0.693359375f;
+    int inside = x > LOWEST_EXPONENT;
+    float safe = zero_unless(inside, x);
+    float k = (safe * 1.44269504088896341f + round_magic) - round_magic;
+    float r = safe - k * 0.693359375f;
     r = r - k * -2.12194440e-4f;
     float p = 1.0f / 5040.0f;
     p = p * r + 1.0f / 720.0f;
@@ -30,8 +41,7 @@ static inline float exp_not_positive(float x)
     int32_t bits = ((int32_t)k + 127) * (1 << 23);
     float scale;
     memcpy(&scale, &bits, sizeof scale);
-    float e = p * scale;
-    return x > LOWEST_EXPONENT ? e : 0.0f;
+    return zero_unless(inside, p * scale);
 }
 
 float tw_softmax_exp(float x)
@@ -90,21 +100,26 @@ static double sum_chunk(const float *weights, size_t n)
            ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7]));
 }
 
-double tw_softmax_weights(const float *logits, size_t n, float max, float inverse_temperature,
-                          float least, float *ret_weights, double *ret_chunk_sums)
+double tw_softmax_sum(const float *weights, size_t n, double *ret_chunk_sums)
 {
     double total = 0.0;
     for (size_t begin = 0; begin < n; begin += TW_SOFTMAX_CHUNK) {
-        size_t end = n - begin < TW_SOFTMAX_CHUNK ? n : begin + TW_SOFTMAX_CHUNK;
-        for (size_t i = begin; i < end; i++) {
-            float w = exp_not_positive((logits[i] - max) * inverse_temperature);
-            ret_weights[i] = w >= least ? w : 0.0f;
-        }
-        double sum = sum_chunk(ret_weights + begin, end - begin);
+        size_t left = n - begin;
+        double sum = sum_chunk(weights + begin, left < TW_SOFTMAX_CHUNK ? left : TW_SOFTMAX_CHUNK);
         ret_chunk_sums[begin / TW_SOFTMAX_CHUNK] = sum;
         total += sum;
     }
     return total;
+}
+
+double tw_softmax_weights(const float *logits, size_t n, float max, float inverse_temperature,
+                          float least, float *ret_weights, double *ret_chunk_sums)
+{
+    for (size_t i = 0; i < n; i++) {
+        float w = exp_not_positive((logits[i] - max) * inverse_temperature);
+        ret_weights[i] = zero_unless(w >= least, w);
+    }
+    return tw_softmax_sum(ret_weights, n, ret_chunk_sums);
 }
 
 float tw_softmax_logprob(float logit, float max, double total)

@@ -35,6 +35,9 @@ float tw_softmax_max(const float *logits, size_t n);
 double tw_softmax_weights(const float *logits, size_t n, float max, float inverse_temperature,
                           float least, float *ret_weights, double *ret_chunk_sums);
 
+/* The sum of weights [n], by chunk in ret_chunk_sums. */
+double tw_softmax_sum(const float *weights, size_t n, double *ret_chunk_sums);
+
 /* log of the probability of one token: logit - max - log(total), total at temperature 1. */
 float tw_softmax_logprob(float logit, float max, double total);
 
