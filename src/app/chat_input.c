@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <termios.h>
 #include <unistd.h>
 #include <wchar.h>
 
@@ -28,6 +29,9 @@ struct tw_chat_input {
 
 static volatile sig_atomic_t interrupt_flag, resize_flag, continue_flag;
 
+/* The terminal as it was, for a death in the middle of a line. */
+static struct termios found_terminal;
+
 static void on_interrupt(int signal_number)
 {
     (void)signal_number;
@@ -44,6 +48,14 @@ static void on_continue(int signal_number)
 {
     (void)signal_number;
     continue_flag = 1;
+}
+
+/* A killed program must not leave a terminal that shows nothing of what is typed. SA_RESETHAND has
+ * put the default back, so the second raise ends the program as the first would have. */
+static void on_death(int signal_number)
+{
+    tcsetattr(STDIN_FILENO, TCSANOW, &found_terminal);
+    raise(signal_number);
 }
 
 bool tw_chat_input_interrupted(void)
@@ -157,6 +169,18 @@ static void catch_signal(int signal_number, void (*handler)(int), struct sigacti
     sigaction(signal_number, &action, ret_old);
 }
 
+static void restore_terminal_on_death(void)
+{
+    static const int signals[] = {SIGTERM, SIGHUP, SIGQUIT, SIGABRT};
+    struct sigaction action = {.sa_handler = on_death, .sa_flags = SA_RESETHAND | SA_NODEFER};
+    sigemptyset(&action.sa_mask);
+    if (tcgetattr(STDIN_FILENO, &found_terminal) == 0) {
+        for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
+            sigaction(signals[i], &action, NULL);
+        }
+    }
+}
+
 enum tw_status tw_chat_input_create(struct tw_chat_input **ret_input, struct tw_error *error)
 {
     struct tw_chat_input *input = tw_mem_zalloc(1, sizeof *input);
@@ -168,7 +192,11 @@ enum tw_status tw_chat_input_create(struct tw_chat_input **ret_input, struct tw_
     catch_signal(SIGINT, on_interrupt, &input->old_interrupt);
     catch_signal(SIGWINCH, on_resize, &input->old_resize);
     catch_signal(SIGCONT, on_continue, &input->old_continue);
-    enum tw_status status = input->is_terminal ? open_editor(input, error) : TW_OK;
+    enum tw_status status = TW_OK;
+    if (input->is_terminal) {
+        restore_terminal_on_death();
+        status = open_editor(input, error);
+    }
     if (status != TW_OK) {
         tw_chat_input_free(input);
         return status;

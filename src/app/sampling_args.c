@@ -135,6 +135,18 @@ static enum tw_status read_bias(const char *text, struct tw_logit_bias *ret_bias
     return TW_OK;
 }
 
+/* Before a model is loaded for minutes, a stop string that cannot work should be told. */
+static enum tw_status check_stops(const struct tw_bytes *stops, size_t n_stops,
+                                  struct tw_error *error)
+{
+    struct tw_stop_matcher *matcher;
+    enum tw_status status = tw_stop_matcher_create(stops, n_stops, &matcher, error);
+    if (status == TW_OK) {
+        tw_stop_matcher_free(matcher);
+    }
+    return status;
+}
+
 enum tw_status tw_sampling_args_generation(const struct tw_sampling_args *args,
                                            struct tw_sampling_arrays *arrays,
                                            struct tw_generation *ret_generation,
@@ -149,6 +161,10 @@ enum tw_status tw_sampling_args_generation(const struct tw_sampling_args *args,
     for (size_t i = 0; i < args->stops.n_items; i++) {
         const char *text = args->stops.items[i];
         arrays->stops[i] = (struct tw_bytes){text, strlen(text)};
+    }
+    enum tw_status status = check_stops(arrays->stops, args->stops.n_items, error);
+    if (status != TW_OK) {
+        return status;
     }
     *ret_generation = (struct tw_generation){
         .sampling =

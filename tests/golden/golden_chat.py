@@ -69,9 +69,10 @@ class Terminal:
     def end(self):
         """The exit code, when the program ends by itself."""
         deadline = time.monotonic() + SECONDS
-        while self.read(0.1):
+        while not (ended := os.waitpid(self.pid, os.WNOHANG))[0]:
+            self.read(0.01)
             assert time.monotonic() < deadline, f"still running: {self.seen[-500:]!r}"
-        _, status = os.waitpid(self.pid, 0)
+        _, status = ended
         self.pid = 0
         return os.waitstatus_to_exitcode(status)
 
@@ -189,6 +190,16 @@ def a_turned_window_and_a_paused_program_go_on(program):
         terminal.wait("there is no system message")
 
 
+def a_killed_chat_leaves_the_terminal_as_it_was(program):
+    with chat(program, "--max-tokens", 1) as terminal:
+        before = termios.tcgetattr(terminal.fd)
+        terminal.prompt()
+        assert termios.tcgetattr(terminal.fd) != before
+        os.kill(terminal.pid, signal.SIGTERM)
+        assert terminal.end() == -signal.SIGTERM
+        assert termios.tcgetattr(terminal.fd) == before
+
+
 def what_a_model_writes_does_not_steer_the_terminal(program):
     """Random weights write every byte; escape is shown, never sent."""
     with chat(program, "--max-tokens", 3000, "--ignore-eos", "--temperature", 5, "--seed", 2,
@@ -296,6 +307,7 @@ if __name__ == "__main__":
         characters_beyond_ascii_are_edited_as_characters,
         a_backslash_continues_a_message,
         a_turned_window_and_a_paused_program_go_on,
+        a_killed_chat_leaves_the_terminal_as_it_was,
         what_a_model_writes_does_not_steer_the_terminal,
         a_pipe_sends_a_message_a_line_and_gets_answers_only,
         a_conversation_is_not_computed_again,

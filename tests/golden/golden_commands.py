@@ -1,6 +1,7 @@
 """What the commands do with files, pipes, mistakes and each other."""
 import json
 import os
+import pty
 import signal
 import subprocess
 import time
@@ -153,6 +154,25 @@ def text_streams_and_never_breaks_a_character(program):
     assert n_pieces > 1 and n_not_ascii > 0
 
 
+def progress_is_shown_on_a_terminal_and_nowhere_else(program):
+    golden.make_model(program.folder / "m.gguf", n_embd=256, n_layers=4, n_ff=1024)
+    (program.folder / "p.txt").write_text("x" * 300)
+    words = ["run", "--model", "m.gguf", "--prompt-file", "p.txt", "--max-tokens", 1,
+             "--ignore-eos", "--threads", 1, "--batch", 32]
+    slow = {"TW_CPU": "ref", "TERM": "xterm"}
+    quiet = program.good(*words, env=slow)
+    here, there = pty.openpty()
+    process = subprocess.Popen([program.path, *map(str, words)], cwd=program.folder, stderr=there,
+                               stdout=subprocess.PIPE, env=dict(os.environ, **slow))
+    os.close(there)
+    out, _ = process.communicate(timeout=300)
+    seen = os.read(here, 65536).decode()
+    os.close(here)
+    assert out == quiet and process.returncode == 0
+    assert "reading the prompt" in seen and "%" in seen, seen
+    assert seen.endswith("\r\x1b[K"), seen
+
+
 def a_model_that_shrinks_while_it_is_read_is_a_sentence(program):
     golden.make_model(program.folder / "m.gguf", n_embd=1024, n_layers=2, n_ff=16384, sparse=True)
     process = program.start("model", "quantize", "m.gguf", "o.gguf", "Q8_0", "--threads", 1)
@@ -179,5 +199,6 @@ if __name__ == "__main__":
         output_that_nobody_can_take_is_an_error,
         a_reader_that_has_seen_enough_ends_the_program_quietly,
         text_streams_and_never_breaks_a_character,
+        progress_is_shown_on_a_terminal_and_nowhere_else,
         a_model_that_shrinks_while_it_is_read_is_a_sentence,
     ])
