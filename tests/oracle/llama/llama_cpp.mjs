@@ -1,0 +1,71 @@
+// llama.cpp, through its Node binding, as a source of logits that owes nothing to this repository.
+//
+// CPU only, no flash attention; the binary is the one that came with the package. One thread: its
+// workers spin, and on a busy machine two of them wait for each other twenty times as long.
+import {getLlama} from "node-llama-cpp";
+
+// A position's probabilities come as a map of all tokens: taken few at a time, the maps of a
+// vocabulary of 150,000 fit into memory.
+const SLICE = 16;
+
+let library;
+
+async function start() {
+    library ??= await getLlama({
+        gpu: false, build: "never", skipDownload: true, maxThreads: 1, logLevel: "error",
+        progressLogs: false
+    });
+    return library;
+}
+
+async function withSequence(path, contextSize, kv, use) {
+    const llama = await start();
+    const model = await llama.loadModel({modelPath: path, gpuLayers: 0});
+    const context = await model.createContext({
+        contextSize, batchSize: 256, threads: 1, sequences: 1, flashAttention: false,
+        experimentalKvCacheKeyType: kv, experimentalKvCacheValueType: kv
+    });
+    try {
+        return await use(context.getSequence(), model);
+    } finally {
+        await context.dispose();
+        await model.dispose();
+    }
+}
+
+// [positions][vocabulary] of the sequence `tokens`: logarithms of f32 probabilities, which are the
+// logits but for a constant, to seven digits. kv: the type of the cache. With F16,
+// llama.cpp rounds queries and attention weights to half precision too, which we do not; a
+// reference is F32.
+export async function llamaLogits(path, tokens, kv) {
+    return withSequence(path, tokens.length + SLICE, kv, async (sequence) => {
+        let values, nVocab;
+        for (let first = 0; first < tokens.length; first += SLICE) {
+            const slice = tokens.slice(first, first + SLICE);
+            const results = await sequence.controlledEvaluate(
+                slice.map((token) => [token, {generateNext: {probabilities: true}}]));
+            results.forEach(({next}, i) => {
+                nVocab ??= next.probabilities.size;
+                values ??= new Float64Array(tokens.length * nVocab);
+                for (const [token, probability] of next.probabilities)
+                    values[(first + i) * nVocab + token] = Math.log(probability);
+            });
+        }
+        return {values, nVocab};
+    });
+}
+
+// The n most probable tokens that follow `text`, the beginning-of-text token before it.
+export async function llamaGreedy(path, text, n) {
+    return withSequence(path, 512, "F16", async (sequence, model) => {
+        const prompt = [model.tokens.bos, ...model.tokenize(text)];
+        const followers = [];
+        const greedy = {temperature: 0, yieldEogToken: true};
+        for await (const token of sequence.evaluate(prompt, greedy)) {
+            followers.push(token);
+            if (followers.length === n)
+                break;
+        }
+        return {prompt, followers, text: model.detokenize([...prompt, ...followers])};
+    });
+}
