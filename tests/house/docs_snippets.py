@@ -1,8 +1,9 @@
 """Runs what the documents tell the reader to run.
 
 Every ```sh block of README.md and docs/ is executed with bash, the blocks of one document in one
-scratch folder and in their order, with `tokenworks` and the tools of this build on the PATH. A
-block that is only to be looked at is marked ```text. Each block is a test of its own.
+scratch folder and in their order, with `tokenworks` and the tools of this build on the PATH and a
+small model as model.gguf. A block that is only to be looked at is marked ```text. Each block is a
+test of its own.
 """
 import argparse
 import os
@@ -38,12 +39,24 @@ def run_block(script, folder, programs):
 
 
 def run_documents(tree, programs):
-    """(document, line, result) for every block."""
+    """(document, line, result) for every block; programs: a folder, perhaps with a model.gguf."""
+    model = Path(programs, "model.gguf")
     with tempfile.TemporaryDirectory() as scratch:
         for path, line, script in blocks(tree):
             folder = Path(scratch, path.replace("/", "_"))
-            folder.mkdir(exist_ok=True)
+            if not folder.exists():
+                folder.mkdir()
+                if model.exists():
+                    Path(folder, model.name).symlink_to(model)
             yield path, line, run_block(script, folder, programs)
+
+
+def make_model(programs):
+    """A model with random weights, which is all that a document's commands need."""
+    maker = Path(programs, "synth_model")
+    if maker.exists():
+        subprocess.run([maker, "--preset", "tiny", "--type", "F16", "-o",
+                        Path(programs, "model.gguf")], check=True, stdout=subprocess.DEVNULL)
 
 
 def self_test():
@@ -69,6 +82,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         for program in options.programs:
             Path(folder, Path(program).name).symlink_to(Path(program).resolve())
+        make_model(folder)
         for number, (path, line, result) in enumerate(run_documents(tree, folder), 2):
             good = result.returncode == 0
             failed = failed or not good
