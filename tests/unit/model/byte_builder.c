@@ -15,14 +15,21 @@ void builder_free(struct builder *b)
     *b = (struct builder){0};
 }
 
-/* Exactly as many bytes as there are, so that a sanitizer sees a read behind them. */
+enum { EXACT_BYTES = 4096 };
+
+/* Small files are exactly as many bytes as there are, so that a sanitizer sees a read behind them;
+ * larger ones grow by doubling, or building them would take minutes. */
 void build_bytes(struct builder *b, const void *bytes, size_t n_bytes)
 {
     if (n_bytes == 0) {
         return;
     }
-    b->data = realloc(b->data, b->size_bytes + n_bytes);
-    assert(b->data != NULL);
+    size_t need = b->size_bytes + n_bytes;
+    if (need > b->capacity_bytes) {
+        b->capacity_bytes = need <= EXACT_BYTES ? need : 2 * need;
+        b->data = realloc(b->data, b->capacity_bytes);
+        assert(b->data != NULL);
+    }
     memcpy(b->data + b->size_bytes, bytes, n_bytes);
     b->size_bytes += n_bytes;
 }

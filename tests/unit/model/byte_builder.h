@@ -12,6 +12,7 @@
 struct builder {
     unsigned char *data;
     size_t size_bytes;
+    size_t capacity_bytes;
 };
 
 void builder_free(struct builder *b);

@@ -305,11 +305,7 @@ static void counts_over_the_limits_are_refused_by_name(void **state)
     (void)state;
     struct builder b = {0};
     build_gguf_head(&b, 3, 0, TW_LIMIT_MODEL_METADATA_KEYS + 1);
-    b.data = realloc(b.data, 14 * (size_t)(TW_LIMIT_MODEL_METADATA_KEYS + 100));
-    assert_non_null(b.data);
-    size_t n = 14 * (size_t)(TW_LIMIT_MODEL_METADATA_KEYS + 100);
-    memset(b.data + b.size_bytes, 0, n - b.size_bytes);
-    b.size_bytes = n;
+    build_zeros(&b, 14 * (size_t)(TW_LIMIT_MODEL_METADATA_KEYS + 100));
     expect_failure(&b, TW_ERR_LIMIT, "at most 65536");
     builder_free(&b);
     build_gguf_head(&b, 3, 0, 1);

@@ -339,7 +339,7 @@ static void poke(const char *path, const char *name, float value)
         }
     }
     tw_gguf_close(gguf);
-    struct builder file = {(unsigned char *)bytes.data, bytes.size_bytes};
+    struct builder file = {.data = (unsigned char *)bytes.data, .size_bytes = bytes.size_bytes};
     builder_write(&file, path);
     tw_buf_free(&bytes);
 }
