@@ -77,6 +77,16 @@ void tw_file_map_close(struct tw_file_map *map)
     *map = (struct tw_file_map){0};
 }
 
+void tw_file_map_release(const void *data, size_t n_bytes)
+{
+    uintptr_t page_bytes = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t begin = ((uintptr_t)data + page_bytes - 1) / page_bytes * page_bytes;
+    uintptr_t end = ((uintptr_t)data + n_bytes) / page_bytes * page_bytes;
+    if (begin < end) {
+        madvise((void *)begin, end - begin, MADV_DONTNEED); /* a hint: failure costs memory only */
+    }
+}
+
 static enum tw_status read_all(int fd, const char *path, struct tw_buf *buf, struct tw_error *error)
 {
     char piece[16384];

@@ -23,6 +23,10 @@ enum tw_status tw_file_map_open(const char *path, struct tw_file_map *ret_map,
                                 struct tw_error *error);
 void tw_file_map_close(struct tw_file_map *map);
 
+/* Says that a part of a map is not needed soon: its pages leave this process and may leave memory.
+ * They come back by themselves when they are read again. */
+void tw_file_map_release(const void *data, size_t n_bytes);
+
 /* Reads a whole file (or standard input for path "-") of at most bound_bytes into a new buffer.
  * Errors: TW_ERR_LIMIT for a larger one; TW_ERR_NOT_FOUND, TW_ERR_IO, TW_ERR_MEMORY. */
 enum tw_status tw_file_read(const char *path, size_t bound_bytes, struct tw_buf *ret_buf,

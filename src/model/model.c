@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "model/arch.h"
 #include "model/decoder.h"
@@ -78,6 +79,7 @@ static enum tw_status load_matrix(struct loader *loader, const struct tw_tensor_
         tw_device_matrix_create(loader->model->device, &source, NULL, ret_matrix, loader->error);
     if (status == TW_OK) {
         loader->model->weight_bytes += tw_device_matrix_bytes(*ret_matrix);
+        tw_file_map_release(view->data, view->size_bytes);
         count(loader, view->size_bytes);
     }
     return status;
@@ -155,6 +157,8 @@ static enum tw_status load_gate_up(struct loader *loader, uint32_t i,
                                                     &layer->gate_up, loader->error);
     if (status == TW_OK) {
         loader->model->weight_bytes += tw_device_matrix_bytes(layer->gate_up);
+        tw_file_map_release(gate->data, gate->size_bytes);
+        tw_file_map_release(up->data, up->size_bytes);
         count(loader, gate->size_bytes + up->size_bytes);
     }
     return status;
