@@ -144,34 +144,61 @@ static void row_codes(enum tw_dtype dtype, const void *row, size_t block, uint8_
     }
 }
 
+/* Four codes of a row are neighbours in a file and in a panel alike, so planes are made of 32-bit
+ * words: word c holds columns 4c..4c+3, one in each byte. */
+static uint32_t code_word(const uint8_t codes[CODES], int c)
+{
+    uint32_t word;
+    memcpy(&word, codes + 4 * c, sizeof word);
+    return word;
+}
+
+static void put_word(uint8_t *plane, int chunk, int row, uint32_t word)
+{
+    memcpy(plane + 64 * chunk + 4 * row, &word, sizeof word);
+}
+
+/* Two bits of each code, four words to one: bits [from, from + 2) of words 4h..4h+3. */
+static uint32_t pair_word(const uint8_t codes[CODES], int h, uint32_t from)
+{
+    uint32_t word = 0;
+    for (int i = 0; i < 4; i++) {
+        word |= (code_word(codes, 4 * h + i) >> from & 0x03030303u) << 2 * i;
+    }
+    return word;
+}
+
 static void put_low_plane(uint32_t bits, const uint8_t codes[CODES], int row, uint8_t *plane)
 {
-    for (int k = 0; k < CODES; k++) {
-        int at = 4 * row + k % 4;
-        int c = k / 4;
-        if (bits == 8) {
-            plane[64 * c + at] = codes[k];
-        } else if (bits == 4) {
-            plane[64 * (c % 4) + at] |= (uint8_t)((codes[k] & 15) << (c / 4 * 4));
-        } else {
-            plane[64 * (c / 4) + at] |= (uint8_t)((codes[k] & 3) << (c % 4 * 2));
+    if (bits == 8) {
+        for (int c = 0; c < 8; c++) {
+            put_word(plane, c, row, code_word(codes, c));
         }
+    } else if (bits == 4) {
+        for (int c = 0; c < 4; c++) {
+            uint32_t low = code_word(codes, c) & 0x0f0f0f0fu;
+            uint32_t high = code_word(codes, c + 4) & 0x0f0f0f0fu;
+            put_word(plane, c, row, low | high << 4);
+        }
+    } else {
+        put_word(plane, 0, row, pair_word(codes, 0, 0));
+        put_word(plane, 1, row, pair_word(codes, 1, 0));
     }
 }
 
 static void put_high_plane(uint32_t bits, uint32_t low_bits, const uint8_t codes[CODES], int row,
                            uint8_t *plane)
 {
-    for (int k = 0; k < CODES; k++) {
-        int at = 4 * row + k % 4;
-        int c = k / 4;
-        int high = codes[k] >> low_bits;
-        if (bits == 1) {
-            plane[at] |= (uint8_t)(high << c);
-        } else {
-            plane[64 * (c / 4) + at] |= (uint8_t)(high << (c % 4 * 2));
-        }
+    if (bits == 2) {
+        put_word(plane, 0, row, pair_word(codes, 0, low_bits));
+        put_word(plane, 1, row, pair_word(codes, 1, low_bits));
+        return;
     }
+    uint32_t word = 0;
+    for (int c = 0; c < 8; c++) {
+        word |= (code_word(codes, c) >> low_bits & 0x01010101u) << c;
+    }
+    put_word(plane, 0, row, word);
 }
 
 /* The 6-bit scale and minimum of sub-block i of Q4_K and Q5_K. */
