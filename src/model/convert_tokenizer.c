@@ -1,5 +1,6 @@
 /* A folder's tokenizer in GGUF's words. GGUF keeps tokens, kinds, merges or scores, and a name for
  * the way words are cut; a tokenizer.json that asks for more is refused by the name of that. */
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -92,13 +93,12 @@ static void put_merges(const struct conversion *self)
     }
 }
 
-/* The token that a merge "left right" makes, or TW_TOKEN_NONE. text: room for the line. */
+/* The token that a merge "left right" makes; there is one, or the tokenizer could not have been
+ * made. text: room for the line. */
 static tw_token merged_token(const struct conversion *self, struct tw_bytes line, char *text)
 {
-    const char *space = memchr(line.data, ' ', line.size_bytes);
-    if (space == NULL) {
-        return TW_TOKEN_NONE;
-    }
+    const char *space = memchr(line.data + 1, ' ', line.size_bytes - 1);
+    assert(space != NULL);
     size_t left = (size_t)(space - line.data);
     memcpy(text, line.data, left);
     memcpy(text + left, space + 1, line.size_bytes - left - 1);
@@ -123,18 +123,13 @@ static enum tw_status fill_scores(const struct conversion *self, float *scores)
     if (text == NULL) {
         return no_memory(self);
     }
-    enum tw_status status = TW_OK;
-    for (size_t i = n; i-- > 0 && status == TW_OK;) {
+    for (size_t i = n; i-- > 0;) {
         tw_token token = merged_token(self, self->spec->merges[i], text);
-        if (token == TW_TOKEN_NONE) {
-            status = tw_error_set(self->error, TW_ERR_FORMAT, TW_NO_POSITION,
-                                  "tokenizer.json: merge %zu makes no token", i);
-        } else {
-            scores[token] = -(float)i;
-        }
+        assert(token >= 0 && (uint32_t)token < self->n_tokens);
+        scores[token] = -(float)i;
     }
     tw_mem_free(text);
-    return status;
+    return TW_OK;
 }
 
 static enum tw_status put_scores(const struct conversion *self)

@@ -159,11 +159,6 @@ static enum tw_status read_tokens(const struct tw_model_files *files,
     if (status != TW_OK) {
         return status;
     }
-    if (value->n_items > TW_LIMIT_VOCAB_TOKENS) {
-        return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
-                            "tokenizer.ggml.tokens has %" PRIu64 " items; at most %u are read",
-                            value->n_items, TW_LIMIT_VOCAB_TOKENS);
-    }
     status = read_strings(value, &memory->tokens, error);
     if (status == TW_OK) {
         spec->tokens = memory->tokens;
@@ -181,11 +176,6 @@ static enum tw_status read_merges(const struct tw_model_files *files,
         find_array(files, "tokenizer.ggml.merges", TW_GGUF_STRING, 0, true, &value, error);
     if (status != TW_OK) {
         return status;
-    }
-    if (value->n_items > TW_LIMIT_BPE_MERGES) {
-        return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
-                            "tokenizer.ggml.merges has %" PRIu64 " items; at most %u are read",
-                            value->n_items, TW_LIMIT_BPE_MERGES);
     }
     status = read_strings(value, &memory->merges, error);
     if (status == TW_OK) {

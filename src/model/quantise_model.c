@@ -272,6 +272,7 @@ static enum tw_status write_tensor(struct job *job, const struct tw_tensor_view 
     struct rows rows = {.source = tensor,
                         .dtype = tw_model_mix_dtype(job->mix, &job->shape, tensor),
                         .n_columns = (size_t)tensor->shape[0]};
+    assert(rows.dtype == tensor->dtype || tw_dtype_traits(rows.dtype)->quantise != NULL);
     for (int i = 0; i < n_threads; i++) {
         rows.bad_rows[i] = NO_ROW;
     }
@@ -284,9 +285,6 @@ static enum tw_status write_tensor(struct job *job, const struct tw_tensor_view 
     if (rows.scratch == NULL || rows.out == NULL || (tensor->rows_are_half_split && map == NULL)) {
         status = tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory to convert '%s'",
                               tensor->name);
-    } else if (rows.dtype != tensor->dtype && tw_dtype_traits(rows.dtype)->quantise == NULL) {
-        status = tw_error_set(error, TW_ERR_UNSUPPORTED, TW_NO_POSITION, "%s is not written",
-                              tw_dtype_traits(rows.dtype)->name);
     } else {
         status = write_rows(job, &rows, error);
     }

@@ -36,8 +36,11 @@ void build_bytes(struct builder *b, const void *bytes, size_t n_bytes)
 
 void build_zeros(struct builder *b, size_t n_bytes)
 {
-    for (size_t i = 0; i < n_bytes; i++) {
-        build_u8(b, 0);
+    static const char zeros[65536];
+    for (size_t left = n_bytes; left != 0;) {
+        size_t piece = left < sizeof zeros ? left : sizeof zeros;
+        build_bytes(b, zeros, piece);
+        left -= piece;
     }
 }
 

@@ -606,6 +606,98 @@ static void llama3_factors_follow_their_definition(void **state)
     tw_model_files_close(files);
 }
 
+/* A llama file with one layer's worth of nothing but rope_freqs.weight and an embedding. */
+static struct tw_model_files *open_with_freqs(enum tw_dtype dtype, uint64_t n, const float *factors,
+                                              double linear_factor)
+{
+    struct tiny_model model = tiny_model_of("llama");
+    struct tw_gguf_writer *writer = NULL;
+    struct tw_model_files *files = NULL;
+    const uint64_t freqs[TW_TENSOR_DIMS] = {n, 1, 1, 1};
+    const uint64_t embedding[TW_TENSOR_DIMS] = {1, 40, 1, 1};
+    const float zeros[40] = {0};
+    assert_int_equal(tw_gguf_writer_open("m.gguf", &writer, NULL), TW_OK);
+    tiny_put_metadata(&model, writer);
+    tw_gguf_put_f32(writer, "llama.rope.scaling.factor", (float)linear_factor);
+    tw_gguf_add_tensor(writer, "rope_freqs.weight", dtype, freqs);
+    tw_gguf_add_tensor(writer, "token_embd.weight", TW_DTYPE_F32, embedding);
+    assert_int_equal(tw_gguf_writer_begin(writer, NULL), TW_OK);
+    assert_int_equal(
+        tw_gguf_writer_data(writer, factors, tw_dtype_row_bytes(dtype, (size_t)n), NULL), TW_OK);
+    assert_int_equal(tw_gguf_writer_data(writer, zeros, sizeof zeros, NULL), TW_OK);
+    assert_int_equal(tw_gguf_writer_commit(writer, NULL), TW_OK);
+    assert_int_equal(tw_model_files_open("m.gguf", &files, NULL), TW_OK);
+    return files;
+}
+
+static void factors_of_a_file_must_be_numbers_to_divide_by(void **state)
+{
+    (void)state;
+    static const struct {
+        enum tw_dtype dtype;
+        uint64_t n;
+        float last;
+        enum tw_status status;
+        const char *words;
+    } rows[] = {
+        {TW_DTYPE_F32, 8, 4, TW_OK, ""},
+        {TW_DTYPE_F16, 8, 4, TW_ERR_FORMAT, "expected 8 f32 factors"},
+        {TW_DTYPE_F32, 7, 4, TW_ERR_FORMAT, "expected 8 f32 factors"},
+        {TW_DTYPE_F32, 8, 0, TW_ERR_FORMAT, "factor 7 is 0"},
+        {TW_DTYPE_F32, 8, -1, TW_ERR_FORMAT, "factor 7 is -1"},
+        {TW_DTYPE_F32, 8, NAN, TW_ERR_FORMAT, "factor 7 is"},
+        {TW_DTYPE_F32, 8, INFINITY, TW_ERR_FORMAT, "factor 7 is inf"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        float factors[8] = {1, 1, 1, 1, 2, 2, 4, rows[i].last};
+        float read[8] = {0};
+        struct tw_model_shape shape;
+        struct tw_error error = {0};
+        struct tw_model_files *files = open_with_freqs(rows[i].dtype, rows[i].n, factors, 1);
+        assert_int_equal(tw_model_read_shape(files, &shape, &error), TW_OK);
+        assert_int_equal(shape.rope.scaling, TW_ROPE_SCALING_LLAMA3);
+        assert_int_equal(tw_arch_rope_factors(files, &shape, read, &error), rows[i].status);
+        assert_non_null(strstr(error.text, rows[i].words));
+        assert_true(read[6] == (rows[i].status == TW_OK ? 4 : 0));
+        tw_model_files_close(files);
+    }
+}
+
+static void factors_beside_another_scaling_are_refused(void **state)
+{
+    (void)state;
+    const float factors[8] = {1, 1, 1, 1, 2, 2, 4, 4};
+    struct tw_model_shape shape;
+    struct tw_error error = {0};
+    struct tw_model_files *files = open_with_freqs(TW_DTYPE_F32, 8, factors, 4);
+    assert_int_equal(tw_model_read_shape(files, &shape, &error), TW_ERR_UNSUPPORTED);
+    assert_non_null(strstr(error.text, "both rope_freqs.weight and linear"));
+    tw_model_files_close(files);
+}
+
+static void a_vocabulary_over_the_limit_is_refused(void **state)
+{
+    (void)state;
+    struct tiny_model model = tiny_model_of("llama");
+    struct tw_gguf_writer *writer = NULL;
+    struct tw_model_files *files = NULL;
+    struct tw_model_shape shape;
+    struct tw_error error = {0};
+    const uint64_t embedding[TW_TENSOR_DIMS] = {1, TW_LIMIT_VOCAB_TOKENS + 1, 1, 1};
+    uint16_t *zeros = calloc(embedding[1], sizeof *zeros);
+    assert_int_equal(tw_gguf_writer_open("m.gguf", &writer, NULL), TW_OK);
+    tiny_put_metadata(&model, writer);
+    tw_gguf_add_tensor(writer, "token_embd.weight", TW_DTYPE_F16, embedding);
+    assert_int_equal(tw_gguf_writer_begin(writer, NULL), TW_OK);
+    assert_int_equal(tw_gguf_writer_data(writer, zeros, embedding[1] * sizeof *zeros, NULL), TW_OK);
+    assert_int_equal(tw_gguf_writer_commit(writer, NULL), TW_OK);
+    free(zeros);
+    assert_int_equal(tw_model_files_open("m.gguf", &files, NULL), TW_OK);
+    assert_int_equal(tw_model_read_shape(files, &shape, &error), TW_ERR_LIMIT);
+    assert_non_null(strstr(error.text, "4194305 rows"));
+    tw_model_files_close(files);
+}
+
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, enter_new_folder, leave_folder)
 
 int main(void)
@@ -626,6 +718,9 @@ int main(void)
         IN_FOLDER(wrong_shapes_and_types_are_refused),
         cmocka_unit_test(names_match_both_ways),
         IN_FOLDER(llama3_factors_follow_their_definition),
+        IN_FOLDER(factors_of_a_file_must_be_numbers_to_divide_by),
+        IN_FOLDER(factors_beside_another_scaling_are_refused),
+        IN_FOLDER(a_vocabulary_over_the_limit_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

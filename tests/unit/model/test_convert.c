@@ -352,6 +352,43 @@ static void what_gguf_cannot_say_is_not_dropped_silently(void **state)
     expect_refused(tokenizer, "this pre_tokenizer");
 }
 
+/* tiny_spm_json with one part replaced by JSON text. */
+static json_t *changed_spm(const char *key, const char *value)
+{
+    json_t *tokenizer = tiny_spm_json();
+    json_object_set_new(tokenizer, key, json_loads(value, JSON_DECODE_ANY, NULL));
+    return tokenizer;
+}
+
+static void what_a_sentencepiece_file_cannot_say_is_refused(void **state)
+{
+    (void)state;
+    expect_refused(changed_spm("normalizer", "{\"type\":\"NFC\"}"), "this normalizer");
+    expect_refused(changed_spm("normalizer", "{\"type\":\"Prepend\",\"prepend\":\"_\"}"),
+                   "this normalizer");
+    expect_refused(changed_spm("normalizer", "{\"type\":\"Replace\",\"pattern\":{\"String\":"
+                                             "\"a\"},\"content\":\"b\"}"),
+                   "this normalizer");
+    expect_refused(changed_spm("pre_tokenizer", "{\"type\":\"Digits\"}"), "this pre_tokenizer");
+    expect_refused(changed_spm("pre_tokenizer",
+                               "{\"type\":\"Metaspace\",\"replacement\":\"\u2581\","
+                               "\"prepend_scheme\":\"first\",\"split\":true}"),
+                   "this pre_tokenizer");
+}
+
+static void a_tokenizer_larger_than_the_model_is_refused(void **state)
+{
+    (void)state;
+    struct tiny_model model = tiny_model_of("llama"); /* 40 tokens */
+    struct tw_error error = {0};
+    tiny_write_folder(&model, "f", 1);
+    tiny_write_tokenizer("f", tiny_bpe_json(NULL));
+    assert_int_equal(tw_model_convert("f", "out.gguf", TW_MODEL_MIX_KEEP, 1, NULL, NULL, &error),
+                     TW_ERR_FORMAT);
+    assert_non_null(strstr(error.text, "266 tokens, the model 40"));
+    assert_false(tw_file_exists("out.gguf"));
+}
+
 static void a_gguf_file_is_no_folder(void **state)
 {
     (void)state;
@@ -377,6 +414,8 @@ int main(void)
         IN_FOLDER(a_llama3_tokenizer_gives_the_same_ids),
         IN_FOLDER(a_sentencepiece_tokenizer_gives_the_same_ids),
         IN_FOLDER(what_gguf_cannot_say_is_not_dropped_silently),
+        IN_FOLDER(what_a_sentencepiece_file_cannot_say_is_refused),
+        IN_FOLDER(a_tokenizer_larger_than_the_model_is_refused),
         IN_FOLDER(a_gguf_file_is_no_folder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

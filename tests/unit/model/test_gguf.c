@@ -313,6 +313,11 @@ static void counts_over_the_limits_are_refused_by_name(void **state)
     build_zeros(&b, TW_LIMIT_MODEL_KEY_BYTES + 100);
     expect_failure(&b, TW_ERR_LIMIT, "a metadata key has 4097 bytes");
     builder_free(&b);
+    build_gguf_head(&b, 3, 0, 1);
+    build_gguf_array(&b, "a", 0, TW_LIMIT_MODEL_ARRAY_ITEMS + 1);
+    build_zeros(&b, TW_LIMIT_MODEL_ARRAY_ITEMS + 1);
+    expect_failure(&b, TW_ERR_LIMIT, "array 'a' has 16777217 items");
+    builder_free(&b);
 }
 
 static void broken_metadata_is_refused(void **state)

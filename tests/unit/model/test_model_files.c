@@ -231,6 +231,35 @@ static void what_is_wrong_with_a_split_is_said(void **state)
     expect_failure("big-00001-of-00600.gguf", TW_ERR_LIMIT, "600 files");
 }
 
+/* Each file alone is within the limit. */
+static void write_many(const char *path, int no, uint32_t n)
+{
+    struct tw_gguf_writer *writer = NULL;
+    const uint64_t shape[TW_TENSOR_DIMS] = {1, 1, 1, 1};
+    const float value = 0;
+    assert_int_equal(tw_gguf_writer_open(path, &writer, NULL), TW_OK);
+    tw_gguf_put_u32(writer, "split.no", (uint32_t)no);
+    tw_gguf_put_u32(writer, "split.count", 2);
+    for (uint32_t i = 0; i < n; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "%d.%u", no, i);
+        tw_gguf_add_tensor(writer, name, TW_DTYPE_F32, shape);
+    }
+    assert_int_equal(tw_gguf_writer_begin(writer, NULL), TW_OK);
+    for (uint32_t i = 0; i < n; i++) {
+        assert_int_equal(tw_gguf_writer_data(writer, &value, sizeof value, NULL), TW_OK);
+    }
+    assert_int_equal(tw_gguf_writer_commit(writer, NULL), TW_OK);
+}
+
+static void too_many_tensors_in_a_split_are_refused(void **state)
+{
+    (void)state;
+    write_many("m-00001-of-00002.gguf", 0, 40000);
+    write_many("m-00002-of-00002.gguf", 1, 40000);
+    expect_failure("m-00001-of-00002.gguf", TW_ERR_LIMIT, "80000 tensors");
+}
+
 /* ---- folders ---- */
 
 static void what_a_folder_lacks_is_said(void **state)
@@ -297,6 +326,40 @@ static void an_index_of_too_many_files_is_refused(void **state)
     expect_index_failure(text, TW_ERR_LIMIT, "more than 512 files");
     free(text);
     json_decref(index);
+}
+
+static void write_many_safetensors(const char *path, char first)
+{
+    struct builder header = {0};
+    struct builder file = {0};
+    for (int i = 0; i < 40000; i++) {
+        char entry[96];
+        int n = snprintf(entry, sizeof entry,
+                         "%c\"%c%d\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[%d,%d]}",
+                         i == 0 ? '{' : ',', first, i, 4 * i, 4 * i + 4);
+        build_bytes(&header, entry, (size_t)n);
+    }
+    build_bytes(&header, "}", 1);
+    while (header.size_bytes % 8 != 0) {
+        build_bytes(&header, " ", 1);
+    }
+    build_u64(&file, header.size_bytes);
+    build_bytes(&file, header.data, header.size_bytes);
+    build_zeros(&file, (size_t)4 * 40000);
+    builder_write(&file, path);
+    builder_free(&header);
+    builder_free(&file);
+}
+
+static void too_many_tensors_in_a_folder_are_refused(void **state)
+{
+    (void)state;
+    struct tiny_model model = tiny_model_of("llama");
+    tiny_write_folder(&model, "f", 2);
+    write_many_safetensors("f/a.safetensors", 'a');
+    write_many_safetensors("f/b.safetensors", 'b');
+    expect_index_failure("{\"weight_map\":{\"a0\":\"a.safetensors\",\"b0\":\"b.safetensors\"}}",
+                         TW_ERR_LIMIT, "80000 tensors");
 }
 
 static void tensors_the_architecture_does_not_have_are_refused(void **state)
@@ -372,9 +435,11 @@ int main(void)
         IN_FOLDER(a_split_model_is_one_model),
         IN_FOLDER(a_split_without_tensors_in_its_first_file_opens),
         IN_FOLDER(what_is_wrong_with_a_split_is_said),
+        IN_FOLDER(too_many_tensors_in_a_split_are_refused),
         IN_FOLDER(what_a_folder_lacks_is_said),
         IN_FOLDER(a_wrong_index_is_refused),
         IN_FOLDER(an_index_of_too_many_files_is_refused),
+        IN_FOLDER(too_many_tensors_in_a_folder_are_refused),
         IN_FOLDER(tensors_the_architecture_does_not_have_are_refused),
         IN_FOLDER(what_follows_from_the_shape_is_left_out),
         IN_FOLDER(a_head_beside_a_tied_embedding_is_left_out),

@@ -297,6 +297,13 @@ static void what_is_wrong_in_a_folder_is_said(void **state)
     expect_folder_failure(TW_ERR_FORMAT, "generation_config.json: eos_token_id");
     write_text("f/generation_config.json", "{\"eos_token_id\":\"2\"}");
     expect_folder_failure(TW_ERR_FORMAT, "generation_config.json: eos_token_id");
+    char many[512] = "{\"eos_token_id\":[0";
+    for (int i = 1; i <= TW_LIMIT_END_TOKENS; i++) {
+        size_t n = strlen(many);
+        snprintf(many + n, sizeof many - n, ",%d%s", i, i == TW_LIMIT_END_TOKENS ? "]}" : "");
+    }
+    write_text("f/generation_config.json", many);
+    expect_folder_failure(TW_ERR_LIMIT, "generation_config.json: too many end tokens");
     write_text("f/generation_config.json", "{}");
     write_text("f/tokenizer.json", "{\"model\":{\"type\":\"Unigram\"}}");
     expect_folder_failure(TW_ERR_UNSUPPORTED, "Unigram");

@@ -246,6 +246,38 @@ static void a_name_over_the_limit_is_refused(void **state)
                    TW_ERR_FORMAT, "name has 0 bytes");
 }
 
+static void a_header_over_the_limit_is_refused(void **state)
+{
+    (void)state;
+    struct builder b = {0};
+    struct tw_safetensors *file = NULL;
+    struct tw_error error = {0};
+    build_u64(&b, TW_LIMIT_MODEL_CONFIG_BYTES + 1);
+    build_zeros(&b, TW_LIMIT_MODEL_CONFIG_BYTES + 1);
+    assert_int_equal(open_it(&b, &file, &error), TW_ERR_LIMIT);
+    assert_non_null(strstr(error.text, "the header has 33554433 bytes"));
+    builder_free(&b);
+}
+
+static void more_tensors_than_the_limit_are_refused(void **state)
+{
+    (void)state;
+    struct builder b = {0};
+    struct tw_safetensors *file = NULL;
+    struct tw_error error = {0};
+    build_u64(&b, 0);
+    for (int i = 0; i <= TW_LIMIT_MODEL_TENSORS; i++) {
+        char entry[32];
+        int n = snprintf(entry, sizeof entry, "%c\"%d\":0", i == 0 ? '{' : ',', i);
+        build_bytes(&b, entry, (size_t)n);
+    }
+    build_bytes(&b, "}", 1);
+    builder_set_u64(&b, 0, b.size_bytes - 8);
+    assert_int_equal(open_it(&b, &file, &error), TW_ERR_LIMIT);
+    assert_non_null(strstr(error.text, "65537 tensors"));
+    builder_free(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -261,6 +293,8 @@ int main(void)
         cmocka_unit_test(gaps_overlaps_and_leftovers_are_refused),
         cmocka_unit_test(data_off_its_alignment_is_refused),
         cmocka_unit_test(a_name_over_the_limit_is_refused),
+        cmocka_unit_test(a_header_over_the_limit_is_refused),
+        cmocka_unit_test(more_tensors_than_the_limit_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
