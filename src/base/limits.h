@@ -36,7 +36,7 @@
 #define TW_LIMIT_PATTERN_BYTES         65536      /* a pre-tokenizer's regular expression */
 #define TW_LIMIT_PATTERN_STEPS         10000000   /* PCRE2 match limit for hostile patterns */
 #define TW_LIMIT_PATTERN_EASY_STEPS    2000 /* what nearly every attempt to match takes at most */
-#define TW_LIMIT_PATTERN_HARD_ATTEMPTS 32   /* attempts in one encoding that may take more */
+#define TW_LIMIT_PATTERN_STEPS_PER_BYTE 64   /* of the text, for all attempts that need more */
 #define TW_LIMIT_NORMALISED_BYTES      ((size_t)3 << 30) /* a text after normalisation */
 #define TW_LIMIT_TOKENIZER_STEPS       16   /* normaliser or pre-tokenizer steps of a tokenizer */
 #define TW_LIMIT_ADDED_TOKEN_BYTES     1024 /* a token that is looked for in raw text */

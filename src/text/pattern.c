@@ -337,6 +337,7 @@ void tw_pattern_begin(struct tw_pattern_matcher *matcher, struct tw_bytes text)
     matcher->last_end = SIZE_MAX;
     matcher->valid_begin = 0;
     matcher->valid_end = 0;
+    matcher->hard_steps += (uint64_t)TW_LIMIT_PATTERN_STEPS_PER_BYTE * text.size_bytes;
 }
 
 static bool reserve_match(const struct tw_pattern *pattern, struct tw_pattern_matcher *matcher)
@@ -347,6 +348,7 @@ static bool reserve_match(const struct tw_pattern *pattern, struct tw_pattern_ma
             return false;
         }
         pcre2_set_heap_limit(matcher->match_context, HEAP_LIMIT_KIB);
+        matcher->hard_steps += TW_LIMIT_PATTERN_STEPS;
     }
     if (matcher->match_data == NULL) {
         matcher->match_data = pcre2_match_data_create_from_pattern(pattern->code, NULL);
@@ -401,18 +403,30 @@ static void step(struct tw_pattern_matcher *matcher)
     }
 }
 
+/* An attempt at one place, with more and more steps until the account is empty. */
+static int match_here(const struct tw_pattern *pattern, struct tw_pattern_matcher *matcher)
+{
+    uint32_t steps = TW_LIMIT_PATTERN_EASY_STEPS;
+    int n = match(pattern, matcher, PCRE2_ANCHORED, steps);
+    while (n == PCRE2_ERROR_MATCHLIMIT && steps < TW_LIMIT_PATTERN_STEPS) {
+        steps = 8 * steps < TW_LIMIT_PATTERN_STEPS ? 8 * steps : TW_LIMIT_PATTERN_STEPS;
+        if (steps > matcher->hard_steps) {
+            break;
+        }
+        matcher->hard_steps -= steps;
+        n = match(pattern, matcher, PCRE2_ANCHORED, steps);
+    }
+    return n;
+}
+
 /* The slow way past a place where the easy steps did not suffice: one start after the other, so
- * that only the attempts that need more are counted as hard. */
+ * that only the attempts that need more are charged for it. */
 static int match_hard(const struct tw_pattern *pattern, struct tw_pattern_matcher *matcher)
 {
     size_t begin = matcher->position;
     int n = PCRE2_ERROR_NOMATCH;
     while (n == PCRE2_ERROR_NOMATCH && matcher->position < matcher->valid_end) {
-        n = match(pattern, matcher, PCRE2_ANCHORED, TW_LIMIT_PATTERN_EASY_STEPS);
-        if (n == PCRE2_ERROR_MATCHLIMIT && matcher->n_hard < TW_LIMIT_PATTERN_HARD_ATTEMPTS) {
-            matcher->n_hard++;
-            n = match(pattern, matcher, PCRE2_ANCHORED, TW_LIMIT_PATTERN_STEPS);
-        }
+        n = match_here(pattern, matcher);
         step(matcher);
     }
     matcher->position = begin;

@@ -8,8 +8,8 @@
  * Invariants: 1. Bytes of invalid UTF-8 are never part of a match, and look like the end of the
  * text to what stands before them. 2. Matches come in order and do not overlap; an empty one comes
  * only where no other match has just ended. 3. Matching ends: one attempt takes at most
- * TW_LIMIT_PATTERN_STEPS, and all but TW_LIMIT_PATTERN_HARD_ATTEMPTS of one matcher take at most
- * TW_LIMIT_PATTERN_EASY_STEPS.
+ * TW_LIMIT_PATTERN_STEPS; those that take more than TW_LIMIT_PATTERN_EASY_STEPS take no more in sum
+ * than that and TW_LIMIT_PATTERN_STEPS_PER_BYTE for each byte the matcher has been given.
  * No JIT: it needs memory that is writable and executable.
  * Threads: a pattern may be used by any number, a matcher by one. Errors: TW_ERR_FORMAT,
  * TW_ERR_UNSUPPORTED, TW_ERR_LIMIT, TW_ERR_MEMORY.
@@ -37,7 +37,7 @@ struct tw_pattern_matcher {
     size_t position;
     size_t last_end;               /* of the match before, or SIZE_MAX */
     size_t valid_begin, valid_end; /* the stretch of valid UTF-8 around position */
-    int n_hard;                    /* attempts that took more than the easy number of steps */
+    uint64_t hard_steps;           /* what attempts that were not easy may still take */
 };
 
 /* text stays the caller's and must outlive the walk. */
