@@ -5,6 +5,10 @@
 #include "text/bpe.h"
 #include "text/tokenizer_parts.h"
 #include "text/utf8.h"
+#include "text/word_cache.h"
+
+/* Shorter texts are done before a cache of words has paid for being cleared. */
+#define CACHED_TEXT_BYTES 16384
 
 /* One call of tw_tokenizer_encode. */
 struct encoder {
@@ -14,6 +18,7 @@ struct encoder {
     int32_t *symbols;
     size_t capacity_symbols;
     size_t unknown_end; /* length of the list just behind the last unknown token */
+    struct tw_word_cache words;
     struct tw_bpe_scratch bpe;
     struct tw_normalise_scratch normalise;
     struct tw_pretokenize_scratch pretokenize;
@@ -83,14 +88,21 @@ static enum tw_status push_raw(struct encoder *encoder, int32_t symbol, struct t
     return status;
 }
 
-static enum tw_status push_symbols(struct encoder *encoder, size_t n, struct tw_error *error)
+/* Appends the symbols of a merged word; remembers those that are all tokens. */
+static enum tw_status push_symbols(struct encoder *encoder, struct tw_bytes word, uint64_t hash,
+                                   size_t n, struct tw_error *error)
 {
     enum tw_status status = TW_OK;
+    bool all_tokens = true;
     for (size_t i = 0; i < n && status == TW_OK; i++) {
         int32_t symbol = encoder->symbols[i];
+        all_tokens = all_tokens && symbol >= 0;
         status = symbol >= 0                ? push(encoder, symbol, error)
                  : tw_merges_is_raw(symbol) ? push_raw(encoder, symbol, error)
                                             : push_unknown(encoder, error);
+    }
+    if (all_tokens) {
+        tw_word_cache_put(&encoder->words, word, hash, encoder->symbols, n);
     }
     return status;
 }
@@ -135,8 +147,8 @@ static size_t first_symbols(struct encoder *encoder, struct tw_bytes word)
     return n;
 }
 
-static enum tw_status merge_word(struct encoder *encoder, struct tw_bytes word, tw_token whole,
-                                 struct tw_error *error)
+static enum tw_status merge_word(struct encoder *encoder, struct tw_bytes word, uint64_t hash,
+                                 tw_token whole, struct tw_error *error)
 {
     enum tw_status status = reserve_symbols(encoder, word.size_bytes, error);
     if (status != TW_OK) {
@@ -151,7 +163,17 @@ static enum tw_status merge_word(struct encoder *encoder, struct tw_bytes word, 
         __atomic_store_n(&encoder->tokenizer->wholeness[whole],
                          is_whole ? TW_WHOLE_YES : TW_WHOLE_NO, __ATOMIC_RELAXED);
     }
-    return push_symbols(encoder, n, error);
+    return push_symbols(encoder, word, hash, n, error);
+}
+
+static enum tw_status push_line(struct encoder *encoder, const struct tw_word_cache_line *line,
+                                struct tw_error *error)
+{
+    enum tw_status status = TW_OK;
+    for (size_t i = 0; i < line->n_ids && status == TW_OK; i++) {
+        status = push(encoder, line->ids[i], error);
+    }
+    return status;
 }
 
 /* Most words are tokens, and come out of merging as themselves. */
@@ -159,13 +181,19 @@ static enum tw_status encode_word(struct encoder *encoder, struct tw_bytes word,
                                   struct tw_error *error)
 {
     const struct tw_tokenizer *tokenizer = encoder->tokenizer;
-    tw_token whole = tw_vocab_find_word(&tokenizer->vocab, word);
+    uint64_t hash = tw_bytes_hash(word.data, word.size_bytes);
+    const struct tw_word_cache_line *line = tw_word_cache_find(&encoder->words, word, hash);
+    if (line != NULL) {
+        return push_line(encoder, line, error);
+    }
+    tw_token whole = tw_vocab_find_hashed(&tokenizer->vocab, word, hash);
     if (whole != TW_TOKEN_NONE &&
         (tokenizer->ignore_merges ||
          __atomic_load_n(&tokenizer->wholeness[whole], __ATOMIC_RELAXED) == TW_WHOLE_YES)) {
+        tw_word_cache_put(&encoder->words, word, hash, &whole, 1);
         return push(encoder, whole, error);
     }
-    return merge_word(encoder, word, whole, error);
+    return merge_word(encoder, word, hash, whole, error);
 }
 
 static bool is_mark(struct tw_bytes text, size_t at)
@@ -275,12 +303,16 @@ enum tw_status tw_tokenizer_encode(const struct tw_tokenizer *tokenizer, const c
     }
     struct encoder encoder = {
         .tokenizer = tokenizer, .list = list, .allow_special = (flags & TW_ENCODE_SPECIAL) != 0};
+    if (text_bytes >= CACHED_TEXT_BYTES) {
+        tw_word_cache_init(&encoder.words);
+    }
     size_t n_before = list->n_tokens;
     enum tw_status status = encode_all(&encoder, (struct tw_bytes){text, text_bytes}, flags, error);
     if (status != TW_OK) {
         list->n_tokens = n_before;
     }
     tw_mem_free(encoder.symbols);
+    tw_word_cache_free(&encoder.words);
     tw_bpe_scratch_free(&encoder.bpe);
     tw_normalise_scratch_free(&encoder.normalise);
     tw_pretokenize_scratch_free(&encoder.pretokenize);

@@ -16,8 +16,9 @@ static bool slots_init(struct tw_merges *merges, size_t n_pairs)
         n_slots *= 2;
     }
     merges->slots = tw_mem_zalloc(n_slots, sizeof *merges->slots);
+    merges->filter = tw_mem_zalloc(n_slots / 16, sizeof *merges->filter);
     merges->mask = n_slots - 1;
-    return merges->slots != NULL;
+    return merges->slots != NULL && merges->filter != NULL;
 }
 
 static bool slots_grow(struct tw_merges *merges);
@@ -28,12 +29,14 @@ static bool insert(struct tw_merges *merges, struct tw_merge_slot pair)
     if (2 * (merges->n_pairs + 1) > merges->mask + 1 && !slots_grow(merges)) {
         return false;
     }
-    uint64_t key = (uint64_t)(uint32_t)pair.left << 32 | (uint32_t)pair.right;
-    size_t at = tw_bytes_mix(key, 0) & merges->mask;
+    uint64_t hash = tw_merges_hash(pair.left, pair.right);
+    size_t bit = tw_merges_bit(merges, hash);
+    size_t at = hash & merges->mask;
     for (int probes = 0; probes < TW_LIMIT_HASH_PROBES; probes++) {
         struct tw_merge_slot *slot = &merges->slots[at];
         if (slot->merged == 0) {
             *slot = pair;
+            merges->filter[bit / 64] |= UINT64_C(1) << bit % 64;
             merges->n_pairs++;
             return true;
         }
@@ -49,6 +52,7 @@ static bool slots_grow(struct tw_merges *merges)
 {
     struct tw_merges bigger = {0};
     if (!slots_init(&bigger, merges->mask + 1)) {
+        tw_merges_free(&bigger);
         return false;
     }
     for (size_t i = 0; i <= merges->mask; i++) {
@@ -59,6 +63,7 @@ static bool slots_grow(struct tw_merges *merges)
     }
     bigger.cuts_at_marks = merges->cuts_at_marks;
     tw_mem_free(merges->slots);
+    tw_mem_free(merges->filter);
     *merges = bigger;
     return true;
 }
@@ -259,5 +264,6 @@ enum tw_status tw_merges_init(struct tw_merges *merges, const struct tw_vocab *v
 void tw_merges_free(struct tw_merges *merges)
 {
     tw_mem_free(merges->slots);
+    tw_mem_free(merges->filter);
     *merges = (struct tw_merges){0};
 }

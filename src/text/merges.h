@@ -21,8 +21,12 @@ struct tw_merge_slot {
     int32_t merged; /* + 1; 0: the slot is free */
 };
 
+/* Most pairs that are looked up do not exist. The filter, a bit for each hash, is small enough for
+ * the second cache and says so without touching the slots: it has 4 bits for a slot, 8 or more for
+ * a pair. */
 struct tw_merges {
     struct tw_merge_slot *slots; /* [mask + 1] */
+    uint64_t *filter;            /* [(mask + 1) / 16] */
     size_t mask;
     size_t n_pairs;
     bool cuts_at_marks; /* no pair joins U+2581 to what stands before it, unless that is U+2581 */
@@ -32,12 +36,27 @@ enum tw_status tw_merges_init(struct tw_merges *merges, const struct tw_vocab *v
                               const struct tw_tokenizer_spec *spec, struct tw_error *error);
 void tw_merges_free(struct tw_merges *merges);
 
+static inline uint64_t tw_merges_hash(int32_t left, int32_t right)
+{
+    return tw_bytes_mix((uint64_t)(uint32_t)left << 32 | (uint32_t)right, 0);
+}
+
+/* The bit of a hash: from its upper half, since its lower one picks the slot. */
+static inline size_t tw_merges_bit(const struct tw_merges *merges, uint64_t hash)
+{
+    return (hash >> 32) & (4 * merges->mask + 3);
+}
+
 /* NULL when the two stay apart. */
 static inline const struct tw_merge_slot *tw_merges_find(const struct tw_merges *merges,
                                                          int32_t left, int32_t right)
 {
-    uint64_t key = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
-    for (size_t at = tw_bytes_mix(key, 0) & merges->mask;; at = (at + 1) & merges->mask) {
+    uint64_t hash = tw_merges_hash(left, right);
+    size_t bit = tw_merges_bit(merges, hash);
+    if ((merges->filter[bit / 64] >> bit % 64 & 1) == 0) {
+        return NULL;
+    }
+    for (size_t at = hash & merges->mask;; at = (at + 1) & merges->mask) {
         const struct tw_merge_slot *slot = &merges->slots[at];
         if (slot->merged == 0) {
             return NULL;

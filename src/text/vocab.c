@@ -19,9 +19,8 @@ static bool map_init(struct tw_token_map *map, size_t n_tokens)
 }
 
 static tw_token map_find(const struct tw_token_map *map, const struct tw_bytes *keys,
-                         struct tw_bytes key)
+                         struct tw_bytes key, uint64_t hash)
 {
-    uint64_t hash = tw_bytes_hash(key.data, key.size_bytes);
     for (size_t at = hash & map->mask;; at = (at + 1) & map->mask) {
         uint64_t slot = map->slots[at];
         if (slot == 0) {
@@ -54,13 +53,18 @@ static bool map_insert(struct tw_token_map *map, const struct tw_bytes *keys, tw
 
 tw_token tw_vocab_find_text(const struct tw_vocab *vocab, struct tw_bytes text)
 {
-    return map_find(&vocab->by_text, vocab->texts, text);
+    return map_find(&vocab->by_text, vocab->texts, text, tw_bytes_hash(text.data, text.size_bytes));
+}
+
+tw_token tw_vocab_find_hashed(const struct tw_vocab *vocab, struct tw_bytes word, uint64_t hash)
+{
+    const struct tw_bytes *keys = vocab->family == TW_TOKENIZER_BPE ? vocab->bytes : vocab->texts;
+    return map_find(&vocab->by_word, keys, word, hash);
 }
 
 tw_token tw_vocab_find_word(const struct tw_vocab *vocab, struct tw_bytes word)
 {
-    const struct tw_bytes *keys = vocab->family == TW_TOKENIZER_BPE ? vocab->bytes : vocab->texts;
-    return map_find(&vocab->by_word, keys, word);
+    return tw_vocab_find_hashed(vocab, word, tw_bytes_hash(word.data, word.size_bytes));
 }
 
 bool tw_vocab_is_plain(const struct tw_vocab *vocab, tw_token id)

@@ -41,6 +41,9 @@ void tw_vocab_free(struct tw_vocab *vocab);
 tw_token tw_vocab_find_text(const struct tw_vocab *vocab, struct tw_bytes text);
 tw_token tw_vocab_find_word(const struct tw_vocab *vocab, struct tw_bytes word);
 
+/* The same for a word whose tw_bytes_hash is known. */
+tw_token tw_vocab_find_hashed(const struct tw_vocab *vocab, struct tw_bytes word, uint64_t hash);
+
 /* Whether merging may produce it. */
 bool tw_vocab_is_plain(const struct tw_vocab *vocab, tw_token id);
 

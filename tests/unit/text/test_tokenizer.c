@@ -459,6 +459,49 @@ static void the_description_may_go_once_the_tokenizer_is_made(void **state)
     tw_tokenizer_free(tokenizer);
 }
 
+struct words_alone {
+    const struct tw_tokenizer *tokenizer;
+    struct tw_token_list list;
+};
+
+static enum tw_status encode_alone(void *context, struct tw_bytes word, struct tw_error *error)
+{
+    struct words_alone *alone = context;
+    return tw_tokenizer_encode(alone->tokenizer, word.data, word.size_bytes, 0, &alone->list,
+                               error);
+}
+
+/* A long text goes through a cache of words, in which they push one another out. */
+static void a_long_text_has_the_ids_of_its_words(void **state)
+{
+    (void)state;
+    enum { TEXT_BYTES = 300000 };
+    static struct text_fixture fixture;
+    fill_small(&fixture);
+    struct tw_tokenizer *tokenizer = text_fixture_create(&fixture);
+    char *text = tw_mem_alloc(TEXT_BYTES, 1);
+    for (size_t i = 0; i < TEXT_BYTES; i++) {
+        uint32_t r[4];
+        tw_rng_block(7, i, r);
+        text[i] = "thethe  abn\n<>"[r[0] % 14];
+    }
+    struct tw_token_list whole = {0};
+    struct words_alone alone = {.tokenizer = tokenizer};
+    struct tw_pretokenize_step step = {.kind = TW_PRETOKENIZE_GPT2};
+    struct tw_pretokenize_scratch scratch = {0};
+    struct tw_bytes bytes = {text, TEXT_BYTES};
+    assert_int_equal(tw_tokenizer_encode(tokenizer, text, TEXT_BYTES, 0, &whole, NULL), TW_OK);
+    assert_int_equal(tw_pretokenize(&step, 1, &scratch, bytes, true, encode_alone, &alone, NULL),
+                     TW_OK);
+    assert_int_equal(whole.n_tokens, alone.list.n_tokens);
+    assert_memory_equal(whole.ids, alone.list.ids, whole.n_tokens * sizeof *whole.ids);
+    tw_pretokenize_scratch_free(&scratch);
+    tw_token_list_free(&whole);
+    tw_token_list_free(&alone.list);
+    tw_mem_free(text);
+    tw_tokenizer_free(tokenizer);
+}
+
 struct worker {
     const struct tw_tokenizer *tokenizer;
     size_t n_wrong;
@@ -522,6 +565,7 @@ int main(void)
         cmocka_unit_test(a_bad_description_is_refused_with_the_reason),
         cmocka_unit_test(a_failed_encoding_leaves_the_list_as_it_was),
         cmocka_unit_test(the_description_may_go_once_the_tokenizer_is_made),
+        cmocka_unit_test(a_long_text_has_the_ids_of_its_words),
         cmocka_unit_test(threads_share_one_tokenizer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
