@@ -6,6 +6,9 @@
 #include "device/device.h"
 #include "kernel/kernels.h"
 
+/* Whoever raises the limit must raise what the kernels can do. */
+_Static_assert(TW_LIMIT_MODEL_HEAD_DIM <= (int)TW_HEAD_DIM_MAX, "heads wider than kernels allow");
+
 struct tw_device {
     struct tw_kernels kernels;
     struct tw_threadpool *pool;

@@ -221,14 +221,15 @@ enum tw_status tw_sequence_generate(struct tw_sequence *sequence,
                             engine->n_active);
     }
     enum tw_status status = tw_sampler_check(&generation->sampling, engine->shape->n_vocab, error);
-    if (status == TW_OK) {
-        status = copy_sampling(sequence, &generation->sampling, error);
-    }
     struct tw_stop *stop = NULL;
     if (status == TW_OK) {
         status = tw_stop_create(&generation->rules, tw_engine_tokenizer(engine), &stop, error);
     }
+    if (status == TW_OK) {
+        status = copy_sampling(sequence, &generation->sampling, error);
+    }
     if (status != TW_OK) {
+        tw_stop_free(stop);
         return status;
     }
     tw_stop_free(sequence->stop);
@@ -305,8 +306,14 @@ static bool wants_logprobs(const struct tw_sequence *sequence)
 
 static bool record_sample(struct tw_sequence *sequence, const struct tw_sample *sample)
 {
-    return tw_token_list_push(&sequence->tokens, sample->token) &&
-           (!wants_logprobs(sequence) || push_logprobs(sequence, sample));
+    if (!tw_token_list_push(&sequence->tokens, sample->token)) {
+        return false;
+    }
+    if (wants_logprobs(sequence) && !push_logprobs(sequence, sample)) {
+        sequence->tokens.n_tokens--; /* no token without its row */
+        return false;
+    }
+    return true;
 }
 
 void tw_sequence_push_sample(struct tw_sequence *sequence, const struct tw_sample *sample)

@@ -149,6 +149,15 @@ static enum tw_status read_scaling(const struct tw_arch_source *source, uint32_t
         status =
             read_in_range(source, "rope.scaling.factor", "factor", 1e-3, 1e6, &rope->factor, error);
     }
+    if (status == TW_OK && source->config != NULL && rope->scaling != TW_ROPE_SCALING_NONE) {
+        bool found = false;
+        double factor;
+        status = tw_arch_number(source, NULL, "factor", &factor, &found, error);
+        if (status == TW_OK && !found) {
+            return tw_error_set(error, TW_ERR_NOT_FOUND, TW_NO_POSITION,
+                                "RoPE: a scaling without a factor");
+        }
+    }
     if (status == TW_OK) {
         status = read_in_range(source, "rope.scaling.original_context_length",
                                "original_max_position_embeddings", 1, TW_LIMIT_MODEL_CONTEXT_TOKENS,

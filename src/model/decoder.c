@@ -7,7 +7,8 @@
 #include "base/mem.h"
 #include "model/arch.h"
 
-enum { OPERATIONS_PER_LAYER = 24, OPERATIONS_AROUND = 8 };
+/* Most of a layer: 14 of the attention, 11 of a feed-forward whose gate and up differ in format. */
+enum { OPERATIONS_PER_LAYER = 14 + 11, OPERATIONS_AROUND = 8 };
 
 uint32_t tw_decoder_operations(const struct tw_model_shape *shape)
 {
@@ -65,8 +66,8 @@ enum tw_status tw_decoder_init_rope(struct tw_model *model, struct tw_error *err
         }
     } else if (rope->scaling == TW_ROPE_SCALING_YARN) {
         blend_yarn(rope, frequencies);
-        model->rope_magnitude =
-            rope->attention_factor != 0 ? rope->attention_factor : 1 + 0.1 * log(rope->factor);
+        double derived = rope->factor > 1 ? 1 + 0.1 * log(rope->factor) : 1;
+        model->rope_magnitude = rope->attention_factor != 0 ? rope->attention_factor : derived;
     }
     return TW_OK;
 }

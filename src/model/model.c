@@ -189,6 +189,9 @@ static enum tw_status load_ends(struct loader *loader)
     struct tw_matrix_source source = source_of(embedding);
     enum tw_status status =
         tw_device_table_create(model->device, &source, &model->embedding, loader->error);
+    if (status == TW_OK && output != embedding) {
+        count(loader, embedding->size_bytes); /* read from where it lies: nothing to wait for */
+    }
     if (status == TW_OK) {
         status = load_vector(loader, tw_model_files_find(model->files, "output_norm.weight"), NULL,
                              &model->output_norm);

@@ -16,6 +16,9 @@ float tw_ref_sum16(const float lanes[16]);
  * defined whatever the input. */
 float tw_ref_largest_magnitude(const float *x, size_t n);
 
+/* What a block is multiplied by before it is rounded to bytes: see kernels.h. */
+float tw_ref_byte_inverse(float largest);
+
 /* Round to even of x * inverse, in -127..127; 0 where that is no number. */
 int8_t tw_ref_quantise_value(float x, float inverse);
 

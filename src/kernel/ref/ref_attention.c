@@ -119,7 +119,7 @@ static void attend_merge(struct tw_attention_state *state, const struct tw_atten
 static void store_bytes(const float *x, uint32_t n, uint8_t *at, size_t stride, uint8_t *scale_at)
 {
     float largest = tw_ref_largest_magnitude(x, n);
-    float inverse = largest > 0 ? 127.0f / largest : 0;
+    float inverse = tw_ref_byte_inverse(largest);
     float scale = largest / 127.0f;
     memcpy(scale_at, &scale, 4);
     for (uint32_t d = 0; d < n; d++) {

@@ -45,6 +45,11 @@ float tw_ref_largest_magnitude(const float *x, size_t n)
     return largest;
 }
 
+float tw_ref_byte_inverse(float largest)
+{
+    return largest >= TW_BYTE_SMALLEST ? 127.0f / largest : 0;
+}
+
 int8_t tw_ref_quantise_value(float x, float inverse)
 {
     float scaled = rintf(x * inverse);
@@ -73,7 +78,7 @@ static void quantise_row(const float *x, size_t width, size_t n_blocks, uint8_t 
         }
         float largest = tw_ref_largest_magnitude(values, TW_ACT_BLOCK);
         float scale = largest / 127.0f;
-        float inverse = largest > 0 ? 127.0f / largest : 0;
+        float inverse = tw_ref_byte_inverse(largest);
         uint8_t *block = tile + b * TW_ACT_BLOCK_BYTES * n_columns;
         uint8_t *q = block + TW_ACT_META_BYTES * n_columns + TW_ACT_BLOCK * column;
         int32_t sum_low = 0, sum = 0;

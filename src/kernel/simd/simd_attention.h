@@ -246,7 +246,7 @@ static void store_s8(const float *x, uint32_t head_dim, uint8_t *first, size_t s
         magnitude = vf_max(vf_abs(n == 16 ? vf_load(x + d) : vf_load_part(x + d, n)), magnitude);
     }
     float largest = vf_max16(magnitude);
-    vf inverse = vf_set1(largest > 0 ? 127.0f / largest : 0);
+    vf inverse = vf_set1(largest >= TW_BYTE_SMALLEST ? 127.0f / largest : 0);
     *ret_scale = largest / 127.0f;
     for (uint32_t d = 0; d < head_dim; d += 16) {
         uint32_t n = head_dim - d < 16 ? head_dim - d : 16;

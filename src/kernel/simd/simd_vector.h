@@ -46,7 +46,7 @@ static void quantise_block(vf low, vf high, uint8_t *block, uint32_t n_columns, 
 {
     float largest = vf_max16(vf_max(vf_abs(low), vf_max(vf_abs(high), vf_zero())));
     float scale = largest / 127.0f;
-    vf inverse = vf_set1(largest > 0 ? 127.0f / largest : 0);
+    vf inverse = vf_set1(largest >= TW_BYTE_SMALLEST ? 127.0f / largest : 0);
     vi q_low = vi_from_vf(vf_mul(low, inverse));
     vi q_high = vi_from_vf(vf_mul(high, inverse));
     uint8_t *q = block + TW_ACT_META_BYTES * n_columns + TW_ACT_BLOCK * column;
