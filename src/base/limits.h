@@ -29,20 +29,20 @@
 #define TW_LIMIT_MODEL_CONTEXT_TOKENS  (1u << 24)
 
 /* Text */
-#define TW_LIMIT_VOCAB_TOKENS          (1u << 22) /* tokens in a vocabulary */
-#define TW_LIMIT_TOKEN_BYTES           65536      /* bytes of one vocabulary entry */
-#define TW_LIMIT_BPE_MERGES            (1u << 23)
-#define TW_LIMIT_TEXT_BYTES            (1u << 30) /* one text given to the tokenizer */
-#define TW_LIMIT_PATTERN_BYTES         65536      /* a pre-tokenizer's regular expression */
-#define TW_LIMIT_PATTERN_STEPS         10000000   /* PCRE2 match limit for hostile patterns */
-#define TW_LIMIT_PATTERN_EASY_STEPS    2000 /* what nearly every attempt to match takes at most */
+#define TW_LIMIT_VOCAB_TOKENS           (1u << 22) /* tokens in a vocabulary */
+#define TW_LIMIT_TOKEN_BYTES            65536      /* bytes of one vocabulary entry */
+#define TW_LIMIT_BPE_MERGES             (1u << 23)
+#define TW_LIMIT_TEXT_BYTES             (1u << 30) /* one text given to the tokenizer */
+#define TW_LIMIT_PATTERN_BYTES          65536      /* a pre-tokenizer's regular expression */
+#define TW_LIMIT_PATTERN_STEPS          10000000   /* PCRE2 match limit for hostile patterns */
+#define TW_LIMIT_PATTERN_EASY_STEPS     2000 /* what nearly every attempt to match takes at most */
 #define TW_LIMIT_PATTERN_STEPS_PER_BYTE 64   /* of the text, for all attempts that need more */
-#define TW_LIMIT_NORMALISED_BYTES      ((size_t)3 << 30) /* a text after normalisation */
-#define TW_LIMIT_TOKENIZER_STEPS       16   /* normaliser or pre-tokenizer steps of a tokenizer */
-#define TW_LIMIT_ADDED_TOKEN_BYTES     1024 /* a token that is looked for in raw text */
-#define TW_LIMIT_SPM_PIECE_BYTES       1024 /* a SentencePiece vocabulary entry */
-#define TW_LIMIT_END_TOKENS            32   /* tokens that end an answer */
-#define TW_LIMIT_HASH_PROBES           4096 /* a vocabulary made to collide stops here */
+#define TW_LIMIT_NORMALISED_BYTES       ((size_t)3 << 30) /* a text after normalisation */
+#define TW_LIMIT_TOKENIZER_STEPS        16   /* normaliser or pre-tokenizer steps of a tokenizer */
+#define TW_LIMIT_ADDED_TOKEN_BYTES      1024 /* a token that is looked for in raw text */
+#define TW_LIMIT_SPM_PIECE_BYTES        1024 /* a SentencePiece vocabulary entry */
+#define TW_LIMIT_END_TOKENS             32   /* tokens that end an answer */
+#define TW_LIMIT_HASH_PROBES            4096 /* a vocabulary made to collide stops here */
 
 /* JSON */
 #define TW_LIMIT_JSON_DEPTH 512

@@ -118,7 +118,7 @@ struct tw_kernels {
 #define TW_EXP2_C5 1.32647215e-3f
 #define TW_LOG2_E  1.44269502f
 
-/* Values all below this become zeros when they are rounded to bytes: 127 / max|x| would overflow. */
+/* Values all below this become zeros when they are rounded to bytes: 127 / max|x| is infinite. */
 #define TW_BYTE_SMALLEST 0x1p-120f
 
 /* A state nothing has been added to. */

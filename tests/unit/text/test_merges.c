@@ -13,7 +13,7 @@
 #include "text/bpe.h"
 #include "text_fixture.h"
 
-/* As the definition says it: of all pairs, merge the leftmost of the best rank, then start again. */
+/* As the definition says: of all pairs, merge the leftmost of the best rank, then start again. */
 static size_t merge_by_definition(const struct tw_merges *merges, int32_t *symbols, size_t n)
 {
     for (;;) {
