@@ -272,7 +272,7 @@ static enum tw_status compile(struct tw_bytes pcre, pcre2_code **ret_code, struc
     }
     pcre2_set_newline(context, PCRE2_NEWLINE_LF);
     /* MULTILINE: ^ and $ of Oniguruma's own syntax are those of lines. */
-    uint32_t options = PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C;
+    uint32_t options = PCRE2_UTF | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C;
     pcre2_code *code =
         pcre2_compile((PCRE2_SPTR)pcre.data, pcre.size_bytes, options, &number, &position, context);
     pcre2_compile_context_free(context);

@@ -13,7 +13,7 @@
 #include "text/bpe.h"
 #include "text_fixture.h"
 
-/* As the definition says: of all pairs, merge the leftmost of the best rank, then start again. */
+/* As defined: of all pairs, merge the leftmost of the best rank, then start again. */
 static size_t merge_by_definition(const struct tw_merges *merges, int32_t *symbols, size_t n)
 {
     for (;;) {
@@ -190,21 +190,38 @@ static void a_merge_into_a_control_token_is_left_out(void **state)
 
 #define M "\xe2\x96\x81"
 
-/* "ab" and "bc" have one score: the left one goes first; "bc" alone beats "ab" when better. */
+/* "ab" and "bc" have one score: the left one goes first, whichever comes first in the file; "bc"
+ * goes first when it has the better score. */
 static void sentencepiece_merges_by_score_and_leftmost_of_equals(void **state)
 {
     (void)state;
+    static const struct {
+        float ab, bc;
+        bool bc_is_first;
+        const char *expected;
+    } rows[] = {{-2, -2, false, "ab c"},
+                {-2, -2, true, "ab c"},
+                {-2, -1, false, "a bc"},
+                {-2, -1, true, "a bc"},
+                {-1, -2, true, "ab c"}};
     static struct text_fixture fixture;
-    for (int better = 0; better < 2; better++) {
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         text_fixture_spm(&fixture);
+        bool swap = rows[i].bc_is_first;
         tw_token a = text_fixture_token(&fixture, "a", TW_TOKEN_NORMAL, -10);
         tw_token c = text_fixture_token(&fixture, "c", TW_TOKEN_NORMAL, -11);
         text_fixture_token(&fixture, "b", TW_TOKEN_NORMAL, -12);
-        tw_token ab = text_fixture_token(&fixture, "ab", TW_TOKEN_NORMAL, -2);
-        tw_token bc = text_fixture_token(&fixture, "bc", TW_TOKEN_NORMAL, better ? -1 : -2);
+        tw_token first = text_fixture_token(&fixture, swap ? "bc" : "ab", TW_TOKEN_NORMAL,
+                                            swap ? rows[i].bc : rows[i].ab);
+        tw_token second = text_fixture_token(&fixture, swap ? "ab" : "bc", TW_TOKEN_NORMAL,
+                                             swap ? rows[i].ab : rows[i].bc);
         struct tw_tokenizer *tokenizer = text_fixture_create(&fixture);
         char expected[32];
-        snprintf(expected, sizeof expected, "%d %d", better ? a : ab, better ? bc : c);
+        if (strcmp(rows[i].expected, "ab c") == 0) {
+            snprintf(expected, sizeof expected, "%d %d", swap ? second : first, c);
+        } else {
+            snprintf(expected, sizeof expected, "%d %d", a, swap ? first : second);
+        }
         assert_string_equal(text_fixture_ids(tokenizer, "abc", 3, 0), expected);
         tw_tokenizer_free(tokenizer);
     }

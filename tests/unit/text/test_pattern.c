@@ -155,6 +155,28 @@ static void a_hostile_pattern_is_given_up_after_a_bounded_number_of_steps(void *
     tw_pattern_free(pattern);
 }
 
+/* Each word alone is matched within the bound of one attempt; many of them would take for ever. */
+static void hard_places_share_one_account(void **state)
+{
+    (void)state;
+    enum { WORDS = 40, WORD_BYTES = 26 };
+    static char text[WORDS * WORD_BYTES];
+    memset(text, 'a', sizeof text);
+    for (size_t i = 1; i <= WORDS; i++) {
+        text[i * WORD_BYTES - 1] = ' ';
+    }
+    struct tw_pattern *pattern = compile("(?:a|aa)+b|c");
+    for (size_t n_words = 1; n_words <= WORDS; n_words += WORDS - 1) {
+        struct tw_pattern_matcher matcher = {0};
+        size_t begin, end;
+        tw_pattern_begin(&matcher, (struct tw_bytes){text, n_words * WORD_BYTES});
+        assert_int_equal(tw_pattern_next(pattern, &matcher, &begin, &end, NULL),
+                         n_words == 1 ? TW_OK : TW_ERR_LIMIT);
+        tw_pattern_matcher_free(&matcher);
+    }
+    tw_pattern_free(pattern);
+}
+
 static void a_long_run_that_needs_many_steps_is_still_matched(void **state)
 {
     (void)state;
@@ -184,6 +206,7 @@ int main(void)
         cmocka_unit_test(invalid_bytes_are_never_in_a_match_and_end_the_text_before_them),
         cmocka_unit_test(a_pattern_longer_than_the_limit_is_refused),
         cmocka_unit_test(a_hostile_pattern_is_given_up_after_a_bounded_number_of_steps),
+        cmocka_unit_test(hard_places_share_one_account),
         cmocka_unit_test(a_long_run_that_needs_many_steps_is_still_matched),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

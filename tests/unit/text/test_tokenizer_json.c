@@ -171,6 +171,20 @@ static void split_digits_and_space_prefix_do_their_part(void **state)
     assert_ids(&parts, "abab", 0, "0 1 0 1");
 }
 
+/* As Hugging Face has it: a token that is not special is looked for in normalised text. */
+static void added_tokens_are_normalised_unless_special_or_told_otherwise(void **state)
+{
+    (void)state;
+    struct parts parts = byte_level;
+    parts.normalizer = "{'type':'NFC'}";
+    parts.added =
+        "[{'id':7,'content':'<e\xcc\x81>'},{'id':8,'content':'[e\xcc\x81]','special':true},"
+        "{'id':9,'content':'{e\xcc\x81}','normalized':false}]";
+    assert_ids(&parts, "<\xc3\xa9>", 0, "7");
+    assert_ids(&parts, "[e\xcc\x81]{e\xcc\x81}", TW_ENCODE_SPECIAL, "8 9");
+    assert_ids(&parts, "a[\xc3\xa9]{\xc3\xa9}", TW_ENCODE_SPECIAL, "0");
+}
+
 static void merges_may_be_pairs_or_lines(void **state)
 {
     (void)state;
@@ -353,6 +367,7 @@ int main(void)
         cmocka_unit_test(a_llama2_file_is_read),
         cmocka_unit_test(a_metaspace_file_is_read),
         cmocka_unit_test(split_digits_and_space_prefix_do_their_part),
+        cmocka_unit_test(added_tokens_are_normalised_unless_special_or_told_otherwise),
         cmocka_unit_test(merges_may_be_pairs_or_lines),
         cmocka_unit_test(what_is_not_known_is_refused_by_name),
         cmocka_unit_test(a_template_adds_one_token_on_either_side),
