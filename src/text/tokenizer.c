@@ -1,5 +1,7 @@
 #include "text/tokenizer_parts.h"
 
+#include <assert.h>
+
 #include "base/mem.h"
 
 static const struct tw_bytes mark = {"\xe2\x96\x81", 3};
@@ -88,6 +90,7 @@ static enum tw_status set_pretokenizer(struct tw_tokenizer *tokenizer,
     if (spec->cuts == NULL && spec->family == TW_TOKENIZER_BPE) {
         struct tw_pretokenize_step step = {.kind = kinds[spec->pretokenizer]};
         if (step.kind == TW_PRETOKENIZE_PATTERN) {
+            assert(spec->pattern != NULL);
             step.text = tw_bytes_of(spec->pattern);
         }
         return add_cut(tokenizer, step, error);

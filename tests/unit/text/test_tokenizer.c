@@ -77,6 +77,7 @@ static void the_longest_of_the_leftmost_added_tokens_wins(void **state)
     text_fixture_token(&fixture, "<a><b>", TW_TOKEN_USER_DEFINED, 0); /* 257 */
     text_fixture_token(&fixture, "a><b>cde", TW_TOKEN_USER_DEFINED, 0);
     text_fixture_token(&fixture, "<a>", TW_TOKEN_CONTROL, 0); /* 259 */
+    text_fixture_token(&fixture, "a>x", TW_TOKEN_USER_DEFINED, 0);
     struct tw_tokenizer *tokenizer = text_fixture_create(&fixture);
     assert_ids(tokenizer, "<a><b>cde", TW_ENCODE_SPECIAL, "257 99 100 101");
     assert_ids(tokenizer, "<a><b", TW_ENCODE_SPECIAL, "259 60 98");
@@ -321,6 +322,22 @@ static void sentencepiece_spells_unknown_characters_in_bytes(void **state)
     tw_tokenizer_free(tokenizer);
 }
 
+/* Pieces merge into what text may spell only: an unknown or byte token's name is no piece. */
+static void sentencepiece_merges_into_plain_pieces_only(void **state)
+{
+    (void)state;
+    static const enum tw_token_kind kinds[] = {TW_TOKEN_UNKNOWN, TW_TOKEN_CONTROL, TW_TOKEN_BYTE};
+    static struct text_fixture fixture;
+    for (size_t i = 0; i < 3; i++) {
+        fill_sentencepiece(&fixture);
+        fixture.spec.add_space_prefix = false;
+        text_fixture_token(&fixture, "aa", kinds[i], 5);
+        struct tw_tokenizer *tokenizer = text_fixture_create(&fixture);
+        assert_ids(tokenizer, "aa", 0, "260 260");
+        tw_tokenizer_free(tokenizer);
+    }
+}
+
 static void sentencepiece_cleans_spaces_where_the_model_asks_for_it(void **state)
 {
     (void)state;
@@ -559,6 +576,7 @@ int main(void)
         cmocka_unit_test(any_bytes_come_back_from_byte_level_tokens),
         cmocka_unit_test(sentencepiece_puts_a_space_before_each_stretch_of_text),
         cmocka_unit_test(sentencepiece_spells_unknown_characters_in_bytes),
+        cmocka_unit_test(sentencepiece_merges_into_plain_pieces_only),
         cmocka_unit_test(sentencepiece_cleans_spaces_where_the_model_asks_for_it),
         cmocka_unit_test(sentencepiece_tokens_decode_to_text_and_bytes),
         cmocka_unit_test(only_special_tokens_end_an_answer),

@@ -265,6 +265,9 @@ static void the_configuration_names_first_and_last_tokens(void **state)
     assert_int_equal(tw_tokenizer_eos(tokenizer), 1);
     assert_true(tw_tokenizer_ends_generation(tokenizer, 1));
     tw_tokenizer_free(tokenizer);
+    parts.config = "{'eos_token':'ab'}"; /* special by its office: text cannot spell it */
+    assert_ids(&parts, "ab", 0, "0 1");
+    assert_ids(&parts, "ab", TW_ENCODE_SPECIAL, "2");
     parts.config = "{'bos_token':null,'eos_token':'nowhere','add_bos_token':true}";
     assert_ids(&parts, "a", TW_ENCODE_BOS_EOS, "0");
     parts = sentencepiece;
