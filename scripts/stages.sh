@@ -26,9 +26,10 @@ build_folder() {
             variables+=("$word")
         fi
     done
-    local stamp="$folder/configured-as" log="$folder.log"
+    local stamp="$folder/configured-as" log="$folder/build.log"
     if [[ ! -f $folder/build.ninja || $(cat "$stamp" 2> /dev/null) != "$*" ]]; then
         rm -rf "$folder"
+        mkdir -p "$folder"
         env "${variables[@]}" meson setup "$folder" "${options[@]}" > "$log" 2>&1 || {
             cat "$log"
             return 1
