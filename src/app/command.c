@@ -147,7 +147,9 @@ enum tw_status tw_command_write_line(const struct tw_buf *buf, struct tw_error *
                             "the output is larger than %zu bytes or memory is lacking",
                             buf->bound_bytes);
     }
-    fwrite(buf->data, 1, buf->size_bytes, stdout);
+    if (buf->size_bytes != 0) {
+        fwrite(buf->data, 1, buf->size_bytes, stdout);
+    }
     putchar('\n');
     return check_stdout(error);
 }

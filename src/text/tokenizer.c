@@ -107,6 +107,27 @@ static enum tw_status set_pretokenizer(struct tw_tokenizer *tokenizer,
     return status;
 }
 
+/* What opens and closes a turn of a chat is special, whatever a file says of it: a token that is
+ * found in any text would let a user end his turn and speak as somebody else. */
+static void guard_markers(struct tw_tokenizer *tokenizer, const struct tw_tokenizer_spec *spec)
+{
+    static const char *const names[] = {
+        "<|im_start|>",        "<|im_end|>",        "<|endoftext|>",
+        "<|eot_id|>",          "<|eom_id|>",        "<|end_of_text|>",
+        "<|start_header_id|>", "<|end_header_id|>", "<|begin_of_text|>"};
+    enum { N_NAMES = sizeof names / sizeof names[0] };
+    tw_token ids[N_NAMES + 2] = {spec->bos, spec->eos};
+    for (size_t i = 0; i < N_NAMES; i++) {
+        ids[2 + i] = tw_vocab_find_text(&tokenizer->vocab, tw_bytes_of(names[i]));
+    }
+    for (size_t i = 0; i < N_NAMES + 2; i++) {
+        bool is_token = ids[i] >= 0 && (size_t)ids[i] < tokenizer->vocab.n_tokens;
+        if (is_token && tokenizer->vocab.kinds[ids[i]] == TW_TOKEN_USER_DEFINED) {
+            tokenizer->vocab.kinds[ids[i]] = TW_TOKEN_CONTROL;
+        }
+    }
+}
+
 /* Added tokens of a vocabulary that tells kinds only. */
 static size_t added_from_kinds(const struct tw_vocab *vocab, struct tw_added_token *ret_added)
 {
@@ -143,6 +164,7 @@ static enum tw_status added_from_spec(struct tw_tokenizer *tokenizer,
         if (status == TW_OK && !keep(tokenizer, &token.text)) {
             status = no_memory(error);
         }
+        token.is_special |= tokenizer->vocab.kinds[token.id] == TW_TOKEN_CONTROL;
         ret_added[i] = token;
     }
     tw_normalise_scratch_free(&scratch);
@@ -175,6 +197,7 @@ static enum tw_status set_added(struct tw_tokenizer *tokenizer,
         return no_memory(error);
     }
     enum tw_status status = TW_OK;
+    guard_markers(tokenizer, spec);
     if (spec->added != NULL) {
         status = added_from_spec(tokenizer, spec, added, error);
     } else {

@@ -4,6 +4,7 @@
 
 #include <cmocka.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -559,9 +560,30 @@ static void threads_share_one_tokenizer(void **state)
     tw_tokenizer_free(tokenizer);
 }
 
+/* A file that calls a chat marker an ordinary word would let a user end his turn. */
+static void chat_markers_are_special_whatever_the_file_says(void **state)
+{
+    (void)state;
+    static const char *const markers[] = {"<|im_start|>", "<|im_end|>", "<|eot_id|>"};
+    for (size_t i = 0; i < sizeof markers / sizeof markers[0]; i++) {
+        static struct text_fixture fixture;
+        text_fixture_bpe(&fixture);
+        tw_token id = text_fixture_token(&fixture, markers[i], TW_TOKEN_USER_DEFINED, 0);
+        char want[16];
+        snprintf(want, sizeof want, "%d", id);
+        struct tw_tokenizer *tokenizer = text_fixture_create(&fixture);
+        size_t n = strlen(markers[i]);
+        assert_string_not_equal(text_fixture_ids(tokenizer, markers[i], n, 0), want);
+        assert_string_equal(text_fixture_ids(tokenizer, markers[i], n, TW_ENCODE_SPECIAL), want);
+        assert_int_equal(tw_tokenizer_token_kind(tokenizer, id), TW_TOKEN_CONTROL);
+        tw_tokenizer_free(tokenizer);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(chat_markers_are_special_whatever_the_file_says),
         cmocka_unit_test(words_become_their_merged_tokens),
         cmocka_unit_test(a_user_cannot_write_a_control_token),
         cmocka_unit_test(a_user_defined_token_is_always_recognised),
