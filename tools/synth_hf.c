@@ -105,6 +105,17 @@ static double decimal(float value)
     return strtod(text, NULL);
 }
 
+/* A tokenizer.json need not have either. */
+static void put_ends(struct tw_json_writer *json, const struct synth_vocab *vocab)
+{
+    if (vocab->bos >= 0) {
+        put_int(json, "bos_token_id", vocab->bos);
+    }
+    if (vocab->eos >= 0) {
+        put_int(json, "eos_token_id", vocab->eos);
+    }
+}
+
 static void put_config(struct tw_json_writer *json, const struct synth_plan *plan,
                        const struct synth_vocab *vocab, enum tw_dtype dtype)
 {
@@ -128,8 +139,7 @@ static void put_config(struct tw_json_writer *json, const struct synth_plan *pla
     put_double(json, "rope_theta", shape->rope.freq_base);
     put_rope_scaling(json, &shape->rope);
     put_bool(json, "tie_word_embeddings", shape->tied_head);
-    put_int(json, "bos_token_id", vocab->bos);
-    put_int(json, "eos_token_id", vocab->eos);
+    put_ends(json, vocab);
     put_text(json, "torch_dtype",
              dtype == TW_DTYPE_F32   ? "float32"
              : dtype == TW_DTYPE_F16 ? "float16"
@@ -169,8 +179,7 @@ static void put_tokenizer_config(struct tw_json_writer *json, const struct synth
 static void put_generation_config(struct tw_json_writer *json, const struct synth_vocab *vocab)
 {
     tw_json_object_begin(json);
-    put_int(json, "bos_token_id", vocab->bos);
-    put_int(json, "eos_token_id", vocab->eos);
+    put_ends(json, vocab);
     put_bool(json, "do_sample", false);
     tw_json_object_end(json);
 }

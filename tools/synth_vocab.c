@@ -295,32 +295,33 @@ static enum tw_status read_tokens(struct vocab_maker *maker, json_t *root, struc
     return TW_OK;
 }
 
-static void read_merge(struct vocab_maker *maker, const json_t *merge)
+/* "left right" or ["left", "right"]; false for anything else. */
+static bool read_merge(struct vocab_maker *maker, const json_t *merge)
 {
     struct tw_bytes *out = &maker->vocab->merges[maker->vocab->n_merges++];
     const char *whole = json_string_value(merge);
     if (whole != NULL) {
         out->size_bytes = strlen(whole);
         out->data = keep(maker, whole, out->size_bytes);
-        return;
+        return true;
     }
     const char *left = json_string_value(json_array_get(merge, 0));
     const char *right = json_string_value(json_array_get(merge, 1));
     if (left == NULL || right == NULL) {
-        maker->failed = true;
-        return;
+        return false;
     }
     size_t left_bytes = strlen(left), right_bytes = strlen(right);
     char *text = tw_arena_alloc(&maker->vocab->arena, left_bytes + right_bytes + 2, 1);
     if (text == NULL) {
         maker->failed = true;
-        return;
+        return true;
     }
     memcpy(text, left, left_bytes);
     text[left_bytes] = ' ';
     memcpy(text + left_bytes + 1, right, right_bytes);
     out->data = text;
     out->size_bytes = left_bytes + right_bytes + 1;
+    return true;
 }
 
 static void name_unused(struct vocab_maker *maker)
@@ -352,8 +353,9 @@ static enum tw_status read_file(struct vocab_maker *maker, const char *path, str
     status = read_tokens(maker, root, error);
     size_t i;
     json_array_foreach (merges, i, merge) {
-        if (!maker->failed) {
-            read_merge(maker, merge);
+        if (status == TW_OK && !maker->failed && !read_merge(maker, merge)) {
+            status = tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
+                                  "%s: merge %zu is no pair of tokens", path, i);
         }
     }
     json_decref(root);

@@ -29,6 +29,12 @@ export function makeModel(preset, seed, type, ...flags) {
     return file;
 }
 
+// The program under test.
+export function tokenworks(...words) {
+    return execFileSync(path.join(build, "src", "app", "tokenworks"), words,
+        {encoding: "utf8", stdio: ["ignore", "pipe", "pipe"]});
+}
+
 // 224 ids, more than three pages of the cache; a fixed walk of a linear congruence.
 export function someTokens(n = 224, most = 700) {
     const tokens = [];

@@ -69,3 +69,13 @@ export async function llamaGreedy(path, text, n) {
         return {prompt, followers, text: model.detokenize([...prompt, ...followers])};
     });
 }
+
+export async function llamaTokens(path, texts) {
+    const llama = await start();
+    const model = await llama.loadModel({modelPath: path, gpuLayers: 0, vocabOnly: true});
+    try {
+        return texts.map((text) => [...model.tokenize(text, false)]);
+    } finally {
+        await model.dispose();
+    }
+}

@@ -1,12 +1,9 @@
 // Our logits against llama.cpp's, teacher-forced, for every architecture and weight format.
-//
-// The reference of a quantised file is llama.cpp on the same weights in f32: what is measured is
-// the error of computing with blocks, not that of having rounded to them.
 import assert from "node:assert/strict";
 import {test} from "node:test";
 import {judge} from "./compare.mjs";
-import {discard, makeModel, ourLogits, sameBits, someTokens} from "./files.mjs";
-import {llamaLogits} from "./llama_cpp.mjs";
+import {makeModel, ourLogits, sameBits, someTokens} from "./files.mjs";
+import {compareWithLlama} from "./teacher.mjs";
 
 // Seeds: random models differ in how much they amplify rounding. At these, the rounding of the KV
 // cache to half precision and of activations to 8 bits, which both sides do, stays well inside the
@@ -23,20 +20,6 @@ const models = [
     {preset: "qwen2-tiny", seed: 1, flags: ["--pure"],
         types: "Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL"}
 ];
-
-const isFloat = (type) => ["F32", "F16", "BF16"].includes(type);
-
-export async function compareWithLlama(t, {preset, seed, flags = []}, type, tokens) {
-    const file = makeModel(preset, seed, type, ...flags);
-    const plain = makeModel(preset, seed, type, ...flags, "--dequantised");
-    const reference = await llamaLogits(plain, tokens, "F32");
-    const own = isFloat(type) ? undefined : await llamaLogits(file, tokens, "F16");
-    const {faults, summary} = judge(ourLogits(file, tokens), reference, own);
-    discard(file);
-    discard(plain);
-    t.diagnostic(summary);
-    assert.deepEqual(faults, []);
-}
 
 for (const model of models) {
     for (const type of model.types.split(" ")) {
@@ -70,15 +53,3 @@ test("an 8-bit cache stays close to the half-precision one", (t) => {
     assert.ok(!sameBits(plain, small));
     assert.deepEqual(judge(small, plain, plain).faults, []);
 });
-
-// Real shapes: minutes and gigabytes.
-const large = [
-    {preset: "qwen2.5-0.5b", seed: 1, types: "Q8_0 Q4_K_M"},
-    {preset: "qwen3-0.6b", seed: 1, types: "Q8_0 Q4_K_M"}
-];
-for (const model of process.env.TW_LONG ? large : []) {
-    for (const type of model.types.split(" ")) {
-        test(`${model.preset} ${type}: logits are llama.cpp's`, (t) =>
-            compareWithLlama(t, model, type, someTokens(208, 150000)));
-    }
-}
