@@ -1,7 +1,7 @@
 # Sourced by ./run and ./check: timed stages, and build folders that are set up once.
 
 # stage NAME COMMAND...: runs it and says how long it took. Inside, a failing command does not end
-# the function it is in (bash switches `set -e` off there): functions chain what must succeed with &&.
+# the function it is in (bash switches `set -e` off there): functions chain what must succeed.
 stage() {
     local name=$1 started=$EPOCHREALTIME
     shift
