@@ -21,7 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "app/chat_format.h"
+#include "text/chat_format.h"
 #include "engine/engine.h"
 
 struct tw_chat_session;

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "app/chat_format.h"
+#include "text/chat_format.h"
 #include "app/chat_input.h"
 #include "app/chat_session.h"
 #include "app/command.h"

@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "app/chat_format.h"
+#include "text/chat_format.h"
 #include "base/json.h"
 #include "model/model.h"
 

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "app/chat_format.h"
+#include "text/chat_format.h"
 
 /* A tokenizer whose token i is byte i, for i < 256, followed by markers: what a format writes can
  * then be read back from the ids. */

@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "app/chat_format.h"
+#include "text/chat_format.h"
 
 #include <string.h>
 

@@ -11,8 +11,8 @@
  * Pure; the tokenizer must outlive the format. Errors: those of tw_tokenizer_encode; a list may
  * then hold a part of what was to be appended.
  */
-#ifndef TW_APP_CHAT_FORMAT_H
-#define TW_APP_CHAT_FORMAT_H
+#ifndef TW_TEXT_CHAT_FORMAT_H
+#define TW_TEXT_CHAT_FORMAT_H
 
 #include <stddef.h>
 
