@@ -21,8 +21,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "text/chat_format.h"
 #include "engine/engine.h"
+#include "text/chat_format.h"
 
 struct tw_chat_session;
 

@@ -3,13 +3,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "text/chat_format.h"
 #include "app/chat_input.h"
 #include "app/chat_session.h"
 #include "app/command.h"
 #include "app/model_args.h"
 #include "app/progress.h"
 #include "app/sampling_args.h"
+#include "text/chat_format.h"
 
 enum { DEFAULT_CONTEXT = 4096 };
 

@@ -3,9 +3,9 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "text/chat_format.h"
 #include "base/json.h"
 #include "model/model.h"
+#include "text/chat_format.h"
 
 enum { EXAMPLE_CONTEXT = 4096 };
 
