@@ -19,6 +19,7 @@
 #define LEAF81_ECX_V3     BIT(5)
 #define LEAF7_EBX_V4      (BIT(16) | BIT(17) | BIT(28) | BIT(30) | BIT(31))
 #define LEAF7_ECX_VNNI    BIT(11)
+#define LEAF71_EAX_BF16   BIT(5)
 #define XCR0_AVX          0x06u
 #define XCR0_AVX512       0xe6u
 
@@ -61,6 +62,13 @@ enum tw_cpu_level tw_cpu_detect(void)
         return TW_CPU_AVX2;
     }
     return TW_CPU_AVX512;
+}
+
+bool tw_cpu_has_bf16(void)
+{
+    unsigned a, b, c, d;
+    return tw_cpu_detect() == TW_CPU_AVX512 && __get_cpuid_count(7, 1, &a, &b, &c, &d) &&
+           has_all(a, LEAF71_EAX_BF16);
 }
 
 enum tw_status tw_cpu_choose(enum tw_cpu_level *ret_level, struct tw_error *error)

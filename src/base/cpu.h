@@ -9,6 +9,8 @@
 #ifndef TW_BASE_CPU_H
 #define TW_BASE_CPU_H
 
+#include <stdbool.h>
+
 #include "base/status.h"
 
 enum tw_cpu_level {
@@ -27,6 +29,9 @@ enum tw_cpu_level tw_cpu_detect(void);
 /* The level to use: what TW_CPU asks for, otherwise tw_cpu_detect(). TW_ERR_USAGE for an unknown
  * word, TW_ERR_UNSUPPORTED for a level above the machine's. */
 enum tw_status tw_cpu_choose(enum tw_cpu_level *ret_level, struct tw_error *error);
+
+/* Whether a machine of level AVX512 also has AVX512-BF16: a faster way to the same bits. */
+bool tw_cpu_has_bf16(void);
 
 /* Cores this process may run on (its affinity mask), at least 1. */
 int tw_cpu_count(void);

@@ -13,6 +13,10 @@
 #define SIMD_TILE_WHOLE 0
 enum { SIMD_TILE_PANELS = 1, SIMD_TILE_COLUMNS = 2, SIMD_FULL_RANGE_IS_SIGNED = 1 };
 
+/* The vector of float products (simd_gemm.h): eight rows of one leave room for its operands. */
+typedef __m256 vg;
+enum { SIMD_GEMM_LANES = 8, SIMD_GEMM_VECTORS = 1 };
+
 #define SIMD_INLINE static inline __attribute__((always_inline))
 
 typedef struct {
@@ -55,6 +59,10 @@ SIMD_INLINE vf vf_mul(vf a, vf b)
 SIMD_INLINE vf vf_div(vf a, vf b)
 {
     return (vf){_mm256_div_ps(a.lo, b.lo), _mm256_div_ps(a.hi, b.hi)};
+}
+SIMD_INLINE vf vf_sqrt(vf a)
+{
+    return (vf){_mm256_sqrt_ps(a.lo), _mm256_sqrt_ps(a.hi)};
 }
 SIMD_INLINE vf vf_fma(vf a, vf b, vf c)
 {
@@ -238,6 +246,36 @@ SIMD_INLINE float vf_max16(vf a)
 SIMD_INLINE float vf_first(vf a)
 {
     return _mm256_cvtss_f32(a.lo);
+}
+
+SIMD_INLINE vg vg_zero(void)
+{
+    return _mm256_setzero_ps();
+}
+SIMD_INLINE vg vg_load(const void *p)
+{
+    return _mm256_loadu_ps(p);
+}
+SIMD_INLINE void vg_store(float *p, vg x)
+{
+    _mm256_storeu_ps(p, x);
+}
+SIMD_INLINE vg vg_set1(uint32_t word)
+{
+    return _mm256_castsi256_ps(_mm256_set1_epi32((int)word));
+}
+SIMD_INLINE vg vg_fma(vg a, vg b, vg c)
+{
+    return _mm256_fmadd_ps(a, b, c);
+}
+SIMD_INLINE vg vg_even(vg pairs)
+{
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(pairs), 16));
+}
+SIMD_INLINE vg vg_odd(vg pairs)
+{
+    __m256i mask = _mm256_set1_epi32((int)0xffff0000u);
+    return _mm256_castsi256_ps(_mm256_and_si256(_mm256_castps_si256(pairs), mask));
 }
 
 #endif

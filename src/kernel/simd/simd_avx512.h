@@ -10,6 +10,10 @@
 #include <stdint.h>
 #include <string.h>
 
+/* The vector of float products (simd_gemm.h), and how many of them lie side by side in a tile. */
+typedef __m512 vg;
+enum { SIMD_GEMM_LANES = 16, SIMD_GEMM_VECTORS = 2 };
+
 /* What a product keeps in registers at once: both panels, and tiles of up to 8 columns. */
 #define SIMD_TILE_WHOLE 1
 enum { SIMD_TILE_PANELS = 2, SIMD_TILE_COLUMNS = 8, SIMD_FULL_RANGE_IS_SIGNED = 0 };
@@ -50,6 +54,10 @@ SIMD_INLINE vf vf_mul(vf a, vf b)
 SIMD_INLINE vf vf_div(vf a, vf b)
 {
     return _mm512_div_ps(a, b);
+}
+SIMD_INLINE vf vf_sqrt(vf a)
+{
+    return _mm512_sqrt_ps(a);
 }
 SIMD_INLINE vf vf_fma(vf a, vf b, vf c)
 {
@@ -191,6 +199,37 @@ SIMD_INLINE float vf_max16(vf a)
 SIMD_INLINE float vf_first(vf a)
 {
     return _mm512_cvtss_f32(a);
+}
+
+SIMD_INLINE vg vg_zero(void)
+{
+    return _mm512_setzero_ps();
+}
+SIMD_INLINE vg vg_load(const void *p)
+{
+    return _mm512_loadu_ps(p);
+}
+SIMD_INLINE void vg_store(float *p, vg x)
+{
+    _mm512_storeu_ps(p, x);
+}
+SIMD_INLINE vg vg_set1(uint32_t word)
+{
+    return _mm512_castsi512_ps(_mm512_set1_epi32((int)word));
+}
+SIMD_INLINE vg vg_fma(vg a, vg b, vg c)
+{
+    return _mm512_fmadd_ps(a, b, c);
+}
+/* The even and the odd bf16 of each pair, as f32. */
+SIMD_INLINE vg vg_even(vg pairs)
+{
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(pairs), 16));
+}
+SIMD_INLINE vg vg_odd(vg pairs)
+{
+    __m512i mask = _mm512_set1_epi32((int)0xffff0000u);
+    return _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(pairs), mask));
 }
 
 #endif
