@@ -232,25 +232,31 @@ static enum tw_status score_json(const json_t *expect, struct tw_bytes answer,
     return TW_OK;
 }
 
-/* What stands between the first opening and the last closing tag; empty where they are not there.
- * Two calls, or one in another, leave a tag outside of a JSON string: that is no JSON object. */
+static bool is_at(const char *at, size_t n_bytes, const char *tag)
+{
+    return n_bytes >= strlen(tag) && memcmp(at, tag, strlen(tag)) == 0;
+}
+
+/* What stands between the first opening and the last closing tag; empty where they are not there or
+ * another call begins behind them. Two calls between them, or one in another, leave a tag outside of
+ * a JSON string: that is no JSON object. */
 static struct tw_bytes inside_call(struct tw_bytes text)
 {
-    struct tw_bytes none = {"", 0};
-    const size_t n_begin = strlen(CALL_BEGIN), n_end = strlen(CALL_END);
-    const char *begin =
-        text.size_bytes > 0 ? memmem(text.data, text.size_bytes, CALL_BEGIN, n_begin) : NULL;
+    const struct tw_bytes none = {"", 0};
+    const char *text_end = text.data + text.size_bytes;
+    const char *begin = memmem(text.data, text.size_bytes, CALL_BEGIN, strlen(CALL_BEGIN));
     if (begin == NULL) {
         return none;
     }
-    begin += n_begin;
-    size_t n_rest = text.size_bytes - (size_t)(begin - text.data);
-    for (size_t at = n_rest; at >= n_end; at--) {
-        if (memcmp(begin + at - n_end, CALL_END, n_end) == 0) {
-            return (struct tw_bytes){begin, at - n_end};
+    begin += strlen(CALL_BEGIN);
+    const char *end = text_end;
+    while (end > begin && !is_at(end, (size_t)(text_end - end), CALL_END)) {
+        if (is_at(end, (size_t)(text_end - end), CALL_BEGIN)) {
+            return none;
         }
+        end--;
     }
-    return none;
+    return (struct tw_bytes){begin, (size_t)(end - begin)};
 }
 
 static enum tw_status score_call(const json_t *expect, struct tw_bytes answer,
