@@ -8,9 +8,9 @@
  *             {"kind": "contains", "all": [["a", "b"], ["c"]], "none": ["d"]}
  *             {"kind": "exact", "any": ["..."]}
  *
- * Invariants: 1. What parses is complete: each row's kind has its fields, of the right types, and no
- * others; the last message is the user's. 2. Tasks are in the order of their first row and have at
- * least one row.
+ * Invariants: 1. What parses is complete: each row's kind has its fields, of the right types, and
+ * no others; the last message is the user's. 2. Tasks are in the order of their first row and have
+ * at least one row.
  * Ownership: rows own their JSON; names of tasks lie in it. Threads: one at a time.
  * Errors: TW_ERR_FORMAT as "file:line: what is wrong"; TW_ERR_LIMIT for the bounds TW_LIMIT_EVAL_*.
  */

@@ -238,8 +238,8 @@ static bool is_at(const char *at, size_t n_bytes, const char *tag)
 }
 
 /* What stands between the first opening and the last closing tag; empty where they are not there or
- * another call begins behind them. Two calls between them, or one in another, leave a tag outside of
- * a JSON string: that is no JSON object. */
+ * another call begins behind them. Two calls between them, or one in another, leave a tag outside
+ * of a JSON string: that is no JSON object. */
 static struct tw_bytes inside_call(struct tw_bytes text)
 {
     const struct tw_bytes none = {"", 0};
