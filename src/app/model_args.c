@@ -8,6 +8,7 @@ static const enum tw_dtype kv_types[] = {TW_DTYPE_F16, TW_DTYPE_Q8_0};
 
 #define ROW(field) offsetof(struct tw_model_args, field)
 
+/* --batch is the last row: see tw_model_args_group_no_batch. */
 static const struct tw_option options[] = {
     {.name = "model",
      .kind = TW_OPTION_STRING,
@@ -29,6 +30,12 @@ static const struct tw_option options[] = {
      .most = TW_LIMIT_MODEL_CONTEXT_TOKENS,
      .help = "Context of a sequence in tokens, prompt and answer together. Default: 0, what this "
              "command needs."},
+    {.name = "kv-type",
+     .kind = TW_OPTION_CHOICE,
+     .offset = ROW(kv_type),
+     .value_name = "T",
+     .choices = kv_type_names,
+     .help = "How the KV cache is kept: f16, or q8_0 for about half the memory. Default: f16."},
     {.name = "batch",
      .kind = TW_OPTION_INT,
      .offset = ROW(n_batch_tokens),
@@ -37,16 +44,12 @@ static const struct tw_option options[] = {
      .most = TW_LIMIT_BATCH_TOKENS,
      .help = "Most tokens in one pass through the model; long prompts are cut into pieces of that "
              "size, with the same result. Default: 512."},
-    {.name = "kv-type",
-     .kind = TW_OPTION_CHOICE,
-     .offset = ROW(kv_type),
-     .value_name = "T",
-     .choices = kv_type_names,
-     .help = "How the KV cache is kept: f16, or q8_0 for about half the memory. Default: f16."},
 };
 
 const struct tw_option_group tw_model_args_group = {"Model", options,
                                                     sizeof options / sizeof options[0]};
+const struct tw_option_group tw_model_args_group_no_batch = {
+    "Model", options, sizeof options / sizeof options[0] - 1};
 
 struct tw_model_args tw_model_args_defaults(void)
 {

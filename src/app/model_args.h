@@ -1,5 +1,5 @@
-/* model_args.h: the options that say which model runs and with what: shared by run, chat and
- * perplexity. Opening shows progress on a terminal. */
+/* model_args.h: the options that say which model runs and with what: shared by run, chat,
+ * perplexity and eval. Opening shows progress on a terminal. */
 #ifndef TW_APP_MODEL_ARGS_H
 #define TW_APP_MODEL_ARGS_H
 
@@ -15,6 +15,8 @@ struct tw_model_args {
 };
 
 extern const struct tw_option_group tw_model_args_group;
+/* All but --batch, for a command that counts something else with it. */
+extern const struct tw_option_group tw_model_args_group_no_batch;
 
 struct tw_model_args tw_model_args_defaults(void);
 

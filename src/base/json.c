@@ -304,3 +304,43 @@ void tw_json_null(struct tw_json_writer *writer)
     before_value(writer);
     tw_buf_append_text(writer->buf, "null");
 }
+
+static void write_object(struct tw_json_writer *writer, const json_t *object)
+{
+    const char *key;
+    json_t *item;
+    tw_json_object_begin(writer);
+    json_object_foreach ((json_t *)(uintptr_t)object, key, item) {
+        tw_json_key(writer, key);
+        tw_json_value(writer, item);
+    }
+    tw_json_object_end(writer);
+}
+
+static void write_array(struct tw_json_writer *writer, const json_t *array)
+{
+    tw_json_array_begin(writer);
+    for (size_t i = 0; i < json_array_size(array); i++) {
+        tw_json_value(writer, json_array_get(array, i));
+    }
+    tw_json_array_end(writer);
+}
+
+void tw_json_value(struct tw_json_writer *writer, const json_t *value)
+{
+    if (json_is_object(value)) {
+        write_object(writer, value);
+    } else if (json_is_array(value)) {
+        write_array(writer, value);
+    } else if (json_is_string(value)) {
+        tw_json_string(writer, json_string_value(value), json_string_length(value));
+    } else if (json_is_integer(value)) {
+        tw_json_int(writer, json_integer_value(value));
+    } else if (json_is_real(value)) {
+        tw_json_double(writer, json_real_value(value));
+    } else if (json_is_boolean(value)) {
+        tw_json_bool(writer, json_is_true(value));
+    } else {
+        tw_json_null(writer);
+    }
+}

@@ -47,5 +47,7 @@ void tw_json_uint(struct tw_json_writer *writer, uint64_t value);
 void tw_json_double(struct tw_json_writer *writer, double value);
 void tw_json_bool(struct tw_json_writer *writer, bool value);
 void tw_json_null(struct tw_json_writer *writer);
+/* A tree that was read, keys in their order. Recurses as deep as the tree. */
+void tw_json_value(struct tw_json_writer *writer, const json_t *value);
 
 #endif

@@ -65,4 +65,11 @@
 #define TW_LIMIT_PROMPT_BYTES    (64u << 20) /* a prompt from a file or from standard input */
 #define TW_LIMIT_CHAT_LINE_BYTES (1u << 20)  /* one message typed into a chat */
 
+/* Evaluation files */
+#define TW_LIMIT_EVAL_FILE_BYTES (64u << 20)
+#define TW_LIMIT_EVAL_ROW_BYTES  (1u << 20) /* one line */
+#define TW_LIMIT_EVAL_ROWS       (1u << 20)
+#define TW_LIMIT_EVAL_TASKS      256 /* different ones in a file */
+#define TW_LIMIT_EVAL_TASK_BYTES 64  /* a task's name */
+
 #endif

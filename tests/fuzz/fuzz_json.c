@@ -6,48 +6,6 @@
 #include "base/limits.h"
 #include "fuzz_target.h"
 
-static void write_value(struct tw_json_writer *writer, const json_t *value);
-
-static void write_object(struct tw_json_writer *writer, const json_t *object)
-{
-    const char *key;
-    json_t *item;
-    tw_json_object_begin(writer);
-    json_object_foreach ((json_t *)(uintptr_t)object, key, item) {
-        tw_json_key(writer, key);
-        write_value(writer, item);
-    }
-    tw_json_object_end(writer);
-}
-
-static void write_array(struct tw_json_writer *writer, const json_t *array)
-{
-    tw_json_array_begin(writer);
-    for (size_t i = 0; i < json_array_size(array); i++) {
-        write_value(writer, json_array_get(array, i));
-    }
-    tw_json_array_end(writer);
-}
-
-static void write_value(struct tw_json_writer *writer, const json_t *value)
-{
-    if (json_is_object(value)) {
-        write_object(writer, value);
-    } else if (json_is_array(value)) {
-        write_array(writer, value);
-    } else if (json_is_string(value)) {
-        tw_json_string(writer, json_string_value(value), json_string_length(value));
-    } else if (json_is_integer(value)) {
-        tw_json_int(writer, json_integer_value(value));
-    } else if (json_is_real(value)) {
-        tw_json_double(writer, json_real_value(value));
-    } else if (json_is_boolean(value)) {
-        tw_json_bool(writer, json_is_true(value));
-    } else {
-        tw_json_null(writer);
-    }
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     json_t *first, *second;
@@ -60,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct tw_json_writer writer;
     tw_buf_init(&buf, (size_t)64 << 20);
     tw_json_begin(&writer, &buf);
-    write_value(&writer, first);
+    tw_json_value(&writer, first);
     assert(!buf.failed);
     enum tw_status status = tw_json_parse(buf.data, buf.size_bytes, "again", &second, &error);
     assert(status == TW_OK);

@@ -23,8 +23,9 @@ class Skip(Exception):
 class Program:
     """The program under test and a scratch folder."""
 
-    def __init__(self, path, folder):
+    def __init__(self, path, synth_model, folder):
         self.path = str(Path(path).resolve())
+        self.synth_model = str(Path(synth_model).resolve())
         self.folder = Path(folder)
 
     def start(self, *words, env=None, **more):
@@ -44,6 +45,11 @@ class Program:
         assert code == 0, f"exit code {code}: {err.decode(errors='replace')}"
         assert err == b"", f"standard error is not empty: {err.decode(errors='replace')}"
         return out
+
+    def synthesise(self, name):
+        """Makes a tiny model that says something else to every prompt."""
+        subprocess.run([self.synth_model, "--preset", "tiny", "--type", "F16", "-o", name],
+                       cwd=self.folder, check=True, stdout=subprocess.DEVNULL)
 
     def levels(self):
         """Instruction sets this machine can run."""
@@ -111,9 +117,24 @@ def weights(path_seed, n_bytes):
     return (data * (n_bytes // len(data) + 1))[:n_bytes]
 
 
-def make_model(path, n_embd=64, n_layers=2, n_ff=128, n_ctx=4096, chatml=True, sparse=False):
-    """Writes a model. sparse: weights are holes in the file, zeros without blocks on disk."""
+def chain_rows(n_tokens, n_embd, ids):
+    """(embedding, head): after token ids[i] comes ids[i + 1], whatever stood before."""
+    embedding, head = ([[0.0] * n_embd for _ in range(n_tokens)] for _ in range(2))
+    for i, (token, following) in enumerate(zip(ids, ids[1:])):
+        embedding[token][i] = 1.0
+        head[following][i] = 1.0
+    return [struct.pack(f"<{n_tokens * n_embd}f", *sum(m, [])) for m in (embedding, head)]
+
+
+def make_model(path, n_embd=64, n_layers=2, n_ff=128, n_ctx=4096, chatml=True, sparse=False,
+               recites=None):
+    """Writes a model. sparse: weights are holes in the file, zeros without blocks on disk.
+    recites: [(text, kind of token)], what the model answers to everything, then it ends."""
     tokens, kinds, scores = vocabulary()
+    for text, kind in recites or []:
+        tokens.append(text.replace(" ", "\u2581"))
+        kinds.append(kind)
+        scores.append(-1e6)
     if not chatml:
         tokens = [t.replace("|", "!") if t.startswith("<|") else t for t in tokens]
     metadata = {
@@ -138,6 +159,12 @@ def make_model(path, n_embd=64, n_layers=2, n_ff=128, n_ctx=4096, chatml=True, s
             "ffn_down": (n_ff, n_embd),
         }.items():
             shapes[f"blk.{i}.{name}.weight"] = shape
+    chain = {}
+    if recites is not None:
+        newline, end = tokens.index("<0x0A>"), tokens.index("<|im_end|>")
+        first = len(tokens) - len(recites)
+        rows = chain_rows(len(tokens), n_embd, [newline, *range(first, len(tokens)), end])
+        chain = dict(zip(("token_embd.weight", "output.weight"), rows))
     head = struct.pack("<IIQQ", 0x46554747, 3, len(shapes), len(metadata))
     head += b"".join(gguf_string(k) + gguf_value(v) for k, v in metadata.items())
     offset, places = 0, []
@@ -156,7 +183,12 @@ def make_model(path, n_embd=64, n_layers=2, n_ff=128, n_ctx=4096, chatml=True, s
         else:
             for i, (name, shape, n_bytes) in enumerate(places):
                 ones = struct.pack(f"<{n_bytes // 4}f", *[1.0] * (n_bytes // 4))
-                out.write(ones if len(shape) == 1 else weights(i + 1, n_bytes))
+                if len(shape) == 1:
+                    out.write(ones)
+                elif chain:
+                    out.write(chain.get(name, b"\0" * n_bytes))
+                else:
+                    out.write(weights(i + 1, n_bytes))
                 out.write(b"\0" * (-n_bytes % ALIGNMENT))
     return Path(path)
 
@@ -166,6 +198,7 @@ def make_model(path, n_embd=64, n_layers=2, n_ff=128, n_ctx=4096, chatml=True, s
 def main(cases):
     parser = argparse.ArgumentParser()
     parser.add_argument("program")
+    parser.add_argument("synth_model")
     options = parser.parse_args()
     failed = False
     print(f"1..{len(cases)}")
@@ -173,7 +206,7 @@ def main(cases):
         name, note, good = case.__name__.replace("_", " "), "", True
         with tempfile.TemporaryDirectory() as folder:
             try:
-                case(Program(options.program, folder))
+                case(Program(options.program, options.synth_model, folder))
             except Skip as reason:
                 note = f" # SKIP {reason}"
             except Exception:  # a case that breaks is a case that fails, whatever broke

@@ -10,7 +10,7 @@ import golden
 
 CODES = {"usage": 2, "not found": 3, "input/output": 4, "format": 5, "limit": 7}
 COMMANDS = ["run", "chat", "tokenize", "model", "model inspect", "model quantize", "model convert",
-            "perplexity", "version"]
+            "perplexity", "eval", "version"]
 
 
 def refused(program, code, part, *words, **more):

@@ -245,6 +245,28 @@ static void numbers_do_not_depend_on_the_locale(void **state)
     assert_int_equal(system(command), 0);
 }
 
+static void a_tree_is_written_as_it_was_read_with_its_keys_in_order(void **state)
+{
+    (void)state;
+    const char *text = "{\"z\":[1,-2.5,true,false,null,{}],\"a\":{\"\":\"q\\\"\\u0000\",\"m\":[]}}";
+    json_t *value;
+    struct tw_buf buf;
+    struct tw_json_writer writer;
+    assert_int_equal(tw_json_parse(text, strlen(text), "text", &value, NULL), TW_OK);
+    tw_buf_init(&buf, 4096);
+    tw_json_begin(&writer, &buf);
+    tw_json_array_begin(&writer);
+    tw_json_value(&writer, value);
+    tw_json_value(&writer, json_object_get(value, "a"));
+    tw_json_array_end(&writer);
+    tw_buf_append(&buf, "", 1);
+    assert_false(buf.failed);
+    assert_memory_equal(buf.data + 1, text, strlen(text));
+    assert_string_equal(buf.data + 1 + strlen(text), ",{\"\":\"q\\\"\\u0000\",\"m\":[]}]");
+    json_decref(value);
+    tw_buf_free(&buf);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -256,6 +278,7 @@ int main(void)
         cmocka_unit_test(strings_are_escaped_and_bad_utf8_becomes_the_replacement_character),
         cmocka_unit_test(doubles_read_back_equal_and_are_short),
         cmocka_unit_test(numbers_do_not_depend_on_the_locale),
+        cmocka_unit_test(a_tree_is_written_as_it_was_read_with_its_keys_in_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
