@@ -12,6 +12,7 @@ static const struct tw_command commands[] = {
     {"tokenize", "show the tokens of a text", tw_cmd_tokenize},
     {"model", "inspect, quantize and convert model files", tw_cmd_model},
     {"perplexity", "measure how well a model predicts a text", tw_cmd_perplexity},
+    {"train", "make tokenizers and models", tw_cmd_train},
     {"version", "print the version and what this machine can run", tw_cmd_version},
     {NULL, NULL, NULL},
 };
