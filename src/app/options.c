@@ -226,19 +226,10 @@ static enum tw_status set_value(const struct tw_option *option, void *values, co
 
 /* ---- parsing ---- */
 
-/* argv[*at] begins with "--" and goes on; moves *at over the value if that is a word of its own. */
-static enum tw_status parse_option(const struct tw_command_spec *spec, int argc, char **argv,
-                                   int *at, struct tw_error *error)
+/* The value of the option is the rest of its word (text) or the next one; *at moves over that. */
+static enum tw_status take_value(const struct tw_option *option, void *values, const char *text,
+                                 int argc, char **argv, int *at, struct tw_error *error)
 {
-    const char *name = argv[*at] + 2;
-    const char *equals = strchr(name, '=');
-    size_t name_bytes = equals != NULL ? (size_t)(equals - name) : strlen(name);
-    void *values;
-    const struct tw_option *option = find_option(spec, name, name_bytes, &values);
-    if (option == NULL) {
-        return unknown_option(spec, argv[*at], name_bytes, error);
-    }
-    const char *text = equals != NULL ? equals + 1 : NULL;
     if (option->kind == TW_OPTION_FLAG) {
         if (text != NULL) {
             return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION, "--%s takes no value",
@@ -254,6 +245,40 @@ static enum tw_status parse_option(const struct tw_command_spec *spec, int argc,
         text = argv[++*at];
     }
     return set_value(option, values, text, error);
+}
+
+/* argv[*at] begins with "--" and goes on; moves *at over the value if that is a word of its own. */
+static enum tw_status parse_option(const struct tw_command_spec *spec, int argc, char **argv,
+                                   int *at, struct tw_error *error)
+{
+    const char *name = argv[*at] + 2;
+    const char *equals = strchr(name, '=');
+    size_t name_bytes = equals != NULL ? (size_t)(equals - name) : strlen(name);
+    void *values;
+    const struct tw_option *option = find_option(spec, name, name_bytes, &values);
+    if (option == NULL) {
+        return unknown_option(spec, argv[*at], name_bytes, error);
+    }
+    return take_value(option, values, equals != NULL ? equals + 1 : NULL, argc, argv, at, error);
+}
+
+/* argv[*at] is one dash and what is hopefully one letter. */
+static enum tw_status parse_letter(const struct tw_command_spec *spec, int argc, char **argv,
+                                   int *at, struct tw_error *error)
+{
+    const char *word = argv[*at];
+    for (const struct tw_option_use *use = spec->uses; use->group != NULL; use++) {
+        for (size_t i = 0; i < use->group->n_options; i++) {
+            const struct tw_option *option = &use->group->options[i];
+            if (option->letter != 0 && option->letter == word[1] && word[2] == '\0') {
+                return take_value(option, use->values, NULL, argc, argv, at, error);
+            }
+        }
+    }
+    return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                        "%s: unknown option '%.60s'; options have two dashes, and a text that "
+                        "begins with one goes after '--'",
+                        spec->name, word);
 }
 
 static bool asks_for_help(int argc, char **argv)
@@ -298,13 +323,9 @@ enum tw_status tw_options_parse(const struct tw_command_spec *spec, int argc, ch
             argv[words.n_items++] = word;
         } else if (strcmp(word, "--") == 0) {
             only_words = true;
-        } else if (word[1] != '-') {
-            return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
-                                "%s: unknown option '%.60s'; options have two dashes, and a text "
-                                "that begins with one goes after '--'",
-                                spec->name, word);
         } else {
-            enum tw_status status = parse_option(spec, argc, argv, &at, error);
+            enum tw_status status = word[1] == '-' ? parse_option(spec, argc, argv, &at, error)
+                                                   : parse_letter(spec, argc, argv, &at, error);
             if (status != TW_OK) {
                 return status;
             }
@@ -340,10 +361,15 @@ static void print_wrapped(const char *text, FILE *out)
     fputc('\n', out);
 }
 
-static void print_option(const char *name, const char *value_name, const char *help, FILE *out)
+static void print_option(char letter, const char *name, const char *value_name, const char *help,
+                         FILE *out)
 {
     char left[80];
-    snprintf(left, sizeof left, "  --%s%s%s", name, value_name != NULL ? " " : "",
+    char short_form[8] = "";
+    if (letter != 0) {
+        snprintf(short_form, sizeof short_form, "-%c, ", letter);
+    }
+    snprintf(left, sizeof left, "  %s--%s%s%s", short_form, name, value_name != NULL ? " " : "",
              value_name != NULL ? value_name : "");
     if (strlen(left) + 2 > HELP_COLUMN) {
         fprintf(out, "%s\n%*s", left, HELP_COLUMN, "");
@@ -360,9 +386,9 @@ void tw_options_print_help(const struct tw_command_spec *spec, FILE *out)
         fprintf(out, "\n%s:\n", use->group->title);
         for (size_t i = 0; i < use->group->n_options; i++) {
             const struct tw_option *option = &use->group->options[i];
-            print_option(option->name, option->value_name, option->help, out);
+            print_option(option->letter, option->name, option->value_name, option->help, out);
         }
     }
     fprintf(out, "\n");
-    print_option("help", NULL, "Print this and end.", out);
+    print_option(0, "help", NULL, "Print this and end.", out);
 }

@@ -8,9 +8,10 @@
  *     spec.uses = {{&model_group, &values.model}, {&run_group, &values}, {NULL, NULL}}
  *     "--max-tokens=5"  ->  *(uint64_t *)((char *)&values + row.offset) = 5
  *
- * Syntax: --name value, --name=value; a flag is --name alone. "--" ends the options, "-" is a word
- * like any other (standard input by convention). Of an option given twice the last one counts,
- * except TW_OPTION_STRINGS, which collects. --help and -h are understood by every command.
+ * Syntax: --name value, --name=value; a flag is --name alone; -o value where a row has a letter.
+ * "--" ends the options, "-" is a word like any other (standard input by convention). Of an option
+ * given twice the last one counts, except TW_OPTION_STRINGS, which collects. --help and -h are
+ * understood by every command.
  *
  * Ownership: strings point into argv, which must outlive the values; what TW_OPTION_STRINGS
  * collects is freed with tw_option_strings_free. Threads: one at a time.
@@ -54,6 +55,7 @@ struct tw_option {
     const char *help;           /* one sentence; says the default where there is one */
     double least, most;         /* TW_OPTION_INT, TW_OPTION_DOUBLE */
     const char *const *choices; /* TW_OPTION_CHOICE: ends with NULL */
+    char letter;                /* "-o value" means "--output value"; 0 where there is none */
 };
 
 struct tw_option_group {

@@ -60,6 +60,18 @@
 #define TW_LIMIT_LOGIT_BIASES      4096
 #define TW_LIMIT_GENERATED_BYTES   (1u << 30) /* text of one answer that nobody has taken yet */
 
+/* Training data */
+#define TW_LIMIT_CORPUS_WORDS        (1u << 24)   /* distinct words of a corpus */
+#define TW_LIMIT_CORPUS_WORD_BYTES   (128u << 20) /* those words put together */
+#define TW_LIMIT_CORPUS_PIECE_BYTES  (1u << 20)   /* a plain text is read in pieces of this size */
+#define TW_LIMIT_TRAINED_PAIRS       (1u << 26)   /* different pairs met by tokenizer training */
+#define TW_LIMIT_TRAINED_TOKEN_BYTES 256          /* of one token that merging makes */
+#define TW_LIMIT_DATA_LINE_BYTES     (64u << 20)  /* a line of a JSONL file */
+#define TW_LIMIT_DATA_MESSAGES       4096         /* in one conversation */
+#define TW_LIMIT_DATASET_TOKENS      (1u << 30)   /* of all documents together */
+#define TW_LIMIT_DATASET_DOCUMENTS   (1u << 26)
+#define TW_LIMIT_PACKING_EPOCHS      (1u << 20) /* how often the documents are gone through */
+
 /* Commands */
 #define TW_LIMIT_OPTION_REPEATS  1024        /* how often one option may stand on a command line */
 #define TW_LIMIT_PROMPT_BYTES    (64u << 20) /* a prompt from a file or from standard input */

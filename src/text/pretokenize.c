@@ -30,6 +30,12 @@ bool tw_pretokenize_known(struct tw_bytes expression, enum tw_pretokenize_kind *
     return false;
 }
 
+const char *tw_pretokenize_expression(enum tw_pretokenize_kind kind)
+{
+    assert(kind <= TW_PRETOKENIZE_QWEN2);
+    return known_expressions[kind].expression;
+}
+
 #define L TW_CHAR_LETTER
 #define N TW_CHAR_NUMBER
 #define S TW_CHAR_SPACE

@@ -79,6 +79,9 @@ size_t tw_pretokenize_next(enum tw_pretokenize_kind kind, struct tw_bytes text, 
 /* The hand-written kind whose expression is exactly this one; false when there is none. */
 bool tw_pretokenize_known(struct tw_bytes expression, enum tw_pretokenize_kind *ret_kind);
 
+/* The other way round: the expression GPT2, LLAMA3 or QWEN2 follows. */
+const char *tw_pretokenize_expression(enum tw_pretokenize_kind kind);
+
 void tw_pretokenize_scratch_free(struct tw_pretokenize_scratch *scratch);
 
 #endif

@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "base/mem.h"
+#include "text/byte_alphabet.h"
 #include "text/utf8.h"
 
 #define MARK "\xe2\x96\x81" /* U+2581, SentencePiece's space */
@@ -73,28 +74,6 @@ bool tw_vocab_is_plain(const struct tw_vocab *vocab, tw_token id)
     return kind == TW_TOKEN_NORMAL || kind == TW_TOKEN_USER_DEFINED || kind == TW_TOKEN_UNUSED;
 }
 
-/* The byte-level alphabet: printable Latin-1 stands for itself, the other 68 bytes, in order, for
- * U+0100 and on. */
-static bool alphabet_has(unsigned byte)
-{
-    return (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
-}
-
-/* The byte a character of the alphabet stands for, or -1. */
-static int alphabet_byte(uint32_t code)
-{
-    static const unsigned char shifted[68] = {
-        0,   1,   2,   3,   4,   5,   6,   7,   8,   9,   10,  11,  12,  13,  14,  15,  16,
-        17,  18,  19,  20,  21,  22,  23,  24,  25,  26,  27,  28,  29,  30,  31,  32,  127,
-        128, 129, 130, 131, 132, 133, 134, 135, 136, 137, 138, 139, 140, 141, 142, 143, 144,
-        145, 146, 147, 148, 149, 150, 151, 152, 153, 154, 155, 156, 157, 158, 159, 160, 173,
-    };
-    if (code < 0x100) {
-        return alphabet_has(code) ? (int)code : -1;
-    }
-    return code < 0x100 + sizeof shifted ? shifted[code - 0x100] : -1;
-}
-
 /* The bytes a text in the alphabet stands for; false when it holds another character. */
 static bool decode_alphabet(struct tw_bytes text, char *ret_bytes, size_t *ret_n)
 {
@@ -102,7 +81,7 @@ static bool decode_alphabet(struct tw_bytes text, char *ret_bytes, size_t *ret_n
     for (size_t at = 0; at < text.size_bytes;) {
         uint32_t code;
         at += tw_utf8_decode(text.data + at, text.size_bytes - at, &code);
-        int byte = alphabet_byte(code);
+        int byte = tw_byte_alphabet_byte(code);
         if (byte < 0) {
             return false;
         }
@@ -213,11 +192,9 @@ static bool index_texts(struct tw_vocab *vocab)
  * padding is still how "!" is written. */
 static void find_alphabet(struct tw_vocab *vocab)
 {
-    unsigned next = 0x100;
     for (unsigned byte = 0; byte < 256; byte++) {
         char text[4];
-        uint32_t code = alphabet_has(byte) ? byte : next++;
-        struct tw_bytes key = {text, tw_utf8_encode(code, text)};
+        struct tw_bytes key = {text, tw_utf8_encode(tw_byte_alphabet_code(byte), text)};
         tw_token id = tw_vocab_find_text(vocab, key);
         vocab->byte_ids[byte] = id;
         if (id != TW_TOKEN_NONE) {

@@ -10,7 +10,7 @@ import golden
 
 CODES = {"usage": 2, "not found": 3, "input/output": 4, "format": 5, "limit": 7}
 COMMANDS = ["run", "chat", "tokenize", "model", "model inspect", "model quantize", "model convert",
-            "perplexity", "eval", "version"]
+            "perplexity", "eval", "train", "train tokenizer", "version"]
 
 
 def refused(program, code, part, *words, **more):
@@ -48,6 +48,11 @@ def mistakes_on_the_command_line_are_usage_errors(program):
             "--logit-bias", "7:3")
     refused(program, "usage", "must be one of", "model", "quantize", "m.gguf", "o.gguf", "Q9_9")
     refused(program, "usage", "usage: tokenworks model inspect F", "model", "inspect")
+    train = ["train", "tokenizer"]
+    refused(program, "usage", "give --corpus", *train, "--vocab", "300", "-o", "t.json")
+    refused(program, "usage", "give --vocab", *train, "c.txt", "-o", "t.json")
+    refused(program, "usage", "give -o", *train, "c.txt", "--vocab", "300")
+    refused(program, "usage", "from 263", *train, "c.txt", "--vocab", "262")
     refused(program, "usage", "a window", "perplexity", "--model", model, "--file", "-",
             stdin=b"short")
 
@@ -64,7 +69,12 @@ def bad_files_are_named_and_nothing_is_written(program):
         refused(program, "format", "cut.gguf", *command, "cut.gguf")
         refused(program, "format", "no.gguf", *command, "no.gguf")
         refused(program, "format", "empty.gguf", *command, "empty.gguf")
+    (program.folder / "bad.jsonl").write_bytes(b'{"text": "a"}\n{"text": 1}\n')
     before = sorted(os.listdir(program.folder))
+    train = ["train", "tokenizer", "--vocab", "300", "-o", "t.json", "--corpus"]
+    refused(program, "not found", "absent.txt", *train, "absent.txt")
+    refused(program, "format", "bad.jsonl:2: ", *train, "bad.jsonl")
+    refused(program, "format", "no text", *train, "empty.gguf")
     refused(program, "format", "cut.gguf", "model", "quantize", "cut.gguf", "out.gguf", "Q8_0")
     assert sorted(os.listdir(program.folder)) == before
 
@@ -74,6 +84,8 @@ def an_existing_output_is_replaced_only_by_force(program):
     (program.folder / "out.gguf").write_bytes(b"precious")
     refused(program, "usage", "--force", "model", "quantize", "m.gguf", "out.gguf", "Q8_0")
     assert (program.folder / "out.gguf").read_bytes() == b"precious"
+    refused(program, "usage", "--force", "train", "tokenizer", "m.gguf", "--vocab", "300", "-o",
+            "out.gguf")
     program.good("model", "quantize", "m.gguf", "out.gguf", "Q8_0", "--force")
     formats = json.loads(program.good("model", "inspect", "out.gguf", "--json"))["formats"]
     assert set(formats) == {"F32", "Q8_0"}, formats

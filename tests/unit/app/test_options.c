@@ -23,13 +23,14 @@ struct values {
 static const char *const colours[] = {"red", "green", NULL};
 
 static const struct tw_option rows[] = {
-    {"quick", TW_OPTION_FLAG, offsetof(struct values, quick), NULL, "Be quick.", 0, 0, NULL},
-    {"count", TW_OPTION_INT, offsetof(struct values, count), "N", "How many.", 1, 100, NULL},
-    {"seed", TW_OPTION_UINT64, offsetof(struct values, seed), "N", "A seed.", 0, 0, NULL},
-    {"heat", TW_OPTION_DOUBLE, offsetof(struct values, heat), "X", "How hot.", 0, 2, NULL},
-    {"name", TW_OPTION_STRING, offsetof(struct values, name), "S", "A name.", 0, 0, NULL},
-    {"stop", TW_OPTION_STRINGS, offsetof(struct values, stops), "S", "A stop.", 0, 0, NULL},
-    {"colour", TW_OPTION_CHOICE, offsetof(struct values, colour), "C", "A colour.", 0, 0, colours},
+    {"quick", TW_OPTION_FLAG, offsetof(struct values, quick), NULL, "Be quick.", 0, 0, NULL, 0},
+    {"count", TW_OPTION_INT, offsetof(struct values, count), "N", "How many.", 1, 100, NULL, 0},
+    {"seed", TW_OPTION_UINT64, offsetof(struct values, seed), "N", "A seed.", 0, 0, NULL, 0},
+    {"heat", TW_OPTION_DOUBLE, offsetof(struct values, heat), "X", "How hot.", 0, 2, NULL, 0},
+    {"name", TW_OPTION_STRING, offsetof(struct values, name), "S", "A name.", 0, 0, NULL, 'n'},
+    {"stop", TW_OPTION_STRINGS, offsetof(struct values, stops), "S", "A stop.", 0, 0, NULL, 0},
+    {"colour", TW_OPTION_CHOICE, offsetof(struct values, colour), "C", "A colour.", 0, 0, colours,
+     0},
 };
 
 static const struct tw_option_group group = {"Things", rows, sizeof rows / sizeof rows[0]};
@@ -196,6 +197,19 @@ static void numbers_outside_their_range_or_half_read_are_refused(void **state)
     assert_refused("--colour", "blue", "red, green");
 }
 
+static void a_letter_stands_for_its_option(void **state)
+{
+    (void)state;
+    struct parsed p;
+    parse(&p, "-n", "Ada", "word", NULL);
+    assert_int_equal(p.status, TW_OK);
+    assert_string_equal(p.values.name, "Ada");
+    assert_int_equal(p.words.n_items, 1);
+    free_parsed(&p);
+    assert_refused("-n", NULL, "--name needs a value");
+    assert_refused("-na", NULL, "two dashes");
+}
+
 static void missing_and_superfluous_parts_are_named(void **state)
 {
     (void)state;
@@ -239,6 +253,7 @@ int main(void)
         cmocka_unit_test(help_is_seen_anywhere_but_after_the_end_of_options),
         cmocka_unit_test(a_misspelt_option_is_answered_with_the_right_one),
         cmocka_unit_test(numbers_outside_their_range_or_half_read_are_refused),
+        cmocka_unit_test(a_letter_stands_for_its_option),
         cmocka_unit_test(missing_and_superfluous_parts_are_named),
         cmocka_unit_test(help_shows_every_option_of_the_table),
     };
