@@ -6,8 +6,8 @@
  *     {"text": ...}      text <|endoftext|>
  *                             all but the first token are targets
  *
- * A conversation is rendered by text/chat_format.h as a chat does it: markers go in as token ids, an
- * answer is encoded on its own behind the header that asks for it, everything else as one piece
+ * A conversation is rendered by text/chat_format.h as a chat does it: markers go in as token ids,
+ * an answer is encoded on its own behind the header that asks for it, everything else as one piece
  * with its role. What messages say is plain text; tokens that are added and not special, such as
  * <tool_call>, are recognised in it.
  *
