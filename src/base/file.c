@@ -151,6 +151,14 @@ bool tw_file_exists(const char *path)
     return stat(path, &st) == 0;
 }
 
+enum tw_status tw_file_make_directory(const char *path, struct tw_error *error)
+{
+    if (mkdir(path, 0777) == 0 || (errno == EEXIST && tw_file_is_directory(path))) {
+        return TW_OK;
+    }
+    return from_errno("make the folder", path, error);
+}
+
 struct tw_file_writer {
     int fd;
     char *path;

@@ -35,6 +35,10 @@ enum tw_status tw_file_read(const char *path, size_t bound_bytes, struct tw_buf 
 bool tw_file_is_directory(const char *path);
 bool tw_file_exists(const char *path);
 
+/* Makes a folder in one that exists; one that is there already is fine. TW_ERR_NOT_FOUND,
+ * TW_ERR_IO (also when the path is something else). */
+enum tw_status tw_file_make_directory(const char *path, struct tw_error *error);
+
 /* A file that appears under its name only when complete.
  *
  *     OPEN [tw_file_writer_open] -> DONE [tw_file_writer_commit]: fsync, rename, fsync of folder

@@ -135,6 +135,18 @@ enum { TW_ARCH_NAME_BYTES = 64 };
 void tw_arch_tensor_name(const struct tw_arch_tensor *row, uint32_t layer,
                          char ret_name[TW_ARCH_NAME_BYTES]);
 
+/* The same in Hugging Face's spelling; the row has one. */
+void tw_arch_tensor_hf_name(const struct tw_arch_tensor *row, uint32_t layer,
+                            char ret_name[TW_ARCH_NAME_BYTES]);
+
+/* Whether a model of this shape must have the tensor, how many layers have one (1 where it belongs
+ * to none), and its size. A vector has one row. */
+bool tw_arch_tensor_is_needed(const struct tw_arch_tensor *row, const struct tw_model_shape *shape);
+uint32_t tw_arch_tensor_layers(const struct tw_arch_tensor *row,
+                               const struct tw_model_shape *shape);
+void tw_arch_tensor_size(const struct tw_arch_tensor *row, const struct tw_model_shape *shape,
+                         uint64_t *ret_columns, uint64_t *ret_rows);
+
 /* What the rotation frequency of each pair is divided by: the tensor rope_freqs.weight where there
  * is one, computed for llama3 scaling from config.json, otherwise 1. ret_factors: [n_dims / 2]. */
 enum tw_status tw_arch_rope_factors(const struct tw_model_files *files,

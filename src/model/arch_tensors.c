@@ -51,16 +51,27 @@ const struct tw_arch_tensor *tw_arch_match(const struct tw_arch *arch, const cha
     return NULL;
 }
 
+static void put_layer(const char *pattern, uint32_t layer, char ret_name[TW_ARCH_NAME_BYTES])
+{
+    const char *mark = strstr(pattern, "%u");
+    if (mark == NULL) {
+        snprintf(ret_name, TW_ARCH_NAME_BYTES, "%s", pattern);
+    } else {
+        snprintf(ret_name, TW_ARCH_NAME_BYTES, "%.*s%" PRIu32 "%s", (int)(mark - pattern), pattern,
+                 layer, mark + 2);
+    }
+}
+
 void tw_arch_tensor_name(const struct tw_arch_tensor *row, uint32_t layer,
                          char ret_name[TW_ARCH_NAME_BYTES])
 {
-    const char *mark = strstr(row->gguf_name, "%u");
-    if (mark == NULL) {
-        snprintf(ret_name, TW_ARCH_NAME_BYTES, "%s", row->gguf_name);
-    } else {
-        snprintf(ret_name, TW_ARCH_NAME_BYTES, "%.*s%" PRIu32 "%s", (int)(mark - row->gguf_name),
-                 row->gguf_name, layer, mark + 2);
-    }
+    put_layer(row->gguf_name, layer, ret_name);
+}
+
+void tw_arch_tensor_hf_name(const struct tw_arch_tensor *row, uint32_t layer,
+                            char ret_name[TW_ARCH_NAME_BYTES])
+{
+    put_layer(row->hf_name, layer, ret_name);
 }
 
 /* ---- shapes ---- */
@@ -88,9 +99,9 @@ static uint64_t dim_size(const struct tw_model_shape *shape, enum tw_arch_dim di
     return 0;
 }
 
-static bool is_needed(const struct tw_model_shape *shape, enum tw_arch_need need)
+bool tw_arch_tensor_is_needed(const struct tw_arch_tensor *row, const struct tw_model_shape *shape)
 {
-    switch (need) {
+    switch (row->need) {
     case TW_ARCH_NEED_ALWAYS:
         return true;
     case TW_ARCH_NEED_UNTIED:
@@ -103,6 +114,18 @@ static bool is_needed(const struct tw_model_shape *shape, enum tw_arch_need need
         return false;
     }
     return false;
+}
+
+uint32_t tw_arch_tensor_layers(const struct tw_arch_tensor *row, const struct tw_model_shape *shape)
+{
+    return strstr(row->gguf_name, "%u") != NULL ? shape->n_layers : 1;
+}
+
+void tw_arch_tensor_size(const struct tw_arch_tensor *row, const struct tw_model_shape *shape,
+                         uint64_t *ret_columns, uint64_t *ret_rows)
+{
+    *ret_columns = dim_size(shape, row->columns);
+    *ret_rows = dim_size(shape, row->rows);
 }
 
 static enum tw_status check_tensor(const struct tw_arch_tensor *row,
@@ -135,7 +158,7 @@ static enum tw_status check_row(const struct tw_model_files *files,
                                 const struct tw_model_shape *shape, size_t *n_found,
                                 struct tw_error *error)
 {
-    bool needed = is_needed(shape, row->need);
+    bool needed = tw_arch_tensor_is_needed(row, shape);
     if (!needed && row->need != TW_ARCH_NEED_OPTIONAL) {
         return TW_OK;
     }
@@ -160,7 +183,7 @@ static enum tw_status refuse_unread(const struct tw_model_files *files, const st
         uint32_t layer = 0;
         const struct tw_arch_tensor *row = tw_arch_match(arch, name, true, &layer);
         bool is_read = row != NULL && layer < shape->n_layers &&
-                       (is_needed(shape, row->need) || row->need == TW_ARCH_NEED_OPTIONAL);
+                       (tw_arch_tensor_is_needed(row, shape) || row->need == TW_ARCH_NEED_OPTIONAL);
         if (!is_read) {
             return tw_error_set(error, TW_ERR_UNSUPPORTED, TW_NO_POSITION,
                                 "the model has a tensor '%s', which %s models do not use", name,
@@ -176,7 +199,7 @@ enum tw_status tw_arch_check_tensors(const struct tw_model_files *files,
     const struct tw_arch *arch = tw_arch_find(shape->arch, strlen(shape->arch));
     size_t n_found = 0;
     for (const struct tw_arch_tensor *row = arch->tensors; row->gguf_name != NULL; row++) {
-        uint32_t n = strstr(row->gguf_name, "%u") != NULL ? shape->n_layers : 1;
+        uint32_t n = tw_arch_tensor_layers(row, shape);
         for (uint32_t layer = 0; layer < n; layer++) {
             enum tw_status status = check_row(files, row, layer, shape, &n_found, error);
             if (status != TW_OK) {

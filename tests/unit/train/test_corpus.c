@@ -2,6 +2,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -86,6 +87,19 @@ static void a_conversation_of_too_many_messages_is_refused(void **state)
     tw_buf_free(&lines);
 }
 
+static void a_line_beyond_the_bound_is_refused_before_it_is_read(void **state)
+{
+    (void)state;
+    size_t n = (size_t)TW_LIMIT_DATA_LINE_BYTES + 2;
+    char *lines = malloc(n + 1);
+    assert_non_null(lines);
+    memset(lines, 'x', n);
+    lines[0] = '\n';
+    lines[n] = '\0';
+    assert_bad(lines, TW_ERR_LIMIT, "at most 67108864");
+    free(lines);
+}
+
 static enum tw_status note_text(void *context, struct tw_bytes text, uint64_t done_bytes,
                                 struct tw_error *error)
 {
@@ -135,8 +149,8 @@ static void a_plain_text_in_pieces_has_the_words_it_has_in_one(void **state)
                                         "'s\nx\t\n"};
     struct tw_buf text;
     tw_buf_init(&text, 4 << 20);
-    for (int i = 0; text.size_bytes < 3 << 20; i++) {
-        tw_buf_append_text(&text, lines[i * i % 5]);
+    for (unsigned i = 0; text.size_bytes < 3 << 20; i++) {
+        tw_buf_append_text(&text, lines[(i + i / 5) % 5]);
     }
     assert_true(tw_buf_append(&text, "", 1));
     const char *path = trained_file("a.txt", text.data);
@@ -167,6 +181,7 @@ int main(void)
         cmocka_unit_test(rows_come_in_order_with_what_they_hold),
         cmocka_unit_test(what_is_wrong_with_a_row_is_said_with_file_and_line),
         cmocka_unit_test(a_conversation_of_too_many_messages_is_refused),
+        cmocka_unit_test(a_line_beyond_the_bound_is_refused_before_it_is_read),
         cmocka_unit_test(the_texts_of_rows_are_what_a_chat_encodes),
         cmocka_unit_test(a_plain_text_in_pieces_has_the_words_it_has_in_one),
         cmocka_unit_test(a_missing_file_is_named),
