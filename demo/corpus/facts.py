@@ -119,7 +119,8 @@ REORDERED = [
     (r"explain (.+)\.", [
         "please explain {}", "can you explain {}?", "could you explain {} to me?", "describe {}",
         "tell me about {}", "tell me more about {}", "I do not understand {}",
-        "give me a short explanation of {}", "help me to understand {}", "I need an explanation of {}",
+        "give me a short explanation of {}", "help me to understand {}",
+        "I need an explanation of {}",
         "what can you tell me about {}?", "say something about {}", "would you explain {}?",
         "explain to me {}", "let me understand {}", "a few words on {}, please"]),
     (r"i would like to know (.+)\.", [
@@ -388,8 +389,8 @@ def _exchange(task, question, answer):
                          {"role": "assistant", "content": answer}]}
 
 
-SYLLABLES = ("ba be bi bo bu da de di do fa fe fi fo ga ge gi go ka ke ki ko la le li lo ma me mi mo "
-             "na ne ni no pa pe pi po ra re ri ro sa se si so ta te ti to va ve vi vo za ze zo "
+SYLLABLES = ("ba be bi bo bu da de di do fa fe fi fo ga ge gi go ka ke ki ko la le li lo ma me mi "
+             "mo na ne ni no pa pe pi po ra re ri ro sa se si so ta te ti to va ve vi vo za ze zo "
              "blor dran flim grun kest mord nulf prex quib snar tosk trel ulp vank wix yorn zub"
              ).split()
 # Records whose phrases make no sense in a general frame.
