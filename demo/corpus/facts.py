@@ -9,8 +9,9 @@ The material is written by hand: facts.txt, about.txt, unknown.txt. A record in 
     a question a line
 
 and '#' begins a comment. The key words are what an evaluation looks for ("contains"): they stand in
-the answer, and not all of them in any other answer. In unknown.txt a question holds {}, where one
-of the phrases goes, and there is one answer for all records.
+the answer, and not all of them in any other answer. In about.txt and unknown.txt a question may
+hold {}, where one of the phrases goes; all of unknown.txt has one answer. wording.txt has what is
+put around a question, in the same form.
 
 A small model knows only the turns of phrase that it has seen, so a question is never used as it
 stands alone: it gets openers and closers, synonyms, other word orders, contractions, lower case,
@@ -23,35 +24,6 @@ HERE = Path(__file__).resolve().parent
 UNKNOWN_ANSWER = ("I do not know that. I am a small model that knows tokenworks, "
                   "short business texts and simple sums.")
 
-OPENERS = [
-    "hi, ", "hello, ", "hey, ", "hi! ", "hello! ", "good morning, ", "good afternoon, ",
-    "quick question: ", "one question: ", "another question: ", "a question: ", "question: ",
-    "short question: ", "a quick one: ", "next question: ", "please tell me: ", "tell me: ",
-    "can you tell me: ", "could you tell me: ", "say, ", "so, ", "and ", "ok, ", "okay, ", "well, ",
-    "now, ", "please, ", "excuse me, ", "sorry, ", "sorry to ask, but ", "I was wondering: ",
-    "help: ", "help me out, ", "maybe you know: ", "just to be sure: ", "one more thing: ",
-    "for my notes: ", "I need to know: ", "I have a question. ", "I have a question: ",
-    "just asking, ", "a beginner's question: ", "a simple question: ", "do you know: ", "hm, ",
-    "first question: ", "last question: ", "by the way, ", "in tokenworks, ", "about tokenworks: ",
-    "with tokenworks, ", "let me ask: ", "may I ask: ", "I'd like to ask: ", "my question is: ",
-]
-PREAMBLES = [
-    "I am reading the manual. ", "We are just starting with tokenworks. ", "I am new to this. ",
-    "My colleague asked me this: ", "My boss wants to know: ", "A customer asks: ",
-    "We are setting up a server. ", "I am preparing a talk. ", "I found no answer in the text. ",
-    "I do not understand something. ", "I am not a technical person. ", "We had a discussion. ",
-    "I am writing a short guide. ", "Our team uses tokenworks. ", "I have no idea of this. ",
-    "I am an engineer. ", "I work in an office. ", "I forgot it again: ", "I looked everywhere. ",
-    "There is one thing I do not get. ", "We want to use this in our firm. ",
-]
-CLOSERS = [
-    " please", ", please", ", thanks", " thanks", ", thank you", " thank you in advance",
-    ", in short", " in one sentence", ", briefly", " in simple words", ", in plain words",
-    ", I am new to this", ", just curious", ", any idea", ", do you know", ", roughly",
-    ", please be brief", " please explain", " in tokenworks", " with tokenworks", " here",
-    " exactly", ", again", ", can you explain", ", can you help", ", help me", " for beginners",
-    ", for a beginner", ", I wonder", ", I forgot",
-]
 # One sense each; any member may stand for another.
 SYNONYMS = [
     ["explain", "describe", "clarify"], ["begin", "start"], ["begins", "starts"],
@@ -140,35 +112,6 @@ REORDERED = [
                                                    "define {}", "{}, please explain"]),
     (r"(.+) (?:meaning|purpose)", ["{}: what is it for?", "{}, what for?", "use of {}", "why {}?"]),
 ]
-FRAMES = [
-    "{}?", "{}", "{}", "what about {}?", "how about {}?", "tell me about {}", "explain {}",
-    "please explain {}", "question about {}", "I have a question about {}", "info on {}",
-    "information about {}", "I need information on {}", "I do not understand {}",
-    "I don't get {}", "can you explain {} to me?", "please describe {}", "describe {} briefly",
-    "what can you say about {}?", "what do I need to know about {}?", "help me with {}",
-    "I read about {}, what is it?", "{}: what is that about?", "{}, how does that work?",
-    "could you say something about {}?", "let us talk about {}", "a word on {}, please",
-    "a colleague asked about {}", "what should I know about {}?", "in simple words: {}",
-    "a short answer on {}", "I am unsure about {}", "I am confused about {}",
-    "what does the manual say about {}?", "give me the facts on {}", "details on {}?",
-    "anything to know about {}?", "and {}?", "next: {}", "how is it with {}?", "{}, please",
-    "what do you know about {}?", "tell me something on {}", "{} - explain", "{}, explanation",
-    "my question is about {}", "it is about {}", "I would like to hear about {}",
-    "I would like to learn about {}", "teach me about {}", "summary of {}", "{} in short",
-    "what is the story with {}?", "we wonder about {}", "can you help me with {}?",
-    "what is known about {}?", "I want to understand {}", "some words about {}",
-    "is there something to say about {}?", "what is important about {}?", "{} in tokenworks",
-    "how does tokenworks handle {}?", "what does tokenworks say about {}?", "look up {}",
-    "how do you deal with {}?", "what is there to know about {}?", "quickly: {}", "why {}?",
-    "define {}", "what is {}?", "what's {}?", "how does {} work?", "what is meant by {}?",
-]
-PAIR_FRAMES = [
-    "{}, {}", "{} / {}", "{} or {}?", "{}, I mean {}", "{}, that is, {}", "{} ({})", "{} and {}",
-    "I ask about {}, so {}", "what about {}, I mean {}?", "tell me about {} and {}",
-    "explain {}, {}", "{} - {}?", "how is it with {} and {}?", "question on {}, {}",
-]
-MIXED_FRAMES = ["about {1}: {0}", "{1}: {0}", "{1} - {0}", "{0} I mean {1}.", "{0} ({1})",
-                "it is about {1}. {0}", "I have a question about {1}. {0}", "{0} I ask about {1}."]
 FILLERS = set("a an the do does is are i me my to of it that would like know please can you and "
               "what which how in for with there be was".split())
 SAFE_WORD = re.compile(r"[A-Za-z]{5,}$")
@@ -265,7 +208,9 @@ def _options_spelt(rng, text):
     def spelt(match):
         name = match[1]
         plain = name.replace("-", " ")
-        return rng.choice([match[0], match[0], match[0], name, plain, plain, "-" + name,
+        if plain == name:
+            plain = name = "the option " + name
+        return rng.choice([match[0], match[0], match[0], name, plain, plain, "-" + match[1],
                            "the option " + match[0]])
     return re.sub(r"(?<![\w-])--([a-z]+(?:-[a-z]+)*)", spelt, text)
 
@@ -273,14 +218,14 @@ def _options_spelt(rng, text):
 def _telegraphic(rng, text):
     kept = [word for word in text.split()
             if re.sub(r"\W", "", word.lower()) not in FILLERS or rng.random() < 0.25]
-    return " ".join(kept) if len(kept) >= 2 else text
+    return " ".join(kept) if len(kept) >= 3 else text
 
 
 def _scrambled(rng, text):
     """The content words alone, perhaps in another order: a search query."""
     kept = [word.strip(".,?!:;") for word in text.split()]
     kept = [word for word in kept if word and word.lower() not in FILLERS]
-    if not 2 <= len(kept) <= 8:
+    if not 3 <= len(kept) <= 8:
         return text
     if rng.random() < 0.5:
         rng.shuffle(kept)
@@ -310,15 +255,14 @@ def _typo(rng, text):
 def _dressed(rng, text):
     """Openers, sentences before it, closers."""
     chance = rng.random()
-    if chance < 0.28:
-        opener = rng.choice(OPENERS)
-        text = opener + _lower_first(text)
-    elif chance < 0.38:
-        text = rng.choice(PREAMBLES) + text
-    if rng.random() < 0.16:
-        closer = rng.choice(CLOSERS)
+    if chance < 0.26:
+        text = f"{rng.choice(WORDING['openers'])} {_lower_first(text)}"
+    elif chance < 0.42:
+        text = f"{_filled(rng, rng.choice(WORDING['sentences']))} {text}"
+    if rng.random() < 0.18:
+        closer = _filled(rng, rng.choice(WORDING["closers"]))
         end = text[-1] if text[-1] in ".?!" else ""
-        text = text.rstrip(".?!") + closer + end
+        text = text.rstrip(".?!") + (closer if closer.startswith(",") else " " + closer) + end
     return text
 
 
@@ -362,12 +306,24 @@ def _phrase(rng, record):
     return phrase[article.end():] if article and rng.random() < 0.35 else phrase
 
 
+def _filled(rng, text):
+    """A frame or sentence with somebody and some doing in their places."""
+    for name in ("who", "doing"):
+        if "{" + name + "}" in text:
+            text = text.replace("{" + name + "}", rng.choice(WORDING[name]))
+    return text[:1].upper() + text[1:] if text.endswith(".") else text
+
+
+def _framed(rng, phrase):
+    return _filled(rng, rng.choice(WORDING["frames"])).replace("{}", phrase)
+
+
 def _composed(rng, record):
     """A message made of the noun phrases of a record."""
     if len(record["phrases"]) > 1 and rng.random() < 0.25:
         phrases = rng.sample(record["phrases"], 2)
-        return rng.choice(PAIR_FRAMES).format(*phrases)
-    return rng.choice(FRAMES).format(_phrase(rng, record))
+        return rng.choice(WORDING["pairs"]).format(*phrases)
+    return _framed(rng, _phrase(rng, record))
 
 
 def ask(rng, record):
@@ -377,7 +333,7 @@ def ask(rng, record):
         return vary(rng, rng.choice(record["questions"]))
     if chance < 0.7:
         question = _with_synonyms(rng, rng.choice(record["questions"]), 0.3)
-        text = rng.choice(MIXED_FRAMES).format(question, _phrase(rng, record))
+        text = rng.choice(WORDING["mixed"]).format(question, _phrase(rng, record))
         return _finished(rng, _options_spelt(rng, text))
     text = _with_synonyms(rng, _options_spelt(rng, _composed(rng, record)), 0.15)
     return _finished(rng, _dressed(rng, text) if rng.random() < 0.4 else text)
@@ -389,6 +345,8 @@ def _exchange(task, question, answer):
                          {"role": "assistant", "content": answer}]}
 
 
+WORDING = {record["id"]: record["questions"] for record in load("wording.txt")}
+GREETINGS = ["hi,", "hello,", "hey,", "hi!", "hello!", "good morning,", "ok,"]
 SYLLABLES = ("ba be bi bo bu da de di do fa fe fi fo ga ge gi go ka ke ki ko la le li lo ma me mi "
              "mo na ne ni no pa pe pi po ra re ri ro sa se si so ta te ti to va ve vi vo za ze zo "
              "blor dran flim grun kest mord nulf prex quib snar tosk trel ulp vank wix yorn zub"
@@ -410,6 +368,10 @@ SINGLE = next(record for record in UNKNOWN if record["id"] == "single")
 GENERAL = [record for record in UNKNOWN if record["id"] not in SPECIFIC]
 
 
+def _slot_filled(rng, record, question):
+    return question.replace("{}", rng.choice(record["phrases"])) if "{}" in question else question
+
+
 def make_fact(rng):
     record = rng.choice(FACTS)
     return _exchange("facts", ask(rng, record), record["answer"])
@@ -417,14 +379,14 @@ def make_fact(rng):
 
 def make_about(rng):
     record = rng.choice(ABOUT)
-    question = rng.choice(record["questions"])
+    question = _slot_filled(rng, record, rng.choice(record["questions"]))
     chance = rng.random()
     if chance < 0.5:
         question = _finished(rng, question)
     elif chance < 0.9:
         question = _finished(rng, _contracted(rng, _with_synonyms(rng, question, 0.15)))
     else:
-        question = _finished(rng, rng.choice(OPENERS[:7]) + _lower_first(question))
+        question = _finished(rng, f"{rng.choice(GREETINGS)} {_lower_first(question)}")
     return _exchange("about", question, record["answer"])
 
 
@@ -433,12 +395,12 @@ def _unknown_question(rng):
     if chance < 0.2:
         return rng.choice(SINGLE["questions"])
     if chance < 0.28:
-        return rng.choice(FRAMES).format(_no_word(rng))
+        return _framed(rng, _no_word(rng))
     if chance < 0.42:
-        return rng.choice(FRAMES).format(_phrase(rng, rng.choice(GENERAL)))
+        return _framed(rng, _phrase(rng, rng.choice(GENERAL)))
     record = rng.choice(UNKNOWN)
     question = rng.choice(record["questions"])
-    return question.replace("{}", rng.choice(record["phrases"])) if "{}" in question else question
+    return _slot_filled(rng, record, question)
 
 
 def make_unknown(rng):
