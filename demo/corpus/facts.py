@@ -355,17 +355,21 @@ SYLLABLES = ("ba be bi bo bu da de di do fa fe fi fo ga ge gi go ka ke ki ko la 
 SPECIFIC = {"money", "our-place", "tokenworks-firm", "translate", "life", "near-miss", "single"}
 
 
-def _no_word(rng):
-    """A word that does not exist: what is not known cannot be listed."""
-    word = "".join(rng.choice(SYLLABLES) for _ in range(2 + rng.randrange(2)))
-    return rng.choice(["", "", "the ", "a ", "--", "tokenworks ", "the option "]) + word
-
-
 FACTS = load("facts.txt")
+KNOWN_WORDS = {word for fact in FACTS for text in [fact["answer"], *fact["questions"]]
+               for word in words_of(text)}
 ABOUT = load("about.txt")
 UNKNOWN = load("unknown.txt")
 SINGLE = next(record for record in UNKNOWN if record["id"] == "single")
 GENERAL = [record for record in UNKNOWN if record["id"] not in SPECIFIC]
+
+
+def _no_word(rng):
+    """A word that does not exist: what is not known cannot be listed."""
+    word = ""
+    while not word or word in KNOWN_WORDS:
+        word = "".join(rng.choice(SYLLABLES) for _ in range(2 + rng.randrange(2)))
+    return rng.choice(["", "", "the ", "a ", "--", "tokenworks ", "the option "]) + word
 
 
 def _slot_filled(rng, record, question):

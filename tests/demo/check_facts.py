@@ -67,6 +67,18 @@ def fact_problems(facts):
     return problems
 
 
+def asked(record):
+    """What can be asked as it is written: with each phrase in a place for one, or by itself."""
+    places = [question for question in record["questions"] if "{}" in question]
+    for question in record["questions"]:
+        if "{}" in question:
+            yield from (question.replace("{}", phrase) for phrase in record["phrases"])
+        else:
+            yield question
+    if not places:
+        yield from record["phrases"]
+
+
 def duplicate_problems(records):
     """A question or a noun phrase leads to one answer."""
     problems, seen = [], {}
@@ -75,7 +87,7 @@ def duplicate_problems(records):
     for record in records:
         if len(set(record["questions"])) < len(record["questions"]):
             problems.append(f"{record['id']}: a question twice")
-        for text in record["questions"] + record["phrases"]:
+        for text in asked(record):
             words = " ".join(FACTS.words_of(text))
             if seen.setdefault(words, record["id"]) != record["id"]:
                 problems.append(f"{record['id']}: '{text}' is also asked of {seen[words]}")
@@ -87,19 +99,14 @@ def about_problems(about):
             for record in about if len(record["questions"]) < LEAST_PHRASINGS]
 
 
-def messages(records, unknown):
+def messages(facts, about, unknown):
     """Every question as it is written, then samples of what the generators make of them."""
-    for record in records:
-        yield from record["questions"]
-    for record in unknown:
-        for question in record["questions"]:
-            for phrase in record["phrases"] or [""]:
-                yield question.replace("{}", phrase)
+    for record in facts + about + unknown:
+        yield from asked(record)
     rng = random.Random(20)
-    if records:
-        for _ in range(SAMPLES):
-            yield FACTS.ask(rng, rng.choice(records))
-    for number in range(SAMPLES // 4 if unknown else 0):
+    for _ in range(SAMPLES if facts else 0):
+        yield FACTS.ask(rng, rng.choice(facts))
+    for number in range(SAMPLES if unknown else 0):
         make = FACTS.make_unknown if number % 2 else FACTS.make_about
         yield make(rng)["messages"][0]["content"]
 
@@ -158,7 +165,7 @@ def check(tree):
     problems += key_problems(FACTS_FILE, facts, answers) + key_problems(ABOUT_FILE, about, answers)
     problems += duplicate_problems(facts + about)
     problems += row_problems(rows, facts, about)
-    return problems + held_out_problems(rows, messages(facts + about, unknown))
+    return problems + held_out_problems(rows, messages(facts, about, unknown))
 
 
 def fact(name, answer=None, key=None, question="What is {}?"):
