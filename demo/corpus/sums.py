@@ -5,7 +5,7 @@ worked out by the tens and ones of the second ("34 x 27 = 34 x 20 + 34 x 7 = 680
 step is a table or a short addition, which a small model can learn; the product at once is neither.
 What is out of reach gets a fixed sentence instead of a guess.
 """
-from wording import expand, fill, pick, read_sections, roughen, ask, say
+from wording import expand, fill, pick, read_sections, say
 
 LINES = read_sections("sums.txt")
 OPERATORS = ("+", "-", "*", "/")

@@ -77,6 +77,11 @@ def fill(text, values):
     return SLOT.sub(lambda m: values[m[1]], text)
 
 
+def tidy(text):
+    """Without the spaces that an empty alternative leaves behind."""
+    return " ".join(text.split())
+
+
 def read_sections(name):
     """{section: [(kind, parsed line), ...]} of a file of lines under [section] headings."""
     sections, lines = {}, None
@@ -144,7 +149,8 @@ def _upper_first(text):
 
 def ask(rng, kind, core):
     """The core as somebody would ask it, slots still open."""
-    before, after = expand(rng, pick(rng, WAYS[kind])).split("*")
+    before, after = expand(rng, pick(rng, WAYS[kind])).split("*", 1)
+    core = tidy(core)
     text = _upper_first(before + core + after)
     if rng.random() < 0.24:
         opener = expand(rng, pick(rng, OPENERS))
