@@ -99,7 +99,7 @@ def tool_rows(sections):
     for tool in tools.NAMES:
         for number, (text, fields) in enumerate(sections[f"tool_call {tool}"]):
             yield call_row(number, tool, text, read_fields(fields))
-    for tool in tools.NAMES:
+    for tool in (*tools.NAMES, "other"):
         for number, (text, _) in enumerate(sections[f"tool_call missing {tool}"]):
             yield missing_row(number, tool, text)
     for tool in tools.NAMES:

@@ -29,7 +29,8 @@ def system_text(system, schemas):
 
 
 def call_text(name, arguments):
-    return f'<tool_call>\n{{"name": {as_json(name)}, "arguments": {as_json(arguments)}}}\n</tool_call>'
+    call = f'{{"name": {as_json(name)}, "arguments": {as_json(arguments)}}}'
+    return f"<tool_call>\n{call}\n</tool_call>"
 
 
 def response_text(result):

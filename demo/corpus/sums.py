@@ -5,6 +5,8 @@ worked out by the tens and ones of the second ("34 x 27 = 34 x 20 + 34 x 7 = 680
 step is a table or a short addition, which a small model can learn; the product at once is neither.
 What is out of reach gets a fixed sentence instead of a guess.
 """
+import re
+
 from wording import expand, fill, pick, read_sections, say
 
 LINES = read_sections("sums.txt")
@@ -91,7 +93,10 @@ def large_number(rng):
 def large_operands(rng, operator):
     """Beyond two digits: for the calculator, or to be declined."""
     left, right = large_number(rng), large_number(rng)
-    if rng.random() < 0.5:
+    x = rng.random()
+    if x < 0.15:
+        left, right = (left % 1000 + 1) / 10, right % 100 + 1
+    elif x < 0.55:
         right = 2 + int(rng.random() * 98)
     if operator in "-/":
         return max(left, right), min(left, right)
@@ -110,15 +115,15 @@ def _story_values(rng):
 
 
 def number_text(rng, n, may_be_words):
-    if may_be_words and n < 100 and rng.random() < 0.22:
-        return in_words(n)
+    if may_be_words and n < 100 and n == int(n) and rng.random() < 0.22:
+        return in_words(int(n))
     if n >= 1000 and rng.random() < 0.15:
         return f"{n:,}"
     return str(n)
 
 
 def _has_sign(text):
-    return any(f">{sign}" in text for sign in "+-*/x") or any(f"> {s} " in text for s in "+-*/x:")
+    return bool(re.search(r"> ?[-+*/x:] ?<", text))
 
 
 def question(rng, operator, left, right, story=False):
@@ -157,9 +162,37 @@ def exchange(task, user, assistant, tools=None):
                          {"role": "assistant", "content": assistant}]}
 
 
+CHAIN_WORDS = {"+": ("+", "+", "plus", "and"), "-": ("-", "-", "minus", "less")}
+
+
+def chain(rng):
+    """(message, answer) of a sum of three terms, worked out from the left."""
+    a, b, c = _operand(rng), _operand(rng), _operand(rng)
+    first, second = pick(rng, "++-"), pick(rng, "++-")
+    if a < b and first == "-":
+        a, b = b, a
+    style = rng.randrange(4)
+    spoken = f"{a} {CHAIN_WORDS[first][style]} {b} {CHAIN_WORDS[second][style]} {c}"
+    if first == second == "+" and rng.random() < 0.3:
+        spoken = fill(pick(rng, CHAIN_LISTS), {"a": str(a), "b": str(b), "c": str(c)})
+    elif style < 2 and rng.random() < 0.3:
+        spoken = spoken.replace(" ", "")
+    so_far = a + b if first == "+" else a - b
+    result = so_far + c if second == "+" else so_far - c
+    return (fill(say(rng, LINES["any"]), {"expr": spoken}),
+            f"{a} {first} {b} {second} {c} = {so_far} {second} {c} = {result}")
+
+
+CHAIN_LISTS = ("<a>, <b> and <c>", "the sum of <a>, <b> and <c>", "<a> and <b> and <c> together",
+               "<a>, <b> and <c> added up", "the total of <a>, <b> and <c>")
+
+
 def make_arithmetic(rng):
-    if rng.random() < 0.04:
+    x = rng.random()
+    if x < 0.04:
         return exchange("arithmetic", large_sum(rng)[0], TOO_LARGE)
+    if x < 0.1:
+        return exchange("arithmetic", *chain(rng))
     user, left, operator, right = small_sum(rng)
     return exchange("arithmetic", user, worked(left, operator, right))
 
@@ -276,7 +309,8 @@ def _measure_text(rng, value, unit):
     forms = UNITS[unit]
     at = 2 * rng.randrange(len(forms) // 2)
     amount = _amount_text(rng, value)
-    if value == 1.5 and forms[at] in ("hour", "minute", "day", "week", "year") and rng.random() < 0.4:
+    halved = ("hour", "minute", "day", "week", "year")
+    if value == 1.5 and forms[at] in halved and rng.random() < 0.4:
         article = "an" if forms[at] == "hour" else "a"
         return f"{article} {forms[at]} and a half"
     if amount.endswith("a"):

@@ -415,6 +415,9 @@ def _asked_back(rng, tool):
 
 def make_missing(rng, tools=None):
     """No offered tool does what is asked for."""
+    if rng.random() < 0.3 or tools and len(tools) == len(NAMES):
+        text = fill(say(rng, LINES["other"]), {"city": city(rng), "n": str(2 + rng.randrange(58))})
+        return _exchange("tool_call", tools or offered(rng), _turns(text, NO_TOOL))
     if tools is None:
         tool = pick(rng, NAMES)
         tools = offered(rng, missing=tool)
@@ -493,7 +496,7 @@ def more_with(rng, tools):
     x = rng.random()
     if x < 0.7:
         return make_tool_answer(rng, tools)
-    if x < 0.85 or len(tools) == len(NAMES):
+    if x < 0.85:
         return make_no_tool_needed(rng, tools)
     return make_missing(rng, tools)
 
