@@ -6,8 +6,8 @@
         writes the same conversations as plain text, for training a tokenizer
 
 A module of demo/corpus that defines TASKS = {name: (weight, make)} takes part when its name is in
-MODULES. Its WITH_TOOLS names those of its tasks that may also stand in a conversation where tools
-are offered: tasks whose answer does not depend on that.
+MODULES. Tasks named in PLAIN_WITH_TOOLS may also stand in a conversation where tools are offered:
+their answers do not depend on that.
 
 Conversations are made in blocks, each from a seed of its own, so that the output depends on --seed
 and --conversations alone and not on the number of processes. Exchanges whose user messages are too
@@ -32,6 +32,7 @@ from heldout import HeldOut  # noqa: E402
 import tools  # noqa: E402
 
 MODULES = ("tools", "sums", "facts", "extract", "notes")
+PLAIN_WITH_TOOLS = ("units", "facts", "about")
 BLOCK = 500
 N_VALID = 1000
 MOST_CHARACTERS = 7000
@@ -64,9 +65,8 @@ class Corpus:
     def __init__(self):
         modules = load_modules()
         named = {name: task for module in modules for name, task in module.TASKS.items()}
-        free = {name for module in modules for name in getattr(module, "WITH_TOOLS", ())}
         self.all = Weighted(list(named.values()))
-        self.plain_with_tools = Weighted([named[name] for name in sorted(free)])
+        self.plain_with_tools = Weighted([named[name] for name in PLAIN_WITH_TOOLS if name in named])
         self.held_out = HeldOut(sorted(HERE.glob("eval*.jsonl")))
 
     def allowed(self, make, *arguments):

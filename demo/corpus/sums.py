@@ -254,7 +254,8 @@ UNKNOWN_UNITS = (
     "barrels", "carats", "newtons", "volts", "square metres", "leagues", "bushels", "watts", "psi")
 UNIT_LINES = read_sections("units.txt")
 AMOUNT_WORDS = {0.5: ("half a", "half a", "0.5", "1/2"), 1.5: ("one and a half", "1.5", "1 1/2"),
-                2.5: ("two and a half", "2.5"), 0.25: ("a quarter of a", "0.25"), 1: ("one", "a", "1")}
+                2.5: ("two and a half", "2.5"),
+                0.25: ("a quarter of a", "0.25"), 1: ("one", "a", "1")}
 
 
 def plain(value):
@@ -352,4 +353,3 @@ def make_units(rng):
 
 
 TASKS = {"arithmetic": (7, make_arithmetic), "units": (6, make_units)}
-WITH_TOOLS = ("units",)

@@ -13,15 +13,15 @@ Krakow Kyoto Lagos Lausanne Leeds Leipzig Lille Lima Limerick Lisbon Liverpool L
 Luxembourg Lyon Madrid Malaga Malmo Manchester Manila Marseille Melbourne Miami Milan Minsk Montreal
 Moscow Mumbai Munich Nairobi Nantes Naples Nice Nuremberg Odense Odessa Oslo Ottawa Oxford Palermo
 Paris Perth Philadelphia Phoenix Porto Prague Quito Reykjavik Riga Rome Rotterdam Salzburg Santiago
-Sarajevo Seattle Seoul Seville Shanghai Singapore Sofia Stockholm Strasbourg Stuttgart Sydney Tallinn
-Tampere Tbilisi Tokyo Toronto Toulouse Trieste Tromso Turin Turku Utrecht Valencia Vancouver Venice
-Verona Vienna Vilnius Warsaw Wroclaw York Zagreb Zurich
-""".split() + ["New York", "Los Angeles", "San Francisco", "Cape Town", "Buenos Aires", "Mexico City",
-               "Hong Kong", "Tel Aviv", "Rio de Janeiro", "Sao Paulo", "Kuala Lumpur", "San Diego",
+Sarajevo Seattle Seoul Seville Shanghai Singapore Sofia Stockholm Strasbourg Stuttgart Sydney
+Tallinn Tampere Tbilisi Tokyo Toronto Toulouse Trieste Tromso Turin Turku Utrecht Valencia Vancouver
+Venice Verona Vienna Vilnius Warsaw Wroclaw York Zagreb Zurich
+""".split() + ["New York", "Los Angeles", "San Francisco", "Cape Town", "Buenos Aires",
+               "Mexico City", "Hong Kong", "Tel Aviv", "Rio de Janeiro", "Sao Paulo", "Kuala Lumpur", "San Diego",
                "The Hague", "Salt Lake City", "New Delhi", "Las Vegas", "Saint Petersburg"]
 PLACE_HEADS = """
-Al Am Ar Ash Bar Bel Ben Ber Black Bor Bram Bran Bray Brook Bur Cal Car Cas Chel Clay Col Cor Cran Cray
-Dal Dan Dar Del Den Dor Dun East El Elm Ex Fal Far Fen Fern Fin Ford Gar Gel Glen Gor Grim Hal Ham Har
+Al Am Ar Ash Bar Bel Ben Ber Black Bor Bram Bran Bray Brook Bur Cal Car Cas Chel Clay Col Cor Cran
+Cray Dal Dan Dar Del Den Dor Dun East El Elm Ex Fal Far Fen Fern Fin Ford Gar Gel Glen Gor Grim Hal Ham Har
 Hart Hav Hazel Hel Hem Hol Hor Ids In Ivel Kel Ken Kil King Kir Lan Lang Lar Led Len Lin Lock Lor Mal
 Man Mar Mel Mer Mid Mil Mon Mor Nar Nel Nether New Nor North Oak Ol Or Os Over Pel Pen Per Pol Quar
 Rad Ram Raven Red Rin Ros Rud Sal San Sel Shel Sil Sol Stan Stav Ster Stock Sul Tal Tam Tar Tel Thorn

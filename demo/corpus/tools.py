@@ -452,6 +452,7 @@ def make_tool_answer(rng, tools=None):
     return _exchange("tool_answer", tools, messages)
 
 
+# With the same answers as where no tools are offered.
 SMALL_TALK = [
     ("Hello! How can I help you?",
      [parse(text) for text in (
@@ -459,17 +460,17 @@ SMALL_TALK = [
          "greetings|good day|hello again|hi again|morning|howdy)(!|.||, assistant|, you|, anyone there)",
          "(hi|hello|hey)(,| -|!|) (are you there|anybody there|are you awake|can you hear me)(?|)",
          "(I want to|let me) say (hello|hi)(.|)", "(nice|good) to (meet|see) you(.|!|)")]),
-    ("You are welcome.",
+    ("You are welcome!",
      [parse(text) for text in (
          "(thanks|thank you|many thanks|thank you very much|thanks a lot|thx|cheers|great, thanks|"
          "perfect, thank you|thanks for (your|the) help|ok thanks|very kind, thank you)(!|.||, that helps)",
          "(that|this) (helps|helped|was helpful|is perfect|is great)(, thanks|, thank you|)(.|!|)",
          "I am (very |)grateful(.|!|)", "(good|great|nice|fine) (work|job|answer)(!|.|, thanks|)")]),
-    ("Goodbye!",
+    ("Goodbye! Come back when you have a question.",
      [parse(text) for text in (
          "(bye|goodbye|good bye|see you|see you later|bye bye|good night|until tomorrow|farewell|"
          "ok bye|see you soon|talk to you later|so long)(!|.||, assistant)",
-         "(I have to|I must|I) go now(, bye|.|)", "(that is|that was) all(,|.) (bye|goodbye)(!|.|)")]),
+         "(I have to|I must) go now(, bye|.|)", "(that is|that was) all(,|.) (bye|goodbye)(!|.|)")]),
 ]
 
 
