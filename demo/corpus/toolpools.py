@@ -4,36 +4,39 @@ from wording import pick
 
 REAL_CITIES = """
 Aarhus Accra Aleppo Amsterdam Ankara Antwerp Athens Atlanta Auckland Austin Baku Bangkok Barcelona
-Basel Beirut Belgrade Bergen Berlin Bern Bilbao Birmingham Bogota Bologna Bordeaux Boston Bratislava
-Bremen Brisbane Bristol Brussels Bucharest Budapest Cairo Calgary Canberra Cardiff Chennai Chicago
-Cologne Copenhagen Cork Dakar Dallas Delhi Denver Detroit Dhaka Doha Dortmund Dresden Dubai Dublin
-Dundee Durban Edinburgh Essen Florence Frankfurt Galway Gdansk Geneva Genoa Ghent Glasgow Graz
-Grenoble Hamburg Hannover Hanoi Havana Helsinki Houston Innsbruck Istanbul Izmir Jakarta Kigali
-Krakow Kyoto Lagos Lausanne Leeds Leipzig Lille Lima Limerick Lisbon Liverpool Ljubljana London
-Luxembourg Lyon Madrid Malaga Malmo Manchester Manila Marseille Melbourne Miami Milan Minsk Montreal
-Moscow Mumbai Munich Nairobi Nantes Naples Nice Nuremberg Odense Odessa Oslo Ottawa Oxford Palermo
-Paris Perth Philadelphia Phoenix Porto Prague Quito Reykjavik Riga Rome Rotterdam Salzburg Santiago
-Sarajevo Seattle Seoul Seville Shanghai Singapore Sofia Stockholm Strasbourg Stuttgart Sydney
-Tallinn Tampere Tbilisi Tokyo Toronto Toulouse Trieste Tromso Turin Turku Utrecht Valencia Vancouver
-Venice Verona Vienna Vilnius Warsaw Wroclaw York Zagreb Zurich
+Basel Beirut Belgrade Bergen Berlin Bern Bilbao Birmingham Bogota Bologna Bordeaux Boston
+Bratislava Bremen Brisbane Bristol Brussels Bucharest Budapest Cairo Calgary Canberra Cardiff
+Chennai Chicago Cologne Copenhagen Cork Dakar Dallas Delhi Denver Detroit Dhaka Doha Dortmund
+Dresden Dubai Dublin Dundee Durban Edinburgh Essen Florence Frankfurt Galway Gdansk Geneva Genoa
+Ghent Glasgow Graz Grenoble Hamburg Hannover Hanoi Havana Helsinki Houston Innsbruck Istanbul
+Izmir Jakarta Kigali Krakow Kyoto Lagos Lausanne Leeds Leipzig Lille Lima Limerick Lisbon
+Liverpool Ljubljana London Luxembourg Lyon Madrid Malaga Malmo Manchester Manila Marseille
+Melbourne Miami Milan Minsk Montreal Moscow Mumbai Munich Nairobi Nantes Naples Nice Nuremberg
+Odense Odessa Oslo Ottawa Oxford Palermo Paris Perth Philadelphia Phoenix Porto Prague Quito
+Reykjavik Riga Rome Rotterdam Salzburg Santiago Sarajevo Seattle Seoul Seville Shanghai Singapore
+Sofia Stockholm Strasbourg Stuttgart Sydney Tallinn Tampere Tbilisi Tokyo Toronto Toulouse Trieste
+Tromso Turin Turku Utrecht Valencia Vancouver Venice Verona Vienna Vilnius Warsaw Wroclaw York
+Zagreb Zurich
 """.split() + ["New York", "Los Angeles", "San Francisco", "Cape Town", "Buenos Aires",
-               "Mexico City", "Hong Kong", "Tel Aviv", "Rio de Janeiro", "Sao Paulo", "Kuala Lumpur", "San Diego",
-               "The Hague", "Salt Lake City", "New Delhi", "Las Vegas", "Saint Petersburg"]
+               "Mexico City", "Hong Kong", "Tel Aviv", "Rio de Janeiro", "Sao Paulo", "Kuala Lumpur",
+               "San Diego", "The Hague", "Salt Lake City", "New Delhi", "Las Vegas", "Saint Petersburg"]
 PLACE_HEADS = """
 Al Am Ar Ash Bar Bel Ben Ber Black Bor Bram Bran Bray Brook Bur Cal Car Cas Chel Clay Col Cor Cran
-Cray Dal Dan Dar Del Den Dor Dun East El Elm Ex Fal Far Fen Fern Fin Ford Gar Gel Glen Gor Grim Hal Ham Har
-Hart Hav Hazel Hel Hem Hol Hor Ids In Ivel Kel Ken Kil King Kir Lan Lang Lar Led Len Lin Lock Lor Mal
-Man Mar Mel Mer Mid Mil Mon Mor Nar Nel Nether New Nor North Oak Ol Or Os Over Pel Pen Per Pol Quar
-Rad Ram Raven Red Rin Ros Rud Sal San Sel Shel Sil Sol Stan Stav Ster Stock Sul Tal Tam Tar Tel Thorn
-Tol Tor Tre Tur Ul Up Val Var Vel Ver Vin Wal War Wel Wen West Whit Wil Win Wol Wood Wor Yar Zan Zel
+Cray Dal Dan Dar Del Den Dor Dun East El Elm Ex Fal Far Fen Fern Fin Ford Gar Gel Glen Gor Grim
+Hal Ham Har Hart Hav Hazel Hel Hem Hol Hor Ids In Ivel Kel Ken Kil King Kir Lan Lang Lar Led Len
+Lin Lock Lor Mal Man Mar Mel Mer Mid Mil Mon Mor Nar Nel Nether New Nor North Oak Ol Or Os Over
+Pel Pen Per Pol Quar Rad Ram Raven Red Rin Ros Rud Sal San Sel Shel Sil Sol Stan Stav Ster Stock
+Sul Tal Tam Tar Tel Thorn Tol Tor Tre Tur Ul Up Val Var Vel Ver Vin Wal War Wel Wen West Whit Wil
+Win Wol Wood Wor Yar Zan Zel
 """.split()
-PLACE_MIDDLES = ["", "", "", "", "e", "a", "i", "o", "en", "er", "in", "ing", "is", "ling", "om", "ber"]
+PLACE_MIDDLES = ["", "", "", "", "e", "a", "i", "o", "en", "er", "in", "ing", "is", "ling", "om",
+                 "ber"]
 PLACE_TAILS = """
-bach berg borough bourne bridge brook burg burn bury by castle cester cliff combe cote dale den don
-dorf down fall feld field ford gate grad hall ham hampton haven head hill holm horn hurst ia kirk land
-leigh ley lin low mar mere minster moor mouth ness nor nova over pool port quay ridge rock sea sel
-shaw shore side stad stead stein stoke stone stow tal thorpe ton vale vik ville wall water well wick
-wood worth
+bach berg borough bourne bridge brook burg burn bury by castle cester cliff combe cote dale den
+don dorf down fall feld field ford gate grad hall ham hampton haven head hill holm horn hurst ia
+kirk land leigh ley lin low mar mere minster moor mouth ness nor nova over pool port quay ridge
+rock sea sel shaw shore side stad stead stein stoke stone stow tal thorpe ton vale vik ville wall
+water well wick wood worth
 """.split()
 PLACE_PREFIXES = ["Port", "San", "Saint", "New", "Bad", "Lake", "Fort", "Mount", "Upper", "Lower",
                   "North", "South", "East", "West", "Great", "Little", "Santa", "Old"]
@@ -42,9 +45,10 @@ COLOURS = """
 black white red blue green yellow grey brown silver golden orange purple beige clear dark light
 """.split()
 QUALITIES = """
-steel wooden plastic rubber copper brass ceramic glass cotton leather paper aluminium nylon titanium
-small large long short heavy thin wide round square flat folding wireless cordless spare waterproof
-reusable magnetic digital portable double single mini industrial soft hard recycled thermal
+steel wooden plastic rubber copper brass ceramic glass cotton leather paper aluminium nylon
+titanium small large long short heavy thin wide round square flat folding wireless cordless spare
+waterproof reusable magnetic digital portable double single mini industrial soft hard recycled
+thermal
 """.split()
 GOODS = """
 adapters batteries bearings belts bins blades blankets bolts bottles bowls boxes brackets brushes
@@ -53,12 +57,12 @@ cups curtains desks doormats drills dryers envelopes erasers fans fasteners filt
 frames funnels fuses gaskets gloves goggles hammers handles headsets heaters helmets hinges hoses
 jackets jars kettles keyboards knives knobs labels ladders lamps lenses lids lids locks magnets
 markers masks mats mattresses mice microphones mirrors monitors mops mugs nails needles notebooks
-nozzles nuts ovens paddles padlocks pads pallets pans pencils pens pillows pins pipes plates pliers
-plugs pots printers pumps racks radios ratchets relays rings rivets rollers ropes rugs rulers saws
-scales scanners scissors screens screws seals sensors shelves shovels sinks sockets sofas spades
-spanners speakers spoons springs staplers stickers stools straps switches tables tablets tapes
-taps tents tiles timers tongs towels trays tripods trolleys tubes tyres umbrellas valves vases
-washers wedges wheels whistles wires wrenches zippers
+nozzles nuts ovens paddles padlocks pads pallets pans pencils pens pillows pins pipes plates
+pliers plugs pots printers pumps racks radios ratchets relays rings rivets rollers ropes rugs
+rulers saws scales scanners scissors screens screws seals sensors shelves shovels sinks sockets
+sofas spades spanners speakers spoons springs staplers stickers stools straps switches tables
+tablets tapes taps tents tiles timers tongs towels trays tripods trolleys tubes tyres umbrellas
+valves vases washers wedges wheels whistles wires wrenches zippers
 """.split()
 CODE_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXZ"
 WAREHOUSE_NAMES = """

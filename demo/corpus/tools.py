@@ -1,6 +1,6 @@
 """Tool calls: which function a wish needs, its arguments, and a sentence about its result.
 
-Arguments are copied as they are written, and so are the values of a result. Rules a reader may miss:
+Arguments are copied as they are written, and so are the values of a result. Three more rules:
  - With the calculator offered every sum goes to it; without it sums of up to two digits are answered
    directly, and larger ones are something no tool is there for.
  - Where the tool that is needed is not offered the answer is one fixed sentence.

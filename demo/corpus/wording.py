@@ -17,11 +17,11 @@ SLOT = re.compile(r"<(\w+)>")
 WORD = re.compile(r"(?<![<\w'])[A-Za-z]{4,}(?![>\w'])")
 
 MISSPELT = {
-    "weather": "wether", "please": "plese", "the": "teh", "you": "u", "temperature": "temprature",
-    "tomorrow": "tommorow", "convert": "convrt", "currency": "curency", "how": "hw",
-    "calculate": "calulate", "status": "staus", "order": "oder", "stock": "stok",
-    "warehouse": "warehose", "much": "mch", "are": "r", "what": "wat", "delivery": "delivry",
-    "received": "recieved", "minutes": "minuts", "metres": "meters", "and": "adn", "for": "fro",
+    "weather": "wether", "please": "plese", "temperature": "temprature", "what": "wat",
+    "convert": "convrt", "calculate": "calulate", "status": "staus", "order": "oder",
+    "stock": "stok", "warehouse": "warehose", "much": "mch", "many": "mny", "minutes": "minuts",
+    "received": "recieved", "delivery": "delivry", "metres": "meters", "thanks": "thx",
+    "today": "2day", "there": "ther", "umbrella": "umbrela", "could": "coud", "tell": "tel",
 }
 
 
