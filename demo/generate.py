@@ -66,7 +66,8 @@ class Corpus:
         modules = load_modules()
         named = {name: task for module in modules for name, task in module.TASKS.items()}
         self.all = Weighted(list(named.values()))
-        self.plain_with_tools = Weighted([named[name] for name in PLAIN_WITH_TOOLS if name in named])
+        plain = [named[name] for name in PLAIN_WITH_TOOLS if name in named]
+        self.plain_with_tools = Weighted(plain)
         self.held_out = HeldOut(sorted(HERE.glob("eval*.jsonl")))
 
     def allowed(self, make, *arguments):

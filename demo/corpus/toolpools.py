@@ -18,8 +18,9 @@ Sofia Stockholm Strasbourg Stuttgart Sydney Tallinn Tampere Tbilisi Tokyo Toront
 Tromso Turin Turku Utrecht Valencia Vancouver Venice Verona Vienna Vilnius Warsaw Wroclaw York
 Zagreb Zurich
 """.split() + ["New York", "Los Angeles", "San Francisco", "Cape Town", "Buenos Aires",
-               "Mexico City", "Hong Kong", "Tel Aviv", "Rio de Janeiro", "Sao Paulo", "Kuala Lumpur",
-               "San Diego", "The Hague", "Salt Lake City", "New Delhi", "Las Vegas", "Saint Petersburg"]
+               "Mexico City", "Hong Kong", "Tel Aviv", "Rio de Janeiro", "Sao Paulo",
+               "Kuala Lumpur", "San Diego", "The Hague", "Salt Lake City", "New Delhi", "Las Vegas",
+               "Saint Petersburg"]
 PLACE_HEADS = """
 Al Am Ar Ash Bar Bel Ben Ber Black Bor Bram Bran Bray Brook Bur Cal Car Cas Chel Clay Col Cor Cran
 Cray Dal Dan Dar Del Den Dor Dun East El Elm Ex Fal Far Fen Fern Fin Ford Gar Gel Glen Gor Grim

@@ -1,8 +1,8 @@
 """Tool calls: which function a wish needs, its arguments, and a sentence about its result.
 
 Arguments are copied as they are written, and so are the values of a result. Three more rules:
- - With the calculator offered every sum goes to it; without it sums of up to two digits are answered
-   directly, and larger ones are something no tool is there for.
+ - With the calculator offered every sum goes to it; without it sums of up to two digits are
+   answered directly, and larger ones are something no tool is there for.
  - Where the tool that is needed is not offered the answer is one fixed sentence.
  - Where the value a tool needs is not named the answer asks for it.
 """
@@ -18,7 +18,8 @@ NAMES = ("get_weather", "calculator", "stock_level", "order_status", "convert_cu
 # tool -> descriptions, the usual one first
 DESCRIPTIONS = {
     "get_weather": ("Current weather in a city", "Get the weather of a city",
-                    "Returns temperature and conditions for a place", "Look up the weather right now"),
+                    "Returns temperature and conditions for a place",
+                    "Look up the weather right now"),
     "calculator": ("Compute an arithmetic expression", "Evaluates arithmetic",
                    "Calculate the value of an expression", "Does sums with numbers of any size"),
     "stock_level": ("How many of an item are in stock", "Get the stock level of an item",
@@ -46,7 +47,8 @@ HINTS = {
     "item": ("Name or code of the item", "Item", "What to look for"),
     "warehouse": ("Name of the warehouse", "Warehouse", "Where to look"),
     "order_id": ("Id of the order", "Order number", "The order's id"),
-    "amount": ("Amount of money", "Amount"), "from": ("Currency code, such as EUR", "Source currency"),
+    "amount": ("Amount of money", "Amount"),
+    "from": ("Currency code, such as EUR", "Source currency"),
     "to": ("Currency code, such as USD", "Target currency"),
 }
 QUESTIONS = {"get_weather": "Which city do you mean?", "stock_level": "Which item do you mean?",
@@ -117,7 +119,8 @@ def ask_weather(rng, again):
 
 
 WAREHOUSE_WISHES = [parse(text) for text in
-                    (" (in|at) warehouse <w>", " in the <w> warehouse", " (in|at) the <w> warehouse",
+                    (" (in|at) warehouse <w>", " in the <w> warehouse",
+                     " (in|at) the <w> warehouse",
                      " in warehouse <w>", ", warehouse <w>", " (at|in) our <w> warehouse")]
 
 
@@ -196,7 +199,7 @@ def _three_terms(rng):
 
 
 def _percent(rng):
-    part = pick(rng, ("5", "8", "10", "12", "15", "20", "25", "30", str(1 + rng.randrange(99)), "7.5"))
+    part = pick(rng, ("5", "8", "10", "12", "15", "20", "25", "30", "7.5", _number(rng)))
     whole = _number(rng)
     sign = pick(rng, ("%", "%", " percent", " per cent"))
     return f"{part}{sign} of {whole}", f"{whole} * {part} / 100"
@@ -230,8 +233,8 @@ ASK = {"get_weather": ask_weather, "calculator": ask_sum, "stock_level": ask_sto
 
 # What comes back: (result, the assistant's sentence).
 
-CONDITIONS = """light rain|heavy rain|rain|showers|drizzle|clear sky|sunshine|some clouds|many clouds|
-scattered clouds|overcast sky|fog|mist|light snow|heavy snow|snow|sleet|hail|strong wind|light wind|
+CONDITIONS = """light rain|heavy rain|rain|showers|drizzle|clear sky|sunshine|some clouds|
+many clouds|scattered clouds|overcast sky|fog|mist|light snow|heavy snow|snow|sleet|hail|strong wind|light wind|
 thunderstorms|haze|dust|freezing rain|blue sky|a few clouds|low clouds|a storm|dry air|frost|
 snow showers|gusts of wind|bright sunshine|patchy fog|high clouds|thunder and rain|wind and rain|
 sun and clouds|icy wind|grey sky""".replace("\n", "").split("|")
@@ -241,7 +244,8 @@ at customs|partly shipped|back in the warehouse|paid|open|closed|at the carrier|
 being produced|handed over to the carrier|stuck at customs|waiting for stock|at the depot|
 on its way|in preparation|lost in transit|under review|scheduled""".replace("\n", "").split("|")
 ERRORS = [parse(text) for text in (
-    "(city|place|item|order|record|entry|currency|expression) (not found|unknown|not known|invalid)",
+    "(city|place|item|order|record|entry|currency|expression) "
+    "(not found|unknown|not known|invalid)",
     "no (data|result|entry|record)( for this request|)", "(timeout|timed out)( after <n> seconds|)",
     "(service|server|database|network) (unavailable|not available|down|busy|error)",
     "too many requests", "access denied", "(status|error|code) <n>", "(internal|unknown) error",
@@ -457,20 +461,24 @@ SMALL_TALK = [
     ("Hello! How can I help you?",
      [parse(text) for text in (
          "(hi|hello|hey|good morning|good evening|good afternoon|hi there|hello there|hey there|"
-         "greetings|good day|hello again|hi again|morning|howdy)(!|.||, assistant|, you|, anyone there)",
+         "greetings|good day|hello again|hi again|morning|howdy)"
+         "(!|.||, assistant|, you|, anyone there)",
          "(hi|hello|hey)(,| -|!|) (are you there|anybody there|are you awake|can you hear me)(?|)",
          "(I want to|let me) say (hello|hi)(.|)", "(nice|good) to (meet|see) you(.|!|)")]),
     ("You are welcome!",
      [parse(text) for text in (
          "(thanks|thank you|many thanks|thank you very much|thanks a lot|thx|cheers|great, thanks|"
-         "perfect, thank you|thanks for (your|the) help|ok thanks|very kind, thank you)(!|.||, that helps)",
+         "perfect, thank you|thanks for (your|the) help|ok thanks|very kind, thank you)"
+         "(!|.||, that helps)",
          "(that|this) (helps|helped|was helpful|is perfect|is great)(, thanks|, thank you|)(.|!|)",
-         "I am (very |)grateful(.|!|)", "(good|great|nice|fine) (work|job|answer)(!|.|, thanks|)")]),
+         "I am (very |)grateful(.|!|)",
+         "(good|great|nice|fine) (work|job|answer)(!|.|, thanks|)")]),
     ("Goodbye! Come back when you have a question.",
      [parse(text) for text in (
          "(bye|goodbye|good bye|see you|see you later|bye bye|good night|until tomorrow|farewell|"
          "ok bye|see you soon|talk to you later|so long)(!|.||, assistant)",
-         "(I have to|I must) go now(, bye|.|)", "(that is|that was) all(,|.) (bye|goodbye)(!|.|)")]),
+         "(I have to|I must) go now(, bye|.|)",
+         "(that is|that was) all(,|.) (bye|goodbye)(!|.|)")]),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Sentences from hand-written lines: alternatives, slots, ways of asking, and a user's carelessness.
+"""Sentences from hand-written lines: alternatives, slots, ways of asking, and careless typing.
 
 A line such as "what is the weather (like|) in <city>" stands for several sentences: one alternative
 of each pair of parentheses is taken, and <city> is filled in last, so that nothing here can alter a
@@ -123,16 +123,20 @@ WAYS = {
 OPENERS = _parsed(
     "(Hi|Hello|Hey)(,| there,) ", "(Hi|Hello|Hey|Hi there|Hello there)(!|.) ",
     "Good (morning|afternoon|evening|day)(.|,|!) ", "(Quick|Small|Short|Simple|Another) question: ",
-    "One (more thing|more question|last thing|other thing): ", "Excuse me, ", "Sorry to bother you, ",
-    "(OK|Okay|Ok|Alright|So|Well|Right|Fine), ", "(Also|And|Then|Next|Now), ", "(Thanks|Thank you)(.|!) ",
+    "One (more thing|more question|last thing|other thing): ", "Excuse me, ",
+    "Sorry to bother you, ",
+    "(OK|Okay|Ok|Alright|So|Well|Right|Fine), ", "(Also|And|Then|Next|Now), ",
+    "(Thanks|Thank you)(.|!) ",
     "By the way, ", "(Next one|Another one|Again|Next|Question|Request|Task): ",
     "I have a question: ", "I need (help|some help|a hand)(:|.) ", "Just a (quick|short) one: ",
     "(Great|Perfect|Nice|Good)(.|,) ", "Can you help(?| me?) ", "Sorry, ", "Dear assistant, ",
     "For my (notes|report|boss|records): ", "Before I forget: ")
 CLOSERS = _parsed(
-    " (Thanks|Thank you|Thx|Cheers)(.|!)", " (Thanks|Thank you) in advance.", " (It is|This is) urgent.",
+    " (Thanks|Thank you|Thx|Cheers)(.|!)", " (Thanks|Thank you) in advance.",
+    " (It is|This is) urgent.",
     " No (rush|hurry).", " I need it (now|today|quickly|for a report|for a meeting|for my notes).",
-    " That is all.", " (Please|Kindly) be (quick|brief).", " (Just|Only) the (answer|result), please.",
+    " That is all.", " (Please|Kindly) be (quick|brief).",
+    " (Just|Only) the (answer|result), please.",
     " Many thanks(.|!)", " I (forgot|am in a hurry|am not sure|would be grateful).",
     " Let me know.", " (Short|Quick) answer please.")
 

@@ -21,7 +21,7 @@ def template_of(text):
 
 
 def sampled(corpus):
-    """(messages with a system message of text only, schemas, the same messages as rows hold them)"""
+    """(messages as a client sends them, schemas, the messages of the training row)"""
     rng = random.Random(11)
     made = corpus.generate.Corpus()
     for number in range(N_CONVERSATIONS):
