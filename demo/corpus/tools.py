@@ -199,7 +199,8 @@ def _three_terms(rng):
 
 
 def _percent(rng):
-    part = pick(rng, ("5", "8", "10", "12", "15", "20", "25", "30", "7.5", _number(rng)))
+    part = pick(rng, ("5", "8", "10", "12", "15", "20", "25", "30", "7.5",
+                      str(1 + rng.randrange(99))))
     whole = _number(rng)
     sign = pick(rng, ("%", "%", " percent", " per cent"))
     return f"{part}{sign} of {whole}", f"{whole} * {part} / 100"
@@ -234,8 +235,8 @@ ASK = {"get_weather": ask_weather, "calculator": ask_sum, "stock_level": ask_sto
 # What comes back: (result, the assistant's sentence).
 
 CONDITIONS = """light rain|heavy rain|rain|showers|drizzle|clear sky|sunshine|some clouds|
-many clouds|scattered clouds|overcast sky|fog|mist|light snow|heavy snow|snow|sleet|hail|strong wind|light wind|
-thunderstorms|haze|dust|freezing rain|blue sky|a few clouds|low clouds|a storm|dry air|frost|
+many clouds|scattered clouds|overcast sky|fog|mist|light snow|heavy snow|snow|
+sleet|hail|strong wind|light wind|thunderstorms|haze|dust|freezing rain|blue sky|a few clouds|low clouds|a storm|dry air|frost|
 snow showers|gusts of wind|bright sunshine|patchy fog|high clouds|thunder and rain|wind and rain|
 sun and clouds|icy wind|grey sky""".replace("\n", "").split("|")
 STATUSES = """shipped|in transit|delivered|cancelled|on hold|being packed|waiting for payment|
