@@ -236,7 +236,8 @@ ASK = {"get_weather": ask_weather, "calculator": ask_sum, "stock_level": ask_sto
 
 CONDITIONS = """light rain|heavy rain|rain|showers|drizzle|clear sky|sunshine|some clouds|
 many clouds|scattered clouds|overcast sky|fog|mist|light snow|heavy snow|snow|
-sleet|hail|strong wind|light wind|thunderstorms|haze|dust|freezing rain|blue sky|a few clouds|low clouds|a storm|dry air|frost|
+sleet|hail|strong wind|light wind|thunderstorms|haze|dust|
+freezing rain|blue sky|a few clouds|low clouds|a storm|dry air|frost|
 snow showers|gusts of wind|bright sunshine|patchy fog|high clouds|thunder and rain|wind and rain|
 sun and clouds|icy wind|grey sky""".replace("\n", "").split("|")
 STATUSES = """shipped|in transit|delivered|cancelled|on hold|being packed|waiting for payment|
