@@ -6,7 +6,7 @@ of people. Every function takes a random.Random and draws from it alone, so a se
 texts everywhere. Strings are ASCII, without line ends, double quotes or backslashes.
 
     company(rng)       "Velmora Foods Ltd"          a business of any kind
-    shop(rng)          "The Copper Bakery"          a shop, a practice or a company: someone who buys
+    shop(rng)          "The Copper Bakery"          a shop, a practice or a company
     product(rng)       ("oak desk lamp", "oak desk lamps")        one of them, several of them
     item_code(rng)     "KX-4410"                    a product's code
     document_code(rng) "INV-20931"                  the number of an invoice, an order, a case
@@ -22,97 +22,119 @@ texts everywhere. Strings are ASCII, without line ends, double quotes or backsla
 """
 import datetime
 
-STARTS = """al am an ar as bar bel bor bra bri cal can car cas cor cre dal dan del dor dra el em er
-fal fen fer flo for gal gar gen gla gor gra hal har hel hol hu in jas jen jor kal kar kel kor kra
-lan lar len lin lor lu mal mar mel mer mil mon mor nal nar nel nor ol or os pal pan par pel per pol
-por quan ral ran rel ren ril ros sal san sel ser sil sol sor stel sun tal tan tel ter tor tra tri ul
-um val van vel ver vin vol wal wes wil win xan yar yel zan zel zen zor""".split()
-MIDDLES = """a e i o u ba be bi bo ca ce da de di do fa fi ga go ka ki la le li lo ma me mi mo na ne
-ni no pa pe ra re ri ro sa se si so ta te ti to va ve vi vo za zi""".split()
-ENDS = """ba bis bo cor da den dex dia don dra fex fin gan go ka kon la lan len lex lia lin lis lo lon
-lor lux ma med mia min mis mo mont na nel nex nia nis no nor nova nta phi pia pon quest ra rex ria
-ric ris ro ron rra sa sen sia sol son sta ta tec ten ter tex tia tis to ton tor tra va ven vera via
-vis vita vo wen xa xis yon za zen zo""".split()
-TRADES = """Foods Supply Logistics Textiles Pharma Medical Retail Trading Systems Steel Paper Energy
-Packaging Furniture Tools Books Toys Shoes Garden Electronics Chemicals Printing Optics Catering
-Cleaning Plastics Motors Lighting Interiors Dental Labs Analytics Software Networks Insurance Capital
-Finance Leasing Advisory Consulting Transport Freight Hardware Stationery Ceramics Glass Timber Coffee
-Tea Bakery Dairy Wines Sports Outdoor Beauty Cosmetics Fashion Home Kitchens Fabrics Seeds Farms
-Appliances Diagnostics Imaging Instruments Health Care Wellness Biotech Partners Holdings Ventures
-Media Design Studios Security Facilities Laundry Office Rentals Parts Components Bearings Cables Paints
-Tiles Carpets Bikes Batteries Solar Water Waste Recycling""".split()
+STARTS = """al am an ar as bar bel bor bra bri cal can car cas cor cre dal dan del dor dra
+el em er fal fen fer flo for gal gar gen gla gor gra hal har hel hol hu in jas jen jor kal
+kar kel kor kra lan lar len lin lor lu mal mar mel mer mil mon mor nal nar nel nor ol or
+os pal pan par pel per pol por quan ral ran rel ren ril ros sal san sel ser sil sol sor
+stel sun tal tan tel ter tor tra tri ul um val van vel ver vin vol wal wes wil win xan yar
+yel zan zel zen zor""".split()
+MIDDLES = """a e i o u ba be bi bo ca ce da de di do fa fi ga go ka ki la le li lo ma me
+mi mo na ne ni no pa pe ra re ri ro sa se si so ta te ti to va ve vi vo za zi""".split()
+ENDS = """ba bis bo cor da den dex dia don dra fex fin gan go ka kon la lan len lex lia
+lin lis lo lon lor lux ma med mia min mis mo mont na nel nex nia nis no nor nova nta phi
+pia pon quest ra rex ria ric ris ro ron rra sa sen sia sol son sta ta tec ten ter tex tia
+tis to ton tor tra va ven vera via vis vita vo wen xa xis yon za zen zo""".split()
+TRADES = """Foods Supply Logistics Textiles Pharma Medical Retail Trading Systems Steel
+Paper Energy Packaging Furniture Tools Books Toys Shoes Garden Electronics Chemicals
+Printing Optics Catering Cleaning Plastics Motors Lighting Interiors Dental Labs Analytics
+Software Networks Insurance Capital Finance Leasing Advisory Consulting Transport Freight
+Hardware Stationery Ceramics Glass Timber Coffee Tea Bakery Dairy Wines Sports Outdoor
+Beauty Cosmetics Fashion Home Kitchens Fabrics Seeds Farms Appliances Diagnostics Imaging
+Instruments Health Care Wellness Biotech Partners Holdings Ventures Media Design Studios
+Security Facilities Laundry Office Rentals Parts Components Bearings Cables Paints Tiles
+Carpets Bikes Batteries Solar Water Waste Recycling""".split()
 FORMS = ["Ltd", "Inc", "LLC", "GmbH", "AG", "PLC", "Group", "BV", "Corp", "SA", "Co", "and Sons"]
-COLOURS = """Red Blue Green Silver Golden Copper White Black Grey Amber Ivory Scarlet Indigo Crimson
-Bronze Coral Olive Maple Jade Violet""".split()
-QUALITIES = """North South East West Upper Lower New Old Grand First Prime Bright Clear Swift Quiet Noble
-Royal Modern United Global Central Metro Urban Rural Coastal Alpine Nordic Baltic Atlantic Pacific
-Summit Open True Fresh Pure Solid Smart Rapid Steady Happy Lucky Sunny Misty Broad High Deep Long
-Twin Triple""".split()
-THINGS = """Harbor River Bridge Mill Field Forest Valley Stone Anchor Lantern Falcon Otter Heron Badger Fox
-Bear Wolf Eagle Swan Raven Cedar Pine Birch Elm Willow Oak Meadow Orchard Garden Lake Bay Coast Island
-Peak Ridge Canyon Spring Well Tower Gate Castle Market Square Corner Wharf Dock Station Compass Arrow
-Shield Crown Star Moon Comet Cloud Storm Wave Shore Sail Wheel Barrel Basket Kettle Needle Thread Button
-Feather Acorn Clover Thistle Poppy Daisy Lotus Fern Ivy Moss Pebble Cobble Brick Beacon Signal Circle
-Prism Quarry Furrow Saddle Spindle Trellis""".split()
-SHOPS = """Bakery Pharmacy Bookshop Hardware Florist Deli Grocery Butcher Hotel Cafe Bistro Clinic Surgery
-Hospital Boutique Market Store Outlet Nursery Optician Kitchen Inn Hostel School Gallery Studio
-Workshop Garage Canteen Laundry Salon Gym Spa Restaurant Warehouse Depot Showroom Emporium
-Dispensary Hospice""".split()
+COLOURS = """Red Blue Green Silver Golden Copper White Black Grey Amber Ivory Scarlet
+Indigo Crimson Bronze Coral Olive Maple Jade Violet""".split()
+QUALITIES = """North South East West Upper Lower New Old Grand First Prime Bright Clear
+Swift Quiet Noble Royal Modern United Global Central Metro Urban Rural Coastal Alpine
+Nordic Baltic Atlantic Pacific Summit Open True Fresh Pure Solid Smart Rapid Steady Happy
+Lucky Sunny Misty Broad High Deep Long Twin Triple""".split()
+THINGS = """Harbor River Bridge Mill Field Forest Valley Stone Anchor Lantern Falcon Otter
+Heron Badger Fox Bear Wolf Eagle Swan Raven Cedar Pine Birch Elm Willow Oak Meadow Orchard
+Garden Lake Bay Coast Island Peak Ridge Canyon Spring Well Tower Gate Castle Market Square
+Corner Wharf Dock Station Compass Arrow Shield Crown Star Moon Comet Cloud Storm Wave
+Shore Sail Wheel Barrel Basket Kettle Needle Thread Button Feather Acorn Clover Thistle
+Poppy Daisy Lotus Fern Ivy Moss Pebble Cobble Brick Beacon Signal Circle Prism Quarry
+Furrow Saddle Spindle Trellis""".split()
+SHOPS = """Bakery Pharmacy Bookshop Hardware Florist Deli Grocery Butcher Hotel Cafe
+Bistro Clinic Surgery Hospital Boutique Market Store Outlet Nursery Optician Kitchen Inn
+Hostel School Gallery Studio Workshop Garage Canteen Laundry Salon Gym Spa Restaurant
+Warehouse Depot Showroom Emporium Dispensary Hospice""".split()
 
-ADJECTIVES = """oak pine steel copper glass paper plastic leather cotton linen wool silk bamboo ceramic
-rubber aluminium walnut brass felt foam red blue green black white grey yellow orange purple pink beige
-navy small large compact folding wireless portable heavy light double single round square flat tall
-short wide slim padded insulated waterproof disposable sterile reusable organic electric manual digital
-adjustable magnetic stackable printed plain striped""".split()
+ADJECTIVES = """oak pine steel copper glass paper plastic leather cotton linen wool silk
+bamboo ceramic rubber aluminium walnut brass felt foam red blue green black white grey
+yellow orange purple pink beige navy small large compact folding wireless portable heavy
+light double single round square flat tall short wide slim padded insulated waterproof
+disposable sterile reusable organic electric manual digital adjustable magnetic stackable
+printed plain striped""".split()
 MATERIALS = ADJECTIVES[:20]
-NOUNS = """desk lamp|office chair|bookshelf:bookshelves|filing cabinet|whiteboard|notebook|ballpoint pen|
-stapler|paper tray|label printer|bar code scanner|cash drawer|shopping basket|display stand|price tag|
-gift box:gift boxes|tote bag|rain jacket|running shoe|winter coat|scarf:scarves|baseball cap|
-t-shirt|wool sweater|apron|hand towel|bath mat|bed sheet|pillow|blanket|curtain|rug|picture frame|
-wall clock|table lamp|candle|vase|coffee mug|tea cup|dinner plate|soup bowl|water bottle|lunch box:
-lunch boxes|frying pan|kettle|toaster|blender|hand mixer|kitchen scale|cutting board|chef knife:
-chef knives|garden hose|flower pot|watering can|tool kit|cordless drill|screwdriver set|paint brush:
-paint brushes|step ladder|extension cable|light bulb|battery pack|power bank|phone case|headset|
-keyboard|computer mouse:computer mice|monitor|laptop stand|docking station|network switch:
-network switches|router|webcam|usb cable|memory card|tablet cover|desk fan|air purifier|heater|
-blood pressure monitor|thermometer|stethoscope|pulse oximeter|surgical mask|examination glove|
-syringe|bandage|gauze pad|wound dressing|wheelchair|walking frame|hospital bed|infusion pump|
-test strip|sample tube|pill box:pill boxes|first aid kit|hand sanitizer|hearing aid battery:
-hearing aid batteries|knee brace|wrist support|heating pad|face shield|lab coat|specimen bag|
-toy train|board game|jigsaw puzzle|teddy bear|bicycle helmet|yoga mat|tennis racket|football|
-camping tent|sleeping bag|rucksack|suitcase|umbrella|wallet|sunglass case|hair dryer|razor|
-soap bar|shampoo bottle|pallet|shipping crate|packing box:packing boxes|tape roll|safety vest|
-hard hat|work glove|fire extinguisher|storage bin|shelf bracket|door handle|floor tile|paint can|
-wall hook|mirror|bar stool|garden bench:garden benches|parasol|barbecue grill|cool box:cool boxes|
-coffee machine|espresso cup|wine glass:wine glasses|serving tray|menu card|receipt roll|
-envelope|calendar|planner|eraser|marker|glue stick|ring binder|desk organizer"""
+NOUNS = """desk lamp|office chair|bookshelf:bookshelves|filing cabinet|whiteboard|notebook|
+ballpoint pen|stapler|paper tray|label printer|bar code scanner|cash drawer|shopping basket|
+display stand|price tag|gift box:gift boxes|tote bag|rain jacket|running shoe|winter coat|
+scarf:scarves|baseball cap|t-shirt|wool sweater|apron|hand towel|bath mat|bed sheet|pillow|
+blanket|curtain|rug|picture frame|wall clock|table lamp|candle|vase|coffee mug|tea cup|
+dinner plate|soup bowl|water bottle|lunch box:lunch boxes|frying pan|kettle|toaster|blender|
+hand mixer|kitchen scale|cutting board|chef knife:chef knives|garden hose|flower pot|
+watering can|tool kit|cordless drill|screwdriver set|paint brush:paint brushes|step ladder|
+extension cable|light bulb|battery pack|power bank|phone case|headset|keyboard|
+computer mouse:computer mice|monitor|laptop stand|docking station|
+network switch:network switches|router|webcam|usb cable|memory card|tablet cover|desk fan|
+air purifier|heater|blood pressure monitor|thermometer|stethoscope|pulse oximeter|surgical mask|
+examination glove|syringe|bandage|gauze pad|wound dressing|wheelchair|walking frame|
+hospital bed|infusion pump|test strip|sample tube|pill box:pill boxes|first aid kit|
+hand sanitizer|hearing aid battery:hearing aid batteries|knee brace|wrist support|heating pad|
+face shield|lab coat|specimen bag|toy train|board game|jigsaw puzzle|teddy bear|bicycle helmet|
+yoga mat|tennis racket|football|camping tent|sleeping bag|rucksack|suitcase|umbrella|wallet|
+sunglass case|hair dryer|razor|soap bar|shampoo bottle|pallet|shipping crate|
+packing box:packing boxes|tape roll|safety vest|hard hat|work glove|fire extinguisher|
+storage bin|shelf bracket|door handle|floor tile|paint can|wall hook|mirror|bar stool|
+garden bench:garden benches|parasol|barbecue grill|cool box:cool boxes|coffee machine|
+espresso cup|wine glass:wine glasses|serving tray|menu card|receipt roll|envelope|calendar|
+planner|eraser|marker|glue stick|ring binder|desk organizer"""
 NOUNS = [(n.split(":") + [n + "s"])[:2] for n in NOUNS.replace("\n", "").split("|")]
-LINES = """Alto Basic Classic Duo Eco Flex Plus Pro Max Mini Nova Prime Solo Swift Terra Ultra Vario Zen
-Comfort City Travel Junior""".split()
+LINES = """Alto Basic Classic Duo Eco Flex Plus Pro Max Mini Nova Prime Solo Swift Terra
+Ultra Vario Zen Comfort City Travel Junior""".split()
 
-CITIES = """Aarhus Aberdeen Adelaide Alicante Amsterdam Ankara Antwerp Athens Atlanta Auckland Austin
-Baltimore Bangkok Barcelona Basel Belfast Belgrade Bergen Berlin Bern Bilbao Birmingham Bologna
-Bordeaux Boston Brisbane Bristol Brno Brussels Bucharest Budapest Buffalo Cairo Calgary Cambridge
-Canberra Cardiff Charlotte Chicago Cincinnati Cleveland Cologne Copenhagen Cork Dallas Darwin Delhi
-Denver Detroit Dortmund Dresden Dubai Dublin Dundee Durban Edinburgh Edmonton Eindhoven Essen Exeter
-Florence Frankfurt Galway Gdansk Geneva Genoa Ghent Glasgow Gothenburg Granada Graz Groningen Halifax
-Hamburg Hanoi Hanover Helsinki Houston Hull Innsbruck Istanbul Izmir Jakarta Kassel Kiel Krakow Kyoto
-Lagos Lausanne Leeds Leicester Leipzig Liege Lille Lima Limerick Linz Lisbon Liverpool Ljubljana Lodz
-London Lubeck Lucerne Lyon Madrid Mainz Malaga Malmo Manchester Manila Mannheim Marseille Melbourne
-Memphis Miami Milan Milwaukee Minneapolis Montreal Mumbai Munich Munster Nagoya Nairobi Nantes Naples
-Nashville Newcastle Nice Norwich Nottingham Nuremberg Oakland Odense Omaha Osaka Oslo Ottawa Oxford
-Palermo Paris Perth Phoenix Pisa Pittsburgh Plymouth Portland Porto Poznan Prague Quebec Raleigh Reims
-Rennes Reykjavik Riga Rome Rostock Rotterdam Salzburg Santiago Sapporo Seattle Seoul Seville Sheffield
-Singapore Sofia Southampton Split Stavanger Stockholm Strasbourg Stuttgart Sydney Tallinn Tampa Tampere
-Tokyo Toledo Toronto Toulouse Trieste Trondheim Tucson Tulsa Turin Turku Utrecht Valencia Vancouver
-Venice Verona Vienna Vilnius Warsaw Wellington Winnipeg Wroclaw York Zagreb Zaragoza Zurich""".split()
+FIRST_PARTS = """cable filter valve pump hose wheel belt motor sensor switch clip hook lid frame
+ink door window drawer shelf bread cake sugar salt soup fruit bean rice oil juice tea baby pet dog
+cat bird fish plant seed tool nail bolt lamp light fuse wire chain rope bag box jar tin tube bath
+foot hair skin tooth nose ear hand wrist knee hip neck bed sleep sport ball bike car truck boat ski
+snow rain sun heat ice water gas air dust paper card letter stamp badge key coin desk floor wall
+roof brick stone sand""".split()
+SECOND_PARTS = """holder cover cap ring clip tray rack stand pad mat bag box case kit set roll sheet pack
+bar rod pin plug socket adapter cutter opener cleaner brush cloth spray cream gel guard strap belt
+tie label sticker frame board panel cart trolley basket bucket lamp timer sensor alarm lock filter
+cartridge wrap liner sleeve wedge cushion warmer cooler dispenser feeder""".split()
+
+CITIES = """Aarhus Aberdeen Adelaide Alicante Amsterdam Ankara Antwerp Athens Atlanta
+Auckland Austin Baltimore Bangkok Barcelona Basel Belfast Belgrade Bergen Berlin Bern
+Bilbao Birmingham Bologna Bordeaux Boston Brisbane Bristol Brno Brussels Bucharest
+Budapest Buffalo Cairo Calgary Cambridge Canberra Cardiff Charlotte Chicago Cincinnati
+Cleveland Cologne Copenhagen Cork Dallas Darwin Delhi Denver Detroit Dortmund Dresden
+Dubai Dublin Dundee Durban Edinburgh Edmonton Eindhoven Essen Exeter Florence Frankfurt
+Galway Gdansk Geneva Genoa Ghent Glasgow Gothenburg Granada Graz Groningen Halifax Hamburg
+Hanoi Hanover Helsinki Houston Hull Innsbruck Istanbul Izmir Jakarta Kassel Kiel Krakow
+Kyoto Lagos Lausanne Leeds Leicester Leipzig Liege Lille Lima Limerick Linz Lisbon
+Liverpool Ljubljana Lodz London Lubeck Lucerne Lyon Madrid Mainz Malaga Malmo Manchester
+Manila Mannheim Marseille Melbourne Memphis Miami Milan Milwaukee Minneapolis Montreal
+Mumbai Munich Munster Nagoya Nairobi Nantes Naples Nashville Newcastle Nice Norwich
+Nottingham Nuremberg Oakland Odense Omaha Osaka Oslo Ottawa Oxford Palermo Paris Perth
+Phoenix Pisa Pittsburgh Plymouth Portland Porto Poznan Prague Quebec Raleigh Reims Rennes
+Reykjavik Riga Rome Rostock Rotterdam Salzburg Santiago Sapporo Seattle Seoul Seville
+Sheffield Singapore Sofia Southampton Split Stavanger Stockholm Strasbourg Stuttgart
+Sydney Tallinn Tampa Tampere Tokyo Toledo Toronto Toulouse Trieste Trondheim Tucson Tulsa
+Turin Turku Utrecht Valencia Vancouver Venice Verona Vienna Vilnius Warsaw Wellington
+Winnipeg Wroclaw York Zagreb Zaragoza Zurich""".split()
 CITIES += ["New York", "San Diego", "Los Angeles", "Cape Town", "Hong Kong", "Kuala Lumpur",
-           "The Hague", "Tel Aviv", "Salt Lake City", "Kansas City", "San Francisco", "Buenos Aires"]
-DEPARTMENTS = """accounting|accounts payable|accounts receivable|billing|purchasing|procurement|treasury|
-payroll|tax|audit|controlling|finance|sales|marketing|logistics|shipping|receiving|warehouse|returns|
-customer service|customer care|merchandising|store operations|human resources|recruiting|training|
-legal|compliance|facilities|security|IT support|data services|quality|production|maintenance|planning|
-cardiology|radiology|pharmacy|nursing|oncology|pediatrics|surgery|admissions|emergency|laboratory"""
+           "The Hague", "Tel Aviv", "Salt Lake City", "Kansas City", "San Francisco",
+           "Buenos Aires"]
+DEPARTMENTS = """accounting|accounts payable|accounts receivable|billing|purchasing|procurement|
+treasury|payroll|tax|audit|controlling|finance|sales|marketing|logistics|shipping|receiving|
+warehouse|returns|customer service|customer care|merchandising|store operations|human resources|
+recruiting|training|legal|compliance|facilities|security|IT support|data services|quality|
+production|maintenance|planning|cardiology|radiology|pharmacy|nursing|oncology|pediatrics|
+surgery|admissions|emergency|laboratory"""
 DEPARTMENTS = DEPARTMENTS.replace("\n", "").split("|")
 CURRENCIES = ["EUR", "USD", "GBP", "CHF", "EUR", "USD", "GBP", "CAD", "AUD", "JPY", "SEK", "NOK",
               "DKK", "PLN", "CZK", "INR", "SGD", "NZD", "ZAR", "BRL"]
@@ -121,8 +143,8 @@ MONTHS = ["January", "February", "March", "April", "May", "June", "July", "Augus
 WEEKDAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"
 CODE_PREFIXES = ["INV", "INV", "RE", "R", "B", "BILL", "F", "SI", "AR", "DOC", "IN", "FA", "K"]
-DATE_FORMS = ["iso", "dmy", "dmy", "dmy short", "mdy", "mdy", "mdy short", "ordinal", "of", "the of",
-              "mdy ordinal", "dotted", "weekday", "slashes"]
+DATE_FORMS = ["iso", "dmy", "dmy", "dmy short", "mdy", "mdy", "mdy short", "ordinal", "of",
+              "the of", "mdy ordinal", "dotted", "weekday", "slashes"]
 
 
 def chance(rng, share):
@@ -197,9 +219,15 @@ def item_code(rng):
     return f"SKU-{between(rng, 1000, 99999)}"
 
 
+def compound(rng):
+    """(one, several) of a thing named by two words, which need not exist."""
+    one = f"{rng.choice(FIRST_PARTS)} {rng.choice(SECOND_PARTS)}"
+    return one, one + ("es" if one.endswith(("box", "brush")) else "s")
+
+
 def product(rng):
     """(one, several) of a product: an article with adjectives, a line's name or a code."""
-    one, several = rng.choice(NOUNS)
+    one, several = rng.choice(NOUNS) if chance(rng, 0.6) else compound(rng)
     kind = rng.randrange(10)
     before = after = ""
     if kind < 4:
