@@ -15,7 +15,7 @@ and slips never touch a value. A text that shows no due date is thereby known to
 import re
 from pathlib import Path
 
-TOKEN = re.compile(r"[\[\]|]|\{\w+\}|<\w+>|[^\[\]|{}<>]+")
+TOKEN = re.compile(r"[\[\]|]|\{\w+\}|<[\w ]+>|[^\[\]|{}<]+")
 NEIGHBOURS = {"a": "s", "e": "r", "i": "o", "n": "m", "o": "p", "r": "t", "s": "d", "t": "y"}
 
 

@@ -8,9 +8,9 @@ copied letter by letter, dates become ISO dates, money and temperatures the shor
     order    customer, item, quantity, unit_price, currency, city, deliver_by
 
 Rules for triage: the complaint stands without "severe" or "mild"; a duration is what follows "for"
-or stands before "ago" ("3 days"), or the whole of "since yesterday"; sex is null unless a word tells
-it; urgency is high or low if the text says so (sections high and low of extract_triage.txt), else
-medium.
+or stands before "ago" ("3 days"), or the whole of "since yesterday"; sex is null unless a word
+tells it; urgency is high or low if the text says so (sections high and low of
+extract_triage.txt), else medium.
 """
 import json
 import re
