@@ -97,15 +97,16 @@ LINES = """Alto Basic Classic Duo Eco Flex Plus Pro Max Mini Nova Prime Solo Swi
 Ultra Vario Zen Comfort City Travel Junior""".split()
 
 FIRST_PARTS = """cable filter valve pump hose wheel belt motor sensor switch clip hook lid frame
-ink door window drawer shelf bread cake sugar salt soup fruit bean rice oil juice tea baby pet dog
-cat bird fish plant seed tool nail bolt lamp light fuse wire chain rope bag box jar tin tube bath
-foot hair skin tooth nose ear hand wrist knee hip neck bed sleep sport ball bike car truck boat ski
-snow rain sun heat ice water gas air dust paper card letter stamp badge key coin desk floor wall
-roof brick stone sand""".split()
-SECOND_PARTS = """holder cover cap ring clip tray rack stand pad mat bag box case kit set roll sheet
-pack bar rod pin plug socket adapter cutter opener cleaner brush cloth spray cream gel guard
-strap belt tie label sticker frame board panel cart trolley basket bucket lamp timer
-sensor alarm lock filter cartridge wrap liner sleeve wedge cushion warmer cooler dispenser feeder""".split()
+ink door window drawer shelf bread cake sugar salt soup fruit bean rice oil juice tea baby pet
+dog cat bird fish plant seed tool nail bolt lamp light fuse wire chain rope bag box jar tin tube
+bath foot hair skin tooth nose ear hand wrist knee hip neck bed sleep sport ball bike car truck
+boat ski snow rain sun heat ice water gas air dust paper card letter stamp badge key coin desk
+floor wall roof brick stone sand""".split()
+SECOND_PARTS = """holder cover cap ring clip tray rack stand pad mat bag box case kit set roll
+sheet pack bar rod pin plug socket adapter cutter opener cleaner brush cloth spray cream gel
+guard strap belt tie label sticker frame board panel cart trolley basket bucket lamp timer
+sensor alarm lock filter cartridge wrap liner sleeve wedge cushion warmer cooler dispenser
+feeder""".split()
 
 CITIES = """Aarhus Aberdeen Adelaide Alicante Amsterdam Ankara Antwerp Athens Atlanta
 Auckland Austin Baltimore Bangkok Barcelona Basel Belfast Belgrade Bergen Berlin Bern
@@ -143,25 +144,26 @@ MONTHS = ["January", "February", "March", "April", "May", "June", "July", "Augus
 WEEKDAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"
 # Syllables may meet in a first name or in a word that nobody wants on a sign.
-FIRST_NAMES = set("""alan alana alba albert alden alena alex alexa alexis alina alison alma alta alton
-amanda anita anna anton arlen arlo armin arno aron arvo astra barbara barton belinda bella belen
-benton brenda brian brita britta bruno calista calvin cameron camila carina carl carla carlo carlos
-carlton carmen carol carolina carson cora coral corinna daliah dalia dalton damian damon dana daniel
-daria darius darla delia delila delilah dolores dora dorian dorothea elena elia elias elisa elma elmo
-elsa elton elvira emil emilia emilio emma emmanuel ermin erna ernesto ferdinand fermin flora florian
-gala gareth garnet gavin gerald glenda gloria grace hal hana hanna hannah harlan harmon harris
-harrison harvey helena henna hollis ina inga ingrid irina ivan jamila jana janis jasmin jenna jenny
-jorge jordan julia kalina karen karin karina karla karlo karma karol karolina karson kelly kelvin
-lana lara laris larissa lars laura lavinia lena lennon lenny leon leona lilia lina linda lisa lola
-lora loren lorena lorenzo loretta lorna lucia luna malin mara marcia marco maria marian marina mario
-maris marisa marissa marlen marlo marlon marta martin marvin melanie melba melina melinda melissa
-milan milena milo milton mina mira miranda mirella mona monica morgan nadia nala nelia nelson nena
-nora noris norma orla orlando oscar pamela paris patricia paula perla petra quentin ramona ramon ren
-rena renata rilla rita rocco roland rosa rosalia rosario roxana salma salvador samara sandra sanna
-santa santiago sara selena selina selma serena sergio silas silvia sol sonia sonya stella tamara
-tania tara tatiana terra tessa tilda tina toria torin tristan ulla ulric val valentin valentina
-valeria vanessa vera verena verna verona victoria vilma viola vivian walden wanda wesley weston wilma
-wilson winona xena yara zara zelda zelma zena""".split())
+FIRST_NAMES = set("""alan alana alba albert alden alena alex alexa alexis alina alison alma alta
+alton amanda anita anna anton arlen arlo armin arno aron arvo astra barbara barton belinda bella
+belen benton brenda brian brita britta bruno calista calvin cameron camila carina carl carla
+carlo carlos carlton carmen carol carolina carson cora coral corinna daliah dalia dalton damian
+damon dana daniel daria darius darla delia delila delilah dolores dora dorian dorothea elena
+elia elias elisa elma elmo elsa elton elvira emil emilia emilio emma emmanuel ermin erna ernesto
+ferdinand fermin flora florian gala gareth garnet gavin gerald glenda gloria grace hal hana
+hanna hannah harlan harmon harris harrison harvey helena henna hollis ina inga ingrid irina ivan
+jamila jana janis jasmin jenna jenny jorge jordan julia kalina karen karin karina karla karlo
+karma karol karolina karson kelly kelvin lana lara laris larissa lars laura lavinia lena lennon
+lenny leon leona lilia lina linda lisa lola lora loren lorena lorenzo loretta lorna lucia luna
+malin mara marcia marco maria marian marina mario maris marisa marissa marlen marlo marlon marta
+martin marvin melanie melba melina melinda melissa milan milena milo milton mina mira miranda
+mirella mona monica morgan nadia nala nelia nelson nena nora noris norma orla orlando oscar
+pamela paris patricia paula perla petra quentin ramona ramon ren rena renata rilla rita rocco
+roland rosa rosalia rosario roxana salma salvador samara sandra sanna santa santiago sara selena
+selina selma serena sergio silas silvia sol sonia sonya stella tamara tania tara tatiana terra
+tessa tilda tina toria torin tristan ulla ulric val valentin valentina valeria vanessa vera
+verena verna verona victoria vilma viola vivian walden wanda wesley weston wilma wilson winona
+xena yara zara zelda zelma zena""".split())
 RUDE = ["porn", "anal", "nazi", "cock", "homo", "semen", "penis", "fag", "sex", "rape", "slut",
         "vagin", "satan", "tampo", "negro", "arsch", "tit", "canc", "tumo"]
 CODE_PREFIXES = ["INV", "INV", "RE", "R", "B", "BILL", "F", "SI", "AR", "DOC", "IN", "FA", "K"]
