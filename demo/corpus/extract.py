@@ -44,7 +44,7 @@ GROWN = {"female": ["woman", "woman", "lady", "female", "female patient", "woman
 YOUNG = {"female": ["girl", "girl", "female child"],
          "male": ["boy", "boy", "male child"],
          None: ["child", "patient", "pupil", "toddler", "kid"]}
-NUMBERS = ["two", "three", "four", "five", "six", "ten"]
+NUMBERS = "two three four five six seven eight nine ten twelve twenty thirty".split()
 SINCE = ["yesterday", "this morning", "last night", "last week", "noon", "lunch", "the weekend",
          "breakfast", "yesterday evening", "last month", "early morning", "midnight", "a fall",
          "the day before yesterday", "last year", "this afternoon", "the holidays", "a long walk"]
@@ -74,8 +74,8 @@ def invoice_values(rng):
     code = pools.currency(rng)
     values = {"vendor": pools.company(rng), "number": pools.document_code(rng), "date": date,
               "due": due, "amount": joined_money(rng, written, code)}
-    if pools.chance(rng, 0.06):
-        values["vendor"] = values["vendor"].lower()
+    if pools.chance(rng, 0.08):
+        values["vendor"] = rng.choice([str.lower, str.lower, str.upper])(values["vendor"])
     return values, {"date": date_iso, "due": due_iso, "amount": amount, "currency": code}
 
 
@@ -91,7 +91,7 @@ def order_values(rng):
     values = {"customer": pools.shop(rng), "items": several, "qty": qty, "by": by,
               "price": joined_money(rng, written, code) if code else written,
               "city": pools.city(rng)}
-    if pools.chance(rng, 0.06):
+    if pools.chance(rng, 0.08):
         for name in ("customer", "items", "city"):
             values[name] = values[name].lower()
     return values, {"quantity": quantity, "unit_price": price, "currency": code,

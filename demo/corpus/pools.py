@@ -34,6 +34,11 @@ ENDS = """ba bis bo cor da den dex dia don dra fex fin gan go ka kon la lan len 
 lin lis lo lon lor lux ma med mia min mis mo mont na nel nex nia nis no nor nova nta phi
 pia pon quest ra rex ria ric ris ro ron rra sa sen sia sol son sta ta tec ten ter tex tia
 tis to ton tor tra va ven vera via vis vita vo wen xa xis yon za zen zo""".split()
+ONSETS = """b br c ch cl d dr f fl g gl gr h j k kl kr l m n p pl pr qu r s sh sk sl sp st str t th
+tr v w wh y z""".split()
+VOWELS = "a e i o u ai au ea ee ei ie oo ou a e i o u y".split()
+CODAS = """b ck d ff g ke l ld lk ll m mp n nd ng nk nt p r rd rk rn rt s sh sk ss st t th tt v
+w x y ham ford ley mont berg stad dale field well""".split()
 TRADES = """Foods Supply Logistics Textiles Pharma Medical Retail Trading Systems Steel
 Paper Energy Packaging Furniture Tools Books Toys Shoes Garden Electronics Chemicals
 Printing Optics Catering Cleaning Plastics Motors Lighting Interiors Dental Labs Analytics
@@ -61,6 +66,8 @@ SHOPS = """Bakery Pharmacy Bookshop Hardware Florist Deli Grocery Butcher Hotel 
 Bistro Clinic Surgery Hospital Boutique Market Store Outlet Nursery Optician Kitchen Inn
 Hostel School Gallery Studio Workshop Garage Canteen Laundry Salon Gym Spa Restaurant
 Warehouse Depot Showroom Emporium Dispensary Hospice""".split()
+
+HOUSES = ["Hotel", "Cafe", "Studio", "Villa", "Casa", "Haus", "Bistro"]
 
 ADJECTIVES = """oak pine steel copper glass paper plastic leather cotton linen wool silk
 bamboo ceramic rubber aluminium walnut brass felt foam red blue green black white grey
@@ -165,7 +172,8 @@ tessa tilda tina toria torin tristan ulla ulric val valentin valentina valeria v
 verena verna verona victoria vilma viola vivian walden wanda wesley weston wilma wilson winona
 xena yara zara zelda zelma zena""".split())
 RUDE = ["porn", "anal", "nazi", "cock", "homo", "semen", "penis", "fag", "sex", "rape", "slut",
-        "vagin", "satan", "tampo", "negro", "arsch", "tit", "canc", "tumo"]
+        "vagin", "satan", "tampo", "negro", "arsch", "tit", "canc", "tumo", "shit", "fuck", "cunt", "dick",
+        "piss", "hitl", "whor", "kill", "dead", "bitch", "suck", "poop", "wank", "puss", "jew"]
 CODE_PREFIXES = ["INV", "INV", "RE", "R", "B", "BILL", "F", "SI", "AR", "DOC", "IN", "FA", "K"]
 DATE_FORMS = ["iso", "dmy", "dmy", "dmy short", "mdy", "mdy", "mdy short", "ordinal", "of",
               "the of", "mdy ordinal", "dotted", "weekday", "slashes"]
@@ -182,10 +190,14 @@ def between(rng, low, high):
 
 
 def invented_word(rng):
-    """A word nobody uses, with a capital: about 400,000 of them in two or three syllables."""
+    """A word nobody uses, with a capital: about a million of them in two or three syllables."""
     while True:
-        middle = rng.choice(MIDDLES) if chance(rng, 0.5) else ""
-        word = rng.choice(STARTS) + middle + rng.choice(ENDS)
+        if chance(rng, 0.2):
+            word = "".join(rng.choice(ONSETS) + rng.choice(VOWELS)
+                           for _ in range(2)) + rng.choice(CODAS)
+        else:
+            middle = rng.choice(MIDDLES) if chance(rng, 0.5) else ""
+            word = rng.choice(STARTS) + middle + rng.choice(ENDS)
         if word not in FIRST_NAMES and not any(part in word for part in RUDE):
             return word.capitalize()
 
@@ -224,6 +236,9 @@ def shop(rng):
         return f"{rng.choice(THINGS)} {place}"
     if kind == 5:
         return f"{invented_word(rng)} {place}"
+    if kind == 6 and chance(rng, 0.5):
+        name = rng.choice([invented_word(rng), rng.choice(COLOURS), city(rng)])
+        return f"{rng.choice(HOUSES)} {name}"
     if kind == 6:
         return f"The {rng.choice(COLOURS + QUALITIES)} {rng.choice(THINGS + SHOPS)}"
     return f"{rng.choice(COLOURS + QUALITIES)} {rng.choice(THINGS)} {place}"

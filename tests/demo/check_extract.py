@@ -85,7 +85,7 @@ def check_exchange(exchange, notes, extract):
     problems = []
     if not (prompt + answer).isascii() or exchange["system"] or exchange["tools"]:
         problems.append(f"{task}: not plain: {prompt!r}")
-    if re.search(r"[{}<>\[\]]\w|\{|\}$", prompt.replace("->", "")) and "{" not in prompt[:60]:
+    if set("{}[]<") & set(prompt):
         problems.append(f"{task}: a template shows: {prompt!r}")
     if task.startswith("extract_"):
         problems += check_json(task, prompt, answer, extract.KEYS)
