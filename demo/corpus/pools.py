@@ -172,8 +172,8 @@ tessa tilda tina toria torin tristan ulla ulric val valentin valentina valeria v
 verena verna verona victoria vilma viola vivian walden wanda wesley weston wilma wilson winona
 xena yara zara zelda zelma zena""".split())
 RUDE = ["porn", "anal", "nazi", "cock", "homo", "semen", "penis", "fag", "sex", "rape", "slut",
-        "vagin", "satan", "tampo", "negro", "arsch", "tit", "canc", "tumo", "shit", "fuck", "cunt", "dick",
-        "piss", "hitl", "whor", "kill", "dead", "bitch", "suck", "poop", "wank", "puss", "jew"]
+        "vagin", "satan", "tampo", "tit", "canc", "tumo", "shit", "fuck", "cunt", "dick", "piss",
+        "hitl", "whor", "kill", "dead", "bitch", "suck", "poop", "wank"]
 CODE_PREFIXES = ["INV", "INV", "RE", "R", "B", "BILL", "F", "SI", "AR", "DOC", "IN", "FA", "K"]
 DATE_FORMS = ["iso", "dmy", "dmy", "dmy short", "mdy", "mdy", "mdy short", "ordinal", "of",
               "the of", "mdy ordinal", "dotted", "weekday", "slashes"]
