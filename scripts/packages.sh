@@ -9,11 +9,11 @@ package_list() {
         case $purpose in
         build) # the program itself
             echo gcc libc6-dev meson ninja-build pkg-config
-            echo libjansson-dev libutf8proc-dev libpcre2-dev libedit-dev
+            echo libjansson-dev libcyaml-dev libxxhash-dev libutf8proc-dev libpcre2-dev libedit-dev
             ;;
         test) # the second compiler, sanitizers, fuzzers, checkers; locales to test numbers in
             echo libcmocka-dev clang-14 libclang-rt-14-dev llvm-14 clang-format-14
-            echo binutils python3 python3-numpy python3-jinja2 locales
+            echo binutils python3 python3-numpy python3-jinja2 python3-torch locales
             ;;
         npm) # the oracles of tests/oracle; node itself comes from their lock file
             command -v npm > /dev/null || echo npm

@@ -1,12 +1,264 @@
-/* train: tokenizers and models made here. */
+/* train: makes a model from a recipe and chat data; `train tokenizer` makes a vocabulary. */
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
 #include "app/command.h"
+#include "app/loss_plot.h"
+#include "base/clock.h"
+#include "base/cpu.h"
+#include "probe/machine.h"
+#include "train/trainer.h"
+
+struct train_args {
+    const char *config;
+    const char *plot;
+    int64_t n_threads;
+    int64_t log_every;
+};
+
+#define ROW(field) offsetof(struct train_args, field)
+
+static const struct tw_option options[] = {
+    {.name = "config",
+     .kind = TW_OPTION_STRING,
+     .offset = ROW(config),
+     .value_name = "F",
+     .help = "The recipe: model, data, training and output, in YAML."},
+    {.name = "plot",
+     .kind = TW_OPTION_STRING,
+     .offset = ROW(plot),
+     .value_name = "F.svg",
+     .help = "Draw the losses into this file, anew at each line of the log."},
+    {.name = "threads",
+     .kind = TW_OPTION_INT,
+     .offset = ROW(n_threads),
+     .value_name = "N",
+     .least = 0,
+     .most = TW_LIMIT_THREADS,
+     .help = "Threads; the result does not depend on their number. Default: 0, one a core."},
+    {.name = "log-every",
+     .kind = TW_OPTION_INT,
+     .offset = ROW(log_every),
+     .value_name = "N",
+     .least = 1,
+     .most = TW_LIMIT_TRAIN_STEPS,
+     .help = "Print a line every N steps. Default: 20."},
+};
+
+static const struct tw_option_group group = {"Training", options, sizeof options / sizeof *options};
+
+/* The first Ctrl-C ends the run after its step, with a checkpoint; the second ends the program. */
+static volatile sig_atomic_t is_interrupted;
+
+static void on_interrupt(int signal_number)
+{
+    is_interrupted = 1;
+    signal(signal_number, SIG_DFL);
+}
+
+/* What the lines of the log are made of. */
+struct run {
+    const struct train_args *args;
+    const struct tw_train_config *config;
+    struct tw_trainer *trainer;
+    struct tw_threadpool *pool; /* to measure the machine with */
+    enum tw_cpu_level level;
+    bool is_terminal;
+    double limit; /* operations a second that the machine can do in the run's format */
+    double loss, n_losses, n_tokens, operations, seconds; /* since the last line */
+};
+
+static void measure_limit(struct run *run)
+{
+    run->limit = run->config->training.format == TW_GEMM_BF16
+                     ? tw_probe_bf16_rate(run->pool, run->level)
+                     : tw_probe_f32_rate(run->pool, run->level);
+}
+
+static void format_left(double seconds, char ret_text[32])
+{
+    unsigned long s = seconds > 0 ? (unsigned long)(seconds + 0.5) : 0;
+    snprintf(ret_text, 32, "%lu:%02lu:%02lu", s / 3600, s / 60 % 60, s % 60);
+}
+
+/* "step 40/3000  loss 2.3141  valid 2.2910  rate 2.9e-03  8214 tokens/s  43% of bf16  left 1:02:03" */
+static void print_line(const struct run *run, const struct tw_trainer_report *report)
+{
+    uint32_t done = report->point.step + 1, steps = run->config->training.steps;
+    const struct tw_train_state *state = tw_trainer_state(run->trainer);
+    char left[32], valid[32] = "", share[40] = "";
+    format_left(state->seconds / done * (steps - done), left);
+    if (!isnan(report->point.valid_loss)) {
+        snprintf(valid, sizeof valid, "  valid %.4f", (double)report->point.valid_loss);
+    }
+    if (run->limit > 0) {
+        snprintf(share, sizeof share, "  %.0f%% of %s",
+                 100 * run->operations / run->seconds / run->limit,
+                 run->config->training.format == TW_GEMM_BF16 ? "bf16" : "f32");
+    }
+    printf("%sstep %u/%u  loss %.4f%s  rate %.1e  norm %.2f  %.0f tokens/s%s  left %s%s",
+           run->is_terminal ? "\r" : "", done, steps, run->loss / run->n_losses, valid,
+           (double)report->point.learning_rate, (double)report->point.gradient_norm,
+           run->n_tokens / run->seconds, share, left, run->is_terminal ? "\033[K" : "");
+}
+
+static enum tw_status report_step(struct run *run, const struct tw_trainer_report *report,
+                                  double seconds, struct tw_error *error)
+{
+    run->loss += (double)report->point.loss;
+    run->n_losses += 1;
+    run->n_tokens += (double)report->n_tokens;
+    run->operations += report->operations;
+    run->seconds += seconds;
+    bool is_due = (report->point.step + 1) % (uint32_t)run->args->log_every == 0 ||
+                  !isnan(report->point.valid_loss) || tw_trainer_is_done(run->trainer);
+    if (is_due || run->is_terminal) {
+        print_line(run, report);
+    }
+    if (!is_due) {
+        fflush(stdout);
+        return TW_OK;
+    }
+    putchar('\n');
+    run->loss = run->n_losses = run->n_tokens = run->operations = run->seconds = 0;
+    measure_limit(run);
+    enum tw_status status = tw_command_write("", 0, error);
+    if (status == TW_OK && run->args->plot != NULL) {
+        status = tw_loss_plot_write(run->args->plot, tw_trainer_state(run->trainer), error);
+    }
+    return status;
+}
+
+static void print_beginning(const struct run *run)
+{
+    struct tw_trainer_info info = tw_trainer_info(run->trainer);
+    const struct tw_train_model_config *model = &run->config->model;
+    printf("model: %.2f million weights (%u layers of %u, %llu tokens), context %u\n",
+           (double)info.n_weights / 1e6, model->layers, model->embed,
+           (unsigned long long)info.n_vocab, model->context);
+    printf("data: %llu documents, %llu tokens, %llu of them targets; %llu documents to validate\n",
+           (unsigned long long)info.data.n_documents, (unsigned long long)info.data.n_tokens,
+           (unsigned long long)info.data.n_targets, (unsigned long long)info.n_valid_documents);
+    if (info.data.n_skipped != 0) {
+        printf("left out: %llu documents longer than the context, the first at %s\n",
+               (unsigned long long)info.data.n_skipped, info.data.first_skipped);
+    }
+    printf("memory: %llu MB; %u steps of %u tokens%s\n",
+           (unsigned long long)(info.memory_bytes >> 20), run->config->training.steps,
+           run->config->training.rows_per_step * model->context,
+           info.first_step != 0 ? ", going on from a checkpoint" : "");
+    fflush(stdout);
+}
+
+static enum tw_status stopped(struct run *run, struct tw_error *error)
+{
+    enum tw_status status = tw_trainer_save(run->trainer, error);
+    if (status != TW_OK) {
+        return status;
+    }
+    return tw_error_set(error, TW_ERR_CANCELLED, TW_NO_POSITION,
+                        "stopped after step %u; the same command goes on from there",
+                        tw_trainer_state(run->trainer)->n_history);
+}
+
+static enum tw_status train(struct run *run, struct tw_error *error)
+{
+    enum tw_status status = TW_OK;
+    print_beginning(run);
+    measure_limit(run);
+    while (status == TW_OK && !tw_trainer_is_done(run->trainer)) {
+        struct tw_trainer_report report;
+        int64_t start_ns = tw_clock_monotonic_ns();
+        status = tw_trainer_step(run->trainer, &report, error);
+        double seconds = (double)(tw_clock_monotonic_ns() - start_ns) * 1e-9;
+        tw_trainer_spent(run->trainer, seconds);
+        if (status == TW_OK) {
+            status = report_step(run, &report, seconds, error);
+        }
+        if (status == TW_OK && is_interrupted) {
+            return stopped(run, error);
+        }
+    }
+    if (status == TW_OK) {
+        status = tw_trainer_finish(run->trainer, error);
+    }
+    if (status == TW_OK) {
+        char spent[32];
+        format_left(tw_trainer_state(run->trainer)->seconds, spent);
+        printf("done in %s: %s%s%s\n", spent, run->config->output.folder,
+               run->config->output.gguf != NULL ? ", " : "",
+               run->config->output.gguf != NULL ? run->config->output.gguf : "");
+    }
+    return status;
+}
+
+static enum tw_status with_device(struct run *run, struct tw_device *device, struct tw_error *error)
+{
+    enum tw_status status = tw_threadpool_create(tw_device_threads(device), &run->pool, error);
+    if (status == TW_OK) {
+        status = tw_trainer_open(run->config, device, &run->trainer, error);
+    }
+    if (status == TW_OK) {
+        status = train(run, error);
+        tw_trainer_close(run->trainer);
+    }
+    tw_threadpool_free(run->pool);
+    return status;
+}
+
+static enum tw_status execute(const struct train_args *args, struct tw_error *error)
+{
+    struct tw_train_config *config;
+    struct tw_device *device;
+    enum tw_cpu_level level;
+    if (args->config == NULL) {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "no recipe: give --config with a YAML file");
+    }
+    enum tw_status status = tw_cpu_choose(&level, error);
+    if (status == TW_OK) {
+        status = tw_train_config_load(args->config, &config, error);
+    }
+    if (status != TW_OK) {
+        return status;
+    }
+    struct run run = {
+        .args = args, .config = config, .level = level, .is_terminal = isatty(STDOUT_FILENO) != 0};
+    status = tw_device_cpu_create((int)args->n_threads, level, &device, error);
+    if (status == TW_OK) {
+        signal(SIGINT, on_interrupt);
+        signal(SIGTERM, on_interrupt);
+        status = with_device(&run, device, error);
+        tw_device_free(device);
+    }
+    tw_train_config_free(config);
+    return status;
+}
 
 int tw_cmd_train(int argc, char **argv)
 {
-    static const struct tw_command commands[] = {
-        {"tokenizer", "learn a vocabulary from a corpus", tw_cmd_train_tokenizer},
-        {NULL, NULL, NULL},
+    if (argc > 1 && strcmp(argv[1], "tokenizer") == 0) {
+        return tw_cmd_train_tokenizer(argc - 1, argv + 1);
+    }
+    struct train_args args = {.log_every = 20};
+    const struct tw_command_spec spec = {
+        .name = "train",
+        .synopsis = "--config F.yaml [--plot F.svg] [--threads N] [--log-every N]",
+        .about = "Makes a language model of the qwen3 architecture from chat data. A run that is\n"
+                 "interrupted goes on where its last checkpoint is when it is started again, and\n"
+                 "ends with the same weights. 'tokenworks train tokenizer --help' explains how\n"
+                 "to make the vocabulary first.",
+        .uses = {{&group, &args}},
     };
-    return tw_command_dispatch(commands, "tokenworks train", "Makes tokenizers and models.", argc,
-                               argv);
+    struct tw_words words;
+    int exit_code;
+    if (!tw_command_parse(&spec, argc, argv, &words, &exit_code)) {
+        return exit_code;
+    }
+    struct tw_error error;
+    return execute(&args, &error) == TW_OK ? 0 : tw_command_fail(&error);
 }

@@ -72,6 +72,16 @@
 #define TW_LIMIT_DATASET_DOCUMENTS   (1u << 26)
 #define TW_LIMIT_PACKING_EPOCHS      (1u << 20) /* how often the documents are gone through */
 
+/* Training runs */
+#define TW_LIMIT_CONF_BYTES           (1u << 20) /* a configuration file */
+#define TW_LIMIT_CONF_STRING_BYTES    4096       /* one text in it */
+#define TW_LIMIT_TRAIN_FILES          256        /* data files of one kind */
+#define TW_LIMIT_TRAIN_WIDTH          16384      /* embedding, feed-forward */
+#define TW_LIMIT_TRAIN_CONTEXT_TOKENS 32768
+#define TW_LIMIT_TRAIN_STEPS          10000000
+#define TW_LIMIT_TRAIN_ROWS           4096 /* rows of a context in one step */
+#define TW_LIMIT_TRAIN_PASS_TOKENS    4096 /* of rows that go through a forward pass together */
+
 /* Commands */
 #define TW_LIMIT_OPTION_REPEATS  1024        /* how often one option may stand on a command line */
 #define TW_LIMIT_PROMPT_BYTES    (64u << 20) /* a prompt from a file or from standard input */

@@ -105,6 +105,22 @@ __attribute__((target("avx2,fma"))) static void f32_avx2(void *context, int thre
     }
 }
 
+__attribute__((target("avx512f,avx512bf16"))) static void bf16_avx512(void *context, int thread,
+                                                                      int n_threads)
+{
+    (void)context, (void)thread, (void)n_threads;
+    __m512 sums[CHAINS];
+    __m512i w = _mm512_set1_epi16(0x3f00), a = _mm512_set1_epi16(0x3e80); /* 0.5, 0.25 */
+    for (int i = 0; i < CHAINS; i++) {
+        sums[i] = _mm512_set1_ps((float)i);
+    }
+    for (int n = 0; n < LOOPS; n++) {
+        for (int i = 0; i < CHAINS; i++) {
+            __asm__ volatile("vdpbf16ps %2, %1, %0" : "+v"(sums[i]) : "v"(w), "v"(a));
+        }
+    }
+}
+
 static double rate(struct tw_threadpool *pool, tw_threadpool_fn loop, double per_instruction)
 {
     int64_t start_ns = tw_clock_monotonic_ns();
@@ -139,4 +155,12 @@ double tw_probe_f32_rate(struct tw_threadpool *pool, enum tw_cpu_level level)
         break;
     }
     return 0;
+}
+
+double tw_probe_bf16_rate(struct tw_threadpool *pool, enum tw_cpu_level level)
+{
+    if (level == TW_CPU_AVX512 && tw_cpu_has_bf16()) {
+        return rate(pool, bf16_avx512, 64);
+    }
+    return tw_probe_f32_rate(pool, level);
 }

@@ -27,4 +27,8 @@ double tw_probe_int8_rate(struct tw_threadpool *pool, enum tw_cpu_level level);
 /* The same for f32 fused multiply-adds. */
 double tw_probe_f32_rate(struct tw_threadpool *pool, enum tw_cpu_level level);
 
+/* The same for products of bf16 pairs summed in f32. Without the instruction for it, a pair is two
+ * f32 multiply-adds, and this is their rate. */
+double tw_probe_bf16_rate(struct tw_threadpool *pool, enum tw_cpu_level level);
+
 #endif

@@ -1,0 +1,33 @@
+#include "base/hash.h"
+
+#include <xxhash.h>
+
+/* The state of the library is all there is to ours. */
+static XXH3_state_t *state_of(struct tw_hash *hash)
+{
+    return (XXH3_state_t *)(void *)hash;
+}
+
+struct tw_hash *tw_hash_create(void)
+{
+    XXH3_state_t *state = XXH3_createState();
+    if (state != NULL) {
+        XXH3_64bits_reset(state);
+    }
+    return (struct tw_hash *)(void *)state;
+}
+
+void tw_hash_add(struct tw_hash *hash, const void *bytes, size_t n_bytes)
+{
+    XXH3_64bits_update(state_of(hash), bytes, n_bytes);
+}
+
+uint64_t tw_hash_value(const struct tw_hash *hash)
+{
+    return XXH3_64bits_digest((const XXH3_state_t *)(const void *)hash);
+}
+
+void tw_hash_free(struct tw_hash *hash)
+{
+    XXH3_freeState(state_of(hash));
+}

@@ -1,0 +1,20 @@
+/* hash.h: checksums and fingerprints of bytes: XXH3, 64 bits.
+ *
+ * For noticing damage and difference, not for secrets: anyone can make two texts of one hash.
+ * Threads: one a state. */
+#ifndef TW_BASE_HASH_H
+#define TW_BASE_HASH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct tw_hash;
+
+/* NULL: no memory. */
+struct tw_hash *tw_hash_create(void);
+void tw_hash_add(struct tw_hash *hash, const void *bytes, size_t n_bytes);
+uint64_t tw_hash_value(const struct tw_hash *hash);
+/* NULL is allowed. */
+void tw_hash_free(struct tw_hash *hash);
+
+#endif

@@ -1,0 +1,241 @@
+#include "train/train_config.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/conf.h"
+
+#define UINT_FIELD(type, member) CYAML_FIELD_UINT(#member, CYAML_FLAG_DEFAULT, type, member)
+#define REAL_FIELD(type, member) CYAML_FIELD_FLOAT(#member, CYAML_FLAG_DEFAULT, type, member)
+
+static const cyaml_schema_field_t model_fields[] = {
+    UINT_FIELD(struct tw_train_model_config, layers),
+    UINT_FIELD(struct tw_train_model_config, embed),
+    UINT_FIELD(struct tw_train_model_config, heads),
+    UINT_FIELD(struct tw_train_model_config, kv_heads),
+    UINT_FIELD(struct tw_train_model_config, head_dim),
+    UINT_FIELD(struct tw_train_model_config, ffn),
+    UINT_FIELD(struct tw_train_model_config, context),
+    REAL_FIELD(struct tw_train_model_config, rope_base),
+    CYAML_FIELD_BOOL("tied_head", CYAML_FLAG_DEFAULT, struct tw_train_model_config, tied_head),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_value_t path_value = {
+    CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, TW_LIMIT_CONF_STRING_BYTES)};
+
+#define PATH_FIELD(key, flags, type, member)                                                       \
+    CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | (flags), type, member, 1,                     \
+                           TW_LIMIT_CONF_STRING_BYTES)
+
+static const cyaml_schema_field_t data_fields[] = {
+    PATH_FIELD("tokenizer", 0, struct tw_train_data_config, tokenizer),
+    PATH_FIELD("chat_template", CYAML_FLAG_OPTIONAL, struct tw_train_data_config, chat_template),
+    CYAML_FIELD_SEQUENCE("train", CYAML_FLAG_POINTER, struct tw_train_data_config, train,
+                         &path_value, 1, TW_LIMIT_TRAIN_FILES),
+    CYAML_FIELD_SEQUENCE("valid", CYAML_FLAG_POINTER, struct tw_train_data_config, valid,
+                         &path_value, 1, TW_LIMIT_TRAIN_FILES),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_strval_t format_names[] = {{"f32", TW_GEMM_F32}, {"bf16", TW_GEMM_BF16}};
+
+static const cyaml_schema_field_t run_fields[] = {
+    UINT_FIELD(struct tw_train_run_config, seed),
+    UINT_FIELD(struct tw_train_run_config, steps),
+    UINT_FIELD(struct tw_train_run_config, warmup_steps),
+    UINT_FIELD(struct tw_train_run_config, rows_per_step),
+    REAL_FIELD(struct tw_train_run_config, learning_rate),
+    REAL_FIELD(struct tw_train_run_config, final_learning_rate),
+    REAL_FIELD(struct tw_train_run_config, beta1),
+    REAL_FIELD(struct tw_train_run_config, beta2),
+    REAL_FIELD(struct tw_train_run_config, epsilon),
+    REAL_FIELD(struct tw_train_run_config, weight_decay),
+    REAL_FIELD(struct tw_train_run_config, clip),
+    CYAML_FIELD_ENUM("format", CYAML_FLAG_STRICT, struct tw_train_run_config, format, format_names,
+                     sizeof format_names / sizeof *format_names),
+    UINT_FIELD(struct tw_train_run_config, valid_every),
+    UINT_FIELD(struct tw_train_run_config, checkpoint_every),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t output_fields[] = {
+    PATH_FIELD("folder", 0, struct tw_train_output_config, folder),
+    PATH_FIELD("gguf", CYAML_FLAG_OPTIONAL, struct tw_train_output_config, gguf),
+    PATH_FIELD("type", CYAML_FLAG_OPTIONAL, struct tw_train_output_config, type),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t fields[] = {
+    CYAML_FIELD_MAPPING("model", CYAML_FLAG_DEFAULT, struct tw_train_config, model, model_fields),
+    CYAML_FIELD_MAPPING("data", CYAML_FLAG_DEFAULT, struct tw_train_config, data, data_fields),
+    CYAML_FIELD_MAPPING("training", CYAML_FLAG_DEFAULT, struct tw_train_config, training,
+                        run_fields),
+    CYAML_FIELD_MAPPING("output", CYAML_FLAG_DEFAULT, struct tw_train_config, output,
+                        output_fields),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_value_t schema = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct tw_train_config, fields)};
+
+/* ---- ranges ---- */
+
+struct range {
+    const char *key;
+    double value, least, most;
+};
+
+static enum tw_status check_ranges(const char *name, const struct range *ranges, size_t n,
+                                   struct tw_error *error)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct range *r = &ranges[i];
+        if (!(r->value >= r->least && r->value <= r->most)) {
+            return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                                "'%.100s': %s is %g; it must be from %g to %g", name, r->key,
+                                r->value, r->least, r->most);
+        }
+    }
+    return TW_OK;
+}
+
+static enum tw_status check_model(const char *name, const struct tw_train_model_config *m,
+                                  struct tw_error *error)
+{
+    const struct range ranges[] = {
+        {"layers", m->layers, 1, TW_LIMIT_MODEL_LAYERS},
+        {"embed", m->embed, 1, TW_LIMIT_TRAIN_WIDTH},
+        {"heads", m->heads, 1, TW_LIMIT_MODEL_HEADS},
+        {"kv_heads", m->kv_heads, 1, TW_LIMIT_MODEL_HEADS},
+        {"head_dim", m->head_dim, 2, TW_LIMIT_MODEL_HEAD_DIM},
+        {"ffn", m->ffn, 1, TW_LIMIT_TRAIN_WIDTH},
+        {"context", m->context, 2, TW_LIMIT_TRAIN_CONTEXT_TOKENS},
+        {"rope_base", m->rope_base, 1, 1e9},
+    };
+    enum tw_status status = check_ranges(name, ranges, sizeof ranges / sizeof *ranges, error);
+    if (status == TW_OK && (m->heads % m->kv_heads != 0 || m->head_dim % 2 != 0)) {
+        status = tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                              "'%.100s': kv_heads must divide heads, and head_dim be even", name);
+    }
+    return status;
+}
+
+static enum tw_status check_run(const char *name, const struct tw_train_run_config *t,
+                                struct tw_error *error)
+{
+    const struct range ranges[] = {
+        {"steps", t->steps, 1, TW_LIMIT_TRAIN_STEPS},
+        {"warmup_steps", t->warmup_steps, 0, t->steps},
+        {"rows_per_step", t->rows_per_step, 1, TW_LIMIT_TRAIN_ROWS},
+        {"learning_rate", t->learning_rate, 0, 10},
+        {"final_learning_rate", t->final_learning_rate, 0, t->learning_rate},
+        {"beta1", t->beta1, 0, 0.999999},
+        {"beta2", t->beta2, 0, 0.999999},
+        {"epsilon", t->epsilon, 1e-30, 1},
+        {"weight_decay", t->weight_decay, 0, 100},
+        {"clip", t->clip, 0, 1e6},
+    };
+    return check_ranges(name, ranges, sizeof ranges / sizeof *ranges, error);
+}
+
+static enum tw_status check_all(const char *name, struct tw_train_config **ret_config, void *loaded,
+                                struct tw_error *error)
+{
+    struct tw_train_config *config = loaded;
+    enum tw_status status = check_model(name, &config->model, error);
+    if (status == TW_OK) {
+        status = check_run(name, &config->training, error);
+    }
+    if (status != TW_OK) {
+        tw_train_config_free(config);
+        return status;
+    }
+    *ret_config = config;
+    return TW_OK;
+}
+
+/* ---- paths ---- */
+
+/* The library frees what is in the struct with the C library's free. */
+static bool resolve(const char *config_path, char **path)
+{
+    const char *slash = strrchr(config_path, '/');
+    if (*path == NULL || (*path)[0] == '/' || slash == NULL) {
+        return true;
+    }
+    size_t folder_bytes = (size_t)(slash - config_path) + 1, path_bytes = strlen(*path) + 1;
+    cyaml_mem_fn_t memory = cyaml_mem;
+    char *whole = memory(NULL, NULL, folder_bytes + path_bytes);
+    if (whole == NULL) {
+        return false;
+    }
+    memcpy(whole, config_path, folder_bytes);
+    memcpy(whole + folder_bytes, *path, path_bytes);
+    memory(NULL, *path, 0);
+    *path = whole;
+    return true;
+}
+
+static bool resolve_all(const char *config_path, struct tw_train_config *config)
+{
+    bool ok = resolve(config_path, &config->data.tokenizer) &&
+              resolve(config_path, &config->data.chat_template) &&
+              resolve(config_path, &config->output.folder) &&
+              resolve(config_path, &config->output.gguf);
+    for (uint32_t i = 0; ok && i < config->data.train_count; i++) {
+        ok = resolve(config_path, &config->data.train[i]);
+    }
+    for (uint32_t i = 0; ok && i < config->data.valid_count; i++) {
+        ok = resolve(config_path, &config->data.valid[i]);
+    }
+    return ok;
+}
+
+/* ---- loading ---- */
+
+enum tw_status tw_train_config_parse(const char *text, size_t text_bytes, const char *name,
+                                     struct tw_train_config **ret_config, struct tw_error *error)
+{
+    void *loaded;
+    enum tw_status status = tw_conf_parse(text, text_bytes, name, &schema, &loaded, error);
+    return status == TW_OK ? check_all(name, ret_config, loaded, error) : status;
+}
+
+enum tw_status tw_train_config_load(const char *path, struct tw_train_config **ret_config,
+                                    struct tw_error *error)
+{
+    void *loaded;
+    struct tw_train_config *config;
+    enum tw_status status = tw_conf_load(path, &schema, &loaded, error);
+    if (status == TW_OK) {
+        status = check_all(path, &config, loaded, error);
+    }
+    if (status != TW_OK) {
+        return status;
+    }
+    if (!resolve_all(path, config)) {
+        tw_train_config_free(config);
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "'%.100s': no memory", path);
+    }
+    *ret_config = config;
+    return TW_OK;
+}
+
+void tw_train_config_free(struct tw_train_config *config)
+{
+    tw_conf_free(&schema, config);
+}
+
+double tw_train_learning_rate(const struct tw_train_run_config *run, uint32_t step)
+{
+    if (step < run->warmup_steps) {
+        return run->learning_rate * (step + 1) / run->warmup_steps;
+    }
+    double n_falling = run->steps - run->warmup_steps;
+    double part = n_falling > 1 ? (step - run->warmup_steps) / (n_falling - 1) : 1;
+    double height = 0.5 * (1 + cos(part * 3.14159265358979323846));
+    return run->final_learning_rate + (run->learning_rate - run->final_learning_rate) * height;
+}

@@ -1,0 +1,183 @@
+#include "train/train_output.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/arena.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "model/convert.h"
+#include "model/hf_write.h"
+#include "text/tokenizer_json_write.h"
+
+enum { ARENA_BYTES = 256 << 20 };
+
+static enum tw_status read_mix(const struct tw_train_config *config, enum tw_model_mix *ret_mix,
+                               struct tw_error *error)
+{
+    const char *name = config->output.type != NULL ? config->output.type : "F16";
+    if (!tw_model_mix_from_name(name, ret_mix)) {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "output type '%.40s' is no weight format; Q8_0 and F16 are usual",
+                            name);
+    }
+    return TW_OK;
+}
+
+/* Empty where the recipe names none. */
+static enum tw_status read_template(const struct tw_train_config *config, struct tw_buf *ret_text,
+                                    struct tw_error *error)
+{
+    if (config->data.chat_template == NULL) {
+        tw_buf_init(ret_text, 0);
+        return TW_OK;
+    }
+    enum tw_status status =
+        tw_file_read(config->data.chat_template, TW_LIMIT_MODEL_STRING_BYTES, ret_text, error);
+    if (status == TW_OK && !tw_buf_append(ret_text, "", 1)) { /* as C text */
+        tw_buf_free(ret_text);
+        status =
+            tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
+                         "'%.120s' is too long for a chat template", config->data.chat_template);
+    }
+    return status;
+}
+
+enum tw_status tw_train_output_check(const struct tw_train_config *config, struct tw_error *error)
+{
+    enum tw_model_mix mix;
+    struct tw_buf chat_template;
+    enum tw_status status = read_mix(config, &mix, error);
+    if (status == TW_OK) {
+        status = read_template(config, &chat_template, error);
+    }
+    if (status == TW_OK) {
+        tw_buf_free(&chat_template);
+    }
+    return status;
+}
+
+enum tw_status tw_train_output_folder(const char *path, struct tw_error *error)
+{
+    if (mkdir(path, 0777) != 0 && errno != EEXIST) {
+        return tw_error_set(error, TW_ERR_IO, TW_NO_POSITION, "the folder '%.160s': %s", path,
+                            strerror(errno));
+    }
+    return TW_OK;
+}
+
+/* ---- the folder ---- */
+
+struct output {
+    const struct tw_train_config *config;
+    const struct tw_parameters *parameters;
+    const float *weights;
+    struct tw_buf tokenizer, tokenizer_config, chat_template;
+};
+
+static const float *find_tensor(void *context, const char *name, uint64_t n_values)
+{
+    const struct output *self = context;
+    for (size_t i = 0; i < tw_parameters_count(self->parameters); i++) {
+        struct tw_parameter tensor = tw_parameters_tensor(self->parameters, i);
+        if (strcmp(tensor.name, name) == 0 && tensor.n_rows * tensor.n_columns == n_values) {
+            return self->weights + tensor.offset;
+        }
+    }
+    return NULL;
+}
+
+static const char eos_name[] = "<|im_end|>", pad_name[] = "<|endoftext|>";
+
+static tw_token token_of(const struct tw_tokenizer_spec *spec, const char *name)
+{
+    for (size_t i = 0; i < spec->n_tokens; i++) {
+        if (tw_bytes_equal(spec->tokens[i], tw_bytes_of(name))) {
+            return (tw_token)i;
+        }
+    }
+    return TW_TOKEN_NONE;
+}
+
+static enum tw_status write_folder(struct output *self, const struct tw_tokenizer_spec *spec,
+                                   struct tw_error *error)
+{
+    const struct tw_tokenizer_config config = {
+        .class_name = "Qwen2Tokenizer",
+        .eos = eos_name,
+        .pad = pad_name,
+        .chat_template = self->chat_template.data,
+        .n_context_tokens = self->config->model.context,
+    };
+    tw_tokenizer_config_write(spec, &config, &self->tokenizer_config);
+    if (self->tokenizer_config.failed) {
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION,
+                            "no memory for tokenizer_config.json");
+    }
+    const struct tw_hf_model model = {
+        .shape = &self->parameters->shape,
+        .dtype = TW_DTYPE_F32,
+        .eos = token_of(spec, eos_name),
+        .pad = token_of(spec, pad_name),
+        .tokenizer_json = {self->tokenizer.data, self->tokenizer.size_bytes},
+        .tokenizer_config = {self->tokenizer_config.data, self->tokenizer_config.size_bytes},
+        .tensor = find_tensor,
+        .tensor_context = self,
+    };
+    return tw_hf_write_folder(self->config->output.folder, &model, error);
+}
+
+static enum tw_status with_tokenizer(struct output *self, struct tw_error *error)
+{
+    json_t *json;
+    const char *path = self->config->data.tokenizer;
+    enum tw_status status =
+        tw_json_parse(self->tokenizer.data, self->tokenizer.size_bytes, path, &json, error);
+    if (status != TW_OK) {
+        return status;
+    }
+    struct tw_arena arena;
+    struct tw_tokenizer_spec spec;
+    tw_arena_init(&arena, ARENA_BYTES);
+    status = tw_tokenizer_spec_from_json(json, NULL, &arena, &spec, error);
+    if (status == TW_OK) {
+        status = write_folder(self, &spec, error);
+    }
+    tw_arena_clear(&arena);
+    json_decref(json);
+    return status;
+}
+
+enum tw_status tw_train_output_write(const struct tw_train_config *config,
+                                     const struct tw_parameters *parameters, const float *weights,
+                                     struct tw_error *error)
+{
+    struct output self = {.config = config, .parameters = parameters, .weights = weights};
+    enum tw_status status = read_template(config, &self.chat_template, error);
+    if (status != TW_OK) {
+        return status;
+    }
+    tw_buf_init(&self.tokenizer_config, TW_LIMIT_MODEL_CONFIG_BYTES);
+    status =
+        tw_file_read(config->data.tokenizer, TW_LIMIT_MODEL_JSON_BYTES, &self.tokenizer, error);
+    if (status == TW_OK) {
+        status = with_tokenizer(&self, error);
+        tw_buf_free(&self.tokenizer);
+    }
+    tw_buf_free(&self.tokenizer_config);
+    tw_buf_free(&self.chat_template);
+    return status;
+}
+
+enum tw_status tw_train_output_gguf(const struct tw_train_config *config, int n_threads,
+                                    struct tw_error *error)
+{
+    enum tw_model_mix mix;
+    enum tw_status status = read_mix(config, &mix, error);
+    if (status != TW_OK) {
+        return status;
+    }
+    return tw_model_convert(config->output.folder, config->output.gguf, mix, n_threads, NULL, NULL,
+                            error);
+}

@@ -1,0 +1,29 @@
+/* train_output.h: what a training run leaves: a Hugging Face folder, and a GGUF file made from it.
+ *
+ *     recipe, weights --> folder/{config,generation_config,tokenizer,tokenizer_config}.json
+ *                         folder/model.safetensors (f32)
+ *     folder          --> GGUF, weights of the recipe's type (model/convert.h)
+ *
+ * Threads: one at a time. Errors: those of files; TW_ERR_USAGE for a type we do not write.
+ */
+#ifndef TW_TRAIN_TRAIN_OUTPUT_H
+#define TW_TRAIN_TRAIN_OUTPUT_H
+
+#include "base/status.h"
+#include "train/parameters.h"
+#include "train/train_config.h"
+
+/* Before the work is done: the type is known, the chat template can be read. */
+enum tw_status tw_train_output_check(const struct tw_train_config *config, struct tw_error *error);
+
+/* Makes the folder (its parent must be there) unless it exists. */
+enum tw_status tw_train_output_folder(const char *path, struct tw_error *error);
+
+enum tw_status tw_train_output_write(const struct tw_train_config *config,
+                                     const struct tw_parameters *parameters, const float *weights,
+                                     struct tw_error *error);
+
+enum tw_status tw_train_output_gguf(const struct tw_train_config *config, int n_threads,
+                                    struct tw_error *error);
+
+#endif
