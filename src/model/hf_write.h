@@ -5,8 +5,8 @@
  *     model.safetensors                       every tensor the architecture needs, in dtype
  *     config.json                             all numbers of the shape; written last
  *
- * hf_folder.h reads it back with the same numbers, weights in F32 bit for bit; model/convert.h makes
- * a GGUF file of it. Architectures: qwen3 without RoPE scaling.
+ * hf_folder.h reads it back with the same numbers, weights in F32 bit for bit; model/convert.h
+ * makes a GGUF file of it. Architectures: qwen3 without RoPE scaling.
  *
  * Invariant: a folder that had no config.json gets one only when everything else is there, so that
  * an interrupted write leaves no model. Into a folder that has one, files are replaced one by one.

@@ -141,29 +141,40 @@ static void assert_same_counts(const struct tw_word_counts *a, const struct tw_w
     }
 }
 
-/* 3 MB with every kind of space before and after the places where it may be cut. */
+/* A little more than a piece, with the place where it may be cut moved through all lines. */
+static void make_text(struct tw_buf *text, unsigned shift)
+{
+    static const char *const lines[] = {"a word\n", "another  \n  and\n", "\n\n b\n", "C,\r\nD;\n",
+                                        "'s\nx\t\n"};
+    tw_buf_clear(text);
+    for (unsigned i = 0; i < shift; i++) {
+        tw_buf_append_text(text, "x");
+    }
+    for (unsigned i = 0; text->size_bytes < TW_LIMIT_CORPUS_PIECE_BYTES + 200; i++) {
+        tw_buf_append_text(text, lines[(i + i / 5) % 5]);
+    }
+    assert_true(tw_buf_append(text, "", 1));
+}
+
 static void a_plain_text_in_pieces_has_the_words_it_has_in_one(void **state)
 {
     (void)state;
-    static const char *const lines[] = {"a word\n", "another  \n  and\n", "\n\n b\n", "C,\r\nD;\n",
-                                        "'s\nx\t\n"};
     struct tw_buf text;
     tw_buf_init(&text, 4 << 20);
-    for (unsigned i = 0; text.size_bytes < 3 << 20; i++) {
-        tw_buf_append_text(&text, lines[(i + i / 5) % 5]);
+    for (unsigned shift = 0; shift < 50; shift++) {
+        struct tw_word_counts *pieces = NULL, *whole = NULL;
+        make_text(&text, shift);
+        const char *path = trained_file("a.txt", text.data);
+        assert_int_equal(tw_word_counts_create(NULL, 0, &pieces, NULL), TW_OK);
+        assert_int_equal(tw_word_counts_create(NULL, 0, &whole, NULL), TW_OK);
+        assert_int_equal(tw_corpus_read(path, count_text, pieces, NULL), TW_OK);
+        assert_int_equal(tw_word_counts_add(whole, tw_bytes_of(text.data), NULL), TW_OK);
+        unlink(path);
+        assert_true(tw_word_counts_n_words(whole) > 10);
+        assert_same_counts(pieces, whole);
+        tw_word_counts_free(pieces);
+        tw_word_counts_free(whole);
     }
-    assert_true(tw_buf_append(&text, "", 1));
-    const char *path = trained_file("a.txt", text.data);
-    struct tw_word_counts *pieces = NULL, *whole = NULL;
-    assert_int_equal(tw_word_counts_create(NULL, 0, &pieces, NULL), TW_OK);
-    assert_int_equal(tw_word_counts_create(NULL, 0, &whole, NULL), TW_OK);
-    assert_int_equal(tw_corpus_read(path, count_text, pieces, NULL), TW_OK);
-    assert_int_equal(tw_word_counts_add(whole, tw_bytes_of(text.data), NULL), TW_OK);
-    unlink(path);
-    assert_true(tw_word_counts_n_words(whole) > 10);
-    assert_same_counts(pieces, whole);
-    tw_word_counts_free(pieces);
-    tw_word_counts_free(whole);
     tw_buf_free(&text);
 }
 
