@@ -19,7 +19,7 @@
 
 /* Documents around the 64 queries of a block, and the shortest. */
 static const uint32_t starts[] = {0, 65, 66, 196, 260, 323};
-enum { DOCUMENTS = 5, TOKENS = 323, LONGEST = 130, SAMPLES = 150 };
+enum { DOCUMENTS = 5, TOKENS = 323, LONGEST = 130, SAMPLES = 80 };
 static const double rope_base = 10000, head_eps = 0.01, rotation_tolerance = 4e-6;
 
 struct heads_case {

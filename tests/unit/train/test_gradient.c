@@ -173,7 +173,7 @@ static void check_decoder(enum textbook_kind kind)
     uint32_t n_vocab = d.parameters.shape.n_vocab;
     add_document(&b, n_vocab, 1, 9, TARGETS_SOME);
     add_document(&b, n_vocab, 2, 1, TARGETS_SOME);
-    add_document(&b, n_vocab, 3, 17, TARGETS_SOME);
+    add_document(&b, n_vocab, 3, 12, TARGETS_SOME);
     add_document(&b, n_vocab, 4, 2, TARGETS_ALL);
     struct scaled_loss s = {.decoder = &d, .batch = &b, .scale = 0.25f};
     check_loss(&d, &b, tw_gradient_add(d.gradient, d.weights, &b.of, s.scale, d.gradients));
