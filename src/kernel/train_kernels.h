@@ -1,4 +1,4 @@
-/* train_kernels.h: what training computes beside kernels.h, as a table filled ref -> avx2 -> avx512.
+/* train_kernels.h: what training computes beside kernels.h: a table filled ref -> avx2 -> avx512.
  *
  * Products of float matrices, C = A B (+ C0), are made of tiles of 8 rows and 32 columns. A and B
  * are packed first into panels of 32-bit words, so that one tile kernel serves the three products
@@ -67,7 +67,8 @@ struct tw_train_kernels {
                               float eps, bool accumulate, float *ret_dx, float *dweight);
 
     /* Of y = g s u, s = 1 / (1 + 2^(-g log2 e)):
-     *     du = dy (g / (1 + 2^..));  dg = (dy u) (s fma(g, 1 - s, 1)). du and dg may be up and gate. */
+     *     du = dy (g / (1 + 2^..));  dg = (dy u) (s fma(g, 1 - s, 1))
+     * du and dg may be up and gate. */
     void (*silu_mul_backward)(const float *gate, const float *up, const float *dy, size_t n,
                               float *dgate, float *dup);
 
@@ -95,7 +96,8 @@ struct tw_train_kernels {
     /* Loshchilov and Hutter 2019 (arXiv 1711.05101), algorithm 2, for n parameters:
      *     g = g gradient_scale;  m = fma(beta1, m, (1 - beta1) g)
      *     v = fma(beta2, v, (1 - beta2) (g g))
-     *     w = fma(-learning_rate, fma(weight_decay, w, (m m_scale) / (sqrt(v v_scale) + eps)), w) */
+     *     change = fma(weight_decay, w, (m m_scale) / (sqrt(v v_scale) + eps))
+     *     w = fma(-learning_rate, change, w) */
     void (*adamw)(const struct tw_adamw_step *step, const float *gradient, size_t n, float *weight,
                   float *m, float *v);
 };

@@ -1,7 +1,7 @@
 /* parameters.h: the weights of a qwen3 decoder as one array of f32, and what lies where in it.
  *
- *     [embedding | layer 0: norm, qkv, q norm, k norm, o, norm, gate|up, down | layer 1 ... | norm |
- *      head, unless it is tied to the embedding]
+ *     [embedding | layer 0: norm, qkv, q norm, k norm, o, norm, gate|up, down | layer 1 ... |
+ *      norm | head, unless it is tied to the embedding]
  *
  * Gradients and the optimiser's moments use the same layout. Matrices are [outputs, inputs]; q, k
  * and v lie one below the other, gate and up too, so that each pair of products is one. Parts begin
