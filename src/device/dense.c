@@ -411,6 +411,12 @@ static size_t square_sums_bytes(const struct tw_dense_limits *limits)
     return n_panels_of(limits->n_parameters, TW_DENSE_CHUNK_VALUES) * sizeof(double);
 }
 
+size_t tw_dense_bytes(const struct tw_dense_limits *limits, int n_threads)
+{
+    return limits->n_gemm_words * sizeof(uint32_t) + norm_sums_bytes(limits) +
+           square_sums_bytes(limits) + (size_t)n_threads * tw_dense_attention_bytes(limits);
+}
+
 enum tw_status tw_dense_create(struct tw_device *device, const struct tw_dense_limits *limits,
                                struct tw_dense **ret_dense, struct tw_error *error)
 {

@@ -39,6 +39,9 @@ enum tw_status tw_dense_create(struct tw_device *device, const struct tw_dense_l
                                struct tw_dense **ret_dense, struct tw_error *error);
 void tw_dense_free(struct tw_dense *dense);
 
+/* Bytes of memory that create takes on a device of n_threads. */
+size_t tw_dense_bytes(const struct tw_dense_limits *limits, int n_threads);
+
 /* ---- products ---- */
 
 /* C[m, n] = sum over k of A(m, k) B(n, k), begun from C0 [m, n] where that is not NULL (it may be

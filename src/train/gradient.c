@@ -90,11 +90,6 @@ static size_t lay_out(struct tw_gradient *g, const struct tw_parameters *p, size
     return at;
 }
 
-size_t tw_gradient_bytes(const struct tw_parameters *parameters, size_t max_tokens)
-{
-    return lay_out(NULL, parameters, max_tokens, NULL) * sizeof(float);
-}
-
 static void fill_rope(struct tw_gradient *g)
 {
     const struct tw_model_shape *shape = &g->parameters->shape;
@@ -139,6 +134,12 @@ static struct tw_dense_limits limits_of(const struct tw_parameters *p, size_t ma
                                     .n_document_tokens = p->shape.n_context_tokens,
                                     .n_head_dim = p->shape.head_dim,
                                     .n_parameters = p->n_values};
+}
+
+size_t tw_gradient_bytes(const struct tw_parameters *parameters, size_t max_tokens)
+{
+    struct tw_dense_limits limits = limits_of(parameters, max_tokens);
+    return lay_out(NULL, parameters, max_tokens, NULL) * sizeof(float) + tw_dense_bytes(&limits, 1);
 }
 
 enum tw_status tw_gradient_create(struct tw_device *device, const struct tw_parameters *parameters,

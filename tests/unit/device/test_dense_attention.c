@@ -123,6 +123,16 @@ static struct dense_world world_for_heads(const struct heads_case *of)
     return dense_world_open(&limits);
 }
 
+/* Columns [begin, end) of dqkv are about to be stored: what they held must not matter. */
+static void scribble(struct heads *t, size_t begin, size_t end)
+{
+    for (size_t token = 0; token < TOKENS; token++) {
+        for (size_t i = begin; i < end; i++) {
+            t->dqkv[token * t->qkv_width + i] = 3;
+        }
+    }
+}
+
 static size_t document_of(size_t token)
 {
     size_t document = 0;
@@ -210,6 +220,7 @@ static void check_rotation(struct dense_world *w, struct heads *t)
     tw_dense_rotate(w->dense, &t->f32, &t->documents, t->qkv, t->qk);
     dense_check_values("qk", t->qk, want, TOKENS * t->qk_width, rotation_tolerance);
     tw_mem_free(want);
+    scribble(t, 0, t->qk_width);
     float *dq_norm = dense_filled(dim, 2), *dk_norm = dense_filled(dim, -2);
     tw_dense_rotate_backward(w->dense, &t->f32, &t->documents, t->qkv, t->dqk, t->dqkv, dq_norm,
                              dk_norm);
@@ -304,6 +315,7 @@ static void check_attention(struct dense_world *w, struct heads *t)
     tw_dense_attention(w->dense, &t->f32, &t->documents, t->qk, t->qkv, t->out, t->statistics);
     dense_check_values("out", t->out, want, TOKENS * t->q_width, t->of->tolerance);
     tw_mem_free(want);
+    scribble(t, t->qk_width, t->qkv_width);
     tw_dense_attention_backward(w->dense, &t->f32, &t->documents, t->qk, t->qkv, t->out,
                                 t->statistics, t->dout, t->dqk, t->dqkv);
     struct dense_input inputs[] = {

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -433,6 +434,39 @@ static void test_operations_are_those_of_the_products(void **state)
     decoder_close(&d);
 }
 
+static uint64_t mapped_bytes(void)
+{
+    FILE *file = fopen("/proc/self/statm", "r");
+    assert_non_null(file);
+    char line[64];
+    assert_non_null(fgets(line, sizeof line, file));
+    fclose(file);
+    return strtoull(line, NULL, 10) * 4096; /* pages of all mappings */
+}
+
+/* With a vocabulary like that of real models the packed head is as large as all the rest. What is
+ * not counted (rounding to pages, small arrays) is far below 2 MB. */
+static void test_bytes_are_those_that_create_takes(void **state)
+{
+    (void)state;
+    struct tw_model_shape shape = textbook_shape(TEXTBOOK_TIED);
+    struct tw_parameters parameters;
+    struct tw_device *device;
+    struct tw_gradient *gradient;
+    shape.n_vocab = 150000;
+    assert_int_equal(tw_parameters_init(&parameters, &shape, NULL), TW_OK);
+    assert_int_equal(tw_device_cpu_create(1, TW_CPU_REF, &device, NULL), TW_OK);
+    uint64_t before = mapped_bytes();
+    assert_int_equal(
+        tw_gradient_create(device, &parameters, TEXTBOOK_TOKENS, TW_GEMM_F32, &gradient, NULL),
+        TW_OK);
+    double taken = (double)(mapped_bytes() - before);
+    double told = (double)tw_gradient_bytes(&parameters, TEXTBOOK_TOKENS);
+    assert_true(fabs(taken - told) <= 0x1p21);
+    tw_gradient_free(gradient);
+    tw_device_free(device);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -448,6 +482,7 @@ int main(void)
         cmocka_unit_test(test_what_lies_between_parts_stays_zero),
         cmocka_unit_test(test_a_batch_without_targets_adds_nothing),
         cmocka_unit_test(test_operations_are_those_of_the_products),
+        cmocka_unit_test(test_bytes_are_those_that_create_takes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
