@@ -296,7 +296,7 @@ static struct layer layer_of(const struct tw_gradient *g, size_t i, const float 
                   .cosines = g->cosines,
                   .sines = g->sines,
                   .back_sines = g->back_sines,
-                  .format = TW_GEMM_F32},
+                  .format = g->format},
     };
 }
 
