@@ -6,7 +6,7 @@
 
 #include "base/clock.h"
 
-enum { LOOPS = 200000, CHAINS = 12, PREFETCH_BYTES = 2048 };
+enum { LOOPS = 1000000, CHAINS = 12, REPEATS = 3, PREFETCH_BYTES = 2048 };
 
 struct read_job {
     const uint8_t *buffer;
@@ -121,12 +121,18 @@ __attribute__((target("avx512f,avx512bf16"))) static void bf16_avx512(void *cont
     }
 }
 
+/* The best of a few: the first finds workers that sleep, and another job may take a core away. */
 static double rate(struct tw_threadpool *pool, tw_threadpool_fn loop, double per_instruction)
 {
-    int64_t start_ns = tw_clock_monotonic_ns();
-    tw_threadpool_run(pool, loop, NULL);
-    double seconds = (double)(tw_clock_monotonic_ns() - start_ns) * 1e-9;
-    return per_instruction * LOOPS * CHAINS * tw_threadpool_size(pool) / seconds;
+    double best = 0;
+    for (int i = 0; i < REPEATS; i++) {
+        int64_t start_ns = tw_clock_monotonic_ns();
+        tw_threadpool_run(pool, loop, NULL);
+        double seconds = (double)(tw_clock_monotonic_ns() - start_ns) * 1e-9;
+        double now = per_instruction * LOOPS * CHAINS * tw_threadpool_size(pool) / seconds;
+        best = now > best ? now : best;
+    }
+    return best;
 }
 
 double tw_probe_int8_rate(struct tw_threadpool *pool, enum tw_cpu_level level)
