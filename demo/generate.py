@@ -11,7 +11,7 @@ their answers do not depend on that.
 
 Conversations are made in blocks, each from a seed of its own, so that the output depends on --seed
 and --conversations alone and not on the number of processes. Exchanges whose user messages are too
-close to a held-out prompt (demo/eval*.jsonl) are dropped.
+close to a held-out prompt (demo/eval.jsonl) are dropped.
 """
 import argparse
 import importlib
@@ -68,7 +68,7 @@ class Corpus:
         self.all = Weighted(list(named.values()))
         plain = [named[name] for name in PLAIN_WITH_TOOLS if name in named]
         self.plain_with_tools = Weighted(plain)
-        self.held_out = HeldOut(sorted(HERE.glob("eval*.jsonl")))
+        self.held_out = HeldOut([HERE / "eval.jsonl"])
 
     def allowed(self, make, *arguments):
         """An exchange that is not too close to a held-out prompt."""

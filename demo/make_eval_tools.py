@@ -1,7 +1,7 @@
-"""Makes demo/eval_tools.jsonl of the hand-written lines in demo/eval_tools.txt.
+"""Makes rows of demo/eval.jsonl, those of tools and sums, of the hand-written demo/eval_tools.txt.
 
-    python3 demo/make_eval_tools.py            writes the file
-    python3 demo/make_eval_tools.py --check    says whether it is what the lines make
+    python3 demo/make_eval_tools.py            puts them into the file
+    python3 demo/make_eval_tools.py --check    says whether they are what the lines make
 
 The sets of offered tools and the order of fields vary with the number of the row, not by chance.
 """
@@ -151,14 +151,18 @@ def convert(amount, unit, target):
     raise ValueError(f"no factor for {unit} and {target}")
 
 
-def make_text():
+def make_text(old):
+    """The file with its rows of these tasks made anew, behind all others."""
     sections = read_lines()
     rows = [*tool_rows(sections), *sum_rows(sections), *unit_rows(sections)]
-    return "".join(as_json(one) + "\n" for one in rows)
+    tasks = {one["task"] for one in rows}
+    others = [line + "\n" for line in old.splitlines() if json.loads(line)["task"] not in tasks]
+    return "".join(others) + "".join(as_json(one) + "\n" for one in rows)
 
 
 def main():
-    path, text = HERE / "eval_tools.jsonl", make_text()
+    path = HERE / "eval.jsonl"
+    text = make_text(path.read_text(encoding="utf-8"))
     if sys.argv[1:] == ["--check"]:
         sys.exit(0 if path.read_text(encoding="utf-8") == text else
                  f"{path} is not what its lines make; run {__file__}")

@@ -204,8 +204,9 @@ def main():
     import extract
     import notes
     import pools
-    lines = (root / "demo/eval_extract.jsonl").read_text(encoding="ascii").splitlines()
-    rows = [json.loads(line) for line in lines]
+    lines = (root / "demo/eval.jsonl").read_text(encoding="ascii").splitlines()
+    tasks = {**extract.TASKS, **notes.TASKS}
+    rows = [row for row in map(json.loads, lines) if row["task"] in tasks]
     made = samples(extract, 11) + samples(notes, 12)
     again = samples(extract, 11, 1000) + samples(notes, 12, 1000)
     report([
