@@ -114,29 +114,47 @@ static enum tw_status read_all(int fd, const char *path, struct tw_buf *buf, str
     }
 }
 
-enum tw_status tw_file_read(const char *path, size_t bound_bytes, struct tw_buf *ret_buf,
-                            struct tw_error *error)
+static enum tw_status read_into(int fd, const char *path, size_t bound_bytes,
+                                struct tw_buf *ret_buf, struct tw_error *error)
 {
-    int fd = STDIN_FILENO;
-    bool from_stdin = strcmp(path, "-") == 0;
-    if (!from_stdin) {
-        fd = open(path, O_RDONLY | O_CLOEXEC);
-        if (fd < 0) {
-            return from_errno("open", path, error);
-        }
-    }
     struct tw_buf buf;
     tw_buf_init(&buf, bound_bytes);
     enum tw_status status = read_all(fd, path, &buf, error);
-    if (!from_stdin) {
-        close(fd);
-    }
     if (status != TW_OK) {
         tw_buf_free(&buf);
         return status;
     }
     *ret_buf = buf;
     return TW_OK;
+}
+
+enum tw_status tw_file_read(const char *path, size_t bound_bytes, struct tw_buf *ret_buf,
+                            struct tw_error *error)
+{
+    if (strcmp(path, "-") == 0) {
+        return read_into(STDIN_FILENO, path, bound_bytes, ret_buf, error);
+    }
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return from_errno("open", path, error);
+    }
+    enum tw_status status = read_into(fd, path, bound_bytes, ret_buf, error);
+    close(fd);
+    return status;
+}
+
+enum tw_status tw_file_load(const char *path, size_t bound_bytes, struct tw_buf *ret_buf,
+                            struct tw_error *error)
+{
+    int fd = -1;
+    size_t size = 0;
+    enum tw_status status = open_regular(path, &fd, &size, error);
+    if (status != TW_OK) {
+        return status;
+    }
+    status = read_into(fd, path, bound_bytes, ret_buf, error);
+    close(fd);
+    return status;
 }
 
 bool tw_file_is_directory(const char *path)

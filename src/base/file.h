@@ -32,6 +32,11 @@ void tw_file_map_release(const void *data, size_t n_bytes);
 enum tw_status tw_file_read(const char *path, size_t bound_bytes, struct tw_buf *ret_buf,
                             struct tw_error *error);
 
+/* The same for a file of a model, which is a regular one or refused (TW_ERR_IO): a pipe or a device
+ * in its place would have us wait without end. */
+enum tw_status tw_file_load(const char *path, size_t bound_bytes, struct tw_buf *ret_buf,
+                            struct tw_error *error);
+
 bool tw_file_is_directory(const char *path);
 bool tw_file_exists(const char *path);
 

@@ -187,6 +187,14 @@ def a_model_that_shrinks_while_it_is_read_is_a_sentence(program):
     assert not (program.folder / "o.gguf").exists()
 
 
+def a_model_whose_rows_are_out_of_proportion_is_refused(program):
+    """Weights of 25 MB ask for gigabytes of work space."""
+    golden.make_model(program.folder / "m.gguf", n_embd=8, n_layers=1, n_ff=2**18, sparse=True)
+    words = ["run", "--model", "m.gguf", "--prompt", "x", "--max-tokens", 1, "--ignore-eos"]
+    refused(program, "limit", "out of proportion", *words)
+    program.good(*words, "--batch", 16)
+
+
 if __name__ == "__main__":
     golden.main([
         every_command_explains_itself,
@@ -201,4 +209,5 @@ if __name__ == "__main__":
         text_streams_and_never_breaks_a_character,
         progress_is_shown_on_a_terminal_and_nowhere_else,
         a_model_that_shrinks_while_it_is_read_is_a_sentence,
+        a_model_whose_rows_are_out_of_proportion_is_refused,
     ])

@@ -114,6 +114,24 @@ static void reading_stops_at_the_bound(void **state)
     tw_buf_free(&buf);
 }
 
+static void a_pipe_or_device_in_the_place_of_a_file_is_refused_at_once(void **state)
+{
+    (void)state;
+    struct tw_buf buf = {.size_bytes = 77};
+    struct tw_error error;
+    assert_int_equal(mkfifo("pipe", 0600), 0);
+    assert_int_equal(tw_file_load("pipe", 10, &buf, &error), TW_ERR_IO);
+    assert_non_null(strstr(error.text, "not a regular file"));
+    assert_int_equal(tw_file_load("/dev/zero", 10, &buf, &error), TW_ERR_IO);
+    assert_int_equal(tw_file_load(".", 10, &buf, &error), TW_ERR_IO);
+    put("a", "0123456789");
+    assert_int_equal(tw_file_load("a", 9, &buf, &error), TW_ERR_LIMIT);
+    assert_int_equal(buf.size_bytes, 77);
+    assert_int_equal(tw_file_load("a", 10, &buf, &error), TW_OK);
+    assert_int_equal(buf.size_bytes, 10);
+    tw_buf_free(&buf);
+}
+
 static void a_file_appears_only_when_complete(void **state)
 {
     (void)state;
@@ -270,6 +288,7 @@ int main(void)
         IN_FOLDER(a_map_shows_the_file_and_an_empty_file_is_no_error),
         IN_FOLDER(what_cannot_be_mapped_is_said_and_leaves_the_result_alone),
         IN_FOLDER(reading_stops_at_the_bound),
+        IN_FOLDER(a_pipe_or_device_in_the_place_of_a_file_is_refused_at_once),
         IN_FOLDER(a_file_appears_only_when_complete),
         IN_FOLDER(an_aborted_file_leaves_nothing),
         IN_FOLDER(a_killed_writer_leaves_the_target_as_it_was),
