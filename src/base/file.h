@@ -45,10 +45,12 @@ bool tw_file_exists(const char *path);
  *     OPEN [tw_file_writer_open] -> DONE [tw_file_writer_commit]: fsync, rename, fsync of folder
  *                                -> GONE [tw_file_writer_abort]:  the temporary file is removed
  *
- * The temporary file ("<path>.partial-...") lies beside the target, so the rename is atomic; a
- * process that is killed leaves it behind and the target as it was. After a failed write the rest
- * is refused, commit included. A target that exists and is no regular file (a device, a pipe, a
- * folder) is TW_ERR_IO; a symbolic link is replaced by the file. */
+ * The temporary file ("<path>.partial-tokenworks-...") lies beside the target, so the rename is
+ * atomic; a process that is killed leaves it behind and the target as it was, and the next writer
+ * to that target removes it: who still writes holds a lock on his. After a failed write the rest is
+ * refused, commit included. A target that exists and is no regular file (a device, a pipe, a
+ * folder) is TW_ERR_IO; a symbolic link is replaced by the file. The new file has the mode and
+ * group of the one it replaces, otherwise what the umask leaves. */
 struct tw_file_writer;
 
 enum tw_status tw_file_writer_open(const char *path, struct tw_file_writer **ret_writer,

@@ -226,14 +226,23 @@ void tw_json_key(struct tw_json_writer *writer, const char *key)
     writer->needs_comma = false;
 }
 
-static void append_escaped(struct tw_buf *buf, unsigned char c)
+/* Of a character of one to three bytes. */
+static unsigned code_of(const char *text, size_t n_bytes)
+{
+    const unsigned char *p = (const unsigned char *)text;
+    return n_bytes == 1   ? p[0]
+           : n_bytes == 2 ? (p[0] & 0x1fu) << 6 | (p[1] & 0x3fu)
+                          : (p[0] & 0x0fu) << 12 | (p[1] & 0x3fu) << 6 | (p[2] & 0x3fu);
+}
+
+static void append_escaped(struct tw_buf *buf, unsigned c)
 {
     static const char shorts[32] = {
         ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
     if (c == '"' || c == '\\') {
         char pair[2] = {'\\', (char)c};
         tw_buf_append(buf, pair, 2);
-    } else if (shorts[c] != 0) {
+    } else if (c < sizeof shorts && shorts[c] != 0) {
         char pair[2] = {'\\', shorts[c]};
         tw_buf_append(buf, pair, 2);
     } else {
@@ -247,13 +256,12 @@ void tw_json_string(struct tw_json_writer *writer, const char *text, size_t text
     struct tw_buf *buf = writer->buf;
     tw_buf_append(buf, "\"", 1);
     for (size_t i = 0; i < text_bytes;) {
-        unsigned char c = (unsigned char)text[i];
         size_t n = tw_printable_utf8_bytes(text + i, text_bytes - i);
         if (n == 0) {
             tw_buf_append(buf, "\xef\xbf\xbd", 3);
             n = 1;
-        } else if (c < 0x20 || c == '"' || c == '\\') {
-            append_escaped(buf, c);
+        } else if (tw_printable_steers(text + i, n) || text[i] == '"' || text[i] == '\\') {
+            append_escaped(buf, code_of(text + i, n));
         } else {
             tw_buf_append(buf, text + i, n);
         }

@@ -2,7 +2,7 @@
  *
  * Reading: jansson's tree, with errors in our form and accessors that name the place of what is
  * wrong. Writing: straight into a buffer; doubles in the shortest form that reads back equal,
- * independent of the locale; invalid UTF-8 becomes U+FFFD.
+ * independent of the locale; invalid UTF-8 becomes U+FFFD, and what steers a terminal is escaped.
  */
 #ifndef TW_BASE_JSON_H
 #define TW_BASE_JSON_H

@@ -171,6 +171,8 @@ static void strings_are_escaped_and_bad_utf8_becomes_the_replacement_character(v
     assert_written("a\xff\xc3", 3, "\"a\xef\xbf\xbd\xef\xbf\xbd\"");
     assert_written("\xed\xa0\x80", 3, "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
     assert_written(NULL, 0, "\"\"");
+    assert_written("\x7f\xc2\x80\xc2\x9f\xc2\xa0\xe2\x80\xae\xe2\x80\xaf", 13,
+                   "\"\\u007f\\u0080\\u009f\xc2\xa0\\u202e\xe2\x80\xaf\"");
 }
 
 static double written_and_read(double number, struct tw_buf *buf)
