@@ -10,8 +10,11 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "base/cpu.h"
 #include "base/limits.h"
 #include "base/threadpool.h"
 
@@ -204,6 +207,74 @@ static void interrupts_go_to_the_caller_and_faults_to_their_thread(void **state)
     assert_false(sigismember(&mask, SIGINT));
 }
 
+struct rounds {
+    long n;
+};
+
+static void turn(void *context, int thread, int n_threads)
+{
+    const struct rounds *rounds = context;
+    (void)thread;
+    (void)n_threads;
+    for (long i = 0; i < rounds->n; i++) {
+        __asm__ volatile("" ::: "memory");
+    }
+}
+
+static int64_t thread_cpu_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* How much of its processor time a pool spends on work of 20 us while each core has a process that
+ * wants all of it. Spinning as on an idle machine takes four fifths. */
+static double busy_efficiency(struct tw_threadpool *pool)
+{
+    enum { REGIONS = 4000 };
+    struct rounds rounds = {.n = 1000000};
+    int64_t start_ns = thread_cpu_ns();
+    turn(&rounds, 0, 1);
+    int64_t round_ns = thread_cpu_ns() - start_ns;
+    rounds.n = (long)(20000.0 * 1e6 / (double)round_ns);
+    start_ns = process_cpu_ns();
+    for (int i = 0; i < REGIONS; i++) {
+        tw_threadpool_run(pool, turn, &rounds);
+    }
+    double used_ns = (double)(process_cpu_ns() - start_ns);
+    return 20000.0 * REGIONS * tw_threadpool_size(pool) / used_ns;
+}
+
+static void beside_busy_processes_time_is_not_spun_away(void **state)
+{
+    (void)state;
+    enum { MOST_BUSY = 16 };
+    pid_t busy[MOST_BUSY];
+    int n_busy = tw_cpu_count();
+    if (n_busy < 2 || n_busy > MOST_BUSY) {
+        skip();
+    }
+    for (int i = 0; i < n_busy; i++) {
+        busy[i] = fork();
+        if (busy[i] == 0) {
+            for (;;) {
+                __asm__ volatile("" ::: "memory");
+            }
+        }
+    }
+    struct tw_threadpool *pool = pool_of(n_busy);
+    double efficiency = busy_efficiency(pool);
+    tw_threadpool_free(pool);
+    for (int i = 0; i < n_busy; i++) {
+        kill(busy[i], SIGKILL);
+        waitpid(busy[i], NULL, 0);
+    }
+    if (efficiency < 0.4) {
+        fail_msg("of the time it had, the pool worked %.0f%%", 100 * efficiency);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -214,6 +285,7 @@ int main(void)
         cmocka_unit_test(shares_cover_everything_once_and_are_even),
         cmocka_unit_test(a_senseless_number_of_threads_is_refused),
         cmocka_unit_test(a_pool_that_never_ran_goes_away),
+        cmocka_unit_test(beside_busy_processes_time_is_not_spun_away),
         cmocka_unit_test(interrupts_go_to_the_caller_and_faults_to_their_thread),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
