@@ -2,12 +2,14 @@
  *
  *     region_rates [THREADS]
  *
- * Each line: busy processes beside us, work of a thread in a region, time of a region, and how many
- * times the work that is. With one busy process a core, 2 is what the scheduler's fairness gives. */
+ * Each line: busy processes beside us, work of a thread in a region, time of a region, how many
+ * times the work that is, and how much of its processor time the pool worked. With one busy process
+ * a core, 2 times is what the scheduler's fairness gives. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -55,10 +57,18 @@ static pid_t start_busy(void)
     return child;
 }
 
+static double process_cpu_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
 static void measure(struct tw_threadpool *pool, double rounds_per_us, int n_busy, int work_us)
 {
     struct work work = {.n_rounds = (long)(rounds_per_us * work_us)};
     long n_regions = 0;
+    double start_cpu_ns = process_cpu_ns();
     int64_t start_ns = tw_clock_monotonic_ns();
     int64_t end_ns = start_ns;
     while (end_ns - start_ns < MEASURE_NS) {
@@ -71,7 +81,9 @@ static void measure(struct tw_threadpool *pool, double rounds_per_us, int n_busy
     double region_us = (double)(end_ns - start_ns) / 1000.0 / (double)n_regions;
     printf("%d busy, work %4d us: %9.2f us a region", n_busy, work_us, region_us);
     if (work_us > 0) {
-        printf(", %6.2f times the work", region_us / work_us);
+        double work_ns = 1000.0 * work_us * (double)n_regions * tw_threadpool_size(pool);
+        printf(", %6.2f times the work, %3.0f%% worked", region_us / work_us,
+               100.0 * work_ns / (process_cpu_ns() - start_cpu_ns));
     }
     printf("\n");
     fflush(stdout);
@@ -89,8 +101,8 @@ int main(int argc, char **argv)
     }
     double rounds_per_us = calibrate();
     int n_cores = tw_cpu_count();
-    pid_t *busy = calloc((size_t)n_cores, sizeof *busy);
-    for (int n_busy = 0; busy != NULL && n_busy <= n_cores; n_busy++) {
+    pid_t busy[TW_LIMIT_THREADS];
+    for (int n_busy = 0; n_busy <= n_cores; n_busy++) {
         for (size_t i = 0; i < sizeof works_us / sizeof works_us[0]; i++) {
             measure(pool, rounds_per_us, n_busy, works_us[i]);
         }
@@ -98,11 +110,10 @@ int main(int argc, char **argv)
             busy[n_busy] = start_busy();
         }
     }
-    for (int i = 0; busy != NULL && i < n_cores; i++) {
+    for (int i = 0; i < n_cores; i++) {
         kill(busy[i], SIGKILL);
         waitpid(busy[i], NULL, 0);
     }
-    free(busy);
     tw_threadpool_free(pool);
     return 0;
 }

@@ -21,14 +21,15 @@
 #define SPINS_BEFORE_SLEEP 4000
 /* With more threads than cores, who spins keeps the core from the one that is waited for. */
 #define SPINS_WHEN_CROWDED 50
-/* Other processes crowd us, too: then most waits end in sleep however long we spin, and the spinning
- * is taken off our share of the core (measured: four fifths of it, and regions of 20 us that took
- * six times as long as with short spins; sched_yield gave the share away altogether). So long waits
- * make a thread weary and short ones hopeful; a weary one spins long only now and then, to see. */
+/* Other processes crowd us, too: then most waits end in sleep however long we spin, and the
+ * spinning is taken off our share of the core. Measured with a busy process on each: four fifths of
+ * it, and regions of 20 us took five times as long as with short spins; sched_yield gave the share
+ * away altogether. So long waits make a thread weary and short ones hopeful; a weary one spins long
+ * only now and then, to see. */
 #define WEARY_STEP         4
 #define WEARY_FROM         8
 #define WEARY_MOST         16
-#define WEARY_PROBE        16
+#define WEARY_PROBE        32
 
 /* Own cache line each: the words that threads spin on must not share one. */
 struct padded_word {
