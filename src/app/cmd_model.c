@@ -1,4 +1,5 @@
 /* model: what a model's files hold, and making other files of them. */
+#include <signal.h>
 #include <string.h>
 
 #include "app/command.h"
@@ -122,6 +123,47 @@ static enum tw_status read_mix(const char *name, enum tw_model_mix *ret_mix, str
     return status;
 }
 
+/* ---- stopping ---- */
+
+static volatile sig_atomic_t stop_signal;
+
+static void on_stop(int signal_number)
+{
+    stop_signal = signal_number;
+}
+
+/* From here on a signal that would end us lets the half-written file be removed first; a second one
+ * ends us at once. One that is ignored, as under nohup, stays ignored. */
+static void watch_signals(void)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
+        struct sigaction old;
+        struct sigaction action = {.sa_handler = on_stop, .sa_flags = SA_RESTART | SA_RESETHAND};
+        sigaction(signals[i], NULL, &old);
+        if (old.sa_handler != SIG_IGN) {
+            sigaction(signals[i], &action, NULL);
+        }
+    }
+}
+
+static bool on_progress(void *context, uint64_t done, uint64_t total)
+{
+    tw_progress_update(context, done, total);
+    return stop_signal == 0;
+}
+
+/* Who sent the signal is told that it did what it should. */
+static int fail(const struct tw_error *error)
+{
+    int exit_code = tw_command_fail(error);
+    if (error->status == TW_ERR_CANCELLED) {
+        signal(stop_signal, SIG_DFL);
+        raise(stop_signal);
+    }
+    return exit_code;
+}
+
 static enum tw_status quantize(const struct write_args *args, char *const words[3],
                                struct tw_error *error)
 {
@@ -135,7 +177,8 @@ static enum tw_status quantize(const struct write_args *args, char *const words[
     }
     struct tw_progress progress;
     tw_progress_begin(&progress, "quantizing");
-    status = tw_model_quantise(words[0], words[1], mix, (int)args->n_threads, tw_progress_update,
+    watch_signals();
+    status = tw_model_quantise(words[0], words[1], mix, (int)args->n_threads, on_progress,
                                &progress, error);
     tw_progress_end(&progress);
     return status;
@@ -154,8 +197,9 @@ static enum tw_status convert(const struct write_args *args, char *const words[2
     }
     struct tw_progress progress;
     tw_progress_begin(&progress, "converting");
-    status = tw_model_convert(words[0], words[1], mix, (int)args->n_threads, tw_progress_update,
-                              &progress, error);
+    watch_signals();
+    status = tw_model_convert(words[0], words[1], mix, (int)args->n_threads, on_progress, &progress,
+                              error);
     tw_progress_end(&progress);
     return status;
 }
@@ -180,7 +224,7 @@ static int run_quantize(int argc, char **argv)
         return exit_code;
     }
     struct tw_error error;
-    return quantize(&args, words.items, &error) == TW_OK ? 0 : tw_command_fail(&error);
+    return quantize(&args, words.items, &error) == TW_OK ? 0 : fail(&error);
 }
 
 static int run_convert(int argc, char **argv)
@@ -201,7 +245,7 @@ static int run_convert(int argc, char **argv)
         return exit_code;
     }
     struct tw_error error;
-    return convert(&args, words.items, &error) == TW_OK ? 0 : tw_command_fail(&error);
+    return convert(&args, words.items, &error) == TW_OK ? 0 : fail(&error);
 }
 
 int tw_cmd_model(int argc, char **argv)

@@ -7,8 +7,9 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/printable.h"
 
-enum { MOST_COMMANDS = 32 };
+enum { MOST_COMMANDS = 32, NOTE_BYTES = 4096 };
 
 static void print_commands(const struct tw_command *commands, const char *prefix, const char *about,
                            FILE *out)
@@ -85,12 +86,13 @@ int tw_command_fail(const struct tw_error *error)
 
 void tw_command_note(const char *format, ...)
 {
+    char text[NOTE_BYTES];
     va_list args;
     va_start(args, format);
-    fprintf(stderr, "tokenworks: ");
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
+    vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    tw_printable_clean_lines(text, strlen(text));
+    fprintf(stderr, "tokenworks: %s\n", text);
 }
 
 enum tw_status tw_command_check_output(const char *path, bool force, struct tw_error *error)
@@ -104,6 +106,8 @@ enum tw_status tw_command_check_output(const char *path, bool force, struct tw_e
 
 /* ---- standard output ---- */
 
+#define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
+
 static enum tw_status check_stdout(struct tw_error *error)
 {
     if (fflush(stdout) == 0 && !ferror(stdout)) {
@@ -113,20 +117,22 @@ static enum tw_status check_stdout(struct tw_error *error)
                         strerror(errno));
 }
 
-static bool steers_terminal(unsigned char byte)
-{
-    return (byte < 0x20 && byte != '\n' && byte != '\t') || byte == 0x7f;
-}
-
 static void write_visibly(const char *text, size_t text_bytes)
 {
-    for (size_t i = 0; i < text_bytes; i++) {
-        unsigned char byte = (unsigned char)text[i];
-        if (steers_terminal(byte)) {
+    size_t n;
+    for (size_t i = 0; i < text_bytes; i += n) {
+        n = tw_printable_utf8_bytes(text + i, text_bytes - i);
+        bool is_shown =
+            n != 0 && (!tw_printable_steers(text + i, n) || text[i] == '\n' || text[i] == '\t');
+        if (is_shown) {
+            fwrite(text + i, 1, n, stdout);
+        } else if (n == 1) {
             putchar('^');
-            byte ^= 0x40;
+            putchar(text[i] ^ 0x40);
+        } else {
+            n = n != 0 ? n : 1;
+            fputs(REPLACEMENT, stdout);
         }
-        putchar(byte);
     }
 }
 
@@ -140,7 +146,7 @@ enum tw_status tw_command_write(const char *text, size_t text_bytes, struct tw_e
     return check_stdout(error);
 }
 
-enum tw_status tw_command_write_line(const struct tw_buf *buf, struct tw_error *error)
+enum tw_status tw_command_write_line(struct tw_buf *buf, struct tw_error *error)
 {
     if (buf->failed) {
         return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
@@ -148,6 +154,7 @@ enum tw_status tw_command_write_line(const struct tw_buf *buf, struct tw_error *
                             buf->bound_bytes);
     }
     if (buf->size_bytes != 0) {
+        tw_printable_clean_lines(buf->data, buf->size_bytes);
         fwrite(buf->data, 1, buf->size_bytes, stdout);
     }
     putchar('\n');

@@ -44,7 +44,7 @@ bool tw_command_parse(const struct tw_command_spec *spec, int argc, char **argv,
 /* Prints the error and gives its exit code. */
 int tw_command_fail(const struct tw_error *error);
 
-/* A line on standard error that is no error. */
+/* A line on standard error that is no error, made printable. */
 void tw_command_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* TW_ERR_USAGE when the path exists and force is false; to be asked before the work is done. */
@@ -52,11 +52,12 @@ enum tw_status tw_command_check_output(const char *path, bool force, struct tw_e
 
 /* ---- standard output ---- */
 
-/* Writes and flushes. On a terminal control characters other than newline and tab are shown as
- * ^X: what a model says must not steer the terminal. TW_ERR_IO when it cannot be written. */
+/* Writes and flushes. On a terminal, what steers it (base/printable.h) other than newline and tab
+ * is shown as ^X or as U+FFFD: what a model says must not. TW_ERR_IO when it cannot be written. */
 enum tw_status tw_command_write(const char *text, size_t text_bytes, struct tw_error *error);
 
-/* Writes a buffer and a newline. A buffer that reached its bound is TW_ERR_LIMIT. */
-enum tw_status tw_command_write_line(const struct tw_buf *buf, struct tw_error *error);
+/* Writes a buffer and a newline: a listing or JSON, which is made printable wherever it goes. A
+ * buffer that reached its bound is TW_ERR_LIMIT. */
+enum tw_status tw_command_write_line(struct tw_buf *buf, struct tw_error *error);
 
 #endif

@@ -4,10 +4,11 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/printable.h"
 #include "model/model.h"
 #include "text/chat_format.h"
 
-enum { EXAMPLE_CONTEXT = 4096 };
+enum { EXAMPLE_CONTEXT = 4096, NAME_COLUMNS = 32 };
 
 struct format_count {
     size_t n_tensors;
@@ -133,15 +134,23 @@ static void append_size_row(struct tw_buf *out, const char *label, uint64_t n_by
     tw_buf_append_text(out, "\n");
 }
 
+/* Names come from the file: a newline in one must not begin a line of its own. */
+static void append_printable(struct tw_buf *out, const char *text, size_t text_bytes)
+{
+    size_t at = out->size_bytes;
+    if (tw_buf_append(out, text, text_bytes)) {
+        tw_printable_clean(out->data + at, text_bytes);
+    }
+}
+
 static void append_shape(struct tw_buf *out, const struct report *report)
 {
     const struct tw_model_shape *shape = &report->shape;
     if (report->name.size_bytes > 0) {
-        struct tw_error printable; /* a name from a file may hold anything; this cleans it */
-        tw_error_set(&printable, TW_ERR_FORMAT, TW_NO_POSITION, "%.*s",
-                     (int)(report->name.size_bytes < 200 ? report->name.size_bytes : 200),
-                     report->name.data);
-        tw_buf_append_format(out, "%-22s%s\n", "name", printable.text);
+        tw_buf_append_format(out, "%-22s", "name");
+        append_printable(out, report->name.data,
+                         report->name.size_bytes < 200 ? report->name.size_bytes : 200);
+        tw_buf_append_text(out, "\n");
     }
     tw_buf_append_format(out, "%-22s%s, from a %s\n", "architecture", shape->arch,
                          source_name(report));
@@ -205,10 +214,13 @@ static void append_costs(struct tw_buf *out, const struct report *report)
 
 static void append_tensors(struct tw_buf *out, const struct report *report)
 {
-    size_t n = tw_model_files_count(report->files);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < tw_model_files_count(report->files); i++) {
         const struct tw_tensor_view *tensor = tw_model_files_tensor(report->files, i);
-        tw_buf_append_format(out, "\n%-32s %-7s [%" PRIu64 ", %" PRIu64 "] %zu bytes", tensor->name,
+        size_t n = strlen(tensor->name);
+        tw_buf_append_text(out, "\n");
+        append_printable(out, tensor->name, n);
+        tw_buf_append_format(out, "%*s %-7s [%" PRIu64 ", %" PRIu64 "] %zu bytes",
+                             n < NAME_COLUMNS ? (int)(NAME_COLUMNS - n) : 0, "",
                              tw_dtype_traits(tensor->dtype)->name, tensor->shape[0],
                              tensor->shape[1], tensor->size_bytes);
     }

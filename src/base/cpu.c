@@ -101,6 +101,8 @@ int tw_cpu_count(void)
     /* The set is too small for machines of more than 1024 cores; those answer EINVAL. */
     int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set)
                                                         : (int)sysconf(_SC_NPROCESSORS_ONLN);
+    int quota = tw_cpu_quota("/proc/self/cgroup", "/sys/fs/cgroup");
+    n = quota != 0 && quota < n ? quota : n;
     return n < 1 ? 1 : n > TW_LIMIT_THREADS ? TW_LIMIT_THREADS : n;
 }
 

@@ -33,8 +33,13 @@ enum tw_status tw_cpu_choose(enum tw_cpu_level *ret_level, struct tw_error *erro
 /* Whether a machine of level AVX512 also has AVX512-BF16: a faster way to the same bits. */
 bool tw_cpu_has_bf16(void);
 
-/* Cores this process may run on (its affinity mask), at least 1. */
+/* Cores this process may run on: its affinity mask, or less where its control groups grant less
+ * time than those have. At least 1. */
 int tw_cpu_count(void);
+
+/* Cores' worth of time that control groups grant (v2 and v1), rounded up; 0: no bound. The paths
+ * are those of /proc/self/cgroup and /sys/fs/cgroup. */
+int tw_cpu_quota(const char *membership_path, const char *mount_path);
 
 /* The processor's own name, e.g. "AMD EPYC". ret_name is always terminated. */
 void tw_cpu_brand(char ret_name[64]);

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -114,29 +115,47 @@ static enum tw_status read_all(int fd, const char *path, struct tw_buf *buf, str
     }
 }
 
-enum tw_status tw_file_read(const char *path, size_t bound_bytes, struct tw_buf *ret_buf,
-                            struct tw_error *error)
+static enum tw_status read_into(int fd, const char *path, size_t bound_bytes,
+                                struct tw_buf *ret_buf, struct tw_error *error)
 {
-    int fd = STDIN_FILENO;
-    bool from_stdin = strcmp(path, "-") == 0;
-    if (!from_stdin) {
-        fd = open(path, O_RDONLY | O_CLOEXEC);
-        if (fd < 0) {
-            return from_errno("open", path, error);
-        }
-    }
     struct tw_buf buf;
     tw_buf_init(&buf, bound_bytes);
     enum tw_status status = read_all(fd, path, &buf, error);
-    if (!from_stdin) {
-        close(fd);
-    }
     if (status != TW_OK) {
         tw_buf_free(&buf);
         return status;
     }
     *ret_buf = buf;
     return TW_OK;
+}
+
+enum tw_status tw_file_read(const char *path, size_t bound_bytes, struct tw_buf *ret_buf,
+                            struct tw_error *error)
+{
+    if (strcmp(path, "-") == 0) {
+        return read_into(STDIN_FILENO, path, bound_bytes, ret_buf, error);
+    }
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return from_errno("open", path, error);
+    }
+    enum tw_status status = read_into(fd, path, bound_bytes, ret_buf, error);
+    close(fd);
+    return status;
+}
+
+enum tw_status tw_file_load(const char *path, size_t bound_bytes, struct tw_buf *ret_buf,
+                            struct tw_error *error)
+{
+    int fd = -1;
+    size_t size = 0;
+    enum tw_status status = open_regular(path, &fd, &size, error);
+    if (status != TW_OK) {
+        return status;
+    }
+    status = read_into(fd, path, bound_bytes, ret_buf, error);
+    close(fd);
+    return status;
 }
 
 bool tw_file_is_directory(const char *path)
@@ -197,28 +216,69 @@ static struct tw_file_writer *writer_alloc(const char *path)
     return writer;
 }
 
-/* A process number comes back, in containers at every start, so the name that a killed process left
- * behind may be the first we think of. */
-static int open_temporary(struct tw_file_writer *writer)
+static bool is_at(const char *path, int fd)
+{
+    struct stat at, of;
+    return lstat(path, &at) == 0 && fstat(fd, &of) == 0 && at.st_dev == of.st_dev &&
+           at.st_ino == of.st_ino;
+}
+
+/* Removes a temporary file that nobody writes any more: who does holds a lock on it. */
+static void remove_stale(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+    if (fd >= 0) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0 && is_at(path, fd)) {
+            unlink(path);
+        }
+        close(fd);
+    }
+}
+
+/* A new file under that name with our lock on it; another process may take it for a stale one
+ * before we have the lock, and then it is not ours. */
+static int create_locked(const char *path, mode_t mode)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    if (fd >= 0 &&
+        ((flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) || !is_at(path, fd))) {
+        close(fd);
+        errno = EEXIST;
+        return -1;
+    }
+    return fd;
+}
+
+static int open_temporary(struct tw_file_writer *writer, mode_t mode)
 {
     size_t room = strlen(writer->path) + TEMPORARY_SUFFIX_BYTES;
     int fd = -1;
-    for (int i = 0; i < TEMPORARY_TRIES; i++) {
-        snprintf(writer->temporary_path, room, "%s.partial-%ld-%d", writer->path, (long)getpid(),
-                 i);
-        fd = open(writer->temporary_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-        if (fd >= 0 || errno != EEXIST) {
-            break;
-        }
+    errno = EEXIST;
+    for (int i = 0; i < TEMPORARY_TRIES && fd < 0 && errno == EEXIST; i++) {
+        snprintf(writer->temporary_path, room, "%s.partial-tokenworks-%d", writer->path, i);
+        remove_stale(writer->temporary_path);
+        fd = create_locked(writer->temporary_path, mode);
     }
     return fd;
+}
+
+/* What takes the place of a file is open to nobody whom that was closed to. */
+static enum tw_status take_mode(struct tw_file_writer *writer, const struct stat *old,
+                                struct tw_error *error)
+{
+    mode_t mode = old->st_mode & 0777;
+    if (fchown(writer->fd, (uid_t)-1, old->st_gid) != 0) {
+        mode &= ~(mode_t)0070;
+    }
+    return fchmod(writer->fd, mode) == 0 ? TW_OK : from_errno("create", writer->path, error);
 }
 
 enum tw_status tw_file_writer_open(const char *path, struct tw_file_writer **ret_writer,
                                    struct tw_error *error)
 {
-    struct stat st;
-    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+    struct stat old;
+    bool is_there = stat(path, &old) == 0;
+    if (is_there && !S_ISREG(old.st_mode)) {
         return tw_error_set(error, TW_ERR_IO, TW_NO_POSITION,
                             "cannot write '%s': it exists and is not a regular file", path);
     }
@@ -226,10 +286,15 @@ enum tw_status tw_file_writer_open(const char *path, struct tw_file_writer **ret
     if (writer == NULL) {
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory to write '%s'", path);
     }
-    writer->fd = open_temporary(writer);
+    writer->fd = open_temporary(writer, is_there ? 0600 : 0666);
     if (writer->fd < 0) {
         enum tw_status status = from_errno("create", writer->temporary_path, error);
         writer_free(writer);
+        return status;
+    }
+    enum tw_status status = is_there ? take_mode(writer, &old, error) : TW_OK;
+    if (status != TW_OK) {
+        tw_file_writer_abort(writer);
         return status;
     }
     *ret_writer = writer;

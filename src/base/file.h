@@ -32,6 +32,11 @@ void tw_file_map_release(const void *data, size_t n_bytes);
 enum tw_status tw_file_read(const char *path, size_t bound_bytes, struct tw_buf *ret_buf,
                             struct tw_error *error);
 
+/* The same for a file of a model, which is a regular one or refused (TW_ERR_IO): a pipe or a device
+ * in its place would have us wait without end. */
+enum tw_status tw_file_load(const char *path, size_t bound_bytes, struct tw_buf *ret_buf,
+                            struct tw_error *error);
+
 bool tw_file_is_directory(const char *path);
 bool tw_file_exists(const char *path);
 
@@ -44,10 +49,12 @@ enum tw_status tw_file_make_directory(const char *path, struct tw_error *error);
  *     OPEN [tw_file_writer_open] -> DONE [tw_file_writer_commit]: fsync, rename, fsync of folder
  *                                -> GONE [tw_file_writer_abort]:  the temporary file is removed
  *
- * The temporary file ("<path>.partial-...") lies beside the target, so the rename is atomic; a
- * process that is killed leaves it behind and the target as it was. After a failed write the rest
- * is refused, commit included. A target that exists and is no regular file (a device, a pipe, a
- * folder) is TW_ERR_IO; a symbolic link is replaced by the file. */
+ * The temporary file ("<path>.partial-tokenworks-...") lies beside the target, so the rename is
+ * atomic; a process that is killed leaves it behind and the target as it was, and the next writer
+ * to that target removes it: who still writes holds a lock on his. After a failed write the rest is
+ * refused, commit included. A target that exists and is no regular file (a device, a pipe, a
+ * folder) is TW_ERR_IO; a symbolic link is replaced by the file. The new file has the mode and
+ * group of the one it replaces, otherwise what the umask leaves. */
 struct tw_file_writer;
 
 enum tw_status tw_file_writer_open(const char *path, struct tw_file_writer **ret_writer,

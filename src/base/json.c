@@ -22,11 +22,19 @@ static size_t skip_string(const char *text, size_t text_bytes, size_t i)
     return i < text_bytes ? i + 1 : text_bytes;
 }
 
-/* jansson recurses into brackets, and so does everyone who walks its tree. */
-static enum tw_status check_depth(const char *text, size_t text_bytes, const char *name,
-                                  struct tw_error *error)
+/* About what jansson takes for the value that a byte begins or announces, beside its text. */
+static size_t tree_bytes(char c)
+{
+    return c == '{' ? 240 : c == '[' ? 144 : c == ',' || c == ':' ? 64 : 0;
+}
+
+/* jansson recurses into brackets, and so does everyone who walks its tree; and it makes hundreds of
+ * bytes of the two of an empty object. */
+enum tw_status tw_json_check(const char *text, size_t text_bytes, const char *name,
+                             struct tw_error *error)
 {
     int depth = 0;
+    size_t n_tree_bytes = 0;
     size_t i = 0;
     while (i < text_bytes) {
         if (text[i] == '"') {
@@ -37,6 +45,13 @@ static enum tw_status check_depth(const char *text, size_t text_bytes, const cha
             depth++;
         } else if ((text[i] == ']' || text[i] == '}') && depth > 0) {
             depth--;
+        }
+        n_tree_bytes += tree_bytes(text[i]);
+        if (n_tree_bytes > TW_LIMIT_JSON_TREE_BYTES) {
+            return tw_error_set(error, TW_ERR_LIMIT, i,
+                                "%s: JSON of so many values that they would take more than %zu "
+                                "bytes of memory",
+                                name, TW_LIMIT_JSON_TREE_BYTES);
         }
         if (depth > TW_LIMIT_JSON_DEPTH) {
             return tw_error_set(error, TW_ERR_LIMIT, i, "%s: JSON nested deeper than %d", name,
@@ -121,7 +136,7 @@ static json_t *load_widened(const char *text, size_t text_bytes, json_error_t *r
 enum tw_status tw_json_parse(const char *text, size_t text_bytes, const char *name,
                              json_t **ret_value, struct tw_error *error)
 {
-    enum tw_status status = check_depth(text, text_bytes, name, error);
+    enum tw_status status = tw_json_check(text, text_bytes, name, error);
     if (status != TW_OK) {
         return status;
     }
@@ -145,20 +160,14 @@ enum tw_status tw_json_parse(const char *text, size_t text_bytes, const char *na
 enum tw_status tw_json_load(const char *path, size_t bound_bytes, json_t **ret_value,
                             struct tw_error *error)
 {
-    struct tw_file_map map;
-    enum tw_status status = tw_file_map_open(path, &map, error);
+    struct tw_buf text;
+    enum tw_status status = tw_file_load(path, bound_bytes, &text, error);
     if (status != TW_OK) {
         return status;
     }
-    if (map.size_bytes > bound_bytes) {
-        status = tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
-                              "'%s' has %zu bytes; at most %zu are read", path, map.size_bytes,
-                              bound_bytes);
-    } else {
-        const char *text = map.data != NULL ? (const char *)map.data : "";
-        status = tw_json_parse(text, map.size_bytes, path, ret_value, error);
-    }
-    tw_file_map_close(&map);
+    const char *data = text.data != NULL ? text.data : "";
+    status = tw_json_parse(data, text.size_bytes, path, ret_value, error);
+    tw_buf_free(&text);
     return status;
 }
 
@@ -217,14 +226,23 @@ void tw_json_key(struct tw_json_writer *writer, const char *key)
     writer->needs_comma = false;
 }
 
-static void append_escaped(struct tw_buf *buf, unsigned char c)
+/* Of a character of one to three bytes. */
+static unsigned code_of(const char *text, size_t n_bytes)
+{
+    const unsigned char *p = (const unsigned char *)text;
+    return n_bytes == 1   ? p[0]
+           : n_bytes == 2 ? (p[0] & 0x1fu) << 6 | (p[1] & 0x3fu)
+                          : (p[0] & 0x0fu) << 12 | (p[1] & 0x3fu) << 6 | (p[2] & 0x3fu);
+}
+
+static void append_escaped(struct tw_buf *buf, unsigned c)
 {
     static const char shorts[32] = {
         ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
     if (c == '"' || c == '\\') {
         char pair[2] = {'\\', (char)c};
         tw_buf_append(buf, pair, 2);
-    } else if (shorts[c] != 0) {
+    } else if (c < sizeof shorts && shorts[c] != 0) {
         char pair[2] = {'\\', shorts[c]};
         tw_buf_append(buf, pair, 2);
     } else {
@@ -238,13 +256,12 @@ void tw_json_string(struct tw_json_writer *writer, const char *text, size_t text
     struct tw_buf *buf = writer->buf;
     tw_buf_append(buf, "\"", 1);
     for (size_t i = 0; i < text_bytes;) {
-        unsigned char c = (unsigned char)text[i];
         size_t n = tw_printable_utf8_bytes(text + i, text_bytes - i);
         if (n == 0) {
             tw_buf_append(buf, "\xef\xbf\xbd", 3);
             n = 1;
-        } else if (c < 0x20 || c == '"' || c == '\\') {
-            append_escaped(buf, c);
+        } else if (tw_printable_steers(text + i, n) || text[i] == '"' || text[i] == '\\') {
+            append_escaped(buf, code_of(text + i, n));
         } else {
             tw_buf_append(buf, text + i, n);
         }

@@ -2,7 +2,7 @@
  *
  * Reading: jansson's tree, with errors in our form and accessors that name the place of what is
  * wrong. Writing: straight into a buffer; doubles in the shortest form that reads back equal,
- * independent of the locale; invalid UTF-8 becomes U+FFFD.
+ * independent of the locale; invalid UTF-8 becomes U+FFFD, and what steers a terminal is escaped.
  */
 #ifndef TW_BASE_JSON_H
 #define TW_BASE_JSON_H
@@ -14,10 +14,15 @@
 #include "base/buf.h"
 #include "base/status.h"
 
+/* Whether a text may be given to a parser: TW_ERR_LIMIT beyond TW_LIMIT_JSON_DEPTH brackets or
+ * where the tree would pass TW_LIMIT_JSON_TREE_BYTES. It need not be JSON. */
+enum tw_status tw_json_check(const char *text, size_t text_bytes, const char *name,
+                             struct tw_error *error);
+
 /* Parses one JSON value that fills text. name goes into messages ("config.json"). The caller owns
  * *ret_value and frees it with json_decref. Integers beyond 64 bits become reals: Hugging Face
  * files write "no limit" as 10^30. Of a key that comes twice the last value counts.
- * Errors: TW_ERR_FORMAT with the byte offset; TW_ERR_LIMIT beyond TW_LIMIT_JSON_DEPTH brackets. */
+ * Errors: TW_ERR_FORMAT with the byte offset; TW_ERR_LIMIT as tw_json_check. */
 enum tw_status tw_json_parse(const char *text, size_t text_bytes, const char *name,
                              json_t **ret_value, struct tw_error *error);
 

@@ -20,13 +20,18 @@
 #define TW_LIMIT_MODEL_JSON_BYTES      (256u << 20) /* tokenizer.json */
 #define TW_LIMIT_MODEL_CONFIG_BYTES    (32u << 20)  /* config.json, a safetensors header */
 #define TW_LIMIT_MODEL_DIRECTORY_BYTES (64u << 20)  /* kept of one file's keys and tensors */
-#define TW_LIMIT_MODEL_METADATA_BYTES  ((size_t)1 << 30) /* all keys of a file we write */
-#define TW_LIMIT_MODEL_LAYERS          1024
-#define TW_LIMIT_MODEL_HEADS           1024
-#define TW_LIMIT_MODEL_HEAD_DIM        512
-#define TW_LIMIT_MODEL_EMBED           (1u << 18)
-#define TW_LIMIT_MODEL_FFN             (1u << 20)
-#define TW_LIMIT_MODEL_CONTEXT_TOKENS  (1u << 24)
+#define TW_LIMIT_MODEL_HEAD_BYTES                                                                  \
+    ((size_t)256 << 20) /* a GGUF file before its weights, read or written */
+#define TW_LIMIT_MODEL_LAYERS         1024
+#define TW_LIMIT_MODEL_HEADS          1024
+#define TW_LIMIT_MODEL_HEAD_DIM       512
+#define TW_LIMIT_MODEL_EMBED          (1u << 18)
+#define TW_LIMIT_MODEL_FFN            (1u << 20)
+#define TW_LIMIT_MODEL_CONTEXT_TOKENS (1u << 24)
+
+/* Work space and 4096 positions of KV cache, beside weights of so many bytes */
+#define TW_LIMIT_WORK_BYTES      ((uint64_t)256 << 20) /* whatever the weights have */
+#define TW_LIMIT_WORK_PER_WEIGHT 16                    /* bytes more for each of theirs */
 
 /* Text */
 #define TW_LIMIT_VOCAB_TOKENS           (1u << 22) /* tokens in a vocabulary */
@@ -38,14 +43,19 @@
 #define TW_LIMIT_PATTERN_EASY_STEPS     2000 /* what nearly every attempt to match takes at most */
 #define TW_LIMIT_PATTERN_STEPS_PER_BYTE 64   /* of the text, for all attempts that need more */
 #define TW_LIMIT_NORMALISED_BYTES       ((size_t)3 << 30) /* a text after normalisation */
+#define TW_LIMIT_NORMALISED_GROWTH      16   /* bytes made of one; form C makes at most 3 */
+#define TW_LIMIT_NORMALISED_EXTRA_BYTES 256  /* whatever the text has: what is put before it */
 #define TW_LIMIT_TOKENIZER_STEPS        16   /* normaliser or pre-tokenizer steps of a tokenizer */
 #define TW_LIMIT_ADDED_TOKEN_BYTES      1024 /* a token that is looked for in raw text */
 #define TW_LIMIT_SPM_PIECE_BYTES        1024 /* a SentencePiece vocabulary entry */
-#define TW_LIMIT_END_TOKENS             32   /* tokens that end an answer */
+#define TW_LIMIT_SPM_PAIRS_PER_PIECE    16 /* ways to cut; vocabularies in use have 3 on average */
+#define TW_LIMIT_SPM_CUT_BYTES          ((uint64_t)4 << 30) /* length x cuts, summed */
+#define TW_LIMIT_END_TOKENS             32                  /* tokens that end an answer */
 #define TW_LIMIT_HASH_PROBES            4096 /* a vocabulary made to collide stops here */
 
 /* JSON */
-#define TW_LIMIT_JSON_DEPTH 512
+#define TW_LIMIT_JSON_DEPTH      512
+#define TW_LIMIT_JSON_TREE_BYTES ((size_t)1 << 30) /* estimate: the largest in use take 300 MB */
 
 /* Computation */
 #define TW_LIMIT_THREADS         256

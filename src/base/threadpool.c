@@ -21,10 +21,25 @@
 #define SPINS_BEFORE_SLEEP 4000
 /* With more threads than cores, who spins keeps the core from the one that is waited for. */
 #define SPINS_WHEN_CROWDED 50
+/* Other processes crowd us, too: then most waits end in sleep however long we spin, and the
+ * spinning is taken off our share of the core. Measured with a busy process on each: four fifths of
+ * it, and regions of 20 us took five times as long as with short spins; sched_yield gave the share
+ * away altogether. So long waits make a thread weary and short ones hopeful; a weary one spins long
+ * only now and then, to see. */
+#define WEARY_STEP         4
+#define WEARY_FROM         8
+#define WEARY_MOST         16
+#define WEARY_PROBE        32
 
 /* Own cache line each: the words that threads spin on must not share one. */
 struct padded_word {
     _Alignas(64) _Atomic uint32_t value;
+};
+
+/* What a thread has learnt about one kind of wait. Nobody else looks at it. */
+struct patience {
+    _Alignas(64) int weariness; /* 0..WEARY_MOST */
+    unsigned n_waits;
 };
 
 struct worker {
@@ -33,6 +48,8 @@ struct worker {
     int index;
     int core; /* -1: not pinned */
 };
+
+enum { REGION_WAIT = 0, BARRIER_WAIT, WAIT_KINDS };
 
 struct tw_threadpool {
     struct padded_word region;  /* number of the newest region; workers wait for it to change */
@@ -45,7 +62,8 @@ struct tw_threadpool {
     int n_spins;
     bool quit;
     int n_started;
-    struct worker *workers; /* n_threads - 1 */
+    struct worker *workers;                  /* n_threads - 1 */
+    struct patience (*patience)[WAIT_KINDS]; /* of n_threads */
 };
 
 static void sleep_while_equal(_Atomic uint32_t *word, uint32_t value)
@@ -58,13 +76,29 @@ static void wake_all(_Atomic uint32_t *word)
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
 }
 
-static void wait_while_equal(struct tw_threadpool *pool, _Atomic uint32_t *word, uint32_t value)
+static bool spin_while_equal(_Atomic uint32_t *word, uint32_t value, int n_spins)
 {
-    for (int i = 0; i < pool->n_spins; i++) {
+    for (int i = 0; i < n_spins; i++) {
         if (atomic_load_explicit(word, memory_order_acquire) != value) {
-            return;
+            return true;
         }
         __builtin_ia32_pause();
+    }
+    return false;
+}
+
+static void wait_while_equal(struct tw_threadpool *pool, struct patience *patience,
+                             _Atomic uint32_t *word, uint32_t value)
+{
+    bool is_weary = patience->weariness >= WEARY_FROM && ++patience->n_waits % WEARY_PROBE != 0;
+    if (spin_while_equal(word, value, is_weary ? SPINS_WHEN_CROWDED : pool->n_spins)) {
+        if (!is_weary && patience->weariness > 0) {
+            patience->weariness -= patience->weariness >= WEARY_FROM ? WEARY_STEP : 1;
+        }
+        return;
+    }
+    if (!is_weary && patience->weariness < WEARY_MOST) {
+        patience->weariness += WEARY_STEP;
     }
     atomic_fetch_add(&pool->sleepers.value, 1);
     while (atomic_load(word) == value) {
@@ -85,7 +119,6 @@ static void publish(struct tw_threadpool *pool, _Atomic uint32_t *word, uint32_t
 
 void tw_threadpool_barrier(struct tw_threadpool *pool, int thread)
 {
-    (void)thread;
     uint32_t phase = atomic_load_explicit(&pool->phase.value, memory_order_relaxed);
     if (pool->n_threads == 1) {
         return;
@@ -94,7 +127,7 @@ void tw_threadpool_barrier(struct tw_threadpool *pool, int thread)
         atomic_store_explicit(&pool->arrived.value, 0, memory_order_relaxed);
         publish(pool, &pool->phase.value, phase + 1);
     } else {
-        wait_while_equal(pool, &pool->phase.value, phase);
+        wait_while_equal(pool, &pool->patience[thread][BARRIER_WAIT], &pool->phase.value, phase);
     }
 }
 
@@ -115,7 +148,8 @@ static void *worker_main(void *argument)
     }
     uint32_t seen = 0;
     for (;;) {
-        wait_while_equal(pool, &pool->region.value, seen);
+        wait_while_equal(pool, &pool->patience[self->index][REGION_WAIT], &pool->region.value,
+                         seen);
         seen = atomic_load_explicit(&pool->region.value, memory_order_acquire);
         if (pool->quit) {
             return NULL;
@@ -194,14 +228,17 @@ enum tw_status tw_threadpool_create(int n_threads, struct tw_threadpool **ret_po
     /* mmap for the alignment of the padded words. */
     struct tw_threadpool *pool = tw_mem_map(sizeof *pool);
     struct worker *workers = tw_mem_zalloc((size_t)n_threads, sizeof *workers);
-    if (pool == NULL || workers == NULL) {
+    struct patience(*patience)[WAIT_KINDS] = tw_mem_map((size_t)n_threads * sizeof *patience);
+    if (pool == NULL || workers == NULL || patience == NULL) {
         tw_mem_unmap(pool, sizeof *pool);
         tw_mem_free(workers);
+        tw_mem_unmap(patience, (size_t)n_threads * sizeof *patience);
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for threads");
     }
     pool->n_threads = n_threads;
     pool->n_spins = n_threads <= tw_cpu_count() ? SPINS_BEFORE_SLEEP : SPINS_WHEN_CROWDED;
     pool->workers = workers;
+    pool->patience = patience;
     for (int i = 0; i < n_threads - 1; i++) {
         workers[i] =
             (struct worker){.pool = pool, .index = i + 1, .core = core_for(i + 1, n_threads)};
@@ -228,6 +265,7 @@ void tw_threadpool_free(struct tw_threadpool *pool)
         pthread_join(pool->workers[i].handle, NULL);
     }
     tw_mem_free(pool->workers);
+    tw_mem_unmap(pool->patience, (size_t)pool->n_threads * sizeof *pool->patience);
     tw_mem_unmap(pool, sizeof *pool);
 }
 

@@ -5,7 +5,8 @@
  *
  * A decoded token is some hundred parallel regions of 10-500 us, so a region must not cost a
  * futex wake (36 us measured): workers spin for a bounded time between regions and at barriers,
- * then sleep, and an idle pool uses no CPU.
+ * then sleep, and an idle pool uses no CPU. Where other processes want the cores as well, they spin
+ * less (bench/base/region_rates.c).
  *
  * Invariants: 1. f runs exactly once on each of n_threads threads per run. 2. Everything written
  * before a barrier is visible to all threads after it. 3. Static partition by thread index only:

@@ -281,7 +281,8 @@ static enum tw_status factors_from_tensor(const struct tw_tensor_view *tensor, u
         return tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
                             "tensor rope_freqs.weight: expected %u f32 factors", n_pairs);
     }
-    const float *factors = tensor->data;
+    float factors[TW_LIMIT_MODEL_HEAD_DIM / 2]; /* what is checked is what is used */
+    memcpy(factors, tensor->data, n_pairs * sizeof *factors);
     for (uint32_t i = 0; i < n_pairs; i++) {
         if (!(factors[i] > 0 && factors[i] < 1e9f)) {
             return tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,

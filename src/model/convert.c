@@ -106,7 +106,7 @@ enum tw_status tw_convert_put_metadata(const struct tw_model_files *files,
 }
 
 enum tw_status tw_model_convert(const char *folder_path, const char *out_path,
-                                enum tw_model_mix mix, int n_threads, tw_model_progress_fn progress,
+                                enum tw_model_mix mix, int n_threads, tw_model_writing_fn progress,
                                 void *progress_context, struct tw_error *error)
 {
     if (!tw_file_is_directory(folder_path)) {

@@ -18,7 +18,7 @@
 
 /* mix: TW_MODEL_MIX_KEEP leaves the matrices in the folder's type. */
 enum tw_status tw_model_convert(const char *folder_path, const char *out_path,
-                                enum tw_model_mix mix, int n_threads, tw_model_progress_fn progress,
+                                enum tw_model_mix mix, int n_threads, tw_model_writing_fn progress,
                                 void *progress_context, struct tw_error *error);
 
 /* Everything a GGUF file says about such a folder's model, file type excepted. */

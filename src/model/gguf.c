@@ -11,7 +11,7 @@
 #include "base/mem.h"
 #include "model/name_index.h"
 
-enum { DEFAULT_ALIGNMENT = 32, LEAST_ALIGNMENT = 8 };
+enum { DEFAULT_ALIGNMENT = 32, LEAST_ALIGNMENT = 8, COPY_BYTES = 64 << 10 };
 
 /* What one entry takes at least in the file: a count is checked against the bytes left with it. */
 enum {
@@ -21,8 +21,7 @@ enum {
 
 struct tw_gguf {
     struct tw_file_map map; /* empty when the bytes are the caller's */
-    const unsigned char *bytes;
-    size_t size_bytes;
+    unsigned char *head;    /* our copy of all that lies before the tensors' data */
     struct tw_arena arena;
     uint32_t version;
     size_t alignment;
@@ -55,10 +54,14 @@ size_t tw_gguf_type_bytes(enum tw_gguf_type type)
 }
 
 /* A cursor whose first failure stays: after it every read gives zero, so a chain of reads needs one
- * look at status. Invariant: at <= size_bytes. */
+ * look at status. It reads a copy, which follows the cursor through the file: somebody may write
+ * into the file meanwhile, and a length that was checked must be the length that is used.
+ * Invariant: at <= copied_bytes <= size_bytes. */
 struct reader {
-    const unsigned char *bytes;
+    const unsigned char *file;
     size_t size_bytes;
+    unsigned char *bytes; /* the copy: room for head_room(size_bytes) */
+    size_t copied_bytes;
     size_t at;
     const char *name;
     enum tw_status status;
@@ -85,6 +88,23 @@ static size_t bytes_left(const struct reader *reader)
     return reader->size_bytes - reader->at;
 }
 
+static size_t head_room(size_t size_bytes)
+{
+    return size_bytes < TW_LIMIT_MODEL_HEAD_BYTES ? size_bytes : TW_LIMIT_MODEL_HEAD_BYTES;
+}
+
+/* Has the copy reach at least to end, a place that the file and the copy have room for. */
+static void copy_until(struct reader *reader, size_t end)
+{
+    size_t room = head_room(reader->size_bytes);
+    size_t most =
+        room - reader->copied_bytes < COPY_BYTES ? room : reader->copied_bytes + COPY_BYTES;
+    end = end > most ? end : most;
+    memcpy(reader->bytes + reader->copied_bytes, reader->file + reader->copied_bytes,
+           end - reader->copied_bytes);
+    reader->copied_bytes = end;
+}
+
 /* n bytes at the cursor, or NULL after a failure. */
 static const unsigned char *take(struct reader *reader, uint64_t n, const char *what)
 {
@@ -93,8 +113,16 @@ static const unsigned char *take(struct reader *reader, uint64_t n, const char *
              "expected %" PRIu64 " bytes of %s, the file ends after %zu", n, what,
              bytes_left(reader));
     }
+    if (reader->status == TW_OK && n > head_room(reader->size_bytes) - reader->at) {
+        fail(reader, TW_ERR_LIMIT, reader->at,
+             "keys and tensor infos have more than the %zu bytes that are read",
+             TW_LIMIT_MODEL_HEAD_BYTES);
+    }
     if (reader->status != TW_OK) {
         return NULL;
+    }
+    if (n > reader->copied_bytes - reader->at) {
+        copy_until(reader, reader->at + (size_t)n);
     }
     const unsigned char *p = reader->bytes + reader->at;
     reader->at += (size_t)n;
@@ -409,7 +437,7 @@ static void check_overlaps(struct tw_gguf *gguf, struct reader *reader)
         const unsigned char *before = order[i - 1]->data;
         const unsigned char *data = order[i]->data;
         if (before + order[i - 1]->size_bytes > data) {
-            fail(reader, TW_ERR_FORMAT, (size_t)(data - reader->bytes),
+            fail(reader, TW_ERR_FORMAT, (size_t)(data - reader->file),
                  "tensors '%s' and '%s' overlap", order[i - 1]->name, order[i]->name);
             return;
         }
@@ -435,7 +463,7 @@ static void place_tensors(struct tw_gguf *gguf, struct reader *reader, const uin
                  tensor->name, tensor->size_bytes, offsets[i], reader->size_bytes);
             return;
         }
-        tensor->data = reader->bytes + data_at + offsets[i];
+        tensor->data = reader->file + data_at + offsets[i];
     }
     check_overlaps(gguf, reader);
 }
@@ -509,10 +537,14 @@ enum tw_status tw_gguf_open_memory(const void *data, size_t size_bytes, const ch
     if (gguf == NULL) {
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "%s: no memory", name);
     }
-    gguf->bytes = data;
-    gguf->size_bytes = size_bytes;
+    gguf->head = tw_mem_alloc(head_room(size_bytes), 1);
+    if (gguf->head == NULL) {
+        tw_mem_free(gguf);
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "%s: no memory", name);
+    }
     tw_arena_init(&gguf->arena, TW_LIMIT_MODEL_DIRECTORY_BYTES);
-    struct reader reader = {.bytes = data, .size_bytes = size_bytes, .name = name, .error = error};
+    struct reader reader = {
+        .file = data, .size_bytes = size_bytes, .bytes = gguf->head, .name = name, .error = error};
     read_all(gguf, &reader);
     if (reader.status != TW_OK) {
         tw_gguf_close(gguf);
@@ -546,6 +578,7 @@ void tw_gguf_close(struct tw_gguf *gguf)
 {
     if (gguf != NULL) {
         tw_arena_clear(&gguf->arena);
+        tw_mem_free(gguf->head);
         tw_file_map_close(&gguf->map);
         tw_mem_free(gguf);
     }

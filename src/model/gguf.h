@@ -6,8 +6,9 @@
  * Invariants after open: 1. every string, array and tensor lies inside the file; 2. keys and tensor
  * names are unique; 3. a tensor's type is one of tensor/dtype.h, its rows are whole blocks, its
  * data is aligned and overlaps no other; 4. counts were compared with the bytes that are there
- * before anything was allocated for them. Metadata stays in the map: values are views, arrays are
- * walked when asked for (docs/formats/gguf.md).
+ * before anything was allocated for them; 5. what was checked is a copy of the file's head, so that
+ * a file that changes while it is read has other weights at most. Values are views into that copy,
+ * arrays are walked when asked for (docs/formats/gguf.md).
  * Ownership: views live as long as the object; tw_gguf_open_memory does not own its bytes.
  * Threads: any may read. Errors: TW_ERR_FORMAT, TW_ERR_LIMIT and TW_ERR_UNSUPPORTED with the file's
  * name, the byte offset and what was expected there.

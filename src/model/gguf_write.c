@@ -40,7 +40,7 @@ enum tw_status tw_gguf_writer_open(const char *path, struct tw_gguf_writer **ret
         tw_mem_free(writer);
         return status;
     }
-    tw_buf_init(&writer->keys, TW_LIMIT_MODEL_METADATA_BYTES);
+    tw_buf_init(&writer->keys, TW_LIMIT_MODEL_HEAD_BYTES);
     tw_buf_init(&writer->infos, TW_LIMIT_MODEL_DIRECTORY_BYTES);
     tw_buf_init(&writer->sizes, TW_LIMIT_MODEL_DIRECTORY_BYTES);
     *ret_writer = writer;

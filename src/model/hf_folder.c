@@ -75,7 +75,7 @@ static enum tw_status load_template(struct tw_hf_folder *folder, struct tw_error
     if (!tw_file_exists(path)) {
         return TW_OK;
     }
-    return tw_file_read(path, TW_LIMIT_MODEL_STRING_BYTES, &folder->template_file, error);
+    return tw_file_load(path, TW_LIMIT_MODEL_STRING_BYTES, &folder->template_file, error);
 }
 
 /* ---- weights ---- */

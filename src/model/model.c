@@ -8,7 +8,7 @@
 #include "model/arch.h"
 #include "model/decoder.h"
 
-enum { DEFAULT_MAX_ROWS = 512, DEFAULT_MAX_OUTPUTS = 64 };
+enum { DEFAULT_MAX_ROWS = 512, DEFAULT_MAX_OUTPUTS = 64, SAMPLE_TOKENS = 4096 };
 
 struct loader {
     struct tw_model *model;
@@ -270,12 +270,36 @@ static enum tw_status create_work_space(struct loader *loader)
     return status;
 }
 
-static enum tw_status load_weights(struct loader *loader)
+/* Rows of a hundred thousand numbers cost a file a megabyte, and a batch of them gigabytes. */
+static enum tw_status check_sizes(struct loader *loader)
 {
-    struct tw_model *model = loader->model;
+    const struct tw_model *model = loader->model;
+    const struct tw_model_shape *shape = &model->shape;
     for (size_t i = 0; i < tw_model_files_count(model->files); i++) {
         loader->total_bytes += tw_model_files_tensor(model->files, i)->size_bytes;
     }
+    uint64_t q_width = (uint64_t)shape->n_heads * shape->head_dim;
+    uint64_t kv_width = (uint64_t)shape->n_kv_heads * shape->head_dim;
+    uint64_t widest = largest(largest(shape->n_embed, shape->n_ffn), (uint32_t)q_width);
+    uint64_t row = shape->n_embed + 2 * q_width + 2 * kv_width + 2 * (uint64_t)shape->n_ffn +
+                   2 * widest; /* the inputs of products, in two forms */
+    uint64_t n_bytes =
+        (row * model->max_rows + (uint64_t)shape->n_vocab * model->max_outputs) * sizeof(float);
+    n_bytes += SAMPLE_TOKENS / TW_KV_PAGE_TOKENS * tw_kv_page_bytes(shape, TW_DTYPE_F16);
+    if (n_bytes > TW_LIMIT_WORK_BYTES + TW_LIMIT_WORK_PER_WEIGHT * loader->total_bytes) {
+        return tw_error_set(
+            loader->error, TW_ERR_LIMIT, TW_NO_POSITION,
+            "batches of %u tokens would take %llu MB of memory beside the model's "
+            "%llu MB of weights, which is out of proportion; smaller ones take less",
+            model->max_rows, (unsigned long long)(n_bytes >> 20),
+            (unsigned long long)(loader->total_bytes >> 20));
+    }
+    return TW_OK;
+}
+
+static enum tw_status load_weights(struct loader *loader)
+{
+    struct tw_model *model = loader->model;
     model->layers = tw_mem_zalloc(model->shape.n_layers, sizeof *model->layers);
     if (model->layers == NULL) {
         return tw_error_set(loader->error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for layers");
@@ -309,6 +333,7 @@ static enum tw_status load_into(struct loader *loader, const char *path)
         status != TW_OK ? status : tw_model_files_tokenizer(model->files, &model->tokenizer, error);
     status = status != TW_OK ? status : check_tokenizer(model, error);
     status = status != TW_OK ? status : tw_decoder_init_rope(model, error);
+    status = status != TW_OK ? status : check_sizes(loader);
     status = status != TW_OK ? status : load_weights(loader);
     return status != TW_OK ? status : create_work_space(loader);
 }

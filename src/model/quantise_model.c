@@ -210,7 +210,7 @@ struct job {
     enum tw_model_mix mix;
     struct tw_gguf_writer *writer;
     struct tw_threadpool *pool;
-    tw_model_progress_fn progress;
+    tw_model_writing_fn progress;
     void *progress_context;
     uint64_t done_bytes;
     uint64_t total_bytes;
@@ -247,8 +247,10 @@ static enum tw_status write_rows(struct job *job, struct rows *rows, struct tw_e
             return status;
         }
         job->done_bytes += rows->n_rows * tw_dtype_row_bytes(rows->source->dtype, rows->n_columns);
-        if (job->progress != NULL) {
-            job->progress(job->progress_context, job->done_bytes, job->total_bytes);
+        if (job->progress != NULL &&
+            !job->progress(job->progress_context, job->done_bytes, job->total_bytes)) {
+            return tw_error_set(error, TW_ERR_CANCELLED, TW_NO_POSITION,
+                                "stopped before the file was complete; nothing is written");
         }
     }
     return TW_OK;
@@ -396,7 +398,7 @@ static enum tw_status write_file(struct job *job, const char *out_path, struct t
 }
 
 enum tw_status tw_model_quantise(const char *in_path, const char *out_path, enum tw_model_mix mix,
-                                 int n_threads, tw_model_progress_fn progress,
+                                 int n_threads, tw_model_writing_fn progress,
                                  void *progress_context, struct tw_error *error)
 {
     struct tw_model_files *files = NULL;

@@ -52,9 +52,13 @@ uint32_t tw_model_mix_file_type(enum tw_model_mix mix, enum tw_dtype dtype);
 enum tw_dtype tw_model_mix_dtype(enum tw_model_mix mix, const struct tw_model_shape *shape,
                                  const struct tw_tensor_view *tensor);
 
+/* Told while a file is written, on the calling thread; total_bytes is constant. False stops:
+ * TW_ERR_CANCELLED, and what was begun is removed. */
+typedef bool (*tw_model_writing_fn)(void *context, uint64_t done_bytes, uint64_t total_bytes);
+
 /* n_threads: 0 for as many as there are cores. progress may be NULL; its bytes are the source's. */
 enum tw_status tw_model_quantise(const char *in_path, const char *out_path, enum tw_model_mix mix,
-                                 int n_threads, tw_model_progress_fn progress,
+                                 int n_threads, tw_model_writing_fn progress,
                                  void *progress_context, struct tw_error *error);
 
 #endif

@@ -219,10 +219,15 @@ static enum tw_status read_tensors(struct tw_safetensors *self, const struct ope
     return status == TW_OK ? index_names(self, file) : status;
 }
 
-/* Duplicate keys would make one tensor vanish; jansson refuses them when asked to. */
+/* The header is parsed from a copy: the file may be written to meanwhile.
+ * Duplicate keys would make one tensor vanish; jansson refuses them when asked to. */
 static enum tw_status parse_header(const char *text, size_t text_bytes, const char *name,
                                    json_t **ret_header, struct tw_error *error)
 {
+    enum tw_status status = tw_json_check(text, text_bytes, name, error);
+    if (status != TW_OK) {
+        return status;
+    }
     json_error_t reason;
     json_t *header = json_loadb(text, text_bytes, JSON_REJECT_DUPLICATES, &reason);
     if (header == NULL) {
@@ -272,8 +277,13 @@ static enum tw_status read_file(struct tw_safetensors *self, const unsigned char
     if (status != TW_OK) {
         return status;
     }
+    char *text = tw_mem_strndup((const char *)bytes + LENGTH_BYTES, length);
+    if (text == NULL) {
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "%s: no memory", name);
+    }
     json_t *header = NULL;
-    status = parse_header((const char *)bytes + LENGTH_BYTES, length, name, &header, error);
+    status = parse_header(text, length, name, &header, error);
+    tw_mem_free(text);
     if (status != TW_OK) {
         return status;
     }

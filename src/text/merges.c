@@ -210,15 +210,43 @@ static enum tw_status add_cuts(struct tw_merges *merges, const struct tw_vocab *
     return status;
 }
 
+/* Pieces that begin and end with one another have as many pairs as characters, and each is looked
+ * up by its whole text. */
+static enum tw_status check_cuts(const struct tw_merges *merges, const struct tw_vocab *vocab,
+                                 uint64_t n_cut_bytes, struct tw_error *error)
+{
+    if (n_cut_bytes > TW_LIMIT_SPM_CUT_BYTES) {
+        return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
+                            "the vocabulary's pieces are too long: %zu of them would take minutes "
+                            "to cut in all ways",
+                            vocab->n_tokens);
+    }
+    size_t most = TW_LIMIT_SPM_PAIRS_PER_PIECE * vocab->n_tokens + TW_LIMIT_SPM_PIECE_BYTES;
+    most = most < TW_LIMIT_BPE_MERGES ? most : TW_LIMIT_BPE_MERGES;
+    if (merges->n_pairs > most) {
+        return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
+                            "the vocabulary's %zu pieces are made of one another in more than %zu "
+                            "ways",
+                            vocab->n_tokens, most);
+    }
+    return TW_OK;
+}
+
 /* Pieces of equal score have equal rank. */
 static enum tw_status add_scored(struct tw_merges *merges, const struct tw_vocab *vocab,
                                  const struct scored *pieces, size_t n, struct tw_error *error)
 {
     uint32_t rank = 0;
+    uint64_t n_cut_bytes = 0;
     enum tw_status status = TW_OK;
     for (size_t i = 0; status == TW_OK && i < n; i++) {
+        uint64_t size_bytes = vocab->texts[pieces[i].id].size_bytes;
+        n_cut_bytes += size_bytes * size_bytes;
         rank += i > 0 && pieces[i].score != pieces[i - 1].score;
-        status = add_cuts(merges, vocab, pieces[i].id, rank, error);
+        status = check_cuts(merges, vocab, n_cut_bytes, error);
+        if (status == TW_OK) {
+            status = add_cuts(merges, vocab, pieces[i].id, rank, error);
+        }
     }
     return status;
 }

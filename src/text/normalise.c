@@ -290,15 +290,25 @@ static bool apply(const struct tw_normalise_step *step, struct tw_normalise_scra
     return ok;
 }
 
+/* A few steps that replace one byte by many would multiply with one another. */
+static size_t bound_for(size_t text_bytes)
+{
+    size_t room = TW_LIMIT_NORMALISED_BYTES - TW_LIMIT_NORMALISED_EXTRA_BYTES;
+    return text_bytes < room / TW_LIMIT_NORMALISED_GROWTH
+               ? text_bytes * TW_LIMIT_NORMALISED_GROWTH + TW_LIMIT_NORMALISED_EXTRA_BYTES
+               : TW_LIMIT_NORMALISED_BYTES;
+}
+
 enum tw_status tw_normalise(const struct tw_normalise_step *steps, size_t n_steps,
                             struct tw_normalise_scratch *scratch, struct tw_bytes text,
                             struct tw_bytes *ret_text, struct tw_error *error)
 {
     int next = 0;
+    size_t bound_bytes = bound_for(text.size_bytes);
     for (size_t i = 0; i < n_steps && text.size_bytes != 0; i++) {
         struct tw_buf *out = &scratch->out[next];
         tw_buf_clear(out);
-        out->bound_bytes = TW_LIMIT_NORMALISED_BYTES;
+        out->bound_bytes = bound_bytes;
         bool changed;
         if (!apply(&steps[i], scratch, text, out, &changed)) {
             return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION,

@@ -6,7 +6,7 @@
  * for byte. 3. Time is linear in the text (runs of combining marks included) for given steps.
  * Ownership: steps refer to memory of the caller; results lie in the text or in the scratch and
  * are valid until its next use. Threads: one scratch each.
- * Errors: TW_ERR_LIMIT (TW_LIMIT_NORMALISED_BYTES), TW_ERR_MEMORY.
+ * Errors: TW_ERR_LIMIT (TW_LIMIT_NORMALISED_*), TW_ERR_MEMORY.
  */
 #ifndef TW_TEXT_NORMALISE_H
 #define TW_TEXT_NORMALISE_H

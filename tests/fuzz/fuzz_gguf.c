@@ -9,7 +9,7 @@
 #include "model/model.h"
 #include "text/tokenizer.h"
 
-static void check_values(const struct tw_gguf *gguf, const uint8_t *data, size_t size)
+static void check_values(const struct tw_gguf *gguf)
 {
     for (size_t i = 0; i < tw_gguf_n_values(gguf); i++) {
         const struct tw_gguf_value *value = tw_gguf_value(gguf, i);
@@ -17,8 +17,8 @@ static void check_values(const struct tw_gguf *gguf, const uint8_t *data, size_t
         struct tw_bytes text;
         double number;
         while (tw_gguf_next_string(&items, &text)) {
-            size_t at = (size_t)((const uint8_t *)text.data - data);
-            assert(at <= size && text.size_bytes <= size - at);
+            size_t at = (size_t)((const uint8_t *)text.data - value->data);
+            assert(at <= value->size_bytes && text.size_bytes <= value->size_bytes - at);
         }
         while (tw_gguf_next_double(&items, &number)) {
         }
@@ -82,7 +82,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         assert(strlen(error.text) > 0 && error.status != TW_ERR_MEMORY);
         return 0;
     }
-    check_values(tw_model_files_gguf(files), data, size);
+    check_values(tw_model_files_gguf(files));
     check_tensors(files, data, size);
     use(files);
     tw_model_files_close(files);

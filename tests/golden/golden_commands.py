@@ -199,6 +199,73 @@ def a_model_that_shrinks_while_it_is_read_is_a_sentence(program):
     assert not (program.folder / "o.gguf").exists()
 
 
+def names_of_a_file_steer_no_terminal(program):
+    path = golden.make_model(program.folder / "m.gguf")
+    data = path.read_bytes()
+    for old, new in ((b"blk.0.attn_norm.weight",
+                      b"\x1b[2J\xc2\x9b31m\nblk\xe2\x80\xae\x7f\xff.xyz"),
+                     (b"made for a test", b"\x1b]0;x\x07\xe2\x81\xa6\n\tyzzz")):
+        assert len(old) == len(new) and data.count(old) == 1
+        data = data.replace(old, new)
+    path.write_bytes(data)
+    for words in ([], ["--tensors"], ["--json", "--tensors"]):
+        out = program.good("model", "inspect", "m.gguf", *words).decode()
+        bad = [c for c in out if (ord(c) < 32 and c != "\n") or 127 <= ord(c) < 160
+               or c in "\u202e\u2066"]
+        assert not bad, bad
+    lines = program.good("model", "inspect", "m.gguf", "--tensors").decode().splitlines()
+    assert sum("blk" in line for line in lines) == 2 * 9, lines
+
+
+def what_a_model_says_steers_no_terminal(program):
+    """The biases leave it nothing to say but ESC, U+009B, U+202E and their bytes."""
+    golden.make_model(program.folder / "m.gguf", n_ctx=4000)
+    words = ["run", "--model", "m.gguf", "--prompt", "x", "--ignore-eos", "--threads", 1,
+             "--temperature", 3, "--seed", 4, "--max-tokens", 3000]
+    for byte in (0x1b, 0xc2, 0x9b, 0xe2, 0x80, 0xae):
+        words += ["--logit-bias", f"{3 + byte}=100"]
+    steering = ("\x1b", "\x9b", "\u202e")
+    piped = program.good(*words).decode()
+    assert all(c in piped for c in steering)
+    here, there = pty.openpty()
+    process = subprocess.Popen([program.path, *map(str, words)], cwd=program.folder, stdout=there,
+                               stderr=subprocess.PIPE)
+    os.close(there)
+    seen = b""
+    try:
+        while piece := os.read(here, 65536):
+            seen += piece
+    except OSError:  # Linux: the other side is closed
+        pass
+    os.close(here)
+    assert process.wait(timeout=60) == 0, process.stderr.read()
+    seen = seen.decode()
+    assert len(seen) > 1000 and not any(c in seen for c in steering), seen[:200]
+
+
+def a_stopped_quantize_leaves_nothing(program):
+    golden.make_model(program.folder / "m.gguf", n_embd=1024, n_layers=2, n_ff=16384, sparse=True)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        process = program.start("model", "quantize", "m.gguf", "o.gguf", "Q8_0", "--threads", 1)
+        deadline = time.monotonic() + 60
+        while not [f for f in os.listdir(program.folder) if f.startswith("o.gguf.partial")]:
+            assert time.monotonic() < deadline and process.poll() is None
+            time.sleep(0.001)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == -number, (process.returncode, err)
+        assert b"nothing is written" in err, err
+        assert os.listdir(program.folder) == ["m.gguf"]
+
+
+def a_model_whose_rows_are_out_of_proportion_is_refused(program):
+    """Weights of 25 MB ask for gigabytes of work space."""
+    golden.make_model(program.folder / "m.gguf", n_embd=8, n_layers=1, n_ff=2**18, sparse=True)
+    words = ["run", "--model", "m.gguf", "--prompt", "x", "--max-tokens", 1, "--ignore-eos"]
+    refused(program, "limit", "out of proportion", *words)
+    program.good(*words, "--batch", 16)
+
+
 if __name__ == "__main__":
     golden.main([
         every_command_explains_itself,
@@ -213,4 +280,8 @@ if __name__ == "__main__":
         text_streams_and_never_breaks_a_character,
         progress_is_shown_on_a_terminal_and_nowhere_else,
         a_model_that_shrinks_while_it_is_read_is_a_sentence,
+        names_of_a_file_steer_no_terminal,
+        what_a_model_says_steers_no_terminal,
+        a_stopped_quantize_leaves_nothing,
+        a_model_whose_rows_are_out_of_proportion_is_refused,
     ])

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/cpu.h"
 #include "base/limits.h"
@@ -101,6 +103,72 @@ static void the_machine_has_cores_and_a_name(void **state)
     assert_in_range(tw_cpu_count(), 1, TW_LIMIT_THREADS);
 }
 
+static void put(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+/* A tree of control groups in a folder of its own: /a/b for both versions. */
+static void the_time_that_control_groups_grant_counts_in_cores(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *membership, *top, *upper, *lower, *quota_v1;
+        int n_cores;
+    } rows[] = {
+        {"0::/a/b\n", "max 100000", "max 100000", "max 100000", "-1", 0},
+        {"0::/a/b\n", "max 100000", "max 100000", "200000 100000", "-1", 2},
+        {"0::/a/b\n", "max 100000", "max 100000", "150000 100000", "-1", 2},
+        {"0::/a/b\n", "max 100000", "max 100000", "1000 100000", "-1", 1},
+        {"0::/a/b\n", "max 100000", "50000 10000", "800000 100000", "-1", 5},
+        {"0::/a/b\n", "300000 100000", "max 100000", "max 100000", "-1", 3},
+        {"0::/not/here\n", "300000 100000", "100000 100000", "100000 100000", "-1", 3},
+        {"0::/a/b", "junk", "", "100000", "-1", 0},
+        {"0::/a/b\n", "max 1", "max 1", "9000000000000000000 1", "-1", TW_LIMIT_THREADS},
+        {"1:name=systemd:/\n4:cpuacct,cpu:/a/b\n0::/\n", "max 1", "max 1", "max 1", "250000", 3},
+        {"4:cpuacct,cpuset:/a/b\n", "max 1", "max 1", "max 1", "250000", 0},
+        {"4:cpu:/a/b\n0::/a/b\n", "max 1", "max 1", "400000 100000", "250000", 3},
+        {"nonsense\n:\n::\n", "max 1", "max 1", "max 1", "-1", 0},
+    };
+    char folder[] = "/tmp/tokenworks-cpu-XXXXXX";
+    assert_non_null(mkdtemp(folder));
+    assert_int_equal(chdir(folder), 0);
+    static const char *const folders[] = {"a", "a/b", "cpu", "cpu/a", "cpu/a/b"};
+    for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
+        assert_int_equal(mkdir(folders[i], 0700), 0);
+    }
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        put("membership", rows[i].membership);
+        put("cpu.max", rows[i].top);
+        put("a/cpu.max", rows[i].upper);
+        put("a/b/cpu.max", rows[i].lower);
+        put("cpu/a/b/cpu.cfs_quota_us", rows[i].quota_v1);
+        put("cpu/a/b/cpu.cfs_period_us", "100000");
+        int n = tw_cpu_quota("membership", folder);
+        if (n != rows[i].n_cores) {
+            fail_msg("row %zu: expected %d cores, got %d", i, rows[i].n_cores, n);
+        }
+    }
+    assert_int_equal(tw_cpu_quota("absent", folder), 0);
+    static const char *const files[] = {"membership",
+                                        "cpu.max",
+                                        "a/cpu.max",
+                                        "a/b/cpu.max",
+                                        "cpu/a/b/cpu.cfs_quota_us",
+                                        "cpu/a/b/cpu.cfs_period_us"};
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        assert_int_equal(remove(files[i]), 0);
+    }
+    for (size_t i = sizeof folders / sizeof folders[0]; i-- > 0;) {
+        assert_int_equal(remove(folders[i]), 0);
+    }
+    assert_int_equal(chdir("/"), 0);
+    assert_int_equal(remove(folder), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -109,6 +177,7 @@ int main(void)
         cmocka_unit_test(an_unknown_word_is_refused_with_the_words_there_are),
         cmocka_unit_test(detection_agrees_with_the_kernel),
         cmocka_unit_test(the_machine_has_cores_and_a_name),
+        cmocka_unit_test(the_time_that_control_groups_grant_counts_in_cores),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -114,6 +114,24 @@ static void reading_stops_at_the_bound(void **state)
     tw_buf_free(&buf);
 }
 
+static void a_pipe_or_device_in_the_place_of_a_file_is_refused_at_once(void **state)
+{
+    (void)state;
+    struct tw_buf buf = {.size_bytes = 77};
+    struct tw_error error;
+    assert_int_equal(mkfifo("pipe", 0600), 0);
+    assert_int_equal(tw_file_load("pipe", 10, &buf, &error), TW_ERR_IO);
+    assert_non_null(strstr(error.text, "not a regular file"));
+    assert_int_equal(tw_file_load("/dev/zero", 10, &buf, &error), TW_ERR_IO);
+    assert_int_equal(tw_file_load(".", 10, &buf, &error), TW_ERR_IO);
+    put("a", "0123456789");
+    assert_int_equal(tw_file_load("a", 9, &buf, &error), TW_ERR_LIMIT);
+    assert_int_equal(buf.size_bytes, 77);
+    assert_int_equal(tw_file_load("a", 10, &buf, &error), TW_OK);
+    assert_int_equal(buf.size_bytes, 10);
+    tw_buf_free(&buf);
+}
+
 static void a_file_appears_only_when_complete(void **state)
 {
     (void)state;
@@ -158,18 +176,66 @@ static void a_killed_writer_leaves_the_target_as_it_was(void **state)
     assert_content("target", "old");
 }
 
-static void what_a_killed_process_left_does_not_block_its_number(void **state)
+static void what_a_killed_writer_left_is_removed_by_the_next_one(void **state)
 {
     (void)state;
+    a_killed_writer_leaves_the_target_as_it_was(state);
+    assert_int_equal(count_entries(false), 2);
     struct tw_file_writer *writer;
-    char left[64];
-    snprintf(left, sizeof left, "target.partial-%ld-0", (long)getpid());
-    put(left, "half");
     assert_int_equal(tw_file_writer_open("target", &writer, NULL), TW_OK);
+    assert_int_equal(count_entries(false), 2);
     assert_int_equal(tw_file_writer_write(writer, "whole", 5, NULL), TW_OK);
     assert_int_equal(tw_file_writer_commit(writer, NULL), TW_OK);
     assert_content("target", "whole");
-    assert_content(left, "half");
+    assert_int_equal(count_entries(false), 1);
+}
+
+static void two_writers_to_one_target_leave_each_other_alone(void **state)
+{
+    (void)state;
+    struct tw_file_writer *one, *two;
+    assert_int_equal(tw_file_writer_open("target", &one, NULL), TW_OK);
+    assert_int_equal(tw_file_writer_open("target", &two, NULL), TW_OK);
+    assert_int_equal(tw_file_writer_write(one, "one", 3, NULL), TW_OK);
+    assert_int_equal(tw_file_writer_write(two, "second", 6, NULL), TW_OK);
+    assert_int_equal(tw_file_writer_commit(one, NULL), TW_OK);
+    assert_content("target", "one");
+    assert_int_equal(tw_file_writer_commit(two, NULL), TW_OK);
+    assert_content("target", "second");
+    assert_int_equal(count_entries(false), 1);
+}
+
+static unsigned mode_of(const char *path)
+{
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    return st.st_mode & 07777;
+}
+
+static void a_new_file_is_as_open_as_the_old_one_or_the_umask_says(void **state)
+{
+    (void)state;
+    static const unsigned modes[] = {0600, 0640, 0444, 0666};
+    struct tw_file_writer *writer;
+    mode_t old = umask(022);
+    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
+        put("target", "old");
+        assert_int_equal(chmod("target", modes[i]), 0);
+        assert_int_equal(tw_file_writer_open("target", &writer, NULL), TW_OK);
+        assert_int_equal(mode_of("target.partial-tokenworks-0"), modes[i]);
+        assert_int_equal(tw_file_writer_commit(writer, NULL), TW_OK);
+        assert_int_equal(mode_of("target"), modes[i]);
+        remove("target");
+    }
+    static const mode_t masks[] = {022, 027, 077, 002};
+    for (size_t i = 0; i < sizeof masks / sizeof masks[0]; i++) {
+        umask(masks[i]);
+        assert_int_equal(tw_file_writer_open("target", &writer, NULL), TW_OK);
+        assert_int_equal(tw_file_writer_commit(writer, NULL), TW_OK);
+        assert_int_equal(mode_of("target"), 0666 & ~masks[i]);
+        remove("target");
+    }
+    umask(old);
 }
 
 /* A full disk, played by the limit on file sizes. */
@@ -270,10 +336,13 @@ int main(void)
         IN_FOLDER(a_map_shows_the_file_and_an_empty_file_is_no_error),
         IN_FOLDER(what_cannot_be_mapped_is_said_and_leaves_the_result_alone),
         IN_FOLDER(reading_stops_at_the_bound),
+        IN_FOLDER(a_pipe_or_device_in_the_place_of_a_file_is_refused_at_once),
         IN_FOLDER(a_file_appears_only_when_complete),
         IN_FOLDER(an_aborted_file_leaves_nothing),
         IN_FOLDER(a_killed_writer_leaves_the_target_as_it_was),
-        IN_FOLDER(what_a_killed_process_left_does_not_block_its_number),
+        IN_FOLDER(what_a_killed_writer_left_is_removed_by_the_next_one),
+        IN_FOLDER(two_writers_to_one_target_leave_each_other_alone),
+        IN_FOLDER(a_new_file_is_as_open_as_the_old_one_or_the_umask_says),
         IN_FOLDER(after_a_failed_write_nothing_can_be_committed),
         IN_FOLDER(devices_pipes_and_folders_are_never_replaced),
         IN_FOLDER(alignment_and_position_count_bytes_written),

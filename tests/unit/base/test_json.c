@@ -61,6 +61,22 @@ static void brackets_are_followed_only_so_deep(void **state)
     json_decref(value);
 }
 
+/* Three bytes of text would be 240 of a tree. */
+static void a_text_of_millions_of_empty_objects_is_refused(void **state)
+{
+    (void)state;
+    static char text[3 * (5 << 20) + 1] = "[";
+    size_t n = sizeof text / 3;
+    for (size_t i = 0; i < n; i++) {
+        memcpy(text + 1 + 3 * i, i + 1 < n ? "{}," : "{}]", 3);
+    }
+    json_t *value = NULL;
+    struct tw_error error;
+    assert_int_equal(tw_json_parse(text, sizeof text, "wide.json", &value, &error), TW_ERR_LIMIT);
+    assert_non_null(strstr(error.text, "wide.json"));
+    assert_null(value);
+}
+
 static void integers_beyond_64_bits_become_reals_and_others_stay_exact(void **state)
 {
     (void)state;
@@ -155,6 +171,8 @@ static void strings_are_escaped_and_bad_utf8_becomes_the_replacement_character(v
     assert_written("a\xff\xc3", 3, "\"a\xef\xbf\xbd\xef\xbf\xbd\"");
     assert_written("\xed\xa0\x80", 3, "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
     assert_written(NULL, 0, "\"\"");
+    assert_written("\x7f\xc2\x80\xc2\x9f\xc2\xa0\xe2\x80\xae\xe2\x80\xaf", 13,
+                   "\"\\u007f\\u0080\\u009f\xc2\xa0\\u202e\xe2\x80\xaf\"");
 }
 
 static double written_and_read(double number, struct tw_buf *buf)
@@ -270,6 +288,7 @@ static void a_tree_is_written_as_it_was_read_with_its_keys_in_order(void **state
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_text_of_millions_of_empty_objects_is_refused),
         cmocka_unit_test(a_syntax_error_names_file_line_and_offset),
         cmocka_unit_test(brackets_are_followed_only_so_deep),
         cmocka_unit_test(integers_beyond_64_bits_become_reals_and_others_stay_exact),

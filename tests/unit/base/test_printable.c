@@ -75,12 +75,40 @@ static void cleaning_leaves_nothing_that_a_terminal_obeys(void **state)
     tw_printable_clean(NULL, 0);
 }
 
+static void nothing_turns_the_direction_of_a_text_or_ends_its_line(void **state)
+{
+    (void)state;
+    for (uint32_t code = 0x80; code <= 0x10ffff; code++) {
+        char text[4];
+        size_t n = encode(code, text);
+        bool steers =
+            code < 0xa0 || (code >= 0x2028 && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
+        if (tw_printable_steers(text, n) != steers) {
+            fail_msg("U+%04x", code);
+        }
+    }
+    char text[] = "a\xe2\x80\xae"
+                  "b";
+    tw_printable_clean(text, sizeof text - 1);
+    assert_string_equal(text, "a???b");
+}
+
+static void lines_and_columns_of_a_listing_stay(void **state)
+{
+    (void)state;
+    char text[] = "a\tb\n\x1b\xc2\x85z\0y";
+    tw_printable_clean_lines(text, sizeof text - 1);
+    assert_string_equal(text, "a\tb\n???z?y");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_scalar_value_is_valid_and_no_prefix_of_it_is),
         cmocka_unit_test(what_is_no_utf8_is_refused),
         cmocka_unit_test(cleaning_leaves_nothing_that_a_terminal_obeys),
+        cmocka_unit_test(nothing_turns_the_direction_of_a_text_or_ends_its_line),
+        cmocka_unit_test(lines_and_columns_of_a_listing_stay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,8 +10,11 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "base/cpu.h"
 #include "base/limits.h"
 #include "base/threadpool.h"
 
@@ -204,6 +207,75 @@ static void interrupts_go_to_the_caller_and_faults_to_their_thread(void **state)
     assert_false(sigismember(&mask, SIGINT));
 }
 
+static int64_t thread_cpu_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+struct toil {
+    _Alignas(64) int64_t used_ns;
+};
+
+/* Some 20 us of work. */
+static void toil(void *context, int thread, int n_threads)
+{
+    struct toil *self = (struct toil *)context + thread;
+    int64_t start_ns = thread_cpu_ns();
+    (void)n_threads;
+    for (int i = 0; i < 60000; i++) {
+        __asm__ volatile("" ::: "memory");
+    }
+    self->used_ns += thread_cpu_ns() - start_ns;
+}
+
+/* How much of its processor time a pool spends on work while each core has a process that wants all
+ * of it. Spinning as on an idle machine takes most. */
+static double toil_share(struct tw_threadpool *pool)
+{
+    struct toil toils[MOST_THREADS] = {0};
+    int64_t start_ns = process_cpu_ns();
+    for (int i = 0; i < 4000; i++) {
+        tw_threadpool_run(pool, toil, toils);
+    }
+    int64_t used_ns = process_cpu_ns() - start_ns;
+    int64_t toil_ns = 0;
+    for (int i = 0; i < tw_threadpool_size(pool); i++) {
+        toil_ns += toils[i].used_ns;
+    }
+    return (double)toil_ns / (double)used_ns;
+}
+
+static void beside_busy_processes_time_is_not_spun_away(void **state)
+{
+    (void)state;
+    enum { MOST_BUSY = 16 };
+    pid_t busy[MOST_BUSY];
+    int n_busy = tw_cpu_count();
+    if (n_busy < 2 || n_busy > MOST_BUSY) {
+        skip();
+    }
+    for (int i = 0; i < n_busy; i++) {
+        busy[i] = fork();
+        if (busy[i] == 0) {
+            for (;;) {
+                __asm__ volatile("" ::: "memory");
+            }
+        }
+    }
+    struct tw_threadpool *pool = pool_of(n_busy);
+    double share = toil_share(pool);
+    tw_threadpool_free(pool);
+    for (int i = 0; i < n_busy; i++) {
+        kill(busy[i], SIGKILL);
+        waitpid(busy[i], NULL, 0);
+    }
+    if (share < 0.5) {
+        fail_msg("of the time it had, the pool worked %.0f%%", 100 * share);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -214,6 +286,7 @@ int main(void)
         cmocka_unit_test(shares_cover_everything_once_and_are_even),
         cmocka_unit_test(a_senseless_number_of_threads_is_refused),
         cmocka_unit_test(a_pool_that_never_ran_goes_away),
+        cmocka_unit_test(beside_busy_processes_time_is_not_spun_away),
         cmocka_unit_test(interrupts_go_to_the_caller_and_faults_to_their_thread),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

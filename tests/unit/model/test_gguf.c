@@ -204,11 +204,12 @@ static void check_inside(const struct builder *b, const struct tw_gguf *gguf)
         assert_true(data >= b->data && data <= end && view->size_bytes <= (size_t)(end - data));
     }
     for (size_t i = 0; i < tw_gguf_n_values(gguf); i++) {
-        struct tw_gguf_items items = tw_gguf_value_items(tw_gguf_value(gguf, i));
+        const struct tw_gguf_value *value = tw_gguf_value(gguf, i);
+        struct tw_gguf_items items = tw_gguf_value_items(value);
         struct tw_bytes text;
         while (tw_gguf_next_string(&items, &text)) {
-            const unsigned char *data = (const unsigned char *)text.data;
-            assert_true(data >= b->data && text.size_bytes <= (size_t)(end - data));
+            size_t at = (size_t)((const unsigned char *)text.data - value->data);
+            assert_true(at <= value->size_bytes && text.size_bytes <= value->size_bytes - at);
         }
         double number;
         while (tw_gguf_next_double(&items, &number)) {
@@ -233,6 +234,25 @@ static void no_flipped_bit_leads_outside_the_file(void **state)
         b.data[bit / 8] ^= (unsigned char)(1u << bit % 8);
     }
     assert_true(n_opened > 8 * (64 + 34)); /* the data at least says nothing about the format */
+    builder_free(&b);
+}
+
+/* Another process may write into a file that is open here. */
+static void what_is_written_into_an_open_file_changes_no_length(void **state)
+{
+    (void)state;
+    struct builder b = {0};
+    struct tw_gguf *gguf = NULL;
+    build_sample(&b, 3);
+    assert_int_equal(open_it(&b, &gguf, NULL), TW_OK);
+    memset(b.data, 0xff, b.size_bytes);
+    struct tw_gguf_items items = tw_gguf_value_items(tw_gguf_find_value(gguf, "words"));
+    struct tw_bytes text = {"", 0};
+    assert_true(tw_gguf_next_string(&items, &text) && tw_bytes_equal(text, tw_bytes_of("a")));
+    assert_true(tw_gguf_next_string(&items, &text) && text.size_bytes == 0);
+    assert_true(tw_gguf_next_string(&items, &text) && tw_bytes_equal(text, tw_bytes_of("ccc")));
+    assert_string_equal(tw_gguf_tensor(gguf, 1)->name, "second");
+    tw_gguf_close(gguf);
     builder_free(&b);
 }
 
@@ -523,6 +543,7 @@ int main(void)
         cmocka_unit_test(tensors_have_shape_and_data),
         cmocka_unit_test(a_file_cut_at_any_byte_is_an_error),
         cmocka_unit_test(no_flipped_bit_leads_outside_the_file),
+        cmocka_unit_test(what_is_written_into_an_open_file_changes_no_length),
         cmocka_unit_test(a_wrong_head_is_refused),
         cmocka_unit_test(hostile_counts_are_compared_with_the_bytes_left),
         cmocka_unit_test(counts_over_the_limits_are_refused_by_name),

@@ -423,6 +423,35 @@ static void the_chat_template_is_found_where_it_may_be(void **state)
     check_template("{{ three }}\n");
 }
 
+/* Opening the pipe would wait for somebody to write into it. */
+static void a_pipe_among_the_files_of_a_folder_is_refused_at_once(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"config.json",           "generation_config.json",
+                                        "tokenizer_config.json", "chat_template.jinja",
+                                        "model.safetensors",     "tokenizer.json"};
+    struct tiny_model model = tiny_model_of("qwen2");
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char folder[16];
+        char path[64];
+        snprintf(folder, sizeof folder, "f%zu", i);
+        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+        tiny_write_folder(&model, folder, 1);
+        remove(path);
+        assert_int_equal(mkfifo(path, 0600), 0);
+        struct tw_model_files *files = NULL;
+        struct tw_tokenizer *tokenizer = NULL;
+        struct tw_error error = {0};
+        enum tw_status status = tw_model_files_open(folder, &files, &error);
+        if (status == TW_OK) {
+            status = tw_model_files_tokenizer(files, &tokenizer, &error);
+            tw_model_files_close(files);
+        }
+        assert_int_equal(status, TW_ERR_IO);
+        assert_non_null(strstr(error.text, names[i]));
+    }
+}
+
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, enter_new_folder, leave_folder)
 
 int main(void)
@@ -444,6 +473,7 @@ int main(void)
         IN_FOLDER(what_follows_from_the_shape_is_left_out),
         IN_FOLDER(a_head_beside_a_tied_embedding_is_left_out),
         IN_FOLDER(the_chat_template_is_found_where_it_may_be),
+        IN_FOLDER(a_pipe_among_the_files_of_a_folder_is_refused_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -288,15 +288,17 @@ struct progress {
     uint64_t last_bytes;
     uint64_t total_bytes;
     int n_calls;
+    int stop_at; /* the call that wants no more; 0: none */
 };
 
-static void note_progress(void *context, uint64_t done_bytes, uint64_t total_bytes)
+static bool note_progress(void *context, uint64_t done_bytes, uint64_t total_bytes)
 {
     struct progress *progress = context;
     assert_true(done_bytes > progress->last_bytes && done_bytes <= total_bytes);
     progress->last_bytes = done_bytes;
     progress->total_bytes = total_bytes;
     progress->n_calls++;
+    return progress->n_calls != progress->stop_at;
 }
 
 static void progress_ends_at_its_total(void **state)
@@ -310,6 +312,21 @@ static void progress_ends_at_its_total(void **state)
                      TW_OK);
     assert_true(progress.n_calls > 10);
     assert_int_equal(progress.last_bytes, progress.total_bytes);
+}
+
+static void who_wants_no_more_gets_no_file(void **state)
+{
+    (void)state;
+    struct tiny_model model = wide_model("llama");
+    struct progress progress = {.stop_at = 5};
+    struct tw_error error;
+    tiny_write_gguf(&model, "in.gguf");
+    assert_int_equal(tw_model_quantise("in.gguf", "out.gguf", TW_MODEL_MIX_F16, 1, note_progress,
+                                       &progress, &error),
+                     TW_ERR_CANCELLED);
+    assert_int_equal(progress.n_calls, 5);
+    assert_false(tw_file_exists("out.gguf"));
+    assert_false(tw_file_exists("out.gguf.partial-tokenworks-0"));
 }
 
 static void expect_failure(const char *in, enum tw_model_mix mix, enum tw_status status,
@@ -386,6 +403,7 @@ int main(void)
         IN_FOLDER(a_quantised_model_can_be_quantised_again),
         IN_FOLDER(the_number_of_threads_changes_no_byte),
         IN_FOLDER(progress_ends_at_its_total),
+        IN_FOLDER(who_wants_no_more_gets_no_file),
         IN_FOLDER(weights_that_cannot_be_written_stop_it),
         IN_FOLDER(what_is_no_model_is_not_quantised),
     };

@@ -281,6 +281,24 @@ static void a_score_that_is_no_number_is_refused(void **state)
     assert_non_null(strstr(error.text, "token 259"));
 }
 
+/* Every piece is a prefix and a suffix of the next, and there is a pair for each of its cuts. */
+static void pieces_nested_in_one_another_are_refused(void **state)
+{
+    (void)state;
+    enum { LONGEST = 300 };
+    static struct text_fixture fixture;
+    static char text[LONGEST + 1];
+    text_fixture_spm(&fixture);
+    for (size_t n = 1; n <= LONGEST; n++) {
+        text[n - 1] = 'a';
+        text_fixture_token(&fixture, text, TW_TOKEN_NORMAL, -(float)n);
+    }
+    struct tw_tokenizer *tokenizer = NULL;
+    struct tw_error error = {0};
+    assert_int_equal(tw_tokenizer_create(&fixture.spec, &tokenizer, &error), TW_ERR_LIMIT);
+    assert_non_null(strstr(error.text, "made of one another"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -292,6 +310,7 @@ int main(void)
         cmocka_unit_test(a_piece_with_a_mark_inside_is_still_found),
         cmocka_unit_test(a_character_that_is_no_piece_still_merges_into_one),
         cmocka_unit_test(a_score_that_is_no_number_is_refused),
+        cmocka_unit_test(pieces_nested_in_one_another_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

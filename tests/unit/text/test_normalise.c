@@ -207,6 +207,29 @@ static void steps_follow_one_another(void **state)
     tw_normalise_scratch_free(&scratch);
 }
 
+/* Each step doubles the text; none of them alone is out of the ordinary. */
+static void steps_that_multiply_stop_in_proportion_to_the_text(void **state)
+{
+    (void)state;
+    struct tw_normalise_step steps[TW_LIMIT_TOKENIZER_STEPS];
+    for (size_t i = 0; i < TW_LIMIT_TOKENIZER_STEPS; i++) {
+        steps[i] = (struct tw_normalise_step){
+            .kind = TW_NORMALISE_REPLACE, .from = {"x", 1}, .to = {"xx", 2}};
+    }
+    struct tw_normalise_scratch scratch = {0};
+    struct tw_bytes out = {0};
+    struct tw_error error;
+    static char text[1024];
+    memset(text, 'x', sizeof text);
+    struct tw_bytes whole = {text, sizeof text};
+    assert_int_equal(tw_normalise(steps, 4, &scratch, whole, &out, &error), TW_OK);
+    assert_int_equal(out.size_bytes, 16 * sizeof text);
+    assert_int_equal(tw_normalise(steps, TW_LIMIT_TOKENIZER_STEPS, &scratch, whole, &out, &error),
+                     TW_ERR_LIMIT);
+    assert_non_null(strstr(error.text, "normalised text"));
+    tw_normalise_scratch_free(&scratch);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -218,6 +241,7 @@ int main(void)
         cmocka_unit_test(invalid_bytes_pass_through_and_do_not_combine),
         cmocka_unit_test(prepend_replace_and_trim_do_what_their_names_say),
         cmocka_unit_test(steps_follow_one_another),
+        cmocka_unit_test(steps_that_multiply_stop_in_proportion_to_the_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
