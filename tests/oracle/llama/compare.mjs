@@ -25,7 +25,7 @@
 //   differ a hundredfold in how far rounding carries, so B is the bound above or, where larger, the
 //   divergence seen at the position: llama.cpp's or ours, but ours not beyond llama.cpp's worst
 //   position. (One of two draws alone is too poor a guess of a position's scale: with llama.cpp's,
-//   1 of some 23,000 clear leaders was lost, at a position where ours, llama.cpp's and even f32
+//   1 of some 16,000 clear leaders was lost, at a position where ours, llama.cpp's and even f32
 //   weights see several times the usual error.) With plain float weights two logits can each move
 //   by the largest difference allowed.
 //
