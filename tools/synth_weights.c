@@ -9,12 +9,12 @@
 #include "base/rng.h"
 #include "tensor/f16.h"
 
-#define LOUD_EMBED      50.0 /* loud channels of the residual stream against ordinary ones */
-#define LOUD_DOWN       12.0 /* more, and their rounding errors would drown those of all others */
+#define LOUD            50.0 /* loud channels of the residual stream against ordinary ones */
 #define LOUD_EVERY      448  /* channels for each pair of loud ones */
 #define LOUD_NORMED     4.0  /* what is left of the loudness behind a norm */
 #define LAYERS_SHARE    1.2  /* what all layers add, against the embedding (standard deviations) */
-#define LOGIT_DEVIATION 2.5
+#define LOUD_IN_LOGITS  3.0  /* the same behind the last norm, where the head is tied */
+#define LOGIT_DEVIATION 2.1  /* as planned; layers add more than their share, 2.5 comes out */
 #define NORM_SPREAD     0.3
 #define BIAS_SHARE      0.7 /* query and key biases against the projections */
 #define QK_NORM_GAIN    1.5
@@ -78,9 +78,8 @@ static struct stream_level level_behind(const struct synth_plan *plan, double su
     struct stream_level level;
     level.ordinary = s * sqrt(1 + share * sublayers / (2.0 * shape->n_layers));
     level.loud[SYNTH_ORDINARY] = level.ordinary;
-    level.loud[SYNTH_LOUD_EMBED] = LOUD_EMBED * s * sqrt(1 + share / 2);
-    level.loud[SYNTH_LOUD_DOWN] =
-        sublayers >= 2 ? LOUD_DOWN * s * sqrt(1 + share / 2) : level.ordinary;
+    level.loud[SYNTH_LOUD_EMBED] = LOUD * s * sqrt(1 + share / 2);
+    level.loud[SYNTH_LOUD_DOWN] = sublayers >= 2 ? LOUD * s * sqrt(1 + share / 2) : level.ordinary;
     double square = 0, normed = 0;
     for (uint32_t c = 0; c < shape->n_embed; c++) {
         double loud = level.loud[plan->channels[c]];
@@ -136,6 +135,16 @@ static void fill_norm(const struct synth_plan *plan, const struct synth_tensor *
     }
 }
 
+/* Each loud channel counts as much as nine ordinary ones. */
+static double shares_of_logits(const struct synth_plan *plan)
+{
+    double shares = 0;
+    for (uint32_t c = 0; c < plan->shape.n_embed; c++) {
+        shares += plan->channels[c] == SYNTH_ORDINARY ? 1 : LOUD_IN_LOGITS * LOUD_IN_LOGITS;
+    }
+    return shares;
+}
+
 /* A tied head reads the embedding: with positive norm weights every token would predict itself, so
  * their signs are random. The loud channels are all but constant in the embedding; their weights
  * let what is not constant count three times an ordinary channel. */
@@ -147,17 +156,17 @@ static void fill_output_norm(const struct synth_plan *plan, const struct synth_t
         return;
     }
     struct stream_level level = level_behind(plan, 2.0 * plan->shape.n_layers);
-    double per_channel = LOGIT_DEVIATION / sqrt(plan->shape.n_embed);
+    double per_channel = LOGIT_DEVIATION / sqrt(shares_of_logits(plan));
     double s = plan->preset->residual_scale;
     for (uint64_t c = 0; c < tensor->n_columns; c++) {
         double gain = 1 + NORM_SPREAD * tw_rng_normal(tensor->seed, 2 * c);
         double sign = tw_rng_uniform(tensor->seed, 2 * c + 1) < 0.5 ? -1 : 1;
         double weight = per_channel / (s * level.ordinary);
         if (plan->channels[c] == SYNTH_LOUD_EMBED) {
-            weight = 3 * per_channel /
+            weight = LOUD_IN_LOGITS * per_channel /
                      (0.2 * level.loud[SYNTH_LOUD_EMBED] * level.loud[SYNTH_LOUD_EMBED]);
         } else if (plan->channels[c] == SYNTH_LOUD_DOWN) {
-            weight = 3 * per_channel / (s * level.loud[SYNTH_LOUD_DOWN]);
+            weight = LOUD_IN_LOGITS * per_channel / (s * level.loud[SYNTH_LOUD_DOWN]);
         }
         ret_values[c] = round_to_bf16(sign * gain * level.total * weight);
     }

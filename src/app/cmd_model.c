@@ -212,8 +212,10 @@ static int run_quantize(int argc, char **argv)
         .synopsis = "IN OUT TYPE [--threads N] [--force]",
         .about =
             "Writes the model IN (a .gguf file or a Hugging Face folder) as the GGUF file OUT\n"
-            "with weights of TYPE: F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q4_K_M,\n"
-            "Q5_K or Q6_K. Q4_K_M is the usual choice.",
+            "with weights of TYPE: F32, F16, BF16, Q8_0, Q6_K, Q5_K_M, Q5_K_S, Q5_1, Q5_0, "
+            "Q4_K_M,\n"
+            "Q4_K_S, Q4_1 or Q4_0, from large to small. Q4_K_M is the usual choice; Q4_K and Q5_K\n"
+            "are short for Q4_K_M and Q5_K_M.",
         .least_words = 3,
         .most_words = 3,
         .uses = {{&quantize_group, &args}},

@@ -171,7 +171,7 @@ static enum tw_status learn(const struct train_tokenizer_args *args,
     struct tw_tokenizer_spec spec;
     struct tw_bpe_report report;
     struct tw_progress progress;
-    tw_arena_init(&arena, TW_LIMIT_MODEL_METADATA_BYTES);
+    tw_arena_init(&arena, TW_LIMIT_TRAINED_TOKENIZER_BYTES);
     tw_progress_begin(&progress, "merging");
     enum tw_status status = tw_bpe_train(counts, (size_t)args->n_vocab, tw_progress_update,
                                          &progress, &arena, &spec, &report, error);

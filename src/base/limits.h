@@ -58,10 +58,13 @@
 #define TW_LIMIT_JSON_TREE_BYTES ((size_t)1 << 30) /* estimate: the largest in use take 300 MB */
 
 /* Computation */
-#define TW_LIMIT_THREADS         256
-#define TW_LIMIT_BATCH_TOKENS    8192 /* tokens in one forward pass */
-#define TW_LIMIT_BATCH_SEQUENCES 1024
-#define TW_LIMIT_KV_PAGES        (1u << 24) /* of one cache; 64 positions each */
+#define TW_LIMIT_THREADS            256
+#define TW_LIMIT_BATCH_TOKENS       8192 /* tokens in one forward pass */
+#define TW_LIMIT_BATCH_SEQUENCES    1024
+#define TW_LIMIT_KV_PAGES           (1u << 24) /* of one cache; 64 positions each */
+/* Segments of attention (512 positions of up to 8 heads) of one operation whose results wait to be
+ * merged, 16 KiB each. Beyond, only heads and rows are spread over threads, not segments. */
+#define TW_LIMIT_ATTENTION_SEGMENTS 512
 
 /* Sampling */
 #define TW_LIMIT_STOP_STRINGS      16
@@ -71,16 +74,17 @@
 #define TW_LIMIT_GENERATED_BYTES   (1u << 30) /* text of one answer that nobody has taken yet */
 
 /* Training data */
-#define TW_LIMIT_CORPUS_WORDS        (1u << 24)   /* distinct words of a corpus */
-#define TW_LIMIT_CORPUS_WORD_BYTES   (128u << 20) /* those words put together */
-#define TW_LIMIT_CORPUS_PIECE_BYTES  (1u << 20)   /* a plain text is read in pieces of this size */
-#define TW_LIMIT_TRAINED_PAIRS       (1u << 26)   /* different pairs met by tokenizer training */
-#define TW_LIMIT_TRAINED_TOKEN_BYTES 256          /* of one token that merging makes */
-#define TW_LIMIT_DATA_LINE_BYTES     (64u << 20)  /* a line of a JSONL file */
-#define TW_LIMIT_DATA_MESSAGES       4096         /* in one conversation */
-#define TW_LIMIT_DATASET_TOKENS      (1u << 30)   /* of all documents together */
-#define TW_LIMIT_DATASET_DOCUMENTS   (1u << 26)
-#define TW_LIMIT_PACKING_EPOCHS      (1u << 20) /* how often the documents are gone through */
+#define TW_LIMIT_CORPUS_WORDS            (1u << 24)   /* distinct words of a corpus */
+#define TW_LIMIT_CORPUS_WORD_BYTES       (128u << 20) /* those words put together */
+#define TW_LIMIT_CORPUS_PIECE_BYTES      (1u << 20) /* a plain text is read in pieces of this size */
+#define TW_LIMIT_TRAINED_PAIRS           (1u << 26) /* different pairs met by tokenizer training */
+#define TW_LIMIT_TRAINED_TOKEN_BYTES     256        /* of one token that merging makes */
+#define TW_LIMIT_TRAINED_TOKENIZER_BYTES ((size_t)1 << 30) /* tokens and merges of one */
+#define TW_LIMIT_DATA_LINE_BYTES         (64u << 20)       /* a line of a JSONL file */
+#define TW_LIMIT_DATA_MESSAGES           4096              /* in one conversation */
+#define TW_LIMIT_DATASET_TOKENS          (1u << 30)        /* of all documents together */
+#define TW_LIMIT_DATASET_DOCUMENTS       (1u << 26)
+#define TW_LIMIT_PACKING_EPOCHS          (1u << 20) /* how often the documents are gone through */
 
 /* Training runs */
 #define TW_LIMIT_CONF_BYTES           (1u << 20) /* a configuration file */

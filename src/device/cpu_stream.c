@@ -7,6 +7,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "base/mem.h"
 #include "device/cpu_device.h"
 
@@ -67,8 +68,7 @@ struct tw_stream {
     float *floats_form;
     struct thread_scratch *scratch;      /* [n_threads] */
     float *norm_rows;                    /* [n_threads][max_width] */
-    struct tw_attention_state *partials; /* [n_partials] states of segments of few rows */
-    uint32_t n_partials;
+    struct tw_attention_state *partials; /* [TW_LIMIT_ATTENTION_SEGMENTS], for few rows */
 };
 
 struct thread_scratch {
@@ -87,8 +87,8 @@ struct worker {
     int n_threads;
 };
 
-/* Segments of attention that are spread over threads when rows alone do not occupy them. */
-enum { PARTIALS_MAX = 512 };
+static const size_t partials_bytes =
+    TW_LIMIT_ATTENTION_SEGMENTS * sizeof(struct tw_attention_state);
 
 static size_t scratch_bytes(const struct tw_stream *stream)
 {
@@ -121,13 +121,12 @@ enum tw_status tw_stream_create(struct tw_device *device, const struct tw_stream
     }
     stream->device = device;
     stream->limits = *limits;
-    stream->n_partials = PARTIALS_MAX;
     stream->ops = tw_mem_zalloc(limits->max_operations, sizeof *stream->ops);
     stream->bytes_form = tw_mem_map(bytes_form_bytes(stream));
     stream->floats_form = tw_mem_map(floats_form_bytes(stream));
     stream->scratch = tw_mem_map(scratch_bytes(stream));
     stream->norm_rows = tw_mem_map(norm_rows_bytes(stream));
-    stream->partials = tw_mem_map(stream->n_partials * sizeof *stream->partials);
+    stream->partials = tw_mem_map(partials_bytes);
     if (stream->ops == NULL || stream->bytes_form == NULL || stream->floats_form == NULL ||
         stream->scratch == NULL || stream->norm_rows == NULL || stream->partials == NULL) {
         tw_stream_free(stream);
@@ -148,7 +147,7 @@ void tw_stream_free(struct tw_stream *stream)
     tw_mem_unmap(stream->floats_form, floats_form_bytes(stream));
     tw_mem_unmap(stream->scratch, scratch_bytes(stream));
     tw_mem_unmap(stream->norm_rows, norm_rows_bytes(stream));
-    tw_mem_unmap(stream->partials, stream->n_partials * sizeof *stream->partials);
+    tw_mem_unmap(stream->partials, partials_bytes);
     tw_mem_free(stream);
 }
 
@@ -594,6 +593,7 @@ static void run_attention_by_segments(const struct worker *w, const struct op *o
                 load_queries(w, op, &unit);
                 loaded = true;
             }
+            assert(at < TW_LIMIT_ATTENTION_SEGMENTS);
             attend_segment(w, op, &unit, s, &partials[at]);
         }
     }
@@ -627,7 +627,7 @@ static void run_attention(const struct worker *w, const struct op *op)
     size_t n_units = (size_t)op->n_rows * op->u.attention.shape.n_kv_heads * head_blocks(op);
     if (w->n_threads > 1 && n_units < 4 * (size_t)w->n_threads) {
         size_t n_segments = count_segments(w, op, n_units);
-        if (n_segments > n_units && n_segments <= w->stream->n_partials) {
+        if (n_segments > n_units && n_segments <= TW_LIMIT_ATTENTION_SEGMENTS) {
             run_attention_by_segments(w, op, n_units);
             return;
         }

@@ -3,40 +3,9 @@
 #include <string.h>
 
 #include "kernel/layout.h"
+#include "tensor/blocks.h"
 
 enum { CODES = 32 };
-
-/* Byte sizes and offsets inside a file's blocks: docs/formats/blocks.md. */
-struct q8_0 {
-    uint8_t d[2], q[32];
-};
-struct q4_0 {
-    uint8_t d[2], q[16];
-};
-struct q4_1 {
-    uint8_t d[2], m[2], q[16];
-};
-struct q5_0 {
-    uint8_t d[2], high[4], q[16];
-};
-struct q5_1 {
-    uint8_t d[2], m[2], high[4], q[16];
-};
-struct q2_k {
-    uint8_t scales[16], q[64], d[2], dmin[2];
-};
-struct q3_k {
-    uint8_t high[32], q[64], scales[12], d[2];
-};
-struct q4_k {
-    uint8_t d[2], dmin[2], scales[12], q[128];
-};
-struct q5_k {
-    uint8_t d[2], dmin[2], scales[12], high[32], q[128];
-};
-struct q6_k {
-    uint8_t low[128], high[64], scales[16], d[2];
-};
 
 static void codes_nibbles(const uint8_t *q, uint8_t codes[CODES])
 {
@@ -70,10 +39,10 @@ static void codes_k_pairs(const uint8_t *q, int b, uint8_t codes[CODES])
     }
 }
 
-static void codes_q6_k(const struct q6_k *block, int b, uint8_t codes[CODES])
+static void codes_q6_k(const struct tw_block_q6_k *block, int b, uint8_t codes[CODES])
 {
-    const uint8_t *low = block->low + b / 4 * 64 + b % 2 * 32;
-    const uint8_t *high = block->high + b / 4 * 32;
+    const uint8_t *low = block->low_codes + b / 4 * 64 + b % 2 * 32;
+    const uint8_t *high = block->high_codes + b / 4 * 32;
     for (int k = 0; k < CODES; k++) {
         int nibble = b % 4 < 2 ? low[k] & 15 : low[k] >> 4;
         codes[k] = (uint8_t)(nibble | (high[k] >> (b % 4 * 2) & 3) << 4);
@@ -86,55 +55,55 @@ static void row_codes(enum tw_dtype dtype, const void *row, size_t block, uint8_
     int b = (int)(block % 8);
     switch (dtype) {
     case TW_DTYPE_Q8_0: {
-        const struct q8_0 *p = (const struct q8_0 *)row + block;
+        const struct tw_block_q8_0 *p = (const struct tw_block_q8_0 *)row + block;
         for (int k = 0; k < CODES; k++) {
-            codes[k] = p->q[k] ^ 0x80;
+            codes[k] = (uint8_t)p->codes[k] ^ 0x80;
         }
         break;
     }
     case TW_DTYPE_Q4_0:
     case TW_DTYPE_IQ4_NL:
-        codes_nibbles(((const struct q4_0 *)row + block)->q, codes);
+        codes_nibbles(((const struct tw_block_q4_0 *)row + block)->codes, codes);
         break;
     case TW_DTYPE_Q4_1:
-        codes_nibbles(((const struct q4_1 *)row + block)->q, codes);
+        codes_nibbles(((const struct tw_block_q4_1 *)row + block)->codes, codes);
         break;
     case TW_DTYPE_Q5_0: {
-        const struct q5_0 *p = (const struct q5_0 *)row + block;
-        codes_nibbles(p->q, codes);
-        add_high_bits(p->high, codes);
+        const struct tw_block_q5_0 *p = (const struct tw_block_q5_0 *)row + block;
+        codes_nibbles(p->codes, codes);
+        add_high_bits(p->high_bits, codes);
         break;
     }
     case TW_DTYPE_Q5_1: {
-        const struct q5_1 *p = (const struct q5_1 *)row + block;
-        codes_nibbles(p->q, codes);
-        add_high_bits(p->high, codes);
+        const struct tw_block_q5_1 *p = (const struct tw_block_q5_1 *)row + block;
+        codes_nibbles(p->codes, codes);
+        add_high_bits(p->high_bits, codes);
         break;
     }
     case TW_DTYPE_Q2_K:
-        codes_k_pairs(((const struct q2_k *)row + block / 8)->q, b, codes);
+        codes_k_pairs(((const struct tw_block_q2_k *)row + block / 8)->codes, b, codes);
         break;
     case TW_DTYPE_Q3_K: {
-        const struct q3_k *p = (const struct q3_k *)row + block / 8;
-        codes_k_pairs(p->q, b, codes);
+        const struct tw_block_q3_k *p = (const struct tw_block_q3_k *)row + block / 8;
+        codes_k_pairs(p->codes, b, codes);
         for (int k = 0; k < CODES; k++) {
-            codes[k] |= (uint8_t)((p->high[k] >> b & 1) << 2);
+            codes[k] |= (uint8_t)((p->high_bits[k] >> b & 1) << 2);
         }
         break;
     }
     case TW_DTYPE_Q4_K:
-        codes_k_nibbles(((const struct q4_k *)row + block / 8)->q, b, codes);
+        codes_k_nibbles(((const struct tw_block_q4_k *)row + block / 8)->codes, b, codes);
         break;
     case TW_DTYPE_Q5_K: {
-        const struct q5_k *p = (const struct q5_k *)row + block / 8;
-        codes_k_nibbles(p->q, b, codes);
+        const struct tw_block_q5_k *p = (const struct tw_block_q5_k *)row + block / 8;
+        codes_k_nibbles(p->codes, b, codes);
         for (int k = 0; k < CODES; k++) {
-            codes[k] |= (uint8_t)((p->high[k] >> b & 1) << 4);
+            codes[k] |= (uint8_t)((p->high_bits[k] >> b & 1) << 4);
         }
         break;
     }
     case TW_DTYPE_Q6_K:
-        codes_q6_k((const struct q6_k *)row + block / 8, b, codes);
+        codes_q6_k((const struct tw_block_q6_k *)row + block / 8, b, codes);
         break;
     case TW_DTYPE_F32:
     case TW_DTYPE_F16:
@@ -201,29 +170,9 @@ static void put_high_plane(uint32_t bits, uint32_t low_bits, const uint8_t codes
     put_word(plane, 0, row, word);
 }
 
-/* The 6-bit scale and minimum of sub-block i of Q4_K and Q5_K. */
-static void k4_scale(const uint8_t packed[12], int i, uint8_t *ret_scale, uint8_t *ret_min)
+static void put_f16(uint8_t *at, int row, uint16_t half)
 {
-    if (i < 4) {
-        *ret_scale = packed[i] & 63;
-        *ret_min = packed[i + 4] & 63;
-    } else {
-        *ret_scale = (uint8_t)((packed[i + 4] & 15) | packed[i - 4] >> 6 << 4);
-        *ret_min = (uint8_t)(packed[i + 4] >> 4 | packed[i] >> 6 << 4);
-    }
-}
-
-/* The 6-bit scale of 16-column sub-block i of Q3_K, without its offset of 32. */
-static int q3_scale(const uint8_t packed[12], int i)
-{
-    int low = i < 8 ? packed[i] & 15 : packed[i - 8] >> 4;
-    int high = packed[8 + i % 4] >> (i / 4 * 2) & 3;
-    return low | high << 4;
-}
-
-static void put_f16(uint8_t *at, int row, const uint8_t half[2])
-{
-    memcpy(at + 2 * row, half, 2);
+    memcpy(at + 2 * row, &half, sizeof half);
 }
 
 /* Scales of formats with one block per 32 columns; `block` counts inside the step. */
@@ -234,18 +183,18 @@ static void put_block_scale(enum tw_dtype dtype, const void *row, size_t first_b
     uint8_t *m = scales + 32 * n_blocks + 32 * block;
     size_t at = first_block + block;
     if (dtype == TW_DTYPE_Q8_0) {
-        put_f16(d, r, ((const struct q8_0 *)row + at)->d);
+        put_f16(d, r, ((const struct tw_block_q8_0 *)row + at)->d);
     } else if (dtype == TW_DTYPE_Q4_0 || dtype == TW_DTYPE_IQ4_NL) {
-        put_f16(d, r, ((const struct q4_0 *)row + at)->d);
+        put_f16(d, r, ((const struct tw_block_q4_0 *)row + at)->d);
     } else if (dtype == TW_DTYPE_Q5_0) {
-        put_f16(d, r, ((const struct q5_0 *)row + at)->d);
+        put_f16(d, r, ((const struct tw_block_q5_0 *)row + at)->d);
     } else if (dtype == TW_DTYPE_Q4_1) {
-        put_f16(d, r, ((const struct q4_1 *)row + at)->d);
-        put_f16(m, r, ((const struct q4_1 *)row + at)->m);
+        put_f16(d, r, ((const struct tw_block_q4_1 *)row + at)->d);
+        put_f16(m, r, ((const struct tw_block_q4_1 *)row + at)->m);
     } else {
         assert(dtype == TW_DTYPE_Q5_1);
-        put_f16(d, r, ((const struct q5_1 *)row + at)->d);
-        put_f16(m, r, ((const struct q5_1 *)row + at)->m);
+        put_f16(d, r, ((const struct tw_block_q5_1 *)row + at)->d);
+        put_f16(m, r, ((const struct tw_block_q5_1 *)row + at)->m);
     }
 }
 
@@ -255,29 +204,29 @@ static void put_super_scales(enum tw_dtype dtype, const void *row, size_t step, 
 {
     uint8_t *fine = scales + 64;
     if (dtype == TW_DTYPE_Q4_K || dtype == TW_DTYPE_Q5_K) {
-        const struct q4_k *q4 = (const struct q4_k *)row + step;
-        const struct q5_k *q5 = (const struct q5_k *)row + step;
+        const struct tw_block_q4_k *q4 = (const struct tw_block_q4_k *)row + step;
+        const struct tw_block_q5_k *q5 = (const struct tw_block_q5_k *)row + step;
         const uint8_t *packed = dtype == TW_DTYPE_Q4_K ? q4->scales : q5->scales;
         put_f16(scales, r, dtype == TW_DTYPE_Q4_K ? q4->d : q5->d);
         put_f16(scales + 32, r, dtype == TW_DTYPE_Q4_K ? q4->dmin : q5->dmin);
         for (int i = 0; i < 8; i++) {
-            k4_scale(packed, i, &fine[16 * i + r], &fine[128 + 16 * i + r]);
+            tw_blocks_scale_min(packed, i, &fine[16 * i + r], &fine[128 + 16 * i + r]);
         }
     } else if (dtype == TW_DTYPE_Q6_K) {
-        const struct q6_k *p = (const struct q6_k *)row + step;
+        const struct tw_block_q6_k *p = (const struct tw_block_q6_k *)row + step;
         put_f16(scales, r, p->d);
         for (int i = 0; i < 16; i++) {
-            fine[16 * i + r] = p->scales[i];
+            fine[16 * i + r] = (uint8_t)p->scales[i];
         }
     } else if (dtype == TW_DTYPE_Q3_K) {
-        const struct q3_k *p = (const struct q3_k *)row + step;
+        const struct tw_block_q3_k *p = (const struct tw_block_q3_k *)row + step;
         put_f16(scales, r, p->d);
         for (int i = 0; i < 16; i++) {
-            fine[16 * i + r] = (uint8_t)(q3_scale(p->scales, i) - 32);
+            fine[16 * i + r] = (uint8_t)tw_blocks_scale_q3_k(p->scales, i);
         }
     } else {
         assert(dtype == TW_DTYPE_Q2_K);
-        const struct q2_k *p = (const struct q2_k *)row + step;
+        const struct tw_block_q2_k *p = (const struct tw_block_q2_k *)row + step;
         put_f16(scales, r, p->d);
         put_f16(scales + 32, r, p->dmin);
         for (int i = 0; i < 16; i++) {

@@ -116,6 +116,10 @@ enum tw_status tw_arch_read_rope(const struct tw_arch_source *source, uint32_t h
                                  uint32_t n_context_tokens, struct tw_rope_shape *rope,
                                  struct tw_error *error);
 
+/* YaRN's factor on cosines and sines for a context `factor` times as long, 1 + 0.1 log(factor)
+ * (Peng et al. 2023, section 3.4), with the logarithm `strength` times as strong. */
+double tw_arch_yarn_magnitude(double factor, double strength);
+
 /* The shape a config.json describes, without any tensor. */
 enum tw_status tw_arch_read_config(const json_t *config, struct tw_model_shape *ret_shape,
                                    struct tw_error *error);

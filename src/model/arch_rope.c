@@ -55,6 +55,11 @@ static enum tw_status scaling_from_name(struct tw_bytes name, enum tw_rope_scali
                         (int)(name.size_bytes < 32 ? name.size_bytes : 32), name.data);
 }
 
+double tw_arch_yarn_magnitude(double factor, double strength)
+{
+    return factor > 1 ? 1 + 0.1 * strength * log(factor) : 1;
+}
+
 /* attention_factor, or what mscale and mscale_all_dim make of it; 0 leaves it to the factor. */
 static enum tw_status read_config_attention_factor(const struct tw_arch_source *source,
                                                    struct tw_rope_shape *rope,
@@ -71,8 +76,8 @@ static enum tw_status read_config_attention_factor(const struct tw_arch_source *
         status = read_in_range(source, NULL, "mscale_all_dim", 0, 100, &mscale_all, error);
     }
     if (status == TW_OK && rope->attention_factor == 0 && mscale != 0 && mscale_all != 0) {
-        double log_factor = rope->factor > 1 ? 0.1 * log(rope->factor) : 0;
-        rope->attention_factor = (mscale * log_factor + 1) / (mscale_all * log_factor + 1);
+        rope->attention_factor = tw_arch_yarn_magnitude(rope->factor, mscale) /
+                                 tw_arch_yarn_magnitude(rope->factor, mscale_all);
     }
     return status;
 }
@@ -91,8 +96,7 @@ static enum tw_status read_gguf_attention_factor(const struct tw_arch_source *so
                                &extra, error);
     }
     if (status == TW_OK && extra != 0) {
-        double derived = rope->factor > 1 ? 0.1 * log(rope->factor) + 1 : 1;
-        rope->attention_factor = extra * derived;
+        rope->attention_factor = extra * tw_arch_yarn_magnitude(rope->factor, 1);
     }
     if (status == TW_OK) {
         status = tw_arch_refuse(source, "rope.scaling.yarn_ext_factor", NULL, 1, -1,

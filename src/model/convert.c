@@ -1,6 +1,5 @@
 #include "model/convert.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -53,7 +52,7 @@ static void put_yarn(const struct tw_model_shape *shape, struct tw_gguf_writer *
     tw_gguf_put_f32(writer, arch_key(shape, "rope.scaling.yarn_beta_slow", key),
                     (float)rope->beta_slow);
     if (rope->attention_factor != 0) {
-        double derived = rope->factor > 1 ? 0.1 * log(rope->factor) + 1 : 1;
+        double derived = tw_arch_yarn_magnitude(rope->factor, 1);
         tw_gguf_put_f32(writer, arch_key(shape, "rope.scaling.attn_factor", key),
                         (float)(rope->attention_factor / derived));
     }

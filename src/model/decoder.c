@@ -66,8 +66,9 @@ enum tw_status tw_decoder_init_rope(struct tw_model *model, struct tw_error *err
         }
     } else if (rope->scaling == TW_ROPE_SCALING_YARN) {
         blend_yarn(rope, frequencies);
-        double derived = rope->factor > 1 ? 1 + 0.1 * log(rope->factor) : 1;
-        model->rope_magnitude = rope->attention_factor != 0 ? rope->attention_factor : derived;
+        model->rope_magnitude = rope->attention_factor != 0
+                                    ? rope->attention_factor
+                                    : tw_arch_yarn_magnitude(rope->factor, 1);
     }
     return TW_OK;
 }

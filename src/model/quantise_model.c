@@ -30,9 +30,10 @@ static const struct {
     [TW_MODEL_MIX_Q4_1] = {"Q4_1", TW_DTYPE_Q4_1, 3},
     [TW_MODEL_MIX_Q5_0] = {"Q5_0", TW_DTYPE_Q5_0, 8},
     [TW_MODEL_MIX_Q5_1] = {"Q5_1", TW_DTYPE_Q5_1, 9},
-    [TW_MODEL_MIX_Q4_K] = {"Q4_K", TW_DTYPE_Q4_K, 14},
+    [TW_MODEL_MIX_Q4_K_S] = {"Q4_K_S", TW_DTYPE_Q4_K, 14},
     [TW_MODEL_MIX_Q4_K_M] = {"Q4_K_M", TW_DTYPE_Q4_K, 15},
-    [TW_MODEL_MIX_Q5_K] = {"Q5_K", TW_DTYPE_Q5_K, 16},
+    [TW_MODEL_MIX_Q5_K_S] = {"Q5_K_S", TW_DTYPE_Q5_K, 16},
+    [TW_MODEL_MIX_Q5_K_M] = {"Q5_K_M", TW_DTYPE_Q5_K, 17},
     [TW_MODEL_MIX_Q6_K] = {"Q6_K", TW_DTYPE_Q6_K, 18},
 };
 
@@ -43,6 +44,9 @@ const char *tw_model_mix_name(enum tw_model_mix mix)
 
 bool tw_model_mix_from_name(const char *name, enum tw_model_mix *ret_mix)
 {
+    name = strcasecmp(name, "Q4_K") == 0   ? "Q4_K_M"
+           : strcasecmp(name, "Q5_K") == 0 ? "Q5_K_M"
+                                           : name;
     for (int i = 0; i < TW_MODEL_MIX_COUNT; i++) {
         if (strcasecmp(mix_rows[i].name, name) == 0) {
             *ret_mix = (enum tw_model_mix)i;
@@ -93,8 +97,13 @@ static enum tw_dtype layer_dtype(enum tw_model_mix mix, const struct tw_model_sh
     }
     bool is_v = strcmp(row->gguf_name, "blk.%u.attn_v.weight") == 0;
     bool is_down = strcmp(row->gguf_name, "blk.%u.ffn_down.weight") == 0;
-    if (mix == TW_MODEL_MIX_Q4_K_M && (is_v || is_down) && gets_more_bits(layer, shape->n_layers)) {
+    if ((mix == TW_MODEL_MIX_Q4_K_M || mix == TW_MODEL_MIX_Q5_K_M) && (is_v || is_down) &&
+        gets_more_bits(layer, shape->n_layers)) {
         dtype = TW_DTYPE_Q6_K;
+    }
+    uint32_t n_better = is_v ? 4 : is_down ? shape->n_layers / 8 : 0;
+    if (mix == TW_MODEL_MIX_Q4_K_S && layer < n_better) {
+        dtype = TW_DTYPE_Q5_K;
     }
     /* In 70B models eight heads share one attn_v, which makes more bits nearly free. */
     bool is_70b = shape->n_layers == 80 && shape->n_heads != shape->n_kv_heads;

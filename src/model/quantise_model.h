@@ -4,7 +4,8 @@
  *
  * A mix says which block format each tensor gets. Norms, biases and other vectors are F32. The
  * output head (the embedding where the head is tied) is Q6_K in every mix of less than 8 bits.
- * Q4_K_M gives attn_v and ffn_down of some layers Q6_K. Rows that 256 does not divide fall back
+ * Q4_K_M and Q5_K_M give attn_v and ffn_down of some layers Q6_K; Q4_K_S gives Q5_K to attn_v of the
+ * first four layers and to ffn_down of the first eighth; Q5_K_S is even. Rows that 256 does not divide fall back
  * from Q4_K to Q5_0, Q5_K to Q5_1, Q6_K to Q8_0, and rows that 32 does not divide to F16. These
  * are the rules of other GGUF tools, so that files of one name hold the same formats.
  * Threads: rows are spread over n_threads; the result does not depend on their number.
@@ -33,16 +34,18 @@ enum tw_model_mix {
     TW_MODEL_MIX_Q4_1,
     TW_MODEL_MIX_Q5_0,
     TW_MODEL_MIX_Q5_1,
-    TW_MODEL_MIX_Q4_K,
+    TW_MODEL_MIX_Q4_K_S,
     TW_MODEL_MIX_Q4_K_M,
-    TW_MODEL_MIX_Q5_K,
+    TW_MODEL_MIX_Q5_K_S,
+    TW_MODEL_MIX_Q5_K_M,
     TW_MODEL_MIX_Q6_K,
     TW_MODEL_MIX_COUNT
 };
 
 /* "keep", "Q4_K_M". */
 const char *tw_model_mix_name(enum tw_model_mix mix);
-/* Without regard to case; false for a name we do not know. */
+/* Without regard to case; Q4_K and Q5_K are short for Q4_K_M and Q5_K_M. False for a name we do not
+ * know. */
 bool tw_model_mix_from_name(const char *name, enum tw_model_mix *ret_mix);
 
 /* The number of the mix under general.file_type. Of KEEP: that of files of dtype. */

@@ -23,7 +23,7 @@ struct tw_rope_shape {
     double original_context_tokens;           /* YaRN, llama3 */
     double low_freq_factor, high_freq_factor; /* llama3 */
     double beta_fast, beta_slow;              /* YaRN; 32 and 1 where the file is silent */
-    double attention_factor;                  /* YaRN; 0: derive it from factor */
+    double attention_factor;                  /* YaRN; 0: tw_arch_yarn_magnitude of factor */
     uint32_t n_dims;                          /* rotated dimensions of a head, even */
     bool interleaved; /* pairs (2i, 2i+1) as in Llama GGUF files; otherwise (i, i + n_dims/2) */
 };

@@ -2,7 +2,7 @@
 """Our logits against reference_forward.py for every small preset of tools/synth_model, and whether
 the weights are what the other tests rely on. Prints TAP.
 
-    check_reference.py BUILD
+    check_reference.py BUILD N_SEEDS        seeds 1 to N_SEEDS, none left out
 """
 import filecmp
 import os
@@ -18,9 +18,9 @@ except ImportError:
     print("1..0 # SKIP numpy is not installed")
     sys.exit(0)
 
-# Both round keys and values to half precision; now and then they differ in the last bit of one.
-TOLERANCE = 5e-4
-SEED = {"qwen2-yarn-tiny": 3, "llama-narrow-tiny": 2, "llama2-tiny": 3}
+# The tolerance for plain float weights, as a share of the range of logits. Both sides round keys and
+# values to half precision; now and then they differ in the last bit of one.
+TOLERANCE = 1e-3
 TOKENS = np.array([(i * i * 7 + 13 * i) % 700 for i in range(200)])
 
 
@@ -56,32 +56,40 @@ def worst_share(ours, theirs):
     return (abs(difference).max(axis=1) / np.ptp(theirs, axis=1)).max()
 
 
-def check_logits(tap, build, folder, preset):
+def check_logits(tap, build, folder, preset, seed):
     path = os.path.join(folder, "model.gguf")
-    make(build, path, preset, "--type", "F32", "--seed", str(SEED.get(preset, 1)))
+    make(build, path, preset, "--type", "F32", "--seed", str(seed))
     model = reference.Model(reference.Gguf(path), kv_half=True)
     theirs = model.forward(TOKENS)
     share = worst_share(our_logits(build, folder, path, theirs.shape), theirs)
-    tap.check(share <= TOLERANCE, f"{preset}: logits are those of the textbook in double precision",
+    tap.check(share <= TOLERANCE,
+              f"{preset} {seed}: logits are those of the textbook in double precision",
               f"off by {share:.1e} of the range")
     return model, theirs
 
 
-def check_weights(tap, preset, model, logits):
-    """What synth_weights.h promises."""
-    spread = logits.std(axis=1).mean()
-    top = logits.argmax(axis=1)
-    tap.check(1.8 <= spread <= 3.5, f"{preset}: logits spread by 2 to 3", f"{spread:.2f}")
-    tap.check(len(set(top)) >= 50 and np.mean(top == TOKENS) < 0.1,
-              f"{preset}: the most probable token depends on what was read")
-    middle = model.stats[len(model.stats) // 2]
-    channels = reference.rms(middle["residual"], axis=0)
-    loudness = channels.max() / np.median(channels)
-    tap.check(35 <= loudness <= 90, f"{preset}: one channel is about 50 times the others",
-              f"{loudness:.0f} times")
-    weights = middle["weights"][:, 100:, :].max(axis=-1)
-    tap.check(np.quantile(weights, 0.9) >= 0.2, f"{preset}: attention is not uniform",
-              f"a tenth of the queries give one position {np.quantile(weights, 0.9):.2f} or more")
+def check_weights(tap, preset, models):
+    """What synth_weights.h promises, of a preset's models and their logits. The mean of all: at
+    some width of a model chance decides how much the layers add, so a single one may stray."""
+    spread = np.mean([logits.std(axis=1).mean() for _, logits in models])
+    highest = 4 if "narrow" in preset else 3  # 64 channels, of which two are loud
+    tap.check(2 <= spread <= highest, f"{preset}: logits spread by 2 to {highest}", f"{spread:.2f}")
+    loudness, weights = [], []
+    for model, logits in models:
+        top = logits.argmax(axis=1)
+        tap.check(len(set(top)) >= 50 and np.mean(top == TOKENS) < 0.15,
+                  f"{preset}: the most probable token depends on what was read",
+                  f"{len(set(top))} different ones")
+        channels = np.sort(reference.rms(model.stats[-1]["residual"], axis=0))
+        loudness.append(channels[-2:] / np.median(channels))  # of the embedding, of the first layer
+        weights.append(model.stats[len(model.stats) // 2]["weights"][:, 100:, :].max(axis=-1))
+    loudness = np.mean(loudness, axis=0)
+    tap.check(35 <= loudness[0] and loudness[1] <= 90,
+              f"{preset}: two channels are about 50 times the others",
+              f"{loudness[0]:.0f} and {loudness[1]:.0f} times")
+    weight = np.quantile(np.concatenate(weights), 0.9)
+    tap.check(weight >= 0.2, f"{preset}: attention is not uniform",
+              f"a tenth of the queries give one position {weight:.2f} or more")
 
 
 def check_determinism(tap, build, folder):
@@ -94,14 +102,14 @@ def check_determinism(tap, build, folder):
 
 
 def main():
-    build, tap = sys.argv[1], Tap()
+    build, n_seeds, tap = sys.argv[1], int(sys.argv[2]), Tap()
     listing = subprocess.run([os.path.join(build, "tools", "synth_model"), "--list"], check=True,
                              capture_output=True, text=True).stdout
     presets = [line.split()[0] for line in listing.splitlines() if "tiny" in line.split()[0]]
     with tempfile.TemporaryDirectory(dir=build) as folder:
         for preset in presets:
-            model, logits = check_logits(tap, build, folder, preset)
-            check_weights(tap, preset, model, logits)
+            models = [check_logits(tap, build, folder, preset, seed + 1) for seed in range(n_seeds)]
+            check_weights(tap, preset, models)
         check_determinism(tap, build, folder)
     print(f"1..{tap.n}")
     sys.exit(tap.failed > 0)

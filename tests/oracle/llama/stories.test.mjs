@@ -2,9 +2,10 @@
 import assert from "node:assert/strict";
 import path from "node:path";
 import {test} from "node:test";
-import {judge} from "./compare.mjs";
+import {judge, measure} from "./compare.mjs";
 import {ourGreedy, ourLogits, shared} from "./files.mjs";
 import {llamaGreedy, llamaLogits} from "./llama_cpp.mjs";
+import {report} from "./teacher.mjs";
 
 const skip = shared === undefined && "TW_SHARED is not set";
 const model = shared && path.join(shared, "testdata", "stories260K.gguf");
@@ -27,8 +28,8 @@ test("the story of Lily is the known one", {skip}, async () => {
 test("trained weights: logits are llama.cpp's", {skip}, async (t) => {
     const {prompt, followers} = await llamaGreedy(model, "Once upon a time", 230);
     const tokens = [...prompt, ...followers];
-    const {faults, summary} = judge(ourLogits(model, tokens),
-        await llamaLogits(model, tokens, "F32"));
-    t.diagnostic(summary);
-    assert.deepEqual(faults, []);
+    const reference = await llamaLogits(model, tokens, "F32");
+    const own = await llamaLogits(model, tokens, "F16");
+    const measured = measure(ourLogits(model, tokens), reference, own, true);
+    assert.deepEqual(report(t, judge([measured])), []);
 });

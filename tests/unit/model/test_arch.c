@@ -258,6 +258,17 @@ static void rope_scaling_of_a_config_is_read(void **state)
     assert_true(fabs(shape.rope.attention_factor - expected) < 1e-12);
 }
 
+/* 0.1 log(4) + 1 is 1.13863, as the paper's authors ship it for a factor of 4. */
+static void yarn_enlarges_cosines_by_the_logarithm_of_its_factor(void **state)
+{
+    (void)state;
+    assert_true(fabs(tw_arch_yarn_magnitude(4, 1) - 1.138629436111989) < 1e-12);
+    assert_true(fabs(tw_arch_yarn_magnitude(10, 2) - 1.460517018598809) < 1e-12);
+    assert_true(tw_arch_yarn_magnitude(1, 1) == 1);
+    assert_true(tw_arch_yarn_magnitude(0.5, 1) == 1);
+    assert_true(tw_arch_yarn_magnitude(4, 0) == 1);
+}
+
 /* ---- GGUF ---- */
 
 struct change {
@@ -709,6 +720,7 @@ int main(void)
         cmocka_unit_test(numbers_must_be_there_whole_and_within_limits),
         cmocka_unit_test(missing_key_heads_are_as_many_as_heads),
         cmocka_unit_test(rope_scaling_of_a_config_is_read),
+        cmocka_unit_test(yarn_enlarges_cosines_by_the_logarithm_of_its_factor),
         IN_FOLDER(settings_of_a_gguf_file_are_refused_by_name),
         IN_FOLDER(rope_scaling_of_a_gguf_file_is_read),
         IN_FOLDER(each_missing_tensor_is_named),

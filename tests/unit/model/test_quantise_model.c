@@ -27,32 +27,56 @@ static enum tw_dtype choose(enum tw_model_mix mix, const struct tw_model_shape *
     return tw_model_mix_dtype(mix, shape, &view);
 }
 
-static void check_more_bits(uint32_t n_layers, const char *expected)
+/* expected: for each layer the bits of a weight. */
+static void check_bits(enum tw_model_mix mix, const char *name, const char *expected)
 {
-    static const char *const names[] = {"attn_v", "ffn_down"};
     struct tw_model_shape shape = {
-        .arch = "qwen2", .n_layers = n_layers, .n_heads = 8, .n_kv_heads = 8};
-    assert_int_equal(strlen(expected), n_layers);
-    for (uint32_t layer = 0; layer < n_layers; layer++) {
-        for (size_t i = 0; i < 2; i++) {
-            char name[64];
-            snprintf(name, sizeof name, "blk.%u.%s.weight", layer, names[i]);
-            enum tw_dtype dtype = choose(TW_MODEL_MIX_Q4_K_M, &shape, name, 256);
-            assert_int_equal(dtype, expected[layer] == '6' ? TW_DTYPE_Q6_K : TW_DTYPE_Q4_K);
-            assert_int_equal(choose(TW_MODEL_MIX_Q4_K, &shape, name, 256), TW_DTYPE_Q4_K);
-        }
+        .arch = "qwen2", .n_layers = (uint32_t)strlen(expected), .n_heads = 8, .n_kv_heads = 8};
+    for (uint32_t layer = 0; layer < shape.n_layers; layer++) {
+        char full_name[64];
+        snprintf(full_name, sizeof full_name, "blk.%u.%s.weight", layer, name);
+        enum tw_dtype dtype = expected[layer] == '6'   ? TW_DTYPE_Q6_K
+                              : expected[layer] == '5' ? TW_DTYPE_Q5_K
+                                                       : TW_DTYPE_Q4_K;
+        assert_int_equal(choose(mix, &shape, full_name, 256), dtype);
     }
+}
+
+static void check_more_bits(enum tw_model_mix mix, const char *expected)
+{
+    check_bits(mix, "attn_v", expected);
+    check_bits(mix, "ffn_down", expected);
 }
 
 /* First and last eighth, and every third between: written out for the sizes that models have. */
 static void q4_k_m_gives_more_bits_to_the_known_layers(void **state)
 {
     (void)state;
-    check_more_bits(16, "6644644644644666");
-    check_more_bits(24, "666446446446446446446666");
-    check_more_bits(28, "6664464464464464464464466666");
-    check_more_bits(32, "66664464464464464464464464466666");
-    check_more_bits(2, "46");
+    check_more_bits(TW_MODEL_MIX_Q4_K_M, "6644644644644666");
+    check_more_bits(TW_MODEL_MIX_Q4_K_M, "666446446446446446446666");
+    check_more_bits(TW_MODEL_MIX_Q4_K_M, "6664464464464464464464466666");
+    check_more_bits(TW_MODEL_MIX_Q4_K_M, "66664464464464464464464464466666");
+    check_more_bits(TW_MODEL_MIX_Q4_K_M, "46");
+}
+
+static void q5_k_m_gives_more_bits_to_the_same_layers(void **state)
+{
+    (void)state;
+    check_more_bits(TW_MODEL_MIX_Q5_K_M, "6655655655655666");
+    check_more_bits(TW_MODEL_MIX_Q5_K_M, "6665565565565565565565566666");
+    check_more_bits(TW_MODEL_MIX_Q5_K_S, "5555555555555555");
+}
+
+/* attn_v of four layers, ffn_down of an eighth. */
+static void q4_k_s_gives_more_bits_to_the_first_layers(void **state)
+{
+    (void)state;
+    check_bits(TW_MODEL_MIX_Q4_K_S, "attn_v", "5555444444444444");
+    check_bits(TW_MODEL_MIX_Q4_K_S, "ffn_down", "5544444444444444");
+    check_bits(TW_MODEL_MIX_Q4_K_S, "attn_v", "55554444444444444444444444444444");
+    check_bits(TW_MODEL_MIX_Q4_K_S, "ffn_down", "55554444444444444444444444444444");
+    check_bits(TW_MODEL_MIX_Q4_K_S, "attn_q", "4444444444444444");
+    check_bits(TW_MODEL_MIX_Q4_K_S, "ffn_up", "4444444444444444");
 }
 
 static void everything_else_of_q4_k_m_is_q4_k(void **state)
@@ -85,9 +109,9 @@ static void seventy_billion_parameters_get_a_better_attn_v(void **state)
 static void the_head_gets_six_bits(void **state)
 {
     (void)state;
-    static const enum tw_model_mix mixes[] = {TW_MODEL_MIX_Q4_0, TW_MODEL_MIX_Q5_1,
-                                              TW_MODEL_MIX_Q4_K, TW_MODEL_MIX_Q4_K_M,
-                                              TW_MODEL_MIX_Q5_K, TW_MODEL_MIX_Q6_K};
+    static const enum tw_model_mix mixes[] = {
+        TW_MODEL_MIX_Q4_0,   TW_MODEL_MIX_Q5_1,   TW_MODEL_MIX_Q4_K_S, TW_MODEL_MIX_Q4_K_M,
+        TW_MODEL_MIX_Q5_K_S, TW_MODEL_MIX_Q5_K_M, TW_MODEL_MIX_Q6_K};
     struct tw_model_shape untied = {.arch = "qwen3", .n_layers = 28};
     struct tw_model_shape tied = {.arch = "qwen3", .n_layers = 28, .tied_head = true};
     for (size_t i = 0; i < sizeof mixes / sizeof mixes[0]; i++) {
@@ -110,12 +134,12 @@ static void rows_that_blocks_do_not_divide_fall_back(void **state)
         uint64_t n_columns;
         enum tw_dtype dtype;
     } rows[] = {
-        {TW_MODEL_MIX_Q4_K, 896, TW_DTYPE_Q5_0},  {TW_MODEL_MIX_Q5_K, 896, TW_DTYPE_Q5_1},
-        {TW_MODEL_MIX_Q6_K, 896, TW_DTYPE_Q8_0},  {TW_MODEL_MIX_Q4_K_M, 896, TW_DTYPE_Q5_0},
-        {TW_MODEL_MIX_Q4_K, 4864, TW_DTYPE_Q4_K}, {TW_MODEL_MIX_Q4_K, 100, TW_DTYPE_F16},
-        {TW_MODEL_MIX_Q8_0, 896, TW_DTYPE_Q8_0},  {TW_MODEL_MIX_Q8_0, 100, TW_DTYPE_F16},
-        {TW_MODEL_MIX_Q4_0, 48, TW_DTYPE_F16},    {TW_MODEL_MIX_Q4_1, 64, TW_DTYPE_Q4_1},
-        {TW_MODEL_MIX_BF16, 100, TW_DTYPE_BF16},  {TW_MODEL_MIX_F32, 7, TW_DTYPE_F32},
+        {TW_MODEL_MIX_Q4_K_S, 896, TW_DTYPE_Q5_0},  {TW_MODEL_MIX_Q5_K_M, 896, TW_DTYPE_Q5_1},
+        {TW_MODEL_MIX_Q6_K, 896, TW_DTYPE_Q8_0},    {TW_MODEL_MIX_Q4_K_M, 896, TW_DTYPE_Q5_0},
+        {TW_MODEL_MIX_Q4_K_S, 4864, TW_DTYPE_Q4_K}, {TW_MODEL_MIX_Q4_K_S, 100, TW_DTYPE_F16},
+        {TW_MODEL_MIX_Q8_0, 896, TW_DTYPE_Q8_0},    {TW_MODEL_MIX_Q8_0, 100, TW_DTYPE_F16},
+        {TW_MODEL_MIX_Q4_0, 48, TW_DTYPE_F16},      {TW_MODEL_MIX_Q4_1, 64, TW_DTYPE_Q4_1},
+        {TW_MODEL_MIX_BF16, 100, TW_DTYPE_BF16},    {TW_MODEL_MIX_F32, 7, TW_DTYPE_F32},
     };
     struct tw_model_shape shape = {.arch = "qwen2", .n_layers = 24};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -147,7 +171,33 @@ static void mixes_have_names(void **state)
     }
     assert_true(tw_model_mix_from_name("q4_k_m", &mix) && mix == TW_MODEL_MIX_Q4_K_M);
     assert_false(tw_model_mix_from_name("Q3_K_XL", &mix));
+    assert_false(tw_model_mix_from_name("Q4_K_", &mix));
     assert_int_equal(mix, TW_MODEL_MIX_Q4_K_M);
+}
+
+/* As users of other GGUF tools expect. */
+static void the_short_names_are_the_middle_mixes(void **state)
+{
+    (void)state;
+    enum tw_model_mix mix = TW_MODEL_MIX_COUNT;
+    assert_true(tw_model_mix_from_name("Q4_K", &mix) && mix == TW_MODEL_MIX_Q4_K_M);
+    assert_true(tw_model_mix_from_name("q5_k", &mix) && mix == TW_MODEL_MIX_Q5_K_M);
+}
+
+static void every_mix_says_its_own_file_type(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        uint32_t file_type;
+    } rows[] = {{"F32", 0},     {"F16", 1},   {"Q4_0", 2},    {"Q4_1", 3},    {"Q8_0", 7},
+                {"Q5_0", 8},    {"Q5_1", 9},  {"Q4_K_S", 14}, {"Q4_K_M", 15}, {"Q5_K_S", 16},
+                {"Q5_K_M", 17}, {"Q6_K", 18}, {"BF16", 32},   {"Q4_K", 15},   {"Q5_K", 17}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        enum tw_model_mix mix = TW_MODEL_MIX_COUNT;
+        assert_true(tw_model_mix_from_name(rows[i].name, &mix));
+        assert_int_equal(tw_model_mix_file_type(mix, TW_DTYPE_F32), rows[i].file_type);
+    }
 }
 
 /* ---- files ---- */
@@ -393,12 +443,16 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(q4_k_m_gives_more_bits_to_the_known_layers),
+        cmocka_unit_test(q5_k_m_gives_more_bits_to_the_same_layers),
+        cmocka_unit_test(q4_k_s_gives_more_bits_to_the_first_layers),
         cmocka_unit_test(everything_else_of_q4_k_m_is_q4_k),
         cmocka_unit_test(seventy_billion_parameters_get_a_better_attn_v),
         cmocka_unit_test(the_head_gets_six_bits),
         cmocka_unit_test(rows_that_blocks_do_not_divide_fall_back),
         cmocka_unit_test(vectors_are_f32_in_every_mix),
         cmocka_unit_test(mixes_have_names),
+        cmocka_unit_test(the_short_names_are_the_middle_mixes),
+        cmocka_unit_test(every_mix_says_its_own_file_type),
         IN_FOLDER(every_mix_of_a_model_has_its_weights),
         IN_FOLDER(a_quantised_model_can_be_quantised_again),
         IN_FOLDER(the_number_of_threads_changes_no_byte),

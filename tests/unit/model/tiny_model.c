@@ -102,6 +102,9 @@ static void make_tensor(const struct tiny_model *model, size_t row, uint32_t lay
                                  .n_rows = dim_size(model, tensor_rows[row].rows),
                                  .dtype =
                                      (flags & VECTOR) != 0 ? TW_DTYPE_F32 : model->matrix_dtype};
+    if (model->up_is_half && strcmp(tensor_rows[row].gguf_name, "ffn_up.weight") == 0) {
+        tensor.dtype = TW_DTYPE_F16;
+    }
     if ((flags & LAYER) != 0) {
         snprintf(tensor.gguf_name, sizeof tensor.gguf_name, "blk.%u.%s", layer,
                  tensor_rows[row].gguf_name);
@@ -293,7 +296,7 @@ static void write_part(const struct tiny_model *model, const char *path, const c
             continue;
         }
         size_t begin = data.size_bytes;
-        tensor.dtype = model->matrix_dtype;
+        tensor.dtype = tensor.n_rows == 1 ? model->matrix_dtype : tensor.dtype;
         build_data(&data, &tensor, true);
         json_t *shape = tensor.n_rows == 1 ? json_pack("[I]", (json_int_t)tensor.n_columns)
                                            : json_pack("[I,I]", (json_int_t)tensor.n_rows,
