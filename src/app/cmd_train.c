@@ -85,7 +85,7 @@ static void format_left(double seconds, char ret_text[32])
     snprintf(ret_text, 32, "%lu:%02lu:%02lu", s / 3600, s / 60 % 60, s % 60);
 }
 
-/* "step 40/3000  loss 2.3141  valid 2.2910  rate 2.9e-03  8214 tokens/s  43% of bf16  left 1:02:03" */
+/* step 40/3000  loss 2.3141  valid 2.2910  rate 2.9e-03  norm 0.61  8214 tokens/s  43% of bf16 ... */
 static void print_line(const struct run *run, const struct tw_trainer_report *report)
 {
     uint32_t done = report->point.step + 1, steps = run->config->training.steps;

@@ -76,7 +76,7 @@
 /* Training data */
 #define TW_LIMIT_CORPUS_WORDS            (1u << 24)   /* distinct words of a corpus */
 #define TW_LIMIT_CORPUS_WORD_BYTES       (128u << 20) /* those words put together */
-#define TW_LIMIT_CORPUS_PIECE_BYTES      (1u << 20) /* a plain text is read in pieces of this size */
+#define TW_LIMIT_CORPUS_PIECE_BYTES      (1u << 20)   /* plain text is read in such pieces */
 #define TW_LIMIT_TRAINED_PAIRS           (1u << 26) /* different pairs met by tokenizer training */
 #define TW_LIMIT_TRAINED_TOKEN_BYTES     256        /* of one token that merging makes */
 #define TW_LIMIT_TRAINED_TOKENIZER_BYTES ((size_t)1 << 30) /* tokens and merges of one */

@@ -18,7 +18,7 @@
 
 #include "base/status.h"
 
-/* One step of the run's history, for the plot and the report. valid_loss: NaN where there is none. */
+/* One step of the run, for the plot and the report. valid_loss: NaN where there is none. */
 struct tw_train_point {
     uint32_t step;
     float loss, valid_loss, learning_rate, gradient_norm;

@@ -8,7 +8,7 @@
  * Invariants: 1. Weights after step n are a function of recipe and data: not of how often the run
  * was interrupted, of the number of threads or the instruction set. 2. The checkpoint on disk is
  * always whole; at most checkpoint_every steps are done again after a kill.
- * Ownership: config and device must outlive it. Threads: one at a time. It asks for no time: whoever
+ * Ownership: config and device must outlive it. Threads: one at a time. It asks for no time: who
  * measures tells it (tw_trainer_spent).
  * Errors: those of files and data; TW_ERR_FORMAT when the loss is no longer a number.
  */
