@@ -25,7 +25,7 @@ static size_t skip_string(const char *text, size_t text_bytes, size_t i)
 /* About what jansson takes for the value that a byte begins or announces, beside its text. */
 static size_t tree_bytes(char c)
 {
-    return c == '{' ? 240 : c == '[' ? 144 : c == ',' || c == ':' ? 64 : 0;
+    return c == '{' ? 240 : c == '[' ? 144 : c == ',' || c == ':' ? 96 : 0;
 }
 
 /* jansson recurses into brackets, and so does everyone who walks its tree; and it makes hundreds of

@@ -49,7 +49,7 @@
 #define TW_LIMIT_ADDED_TOKEN_BYTES      1024 /* a token that is looked for in raw text */
 #define TW_LIMIT_SPM_PIECE_BYTES        1024 /* a SentencePiece vocabulary entry */
 #define TW_LIMIT_SPM_PAIRS_PER_PIECE    16 /* ways to cut; vocabularies in use have 3 on average */
-#define TW_LIMIT_SPM_CUT_BYTES          ((uint64_t)4 << 30) /* length x cuts, summed */
+#define TW_LIMIT_SPM_CUT_BYTES          ((uint64_t)1 << 30) /* length x cuts, summed */
 #define TW_LIMIT_END_TOKENS             32                  /* tokens that end an answer */
 #define TW_LIMIT_HASH_PROBES            4096 /* a vocabulary made to collide stops here */
 

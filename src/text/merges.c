@@ -216,10 +216,11 @@ static enum tw_status check_cuts(const struct tw_merges *merges, const struct tw
                                  uint64_t n_cut_bytes, struct tw_error *error)
 {
     if (n_cut_bytes > TW_LIMIT_SPM_CUT_BYTES) {
-        return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
-                            "the vocabulary's pieces are too long: %zu of them would take minutes "
-                            "to cut in all ways",
-                            vocab->n_tokens);
+        return tw_error_set(
+            error, TW_ERR_LIMIT, TW_NO_POSITION,
+            "the vocabulary's %zu pieces are too long, taken together, to be cut in "
+            "all ways",
+            vocab->n_tokens);
     }
     size_t most = TW_LIMIT_SPM_PAIRS_PER_PIECE * vocab->n_tokens + TW_LIMIT_SPM_PIECE_BYTES;
     most = most < TW_LIMIT_BPE_MERGES ? most : TW_LIMIT_BPE_MERGES;

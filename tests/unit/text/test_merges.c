@@ -299,6 +299,32 @@ static void pieces_nested_in_one_another_are_refused(void **state)
     assert_non_null(strstr(error.text, "made of one another"));
 }
 
+/* Each piece is within its bound; cutting them all would hash a gigabyte. */
+static void too_many_long_pieces_are_refused(void **state)
+{
+    (void)state;
+    enum { PIECES = 1100, BYTES = 1024 };
+    struct tw_bytes *tokens = tw_mem_alloc(PIECES, sizeof *tokens);
+    char *texts = tw_mem_alloc(PIECES, BYTES);
+    for (size_t i = 0; i < PIECES; i++) {
+        memset(texts + i * BYTES, 'a', BYTES);
+        snprintf(texts + i * BYTES, BYTES, "%zu", i);
+        tokens[i] = (struct tw_bytes){texts + i * BYTES, BYTES};
+    }
+    const struct tw_tokenizer_spec spec = {.family = TW_TOKENIZER_SPM,
+                                           .tokens = tokens,
+                                           .n_tokens = PIECES,
+                                           .bos = TW_TOKEN_NONE,
+                                           .eos = TW_TOKEN_NONE,
+                                           .unknown = TW_TOKEN_NONE};
+    struct tw_tokenizer *tokenizer = NULL;
+    struct tw_error error = {0};
+    assert_int_equal(tw_tokenizer_create(&spec, &tokenizer, &error), TW_ERR_LIMIT);
+    assert_non_null(strstr(error.text, "too long"));
+    tw_mem_free(tokens);
+    tw_mem_free(texts);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -310,6 +336,7 @@ int main(void)
         cmocka_unit_test(a_piece_with_a_mark_inside_is_still_found),
         cmocka_unit_test(a_character_that_is_no_piece_still_merges_into_one),
         cmocka_unit_test(a_score_that_is_no_number_is_refused),
+        cmocka_unit_test(too_many_long_pieces_are_refused),
         cmocka_unit_test(pieces_nested_in_one_another_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
