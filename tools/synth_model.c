@@ -11,11 +11,13 @@
 
 static const char usage[] =
     "usage: synth_model --preset NAME [options] -o OUT\n"
-    "  --preset NAME       the shape; --list prints the names\n"
-    "  --type TYPE         F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q5_K Q6_K\n"
-    "                      IQ4_NL Q4_K_M (default: Q8_0; hf: BF16)\n"
+    "  --preset NAME       the shape; the names are below, and --list prints them alone\n"
+    "  --type TYPE         the formats that `tokenworks model quantize` writes: F32 F16 BF16 Q8_0\n"
+    "                      Q6_K Q5_K_M Q5_K_S Q5_1 Q5_0 Q4_K_M Q4_K_S Q4_1 Q4_0; with --pure\n"
+    "                      also Q2_K Q3_K Q4_K Q5_K IQ4_NL (default: Q8_0; hf: BF16)\n"
     "  --pure              every matrix in that type; otherwise files are as other tools make\n"
     "                      them, with a head of 6 bits in the smaller types\n"
+    "  --fast              rows from a stock of blocks: seconds for a large model, for benchmarks\n"
     "  --dequantised       F32, with the values that blocks of --type stand for (gguf only)\n"
     "  --seed N            the weights are a function of this number (default: 1)\n"
     "  --layers N          another number of layers than the preset's\n"
@@ -27,7 +29,7 @@ static const char usage[] =
 struct request {
     const struct synth_preset *preset;
     const char *type, *tokenizer, *output;
-    bool hf, pure, dequantised;
+    bool hf, pure, dequantised, fast;
     uint64_t seed;
     uint32_t n_layers;
     int n_threads;
@@ -40,6 +42,7 @@ enum option_code {
     OPT_TYPE,
     OPT_PURE,
     OPT_DEQUANTISED,
+    OPT_FAST,
     OPT_SEED,
     OPT_LAYERS,
     OPT_TOKENIZER,
@@ -54,6 +57,7 @@ static const struct option options[] = {
     {"type", required_argument, NULL, OPT_TYPE},
     {"pure", no_argument, NULL, OPT_PURE},
     {"dequantised", no_argument, NULL, OPT_DEQUANTISED},
+    {"fast", no_argument, NULL, OPT_FAST},
     {"seed", required_argument, NULL, OPT_SEED},
     {"layers", required_argument, NULL, OPT_LAYERS},
     {"tokenizer", required_argument, NULL, OPT_TOKENIZER},
@@ -108,6 +112,9 @@ static enum tw_status read_option(struct request *request, int code, const char 
         return TW_OK;
     case OPT_DEQUANTISED:
         request->dequantised = true;
+        return TW_OK;
+    case OPT_FAST:
+        request->fast = true;
         return TW_OK;
     case OPT_SEED:
         return read_number(value, 0, UINT64_MAX, &request->seed)
@@ -167,6 +174,7 @@ static enum tw_status write_model(const struct request *request, struct tw_error
         return status;
     }
     plan.dequantised = request->dequantised;
+    plan.has_stock = request->fast;
     status = synth_vocab_create(request->tokenizer, request->preset->words, shape.n_vocab, &vocab,
                                 error);
     if (status == TW_OK) {
@@ -198,6 +206,8 @@ int main(int argc, char **argv)
     while ((code = getopt_long(argc, argv, "o:", options, NULL)) != -1) {
         if (code == OPT_HELP) {
             fputs(usage, stdout);
+            puts("presets:");
+            list_presets();
             return 0;
         }
         if (code == OPT_LIST) {

@@ -81,10 +81,10 @@ static struct stream_level level_behind(const struct synth_plan *plan, double su
     level.loud[SYNTH_LOUD_EMBED] = LOUD * s * sqrt(1 + share / 2);
     level.loud[SYNTH_LOUD_DOWN] = sublayers >= 2 ? LOUD * s * sqrt(1 + share / 2) : level.ordinary;
     double square = 0, normed = 0;
-    for (uint32_t c = 0; c < shape->n_embed; c++) {
-        double loud = level.loud[plan->channels[c]];
-        square += loud * loud;
-        normed += loud > level.ordinary ? LOUD_NORMED * LOUD_NORMED : 1;
+    for (int kind = 0; kind < 3; kind++) {
+        double loud = level.loud[kind], n = plan->n_channels[kind];
+        square += n * loud * loud;
+        normed += n * (loud > level.ordinary ? LOUD_NORMED * LOUD_NORMED : 1);
     }
     level.total = sqrt(square / shape->n_embed + (double)shape->rms_eps);
     level.normed = sqrt(normed / shape->n_embed);
@@ -106,20 +106,26 @@ static double head_gain(const struct synth_plan *plan, const struct synth_tensor
     return exp2(-0.5 + (SHARPEST + 0.5) * tw_rng_uniform(seed, head));
 }
 
+/* values: columns [first, first + n) of ordinary noise. */
+static void raise_loud_channels(const struct synth_plan *plan, size_t first, size_t n,
+                                float *values)
+{
+    struct stream_level level = level_behind(plan, 0);
+    float spread = 0.2f / (float)plan->preset->residual_scale;
+    for (size_t i = 0; i < n; i++) {
+        if (plan->channels[first + i] == SYNTH_LOUD_EMBED) {
+            float sign = (first + i) % 2 == 0 ? 1.0f : -1.0f;
+            values[i] = (float)level.loud[SYNTH_LOUD_EMBED] * sign * (1.0f + spread * values[i]);
+        }
+    }
+}
+
 static void fill_embedding(const struct synth_plan *plan, const struct synth_tensor *tensor,
                            uint64_t row, float *ret_values)
 {
     fill_noise(tensor->seed, row, tensor->n_columns, (float)plan->preset->residual_scale,
                ret_values);
-    struct stream_level level = level_behind(plan, 0);
-    float spread = 0.2f / (float)plan->preset->residual_scale;
-    for (uint64_t c = 0; c < tensor->n_columns; c++) {
-        if (plan->channels[c] == SYNTH_LOUD_EMBED) {
-            float sign = c % 2 == 0 ? 1.0f : -1.0f;
-            ret_values[c] =
-                (float)level.loud[SYNTH_LOUD_EMBED] * sign * (1.0f + spread * ret_values[c]);
-        }
-    }
+    raise_loud_channels(plan, 0, tensor->n_columns, ret_values);
 }
 
 static void fill_norm(const struct synth_plan *plan, const struct synth_tensor *tensor,
@@ -138,11 +144,8 @@ static void fill_norm(const struct synth_plan *plan, const struct synth_tensor *
 /* Each loud channel counts as much as nine ordinary ones. */
 static double shares_of_logits(const struct synth_plan *plan)
 {
-    double shares = 0;
-    for (uint32_t c = 0; c < plan->shape.n_embed; c++) {
-        shares += plan->channels[c] == SYNTH_ORDINARY ? 1 : LOUD_IN_LOGITS * LOUD_IN_LOGITS;
-    }
-    return shares;
+    double n_loud = plan->n_channels[SYNTH_LOUD_EMBED] + plan->n_channels[SYNTH_LOUD_DOWN];
+    return plan->n_channels[SYNTH_ORDINARY] + n_loud * LOUD_IN_LOGITS * LOUD_IN_LOGITS;
 }
 
 /* A tied head reads the embedding: with positive norm weights every token would predict itself, so
@@ -284,6 +287,46 @@ void synth_fill_row(const struct synth_plan *plan, const struct synth_tensor *te
         fill_noise(tensor->seed, row, tensor->n_columns, (float)row_deviation(plan, tensor, row),
                    ret_values);
         break;
+    }
+}
+
+/* ---- plans with a stock ---- */
+
+size_t synth_stock_columns(const struct synth_tensor *tensor)
+{
+    size_t n = tensor->n_columns;
+    return n % 256 == 0 ? 256 : n % 32 == 0 ? 32 : n;
+}
+
+int synth_stock_step(const struct synth_plan *plan, const struct synth_tensor *tensor, uint64_t row)
+{
+    if (tensor->role == SYNTH_EMBED) {
+        return 0;
+    }
+    double ratio = row_deviation(plan, tensor, row) / row_deviation(plan, tensor, 0);
+    return (int)lround(4 * log2(ratio));
+}
+
+void synth_stock_choose(const struct synth_tensor *tensor, uint64_t row, size_t n_blocks,
+                        uint8_t *ret_choices)
+{
+    uint64_t counter = row * ((n_blocks + 15) / 16);
+    for (size_t i = 0; i < n_blocks; i += 16) {
+        uint32_t w[4];
+        tw_rng_block(tensor->seed, counter++, w);
+        memcpy(ret_choices + i, w, n_blocks - i < 16 ? n_blocks - i : 16);
+    }
+}
+
+void synth_stock_fill(const struct synth_plan *plan, const struct synth_tensor *tensor, int step,
+                      size_t first, uint32_t choice, float *ret_values)
+{
+    size_t n = synth_stock_columns(tensor);
+    double scale = tensor->role == SYNTH_EMBED ? plan->preset->residual_scale
+                                               : row_deviation(plan, tensor, 0) * exp2(step / 4.0);
+    fill_noise(derive_seed(plan->seed, 3000000), choice, n, (float)scale, ret_values);
+    if (tensor->role == SYNTH_EMBED) {
+        raise_loud_channels(plan, first, n, ret_values);
     }
 }
 
@@ -430,6 +473,9 @@ static void choose_loud_channels(struct synth_plan *plan)
         if (plan->channels[c] == SYNTH_ORDINARY) {
             plan->channels[c] = made++ % 2 == 0 ? SYNTH_LOUD_EMBED : SYNTH_LOUD_DOWN;
         }
+    }
+    for (uint32_t c = 0; c < n; c++) {
+        plan->n_channels[plan->channels[c]]++;
     }
 }
 

@@ -12,6 +12,10 @@
  *   - rows of the up projection differ in size, so the input of the down projection has outliers;
  *   - every sublayer adds an equal share to the residual stream, and logits spread by 2 to 3.
  *
+ * A plan with a stock is made many times faster, for benchmarks of large models: rows of matrices are
+ * put together from SYNTH_STOCK blocks of noise, chosen at random, in steps of 2^(1/4) of size. No two
+ * rows are the same, and all of the above holds, but values repeat.
+ *
  * Invariants: 1. a row's values depend on (seed, tensor, row) alone, so rows may be made in any
  * order by any thread. 2. Norm weights, biases and rope factors are numbers that bf16 holds
  * exactly: a bf16 file and a GGUF file of one seed are the same model.
@@ -63,10 +67,12 @@ struct synth_plan {
     struct tw_model_shape shape; /* the preset's, as overridden */
     uint64_t seed;
     uint32_t file_type; /* general.file_type */
-    bool dequantised;   /* files hold, as F32, what the blocks of each tensor's type stand for */
+    bool has_stock;
+    bool dequantised; /* files hold, as F32, what the blocks of each tensor's type stand for */
     struct synth_tensor *tensors;
     uint32_t n_tensors;
-    uint8_t *channels; /* [n_embed] enum synth_channel */
+    uint8_t *channels;      /* [n_embed] enum synth_channel */
+    uint32_t n_channels[3]; /* by enum synth_channel */
 };
 
 enum synth_channel { SYNTH_ORDINARY = 0, SYNTH_LOUD_EMBED, SYNTH_LOUD_DOWN };
@@ -84,6 +90,25 @@ enum tw_dtype synth_file_dtype(const struct synth_plan *plan, const struct synth
 /* ret_values: [tensor->n_columns] f32, row `row` as GGUF orders rows. */
 void synth_fill_row(const struct synth_plan *plan, const struct synth_tensor *tensor, uint64_t row,
                     float *ret_values);
+
+/* ---- plans with a stock: matrices, block by block ---- */
+
+enum { SYNTH_STOCK = 256 };
+
+/* Columns of a block; all blocks of the tensor's type end where a block ends. */
+size_t synth_stock_columns(const struct synth_tensor *tensor);
+
+/* How often the row's scale is 2^(1/4) times that of row 0. */
+int synth_stock_step(const struct synth_plan *plan, const struct synth_tensor *tensor,
+                     uint64_t row);
+
+/* Which block of the stock each block of a row is: ret_choices [n_blocks], below SYNTH_STOCK. */
+void synth_stock_choose(const struct synth_tensor *tensor, uint64_t row, size_t n_blocks,
+                        uint8_t *ret_choices);
+
+/* ret_values: [synth_stock_columns(tensor)], block `choice` where it begins at column `first`. */
+void synth_stock_fill(const struct synth_plan *plan, const struct synth_tensor *tensor, int step,
+                      size_t first, uint32_t choice, float *ret_values);
 
 /* The row of a GGUF file that row `row` of the Hugging Face file is: they differ in how the two
  * halves of a rotated pair are laid out, for queries and keys of Llama. */

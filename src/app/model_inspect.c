@@ -1,10 +1,13 @@
 #include "app/model_inspect.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #include "base/json.h"
+#include "base/limits.h"
 #include "base/printable.h"
+#include "model/arch.h"
 #include "model/model.h"
 #include "text/chat_format.h"
 
@@ -60,11 +63,26 @@ static void count_tensors(struct report *report)
     }
 }
 
+/* A GGUF file with llama3 scaling does not name its factor: the largest divisor of a frequency is it. */
+static enum tw_status find_llama3_factor(struct report *report, struct tw_error *error)
+{
+    float factors[TW_LIMIT_MODEL_HEAD_DIM / 2];
+    struct tw_rope_shape *rope = &report->shape.rope;
+    enum tw_status status = tw_arch_rope_factors(report->files, &report->shape, factors, error);
+    for (uint32_t i = 0; i < rope->n_dims / 2 && status == TW_OK; i++) {
+        rope->factor = fmax(rope->factor, (double)factors[i]);
+    }
+    return status;
+}
+
 static enum tw_status collect(struct report *report, struct tw_error *error)
 {
     enum tw_status status = tw_model_files_open(report->wish->path, &report->files, error);
     if (status == TW_OK) {
         status = tw_model_read_shape(report->files, &report->shape, error);
+    }
+    if (status == TW_OK && report->shape.rope.scaling == TW_ROPE_SCALING_LLAMA3) {
+        status = find_llama3_factor(report, error);
     }
     if (status == TW_OK) {
         status = tw_model_files_tokenizer(report->files, &report->tokenizer, error);

@@ -99,6 +99,26 @@ def check_determinism(tap, build, folder):
     make(build, other, "qwen2-odd-tiny", "--type", "Q4_K_M", "--seed", "2")
     tap.check(filecmp.cmp(one, two, shallow=False), "the number of threads changes no byte")
     tap.check(not filecmp.cmp(one, other, shallow=False), "the seed changes the weights")
+    check_stock(tap, build, folder)
+
+
+def check_stock(tap, build, folder):
+    """Rows from a stock: the same file for any number of threads, blocks of the same weights in F32,
+    and logits that spread as they should."""
+    one, two, plain = (os.path.join(folder, name) for name in ("one", "two", "plain"))
+    model = ("qwen2-odd-tiny", "--fast")
+    make(build, one, *model, "--type", "Q4_K_M", "--threads", "1")
+    make(build, two, *model, "--type", "Q4_K_M", "--threads", "3")
+    tap.check(filecmp.cmp(one, two, shallow=False), "the number of threads changes no byte of --fast")
+    make(build, plain, *model, "--type", "F32")
+    program = os.path.join(build, "src", "app", "tokenworks")
+    subprocess.run([program, "model", "quantize", plain, two, "Q4_K_M", "--force"], check=True)
+    same = np.array_equal(*(np.fromfile(path, np.uint8)[-(1 << 20):] for path in (one, two)))
+    tap.check(same, "--fast writes the blocks of the weights that it writes as F32")
+    logits = reference.Model(reference.Gguf(plain), kv_half=True).forward(TOKENS)
+    spread = logits.std(axis=1).mean()
+    tap.check(1.8 <= spread <= 3.2 and len(set(logits.argmax(axis=1))) >= 50,
+              "--fast makes models of the same kind", f"{spread:.2f}")
 
 
 def main():
