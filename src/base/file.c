@@ -1,11 +1,13 @@
 #include "base/file.h"
 
 #include <assert.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -198,7 +200,8 @@ static struct tw_file_writer *writer_alloc(const char *path)
 }
 
 /* A process number comes back, in containers at every start, so the name that a killed process left
- * behind may be the first we think of. */
+ * behind may be the first we think of. The lock tells tw_file_remove_partials that we live; a file
+ * system without locks costs no more than that. */
 static int open_temporary(struct tw_file_writer *writer)
 {
     size_t room = strlen(writer->path) + TEMPORARY_SUFFIX_BYTES;
@@ -210,6 +213,9 @@ static int open_temporary(struct tw_file_writer *writer)
         if (fd >= 0 || errno != EEXIST) {
             break;
         }
+    }
+    if (fd >= 0) {
+        flock(fd, LOCK_EX | LOCK_NB);
     }
     return fd;
 }
@@ -311,21 +317,25 @@ uint64_t tw_file_writer_position(const struct tw_file_writer *writer)
     return writer->position_bytes;
 }
 
-/* The rename is durable only once the folder that holds the name is. */
-static void sync_folder_of(const char *path)
+/* The folder that holds the name; -1 when it cannot be opened. */
+static int open_folder_of(const char *path)
 {
     const char *slash = strrchr(path, '/');
     char *folder =
         slash == NULL ? tw_mem_strndup(".", 1) : tw_mem_strndup(path, (size_t)(slash - path) + 1);
-    if (folder == NULL) {
-        return;
-    }
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = folder != NULL ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    tw_mem_free(folder);
+    return fd;
+}
+
+/* The rename is durable only once the folder is. */
+static void sync_folder_of(const char *path)
+{
+    int fd = open_folder_of(path);
     if (fd >= 0) {
         fsync(fd);
         close(fd);
     }
-    tw_mem_free(folder);
 }
 
 enum tw_status tw_file_writer_commit(struct tw_file_writer *writer, struct tw_error *error)
@@ -352,4 +362,42 @@ void tw_file_writer_abort(struct tw_file_writer *writer)
         unlink(writer->temporary_path);
         writer_free(writer);
     }
+}
+
+static bool is_partial_of(const char *file_name, const char *target_name)
+{
+    static const char suffix[] = ".partial-";
+    size_t n = strlen(target_name);
+    return strncmp(file_name, target_name, n) == 0 &&
+           strncmp(file_name + n, suffix, sizeof suffix - 1) == 0;
+}
+
+static void remove_unlocked(int folder, const char *file_name)
+{
+    int fd = openat(folder, file_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd >= 0) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+            unlinkat(folder, file_name, 0);
+        }
+        close(fd);
+    }
+}
+
+void tw_file_remove_partials(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash != NULL ? slash + 1 : path;
+    int fd = open_folder_of(path);
+    DIR *folder = fd >= 0 ? fdopendir(fd) : NULL;
+    if (folder == NULL) {
+        if (fd >= 0) {
+            close(fd);
+        }
+        return;
+    }
+    for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+        if (is_partial_of(entry->d_name, name)) {
+            remove_unlocked(fd, entry->d_name);
+        }
+    }
+    closedir(folder); /* fd too */
 }

@@ -63,4 +63,8 @@ uint64_t tw_file_writer_position(const struct tw_file_writer *writer);
 enum tw_status tw_file_writer_commit(struct tw_file_writer *writer, struct tw_error *error);
 void tw_file_writer_abort(struct tw_file_writer *writer);
 
+/* Removes the temporary files of this target that killed processes left behind. Those of living
+ * writers hold a lock and stay. */
+void tw_file_remove_partials(const char *path);
+
 #endif

@@ -158,6 +158,26 @@ static void a_killed_writer_leaves_the_target_as_it_was(void **state)
     assert_content("target", "old");
 }
 
+static void what_killed_processes_left_is_removed_and_what_lives_is_not(void **state)
+{
+    (void)state;
+    struct tw_file_writer *writer;
+    put("target.partial-1-0", "left");
+    put("target.partial-77-3", "left");
+    put("target.partial", "another file");
+    put("other.partial-1-0", "of another target");
+    assert_int_equal(tw_file_writer_open("target", &writer, NULL), TW_OK);
+    tw_file_remove_partials("target");
+    assert_int_equal(access("target.partial-1-0", F_OK), -1);
+    assert_int_equal(access("target.partial-77-3", F_OK), -1);
+    assert_content("target.partial", "another file");
+    assert_content("other.partial-1-0", "of another target");
+    assert_int_equal(tw_file_writer_write(writer, "whole", 5, NULL), TW_OK);
+    assert_int_equal(tw_file_writer_commit(writer, NULL), TW_OK);
+    assert_content("target", "whole");
+    tw_file_remove_partials("absent/target");
+}
+
 static void what_a_killed_process_left_does_not_block_its_number(void **state)
 {
     (void)state;
@@ -274,6 +294,7 @@ int main(void)
         IN_FOLDER(an_aborted_file_leaves_nothing),
         IN_FOLDER(a_killed_writer_leaves_the_target_as_it_was),
         IN_FOLDER(what_a_killed_process_left_does_not_block_its_number),
+        IN_FOLDER(what_killed_processes_left_is_removed_and_what_lives_is_not),
         IN_FOLDER(after_a_failed_write_nothing_can_be_committed),
         IN_FOLDER(devices_pipes_and_folders_are_never_replaced),
         IN_FOLDER(alignment_and_position_count_bytes_written),
