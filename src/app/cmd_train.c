@@ -67,8 +67,9 @@ struct run {
     struct tw_trainer *trainer;
     struct tw_threadpool *pool; /* to measure the machine with */
     enum tw_cpu_level level;
-    bool is_terminal;
-    double limit; /* operations a second that the machine can do in the run's format */
+    bool redraws;      /* standard output is a terminal: a line for every step, in one place */
+    bool line_is_open; /* such a line stands there */
+    double limit;      /* operations a second that the machine can do in the run's format */
     double loss, n_losses, n_tokens, operations, seconds; /* since the last line */
 };
 
@@ -79,13 +80,19 @@ static void measure_limit(struct run *run)
                      : tw_probe_f32_rate(run->pool, run->level);
 }
 
+/* A checkpoint may claim any time. */
 static void format_left(double seconds, char ret_text[32])
 {
-    unsigned long s = seconds > 0 ? (unsigned long)(seconds + 0.5) : 0;
+    unsigned long s = (unsigned long)(fmin(fmax(seconds, 0), 3e9) + 0.5);
     snprintf(ret_text, 32, "%lu:%02lu:%02lu", s / 3600, s / 60 % 60, s % 60);
 }
 
-/* step 40/3000  loss 2.3141  valid 2.2910  rate 2.9e-03  norm 0.61  8214 tokens/s  43% of bf16 ... */
+/* On a terminal: to the first column, and what is wider than the terminal is not shown, since a line
+ * that wraps cannot be drawn over. */
+static const char draw_over[] = "\r\033[?7l", drawn[] = "\033[K\033[?7h";
+
+/* "step 40/3000  loss 2.3141  valid 2.2910  rate 2.9e-03  norm 0.52  8214 tokens/s  43% of bf16
+ * left 1:02:03" */
 static void print_line(const struct run *run, const struct tw_trainer_report *report)
 {
     uint32_t done = report->point.step + 1, steps = run->config->training.steps;
@@ -101,9 +108,17 @@ static void print_line(const struct run *run, const struct tw_trainer_report *re
                  run->config->training.format == TW_GEMM_BF16 ? "bf16" : "f32");
     }
     printf("%sstep %u/%u  loss %.4f%s  rate %.1e  norm %.2f  %.0f tokens/s%s  left %s%s",
-           run->is_terminal ? "\r" : "", done, steps, run->loss / run->n_losses, valid,
+           run->redraws ? draw_over : "", done, steps, run->loss / run->n_losses, valid,
            (double)report->point.learning_rate, (double)report->point.gradient_norm,
-           run->n_tokens / run->seconds, share, left, run->is_terminal ? "\033[K" : "");
+           run->n_tokens / run->seconds, share, left, run->redraws ? drawn : "");
+}
+
+static void close_line(struct run *run)
+{
+    if (run->line_is_open) {
+        putchar('\n');
+        run->line_is_open = false;
+    }
 }
 
 static enum tw_status report_step(struct run *run, const struct tw_trainer_report *report,
@@ -116,14 +131,15 @@ static enum tw_status report_step(struct run *run, const struct tw_trainer_repor
     run->seconds += seconds;
     bool is_due = (report->point.step + 1) % (uint32_t)run->args->log_every == 0 ||
                   !isnan(report->point.valid_loss) || tw_trainer_is_done(run->trainer);
-    if (is_due || run->is_terminal) {
+    if (is_due || run->redraws) {
         print_line(run, report);
+        run->line_is_open = true;
     }
     if (!is_due) {
         fflush(stdout);
         return TW_OK;
     }
-    putchar('\n');
+    close_line(run);
     run->loss = run->n_losses = run->n_tokens = run->operations = run->seconds = 0;
     measure_limit(run);
     enum tw_status status = tw_command_write("", 0, error);
@@ -165,11 +181,9 @@ static enum tw_status stopped(struct run *run, struct tw_error *error)
                         tw_trainer_state(run->trainer)->n_history);
 }
 
-static enum tw_status train(struct run *run, struct tw_error *error)
+static enum tw_status take_steps(struct run *run, struct tw_error *error)
 {
     enum tw_status status = TW_OK;
-    print_beginning(run);
-    measure_limit(run);
     while (status == TW_OK && !tw_trainer_is_done(run->trainer)) {
         struct tw_trainer_report report;
         int64_t start_ns = tw_clock_monotonic_ns();
@@ -180,18 +194,32 @@ static enum tw_status train(struct run *run, struct tw_error *error)
             status = report_step(run, &report, seconds, error);
         }
         if (status == TW_OK && is_interrupted) {
-            return stopped(run, error);
+            status = stopped(run, error);
         }
     }
+    close_line(run);
+    return status;
+}
+
+static void print_end(const struct run *run)
+{
+    const char *gguf = run->config->output.gguf;
+    char spent[32];
+    format_left(tw_trainer_state(run->trainer)->seconds, spent);
+    printf("done in %s: %s%s%s\n", spent, run->config->output.folder, gguf != NULL ? ", " : "",
+           gguf != NULL ? gguf : "");
+}
+
+static enum tw_status train(struct run *run, struct tw_error *error)
+{
+    print_beginning(run);
+    measure_limit(run);
+    enum tw_status status = take_steps(run, error);
     if (status == TW_OK) {
         status = tw_trainer_finish(run->trainer, error);
     }
     if (status == TW_OK) {
-        char spent[32];
-        format_left(tw_trainer_state(run->trainer)->seconds, spent);
-        printf("done in %s: %s%s%s\n", spent, run->config->output.folder,
-               run->config->output.gguf != NULL ? ", " : "",
-               run->config->output.gguf != NULL ? run->config->output.gguf : "");
+        print_end(run);
     }
     return status;
 }
@@ -226,8 +254,9 @@ static enum tw_status execute(const struct train_args *args, struct tw_error *er
     if (status != TW_OK) {
         return status;
     }
-    struct run run = {
-        .args = args, .config = config, .level = level, .is_terminal = isatty(STDOUT_FILENO) != 0};
+    const char *term = getenv("TERM");
+    bool redraws = isatty(STDOUT_FILENO) && term != NULL && strcmp(term, "dumb") != 0;
+    struct run run = {.args = args, .config = config, .level = level, .redraws = redraws};
     status = tw_device_cpu_create((int)args->n_threads, level, &device, error);
     if (status == TW_OK) {
         signal(SIGINT, on_interrupt);

@@ -12,7 +12,7 @@ enum {
     RIGHT = 20,
     TOP = 40,
     BOTTOM = 48,
-    MOST_POINTS = 1500, /* of a line; more steps than that are thinned out */
+    MOST_POINTS = 1500, /* of a line, and single ones; more than that are thinned out */
     MOST_SVG_BYTES = 4 << 20
 };
 
@@ -23,8 +23,7 @@ struct plot {
     double most_step, step_step;
 };
 
-/* The smallest of 1, 2, 5 times a power of ten that divides most into at most n parts. */
-static double round_step(double most, int n)
+double tw_loss_plot_round_step(double most, int n)
 {
     double step = pow(10, floor(log10(most / n)));
     while (most / step > n) {
@@ -83,11 +82,18 @@ static void draw_line(const struct plot *plot, const char *class_name, double de
     tw_buf_append_text(plot->svg, "'/>\n");
 }
 
+/* The most recent validation is always among those shown. */
 static void draw_validation(const struct plot *plot)
 {
-    for (uint32_t i = 0; i < plot->state->n_history; i++) {
-        double loss = (double)plot->state->history[i].valid_loss;
-        if (!isnan(loss)) {
+    const struct tw_train_state *state = plot->state;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < state->n_history; i++) {
+        n += !isnan(state->history[i].valid_loss);
+    }
+    uint32_t every = (n + MOST_POINTS - 1) / MOST_POINTS;
+    for (uint32_t i = 0; i < state->n_history; i++) {
+        double loss = (double)state->history[i].valid_loss;
+        if (!isnan(loss) && --n % every == 0) {
             tw_buf_append_format(plot->svg, "<circle cx='%.1f' cy='%.1f' r='3.5'/>\n",
                                  x_of(plot, i + 1), y_of(plot, loss));
         }
@@ -103,10 +109,10 @@ static void choose_axes(struct plot *plot)
     for (uint32_t i = state->n_history / 50; i < state->n_history; i++) {
         most = fmax(most, (double)state->history[i].loss);
     }
-    plot->loss_step = round_step(most, 8);
+    plot->loss_step = tw_loss_plot_round_step(most, 8);
     plot->most_loss = ceil(most / plot->loss_step) * plot->loss_step;
     plot->most_step = state->n_history > 1 ? state->n_history : 1;
-    plot->step_step = round_step(plot->most_step, 10);
+    plot->step_step = fmax(1, tw_loss_plot_round_step(plot->most_step, 10));
 }
 
 static void draw(struct plot *plot)

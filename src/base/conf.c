@@ -1,15 +1,18 @@
 #include "base/conf.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <yaml.h>
 
 #include "base/file.h"
 
 /* What the library says while it reads: the mistake first, then where it was, innermost first. */
 struct messages {
     char mistake[160];
-    char place[120];
+    char places[2][120];
+    int n_places;
     bool in_backtrace;
 };
 
@@ -32,9 +35,16 @@ static __attribute__((format(printf, 3, 0))) void listen(cyaml_log_t level, void
         messages->in_backtrace = true;
     } else if (!messages->in_backtrace) {
         snprintf(messages->mistake, sizeof messages->mistake, "%.150s", text);
-    } else if (messages->place[0] == '\0') {
-        snprintf(messages->place, sizeof messages->place, "%.110s", text);
+    } else if (messages->n_places < 2) {
+        snprintf(messages->places[messages->n_places++], sizeof messages->places[0], "%.110s",
+                 text);
     }
+}
+
+/* What is missing is missing from the mapping around the key that was read last. */
+static const char *place_of(const struct messages *messages)
+{
+    return messages->places[strncmp(messages->mistake, "Missing", 7) == 0];
 }
 
 /* libcyaml asks for memory through this, as malloc, realloc and free in one. */
@@ -45,6 +55,152 @@ static const cyaml_config_t base_config = {
     .flags = CYAML_CFG_NO_ALIAS,
 };
 
+/* ---- values to the last letter ---- */
+
+/* libcyaml reads a number as far as it goes, and takes every word but a few as yes. So a text that
+ * it has accepted is gone through once more, along the schema. */
+struct checker {
+    yaml_parser_t parser;
+    const char *name;
+    struct tw_error *error;
+};
+
+static size_t skip_digits(const char **text)
+{
+    size_t n = strspn(*text, "0123456789");
+    *text += n;
+    return n;
+}
+
+static void skip_sign(const char **text)
+{
+    *text += **text == '-' || **text == '+';
+}
+
+static bool is_unsigned(const char *text)
+{
+    bool is_octal = text[0] == '0' && text[1] != '\0';
+    return skip_digits(&text) > 0 && *text == '\0' && !is_octal;
+}
+
+static bool is_real(const char *text)
+{
+    skip_sign(&text);
+    size_t n_digits = skip_digits(&text);
+    text += *text == '.';
+    n_digits += skip_digits(&text);
+    if (*text == 'e' || *text == 'E') {
+        text++;
+        skip_sign(&text);
+        if (skip_digits(&text) == 0) {
+            return false;
+        }
+    }
+    return n_digits > 0 && *text == '\0';
+}
+
+static bool is_switch(const char *text)
+{
+    static const char *const words[] = {"true", "false", "yes", "no"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (strcmp(text, words[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum tw_status check_scalar(struct checker *checker, const yaml_event_t *event,
+                                   const cyaml_schema_value_t *schema)
+{
+    const char *text = (const char *)event->data.scalar.value, *wanted = NULL;
+    if (schema->type == CYAML_UINT && !is_unsigned(text)) {
+        wanted = "a whole number";
+    } else if (schema->type == CYAML_FLOAT && !is_real(text)) {
+        wanted = "a number";
+    } else if (schema->type == CYAML_BOOL && !is_switch(text)) {
+        wanted = "true, false, yes or no";
+    }
+    if (wanted == NULL) {
+        return TW_OK;
+    }
+    return tw_error_set(checker->error, TW_ERR_FORMAT, TW_NO_POSITION,
+                        "'%.100s': '%.40s' is not %s (line: %zu, column: %zu)", checker->name, text,
+                        wanted, event->start_mark.line + 1, event->start_mark.column + 1);
+}
+
+static enum tw_status next_event(struct checker *checker, yaml_event_t *ret_event)
+{
+    if (yaml_parser_parse(&checker->parser, ret_event) != 0) {
+        return TW_OK;
+    }
+    return tw_error_set(checker->error, TW_ERR_FORMAT, TW_NO_POSITION,
+                        "'%.100s': it cannot be read again", checker->name);
+}
+
+static const cyaml_schema_value_t *value_of(const cyaml_schema_value_t *mapping, const char *key)
+{
+    const cyaml_schema_field_t *field = mapping->mapping.fields;
+    while (field->key != NULL && strcmp(field->key, key) != 0) {
+        field++;
+    }
+    assert(field->key != NULL); /* libcyaml refuses unknown keys */
+    return &field->value;
+}
+
+/* The value that begins with event, whole; schemas do not contain themselves. */
+static enum tw_status check_value(struct checker *checker, const yaml_event_t *event,
+                                  const cyaml_schema_value_t *schema)
+{
+    if (event->type == YAML_SCALAR_EVENT) {
+        return check_scalar(checker, event, schema);
+    }
+    const cyaml_schema_value_t *inner =
+        schema->type == CYAML_SEQUENCE ? schema->sequence.entry : NULL;
+    enum tw_status status = TW_OK;
+    for (bool is_end = false; status == TW_OK && !is_end;) {
+        yaml_event_t next;
+        status = next_event(checker, &next);
+        if (status != TW_OK) {
+            break;
+        }
+        is_end = next.type == YAML_SEQUENCE_END_EVENT || next.type == YAML_MAPPING_END_EVENT;
+        if (is_end || inner != NULL) {
+            status = is_end ? TW_OK : check_value(checker, &next, inner);
+            inner = schema->type == CYAML_SEQUENCE ? inner : NULL;
+        } else {
+            inner = value_of(schema, (const char *)next.data.scalar.value);
+        }
+        yaml_event_delete(&next);
+    }
+    return status;
+}
+
+static enum tw_status check_text(const char *text, size_t text_bytes, const char *name,
+                                 const cyaml_schema_value_t *schema, struct tw_error *error)
+{
+    struct checker checker = {.name = name, .error = error};
+    if (yaml_parser_initialize(&checker.parser) == 0) {
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "'%.120s': no memory", name);
+    }
+    yaml_parser_set_input_string(&checker.parser, (const unsigned char *)text, text_bytes);
+    enum tw_status status = TW_OK;
+    for (bool is_read = false; status == TW_OK && !is_read;) {
+        yaml_event_t event;
+        status = next_event(&checker, &event);
+        if (status == TW_OK) {
+            is_read = event.type == YAML_MAPPING_START_EVENT;
+            assert(is_read || event.type != YAML_STREAM_END_EVENT);
+            status = is_read ? check_value(&checker, &event, schema) : TW_OK;
+            yaml_event_delete(&event);
+        }
+    }
+    yaml_parser_delete(&checker.parser);
+    return status;
+}
+
+/* ---- loading ---- */
+
 enum tw_status tw_conf_parse(const char *text, size_t text_bytes, const char *name,
                              const cyaml_schema_value_t *schema, void **ret_conf,
                              struct tw_error *error)
@@ -53,9 +209,15 @@ enum tw_status tw_conf_parse(const char *text, size_t text_bytes, const char *na
     cyaml_config_t config = base_config;
     config.log_ctx = &messages;
     cyaml_data_t *conf = NULL;
+    text = text != NULL ? text : ""; /* an empty file has none */
     cyaml_err_t result =
         cyaml_load_data((const uint8_t *)text, text_bytes, &config, schema, &conf, NULL);
     if (result == CYAML_OK && conf != NULL) {
+        enum tw_status status = check_text(text, text_bytes, name, schema, error);
+        if (status != TW_OK) {
+            tw_conf_free(schema, conf);
+            return status;
+        }
         *ret_conf = conf;
         return TW_OK;
     }
@@ -65,8 +227,9 @@ enum tw_status tw_conf_parse(const char *text, size_t text_bytes, const char *na
     const char *what = messages.mistake[0] != '\0' ? messages.mistake
                        : result == CYAML_OK        ? "it is empty"
                                                    : cyaml_strerror(result);
+    const char *place = place_of(&messages);
     return tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION, "'%.100s': %s%s%s", name, what,
-                        messages.place[0] != '\0' ? ", " : "", messages.place);
+                        place[0] != '\0' ? ", " : "", place);
 }
 
 enum tw_status tw_conf_load(const char *path, const cyaml_schema_value_t *schema, void **ret_conf,

@@ -122,6 +122,7 @@ static void gemm_part(void *context, int thread, int n_threads)
 
 void tw_dense_gemm(struct tw_dense *dense, const struct tw_gemm *gemm)
 {
+    assert(gemm->k > 0); /* a sum of nothing would leave C as it was */
     assert(tw_dense_gemm_words(gemm->m, gemm->n, gemm->k) <= dense->limits.n_gemm_words);
     size_t n_words = tw_gemm_words(gemm->format, gemm->k);
     size_t n_rows = n_panels_of(gemm->m, TW_GEMM_ROWS) * TW_GEMM_ROWS;

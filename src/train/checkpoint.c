@@ -13,6 +13,10 @@ struct header {
     double seconds;
 };
 
+/* Both are written as they lie in memory. */
+_Static_assert(sizeof(struct header) == 40, "a header without gaps");
+_Static_assert(sizeof(struct tw_train_point) == 20, "points without gaps");
+
 /* ---- writing ---- */
 
 struct hashing_writer {

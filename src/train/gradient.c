@@ -422,14 +422,25 @@ static void head_backward(struct tw_gradient *g, const float *weights, size_t n_
 
 /* ---- all of it ---- */
 
+/* Rows before targets are looked for without a look at where documents begin. */
+static void check_batch(const struct tw_gradient *g, const struct tw_train_batch *batch)
+{
+    const struct tw_dense_documents *documents = &batch->documents;
+    assert(batch->n_tokens > 0 && batch->n_tokens <= g->max_tokens);
+    assert(documents->starts[documents->n_documents] == batch->n_tokens);
+    for (size_t i = 0; i < documents->n_documents; i++) {
+        assert(documents->starts[i] < documents->starts[i + 1]);
+        assert(!batch->is_target[documents->starts[i]]);
+    }
+}
+
 struct tw_train_loss tw_gradient_add(struct tw_gradient *g, const float *weights,
                                      const struct tw_train_batch *batch, float scale,
                                      float *gradients)
 {
     const struct tw_parameters *p = g->parameters;
     size_t n = batch->n_tokens, d = p->shape.n_embed, n_layers = p->shape.n_layers;
-    assert(n <= g->max_tokens);
-    assert(batch->documents.starts[batch->documents.n_documents] == n);
+    check_batch(g, batch);
     g->operations = 0;
     tw_dense_embed(g->dense, weights + p->embedding, batch->tokens, n, d, g->layers[0].x);
     for (size_t i = 0; i < n_layers; i++) {

@@ -9,6 +9,7 @@
 enum { OPEN_ROWS = 64 };
 
 #define SHUFFLE_KEY UINT64_C(0x7061636b)
+#define UNKNOWN     UINT64_MAX
 
 struct tw_packing {
     const struct tw_dataset *dataset;
@@ -16,6 +17,7 @@ struct tw_packing {
     uint64_t seed;
     uint32_t n_documents;
     struct tw_packing_epoch plan; /* what the arrays below are about */
+    uint64_t first_row_before;    /* of the epoch before it, or UNKNOWN */
     uint32_t *documents;          /* [n_documents] row by row */
     uint32_t *row_starts;         /* [n_rows + 1] in documents */
     uint32_t *shuffled;           /* [n_documents] */
@@ -123,14 +125,28 @@ static void make_plan(struct tw_packing *self, uint64_t epoch, uint64_t first_ro
 /* Epochs have different numbers of rows, so those before count. */
 static void next_plan(struct tw_packing *self)
 {
+    self->first_row_before = self->plan.first_row;
     make_plan(self, self->plan.epoch + 1, self->plan.first_row + self->plan.n_rows);
+}
+
+/* A step that reaches into the next epoch reads its rows twice, so one epoch back is remembered; the
+ * way to an earlier one begins at the first. */
+static void earlier_plan(struct tw_packing *self, bool is_just_before)
+{
+    uint64_t first_row = self->first_row_before;
+    self->first_row_before = UNKNOWN;
+    if (is_just_before && first_row != UNKNOWN) {
+        make_plan(self, self->plan.epoch - 1, first_row);
+    } else {
+        make_plan(self, 0, 0);
+    }
 }
 
 void tw_packing_epoch(struct tw_packing *packing, uint64_t epoch,
                       struct tw_packing_epoch *ret_epoch)
 {
     if (epoch < packing->plan.epoch) {
-        make_plan(packing, 0, 0);
+        earlier_plan(packing, epoch + 1 == packing->plan.epoch);
     }
     while (packing->plan.epoch < epoch) {
         next_plan(packing);
@@ -142,7 +158,7 @@ void tw_packing_epoch_of_row(struct tw_packing *packing, uint64_t row,
                              struct tw_packing_epoch *ret_epoch)
 {
     if (row < packing->plan.first_row) {
-        make_plan(packing, 0, 0);
+        earlier_plan(packing, row >= packing->first_row_before);
     }
     while (row - packing->plan.first_row >= packing->plan.n_rows) {
         next_plan(packing);
@@ -181,6 +197,7 @@ enum tw_status tw_packing_create(const struct tw_dataset *dataset, uint32_t n_co
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory to pack %zu documents",
                             n);
     }
+    packing->first_row_before = UNKNOWN;
     make_plan(packing, 0, 0);
     *ret_packing = packing;
     return TW_OK;

@@ -95,8 +95,8 @@ static enum tw_status check_ranges(const char *name, const struct range *ranges,
         const struct range *r = &ranges[i];
         if (!(r->value >= r->least && r->value <= r->most)) {
             return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
-                                "'%.100s': %s is %g; it must be from %g to %g", name, r->key,
-                                r->value, r->least, r->most);
+                                "'%.100s': %s is %.10g; it must be from %.10g to %.10g", name,
+                                r->key, r->value, r->least, r->most);
         }
     }
     return TW_OK;
@@ -116,9 +116,14 @@ static enum tw_status check_model(const char *name, const struct tw_train_model_
         {"rope_base", m->rope_base, 1, 1e9},
     };
     enum tw_status status = check_ranges(name, ranges, sizeof ranges / sizeof *ranges, error);
-    if (status == TW_OK && (m->heads % m->kv_heads != 0 || m->head_dim % 2 != 0)) {
+    if (status == TW_OK && m->heads % m->kv_heads != 0) {
         status = tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
-                              "'%.100s': kv_heads must divide heads, and head_dim be even", name);
+                              "'%.100s': kv_heads is %u; it must divide heads, which is %u", name,
+                              m->kv_heads, m->heads);
+    }
+    if (status == TW_OK && m->head_dim % 2 != 0) {
+        status = tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                              "'%.100s': head_dim is %u; it must be even", name, m->head_dim);
     }
     return status;
 }

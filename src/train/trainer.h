@@ -10,7 +10,8 @@
  * always whole; at most checkpoint_every steps are done again after a kill.
  * Ownership: config and device must outlive it. Threads: one at a time. It asks for no time: who
  * measures tells it (tw_trainer_spent).
- * Errors: those of files and data; TW_ERR_FORMAT when the loss is no longer a number.
+ * Errors: those of files and data; TW_ERR_USAGE for a recipe that goes through the data more than
+ * TW_LIMIT_PACKING_EPOCHS times; TW_ERR_FORMAT when the loss is no longer a number.
  */
 #ifndef TW_TRAIN_TRAINER_H
 #define TW_TRAIN_TRAINER_H
@@ -18,7 +19,6 @@
 #include "device/device.h"
 #include "train/checkpoint.h"
 #include "train/dataset.h"
-#include "train/parameters.h"
 #include "train/train_config.h"
 
 struct tw_trainer;
@@ -35,7 +35,7 @@ struct tw_trainer_report {
     struct tw_train_point point;
     uint64_t n_tokens, n_targets; /* of this step */
     double hit_rate;              /* targets with the largest logit */
-    double operations;            /* of products */
+    double operations;            /* of products, those of a validation too */
 };
 
 enum tw_status tw_trainer_open(const struct tw_train_config *config, struct tw_device *device,
@@ -45,8 +45,6 @@ void tw_trainer_close(struct tw_trainer *trainer);
 struct tw_trainer_info tw_trainer_info(const struct tw_trainer *trainer);
 /* Steps, points and weights so far; valid until the next call. */
 const struct tw_train_state *tw_trainer_state(const struct tw_trainer *trainer);
-const struct tw_parameters *tw_trainer_parameters(const struct tw_trainer *trainer);
-const struct tw_dataset *tw_trainer_data(const struct tw_trainer *trainer);
 bool tw_trainer_is_done(const struct tw_trainer *trainer);
 
 /* One step, with validation and checkpoint where the recipe wants them. */

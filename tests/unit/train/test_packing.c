@@ -177,6 +177,37 @@ static void a_run_that_begins_at_any_row_gets_the_same_rows(void **state)
     tw_packing_free(jumping);
 }
 
+/* A step at the end of an epoch looks at the next one and goes back. */
+static void an_epoch_is_the_same_from_whichever_side_it_is_reached(void **state)
+{
+    (void)state;
+    static const uint64_t order[] = {0, 1, 0, 1, 2, 3, 2, 1, 3, 1, 2, 0, 3, 2};
+    struct tw_packing *forward = pack(5), *jumping = pack(5);
+    struct tw_packing_epoch epochs[4], epoch;
+    struct tw_packed_row last[4], row;
+    init_row(&row);
+    for (uint64_t e = 0; e < 4; e++) {
+        tw_packing_epoch(forward, e, &epochs[e]);
+        init_row(&last[e]);
+        tw_packing_row(forward, epochs[e].first_row + epochs[e].n_rows - 1, &last[e]);
+    }
+    for (size_t i = 0; i < sizeof order / sizeof order[0]; i++) {
+        const struct tw_packing_epoch *want = &epochs[order[i]];
+        if (i % 2 == 0) {
+            tw_packing_epoch(jumping, order[i], &epoch);
+            assert_memory_equal(&epoch, want, sizeof epoch);
+        }
+        tw_packing_row(jumping, want->first_row + want->n_rows - 1, &row);
+        assert_true(same_row(&row, &last[order[i]]));
+    }
+    for (uint64_t e = 0; e < 4; e++) {
+        tw_packed_row_free(&last[e]);
+    }
+    tw_packed_row_free(&row);
+    tw_packing_free(forward);
+    tw_packing_free(jumping);
+}
+
 static void seeds_and_epochs_shuffle_differently(void **state)
 {
     (void)state;
@@ -266,6 +297,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_document_is_in_exactly_one_row_of_each_epoch),
         cmocka_unit_test(a_run_that_begins_at_any_row_gets_the_same_rows),
+        cmocka_unit_test(an_epoch_is_the_same_from_whichever_side_it_is_reached),
         cmocka_unit_test(seeds_and_epochs_shuffle_differently),
         cmocka_unit_test(rows_are_at_least_97_percent_full),
         cmocka_unit_test(the_shuffle_is_the_one_that_is_written_down),
