@@ -301,6 +301,16 @@ const struct tw_train_state *tw_trainer_state(const struct tw_trainer *t)
     return &t->state;
 }
 
+const struct tw_parameters *tw_trainer_parameters(const struct tw_trainer *t)
+{
+    return &t->parameters;
+}
+
+const struct tw_dataset *tw_trainer_data(const struct tw_trainer *t)
+{
+    return t->train;
+}
+
 bool tw_trainer_is_done(const struct tw_trainer *t)
 {
     return t->state.n_history >= t->config->training.steps;

@@ -19,6 +19,7 @@
 #include "device/device.h"
 #include "train/checkpoint.h"
 #include "train/dataset.h"
+#include "train/parameters.h"
 #include "train/train_config.h"
 
 struct tw_trainer;
@@ -45,6 +46,9 @@ void tw_trainer_close(struct tw_trainer *trainer);
 struct tw_trainer_info tw_trainer_info(const struct tw_trainer *trainer);
 /* Steps, points and weights so far; valid until the next call. */
 const struct tw_train_state *tw_trainer_state(const struct tw_trainer *trainer);
+/* Where each weight is, and what is learnt from. */
+const struct tw_parameters *tw_trainer_parameters(const struct tw_trainer *trainer);
+const struct tw_dataset *tw_trainer_data(const struct tw_trainer *trainer);
 bool tw_trainer_is_done(const struct tw_trainer *trainer);
 
 /* One step, with validation and checkpoint where the recipe wants them. */
