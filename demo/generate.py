@@ -31,7 +31,7 @@ from chat_format import system_text  # noqa: E402
 from heldout import HeldOut  # noqa: E402
 import tools  # noqa: E402
 
-MODULES = ("tools", "sums", "facts", "extract", "notes")
+MODULES = ("tools", "sums", "facts", "extract", "notes", "repeat")
 PLAIN_WITH_TOOLS = ("units", "facts", "about")
 BLOCK = 500
 N_VALID = 1000

@@ -18,6 +18,7 @@ struct train_args {
     const char *plot;
     int64_t n_threads;
     int64_t log_every;
+    bool export_only;
 };
 
 #define ROW(field) offsetof(struct train_args, field)
@@ -33,6 +34,10 @@ static const struct tw_option options[] = {
      .offset = ROW(plot),
      .value_name = "F.svg",
      .help = "Draw the losses into this file, anew at each line of the log."},
+    {.name = "export",
+     .kind = TW_OPTION_FLAG,
+     .offset = ROW(export_only),
+     .help = "Take no step: write the model as it is at the last checkpoint."},
     {.name = "threads",
      .kind = TW_OPTION_INT,
      .offset = ROW(n_threads),
@@ -213,10 +218,21 @@ static void print_end(const struct run *run)
 static enum tw_status train(struct run *run, struct tw_error *error)
 {
     print_beginning(run);
-    measure_limit(run);
-    enum tw_status status = take_steps(run, error);
+    enum tw_status status = TW_OK;
+    if (run->args->export_only) {
+        if (tw_trainer_state(run->trainer)->n_history == 0) {
+            return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                                "--export: '%.160s' has no checkpoint", run->config->output.folder);
+        }
+    } else {
+        measure_limit(run);
+        status = take_steps(run, error);
+        if (status == TW_OK) {
+            status = tw_trainer_save(run->trainer, error);
+        }
+    }
     if (status == TW_OK) {
-        status = tw_trainer_finish(run->trainer, error);
+        status = tw_trainer_export(run->trainer, error);
     }
     if (status == TW_OK) {
         print_end(run);
@@ -276,7 +292,7 @@ int tw_cmd_train(int argc, char **argv)
     struct train_args args = {.log_every = 20};
     const struct tw_command_spec spec = {
         .name = "train",
-        .synopsis = "--config F.yaml [--plot F.svg] [--threads N] [--log-every N]",
+        .synopsis = "--config F.yaml [--plot F.svg] [--export]",
         .about = "Makes a language model of the qwen3 architecture from chat data. A run that is\n"
                  "interrupted goes on where its last checkpoint is when it is started again, and\n"
                  "ends with the same weights. 'tokenworks train tokenizer --help' explains how\n"

@@ -466,12 +466,10 @@ enum tw_status tw_trainer_save(struct tw_trainer *t, struct tw_error *error)
     return tw_checkpoint_write(t->checkpoint_path, &t->state, error);
 }
 
-enum tw_status tw_trainer_finish(struct tw_trainer *t, struct tw_error *error)
+enum tw_status tw_trainer_export(struct tw_trainer *t, struct tw_error *error)
 {
-    enum tw_status status = tw_trainer_save(t, error);
-    if (status == TW_OK) {
-        status = tw_train_output_write(t->config, &t->parameters, t->state.weights, error);
-    }
+    enum tw_status status =
+        tw_train_output_write(t->config, &t->parameters, t->state.weights, error);
     if (status == TW_OK && t->config->output.gguf != NULL) {
         status = tw_train_output_gguf(t->config, tw_device_threads(t->device), error);
     }

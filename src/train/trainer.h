@@ -1,6 +1,6 @@
 /* trainer.h: a training run: from a recipe and chat data to a model in a folder.
  *
- *     open [resumes from the checkpoint, if there is one] -> step, step, ... -> finish -> close
+ *     open [resumes from the checkpoint, if there is one] -> step, step, ... -> save -> export -> close
  *
  * A step takes rows_per_step rows of packed documents, adds up the gradients of all of them, each
  * target weighing 1 / (targets of the whole step), clips, and lets AdamW change the weights.
@@ -60,7 +60,8 @@ void tw_trainer_spent(struct tw_trainer *trainer, double seconds);
 /* Writes the checkpoint now. */
 enum tw_status tw_trainer_save(struct tw_trainer *trainer, struct tw_error *error);
 
-/* Writes checkpoint, Hugging Face folder and, where the recipe names one, the GGUF file. */
-enum tw_status tw_trainer_finish(struct tw_trainer *trainer, struct tw_error *error);
+/* Writes the weights as they are now: the Hugging Face folder and, where the recipe names one, the
+ * GGUF file. */
+enum tw_status tw_trainer_export(struct tw_trainer *trainer, struct tw_error *error);
 
 #endif
