@@ -1,7 +1,7 @@
 """Saying a text again, letter for letter: alone, in quotes, as a list or inside of JSON.
 
-Useful by itself, and the plainest exercise in what extraction, summaries and tool calls are made of:
-a model that has learnt to copy names it never saw copies them everywhere. Half of the texts are
+Useful by itself, and the plainest exercise in what extraction, summaries and tool calls are made
+of: a model that has learnt to copy names it never saw copies them everywhere. Many of the texts are
 therefore syllables without meaning.
 """
 import json

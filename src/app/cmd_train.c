@@ -92,8 +92,8 @@ static void format_left(double seconds, char ret_text[32])
     snprintf(ret_text, 32, "%lu:%02lu:%02lu", s / 3600, s / 60 % 60, s % 60);
 }
 
-/* On a terminal: to the first column, and what is wider than the terminal is not shown, since a line
- * that wraps cannot be drawn over. */
+/* On a terminal: to the first column, and what is wider than the terminal is not shown, since a
+ * line that wraps cannot be drawn over. */
 static const char draw_over[] = "\r\033[?7l", drawn[] = "\033[K\033[?7h";
 
 /* "step 40/3000  loss 2.3141  valid 2.2910  rate 2.9e-03  norm 0.52  8214 tokens/s  43% of bf16

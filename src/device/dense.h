@@ -44,8 +44,8 @@ size_t tw_dense_bytes(const struct tw_dense_limits *limits, int n_threads);
 
 /* ---- products ---- */
 
-/* C[m, n] = sum over k > 0 of A(m, k) B(n, k), begun from C0 [m, n] where that is not NULL (it may be
- * C). A(m, k) is a[m * stride + k], or with a_across a[k * stride + m]; B likewise. So, with a
+/* C[m, n] = sum over k > 0 of A(m, k) B(n, k), begun from C0 [m, n] where that is not NULL (it may
+ * be C). A(m, k) is a[m * stride + k], or with a_across a[k * stride + m]; B likewise. So, with a
  * layer's weights W [outputs, inputs]:
  *     y  = x W^T    a = x, b = W
  *     dx = dy W     a = dy, b = W across

@@ -129,8 +129,8 @@ static void next_plan(struct tw_packing *self)
     make_plan(self, self->plan.epoch + 1, self->plan.first_row + self->plan.n_rows);
 }
 
-/* A step that reaches into the next epoch reads its rows twice, so one epoch back is remembered; the
- * way to an earlier one begins at the first. */
+/* A step that reaches into the next epoch reads its rows twice, so one epoch back is remembered;
+ * the way to an earlier one begins at the first. */
 static void earlier_plan(struct tw_packing *self, bool is_just_before)
 {
     uint64_t first_row = self->first_row_before;

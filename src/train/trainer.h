@@ -1,6 +1,6 @@
 /* trainer.h: a training run: from a recipe and chat data to a model in a folder.
  *
- *     open [resumes from the checkpoint, if there is one] -> step, step, ... -> save -> export -> close
+ *     open [resumes from a checkpoint, if there is one] -> step, ... -> save -> export -> close
  *
  * A step takes rows_per_step rows of packed documents, adds up the gradients of all of them, each
  * target weighing 1 / (targets of the whole step), clips, and lets AdamW change the weights.
