@@ -27,8 +27,9 @@ static const struct tw_option options[] = {
      .value_name = "N",
      .least = 0,
      .most = TW_LIMIT_MODEL_CONTEXT_TOKENS,
-     .help = "Context of a sequence in tokens, prompt and answer together. Default: 0, what this "
-             "command needs."},
+     .help = "Context of a sequence in tokens, prompt and answer together; at most what the model "
+             "was trained for. Default: 0, that for run, 4096 for chat, windows of 512 for "
+             "perplexity."},
     {.name = "batch",
      .kind = TW_OPTION_INT,
      .offset = ROW(n_batch_tokens),
