@@ -271,8 +271,8 @@ static void check_weights(const struct tiny_model *model, const struct tw_model_
 static void every_mix_of_a_model_has_its_weights(void **state)
 {
     (void)state;
-    static const uint32_t file_types[TW_MODEL_MIX_COUNT] = {0, 0, 1,  32, 7,  2, 3,
-                                                            8, 9, 14, 15, 16, 18};
+    static const uint32_t file_types[TW_MODEL_MIX_COUNT] = {0, 0, 1,  32, 7,  2,  3,
+                                                            8, 9, 14, 15, 16, 17, 18};
     struct tiny_model model = wide_model("qwen2");
     tiny_write_gguf(&model, "in.gguf");
     for (int i = 0; i < TW_MODEL_MIX_COUNT; i++) {
