@@ -1,16 +1,13 @@
 """Adds up the test runs in a folder: one line a runner, and the sum as the last line.
 
-    count_tests.py FOLDER FAILED_STAGES [--report FILE]
+    count_tests.py FOLDER FAILED_STAGES
 
 Each <runner>.json holds one JSON object a line as `meson test` writes it: name, result, stdout. A
 test that speaks TAP counts as many times as it says; any other counts once. A stage that failed
 without tests (a build, say) is one failure.
 """
 import argparse
-import datetime
 import json
-import os
-import platform
 import re
 import sys
 from pathlib import Path
@@ -46,19 +43,17 @@ def count_runner(path):
     return totals, failures
 
 
-def machine():
-    cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    model = re.search(r"^model name\s*: (.*)$", cpuinfo, re.MULTILINE)
-    return f"{model[1] if model else platform.machine()}, {os.cpu_count()} cores"
+def count_folder(folder):
+    """[(runner, (passed, failed, skipped), names of tests that failed)]"""
+    return [(path.stem, *count_runner(path)) for path in sorted(folder.glob("*.json"))]
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("failed_stages", type=int)
-    parser.add_argument("--report", type=Path)
     options = parser.parse_args()
-    rows = [(path.stem, *count_runner(path)) for path in sorted(options.folder.glob("*.json"))]
+    rows = count_folder(options.folder)
     for runner, (passed, failed, skipped), failures in rows:
         print(f"{runner}: {passed} passed, {failed} failed, {skipped} skipped")
         for name in failures:
@@ -68,13 +63,6 @@ def main():
     passed = sum(counts[0] for _, counts, _ in rows)
     failed = sum(counts[1] for _, counts, _ in rows) + options.failed_stages
     print(f"{passed} passed, {failed} failed")
-    if options.report:
-        today = datetime.datetime.now(datetime.timezone.utc).date()
-        table = "".join(f"| {runner} | {p} | {f} | {s} |\n" for runner, (p, f, s), _ in rows)
-        options.report.write_text(
-            f"# ./check --long on {today}\n\n{machine()}\n\n"
-            f"| runner | passed | failed | skipped |\n|---|---|---|---|\n{table}\n"
-            f"{passed} passed, {failed} failed\n", encoding="utf-8")
     sys.exit(1 if failed or not passed else 0)
 
 

@@ -71,8 +71,8 @@ void synth_rows_free(struct synth_rows *rows)
     tw_mem_free(rows);
 }
 
-/* The stock of one tensor in the form of the file: [n_steps, n_places, SYNTH_STOCK] blocks. Places are
- * the blocks of a row where it matters which columns a block holds, otherwise one. */
+/* The stock of one tensor in the form of the file: [n_steps, n_places, SYNTH_STOCK] blocks. Places
+ * are the blocks of a row where it matters which columns a block holds, otherwise one. */
 struct stock {
     unsigned char *blocks;
     size_t n_columns, block_bytes, n_places;

@@ -12,9 +12,9 @@
  *   - rows of the up projection differ in size, so the input of the down projection has outliers;
  *   - every sublayer adds an equal share to the residual stream, and logits spread by 2 to 3.
  *
- * A plan with a stock is made many times faster, for benchmarks of large models: rows of matrices are
- * put together from SYNTH_STOCK blocks of noise, chosen at random, in steps of 2^(1/4) of size. No two
- * rows are the same, and all of the above holds, but values repeat.
+ * A plan with a stock is made many times faster, for benchmarks of large models: rows of matrices
+ * are put together from SYNTH_STOCK blocks of noise, chosen at random, in steps of 2^(1/4) of size.
+ * No two rows are the same, and all of the above holds, but values repeat.
  *
  * Invariants: 1. a row's values depend on (seed, tensor, row) alone, so rows may be made in any
  * order by any thread. 2. Norm weights, biases and rope factors are numbers that bf16 holds

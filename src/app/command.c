@@ -41,12 +41,25 @@ static int unknown_command(const struct tw_command *commands, const char *prefix
     return tw_command_fail(&error);
 }
 
+/* "help model quantize" is "model quantize --help". */
+static void put_help_last(int argc, char **argv)
+{
+    static char flag[] = "--help";
+    for (int i = 1; i + 1 < argc; i++) {
+        argv[i] = argv[i + 1];
+    }
+    argv[argc - 1] = flag;
+}
+
 int tw_command_dispatch(const struct tw_command *commands, const char *prefix, const char *about,
                         int argc, char **argv)
 {
     if (argc < 2) {
         print_commands(commands, prefix, about, stderr);
         return tw_status_exit_code(TW_ERR_USAGE);
+    }
+    if (strcmp(argv[1], "help") == 0 && argc > 2) {
+        put_help_last(argc, argv);
     }
     const char *word = argv[1];
     if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0) {

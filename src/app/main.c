@@ -43,7 +43,11 @@ static void set_signals(void)
 
 int main(int argc, char **argv)
 {
+    static char version[] = "version";
     set_signals();
+    if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+        argv[1] = version;
+    }
     int exit_code = tw_command_dispatch(
         commands, "tokenworks", "Runs open-weight language models on this machine.", argc, argv);
     struct tw_error error;

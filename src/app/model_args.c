@@ -28,8 +28,8 @@ static const struct tw_option options[] = {
      .value_name = "N",
      .least = 0,
      .most = TW_LIMIT_MODEL_CONTEXT_TOKENS,
-     .help = "Context of a sequence in tokens, prompt and answer together. Default: 0, what this "
-             "command needs."},
+     .help = "Context of a sequence in tokens, prompt and answer together; at most what the model "
+             "was trained for. Default: 0, what this command needs."},
     {.name = "kv-type",
      .kind = TW_OPTION_CHOICE,
      .offset = ROW(kv_type),

@@ -63,7 +63,8 @@ static void count_tensors(struct report *report)
     }
 }
 
-/* A GGUF file with llama3 scaling does not name its factor: the largest divisor of a frequency is it. */
+/* A GGUF file with llama3 scaling does not name its factor: it is the largest divisor of a
+ * frequency. */
 static enum tw_status find_llama3_factor(struct report *report, struct tw_error *error)
 {
     float factors[TW_LIMIT_MODEL_HEAD_DIM / 2];

@@ -381,7 +381,8 @@ static void print_option(char letter, const char *name, const char *value_name, 
 
 void tw_options_print_help(const struct tw_command_spec *spec, FILE *out)
 {
-    fprintf(out, "usage: tokenworks %s %s\n\n%s\n", spec->name, spec->synopsis, spec->about);
+    fprintf(out, "usage: tokenworks %s%s%s\n\n%s\n", spec->name,
+            spec->synopsis[0] != '\0' ? " " : "", spec->synopsis, spec->about);
     for (const struct tw_option_use *use = spec->uses; use->group != NULL; use++) {
         fprintf(out, "\n%s:\n", use->group->title);
         for (size_t i = 0; i < use->group->n_options; i++) {

@@ -4,10 +4,10 @@
  *
  * A mix says which block format each tensor gets. Norms, biases and other vectors are F32. The
  * output head (the embedding where the head is tied) is Q6_K in every mix of less than 8 bits.
- * Q4_K_M and Q5_K_M give attn_v and ffn_down of some layers Q6_K; Q4_K_S gives Q5_K to attn_v of the
- * first four layers and to ffn_down of the first eighth; Q5_K_S is even. Rows that 256 does not divide fall back
- * from Q4_K to Q5_0, Q5_K to Q5_1, Q6_K to Q8_0, and rows that 32 does not divide to F16. These
- * are the rules of other GGUF tools, so that files of one name hold the same formats.
+ * Q4_K_M and Q5_K_M give attn_v and ffn_down of some layers Q6_K; Q4_K_S gives Q5_K to attn_v of
+ * the first four layers and to ffn_down of the first eighth; Q5_K_S is even. Rows that 256 does not
+ * divide fall back from Q4_K to Q5_0, Q5_K to Q5_1, Q6_K to Q8_0, and rows that 32 does not divide
+ * to F16. These are the rules of other GGUF tools, so that files of one name hold the same formats.
  * Threads: rows are spread over n_threads; the result does not depend on their number.
  * Errors: those of opening, reading and writing; TW_ERR_FORMAT for weights that are not finite or
  * do not fit. Nothing appears at out_path then.

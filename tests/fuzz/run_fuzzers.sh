@@ -20,10 +20,17 @@ run_target() {
     local result=OK
     "$program" "${options[@]}" -artifact_prefix="build-fuzz/finding-$name-" \
         "build-fuzz/corpus/$name" "tests/fuzz/corpus/$name" > "$log" 2>&1 || result=FAIL
-    local runs
-    runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
-    printf '%s: %s, %s inputs in %s s\n' "$name" "$result" "${runs:-?}" "$seconds"
-    printf '{"name": "fuzz %s", "result": "%s", "stdout": ""}\n' "$name" "$result" >> "$result_file"
+    local inputs spent findings
+    inputs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
+    spent=$(sed -n 's/^Done [0-9]* runs in \([0-9]*\) second.*/\1/p' "$log")
+    findings=$(grep -c 'Test unit written to' "$log" || true)
+    printf '%s: %s, %s inputs in %s s, %s findings\n' "$name" "$result" "${inputs:-?}" \
+        "${spent:-?}" "$findings"
+    {
+        printf '{"name": "fuzz %s", "result": "%s", "stdout": "", ' "$name" "$result"
+        printf '"seconds": %s, "inputs": %s, ' "${spent:-null}" "${inputs:-null}"
+        printf '"findings": %s}\n' "$findings"
+    } >> "$result_file"
     if [[ $result != OK ]]; then
         tail -n 40 "$log"
         return 1

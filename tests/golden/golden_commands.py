@@ -29,6 +29,9 @@ def every_command_explains_itself(program):
         out = program.good(*command.split(), "--help").decode()
         assert out.startswith("usage: tokenworks " + command), out
         assert max(map(len, out.splitlines())) <= 100, command
+        assert out == "\n".join(line.rstrip() for line in out.split("\n")), command
+        assert program.good("help", *command.split()).decode() == out, command
+    assert program.good("--version") == program.good("version")
 
 
 def mistakes_on_the_command_line_are_usage_errors(program):

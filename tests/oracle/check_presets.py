@@ -62,8 +62,8 @@ def faults_of_rope(path):
 
 
 def faults_of(maker, program, path, preset):
-    subprocess.run([maker, "--preset", preset, "--layers", "1", "--fast", "--pure", "--type", "Q2_K",
-                    "-o", path], check=True)
+    subprocess.run([maker, "--preset", preset, "--layers", "1", "--fast", "--pure",
+                    "--type", "Q2_K", "-o", path], check=True)
     out = subprocess.run([program, "model", "inspect", path, "--json"], check=True,
                          capture_output=True, text=True).stdout
     seen = json.loads(out)

@@ -18,8 +18,8 @@ except ImportError:
     print("1..0 # SKIP numpy is not installed")
     sys.exit(0)
 
-# The tolerance for plain float weights, as a share of the range of logits. Both sides round keys and
-# values to half precision; now and then they differ in the last bit of one.
+# The tolerance for plain float weights, as a share of the range of logits. Both sides round keys
+# and values to half precision; now and then they differ in the last bit of one.
 TOLERANCE = 1e-3
 TOKENS = np.array([(i * i * 7 + 13 * i) % 700 for i in range(200)])
 
@@ -103,13 +103,14 @@ def check_determinism(tap, build, folder):
 
 
 def check_stock(tap, build, folder):
-    """Rows from a stock: the same file for any number of threads, blocks of the same weights in F32,
-    and logits that spread as they should."""
+    """Rows from a stock: the same file for any number of threads, blocks of the same weights in
+    F32, and logits that spread as they should."""
     one, two, plain = (os.path.join(folder, name) for name in ("one", "two", "plain"))
     model = ("qwen2-odd-tiny", "--fast")
     make(build, one, *model, "--type", "Q4_K_M", "--threads", "1")
     make(build, two, *model, "--type", "Q4_K_M", "--threads", "3")
-    tap.check(filecmp.cmp(one, two, shallow=False), "the number of threads changes no byte of --fast")
+    tap.check(filecmp.cmp(one, two, shallow=False),
+              "the number of threads changes no byte of --fast")
     make(build, plain, *model, "--type", "F32")
     program = os.path.join(build, "src", "app", "tokenworks")
     subprocess.run([program, "model", "quantize", plain, two, "Q4_K_M", "--force"], check=True)

