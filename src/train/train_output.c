@@ -1,8 +1,6 @@
 #include "train/train_output.h"
 
-#include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/arena.h"
 #include "base/file.h"
@@ -58,13 +56,15 @@ enum tw_status tw_train_output_check(const struct tw_train_config *config, struc
     return status;
 }
 
-enum tw_status tw_train_output_folder(const char *path, struct tw_error *error)
+enum tw_status tw_train_output_prepare(const struct tw_train_config *config, struct tw_error *error)
 {
-    if (mkdir(path, 0777) != 0 && errno != EEXIST) {
-        return tw_error_set(error, TW_ERR_IO, TW_NO_POSITION, "the folder '%.160s': %s", path,
-                            strerror(errno));
+    struct tw_file_writer *writer = NULL;
+    enum tw_status status = tw_file_make_directory(config->output.folder, error);
+    if (status == TW_OK && config->output.gguf != NULL) {
+        status = tw_file_writer_open(config->output.gguf, &writer, error);
     }
-    return TW_OK;
+    tw_file_writer_abort(writer);
+    return status;
 }
 
 /* ---- the folder ---- */

@@ -3,15 +3,12 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/mem.h"
-#include "model/convert.h"
 #include "text/tokenizer.h"
-#include "train/dataset.h"
 #include "train/gradient.h"
 #include "train/packing.h"
 #include "train/train_output.h"
@@ -66,8 +63,10 @@ static enum tw_status open_tokenizer(struct tw_trainer *t, struct tw_error *erro
     return status;
 }
 
-static enum tw_status load_files(const struct tw_trainer *t, char *const *paths, uint32_t n_paths,
-                                 struct tw_dataset **ret_dataset, struct tw_error *error)
+/* what: the key of the recipe that names the files. */
+static enum tw_status load_files(const struct tw_trainer *t, const char *what, char *const *paths,
+                                 uint32_t n_paths, struct tw_dataset **ret_dataset,
+                                 struct tw_error *error)
 {
     struct tw_chat_format format = tw_chat_format_detect(t->tokenizer, (struct tw_bytes){0});
     struct tw_dataset *dataset;
@@ -78,8 +77,32 @@ static enum tw_status load_files(const struct tw_trainer *t, char *const *paths,
     for (uint32_t i = 0; status == TW_OK && i < n_paths; i++) {
         status = tw_dataset_add_file(dataset, paths[i], error);
     }
+    if (status == TW_OK && tw_dataset_n_documents(dataset) == 0) {
+        status = tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
+                              "the files of '%s' have no document that fits into %u tokens", what,
+                              t->config->model.context);
+    }
+    if (status != TW_OK) {
+        tw_dataset_free(dataset);
+        return status;
+    }
     *ret_dataset = dataset;
-    return status;
+    return TW_OK;
+}
+
+/* An epoch has at least as many rows as its tokens fill. */
+static enum tw_status check_epochs(const struct tw_trainer *t, struct tw_error *error)
+{
+    const struct tw_train_run_config *run = &t->config->training;
+    uint64_t n_tokens = tw_dataset_report(t->train)->n_tokens, context = t->config->model.context;
+    uint64_t n_rows = (uint64_t)run->steps * run->rows_per_step;
+    if (n_rows / ((n_tokens + context - 1) / context) >= TW_LIMIT_PACKING_EPOCHS) {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "the recipe goes through its data more than %u times: lower steps or "
+                            "rows_per_step",
+                            TW_LIMIT_PACKING_EPOCHS);
+    }
+    return TW_OK;
 }
 
 static enum tw_status open_data(struct tw_trainer *t, struct tw_error *error)
@@ -87,9 +110,13 @@ static enum tw_status open_data(struct tw_trainer *t, struct tw_error *error)
     const struct tw_train_data_config *data = &t->config->data;
     uint32_t context = t->config->model.context;
     uint64_t seed = t->config->training.seed;
-    enum tw_status status = load_files(t, data->train, data->train_count, &t->train, error);
+    enum tw_status status =
+        load_files(t, "train", data->train, data->train_count, &t->train, error);
     if (status == TW_OK) {
-        status = load_files(t, data->valid, data->valid_count, &t->valid, error);
+        status = load_files(t, "valid", data->valid, data->valid_count, &t->valid, error);
+    }
+    if (status == TW_OK) {
+        status = check_epochs(t, error);
     }
     if (status == TW_OK) {
         status = tw_packing_create(t->train, context, seed, &t->packing, error);
@@ -167,7 +194,10 @@ static enum tw_status open_memory(struct tw_trainer *t, struct tw_error *error)
                             .starts = tw_mem_alloc(most_tokens + 1, sizeof(uint32_t))};
     if (t->values == NULL || t->state.history == NULL || t->pass.tokens == NULL ||
         t->pass.is_target == NULL || t->pass.starts == NULL) {
-        return no_memory(error);
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION,
+                            "no memory for the %zu MB that %zu weights take, with their gradients "
+                            "and moments",
+                            4 * n * sizeof *t->values >> 20, n);
     }
     t->state.n_values = n;
     t->state.weights = t->values;
@@ -183,7 +213,10 @@ static enum tw_status begin_or_resume(struct tw_trainer *t, struct tw_error *err
 {
     snprintf(t->checkpoint_path, sizeof t->checkpoint_path, "%s/checkpoint.tw",
              t->config->output.folder);
-    enum tw_status status = tw_train_output_folder(t->config->output.folder, error);
+    enum tw_status status = tw_train_output_prepare(t->config, error);
+    if (status == TW_OK) {
+        tw_file_remove_partials(t->checkpoint_path);
+    }
     if (status == TW_OK && tw_file_exists(t->checkpoint_path)) {
         status = tw_checkpoint_read(t->checkpoint_path, &t->state, error);
     } else if (status == TW_OK) {
@@ -334,8 +367,8 @@ static uint64_t count_targets(struct tw_trainer *t, uint64_t first, size_t n_row
     return n;
 }
 
-/* Mean loss of all validation data. */
-static double validate(struct tw_trainer *t)
+/* Mean loss of all validation data; its operations are added. */
+static double validate(struct tw_trainer *t, double *operations)
 {
     struct tw_train_loss sum = {0};
     struct tw_packing_epoch all;
@@ -346,6 +379,7 @@ static double validate(struct tw_trainer *t)
         struct tw_train_loss loss = run_pass(t, 1, NULL);
         add_loss(&sum, &loss);
     }
+    *operations += sum.operations;
     return sum.sum / (double)sum.n_targets;
 }
 
@@ -409,7 +443,8 @@ enum tw_status tw_trainer_step(struct tw_trainer *t, struct tw_trainer_report *r
     bool validates = is_due(t, run->valid_every) || tw_trainer_is_done(t);
     struct tw_train_point point = {.step = step,
                                    .loss = (float)loss,
-                                   .valid_loss = validates ? (float)validate(t) : NAN,
+                                   .valid_loss =
+                                       validates ? (float)validate(t, &sum.operations) : NAN,
                                    .learning_rate = (float)learning_rate,
                                    .gradient_norm = (float)norm};
     t->state.history[step] = point;

@@ -10,7 +10,8 @@
  * always whole; at most checkpoint_every steps are done again after a kill.
  * Ownership: config and device must outlive it. Threads: one at a time. It asks for no time: whoever
  * measures tells it (tw_trainer_spent).
- * Errors: those of files and data; TW_ERR_FORMAT when the loss is no longer a number.
+ * Errors: those of files and data; TW_ERR_USAGE for a recipe that goes through the data more than
+ * TW_LIMIT_PACKING_EPOCHS times; TW_ERR_FORMAT when the loss is no longer a number.
  */
 #ifndef TW_TRAIN_TRAINER_H
 #define TW_TRAIN_TRAINER_H
@@ -35,7 +36,7 @@ struct tw_trainer_report {
     struct tw_train_point point;
     uint64_t n_tokens, n_targets; /* of this step */
     double hit_rate;              /* targets with the largest logit */
-    double operations;            /* of products */
+    double operations;            /* of products, those of a validation too */
 };
 
 enum tw_status tw_trainer_open(const struct tw_train_config *config, struct tw_device *device,
