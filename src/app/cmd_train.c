@@ -126,6 +126,13 @@ static void close_line(struct run *run)
     }
 }
 
+static enum tw_status draw_plot(const struct run *run, struct tw_error *error)
+{
+    return run->args->plot != NULL
+               ? tw_loss_plot_write(run->args->plot, tw_trainer_state(run->trainer), error)
+               : TW_OK;
+}
+
 static enum tw_status report_step(struct run *run, const struct tw_trainer_report *report,
                                   double seconds, struct tw_error *error)
 {
@@ -148,10 +155,7 @@ static enum tw_status report_step(struct run *run, const struct tw_trainer_repor
     run->loss = run->n_losses = run->n_tokens = run->operations = run->seconds = 0;
     measure_limit(run);
     enum tw_status status = tw_command_write("", 0, error);
-    if (status == TW_OK && run->args->plot != NULL) {
-        status = tw_loss_plot_write(run->args->plot, tw_trainer_state(run->trainer), error);
-    }
-    return status;
+    return status == TW_OK ? draw_plot(run, error) : status;
 }
 
 static void print_beginning(const struct run *run)
@@ -226,7 +230,10 @@ static enum tw_status train(struct run *run, struct tw_error *error)
         }
     } else {
         measure_limit(run);
-        status = take_steps(run, error);
+        status = draw_plot(run, error); /* now, so that a bad path is no loss */
+        if (status == TW_OK) {
+            status = take_steps(run, error);
+        }
         if (status == TW_OK) {
             status = tw_trainer_save(run->trainer, error);
         }

@@ -134,8 +134,11 @@ static enum tw_status next_event(struct checker *checker, yaml_event_t *ret_even
     if (yaml_parser_parse(&checker->parser, ret_event) != 0) {
         return TW_OK;
     }
-    return tw_error_set(checker->error, TW_ERR_FORMAT, TW_NO_POSITION,
-                        "'%.100s': it cannot be read again", checker->name);
+    const char *problem = checker->parser.problem;
+    return tw_error_set(
+        checker->error, TW_ERR_FORMAT, TW_NO_POSITION, "'%.100s': %s (line: %zu, column: %zu)",
+        checker->name, problem != NULL ? problem : "it cannot be read",
+        checker->parser.problem_mark.line + 1, checker->parser.problem_mark.column + 1);
 }
 
 static const cyaml_schema_value_t *value_of(const cyaml_schema_value_t *mapping, const char *key)
@@ -176,8 +179,13 @@ static enum tw_status check_value(struct checker *checker, const yaml_event_t *e
     return status;
 }
 
-static enum tw_status check_text(const char *text, size_t text_bytes, const char *name,
-                                 const cyaml_schema_value_t *schema, struct tw_error *error)
+/* Goes through events until fn has seen the one it waits for. */
+typedef enum tw_status (*event_fn)(struct checker *checker, const yaml_event_t *event,
+                                   const cyaml_schema_value_t *schema, bool *ret_is_last);
+
+static enum tw_status for_events(const char *text, size_t text_bytes, const char *name,
+                                 const cyaml_schema_value_t *schema, event_fn fn,
+                                 struct tw_error *error)
 {
     struct checker checker = {.name = name, .error = error};
     if (yaml_parser_initialize(&checker.parser) == 0) {
@@ -185,13 +193,12 @@ static enum tw_status check_text(const char *text, size_t text_bytes, const char
     }
     yaml_parser_set_input_string(&checker.parser, (const unsigned char *)text, text_bytes);
     enum tw_status status = TW_OK;
-    for (bool is_read = false; status == TW_OK && !is_read;) {
+    for (bool is_last = false; status == TW_OK && !is_last;) {
         yaml_event_t event;
         status = next_event(&checker, &event);
         if (status == TW_OK) {
-            is_read = event.type == YAML_MAPPING_START_EVENT;
-            assert(is_read || event.type != YAML_STREAM_END_EVENT);
-            status = is_read ? check_value(&checker, &event, schema) : TW_OK;
+            is_last = event.type == YAML_STREAM_END_EVENT;
+            status = fn(&checker, &event, schema, &is_last);
             yaml_event_delete(&event);
         }
     }
@@ -199,7 +206,40 @@ static enum tw_status check_text(const char *text, size_t text_bytes, const char
     return status;
 }
 
+/* All of the text is YAML; libcyaml does not say in which line it is not. */
+static enum tw_status check_syntax(struct checker *checker, const yaml_event_t *event,
+                                   const cyaml_schema_value_t *schema, bool *ret_is_last)
+{
+    (void)checker, (void)event, (void)schema, (void)ret_is_last;
+    return TW_OK;
+}
+
+static enum tw_status check_values(struct checker *checker, const yaml_event_t *event,
+                                   const cyaml_schema_value_t *schema, bool *ret_is_last)
+{
+    assert(event->type != YAML_STREAM_END_EVENT); /* libcyaml has found a mapping */
+    if (event->type != YAML_MAPPING_START_EVENT) {
+        return TW_OK;
+    }
+    *ret_is_last = true;
+    return check_value(checker, event, schema);
+}
+
 /* ---- loading ---- */
+
+static enum tw_status from_messages(cyaml_err_t result, const char *name,
+                                    const struct messages *messages, struct tw_error *error)
+{
+    if (result == CYAML_ERR_OOM) {
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "'%.120s': no memory", name);
+    }
+    const char *what = messages->mistake[0] != '\0' ? messages->mistake
+                       : result == CYAML_OK         ? "it is empty"
+                                                    : cyaml_strerror(result);
+    const char *place = place_of(messages);
+    return tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION, "'%.100s': %s%s%s", name, what,
+                        place[0] != '\0' ? ", " : "", place);
+}
 
 enum tw_status tw_conf_parse(const char *text, size_t text_bytes, const char *name,
                              const cyaml_schema_value_t *schema, void **ret_conf,
@@ -210,26 +250,22 @@ enum tw_status tw_conf_parse(const char *text, size_t text_bytes, const char *na
     config.log_ctx = &messages;
     cyaml_data_t *conf = NULL;
     text = text != NULL ? text : ""; /* an empty file has none */
+    enum tw_status status = for_events(text, text_bytes, name, schema, check_syntax, error);
+    if (status != TW_OK) {
+        return status;
+    }
     cyaml_err_t result =
         cyaml_load_data((const uint8_t *)text, text_bytes, &config, schema, &conf, NULL);
-    if (result == CYAML_OK && conf != NULL) {
-        enum tw_status status = check_text(text, text_bytes, name, schema, error);
-        if (status != TW_OK) {
-            tw_conf_free(schema, conf);
-            return status;
-        }
-        *ret_conf = conf;
-        return TW_OK;
+    if (result != CYAML_OK || conf == NULL) {
+        return from_messages(result, name, &messages, error);
     }
-    if (result == CYAML_ERR_OOM) {
-        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "'%.120s': no memory", name);
+    status = for_events(text, text_bytes, name, schema, check_values, error);
+    if (status != TW_OK) {
+        tw_conf_free(schema, conf);
+        return status;
     }
-    const char *what = messages.mistake[0] != '\0' ? messages.mistake
-                       : result == CYAML_OK        ? "it is empty"
-                                                   : cyaml_strerror(result);
-    const char *place = place_of(&messages);
-    return tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION, "'%.100s': %s%s%s", name, what,
-                        place[0] != '\0' ? ", " : "", place);
+    *ret_conf = conf;
+    return TW_OK;
 }
 
 enum tw_status tw_conf_load(const char *path, const cyaml_schema_value_t *schema, void **ret_conf,

@@ -1,0 +1,353 @@
+"""train: a recipe and conversations become a model, the same bytes however the run went."""
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import time
+import xml.etree.ElementTree as xml
+
+import golden
+from golden_chat import Terminal
+
+USAGE, NOT_FOUND, IO, FORMAT, CANCELLED = 2, 3, 4, 5, 130
+COLOURS, THINGS = ("red", "blue", "green"), ("chair", "lamp", "desk", "shelf")
+SVG = "{http://www.w3.org/2000/svg}"
+SLOW = {"TW_CPU": "ref"}  # plain C: a step takes long enough to be hit
+
+MODEL = {"layers": 2, "embed": 32, "heads": 2, "kv_heads": 1, "head_dim": 16, "ffn": 64,
+         "context": 64, "rope_base": 10000, "tied_head": "yes"}
+DATA = {"tokenizer": "tokenizer.json", "train": ["train.jsonl"], "valid": ["valid.jsonl"]}
+TRAINING = {"seed": 1, "steps": 40, "warmup_steps": 4, "rows_per_step": 2, "learning_rate": 0.01,
+            "final_learning_rate": 0.0001, "beta1": 0.9, "beta2": 0.98, "epsilon": 1e-8,
+            "weight_decay": 0.01, "clip": 1.0, "format": "f32", "valid_every": 10,
+            "checkpoint_every": 3}
+
+
+def facts():
+    """(question, answer): what there is to learn."""
+    for i, colour in enumerate(COLOURS):
+        for j, thing in enumerate(THINGS):
+            yield f"Where is the {colour} {thing}?", f"In room {len(THINGS) * i + j + 1}."
+
+
+def conversation(*texts):
+    roles = ("user", "assistant") * len(texts)
+    return {"messages": [{"role": r, "content": t} for r, t in zip(roles, texts)]}
+
+
+def write_lines(program, name, rows):
+    text = "".join(f"{json.dumps(row)}\n" for row in rows)
+    (program.folder / name).write_text(text, encoding="utf-8")
+
+
+def prepare(program):
+    rng = random.Random(1)
+    rows = [conversation(*rng.choice(list(facts()))) for _ in range(300)]
+    write_lines(program, "train.jsonl", rows)
+    write_lines(program, "valid.jsonl", [conversation(*fact) for fact in facts()])
+    program.good("train", "tokenizer", "--corpus", "train.jsonl", "--vocab", 300, "-o",
+                 "tokenizer.json")
+
+
+def recipe(**changes):
+    """The text of a recipe; a change to None leaves the key out."""
+    sections = {"model": MODEL, "data": DATA, "training": TRAINING,
+                "output": {"folder": "out", "gguf": "out.gguf", "type": "F16"}}
+    lines = []
+    for section, keys in sections.items():
+        lines.append(f"{section}:")
+        for key, value in keys.items():
+            value = changes.get(key, value)
+            if value is not None:
+                lines.append(f"  {key}: {value if isinstance(value, str) else json.dumps(value)}")
+    return "\n".join(lines) + "\n"
+
+
+def write_recipe(program, **changes):
+    (program.folder / "out.yaml").write_text(recipe(**changes), encoding="utf-8")
+    return ["train", "--config", "out.yaml", "--threads", 1, "--log-every", 1]
+
+
+def start_anew(program):
+    """What a run left, which is then as if it had not been: its weights and its GGUF file."""
+    found = [(program.folder / name).read_bytes() for name in ("out/model.safetensors", "out.gguf")]
+    shutil.rmtree(program.folder / "out")
+    (program.folder / "out.gguf").unlink()
+    return found
+
+
+def losses(out):
+    return [float(loss) for loss in re.findall(r"  loss ([\d.]+)", out.decode())]
+
+
+def partials(program):
+    return list((program.folder / "out").glob("*.partial-*"))
+
+
+class Run:
+    """A run whose log is looked at while it goes on."""
+
+    def __init__(self, program, words, env=None):
+        self.process = program.start(*words, env=env)
+        self.seen = b""
+        os.set_blocking(self.process.stdout.fileno(), False)
+
+    def reached(self, step):
+        self.seen += self.process.stdout.read() or b""
+        assert self.process.poll() is None, f"the run ended before step {step}: {self.seen}"
+        return b"\nstep %d/" % step in self.seen
+
+    def wait(self, step):
+        while not self.reached(step):
+            time.sleep(0.0005)
+
+    def end(self, signal_number):
+        """(exit code, the rest of standard output, standard error)"""
+        self.process.send_signal(signal_number)
+        os.set_blocking(self.process.stdout.fileno(), True)
+        out, err = self.process.communicate(timeout=60)
+        return self.process.returncode, out, err
+
+
+def kill_at(program, words, step, seconds):
+    """Kills a run some time after a step."""
+    run = Run(program, words, SLOW)
+    run.wait(step)
+    time.sleep(seconds)
+    assert run.end(signal.SIGKILL)[0] == -signal.SIGKILL
+
+
+def kill_while_a_checkpoint_is_written(program, words, most_steps):
+    """Kills a run when it writes; at that step if no write was seen until then."""
+    run = Run(program, words, SLOW)
+    while b"\nstep " not in run.seen:
+        run.reached(most_steps)
+    while not partials(program) and not run.reached(most_steps):
+        pass
+    assert run.end(signal.SIGKILL)[0] == -signal.SIGKILL
+    return len(partials(program))
+
+
+def a_run_that_is_killed_ten_times_ends_with_the_same_bytes(program):
+    prepare(program)
+    words, rng, n_caught = write_recipe(program, steps=60), random.Random(7), 0
+    whole, want = program.good(*words), start_anew(program)
+    for i in range(5):
+        kill_at(program, words, 8 * i + rng.randint(1, 4), rng.uniform(0, 0.03))
+        n_caught += kill_while_a_checkpoint_is_written(program, words, 8 * i + 8)
+    assert n_caught > 0, "no kill came while a checkpoint was written"
+    rest = program.good(*words)
+    assert b"going on from a checkpoint" in rest
+    assert not partials(program), "what killed runs left is still there"
+    assert losses(whole)[-len(losses(rest)):] == losses(rest)
+    assert start_anew(program) == want
+
+
+def threads_and_instruction_sets_give_the_same_files(program):
+    prepare(program)
+    for form in ("f32", "bf16"):
+        words, found = write_recipe(program, steps=3, warmup_steps=1, format=form), set()
+        for level in program.levels():
+            for n_threads in (1, 2):
+                program.good(*words, "--threads", n_threads, env={"TW_CPU": level})
+                found.add(tuple(start_anew(program)))
+        assert len(found) == 1, f"{form}: {len(found)} different results"
+
+
+def an_interrupted_run_stops_after_its_step_and_goes_on(program):
+    prepare(program)
+    words = write_recipe(program, steps=30, checkpoint_every=0)
+    whole, want = program.good(*words), start_anew(program)
+    for step, number in ((5, signal.SIGINT), (11, signal.SIGTERM)):
+        run = Run(program, words, SLOW)
+        run.wait(step)
+        code, out, err = run.end(number)
+        assert code == CANCELLED, code
+        last = int(re.findall(rb"step (\d+)/", run.seen + out)[-1])
+        assert step <= last < 30
+        assert err.decode() == (f"tokenworks: error: stopped after step {last}; the same command "
+                                "goes on from there\n"), err
+    rest = program.good(*words)
+    assert losses(whole)[last:] == losses(rest)
+    assert start_anew(program) == want
+
+
+def refused(program, words, code, *parts):
+    """Nothing is trained, and one sentence has all the parts in it."""
+    exit_code, out, err = program.run(*words)
+    text = err.decode()
+    assert exit_code == code, (exit_code, code, out, text)
+    assert text.count("\n") == 1 and all(part in text for part in parts), (text, parts)
+    assert b"\nstep" not in out, out
+
+
+def a_checkpoint_that_is_not_whole_or_not_ours_is_refused_and_kept(program):
+    prepare(program)
+    words = write_recipe(program, steps=6)
+    program.good(*words)
+    path = program.folder / "out" / "checkpoint.tw"
+    whole = path.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1
+    for name, data in {"cut": whole[:-1], "half": whole[: len(whole) // 2], "empty": b"",
+                       "long": whole + b"\0", "flipped": bytes(flipped), "text": b"weights " * 9,
+                       "start": whole[:20]}.items():
+        path.write_bytes(data)
+        refused(program, words, FORMAT, "out/checkpoint.tw' is no whole checkpoint", "delete it")
+        assert path.read_bytes() == data, name
+    path.write_bytes(whole)
+    for change in ({"seed": 2}, {"layers": 3}, {"steps": 7}, {"train": ["valid.jsonl"]},
+                   {"format": "bf16"}):
+        write_recipe(program, **{"steps": 6, **change})
+        refused(program, words, USAGE, "out/checkpoint.tw' belongs to another recipe")
+    write_recipe(program, steps=6, valid_every=2, checkpoint_every=0)
+    program.good(*words)
+
+
+def a_bad_recipe_is_refused_by_line_or_key(program):
+    prepare(program)
+    good = recipe()
+    place = {line.split(":")[0].strip(): i for i, line in enumerate(good.splitlines(), 1)}
+    for key, value, code, part in (
+            ("steps", "many", FORMAT, "many"), ("steps", "-3", FORMAT, "-3"),
+            ("steps", "10_000", FORMAT, "10_000"), ("steps", "1e3", FORMAT, "1e3"),
+            ("steps", "[3]", FORMAT, "SEQUENCE"), ("learning_rate", "0,01", FORMAT, "0,01"),
+            ("tied_head", "maybe", FORMAT, "maybe"), ("format", "f16", FORMAT, "f16"),
+            ("train", "train.jsonl", FORMAT, "SEQUENCE"),
+            ("seed", "[1", FORMAT, "expected ',' or ']'"),
+            ("seed", "*one", FORMAT, "alias"), ("seed", "1\n  seed: 2", FORMAT, "already seen"),
+            ("seed", "1\n  sed: 2", FORMAT, "Unexpected key: sed")):
+        write_recipe(program, **{key: value})
+        line = place[key]
+        where = f"(line: {line + (value == '[1')},"
+        refused(program, ["train", "--config", "out.yaml"], code, "out.yaml", part, where)
+    for key, value in (("steps", 0), ("steps", 10**8), ("warmup_steps", 41), ("clip", -1),
+                       ("rows_per_step", 0), ("learning_rate", 11), ("beta1", 1), ("epsilon", 0),
+                       ("final_learning_rate", 0.02), ("layers", 0), ("context", 1),
+                       ("embed", 10**6), ("kv_heads", 3), ("head_dim", 15)):
+        write_recipe(program, **{key: value})
+        refused(program, ["train", "--config", "out.yaml"], USAGE, "out.yaml", f"{key} is {value}")
+    for key in ("seed", "layers", "tokenizer", "folder"):
+        write_recipe(program, **{key: None})
+        refused(program, ["train", "--config", "out.yaml"], FORMAT, "Missing", key)
+    for text, part in (("", "empty"), ("model: {}", "layers"), ("- 1", "MAP"),
+                       ("\nmodel:\n\tlayers: 2", "(line: 3, column: 1)"),
+                       (good.replace("training:", "trainin:"), "trainin"), ("a: &a [*a]", "a")):
+        (program.folder / "out.yaml").write_text(text, encoding="utf-8")
+        refused(program, ["train", "--config", "out.yaml"], FORMAT, "out.yaml", part)
+    assert not (program.folder / "out").exists()
+    refused(program, ["train", "--config", "absent.yaml"], NOT_FOUND, "absent.yaml")
+    refused(program, ["train"], USAGE, "--config")
+
+
+def what_cannot_work_is_said_before_the_first_step(program):
+    prepare(program)
+    write_lines(program, "asks.jsonl", [conversation("Where?", "Here."), conversation("Where?")])
+    write_lines(program, "long.jsonl", [conversation("Where? " * 40, "Here.")])
+    write_lines(program, "broken.jsonl", [conversation("a", "b"), {"messages": 3}])
+    (program.folder / "none.jsonl").write_text("\n", encoding="utf-8")
+    (program.folder / "file").write_text("", encoding="utf-8")
+    for changes, code, *parts in (
+            ({"train": ["absent.jsonl"]}, NOT_FOUND, "absent.jsonl"),
+            ({"tokenizer": "absent.json"}, NOT_FOUND, "absent.json"),
+            ({"tokenizer": "train.jsonl"}, FORMAT, "train.jsonl"),
+            ({"train": ["train.jsonl", "asks.jsonl"]}, FORMAT, "asks.jsonl:2", "nothing to learn"),
+            ({"valid": ["long.jsonl"]}, FORMAT, "'valid'", "fits into 64 tokens"),
+            ({"train": ["none.jsonl"]}, FORMAT, "'train'", "no document"),
+            ({"valid": ["broken.jsonl"]}, FORMAT, "broken.jsonl:2"),
+            ({"steps": 10**7, "rows_per_step": 4096, "train": ["valid.jsonl"]}, USAGE,
+             "1048576 times"),
+            ({"type": "F17"}, USAGE, "F17"), ({"gguf": "absent/out.gguf"}, NOT_FOUND, "absent/out"),
+            ({"folder": "absent/out"}, NOT_FOUND, "absent/out"), ({"folder": "file"}, IO, "file")):
+        refused(program, write_recipe(program, **changes), code, *parts)
+    words = write_recipe(program, steps=2, warmup_steps=1)
+    with open("/dev/full", "wb") as full:
+        process = subprocess.run([program.path, *map(str, words)], cwd=program.folder,
+                                        stdout=full, stderr=subprocess.PIPE, timeout=60)
+    assert process.returncode == IO and b"standard output" in process.stderr, process
+
+
+def a_model_answers_what_it_was_taught(program):
+    prepare(program)
+    out = program.good(*write_recipe(program, steps=200, rows_per_step=4, warmup_steps=20,
+                                     learning_rate=0.005, embed=64, ffn=128, checkpoint_every=0))
+    found = losses(out)
+    assert len(found) == 200 and found[-1] < 0.5 * found[0], (found[0], found[-1])
+    rows = [{"task": "rooms", "messages": [{"role": "user", "content": question}],
+             "expect": {"kind": "exact", "any": [answer]}} for question, answer in facts()]
+    write_lines(program, "rows.jsonl", rows)
+    for model in ("out.gguf", "out"):
+        report = json.loads(program.good("eval", "rows.jsonl", "--model", model, "--json"))
+        right = report["total"]["scores"]["right"]
+        assert right["right"] == right["of"] == 12, (model, right)
+    question, answer = next(facts())
+    prompt = f"<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n"
+    said = program.good("run", "--model", "out.gguf", "--special", "--prompt", prompt)
+    assert said.decode() == f"{answer}\n", said
+
+
+def a_plot_shows_every_validation_and_is_drawn_again(program):
+    prepare(program)
+    words = [*write_recipe(program, steps=25, valid_every=10), "--plot", "loss.svg"]
+    out = program.good(*words).decode()
+    root = xml.parse(program.folder / "loss.svg").getroot()
+    assert root.tag == f"{SVG}svg"
+    circles, lines = root.findall(f"{SVG}circle"), root.findall(f"{SVG}polyline")
+    assert len(circles) == out.count("  valid ") == 3
+    assert [len(line.get("points").split()) for line in lines] == [25, 25]
+    places = [(float(c.get("cx")), float(c.get("cy"))) for c in circles]
+    assert places == sorted(places) and all(0 < y < 480 for _, y in places), places
+    texts = [text.text for text in root.findall(f"{SVG}text")]
+    assert "5" in texts and "steps" in texts, texts
+    words = write_recipe(program, folder="new")
+    refused(program, [*words, "--plot", "absent/loss.svg"], NOT_FOUND, "absent/loss.svg")
+
+
+def a_terminal_gets_one_line_that_changes_and_a_pipe_gets_plain_lines(program):
+    prepare(program)
+    words = write_recipe(program, steps=12, valid_every=0)[:-1]
+    plain = program.good(*words, 6).decode()
+    assert "\r" not in plain and "\033" not in plain
+    assert re.findall(r"^step (\d+)/12 ", plain, re.MULTILINE) == ["6", "12"]
+    (program.folder / "out" / "checkpoint.tw").unlink()
+    with Terminal(program, *words, 6) as terminal:
+        text = terminal.wait(r"done in")
+        assert terminal.end() == 0
+    drawn = re.findall(r"\r\033\[\?7lstep (\d+)/12 [^\r\n]*\033\[K\033\[\?7h(\r\n)?", text)
+    assert [int(step) for step, _ in drawn] == list(range(1, 13)), text
+    assert [int(step) for step, end in drawn if end] == [6, 12], text
+
+    words = write_recipe(program, folder="dumb", steps=2, warmup_steps=1)
+    with Terminal(program, *words, env={"TERM": "dumb"}) as terminal:
+        text = terminal.wait(r"done in")
+        assert terminal.end() == 0 and "\033" not in text, text
+
+
+def an_error_on_a_terminal_begins_a_line_of_its_own(program):
+    prepare(program)
+    words = write_recipe(program, steps=400)[:-1]
+    with Terminal(program, *words, 400, env=SLOW) as terminal:
+        terminal.wait(r"step 5/")
+        terminal.type("\x03")
+        text = terminal.wait(r"stopped after step \d+;")
+        text = text.replace("^C", "")  # the terminal's echo
+        assert text.endswith("\x1b[K\x1b[?7h\r\ntokenworks: error: "), text
+        assert terminal.end() == CANCELLED
+
+
+if __name__ == "__main__":
+    golden.main([
+        a_run_that_is_killed_ten_times_ends_with_the_same_bytes,
+        threads_and_instruction_sets_give_the_same_files,
+        an_interrupted_run_stops_after_its_step_and_goes_on,
+        a_checkpoint_that_is_not_whole_or_not_ours_is_refused_and_kept,
+        a_bad_recipe_is_refused_by_line_or_key,
+        what_cannot_work_is_said_before_the_first_step,
+        a_model_answers_what_it_was_taught,
+        a_plot_shows_every_validation_and_is_drawn_again,
+        a_terminal_gets_one_line_that_changes_and_a_pipe_gets_plain_lines,
+        an_error_on_a_terminal_begins_a_line_of_its_own,
+    ])
