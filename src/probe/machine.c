@@ -43,8 +43,8 @@ double tw_probe_read_rate(struct tw_threadpool *pool, const void *buffer, size_t
     return (double)n_bytes * 1e9 / (double)(tw_clock_monotonic_ns() - start_ns);
 }
 
-/* Independent chains of one instruction, in registers: twelve hide a latency of four at two a cycle,
- * or of five. One statement for all of them, since an array would be kept in memory and its latency
+/* Independent chains of one instruction, in registers: twelve hide a latency of four at two a
+ * cycle. One statement for all of them, since an array would be kept in memory and its latency
  * measured. %12 and %13 are the operands that no chain changes. */
 #define CHAIN(instruction, i) instruction " %12, %13, %" #i "\n\t"
 #define ALL_CHAINS(instruction)                                                                    \
