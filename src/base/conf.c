@@ -241,6 +241,20 @@ static enum tw_status from_messages(cyaml_err_t result, const char *name,
                         place[0] != '\0' ? ", " : "", place);
 }
 
+/* The library takes a time that grows with the square of open brackets. Those in quotes count too. */
+static bool nests_too_deep(const char *text, size_t text_bytes)
+{
+    size_t depth = 0;
+    for (size_t i = 0; i < text_bytes && depth <= TW_LIMIT_CONF_DEPTH; i++) {
+        if (text[i] == '[' || text[i] == '{') {
+            depth++;
+        } else if ((text[i] == ']' || text[i] == '}') && depth > 0) {
+            depth--;
+        }
+    }
+    return depth > TW_LIMIT_CONF_DEPTH;
+}
+
 enum tw_status tw_conf_parse(const char *text, size_t text_bytes, const char *name,
                              const cyaml_schema_value_t *schema, void **ret_conf,
                              struct tw_error *error)
@@ -250,6 +264,11 @@ enum tw_status tw_conf_parse(const char *text, size_t text_bytes, const char *na
     config.log_ctx = &messages;
     cyaml_data_t *conf = NULL;
     text = text != NULL ? text : ""; /* an empty file has none */
+    if (nests_too_deep(text, text_bytes)) {
+        return tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
+                            "'%.120s': more than %d brackets are open at once", name,
+                            TW_LIMIT_CONF_DEPTH);
+    }
     enum tw_status status = for_events(text, text_bytes, name, schema, check_syntax, error);
     if (status != TW_OK) {
         return status;

@@ -50,9 +50,10 @@ double tw_probe_read_rate(struct tw_threadpool *pool, const void *buffer, size_t
 #define ALL_CHAINS(instruction)                                                                    \
     CHAIN(instruction, 0)                                                                          \
     CHAIN(instruction, 1)                                                                          \
-    CHAIN(instruction, 2) CHAIN(instruction, 3) CHAIN(instruction, 4) CHAIN(instruction, 5)        \
-        CHAIN(instruction, 6) CHAIN(instruction, 7) CHAIN(instruction, 8) CHAIN(instruction, 9)    \
-            CHAIN(instruction, 10) CHAIN(instruction, 11)
+    CHAIN(instruction, 2)                                                                          \
+    CHAIN(instruction, 3)                                                                          \
+    CHAIN(instruction, 4) CHAIN(instruction, 5) CHAIN(instruction, 6) CHAIN(instruction, 7)        \
+        CHAIN(instruction, 8) CHAIN(instruction, 9) CHAIN(instruction, 10) CHAIN(instruction, 11)
 
 /* Without VNNI a dot product is two instructions: multiply pairs, add pairs. */
 #define PAIRS(i) "vpmaddubsw %12, %" #i ", %%ymm15\n\tvpmaddwd %13, %%ymm15, %" #i "\n\t"

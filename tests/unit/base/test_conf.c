@@ -168,10 +168,10 @@ static void what_does_not_fit_the_schema_is_refused_with_its_place(void **state)
     assert_refused(with("small", "[1]"), "line: 2");
     assert_refused(with("small", "{a: 1}"), "line: 2");
     assert_refused(with("choice", "three"), "line: 6");
-    assert_refused(with("list", "[]"), "list");
-    assert_refused(with("list", "[a, b, c, d]"), "list");
+    assert_refused(with("list", "[]"), "line: 7");
+    assert_refused(with("list", "[a, b, c, d]"), "line: 7");
     assert_refused(with("list", "[a, [b]]"), "line: 7");
-    assert_refused(with("list", "[abcdefghijklmnopqrstu]"), "list");
+    assert_refused(with("list", "[abcdefghijklmnopqrstu]"), "line: 7");
     assert_refused("inner: {small: 1}\nreal: 1\non: no\nchoice: one\nlist: [a]\n",
                    "large, in mapping field 'inner' (line: 1");
     assert_refused("inner: {small: 1, large: 1}\nreal: 1\n", "Missing required mapping field: on");
