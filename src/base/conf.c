@@ -241,7 +241,7 @@ static enum tw_status from_messages(cyaml_err_t result, const char *name,
                         place[0] != '\0' ? ", " : "", place);
 }
 
-/* The library takes a time that grows with the square of open brackets. Those in quotes count too. */
+/* The library takes time in the square of the open brackets. Those in quotes count too. */
 static bool nests_too_deep(const char *text, size_t text_bytes)
 {
     size_t depth = 0;

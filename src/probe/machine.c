@@ -46,21 +46,12 @@ double tw_probe_read_rate(struct tw_threadpool *pool, const void *buffer, size_t
 /* Independent chains of one instruction, in registers: twelve hide a latency of four at two a
  * cycle. One statement for all of them, since an array would be kept in memory and its latency
  * measured. %12 and %13 are the operands that no chain changes. */
-#define CHAIN(instruction, i) instruction " %12, %13, %" #i "\n\t"
-#define ALL_CHAINS(instruction)                                                                    \
-    CHAIN(instruction, 0)                                                                          \
-    CHAIN(instruction, 1)                                                                          \
-    CHAIN(instruction, 2)                                                                          \
-    CHAIN(instruction, 3)                                                                          \
-    CHAIN(instruction, 4) CHAIN(instruction, 5) CHAIN(instruction, 6) CHAIN(instruction, 7)        \
-        CHAIN(instruction, 8) CHAIN(instruction, 9) CHAIN(instruction, 10) CHAIN(instruction, 11)
-
+#define TWELVE(X)      X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
+#define VPDPBUSD(i)    "vpdpbusd %12, %13, %" #i "\n\t"
+#define VFMADD231PS(i) "vfmadd231ps %12, %13, %" #i "\n\t"
+#define VDPBF16PS(i)   "vdpbf16ps %12, %13, %" #i "\n\t"
 /* Without VNNI a dot product is two instructions: multiply pairs, add pairs. */
-#define PAIRS(i) "vpmaddubsw %12, %" #i ", %%ymm15\n\tvpmaddwd %13, %%ymm15, %" #i "\n\t"
-#define ALL_PAIRS                                                                                  \
-    PAIRS(0)                                                                                       \
-    PAIRS(1)                                                                                       \
-    PAIRS(2) PAIRS(3) PAIRS(4) PAIRS(5) PAIRS(6) PAIRS(7) PAIRS(8) PAIRS(9) PAIRS(10) PAIRS(11)
+#define PAIRS(i)       "vpmaddubsw %12, %" #i ", %%ymm15\n\tvpmaddwd %13, %%ymm15, %" #i "\n\t"
 
 /* Runs `text` LOOPS times on twelve registers of `type`, none of which is known to the compiler. */
 #define RUN_CHAINS(type, zero, text, constraint, first, second, ...)                               \
@@ -83,28 +74,28 @@ __attribute__((target("avx512f,avx512vnni"))) static void int8_avx512(void *cont
 {
     (void)context, (void)thread, (void)n_threads;
     __m512i w = _mm512_set1_epi8(3), a = _mm512_set1_epi8(5);
-    RUN_CHAINS(__m512i, _mm512_setzero_si512(), ALL_CHAINS("vpdpbusd"), "v", w, a, "cc");
+    RUN_CHAINS(__m512i, _mm512_setzero_si512(), TWELVE(VPDPBUSD), "v", w, a, "cc");
 }
 
 __attribute__((target("avx2"))) static void int8_avx2(void *context, int thread, int n_threads)
 {
     (void)context, (void)thread, (void)n_threads;
     __m256i w = _mm256_set1_epi8(3), one = _mm256_set1_epi16(1);
-    RUN_CHAINS(__m256i, _mm256_setzero_si256(), ALL_PAIRS, "x", w, one, "ymm15");
+    RUN_CHAINS(__m256i, _mm256_setzero_si256(), TWELVE(PAIRS), "x", w, one, "ymm15");
 }
 
 __attribute__((target("avx512f"))) static void f32_avx512(void *context, int thread, int n_threads)
 {
     (void)context, (void)thread, (void)n_threads;
     __m512 w = _mm512_set1_ps(0.5f), a = _mm512_set1_ps(0.25f);
-    RUN_CHAINS(__m512, _mm512_setzero_ps(), ALL_CHAINS("vfmadd231ps"), "v", w, a, "cc");
+    RUN_CHAINS(__m512, _mm512_setzero_ps(), TWELVE(VFMADD231PS), "v", w, a, "cc");
 }
 
 __attribute__((target("avx2,fma"))) static void f32_avx2(void *context, int thread, int n_threads)
 {
     (void)context, (void)thread, (void)n_threads;
     __m256 w = _mm256_set1_ps(0.5f), a = _mm256_set1_ps(0.25f);
-    RUN_CHAINS(__m256, _mm256_setzero_ps(), ALL_CHAINS("vfmadd231ps"), "x", w, a, "cc");
+    RUN_CHAINS(__m256, _mm256_setzero_ps(), TWELVE(VFMADD231PS), "x", w, a, "cc");
 }
 
 __attribute__((target("avx512f,avx512bf16"))) static void bf16_avx512(void *context, int thread,
@@ -112,7 +103,7 @@ __attribute__((target("avx512f,avx512bf16"))) static void bf16_avx512(void *cont
 {
     (void)context, (void)thread, (void)n_threads;
     __m512i w = _mm512_set1_epi16(0x3f00), a = _mm512_set1_epi16(0x3e80); /* 0.5, 0.25 */
-    RUN_CHAINS(__m512, _mm512_setzero_ps(), ALL_CHAINS("vdpbf16ps"), "v", w, a, "cc");
+    RUN_CHAINS(__m512, _mm512_setzero_ps(), TWELVE(VDPBF16PS), "v", w, a, "cc");
 }
 
 /* The best of a few: the first finds workers that sleep, and another job may take a core away. */

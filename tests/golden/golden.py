@@ -197,7 +197,7 @@ def make_model(path, n_embd=64, n_layers=2, n_ff=128, n_ctx=4096, chatml=True, s
 # ---- reporting ----
 
 def hear_signals():
-    """Whoever starts the tests in the background may have these ignored, and children inherit it."""
+    """Who starts the tests in the background may have these ignored, and children inherit it."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
