@@ -7,7 +7,8 @@ ROW = re.compile(r"^\|\s*([a-z]+(?:,\s*[a-z]+)*)\s*\|\s*([^|]*?)\s*\|([^|]*)\|",
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([a-z]+)/[^"]+"', re.MULTILINE)
 EXTERNAL = re.compile(r"^\s*#\s*include\s+<([^>]+)>", re.MULTILINE)
 LIBRARY_OF = {
-    "jansson.h": "jansson", "utf8proc.h": "utf8proc", "pcre2.h": "PCRE2",
+    "jansson.h": "jansson", "cyaml/cyaml.h": "libcyaml", "yaml.h": "libyaml",
+    "xxhash.h": "xxHash", "utf8proc.h": "utf8proc", "pcre2.h": "PCRE2",
     "histedit.h": "libedit", "editline/readline.h": "libedit",
 }
 
