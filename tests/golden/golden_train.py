@@ -175,6 +175,25 @@ def an_interrupted_run_stops_after_its_step_and_goes_on(program):
     assert start_anew(program) == want
 
 
+def the_model_of_a_checkpoint_can_be_looked_at_before_the_end(program):
+    prepare(program)
+    words = write_recipe(program, steps=30, checkpoint_every=0)
+    refused(program, [*words, "--export"], USAGE, "'out' has no checkpoint")
+    run = Run(program, words, SLOW)
+    run.wait(9)
+    assert run.end(signal.SIGINT)[0] == CANCELLED
+    checkpoint = (program.folder / "out" / "checkpoint.tw").read_bytes()
+    assert b"\nstep" not in program.good(*words, "--export")
+    early = (program.folder / "out.gguf").read_bytes()
+    assert (program.folder / "out" / "checkpoint.tw").read_bytes() == checkpoint
+    program.good("run", "--model", "out.gguf", "--prompt", "Where", "--max-tokens", 3)
+    program.good(*words)
+    end = [(program.folder / name).read_bytes() for name in ("out/model.safetensors", "out.gguf")]
+    assert end[1] != early
+    program.good(*words, "--export")
+    assert start_anew(program) == end
+
+
 def refused(program, words, code, *parts):
     """Nothing is trained, and one sentence has all the parts in it."""
     exit_code, out, err = program.run(*words)
@@ -343,6 +362,7 @@ if __name__ == "__main__":
         a_run_that_is_killed_ten_times_ends_with_the_same_bytes,
         threads_and_instruction_sets_give_the_same_files,
         an_interrupted_run_stops_after_its_step_and_goes_on,
+        the_model_of_a_checkpoint_can_be_looked_at_before_the_end,
         a_checkpoint_that_is_not_whole_or_not_ours_is_refused_and_kept,
         a_bad_recipe_is_refused_by_line_or_key,
         what_cannot_work_is_said_before_the_first_step,
