@@ -157,7 +157,6 @@ struct rows_job {
     float eps, scale;
     const int32_t *tokens;
     double *losses;
-    bool *hits;
 };
 
 static void norm_part(void *context, int thread, int n_threads)
@@ -310,15 +309,13 @@ static void loss_part(void *context, int thread, int n_threads)
     tw_threadpool_share(job->n_rows, thread, n_threads, &begin, &end);
     for (size_t row = begin; row < end; row++) {
         assert(job->tokens[row] >= 0 && (size_t)job->tokens[row] < job->width);
-        job->losses[row] = job->dense->kernels.cross_entropy(job->y + row * job->width, job->width,
-                                                             (uint32_t)job->tokens[row], job->scale,
-                                                             &job->hits[row]);
+        job->losses[row] = job->dense->kernels.cross_entropy(
+            job->y + row * job->width, job->width, (uint32_t)job->tokens[row], job->scale);
     }
 }
 
 void tw_dense_cross_entropy(struct tw_dense *dense, float *logits, const int32_t *targets,
-                            size_t n_rows, size_t n_vocab, float scale, double *ret_losses,
-                            bool *ret_hits)
+                            size_t n_rows, size_t n_vocab, float scale, double *ret_losses)
 {
     struct rows_job job = {.dense = dense,
                            .y = logits,
@@ -326,8 +323,7 @@ void tw_dense_cross_entropy(struct tw_dense *dense, float *logits, const int32_t
                            .n_rows = n_rows,
                            .width = n_vocab,
                            .scale = scale,
-                           .losses = ret_losses,
-                           .hits = ret_hits};
+                           .losses = ret_losses};
     tw_dense_run(dense, loss_part, &job);
 }
 
