@@ -205,6 +205,20 @@ static void numbers_that_claim_too_much_are_refused(void **state)
     }
 }
 
+static void more_steps_than_there_is_room_for_are_refused_in_a_whole_file_too(void **state)
+{
+    (void)state;
+    enum { N_STEPS = CAPACITY + 1, MORE = (N_STEPS - N_HISTORY) * 20 };
+    uint8_t bytes[FILE_BYTES + MORE] = {0};
+    uint64_t n_steps = N_STEPS;
+    struct tw_error error;
+    whole(bytes);
+    memcpy(bytes + N_HISTORY_AT, &n_steps, 8);
+    seal(bytes, sizeof bytes);
+    assert_int_equal(parse(bytes, sizeof bytes, &error), TW_ERR_FORMAT);
+    assert_non_null(strstr(error.text, "more steps than the recipe"));
+}
+
 static void another_recipe_and_another_version_are_told_apart(void **state)
 {
     (void)state;
@@ -243,6 +257,7 @@ int main(void)
         WITH_PATH(one_wrong_bit_anywhere_is_noticed),
         WITH_PATH(a_file_of_any_other_length_is_refused),
         WITH_PATH(numbers_that_claim_too_much_are_refused),
+        WITH_PATH(more_steps_than_there_is_room_for_are_refused_in_a_whole_file_too),
         WITH_PATH(another_recipe_and_another_version_are_told_apart),
         WITH_PATH(a_file_that_is_not_there_or_cannot_be_made_is_an_error),
     };
