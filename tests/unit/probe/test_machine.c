@@ -48,8 +48,8 @@ static const struct kind {
 
 enum { INT8, F32, BF16, KINDS };
 
-/* The best rates yet. Another program on the core halves a measurement, so all kinds and levels take
- * turns, until no wider level is behind or there was time enough for a quiet moment of each. */
+/* The best rates yet. Another program on the core halves a measurement, so all kinds and levels
+ * take turns, until no wider level is behind or there was time for a quiet moment of each. */
 struct rates {
     double best[KINDS][TW_CPU_LEVEL_COUNT];
 };
