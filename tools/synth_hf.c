@@ -45,30 +45,6 @@ static enum tw_status write_text(const char *folder, const char *name, const str
 
 /* ---- config.json and its companions ---- */
 
-static void put_int(struct tw_json_writer *json, const char *key, int64_t value)
-{
-    tw_json_key(json, key);
-    tw_json_int(json, value);
-}
-
-static void put_double(struct tw_json_writer *json, const char *key, double value)
-{
-    tw_json_key(json, key);
-    tw_json_double(json, value);
-}
-
-static void put_text(struct tw_json_writer *json, const char *key, const char *text)
-{
-    tw_json_key(json, key);
-    tw_json_text(json, text);
-}
-
-static void put_bool(struct tw_json_writer *json, const char *key, bool value)
-{
-    tw_json_key(json, key);
-    tw_json_bool(json, value);
-}
-
 static void put_rope_scaling(struct tw_json_writer *json, const struct tw_rope_shape *rope)
 {
     if (rope->scaling == TW_ROPE_SCALING_NONE) {
@@ -77,15 +53,16 @@ static void put_rope_scaling(struct tw_json_writer *json, const struct tw_rope_s
     bool is_yarn = rope->scaling == TW_ROPE_SCALING_YARN;
     tw_json_key(json, "rope_scaling");
     tw_json_object_begin(json);
-    put_text(json, "rope_type", is_yarn ? "yarn" : "llama3");
-    put_double(json, "factor", rope->factor);
-    put_int(json, "original_max_position_embeddings", (int64_t)rope->original_context_tokens);
+    tw_json_put_text(json, "rope_type", is_yarn ? "yarn" : "llama3");
+    tw_json_put_double(json, "factor", rope->factor);
+    tw_json_put_int(json, "original_max_position_embeddings",
+                    (int64_t)rope->original_context_tokens);
     if (is_yarn) {
-        put_double(json, "beta_fast", rope->beta_fast);
-        put_double(json, "beta_slow", rope->beta_slow);
+        tw_json_put_double(json, "beta_fast", rope->beta_fast);
+        tw_json_put_double(json, "beta_slow", rope->beta_slow);
     } else {
-        put_double(json, "low_freq_factor", rope->low_freq_factor);
-        put_double(json, "high_freq_factor", rope->high_freq_factor);
+        tw_json_put_double(json, "low_freq_factor", rope->low_freq_factor);
+        tw_json_put_double(json, "high_freq_factor", rope->high_freq_factor);
     }
     tw_json_object_end(json);
 }
@@ -109,10 +86,10 @@ static double decimal(float value)
 static void put_ends(struct tw_json_writer *json, const struct synth_vocab *vocab)
 {
     if (vocab->bos >= 0) {
-        put_int(json, "bos_token_id", vocab->bos);
+        tw_json_put_int(json, "bos_token_id", vocab->bos);
     }
     if (vocab->eos >= 0) {
-        put_int(json, "eos_token_id", vocab->eos);
+        tw_json_put_int(json, "eos_token_id", vocab->eos);
     }
 }
 
@@ -125,25 +102,25 @@ static void put_config(struct tw_json_writer *json, const struct synth_plan *pla
     tw_json_array_begin(json);
     tw_json_text(json, class_name(shape->arch));
     tw_json_array_end(json);
-    put_text(json, "model_type", shape->arch);
-    put_text(json, "hidden_act", "silu");
-    put_int(json, "num_hidden_layers", shape->n_layers);
-    put_int(json, "hidden_size", shape->n_embed);
-    put_int(json, "num_attention_heads", shape->n_heads);
-    put_int(json, "num_key_value_heads", shape->n_kv_heads);
-    put_int(json, "head_dim", shape->head_dim);
-    put_int(json, "intermediate_size", shape->n_ffn);
-    put_int(json, "vocab_size", shape->n_vocab);
-    put_int(json, "max_position_embeddings", shape->n_context_tokens);
-    put_double(json, "rms_norm_eps", decimal(shape->rms_eps));
-    put_double(json, "rope_theta", shape->rope.freq_base);
+    tw_json_put_text(json, "model_type", shape->arch);
+    tw_json_put_text(json, "hidden_act", "silu");
+    tw_json_put_int(json, "num_hidden_layers", shape->n_layers);
+    tw_json_put_int(json, "hidden_size", shape->n_embed);
+    tw_json_put_int(json, "num_attention_heads", shape->n_heads);
+    tw_json_put_int(json, "num_key_value_heads", shape->n_kv_heads);
+    tw_json_put_int(json, "head_dim", shape->head_dim);
+    tw_json_put_int(json, "intermediate_size", shape->n_ffn);
+    tw_json_put_int(json, "vocab_size", shape->n_vocab);
+    tw_json_put_int(json, "max_position_embeddings", shape->n_context_tokens);
+    tw_json_put_double(json, "rms_norm_eps", decimal(shape->rms_eps));
+    tw_json_put_double(json, "rope_theta", shape->rope.freq_base);
     put_rope_scaling(json, &shape->rope);
-    put_bool(json, "tie_word_embeddings", shape->tied_head);
+    tw_json_put_bool(json, "tie_word_embeddings", shape->tied_head);
     put_ends(json, vocab);
-    put_text(json, "torch_dtype",
-             dtype == TW_DTYPE_F32   ? "float32"
-             : dtype == TW_DTYPE_F16 ? "float16"
-                                     : "bfloat16");
+    tw_json_put_text(json, "torch_dtype",
+                     dtype == TW_DTYPE_F32   ? "float32"
+                     : dtype == TW_DTYPE_F16 ? "float16"
+                                             : "bfloat16");
     tw_json_object_end(json);
 }
 
@@ -162,16 +139,16 @@ static void put_tokenizer_config(struct tw_json_writer *json, const struct synth
 {
     bool is_qwen = vocab->words == SYNTH_WORDS_QWEN;
     tw_json_object_begin(json);
-    put_text(json, "tokenizer_class",
-             is_qwen                           ? "Qwen2Tokenizer"
-             : vocab->words == SYNTH_WORDS_SPM ? "LlamaTokenizer"
-                                               : "PreTrainedTokenizerFast");
-    put_bool(json, "add_bos_token", vocab->add_bos);
+    tw_json_put_text(json, "tokenizer_class",
+                     is_qwen                           ? "Qwen2Tokenizer"
+                     : vocab->words == SYNTH_WORDS_SPM ? "LlamaTokenizer"
+                                                       : "PreTrainedTokenizerFast");
+    tw_json_put_bool(json, "add_bos_token", vocab->add_bos);
     put_token_text(json, "bos_token", vocab, is_qwen ? TW_TOKEN_NONE : vocab->bos);
     put_token_text(json, "eos_token", vocab, vocab->eos);
     put_token_text(json, "unk_token", vocab, vocab->unknown);
     if (vocab->chat_template[0] != '\0') {
-        put_text(json, "chat_template", vocab->chat_template);
+        tw_json_put_text(json, "chat_template", vocab->chat_template);
     }
     tw_json_object_end(json);
 }
@@ -180,7 +157,7 @@ static void put_generation_config(struct tw_json_writer *json, const struct synt
 {
     tw_json_object_begin(json);
     put_ends(json, vocab);
-    put_bool(json, "do_sample", false);
+    tw_json_put_bool(json, "do_sample", false);
     tw_json_object_end(json);
 }
 
@@ -244,7 +221,7 @@ static void put_header(struct tw_json_writer *json, const struct synth_plan *pla
         }
         tw_json_key(json, tensor->hf_name);
         tw_json_object_begin(json);
-        put_text(json, "dtype", safetensors_type(dtype));
+        tw_json_put_text(json, "dtype", safetensors_type(dtype));
         tw_json_key(json, "shape");
         tw_json_array_begin(json);
         if (!tensor->is_vector) {

@@ -15,18 +15,6 @@ static void put_type(struct tw_json_writer *json, const char *key, const char *t
     tw_json_text(json, type);
 }
 
-static void put_text(struct tw_json_writer *json, const char *key, const char *text)
-{
-    tw_json_key(json, key);
-    tw_json_text(json, text);
-}
-
-static void put_bool(struct tw_json_writer *json, const char *key, bool value)
-{
-    tw_json_key(json, key);
-    tw_json_bool(json, value);
-}
-
 static void put_added_tokens(struct tw_json_writer *json, const struct synth_vocab *vocab)
 {
     tw_json_key(json, "added_tokens");
@@ -38,11 +26,11 @@ static void put_added_tokens(struct tw_json_writer *json, const struct synth_voc
             tw_json_int(json, i);
             tw_json_key(json, "content");
             tw_json_string(json, vocab->tokens[i].data, vocab->tokens[i].size_bytes);
-            put_bool(json, "single_word", false);
-            put_bool(json, "lstrip", false);
-            put_bool(json, "rstrip", false);
-            put_bool(json, "normalized", false);
-            put_bool(json, "special", true);
+            tw_json_put_bool(json, "single_word", false);
+            tw_json_put_bool(json, "lstrip", false);
+            tw_json_put_bool(json, "rstrip", false);
+            tw_json_put_bool(json, "normalized", false);
+            tw_json_put_bool(json, "special", true);
             tw_json_object_end(json);
         }
     }
@@ -51,9 +39,9 @@ static void put_added_tokens(struct tw_json_writer *json, const struct synth_voc
 
 static void put_byte_level(struct tw_json_writer *json)
 {
-    put_bool(json, "add_prefix_space", false);
-    put_bool(json, "trim_offsets", false);
-    put_bool(json, "use_regex", false);
+    tw_json_put_bool(json, "add_prefix_space", false);
+    tw_json_put_bool(json, "trim_offsets", false);
+    tw_json_put_bool(json, "use_regex", false);
     tw_json_object_end(json);
 }
 
@@ -68,16 +56,16 @@ static void put_bpe_stages(struct tw_json_writer *json, const struct synth_vocab
     tw_json_key(json, "pretokenizers");
     tw_json_array_begin(json);
     tw_json_object_begin(json);
-    put_text(json, "type", "Split");
+    tw_json_put_text(json, "type", "Split");
     tw_json_key(json, "pattern");
     tw_json_object_begin(json);
-    put_text(json, "Regex", is_qwen ? SPLIT("") : SPLIT("{1,3}"));
+    tw_json_put_text(json, "Regex", is_qwen ? SPLIT("") : SPLIT("{1,3}"));
     tw_json_object_end(json);
-    put_text(json, "behavior", "Isolated");
-    put_bool(json, "invert", false);
+    tw_json_put_text(json, "behavior", "Isolated");
+    tw_json_put_bool(json, "invert", false);
     tw_json_object_end(json);
     tw_json_object_begin(json);
-    put_text(json, "type", "ByteLevel");
+    tw_json_put_text(json, "type", "ByteLevel");
     put_byte_level(json);
     tw_json_array_end(json);
     tw_json_object_end(json);
@@ -88,19 +76,19 @@ static void put_bpe_stages(struct tw_json_writer *json, const struct synth_vocab
 static void put_replace(struct tw_json_writer *json, const char *from, const char *to)
 {
     tw_json_object_begin(json);
-    put_text(json, "type", "Replace");
+    tw_json_put_text(json, "type", "Replace");
     tw_json_key(json, "pattern");
     tw_json_object_begin(json);
-    put_text(json, "String", from);
+    tw_json_put_text(json, "String", from);
     tw_json_object_end(json);
-    put_text(json, "content", to);
+    tw_json_put_text(json, "content", to);
     tw_json_object_end(json);
 }
 
 static void put_simple(struct tw_json_writer *json, const char *type)
 {
     tw_json_object_begin(json);
-    put_text(json, "type", type);
+    tw_json_put_text(json, "type", type);
     tw_json_object_end(json);
 }
 
@@ -111,8 +99,8 @@ static void put_spm_stages(struct tw_json_writer *json)
     tw_json_key(json, "normalizers");
     tw_json_array_begin(json);
     tw_json_object_begin(json);
-    put_text(json, "type", "Prepend");
-    put_text(json, "prepend", mark);
+    tw_json_put_text(json, "type", "Prepend");
+    tw_json_put_text(json, "prepend", mark);
     tw_json_object_end(json);
     put_replace(json, " ", mark);
     tw_json_array_end(json);
@@ -124,8 +112,8 @@ static void put_spm_stages(struct tw_json_writer *json)
     put_simple(json, "ByteFallback");
     put_simple(json, "Fuse");
     tw_json_object_begin(json);
-    put_text(json, "type", "Strip");
-    put_text(json, "content", " ");
+    tw_json_put_text(json, "type", "Strip");
+    tw_json_put_text(json, "content", " ");
     tw_json_key(json, "start");
     tw_json_int(json, 1);
     tw_json_key(json, "stop");
@@ -139,11 +127,11 @@ static void put_model(struct tw_json_writer *json, const struct synth_vocab *voc
 {
     bool is_spm = vocab->words == SYNTH_WORDS_SPM;
     put_type(json, "model", "BPE");
-    put_bool(json, "byte_fallback", is_spm);
-    put_bool(json, "fuse_unk", is_spm);
-    put_bool(json, "ignore_merges", vocab->words == SYNTH_WORDS_LLAMA3);
+    tw_json_put_bool(json, "byte_fallback", is_spm);
+    tw_json_put_bool(json, "fuse_unk", is_spm);
+    tw_json_put_bool(json, "ignore_merges", vocab->words == SYNTH_WORDS_LLAMA3);
     if (is_spm) {
-        put_text(json, "unk_token", "<unk>");
+        tw_json_put_text(json, "unk_token", "<unk>");
     }
     tw_json_key(json, "vocab");
     tw_json_object_begin(json);
@@ -168,7 +156,7 @@ bool synth_vocab_to_json(const struct synth_vocab *vocab, struct tw_buf *out)
     struct tw_json_writer json;
     tw_json_begin(&json, out);
     tw_json_object_begin(&json);
-    put_text(&json, "version", "1.0");
+    tw_json_put_text(&json, "version", "1.0");
     put_added_tokens(&json, vocab);
     if (vocab->words == SYNTH_WORDS_SPM) {
         put_spm_stages(&json);

@@ -262,24 +262,6 @@ static void append_text_report(struct tw_buf *out, const struct report *report)
 
 /* ---- JSON ---- */
 
-static void put_text(struct tw_json_writer *writer, const char *key, const char *text)
-{
-    tw_json_key(writer, key);
-    tw_json_text(writer, text);
-}
-
-static void put_uint(struct tw_json_writer *writer, const char *key, uint64_t value)
-{
-    tw_json_key(writer, key);
-    tw_json_uint(writer, value);
-}
-
-static void put_bool(struct tw_json_writer *writer, const char *key, bool value)
-{
-    tw_json_key(writer, key);
-    tw_json_bool(writer, value);
-}
-
 static void put_shape(struct tw_json_writer *writer, const struct tw_model_shape *shape)
 {
     const struct {
@@ -292,14 +274,14 @@ static void put_shape(struct tw_json_writer *writer, const struct tw_model_shape
         {"n_vocab", shape->n_vocab},   {"n_context_tokens", shape->n_context_tokens},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
-        put_uint(writer, numbers[i].key, numbers[i].value);
+        tw_json_put_uint(writer, numbers[i].key, numbers[i].value);
     }
-    put_bool(writer, "has_qkv_bias", shape->has_qkv_bias);
-    put_bool(writer, "has_qk_norm", shape->has_qk_norm);
-    put_bool(writer, "tied_head", shape->tied_head);
+    tw_json_put_bool(writer, "has_qkv_bias", shape->has_qkv_bias);
+    tw_json_put_bool(writer, "has_qk_norm", shape->has_qk_norm);
+    tw_json_put_bool(writer, "tied_head", shape->tied_head);
     tw_json_key(writer, "rope_freq_base");
     tw_json_double(writer, shape->rope.freq_base);
-    put_text(writer, "rope_scaling", scaling_name(shape->rope.scaling));
+    tw_json_put_text(writer, "rope_scaling", scaling_name(shape->rope.scaling));
     tw_json_key(writer, "rope_factor");
     tw_json_double(writer, shape->rope.factor);
 }
@@ -313,9 +295,9 @@ static void put_formats(struct tw_json_writer *writer, const struct report *repo
         if (count->n_tensors != 0) {
             tw_json_key(writer, tw_dtype_traits((enum tw_dtype)i)->name);
             tw_json_object_begin(writer);
-            put_uint(writer, "n_tensors", count->n_tensors);
-            put_uint(writer, "n_parameters", count->n_elements);
-            put_uint(writer, "n_bytes", count->n_bytes);
+            tw_json_put_uint(writer, "n_tensors", count->n_tensors);
+            tw_json_put_uint(writer, "n_parameters", count->n_elements);
+            tw_json_put_uint(writer, "n_bytes", count->n_bytes);
             tw_json_object_end(writer);
         }
     }
@@ -327,14 +309,14 @@ static void put_tokenizer(struct tw_json_writer *writer, const struct report *re
     const struct tw_tokenizer *tokenizer = report->tokenizer;
     tw_json_key(writer, "tokenizer");
     tw_json_object_begin(writer);
-    put_uint(writer, "n_tokens", tw_tokenizer_size(tokenizer));
+    tw_json_put_uint(writer, "n_tokens", tw_tokenizer_size(tokenizer));
     tw_json_key(writer, "begin");
     tw_json_int(writer, tw_tokenizer_bos(tokenizer));
     tw_json_key(writer, "end");
     tw_json_int(writer, tw_tokenizer_eos(tokenizer));
-    put_bool(writer, "adds_begin", tw_tokenizer_adds_bos(tokenizer));
+    tw_json_put_bool(writer, "adds_begin", tw_tokenizer_adds_bos(tokenizer));
     tw_json_object_end(writer);
-    put_text(writer, "chat_format", chat_name(report));
+    tw_json_put_text(writer, "chat_format", chat_name(report));
 }
 
 static void put_tensors(struct tw_json_writer *writer, const struct report *report)
@@ -345,14 +327,14 @@ static void put_tensors(struct tw_json_writer *writer, const struct report *repo
     for (size_t i = 0; i < n; i++) {
         const struct tw_tensor_view *tensor = tw_model_files_tensor(report->files, i);
         tw_json_object_begin(writer);
-        put_text(writer, "name", tensor->name);
-        put_text(writer, "type", tw_dtype_traits(tensor->dtype)->name);
+        tw_json_put_text(writer, "name", tensor->name);
+        tw_json_put_text(writer, "type", tw_dtype_traits(tensor->dtype)->name);
         tw_json_key(writer, "shape");
         tw_json_array_begin(writer);
         tw_json_uint(writer, tensor->shape[0]);
         tw_json_uint(writer, tensor->shape[1]);
         tw_json_array_end(writer);
-        put_uint(writer, "n_bytes", tensor->size_bytes);
+        tw_json_put_uint(writer, "n_bytes", tensor->size_bytes);
         tw_json_object_end(writer);
     }
     tw_json_array_end(writer);
@@ -365,17 +347,17 @@ static void append_json_report(struct tw_buf *out, const struct report *report)
     tw_json_object_begin(&writer);
     tw_json_key(&writer, "name");
     tw_json_string(&writer, report->name.data, report->name.size_bytes);
-    put_text(&writer, "architecture", report->shape.arch);
-    put_text(&writer, "source", source_name(report));
+    tw_json_put_text(&writer, "architecture", report->shape.arch);
+    tw_json_put_text(&writer, "source", source_name(report));
     put_shape(&writer, &report->shape);
     put_tokenizer(&writer, report);
-    put_uint(&writer, "n_parameters", report->total.n_elements);
-    put_uint(&writer, "n_tensors", report->total.n_tensors);
-    put_uint(&writer, "weight_bytes", report->total.n_bytes);
+    tw_json_put_uint(&writer, "n_parameters", report->total.n_elements);
+    tw_json_put_uint(&writer, "n_tensors", report->total.n_tensors);
+    tw_json_put_uint(&writer, "weight_bytes", report->total.n_bytes);
     put_formats(&writer, report);
-    put_uint(&writer, "weight_bytes_a_token", report->step_bytes);
-    put_uint(&writer, "kv_bytes_a_token_f16", report->kv_bytes[0]);
-    put_uint(&writer, "kv_bytes_a_token_q8_0", report->kv_bytes[1]);
+    tw_json_put_uint(&writer, "weight_bytes_a_token", report->step_bytes);
+    tw_json_put_uint(&writer, "kv_bytes_a_token_f16", report->kv_bytes[0]);
+    tw_json_put_uint(&writer, "kv_bytes_a_token_q8_0", report->kv_bytes[1]);
     if (report->wish->tensors) {
         put_tensors(&writer, report);
     }

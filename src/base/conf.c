@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <yaml.h>
@@ -179,13 +180,10 @@ static enum tw_status check_value(struct checker *checker, const yaml_event_t *e
     return status;
 }
 
-/* Goes through events until fn has seen the one it waits for. */
-typedef enum tw_status (*event_fn)(struct checker *checker, const yaml_event_t *event,
-                                   const cyaml_schema_value_t *schema, bool *ret_is_last);
-
-static enum tw_status for_events(const char *text, size_t text_bytes, const char *name,
-                                 const cyaml_schema_value_t *schema, event_fn fn,
-                                 struct tw_error *error)
+/* All of the text is YAML (libcyaml does not say in which line it is not) and, where there is a
+ * schema, its mapping, which libcyaml has found, holds values of the schema's types. */
+static enum tw_status check_text(const char *text, size_t text_bytes, const char *name,
+                                 const cyaml_schema_value_t *schema, struct tw_error *error)
 {
     struct checker checker = {.name = name, .error = error};
     if (yaml_parser_initialize(&checker.parser) == 0) {
@@ -196,33 +194,18 @@ static enum tw_status for_events(const char *text, size_t text_bytes, const char
     for (bool is_last = false; status == TW_OK && !is_last;) {
         yaml_event_t event;
         status = next_event(&checker, &event);
-        if (status == TW_OK) {
-            is_last = event.type == YAML_STREAM_END_EVENT;
-            status = fn(&checker, &event, schema, &is_last);
-            yaml_event_delete(&event);
+        if (status != TW_OK) {
+            break;
         }
+        is_last = event.type == YAML_STREAM_END_EVENT;
+        if (schema != NULL && event.type == YAML_MAPPING_START_EVENT) {
+            status = check_value(&checker, &event, schema);
+            is_last = true;
+        }
+        yaml_event_delete(&event);
     }
     yaml_parser_delete(&checker.parser);
     return status;
-}
-
-/* All of the text is YAML; libcyaml does not say in which line it is not. */
-static enum tw_status check_syntax(struct checker *checker, const yaml_event_t *event,
-                                   const cyaml_schema_value_t *schema, bool *ret_is_last)
-{
-    (void)checker, (void)event, (void)schema, (void)ret_is_last;
-    return TW_OK;
-}
-
-static enum tw_status check_values(struct checker *checker, const yaml_event_t *event,
-                                   const cyaml_schema_value_t *schema, bool *ret_is_last)
-{
-    assert(event->type != YAML_STREAM_END_EVENT); /* libcyaml has found a mapping */
-    if (event->type != YAML_MAPPING_START_EVENT) {
-        return TW_OK;
-    }
-    *ret_is_last = true;
-    return check_value(checker, event, schema);
 }
 
 /* ---- loading ---- */
@@ -269,7 +252,7 @@ enum tw_status tw_conf_parse(const char *text, size_t text_bytes, const char *na
                             "'%.120s': more than %d brackets are open at once", name,
                             TW_LIMIT_CONF_DEPTH);
     }
-    enum tw_status status = for_events(text, text_bytes, name, schema, check_syntax, error);
+    enum tw_status status = check_text(text, text_bytes, name, NULL, error);
     if (status != TW_OK) {
         return status;
     }
@@ -278,7 +261,7 @@ enum tw_status tw_conf_parse(const char *text, size_t text_bytes, const char *na
     if (result != CYAML_OK || conf == NULL) {
         return from_messages(result, name, &messages, error);
     }
-    status = for_events(text, text_bytes, name, schema, check_values, error);
+    status = check_text(text, text_bytes, name, schema, error);
     if (status != TW_OK) {
         tw_conf_free(schema, conf);
         return status;

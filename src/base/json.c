@@ -322,6 +322,42 @@ void tw_json_null(struct tw_json_writer *writer)
     tw_buf_append_text(writer->buf, "null");
 }
 
+void tw_json_put_text(struct tw_json_writer *writer, const char *key, const char *text)
+{
+    tw_json_key(writer, key);
+    tw_json_text(writer, text);
+}
+
+void tw_json_put_int(struct tw_json_writer *writer, const char *key, int64_t value)
+{
+    tw_json_key(writer, key);
+    tw_json_int(writer, value);
+}
+
+void tw_json_put_uint(struct tw_json_writer *writer, const char *key, uint64_t value)
+{
+    tw_json_key(writer, key);
+    tw_json_uint(writer, value);
+}
+
+void tw_json_put_double(struct tw_json_writer *writer, const char *key, double value)
+{
+    tw_json_key(writer, key);
+    tw_json_double(writer, value);
+}
+
+void tw_json_put_bool(struct tw_json_writer *writer, const char *key, bool value)
+{
+    tw_json_key(writer, key);
+    tw_json_bool(writer, value);
+}
+
+void tw_json_put_null(struct tw_json_writer *writer, const char *key)
+{
+    tw_json_key(writer, key);
+    tw_json_null(writer);
+}
+
 static void write_object(struct tw_json_writer *writer, const json_t *object)
 {
     const char *key;

@@ -52,6 +52,13 @@ void tw_json_uint(struct tw_json_writer *writer, uint64_t value);
 void tw_json_double(struct tw_json_writer *writer, double value);
 void tw_json_bool(struct tw_json_writer *writer, bool value);
 void tw_json_null(struct tw_json_writer *writer);
+/* A key and its value. */
+void tw_json_put_text(struct tw_json_writer *writer, const char *key, const char *text);
+void tw_json_put_int(struct tw_json_writer *writer, const char *key, int64_t value);
+void tw_json_put_uint(struct tw_json_writer *writer, const char *key, uint64_t value);
+void tw_json_put_double(struct tw_json_writer *writer, const char *key, double value);
+void tw_json_put_bool(struct tw_json_writer *writer, const char *key, bool value);
+void tw_json_put_null(struct tw_json_writer *writer, const char *key);
 /* A tree that was read, keys in their order. Recurses as deep as the tree. */
 void tw_json_value(struct tw_json_writer *writer, const json_t *value);
 

@@ -17,36 +17,6 @@ enum { PATH_BYTES = 4096, CHUNK_VALUES = 4096 };
 
 /* ---- config.json ---- */
 
-static void put_uint(struct tw_json_writer *json, const char *key, uint64_t value)
-{
-    tw_json_key(json, key);
-    tw_json_uint(json, value);
-}
-
-static void put_double(struct tw_json_writer *json, const char *key, double value)
-{
-    tw_json_key(json, key);
-    tw_json_double(json, value);
-}
-
-static void put_text(struct tw_json_writer *json, const char *key, const char *text)
-{
-    tw_json_key(json, key);
-    tw_json_text(json, text);
-}
-
-static void put_bool(struct tw_json_writer *json, const char *key, bool value)
-{
-    tw_json_key(json, key);
-    tw_json_bool(json, value);
-}
-
-static void put_null(struct tw_json_writer *json, const char *key)
-{
-    tw_json_key(json, key);
-    tw_json_null(json);
-}
-
 static void put_token(struct tw_json_writer *json, const char *key, tw_token token)
 {
     tw_json_key(json, key);
@@ -73,17 +43,17 @@ static const char *torch_name(enum tw_dtype dtype)
 
 static void put_sizes(struct tw_json_writer *json, const struct tw_model_shape *shape)
 {
-    put_uint(json, "head_dim", shape->head_dim);
-    put_text(json, "hidden_act", "silu");
-    put_uint(json, "hidden_size", shape->n_embed);
-    put_double(json, "initializer_range", 0.02);
-    put_uint(json, "intermediate_size", shape->n_ffn);
-    put_uint(json, "max_position_embeddings", shape->n_context_tokens);
-    put_uint(json, "max_window_layers", shape->n_layers);
-    put_text(json, "model_type", shape->arch);
-    put_uint(json, "num_attention_heads", shape->n_heads);
-    put_uint(json, "num_hidden_layers", shape->n_layers);
-    put_uint(json, "num_key_value_heads", shape->n_kv_heads);
+    tw_json_put_uint(json, "head_dim", shape->head_dim);
+    tw_json_put_text(json, "hidden_act", "silu");
+    tw_json_put_uint(json, "hidden_size", shape->n_embed);
+    tw_json_put_double(json, "initializer_range", 0.02);
+    tw_json_put_uint(json, "intermediate_size", shape->n_ffn);
+    tw_json_put_uint(json, "max_position_embeddings", shape->n_context_tokens);
+    tw_json_put_uint(json, "max_window_layers", shape->n_layers);
+    tw_json_put_text(json, "model_type", shape->arch);
+    tw_json_put_uint(json, "num_attention_heads", shape->n_heads);
+    tw_json_put_uint(json, "num_hidden_layers", shape->n_layers);
+    tw_json_put_uint(json, "num_key_value_heads", shape->n_kv_heads);
 }
 
 void tw_hf_write_config(const struct tw_hf_model *model, struct tw_buf *buf)
@@ -96,21 +66,21 @@ void tw_hf_write_config(const struct tw_hf_model *model, struct tw_buf *buf)
     tw_json_array_begin(&json);
     tw_json_text(&json, tw_arch_find(shape->arch, strlen(shape->arch))->hf_class);
     tw_json_array_end(&json);
-    put_bool(&json, "attention_bias", false);
-    put_double(&json, "attention_dropout", 0.0);
-    put_null(&json, "bos_token_id");
+    tw_json_put_bool(&json, "attention_bias", false);
+    tw_json_put_double(&json, "attention_dropout", 0.0);
+    tw_json_put_null(&json, "bos_token_id");
     put_token(&json, "eos_token_id", model->eos);
     put_sizes(&json, shape);
     put_token(&json, "pad_token_id", model->pad);
-    put_double(&json, "rms_norm_eps", plain(shape->rms_eps));
-    put_null(&json, "rope_scaling");
-    put_double(&json, "rope_theta", shape->rope.freq_base);
-    put_null(&json, "sliding_window");
-    put_bool(&json, "tie_word_embeddings", shape->tied_head);
-    put_text(&json, "torch_dtype", torch_name(model->dtype));
-    put_bool(&json, "use_cache", true);
-    put_bool(&json, "use_sliding_window", false);
-    put_uint(&json, "vocab_size", shape->n_vocab);
+    tw_json_put_double(&json, "rms_norm_eps", plain(shape->rms_eps));
+    tw_json_put_null(&json, "rope_scaling");
+    tw_json_put_double(&json, "rope_theta", shape->rope.freq_base);
+    tw_json_put_null(&json, "sliding_window");
+    tw_json_put_bool(&json, "tie_word_embeddings", shape->tied_head);
+    tw_json_put_text(&json, "torch_dtype", torch_name(model->dtype));
+    tw_json_put_bool(&json, "use_cache", true);
+    tw_json_put_bool(&json, "use_sliding_window", false);
+    tw_json_put_uint(&json, "vocab_size", shape->n_vocab);
     tw_json_object_end(&json);
 }
 

@@ -5,30 +5,12 @@
 
 #include "base/json.h"
 
-static void put_text(struct tw_json_writer *json, const char *key, const char *text)
-{
-    tw_json_key(json, key);
-    tw_json_text(json, text);
-}
-
-static void put_bool(struct tw_json_writer *json, const char *key, bool value)
-{
-    tw_json_key(json, key);
-    tw_json_bool(json, value);
-}
-
-static void put_null(struct tw_json_writer *json, const char *key)
-{
-    tw_json_key(json, key);
-    tw_json_null(json);
-}
-
 static void put_text_or_null(struct tw_json_writer *json, const char *key, const char *text)
 {
     if (text != NULL) {
-        put_text(json, key, text);
+        tw_json_put_text(json, key, text);
     } else {
-        put_null(json, key);
+        tw_json_put_null(json, key);
     }
 }
 
@@ -39,7 +21,7 @@ static void begin_typed(struct tw_json_writer *json, const char *key, const char
         tw_json_key(json, key);
     }
     tw_json_object_begin(json);
-    put_text(json, "type", type);
+    tw_json_put_text(json, "type", type);
 }
 
 /* ---- tokenizer.json ---- */
@@ -48,11 +30,11 @@ static void put_flags(struct tw_json_writer *json, const struct tw_added_token *
 {
     tw_json_key(json, "content");
     tw_json_string(json, token->text.data, token->text.size_bytes);
-    put_bool(json, "single_word", token->single_word);
-    put_bool(json, "lstrip", token->strip_left);
-    put_bool(json, "rstrip", token->strip_right);
-    put_bool(json, "normalized", token->normalised);
-    put_bool(json, "special", token->is_special);
+    tw_json_put_bool(json, "single_word", token->single_word);
+    tw_json_put_bool(json, "lstrip", token->strip_left);
+    tw_json_put_bool(json, "rstrip", token->strip_right);
+    tw_json_put_bool(json, "normalized", token->normalised);
+    tw_json_put_bool(json, "special", token->is_special);
 }
 
 static void put_added_tokens(struct tw_json_writer *json, const struct tw_tokenizer_spec *spec)
@@ -73,9 +55,9 @@ static void put_added_tokens(struct tw_json_writer *json, const struct tw_tokeni
 static void put_byte_level(struct tw_json_writer *json, const char *key)
 {
     begin_typed(json, key, "ByteLevel");
-    put_bool(json, "add_prefix_space", false);
-    put_bool(json, "trim_offsets", false);
-    put_bool(json, "use_regex", false);
+    tw_json_put_bool(json, "add_prefix_space", false);
+    tw_json_put_bool(json, "trim_offsets", false);
+    tw_json_put_bool(json, "use_regex", false);
     tw_json_object_end(json);
 }
 
@@ -96,7 +78,7 @@ static void put_steps(struct tw_json_writer *json, const struct tw_tokenizer_spe
         begin_typed(json, "normalizer", "NFC");
         tw_json_object_end(json);
     } else {
-        put_null(json, "normalizer");
+        tw_json_put_null(json, "normalizer");
     }
     begin_typed(json, "pre_tokenizer", "Sequence");
     tw_json_key(json, "pretokenizers");
@@ -104,10 +86,10 @@ static void put_steps(struct tw_json_writer *json, const struct tw_tokenizer_spe
     begin_typed(json, NULL, "Split");
     tw_json_key(json, "pattern");
     tw_json_object_begin(json);
-    put_text(json, "Regex", tw_pretokenize_expression(cut_kind(spec)));
+    tw_json_put_text(json, "Regex", tw_pretokenize_expression(cut_kind(spec)));
     tw_json_object_end(json);
-    put_text(json, "behavior", "Isolated");
-    put_bool(json, "invert", false);
+    tw_json_put_text(json, "behavior", "Isolated");
+    tw_json_put_bool(json, "invert", false);
     tw_json_object_end(json);
     put_byte_level(json, NULL);
     tw_json_array_end(json);
@@ -119,13 +101,13 @@ static void put_steps(struct tw_json_writer *json, const struct tw_tokenizer_spe
 static void put_model(struct tw_json_writer *json, const struct tw_tokenizer_spec *spec)
 {
     begin_typed(json, "model", "BPE");
-    put_null(json, "dropout");
-    put_null(json, "unk_token");
-    put_text(json, "continuing_subword_prefix", "");
-    put_text(json, "end_of_word_suffix", "");
-    put_bool(json, "fuse_unk", false);
-    put_bool(json, "byte_fallback", false);
-    put_bool(json, "ignore_merges", spec->ignore_merges);
+    tw_json_put_null(json, "dropout");
+    tw_json_put_null(json, "unk_token");
+    tw_json_put_text(json, "continuing_subword_prefix", "");
+    tw_json_put_text(json, "end_of_word_suffix", "");
+    tw_json_put_bool(json, "fuse_unk", false);
+    tw_json_put_bool(json, "byte_fallback", false);
+    tw_json_put_bool(json, "ignore_merges", spec->ignore_merges);
     tw_json_key(json, "vocab");
     tw_json_object_begin(json);
     for (size_t i = 0; i < spec->n_tokens; i++) {
@@ -150,9 +132,9 @@ void tw_tokenizer_json_write(const struct tw_tokenizer_spec *spec, struct tw_buf
     assert(spec->family == TW_TOKENIZER_BPE && spec->kinds != NULL && spec->n_normalise == 0);
     tw_json_begin(&json, buf);
     tw_json_object_begin(&json);
-    put_text(&json, "version", "1.0");
-    put_null(&json, "truncation");
-    put_null(&json, "padding");
+    tw_json_put_text(&json, "version", "1.0");
+    tw_json_put_null(&json, "truncation");
+    tw_json_put_null(&json, "padding");
     put_added_tokens(&json, spec);
     put_steps(&json, spec);
     put_model(&json, spec);
@@ -183,21 +165,21 @@ void tw_tokenizer_config_write(const struct tw_tokenizer_spec *spec,
     struct tw_json_writer json;
     tw_json_begin(&json, buf);
     tw_json_object_begin(&json);
-    put_bool(&json, "add_bos_token", false);
-    put_bool(&json, "add_prefix_space", false);
+    tw_json_put_bool(&json, "add_bos_token", false);
+    tw_json_put_bool(&json, "add_prefix_space", false);
     put_decoder_list(&json, spec);
-    put_null(&json, "bos_token");
+    tw_json_put_null(&json, "bos_token");
     if (config->chat_template != NULL) {
-        put_text(&json, "chat_template", config->chat_template);
+        tw_json_put_text(&json, "chat_template", config->chat_template);
     }
-    put_bool(&json, "clean_up_tokenization_spaces", false);
+    tw_json_put_bool(&json, "clean_up_tokenization_spaces", false);
     put_text_or_null(&json, "eos_token", config->eos);
-    put_text(&json, "errors", "replace");
+    tw_json_put_text(&json, "errors", "replace");
     tw_json_key(&json, "model_max_length");
     tw_json_uint(&json, config->n_context_tokens);
     put_text_or_null(&json, "pad_token", config->pad);
-    put_bool(&json, "split_special_tokens", false);
-    put_text(&json, "tokenizer_class", config->class_name);
-    put_null(&json, "unk_token");
+    tw_json_put_bool(&json, "split_special_tokens", false);
+    tw_json_put_text(&json, "tokenizer_class", config->class_name);
+    tw_json_put_null(&json, "unk_token");
     tw_json_object_end(&json);
 }

@@ -2,6 +2,7 @@
  * in part, a switch misread, a key overlooked, a mistake without its line. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "base/json.h"
 #include "base/rng.h"
 #include "text/tokenizer_json_write.h"
 #include "train_fixture.h"
@@ -107,6 +108,34 @@ static void composed_and_decomposed_characters_are_the_same_word(void **state)
     assert_int_equal(trained.report.n_words, 2);
     assert_int_equal(trained.spec.merges[0].size_bytes, 5);
     trained_free(&trained);
+}
+
+/* Two words of that many a's, of which merging doubles tokens as long as it may. */
+static size_t longest_token(size_t n_bytes)
+{
+    struct trained trained;
+    char text[2 * 300 + 2] = {0};
+    size_t longest = 0;
+    memset(text, 'a', 2 * n_bytes + 1);
+    text[n_bytes] = '\n';
+    trained_init(&trained, text, TW_BPE_LEAST_TOKENS + 40);
+    for (size_t i = 0; i < 256 + trained.spec.n_merges; i++) {
+        size_t n = trained.spec.tokens[i].size_bytes;
+        longest = n > longest ? n : longest;
+    }
+    trained_free(&trained);
+    return longest;
+}
+
+static void a_token_grows_up_to_its_bound_and_no_further(void **state)
+{
+    (void)state;
+    assert_int_equal(longest_token(TW_LIMIT_TRAINED_TOKEN_BYTES - 1),
+                     TW_LIMIT_TRAINED_TOKEN_BYTES - 1);
+    assert_int_equal(longest_token(TW_LIMIT_TRAINED_TOKEN_BYTES), TW_LIMIT_TRAINED_TOKEN_BYTES);
+    /* the last a goes to the second half, with which both are one byte too long */
+    assert_int_equal(longest_token(TW_LIMIT_TRAINED_TOKEN_BYTES + 1),
+                     TW_LIMIT_TRAINED_TOKEN_BYTES / 2 + 1);
 }
 
 static void a_size_out_of_range_is_refused(void **state)
@@ -214,6 +243,43 @@ static void what_is_written_and_read_back_gives_the_same_ids(void **state)
     trained_free(&trained);
 }
 
+static void what_a_description_asks_for_is_in_the_file(void **state)
+{
+    (void)state;
+    static const struct {
+        enum tw_pretokenizer pretokenizer;
+        enum tw_pretokenize_kind kind;
+    } cuts[] = {{TW_PRETOKENIZER_GPT2, TW_PRETOKENIZE_GPT2},
+                {TW_PRETOKENIZER_LLAMA3, TW_PRETOKENIZE_LLAMA3},
+                {TW_PRETOKENIZER_QWEN2, TW_PRETOKENIZE_QWEN2}};
+    struct trained trained;
+    trained_init(&trained, corpus, 290);
+    for (int i = 0; i < 12; i++) {
+        struct tw_tokenizer_spec spec = trained.spec, read;
+        struct tw_arena arena;
+        struct tw_buf file;
+        json_t *json = NULL;
+        spec.normalise_nfc = i % 2 == 1;
+        spec.ignore_merges = i / 2 % 2 == 1;
+        spec.pretokenizer = cuts[i / 4].pretokenizer;
+        tw_buf_init(&file, 1 << 20);
+        tw_arena_init(&arena, 1 << 24);
+        tw_tokenizer_json_write(&spec, &file);
+        assert_int_equal(tw_json_parse(file.data, file.size_bytes, "file", &json, NULL), TW_OK);
+        assert_int_equal(tw_tokenizer_spec_from_json(json, NULL, &arena, &read, NULL), TW_OK);
+        assert_int_equal(read.n_normalise, spec.normalise_nfc);
+        assert_int_equal(read.ignore_merges, spec.ignore_merges);
+        assert_int_equal(read.n_cuts, 1);
+        enum tw_pretokenize_kind kind;
+        assert_true(tw_pretokenize_known(read.cuts[0].text, &kind));
+        assert_int_equal(kind, cuts[i / 4].kind);
+        json_decref(json);
+        tw_arena_clear(&arena);
+        tw_buf_free(&file);
+    }
+    trained_free(&trained);
+}
+
 static void a_thousand_texts_come_back_from_their_tokens(void **state)
 {
     (void)state;
@@ -252,9 +318,11 @@ int main(void)
         cmocka_unit_test(the_added_tokens_come_last_and_the_three_of_conversations_are_special),
         cmocka_unit_test(no_learnt_token_holds_a_part_of_a_marker_that_only_markers_have),
         cmocka_unit_test(composed_and_decomposed_characters_are_the_same_word),
+        cmocka_unit_test(a_token_grows_up_to_its_bound_and_no_further),
         cmocka_unit_test(a_size_out_of_range_is_refused),
         cmocka_unit_test(the_reported_tokens_are_those_encoding_gives),
         cmocka_unit_test(what_is_written_and_read_back_gives_the_same_ids),
+        cmocka_unit_test(what_a_description_asks_for_is_in_the_file),
         cmocka_unit_test(a_thousand_texts_come_back_from_their_tokens),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
