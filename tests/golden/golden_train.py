@@ -12,7 +12,7 @@ import xml.etree.ElementTree as xml
 import golden
 from golden_chat import Terminal
 
-USAGE, NOT_FOUND, IO, FORMAT, CANCELLED = 2, 3, 4, 5, 130
+USAGE, NOT_FOUND, IO, FORMAT, LIMIT, CANCELLED = 2, 3, 4, 5, 7, 130
 COLOURS, THINGS = ("red", "blue", "green"), ("chair", "lamp", "desk", "shelf")
 SVG = "{http://www.w3.org/2000/svg}"
 SLOW = {"TW_CPU": "ref"}  # plain C: a step takes long enough to be hit
@@ -238,6 +238,17 @@ def a_bad_recipe_is_refused_by_line_or_key(program):
                        (good.replace("training:", "trainin:"), "trainin"), ("a: &a [*a]", "a")):
         (program.folder / "out.yaml").write_text(text, encoding="utf-8")
         refused(program, ["train", "--config", "out.yaml"], FORMAT, "out.yaml", part)
+    for text, code, part in (("[" * 2**19, LIMIT, "more than 16 deep (line: 1, column: 17)"),
+                             ("{a: " * 2**17, LIMIT, "more than 16 deep"),
+                             ("".join(f"%TAG !{i}! x\n" for i in range(60000)) + f"---\n{good}",
+                              FORMAT, "directives are not read"),
+                             (f"# utf-16\r%YAML 1.1\r---\r{good}".encode("utf-16"), FORMAT,
+                              "directives are not read")):
+        data = text if isinstance(text, bytes) else text.encode()
+        (program.folder / "out.yaml").write_bytes(data)
+        start = time.monotonic()
+        refused(program, ["train", "--config", "out.yaml"], code, "out.yaml", part)
+        assert time.monotonic() - start < 5, part
     assert not (program.folder / "out").exists()
     refused(program, ["train", "--config", "absent.yaml"], NOT_FOUND, "absent.yaml")
     refused(program, ["train"], USAGE, "--config")
