@@ -214,7 +214,7 @@ static enum tw_status begin_or_resume(struct tw_trainer *t, struct tw_error *err
 {
     snprintf(t->checkpoint_path, sizeof t->checkpoint_path, "%s/checkpoint.tw",
              t->config->output.folder);
-    enum tw_status status = tw_train_output_prepare(t->config, error);
+    enum tw_status status = tw_train_output_prepare(t->config, t->checkpoint_path, error);
     if (status == TW_OK && tw_file_exists(t->checkpoint_path)) {
         status = tw_checkpoint_read(t->checkpoint_path, &t->state, error);
     } else if (status == TW_OK) {

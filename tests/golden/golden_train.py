@@ -274,6 +274,10 @@ def what_cannot_work_is_said_before_the_first_step(program):
             ({"type": "F17"}, USAGE, "F17"), ({"gguf": "absent/out.gguf"}, NOT_FOUND, "absent/out"),
             ({"folder": "absent/out"}, NOT_FOUND, "absent/out"), ({"folder": "file"}, IO, "file")):
         refused(program, write_recipe(program, **changes), code, *parts)
+    (program.folder / "there" / "checkpoint.tw.partial-tokenworks-0").mkdir(parents=True)
+    for i in range(1, 100):  # every name that a file being written could have is taken
+        (program.folder / "there" / f"checkpoint.tw.partial-tokenworks-{i}").mkdir()
+    refused(program, write_recipe(program, folder="there"), IO, "there/checkpoint.tw")
     words = write_recipe(program, steps=2, warmup_steps=1)
     with open("/dev/full", "wb") as full:
         process = subprocess.run([program.path, *map(str, words)], cwd=program.folder,
