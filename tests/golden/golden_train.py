@@ -304,6 +304,47 @@ def a_model_answers_what_it_was_taught(program):
     assert said.decode() == f"{answer}\n", said
 
 
+def names_in_a_recipe_do_not_steer_the_terminal(program):
+    prepare(program)
+    write_lines(program, "t\033[2J.jsonl", [conversation("Where? " * 40, "Here."),
+                                            *[conversation(*fact) for fact in facts()]])
+    out = program.good(*write_recipe(
+        program, steps=2, warmup_steps=1, train='["t\\e[2J.jsonl"]', folder='"out\\e[31m"',
+        gguf='"out\\u202e.gguf"')).decode()
+    assert "the first at t?[2J.jsonl:1\n" in out and ": out?[31m, out???.gguf\n" in out, out
+    assert (program.folder / "out\033[31m" / "config.json").exists()
+
+
+def weights_that_are_no_numbers_are_not_written(program):
+    prepare(program)
+    wild = {"warmup_steps": 0, "learning_rate": 10, "final_learning_rate": 10, "clip": 0,
+            "weight_decay": 100, "valid_every": 0, "checkpoint_every": 0}
+    code, _, err = program.run(*write_recipe(program, steps=40, **wild))
+    step = int(re.search(rb"the loss of step (\d+) is no number", err)[1])
+    assert code == FORMAT and 0 < step < 39, err
+    code, _, err = program.run(*write_recipe(program, steps=step, **wild))  # ends one step before
+    assert code == FORMAT and b"the loss of step %d is no number" % (step - 1) in err, (code, err)
+    assert not (program.folder / "out" / "config.json").exists()
+
+
+def a_run_that_ignores_a_signal_goes_on_and_one_that_does_not_keeps_its_step(program):
+    prepare(program)
+    words = write_recipe(program, steps=30, checkpoint_every=0)
+    run = Run(program, words, SLOW)
+    run.wait(5)
+    code, out, _ = run.end(signal.SIGHUP)
+    last = int(re.findall(rb"step (\d+)/", run.seen + out)[-1])
+    assert code == CANCELLED and (program.folder / "out" / "checkpoint.tw").exists(), code
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # children have it from us
+    run = Run(program, words, SLOW)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    run.wait(last + 5)
+    run.process.send_signal(signal.SIGHUP)
+    code, out, _ = run.end(signal.SIGINT)
+    assert code == 0 and b"step 30/30" in run.seen + out, (code, out)
+
+
 def a_plot_shows_every_validation_and_is_drawn_again(program):
     prepare(program)
     words = [*write_recipe(program, steps=25, valid_every=10), "--plot", "loss.svg"]
@@ -362,6 +403,9 @@ if __name__ == "__main__":
         a_bad_recipe_is_refused_by_line_or_key,
         what_cannot_work_is_said_before_the_first_step,
         a_model_answers_what_it_was_taught,
+        names_in_a_recipe_do_not_steer_the_terminal,
+        weights_that_are_no_numbers_are_not_written,
+        a_run_that_ignores_a_signal_goes_on_and_one_that_does_not_keeps_its_step,
         a_plot_shows_every_validation_and_is_drawn_again,
         a_terminal_gets_one_line_that_changes_and_a_pipe_gets_plain_lines,
         an_error_on_a_terminal_begins_a_line_of_its_own,
