@@ -202,10 +202,12 @@ static void print_beginning(const struct run *run)
         print_names("left out: %llu documents longer than the context, the first at %s",
                     (unsigned long long)info.data.n_skipped, info.data.first_skipped);
     }
-    printf("memory: %llu MB; %u steps of %u tokens%s\n",
-           (unsigned long long)(info.memory_bytes >> 20), run->config->training.steps,
-           run->config->training.rows_per_step * model->context,
-           info.first_step != 0 ? ", going on from a checkpoint" : "");
+    printf("memory: %llu MB; %u steps of %u tokens", (unsigned long long)(info.memory_bytes >> 20),
+           run->config->training.steps, run->config->training.rows_per_step * model->context);
+    if (info.first_step != 0) {
+        printf(", going on from the checkpoint after step %u", info.first_step);
+    }
+    putchar('\n');
     fflush(stdout);
 }
 
@@ -244,7 +246,13 @@ static void print_end(const struct run *run)
     const char *gguf = run->config->output.gguf;
     char spent[32];
     format_left(tw_trainer_state(run->trainer)->seconds, spent);
-    print_names("done in %s: %s%s%s", spent, run->config->output.folder, gguf != NULL ? ", " : "",
+    if (tw_trainer_is_done(run->trainer)) {
+        printf("done in %s: ", spent);
+    } else {
+        printf("as after step %u of %u: ", tw_trainer_state(run->trainer)->n_history,
+               run->config->training.steps);
+    }
+    print_names("%s%s%s", run->config->output.folder, gguf != NULL ? ", " : "",
                 gguf != NULL ? gguf : "");
 }
 
@@ -331,7 +339,7 @@ int tw_cmd_train(int argc, char **argv)
         .about = "Makes a language model of the qwen3 architecture from chat data. A run that is\n"
                  "interrupted goes on where its last checkpoint is when it is started again, and\n"
                  "ends with the same weights. 'tokenworks train tokenizer --help' explains how\n"
-                 "to make the vocabulary first.",
+                 "to make the vocabulary first. What a recipe looks like: docs/train.md.",
         .uses = {{&group, &args}},
     };
     struct tw_words words;

@@ -226,9 +226,13 @@ static void append_costs(struct tw_buf *out, const struct report *report)
     append_size_row(out, "KV a token, q8_0", report->kv_bytes[1]);
     tw_buf_append_format(out, "%-22s", "memory needed");
     append_size(out, report->total.n_bytes + n_example * report->kv_bytes[0]);
-    tw_buf_append_format(out, " with %" PRIu64 " tokens of context, ", n_example);
-    append_size(out, report->total.n_bytes + n_context * report->kv_bytes[0]);
-    tw_buf_append_format(out, " with all %" PRIu64 " (KV f16)", n_context);
+    tw_buf_append_format(out, " with %" PRIu64 " tokens of context", n_example);
+    if (n_example < n_context) {
+        tw_buf_append_format(out, ", ");
+        append_size(out, report->total.n_bytes + n_context * report->kv_bytes[0]);
+        tw_buf_append_format(out, " with all %" PRIu64, n_context);
+    }
+    tw_buf_append_format(out, " (KV f16)");
 }
 
 static void append_tensors(struct tw_buf *out, const struct report *report)

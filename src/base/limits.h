@@ -87,7 +87,7 @@
 #define TW_LIMIT_PACKING_EPOCHS          (1u << 20) /* how often the documents are gone through */
 
 /* Training runs */
-#define TW_LIMIT_CONF_BYTES           (1u << 20) /* a configuration file */
+#define TW_LIMIT_CONF_BYTES           (1u << 18) /* a configuration file */
 #define TW_LIMIT_CONF_DEPTH           16         /* lists and mappings in one another */
 #define TW_LIMIT_CONF_STRING_BYTES    4096       /* one text in it */
 #define TW_LIMIT_TRAIN_FILES          256        /* data files of one kind */

@@ -157,7 +157,6 @@ struct rows_job {
     float eps, scale;
     const int32_t *tokens;
     double *losses;
-    bool *hits;
 };
 
 static void norm_part(void *context, int thread, int n_threads)
@@ -208,7 +207,7 @@ void tw_dense_rms_norm_backward(struct tw_dense *dense, const float *x, const fl
                                 const float *dy, size_t n_rows, size_t width, float eps,
                                 float *ret_dx, float *dweight)
 {
-    assert(n_rows <= dense->limits.n_tokens && width <= dense->limits.n_width);
+    assert(n_rows <= dense->limits.n_tokens && width <= dense->norm_width);
     struct rows_job job = {.dense = dense,
                            .x = x,
                            .weight = weight,
@@ -310,15 +309,13 @@ static void loss_part(void *context, int thread, int n_threads)
     tw_threadpool_share(job->n_rows, thread, n_threads, &begin, &end);
     for (size_t row = begin; row < end; row++) {
         assert(job->tokens[row] >= 0 && (size_t)job->tokens[row] < job->width);
-        job->losses[row] = job->dense->kernels.cross_entropy(job->y + row * job->width, job->width,
-                                                             (uint32_t)job->tokens[row], job->scale,
-                                                             &job->hits[row]);
+        job->losses[row] = job->dense->kernels.cross_entropy(
+            job->y + row * job->width, job->width, (uint32_t)job->tokens[row], job->scale);
     }
 }
 
 void tw_dense_cross_entropy(struct tw_dense *dense, float *logits, const int32_t *targets,
-                            size_t n_rows, size_t n_vocab, float scale, double *ret_losses,
-                            bool *ret_hits)
+                            size_t n_rows, size_t n_vocab, float scale, double *ret_losses)
 {
     struct rows_job job = {.dense = dense,
                            .y = logits,
@@ -326,8 +323,7 @@ void tw_dense_cross_entropy(struct tw_dense *dense, float *logits, const int32_t
                            .n_rows = n_rows,
                            .width = n_vocab,
                            .scale = scale,
-                           .losses = ret_losses,
-                           .hits = ret_hits};
+                           .losses = ret_losses};
     tw_dense_run(dense, loss_part, &job);
 }
 
@@ -399,12 +395,14 @@ void tw_dense_adamw(struct tw_dense *dense, const struct tw_adamw_step *step, co
 
 /* ---- creation ---- */
 
+static size_t norm_width(const struct tw_dense_limits *limits)
+{
+    return limits->n_width > 2 * limits->n_head_dim ? limits->n_width : 2 * limits->n_head_dim;
+}
+
 static size_t norm_sums_bytes(const struct tw_dense_limits *limits)
 {
-    /* a chunk of rows has sums for a norm of the whole width, or for those of q and k heads */
-    size_t width =
-        limits->n_width > 2 * limits->n_head_dim ? limits->n_width : 2 * limits->n_head_dim;
-    return n_panels_of(limits->n_tokens, TW_DENSE_CHUNK_ROWS) * width * sizeof(float);
+    return n_panels_of(limits->n_tokens, TW_DENSE_CHUNK_ROWS) * norm_width(limits) * sizeof(float);
 }
 
 static size_t square_sums_bytes(const struct tw_dense_limits *limits)
@@ -427,6 +425,7 @@ enum tw_status tw_dense_create(struct tw_device *device, const struct tw_dense_l
     }
     dense->device = device;
     dense->limits = *limits;
+    dense->norm_width = norm_width(limits);
     tw_train_kernels_init(&dense->kernels, device->kernels.level);
     dense->attention_bytes = tw_dense_attention_bytes(limits);
     dense->gemm_words = tw_mem_map(limits->n_gemm_words * sizeof *dense->gemm_words);

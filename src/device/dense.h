@@ -91,10 +91,9 @@ void tw_dense_embed_backward(struct tw_dense *dense, const float *dx, const int3
                              size_t n_rows, size_t width, float *dtable);
 
 /* Row i of logits [n_rows, n_vocab] becomes the gradient of scale * loss. ret_losses: [n_rows]
- * nats; ret_hits: [n_rows] whether the target has the largest logit. */
+ * nats. */
 void tw_dense_cross_entropy(struct tw_dense *dense, float *logits, const int32_t *targets,
-                            size_t n_rows, size_t n_vocab, float scale, double *ret_losses,
-                            bool *ret_hits);
+                            size_t n_rows, size_t n_vocab, float scale, double *ret_losses);
 
 /* ---- attention ---- */
 

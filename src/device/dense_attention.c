@@ -487,6 +487,7 @@ void tw_dense_rotate_backward(struct tw_dense *dense, const struct tw_dense_head
                                 .dqk = dqk,
                                 .dqkv = dqkv};
     assert(documents->starts[documents->n_documents] <= dense->limits.n_tokens);
+    assert(2 * heads->head_dim <= dense->norm_width);
     tw_dense_run(dense, rotate_backward_part, &job);
     const float *sums = dense->norm_sums;
     for (size_t chunk = 0; chunk < n_chunks_of(&job); chunk++, sums += 2 * heads->head_dim) {

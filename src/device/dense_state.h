@@ -13,7 +13,8 @@ struct tw_dense {
     struct tw_train_kernels kernels;
     struct tw_dense_limits limits;
     uint32_t *gemm_words;   /* [limits.n_gemm_words]: panels of a product */
-    float *norm_sums;       /* [chunks][2 * n_width] */
+    float *norm_sums;       /* [chunks][norm_width] */
+    size_t norm_width;      /* of a norm of the whole width, or of those of q and k heads */
     double *square_sums;    /* [chunks of parameters] */
     uint8_t *attention;     /* [n_threads] workspaces */
     size_t attention_bytes; /* of one thread */

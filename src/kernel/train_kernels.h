@@ -89,9 +89,8 @@ struct tw_train_kernels {
     /* Cross entropy of one row of n logits with the right answer `target`, in place:
      *     m = max z; e[i] = 2^(fma(z[i], log2 e, -(m log2 e))); l = sum16 of e
      *     z[i] becomes e[i] (scale / l), less scale at target
-     * Returns the loss in nats, ln l + m - z[target]; *ret_is_best: no other logit is larger. */
-    double (*cross_entropy)(float *logits, size_t n, uint32_t target, float scale,
-                            bool *ret_is_best);
+     * Returns the loss in nats, ln l + m - z[target]. */
+    double (*cross_entropy)(float *logits, size_t n, uint32_t target, float scale);
 
     /* Loshchilov and Hutter 2019 (arXiv 1711.05101), algorithm 2, for n parameters:
      *     g = g gradient_scale;  m = fma(beta1, m, (1 - beta1) g)

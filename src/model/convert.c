@@ -108,6 +108,10 @@ enum tw_status tw_model_convert(const char *folder_path, const char *out_path,
                                 enum tw_model_mix mix, int n_threads, tw_model_writing_fn progress,
                                 void *progress_context, struct tw_error *error)
 {
+    if (!tw_file_exists(folder_path)) {
+        return tw_error_set(error, TW_ERR_NOT_FOUND, TW_NO_POSITION, "'%s' is not there",
+                            folder_path);
+    }
     if (!tw_file_is_directory(folder_path)) {
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
                             "'%s' is not a folder with a config.json", folder_path);

@@ -43,82 +43,67 @@ double tw_probe_read_rate(struct tw_threadpool *pool, const void *buffer, size_t
     return (double)n_bytes * 1e9 / (double)(tw_clock_monotonic_ns() - start_ns);
 }
 
-/* Independent chains of one instruction; operands must not be known to the compiler. Zen 5 starts
- * two dot products a cycle with a latency of four, so twelve chains are enough. */
+/* Independent chains of one instruction, in registers: twelve hide a latency of four at two a
+ * cycle. One statement for all of them, since an array would be kept in memory and its latency
+ * measured. %12 and %13 are the operands that no chain changes. */
+#define TWELVE(X)      X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
+#define VPDPBUSD(i)    "vpdpbusd %12, %13, %" #i "\n\t"
+#define VFMADD231PS(i) "vfmadd231ps %12, %13, %" #i "\n\t"
+#define VDPBF16PS(i)   "vdpbf16ps %12, %13, %" #i "\n\t"
+/* Without VNNI a dot product is two instructions: multiply pairs, add pairs. */
+#define PAIRS(i)       "vpmaddubsw %12, %" #i ", %%ymm15\n\tvpmaddwd %13, %%ymm15, %" #i "\n\t"
+
+/* Runs `text` LOOPS times on twelve registers of `type`, none of which is known to the compiler. */
+#define RUN_CHAINS(type, zero, text, constraint, first, second, ...)                               \
+    do {                                                                                           \
+        type s0 = zero, s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0, s6 = s0, s7 = s0, s8 = s0,    \
+             s9 = s0, s10 = s0, s11 = s0;                                                          \
+        for (int n = 0; n < LOOPS; n++) {                                                          \
+            __asm__ volatile(text                                                                  \
+                             : "+" constraint(s0), "+" constraint(s1), "+" constraint(s2),         \
+                               "+" constraint(s3), "+" constraint(s4), "+" constraint(s5),         \
+                               "+" constraint(s6), "+" constraint(s7), "+" constraint(s8),         \
+                               "+" constraint(s9), "+" constraint(s10), "+" constraint(s11)        \
+                             : constraint(first), constraint(second)                               \
+                             : __VA_ARGS__);                                                       \
+        }                                                                                          \
+    } while (0)
+
 __attribute__((target("avx512f,avx512vnni"))) static void int8_avx512(void *context, int thread,
                                                                       int n_threads)
 {
     (void)context, (void)thread, (void)n_threads;
-    __m512i sums[CHAINS], w = _mm512_set1_epi8(3), a = _mm512_set1_epi8(5);
-    for (int i = 0; i < CHAINS; i++) {
-        sums[i] = _mm512_set1_epi32(i);
-    }
-    for (int n = 0; n < LOOPS; n++) {
-        for (int i = 0; i < CHAINS; i++) {
-            __asm__ volatile("vpdpbusd %2, %1, %0" : "+v"(sums[i]) : "v"(w), "v"(a));
-        }
-    }
+    __m512i w = _mm512_set1_epi8(3), a = _mm512_set1_epi8(5);
+    RUN_CHAINS(__m512i, _mm512_setzero_si512(), TWELVE(VPDPBUSD), "v", w, a, "cc");
 }
 
-/* Without VNNI a dot product is two instructions: multiply pairs, add pairs. */
 __attribute__((target("avx2"))) static void int8_avx2(void *context, int thread, int n_threads)
 {
     (void)context, (void)thread, (void)n_threads;
-    __m256i sums[CHAINS], w = _mm256_set1_epi8(3), one = _mm256_set1_epi16(1);
-    for (int i = 0; i < CHAINS; i++) {
-        sums[i] = _mm256_set1_epi32(i);
-    }
-    for (int n = 0; n < LOOPS; n++) {
-        for (int i = 0; i < CHAINS; i++) {
-            __m256i pairs;
-            __asm__ volatile("vpmaddubsw %2, %1, %0" : "=x"(pairs) : "x"(w), "x"(sums[i]));
-            __asm__ volatile("vpmaddwd %2, %1, %0" : "=x"(sums[i]) : "x"(pairs), "x"(one));
-        }
-    }
+    __m256i w = _mm256_set1_epi8(3), one = _mm256_set1_epi16(1);
+    RUN_CHAINS(__m256i, _mm256_setzero_si256(), TWELVE(PAIRS), "x", w, one, "ymm15");
 }
 
 __attribute__((target("avx512f"))) static void f32_avx512(void *context, int thread, int n_threads)
 {
     (void)context, (void)thread, (void)n_threads;
-    __m512 sums[CHAINS], w = _mm512_set1_ps(0.5f), a = _mm512_set1_ps(0.25f);
-    for (int i = 0; i < CHAINS; i++) {
-        sums[i] = _mm512_set1_ps((float)i);
-    }
-    for (int n = 0; n < LOOPS; n++) {
-        for (int i = 0; i < CHAINS; i++) {
-            __asm__ volatile("vfmadd231ps %2, %1, %0" : "+v"(sums[i]) : "v"(w), "v"(a));
-        }
-    }
+    __m512 w = _mm512_set1_ps(0.5f), a = _mm512_set1_ps(0.25f);
+    RUN_CHAINS(__m512, _mm512_setzero_ps(), TWELVE(VFMADD231PS), "v", w, a, "cc");
 }
 
 __attribute__((target("avx2,fma"))) static void f32_avx2(void *context, int thread, int n_threads)
 {
     (void)context, (void)thread, (void)n_threads;
-    __m256 sums[CHAINS], w = _mm256_set1_ps(0.5f), a = _mm256_set1_ps(0.25f);
-    for (int i = 0; i < CHAINS; i++) {
-        sums[i] = _mm256_set1_ps((float)i);
-    }
-    for (int n = 0; n < LOOPS; n++) {
-        for (int i = 0; i < CHAINS; i++) {
-            __asm__ volatile("vfmadd231ps %2, %1, %0" : "+x"(sums[i]) : "x"(w), "x"(a));
-        }
-    }
+    __m256 w = _mm256_set1_ps(0.5f), a = _mm256_set1_ps(0.25f);
+    RUN_CHAINS(__m256, _mm256_setzero_ps(), TWELVE(VFMADD231PS), "x", w, a, "cc");
 }
 
 __attribute__((target("avx512f,avx512bf16"))) static void bf16_avx512(void *context, int thread,
                                                                       int n_threads)
 {
     (void)context, (void)thread, (void)n_threads;
-    __m512 sums[CHAINS];
     __m512i w = _mm512_set1_epi16(0x3f00), a = _mm512_set1_epi16(0x3e80); /* 0.5, 0.25 */
-    for (int i = 0; i < CHAINS; i++) {
-        sums[i] = _mm512_set1_ps((float)i);
-    }
-    for (int n = 0; n < LOOPS; n++) {
-        for (int i = 0; i < CHAINS; i++) {
-            __asm__ volatile("vdpbf16ps %2, %1, %0" : "+v"(sums[i]) : "v"(w), "v"(a));
-        }
-    }
+    RUN_CHAINS(__m512, _mm512_setzero_ps(), TWELVE(VDPBF16PS), "v", w, a, "cc");
 }
 
 /* The best of a few: the first finds workers that sleep, and another job may take a core away. */

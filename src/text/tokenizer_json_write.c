@@ -23,6 +23,15 @@ static void put_null(struct tw_json_writer *json, const char *key)
     tw_json_null(json);
 }
 
+static void put_text_or_null(struct tw_json_writer *json, const char *key, const char *text)
+{
+    if (text != NULL) {
+        put_text(json, key, text);
+    } else {
+        put_null(json, key);
+    }
+}
+
 /* "key": {"type": type, and so on until object_end. key: NULL in a list. */
 static void begin_typed(struct tw_json_writer *json, const char *key, const char *type)
 {
@@ -182,11 +191,11 @@ void tw_tokenizer_config_write(const struct tw_tokenizer_spec *spec,
         put_text(&json, "chat_template", config->chat_template);
     }
     put_bool(&json, "clean_up_tokenization_spaces", false);
-    put_text(&json, "eos_token", config->eos);
+    put_text_or_null(&json, "eos_token", config->eos);
     put_text(&json, "errors", "replace");
     tw_json_key(&json, "model_max_length");
     tw_json_uint(&json, config->n_context_tokens);
-    put_text(&json, "pad_token", config->pad);
+    put_text_or_null(&json, "pad_token", config->pad);
     put_bool(&json, "split_special_tokens", false);
     put_text(&json, "tokenizer_class", config->class_name);
     put_null(&json, "unk_token");

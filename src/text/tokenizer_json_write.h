@@ -20,7 +20,7 @@ void tw_tokenizer_json_write(const struct tw_tokenizer_spec *spec, struct tw_buf
 
 struct tw_tokenizer_config {
     const char *class_name;    /* "Qwen2Tokenizer" */
-    const char *eos, *pad;     /* tokens of the vocabulary: ends an answer; fills a batch */
+    const char *eos, *pad;     /* ends an answer; fills a batch; NULL where no token does */
     const char *chat_template; /* Jinja, or NULL */
     uint32_t n_context_tokens; /* model_max_length */
 };

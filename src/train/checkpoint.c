@@ -1,5 +1,6 @@
 #include "train/checkpoint.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -73,74 +74,80 @@ enum tw_status tw_checkpoint_write(const char *path, const struct tw_train_state
 
 /* ---- reading ---- */
 
-static enum tw_status damaged(const char *path, const char *what, struct tw_error *error)
+static enum tw_status damaged(const char *name, const char *what, struct tw_error *error)
 {
     return tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
-                        "'%.120s' is no whole checkpoint: %s; delete it to start anew", path, what);
+                        "'%.120s' is no whole checkpoint: %s; delete it to start anew", name, what);
 }
 
-static enum tw_status check_header(const char *path, const struct header *header,
-                                   const struct tw_file_map *map,
+static enum tw_status check_sum(const unsigned char *bytes, size_t n_bytes, const char *name,
+                                struct tw_error *error)
+{
+    uint64_t checksum;
+    struct tw_hash *hash = tw_hash_create();
+    if (hash == NULL) {
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a checksum");
+    }
+    tw_hash_add(hash, bytes, n_bytes - sizeof checksum);
+    memcpy(&checksum, bytes + n_bytes - sizeof checksum, sizeof checksum);
+    bool is_equal = tw_hash_value(hash) == checksum;
+    tw_hash_free(hash);
+    return is_equal ? TW_OK : damaged(name, "its checksum is wrong", error);
+}
+
+/* n_values is the state's own and n_history at most its capacity before the size is reckoned. */
+static enum tw_status check_header(const struct header *header, size_t n_bytes, const char *name,
                                    const struct tw_train_state *state, struct tw_error *error)
 {
     if (memcmp(header->magic, magic, sizeof magic) != 0) {
-        return damaged(path, "it does not begin with TWTRAIN1", error);
+        return damaged(name, "it does not begin with TWTRAIN1", error);
     }
     if (header->fingerprint != state->fingerprint || header->n_values != state->n_values) {
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
                             "'%.120s' belongs to another recipe or other data; delete it, or give "
                             "the run another output folder",
-                            path);
+                            name);
     }
     if (header->n_history > state->history_capacity) {
-        return damaged(path, "it has more steps than the recipe", error);
+        return damaged(name, "it has more steps than the recipe", error);
     }
     uint64_t size_bytes = sizeof *header + header->n_history * sizeof *state->history +
                           3 * header->n_values * sizeof(float) + sizeof(uint64_t);
-    return size_bytes == map->size_bytes ? TW_OK : damaged(path, "its size is wrong", error);
+    return size_bytes == n_bytes ? TW_OK : damaged(name, "its size is wrong", error);
 }
 
-static enum tw_status read_map(const char *path, const struct tw_file_map *map,
-                               struct tw_train_state *state, struct tw_error *error)
+static const unsigned char *take(void *to, const unsigned char *from, size_t n_bytes)
+{
+    if (n_bytes != 0) {
+        memcpy(to, from, n_bytes);
+    }
+    return from + n_bytes;
+}
+
+enum tw_status tw_checkpoint_parse(const void *bytes, size_t n_bytes, const char *name,
+                                   struct tw_train_state *state, struct tw_error *error)
 {
     struct header header;
-    if (map->size_bytes < sizeof header) {
-        return damaged(path, "it is too short", error);
+    if (n_bytes < sizeof header + sizeof(uint64_t)) {
+        return damaged(name, "it is too short", error);
     }
-    memcpy(&header, map->data, sizeof header);
-    enum tw_status status = check_header(path, &header, map, state, error);
+    enum tw_status status = check_sum(bytes, n_bytes, name, error);
     if (status != TW_OK) {
         return status;
     }
-    const unsigned char *p = map->data + sizeof header;
-    size_t history_bytes = header.n_history * sizeof *state->history;
+    const unsigned char *p = take(&header, bytes, sizeof header);
+    status = check_header(&header, n_bytes, name, state, error);
+    if (status != TW_OK) {
+        return status;
+    }
     size_t array_bytes = header.n_values * sizeof(float);
-    memcpy(state->history, p, history_bytes);
-    memcpy(state->weights, p + history_bytes, array_bytes);
-    memcpy(state->m, p + history_bytes + array_bytes, array_bytes);
-    memcpy(state->v, p + history_bytes + 2 * array_bytes, array_bytes);
+    p = take(state->history, p, header.n_history * sizeof *state->history);
+    p = take(state->weights, p, array_bytes);
+    p = take(state->m, p, array_bytes);
+    take(state->v, p, array_bytes);
     state->n_history = (uint32_t)header.n_history;
     state->seconds = header.seconds;
     return TW_OK;
-}
-
-static enum tw_status check_sum(const char *path, const struct tw_file_map *map,
-                                struct tw_error *error)
-{
-    uint64_t checksum;
-    if (map->size_bytes < sizeof checksum) {
-        return damaged(path, "it is too short", error);
-    }
-    struct tw_hash *hash = tw_hash_create();
-    if (hash == NULL) {
-        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a checksum");
-    }
-    size_t n_bytes = map->size_bytes - sizeof checksum;
-    tw_hash_add(hash, map->data, n_bytes);
-    memcpy(&checksum, map->data + n_bytes, sizeof checksum);
-    bool is_equal = tw_hash_value(hash) == checksum;
-    tw_hash_free(hash);
-    return is_equal ? TW_OK : damaged(path, "its checksum is wrong", error);
 }
 
 enum tw_status tw_checkpoint_read(const char *path, struct tw_train_state *state,
@@ -149,10 +156,7 @@ enum tw_status tw_checkpoint_read(const char *path, struct tw_train_state *state
     struct tw_file_map map;
     enum tw_status status = tw_file_map_open(path, &map, error);
     if (status == TW_OK) {
-        status = check_sum(path, &map, error);
-        if (status == TW_OK) {
-            status = read_map(path, &map, state, error);
-        }
+        status = tw_checkpoint_parse(map.data, map.size_bytes, path, state, error);
         tw_file_map_close(&map);
     }
     return status;

@@ -37,9 +37,12 @@ struct tw_train_state {
 enum tw_status tw_checkpoint_write(const char *path, const struct tw_train_state *state,
                                    struct tw_error *error);
 
-/* Fills a state whose fingerprint, n_values, arrays and history_capacity are set. On failure
- * the arrays' contents are undefined. */
+/* Fills a state whose fingerprint, n_values, arrays and history_capacity are set. */
 enum tw_status tw_checkpoint_read(const char *path, struct tw_train_state *state,
                                   struct tw_error *error);
+
+/* The same from memory; name goes into messages. */
+enum tw_status tw_checkpoint_parse(const void *bytes, size_t n_bytes, const char *name,
+                                   struct tw_train_state *state, struct tw_error *error);
 
 #endif

@@ -33,7 +33,6 @@ struct tw_gradient {
     float *dhidden, *dqk, *dqkv, *dattended;
     float *cosines, *sines, *back_sines;
     double *losses;    /* [HEAD_ROWS] */
-    bool *hits;        /* [HEAD_ROWS] */
     int32_t *targets;  /* [tokens] */
     uint32_t *rows;    /* [tokens] the row before each target */
     double operations; /* of the batch at hand */
@@ -154,12 +153,11 @@ enum tw_status tw_gradient_create(struct tw_device *device, const struct tw_para
     g->n_block = lay_out(NULL, parameters, max_tokens, NULL);
     g->layers = tw_mem_alloc(parameters->shape.n_layers, sizeof *g->layers);
     g->losses = tw_mem_alloc(HEAD_ROWS, sizeof *g->losses);
-    g->hits = tw_mem_alloc(HEAD_ROWS, sizeof *g->hits);
     g->targets = tw_mem_alloc(max_tokens, sizeof *g->targets);
     g->rows = tw_mem_alloc(max_tokens, sizeof *g->rows);
     g->block = tw_mem_map(g->n_block * sizeof *g->block);
-    if (g->layers == NULL || g->losses == NULL || g->hits == NULL || g->targets == NULL ||
-        g->rows == NULL || g->block == NULL) {
+    if (g->layers == NULL || g->losses == NULL || g->targets == NULL || g->rows == NULL ||
+        g->block == NULL) {
         tw_gradient_free(g);
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION,
                             "no memory for the %zu MB that a batch of %zu tokens takes",
@@ -186,7 +184,6 @@ void tw_gradient_free(struct tw_gradient *g)
     tw_mem_unmap(g->block, g->n_block * sizeof *g->block);
     tw_mem_free(g->layers);
     tw_mem_free(g->losses);
-    tw_mem_free(g->hits);
     tw_mem_free(g->targets);
     tw_mem_free(g->rows);
     tw_mem_free(g);
@@ -391,11 +388,9 @@ static struct tw_train_loss head(struct tw_gradient *g, const float *weights, si
         size_t n = n_targets - first < HEAD_ROWS ? n_targets - first : (size_t)HEAD_ROWS;
         const float *x = g->picked_normed + first * d;
         apply(g, &w, x, n, NULL, g->logits);
-        tw_dense_cross_entropy(g->dense, g->logits, g->targets + first, n, v, scale, g->losses,
-                               g->hits);
+        tw_dense_cross_entropy(g->dense, g->logits, g->targets + first, n, v, scale, g->losses);
         for (size_t i = 0; i < n; i++) {
             loss.sum += g->losses[i];
-            loss.n_hits += g->hits[i];
         }
         if (gradients != NULL) {
             apply_backward(g, &w, x, g->logits, n, g->dpicked_normed + first * d);

@@ -37,7 +37,6 @@ struct tw_train_batch {
 struct tw_train_loss {
     double sum; /* nats */
     size_t n_targets;
-    size_t n_hits;     /* targets that had the largest logit */
     double operations; /* multiplications and additions of products that were done */
 };
 

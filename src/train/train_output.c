@@ -1,5 +1,6 @@
 #include "train/train_output.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "base/arena.h"
@@ -98,8 +99,6 @@ static const float *find_tensor(void *context, const char *name, uint64_t n_valu
     return NULL;
 }
 
-static const char eos_name[] = "<|im_end|>", pad_name[] = "<|endoftext|>";
-
 static tw_token token_of(const struct tw_tokenizer_spec *spec, const char *name)
 {
     for (size_t i = 0; i < spec->n_tokens; i++) {
@@ -113,10 +112,15 @@ static tw_token token_of(const struct tw_tokenizer_spec *spec, const char *name)
 static enum tw_status write_folder(struct output *self, const struct tw_tokenizer_spec *spec,
                                    struct tw_error *error)
 {
+    static const char close[] = "<|im_end|>", end[] = "<|endoftext|>";
+    tw_token close_token = token_of(spec, close), end_token = token_of(spec, end);
+    bool has_close = close_token != TW_TOKEN_NONE, has_end = end_token != TW_TOKEN_NONE;
     const struct tw_tokenizer_config config = {
         .class_name = "Qwen2Tokenizer",
-        .eos = eos_name,
-        .pad = pad_name,
+        .eos = has_close ? close
+               : has_end ? end
+                         : NULL,
+        .pad = has_end ? end : NULL,
         .chat_template = self->chat_template.data,
         .n_context_tokens = self->config->model.context,
     };
@@ -128,8 +132,8 @@ static enum tw_status write_folder(struct output *self, const struct tw_tokenize
     const struct tw_hf_model model = {
         .shape = &self->parameters->shape,
         .dtype = TW_DTYPE_F32,
-        .eos = token_of(spec, eos_name),
-        .pad = token_of(spec, pad_name),
+        .eos = has_close ? close_token : end_token,
+        .pad = end_token,
         .tokenizer_json = {self->tokenizer.data, self->tokenizer.size_bytes},
         .tokenizer_config = {self->tokenizer_config.data, self->tokenizer_config.size_bytes},
         .tensor = find_tensor,

@@ -4,6 +4,7 @@
  *                         folder/model.safetensors (f32)
  *     folder          --> GGUF, weights of the recipe's type (model/convert.h)
  *
+ * <|im_end|> ends an answer, where the vocabulary has none <|endoftext|>, which also fills batches.
  * Threads: one at a time. Errors: those of files; TW_ERR_USAGE for a type we do not write.
  */
 #ifndef TW_TRAIN_TRAIN_OUTPUT_H

@@ -351,7 +351,6 @@ static void add_loss(struct tw_train_loss *sum, const struct tw_train_loss *loss
 {
     sum->sum += loss->sum;
     sum->n_targets += loss->n_targets;
-    sum->n_hits += loss->n_hits;
     sum->operations += loss->operations;
 }
 
@@ -456,8 +455,6 @@ enum tw_status tw_trainer_step(struct tw_trainer *t, struct tw_trainer_report *r
     *ret_report = (struct tw_trainer_report){
         .point = point,
         .n_tokens = n_tokens,
-        .n_targets = sum.n_targets,
-        .hit_rate = (double)sum.n_hits / (double)sum.n_targets,
         .operations = sum.operations,
     };
     return is_due(t, run->checkpoint_every) ? tw_trainer_save(t, error) : TW_OK;

@@ -34,9 +34,8 @@ struct tw_trainer_info {
 
 struct tw_trainer_report {
     struct tw_train_point point;
-    uint64_t n_tokens, n_targets; /* of this step */
-    double hit_rate;              /* targets with the largest logit */
-    double operations;            /* of products, those of a validation too */
+    uint64_t n_tokens; /* of this step */
+    double operations; /* of products, those of a validation too */
 };
 
 enum tw_status tw_trainer_open(const struct tw_train_config *config, struct tw_device *device,

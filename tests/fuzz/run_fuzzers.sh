@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every fuzz target for a while, beginning from its corpus:
+# Runs every fuzz target for a while, one a core, beginning from its corpus:
 #     tests/fuzz/run_fuzzers.sh SECONDS [RESULT FILE]
 # New inputs that reach new code stay in build-fuzz/corpus/<target>; a finding ends up as
 # build-fuzz/finding-<target>-*, to be put into tests/fuzz/corpus/<target> together with its fix.
@@ -37,8 +37,18 @@ run_target() {
     fi
 }
 
-failures=0
+# One target a core: each is a single thread.
+failures=0 running=0
 while read -r program; do
-    run_target "$program" || failures=$((failures + 1))
+    if ((running == $(nproc))); then
+        wait -n || failures=$((failures + 1))
+        running=$((running - 1))
+    fi
+    run_target "$program" &
+    running=$((running + 1))
 done < <(find build-fuzz/tests/fuzz -maxdepth 1 -name 'fuzz_*' -type f -executable | sort)
+while ((running > 0)); do
+    wait -n || failures=$((failures + 1))
+    running=$((running - 1))
+done
 exit $((failures > 0))

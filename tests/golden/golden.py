@@ -6,6 +6,7 @@ where TW_SHARED does not have it.
 import argparse
 import os
 import re
+import signal
 import struct
 import subprocess
 import sys
@@ -195,7 +196,15 @@ def make_model(path, n_embd=64, n_layers=2, n_ff=128, n_ctx=4096, chatml=True, s
 
 # ---- reporting ----
 
+def hear_signals():
+    """Who starts the tests in the background may have these ignored, and children inherit it."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def main(cases):
+    hear_signals()
     parser = argparse.ArgumentParser()
     parser.add_argument("program")
     parser.add_argument("synth_model")

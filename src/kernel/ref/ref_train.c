@@ -191,8 +191,7 @@ static void softmax_backward(float *scores, float *dw, size_t n, size_t width, f
     }
 }
 
-static double cross_entropy(float *logits, size_t n, uint32_t target, float scale,
-                            bool *ret_is_best)
+static double cross_entropy(float *logits, size_t n, uint32_t target, float scale)
 {
     float m = largest_of(logits, n), right = logits[target];
     float l = exponentials(logits, n, TW_LOG2_E, m);
@@ -201,7 +200,6 @@ static double cross_entropy(float *logits, size_t n, uint32_t target, float scal
         logits[i] = logits[i] * share;
     }
     logits[target] = logits[target] - scale;
-    *ret_is_best = right == m;
     return log((double)l) + ((double)m - (double)right);
 }
 

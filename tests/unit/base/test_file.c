@@ -6,6 +6,7 @@
 #include <cmocka.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -212,6 +213,32 @@ static unsigned mode_of(const char *path)
     return st.st_mode & 07777;
 }
 
+/* Needs root, to be somebody who may not give a file to the group it had. */
+static void a_file_whose_group_cannot_be_kept_is_closed_to_groups(void **state)
+{
+    (void)state;
+    enum { NOBODY = 65534 };
+    if (geteuid() != 0) {
+        skip();
+    }
+    put("target", "old");
+    assert_int_equal(chown("target", NOBODY, 0), 0);
+    assert_int_equal(chmod("target", 0664), 0);
+    assert_int_equal(chmod(".", 0777), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        struct tw_file_writer *writer;
+        bool ok = setgroups(0, NULL) == 0 && setgid(NOBODY) == 0 && setuid(NOBODY) == 0 &&
+                  tw_file_writer_open("target", &writer, NULL) == TW_OK &&
+                  tw_file_writer_commit(writer, NULL) == TW_OK;
+        _exit(ok ? 0 : 1);
+    }
+    int exit_status = 0;
+    assert_int_equal(waitpid(child, &exit_status, 0), child);
+    assert_int_equal(exit_status, 0);
+    assert_int_equal(mode_of("target"), 0604);
+}
+
 static void a_new_file_is_as_open_as_the_old_one_or_the_umask_says(void **state)
 {
     (void)state;
@@ -343,6 +370,7 @@ int main(void)
         IN_FOLDER(what_a_killed_writer_left_is_removed_by_the_next_one),
         IN_FOLDER(two_writers_to_one_target_leave_each_other_alone),
         IN_FOLDER(a_new_file_is_as_open_as_the_old_one_or_the_umask_says),
+        IN_FOLDER(a_file_whose_group_cannot_be_kept_is_closed_to_groups),
         IN_FOLDER(after_a_failed_write_nothing_can_be_committed),
         IN_FOLDER(devices_pipes_and_folders_are_never_replaced),
         IN_FOLDER(alignment_and_position_count_bytes_written),

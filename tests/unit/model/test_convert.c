@@ -389,6 +389,16 @@ static void a_tokenizer_larger_than_the_model_is_refused(void **state)
     assert_false(tw_file_exists("out.gguf"));
 }
 
+static void a_folder_that_is_not_there_is_not_found(void **state)
+{
+    (void)state;
+    struct tw_error error = {0};
+    assert_int_equal(
+        tw_model_convert("absent", "out.gguf", TW_MODEL_MIX_KEEP, 1, NULL, NULL, &error),
+        TW_ERR_NOT_FOUND);
+    assert_false(tw_file_exists("out.gguf"));
+}
+
 static void a_gguf_file_is_no_folder(void **state)
 {
     (void)state;
@@ -416,6 +426,7 @@ int main(void)
         IN_FOLDER(what_gguf_cannot_say_is_not_dropped_silently),
         IN_FOLDER(what_a_sentencepiece_file_cannot_say_is_refused),
         IN_FOLDER(a_tokenizer_larger_than_the_model_is_refused),
+        IN_FOLDER(a_folder_that_is_not_there_is_not_found),
         IN_FOLDER(a_gguf_file_is_no_folder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -215,6 +215,11 @@ static void the_tokens_that_end_an_answer_are_in_the_generation_config(void **st
     tw_hf_write_generation_config(&model, &buf);
     assert_true(tw_buf_append(&buf, "", 1));
     assert_string_equal(buf.data, "{\"eos_token_id\":[264,262],\"pad_token_id\":262}");
+    model.pad = model.eos;
+    tw_buf_clear(&buf);
+    tw_hf_write_generation_config(&model, &buf);
+    assert_true(tw_buf_append(&buf, "", 1));
+    assert_string_equal(buf.data, "{\"eos_token_id\":[264],\"pad_token_id\":264}");
     tw_buf_free(&buf);
 }
 
@@ -231,6 +236,13 @@ static void numbers_are_written_as_people_write_them(void **state)
     assert_non_null(strstr(buf.data, "\"architectures\":[\"Qwen3ForCausalLM\"]"));
     assert_non_null(strstr(buf.data, "\"torch_dtype\":\"bfloat16\""));
     assert_non_null(strstr(buf.data, "\"rms_norm_eps\":1e-06,"));
+    tw_buf_clear(&buf);
+    shape.rms_eps = 1.2345678e-5f; /* more digits than people write */
+    tw_hf_write_config(&model, &buf);
+    json_t *config = NULL;
+    assert_int_equal(tw_json_parse(buf.data, buf.size_bytes, "config.json", &config, NULL), TW_OK);
+    check_shape(config, &shape);
+    json_decref(config);
     tw_buf_free(&buf);
 }
 

@@ -97,6 +97,33 @@ static void of_a_text_all_but_the_first_token_are_learnt(void **state)
     tw_dataset_free(dataset);
 }
 
+static void where_no_token_ends_a_text_the_one_that_ends_an_answer_does(void **state)
+{
+    (void)state;
+    struct tw_tokenizer_spec spec = trained.spec;
+    struct tw_added_token added[TW_BPE_ADDED_TOKENS];
+    struct tw_bytes tokens[TW_BPE_LEAST_TOKENS + 100];
+    struct tw_tokenizer *tokenizer = NULL;
+    struct tw_dataset *dataset = NULL;
+    memcpy(added, spec.added, sizeof added);
+    memcpy(tokens, spec.tokens, spec.n_tokens * sizeof *tokens);
+    added[0].text = tokens[added[0].id] = tw_bytes_of("<|end_of_text|>");
+    spec.added = added;
+    spec.tokens = tokens;
+    for (int has_eos = 0; has_eos < 2; has_eos++) {
+        spec.eos = has_eos ? added[2].id : TW_TOKEN_NONE;
+        assert_int_equal(tw_tokenizer_create(&spec, &tokenizer, NULL), TW_OK);
+        struct tw_chat_format format = tw_chat_format_detect(tokenizer, (struct tw_bytes){"", 0});
+        assert_int_equal(tw_dataset_create(&format, 64, &dataset, NULL),
+                         has_eos ? TW_OK : TW_ERR_UNSUPPORTED);
+        if (has_eos) {
+            assert_int_equal(tw_dataset_end_of_text(dataset), added[2].id);
+            tw_dataset_free(dataset);
+        }
+        tw_tokenizer_free(tokenizer);
+    }
+}
+
 /* Ids of a document as a list. */
 static void assert_ids(const struct tw_dataset *dataset, size_t document,
                        const struct tw_token_list *list)
@@ -221,6 +248,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_assistants_words_and_their_end_are_learnt_and_nothing_else),
         cmocka_unit_test(of_a_text_all_but_the_first_token_are_learnt),
+        cmocka_unit_test(where_no_token_ends_a_text_the_one_that_ends_an_answer_does),
         cmocka_unit_test(a_conversation_has_the_ids_that_a_chat_gives_it),
         cmocka_unit_test(an_answer_follows_the_header_it_is_asked_for_with),
         cmocka_unit_test(content_cannot_speak_in_markers_but_in_those_of_tools),

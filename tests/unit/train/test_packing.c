@@ -278,6 +278,60 @@ static void the_shuffle_is_the_one_that_is_written_down(void **state)
     tw_packed_row_free(&row);
 }
 
+/* 300 documents of 34 to 64 tokens in rows of 64: none share a row, so that row after row is opened
+ * and, from the 65th on, the fullest of the open ones closed. */
+static void the_fullest_of_sixty_four_open_rows_is_closed(void **state)
+{
+    (void)state;
+    enum { N = 300, ROW = 64, MOST_OPEN = 64 };
+    struct tw_chat_format format =
+        tw_chat_format_detect(trained.tokenizer, (struct tw_bytes){"", 0});
+    struct tw_dataset *many = NULL;
+    struct tw_packing *packing = NULL;
+    struct tw_packed_row row;
+    __extension__ typedef unsigned __int128 wide;
+    unsigned shuffled[N], open[MOST_OPEN], closed[N], n_open = 0, n_closed = 0;
+    init_row(&row);
+    assert_int_equal(tw_dataset_create(&format, ROW, &many, NULL), TW_OK);
+    for (unsigned i = 0; i < N; i++) {
+        char line[128] = {0};
+        int n_digits = 27 + (int)(i * 7 % 31); /* behind the six of the number; a token each */
+        snprintf(line, sizeof line, "{\"text\": \"%06u%0*d\"}", i, n_digits, 0);
+        assert_int_equal(tw_dataset_add_rows(many, tw_bytes_of(line), "f", NULL), TW_OK);
+        assert_int_equal(tw_dataset_document_tokens(many, i), 6 + n_digits + 1);
+        shuffled[i] = i;
+    }
+    for (unsigned i = N - 1; i > 0; i--) {
+        uint32_t w[4];
+        tw_rng_block(3 ^ 0x7061636b, i, w);
+        unsigned j = (unsigned)((wide)((uint64_t)w[1] << 32 | w[0]) * (i + 1) >> 64);
+        unsigned kept = shuffled[i];
+        shuffled[i] = shuffled[j];
+        shuffled[j] = kept;
+    }
+    for (unsigned i = 0; i < N; i++) {
+        unsigned fullest = 0;
+        for (unsigned k = 1; n_open == MOST_OPEN && k < MOST_OPEN; k++) {
+            fullest = open[k] * 7 % 31 > open[fullest] * 7 % 31 ? k : fullest;
+        }
+        if (n_open == MOST_OPEN) {
+            closed[n_closed++] = open[fullest];
+            memmove(open + fullest, open + fullest + 1, (--n_open - fullest) * sizeof *open);
+        }
+        open[n_open++] = shuffled[i];
+    }
+    memcpy(closed + n_closed, open, n_open * sizeof *open);
+    assert_int_equal(tw_packing_create(many, ROW, 3, &packing, NULL), TW_OK);
+    for (unsigned i = 0; i < N; i++) {
+        tw_packing_row(packing, i, &row);
+        assert_int_equal(row.n_documents, 1);
+        assert_int_equal(number_of(row.tokens), closed[i]);
+    }
+    tw_packing_free(packing);
+    tw_dataset_free(many);
+    tw_packed_row_free(&row);
+}
+
 static void without_a_document_there_is_nothing_to_pack(void **state)
 {
     (void)state;
@@ -301,6 +355,7 @@ int main(void)
         cmocka_unit_test(seeds_and_epochs_shuffle_differently),
         cmocka_unit_test(rows_are_at_least_97_percent_full),
         cmocka_unit_test(the_shuffle_is_the_one_that_is_written_down),
+        cmocka_unit_test(the_fullest_of_sixty_four_open_rows_is_closed),
         cmocka_unit_test(without_a_document_there_is_nothing_to_pack),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -187,25 +187,22 @@ static void feed_forward(const struct textbook *book, const struct textbook_laye
 }
 
 static double loss_of_token(const struct textbook *book, const double *w, const double *x,
-                            size_t target, size_t *hits)
+                            size_t target)
 {
     double normed[TEXTBOOK_WIDTH], logits[TEXTBOOK_WIDTH], sum = 0;
-    size_t d = book->shape.n_embed, best = 0;
+    size_t d = book->shape.n_embed;
     normalise(w + book->final_norm, d, (double)book->shape.rms_eps, x, normed);
     project(w + book->head, book->shape.n_vocab, d, normed, logits);
     for (size_t i = 0; i < book->shape.n_vocab; i++) {
         sum += exp(logits[i]);
-        best = logits[i] > logits[best] ? i : best;
     }
-    *hits += best == target;
     return log(sum) - logits[target];
 }
 
 double textbook_loss(const struct textbook *book, const double *weights,
-                     const struct tw_train_batch *batch, size_t *ret_hits)
+                     const struct tw_train_batch *batch)
 {
     const struct tw_model_shape *s = &book->shape;
-    size_t hits = 0;
     double sum = 0;
     for (size_t document = 0; document < batch->documents.n_documents; document++) {
         size_t first = batch->documents.starts[document];
@@ -222,13 +219,9 @@ double textbook_loss(const struct textbook *book, const double *weights,
         }
         for (size_t i = 1; i < n; i++) {
             if (batch->is_target[first + i]) {
-                sum += loss_of_token(book, weights, xs[i - 1], (size_t)batch->tokens[first + i],
-                                     &hits);
+                sum += loss_of_token(book, weights, xs[i - 1], (size_t)batch->tokens[first + i]);
             }
         }
-    }
-    if (ret_hits != NULL) {
-        *ret_hits = hits;
     }
     return sum;
 }

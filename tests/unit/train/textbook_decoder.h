@@ -38,8 +38,8 @@ struct textbook {
 
 struct textbook textbook_open(const struct tw_parameters *parameters);
 
-/* The sum over the batch's targets; ret_hits (may be NULL): targets with the largest logit. */
+/* The sum over the batch's targets. */
 double textbook_loss(const struct textbook *book, const double *weights,
-                     const struct tw_train_batch *batch, size_t *ret_hits);
+                     const struct tw_train_batch *batch);
 
 #endif
