@@ -1,6 +1,7 @@
 /* train: makes a model from a recipe and chat data; `train tokenizer` makes a vocabulary. */
 #include <math.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include "app/loss_plot.h"
 #include "base/clock.h"
 #include "base/cpu.h"
+#include "base/printable.h"
 #include "probe/machine.h"
 #include "train/trainer.h"
 
@@ -56,13 +58,29 @@ static const struct tw_option options[] = {
 
 static const struct tw_option_group group = {"Training", options, sizeof options / sizeof *options};
 
-/* The first Ctrl-C ends the run after its step, with a checkpoint; the second ends the program. */
+/* The first Ctrl-C ends the run after its step, with a checkpoint, and so does the end of the
+ * terminal; the second ends the program. */
 static volatile sig_atomic_t is_interrupted;
 
 static void on_interrupt(int signal_number)
 {
+    (void)signal_number;
     is_interrupted = 1;
-    signal(signal_number, SIG_DFL);
+}
+
+/* One that is ignored, as Ctrl-C is in the background of a script, stays ignored. */
+static void watch_signals(void)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
+        struct sigaction old;
+        struct sigaction action = {.sa_handler = on_interrupt,
+                                   .sa_flags = SA_RESTART | SA_RESETHAND};
+        sigaction(signals[i], NULL, &old);
+        if (old.sa_handler != SIG_IGN) {
+            sigaction(signals[i], &action, NULL);
+        }
+    }
 }
 
 /* What the lines of the log are made of. */
@@ -158,6 +176,18 @@ static enum tw_status report_step(struct run *run, const struct tw_trainer_repor
     return status == TW_OK ? draw_plot(run, error) : status;
 }
 
+/* A line with names out of the recipe, which may hold anything. */
+static __attribute__((format(printf, 1, 2))) void print_names(const char *format, ...)
+{
+    char line[2 * TW_LIMIT_CONF_STRING_BYTES + 256];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    tw_printable_clean(line, strlen(line));
+    puts(line);
+}
+
 static void print_beginning(const struct run *run)
 {
     struct tw_trainer_info info = tw_trainer_info(run->trainer);
@@ -169,8 +199,8 @@ static void print_beginning(const struct run *run)
            (unsigned long long)info.data.n_documents, (unsigned long long)info.data.n_tokens,
            (unsigned long long)info.data.n_targets, (unsigned long long)info.n_valid_documents);
     if (info.data.n_skipped != 0) {
-        printf("left out: %llu documents longer than the context, the first at %s\n",
-               (unsigned long long)info.data.n_skipped, info.data.first_skipped);
+        print_names("left out: %llu documents longer than the context, the first at %s",
+                    (unsigned long long)info.data.n_skipped, info.data.first_skipped);
     }
     printf("memory: %llu MB; %u steps of %u tokens", (unsigned long long)(info.memory_bytes >> 20),
            run->config->training.steps, run->config->training.rows_per_step * model->context);
@@ -203,9 +233,8 @@ static enum tw_status take_steps(struct run *run, struct tw_error *error)
         tw_trainer_spent(run->trainer, seconds);
         if (status == TW_OK) {
             status = report_step(run, &report, seconds, error);
-        }
-        if (status == TW_OK && is_interrupted) {
-            status = stopped(run, error);
+            /* whose terminal is gone cannot report, and still keeps the step */
+            status = is_interrupted ? stopped(run, error) : status;
         }
     }
     close_line(run);
@@ -223,8 +252,8 @@ static void print_end(const struct run *run)
         printf("as after step %u of %u: ", tw_trainer_state(run->trainer)->n_history,
                run->config->training.steps);
     }
-    printf("%s%s%s\n", run->config->output.folder, gguf != NULL ? ", " : "",
-           gguf != NULL ? gguf : "");
+    print_names("%s%s%s", run->config->output.folder, gguf != NULL ? ", " : "",
+                gguf != NULL ? gguf : "");
 }
 
 static enum tw_status train(struct run *run, struct tw_error *error)
@@ -290,8 +319,7 @@ static enum tw_status execute(const struct train_args *args, struct tw_error *er
     struct run run = {.args = args, .config = config, .level = level, .redraws = redraws};
     status = tw_device_cpu_create((int)args->n_threads, level, &device, error);
     if (status == TW_OK) {
-        signal(SIGINT, on_interrupt);
-        signal(SIGTERM, on_interrupt);
+        watch_signals();
         status = with_device(&run, device, error);
         tw_device_free(device);
     }

@@ -208,6 +208,65 @@ static enum tw_status check_text(const char *text, size_t text_bytes, const char
     return status;
 }
 
+/* ---- what takes libyaml long ---- */
+
+/* How far a token leads into lists and mappings, or out of them. */
+static int step_of(yaml_token_type_t type)
+{
+    static const signed char steps[] = {
+        [YAML_BLOCK_SEQUENCE_START_TOKEN] = 1, [YAML_BLOCK_MAPPING_START_TOKEN] = 1,
+        [YAML_FLOW_SEQUENCE_START_TOKEN] = 1,  [YAML_FLOW_MAPPING_START_TOKEN] = 1,
+        [YAML_BLOCK_END_TOKEN] = -1,           [YAML_FLOW_SEQUENCE_END_TOKEN] = -1,
+        [YAML_FLOW_MAPPING_END_TOKEN] = -1,
+    };
+    return type < sizeof steps ? steps[type] : 0;
+}
+
+static enum tw_status check_token(const char *name, const yaml_token_t *token, int depth,
+                                  struct tw_error *error)
+{
+    size_t line = token->start_mark.line + 1, column = token->start_mark.column + 1;
+    if (token->type == YAML_TAG_DIRECTIVE_TOKEN || token->type == YAML_VERSION_DIRECTIVE_TOKEN) {
+        return tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
+                            "'%.100s': directives are not read: leave the line out (line: %zu, "
+                            "column: %zu)",
+                            name, line, column);
+    }
+    if (depth > TW_LIMIT_CONF_DEPTH) {
+        return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
+                            "'%.100s': lists and keys lie more than %d deep (line: %zu, column: "
+                            "%zu)",
+                            name, TW_LIMIT_CONF_DEPTH, line, column);
+    }
+    return TW_OK;
+}
+
+/* libyaml looks at all that is open for each token, and compares each directive with all before it:
+ * a megabyte of either takes minutes. What is no YAML is for the next to say. */
+static enum tw_status check_tokens(const char *text, size_t text_bytes, const char *name,
+                                   struct tw_error *error)
+{
+    yaml_parser_t scanner;
+    if (yaml_parser_initialize(&scanner) == 0) {
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "'%.120s': no memory", name);
+    }
+    yaml_parser_set_input_string(&scanner, (const unsigned char *)text, text_bytes);
+    enum tw_status status = TW_OK;
+    int depth = 0;
+    yaml_token_t token;
+    for (bool is_last = false; status == TW_OK && !is_last;) {
+        if (yaml_parser_scan(&scanner, &token) == 0) {
+            break;
+        }
+        depth += step_of(token.type);
+        is_last = token.type == YAML_STREAM_END_TOKEN;
+        status = check_token(name, &token, depth, error);
+        yaml_token_delete(&token);
+    }
+    yaml_parser_delete(&scanner);
+    return status;
+}
+
 /* ---- loading ---- */
 
 static enum tw_status from_messages(cyaml_err_t result, const char *name,
@@ -224,20 +283,6 @@ static enum tw_status from_messages(cyaml_err_t result, const char *name,
                         place[0] != '\0' ? ", " : "", place);
 }
 
-/* The library takes time in the square of the open brackets. Those in quotes count too. */
-static bool nests_too_deep(const char *text, size_t text_bytes)
-{
-    size_t depth = 0;
-    for (size_t i = 0; i < text_bytes && depth <= TW_LIMIT_CONF_DEPTH; i++) {
-        if (text[i] == '[' || text[i] == '{') {
-            depth++;
-        } else if ((text[i] == ']' || text[i] == '}') && depth > 0) {
-            depth--;
-        }
-    }
-    return depth > TW_LIMIT_CONF_DEPTH;
-}
-
 enum tw_status tw_conf_parse(const char *text, size_t text_bytes, const char *name,
                              const cyaml_schema_value_t *schema, void **ret_conf,
                              struct tw_error *error)
@@ -247,12 +292,10 @@ enum tw_status tw_conf_parse(const char *text, size_t text_bytes, const char *na
     config.log_ctx = &messages;
     cyaml_data_t *conf = NULL;
     text = text != NULL ? text : ""; /* an empty file has none */
-    if (nests_too_deep(text, text_bytes)) {
-        return tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
-                            "'%.120s': more than %d brackets are open at once", name,
-                            TW_LIMIT_CONF_DEPTH);
+    enum tw_status status = check_tokens(text, text_bytes, name, error);
+    if (status == TW_OK) {
+        status = check_text(text, text_bytes, name, NULL, error);
     }
-    enum tw_status status = check_text(text, text_bytes, name, NULL, error);
     if (status != TW_OK) {
         return status;
     }

@@ -88,7 +88,7 @@
 
 /* Training runs */
 #define TW_LIMIT_CONF_BYTES           (1u << 18) /* a configuration file */
-#define TW_LIMIT_CONF_DEPTH           64         /* brackets open at once in it */
+#define TW_LIMIT_CONF_DEPTH           16         /* lists and mappings in one another */
 #define TW_LIMIT_CONF_STRING_BYTES    4096       /* one text in it */
 #define TW_LIMIT_TRAIN_FILES          256        /* data files of one kind */
 #define TW_LIMIT_TRAIN_WIDTH          16384      /* embedding, feed-forward */

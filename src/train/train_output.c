@@ -57,14 +57,24 @@ enum tw_status tw_train_output_check(const struct tw_train_config *config, struc
     return status;
 }
 
-enum tw_status tw_train_output_prepare(const struct tw_train_config *config, struct tw_error *error)
+static enum tw_status try_to_write(const char *path, struct tw_error *error)
 {
     struct tw_file_writer *writer = NULL;
-    enum tw_status status = tw_file_make_directory(config->output.folder, error);
-    if (status == TW_OK && config->output.gguf != NULL) {
-        status = tw_file_writer_open(config->output.gguf, &writer, error);
-    }
+    enum tw_status status = tw_file_writer_open(path, &writer, error);
     tw_file_writer_abort(writer);
+    return status;
+}
+
+enum tw_status tw_train_output_prepare(const struct tw_train_config *config,
+                                       const char *checkpoint_path, struct tw_error *error)
+{
+    enum tw_status status = tw_file_make_directory(config->output.folder, error);
+    if (status == TW_OK) {
+        status = try_to_write(checkpoint_path, error);
+    }
+    if (status == TW_OK && config->output.gguf != NULL) {
+        status = try_to_write(config->output.gguf, error);
+    }
     return status;
 }
 

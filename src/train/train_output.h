@@ -18,9 +18,9 @@
 enum tw_status tw_train_output_check(const struct tw_train_config *config, struct tw_error *error);
 
 /* The same for the places: makes the folder (its parent must be there) unless it exists; a file can
- * be made where the GGUF file is to be. */
+ * be made where the checkpoint and the GGUF file are to be. */
 enum tw_status tw_train_output_prepare(const struct tw_train_config *config,
-                                       struct tw_error *error);
+                                       const char *checkpoint_path, struct tw_error *error);
 
 enum tw_status tw_train_output_write(const struct tw_train_config *config,
                                      const struct tw_parameters *parameters, const float *weights,

@@ -214,7 +214,7 @@ static enum tw_status begin_or_resume(struct tw_trainer *t, struct tw_error *err
 {
     snprintf(t->checkpoint_path, sizeof t->checkpoint_path, "%s/checkpoint.tw",
              t->config->output.folder);
-    enum tw_status status = tw_train_output_prepare(t->config, error);
+    enum tw_status status = tw_train_output_prepare(t->config, t->checkpoint_path, error);
     if (status == TW_OK && tw_file_exists(t->checkpoint_path)) {
         status = tw_checkpoint_read(t->checkpoint_path, &t->state, error);
     } else if (status == TW_OK) {
@@ -409,6 +409,13 @@ static bool is_due(const struct tw_trainer *t, uint32_t every)
     return every != 0 && t->state.n_history % every == 0;
 }
 
+static enum tw_status no_number(uint32_t step, struct tw_error *error)
+{
+    return tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
+                        "the loss of step %u is no number: lower learning_rate, or warm up longer",
+                        step);
+}
+
 enum tw_status tw_trainer_step(struct tw_trainer *t, struct tw_trainer_report *ret_report,
                                struct tw_error *error)
 {
@@ -430,18 +437,18 @@ enum tw_status tw_trainer_step(struct tw_trainer *t, struct tw_trainer_report *r
     double learning_rate = tw_train_learning_rate(run, step);
     double loss = sum.sum / (double)sum.n_targets;
     if (!isfinite(loss) || !isfinite(norm)) {
-        return tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
-                            "the loss of step %u is no number: lower learning_rate, or warm up "
-                            "longer",
-                            step);
+        return no_number(step, error);
     }
     update(t, step, learning_rate, norm);
     t->state.n_history++;
     bool validates = is_due(t, run->valid_every) || tw_trainer_is_done(t);
+    double valid_loss = validates ? validate(t, &sum.operations) : (double)NAN;
+    if (validates && !isfinite(valid_loss)) {
+        return no_number(step, error); /* the weights of the last step meet no other look */
+    }
     struct tw_train_point point = {.step = step,
                                    .loss = (float)loss,
-                                   .valid_loss =
-                                       validates ? (float)validate(t, &sum.operations) : NAN,
+                                   .valid_loss = (float)valid_loss,
                                    .learning_rate = (float)learning_rate,
                                    .gradient_norm = (float)norm};
     t->state.history[step] = point;

@@ -12,7 +12,7 @@ import xml.etree.ElementTree as xml
 import golden
 from golden_chat import Terminal
 
-USAGE, NOT_FOUND, IO, FORMAT, CANCELLED = 2, 3, 4, 5, 130
+USAGE, NOT_FOUND, IO, FORMAT, LIMIT, CANCELLED = 2, 3, 4, 5, 7, 130
 COLOURS, THINGS = ("red", "blue", "green"), ("chair", "lamp", "desk", "shelf")
 SVG = "{http://www.w3.org/2000/svg}"
 SLOW = {"TW_CPU": "ref"}  # plain C: a step takes long enough to be hit
@@ -259,6 +259,18 @@ def a_bad_recipe_is_refused_by_line_or_key(program):
                        (good.replace("training:", "trainin:"), "trainin"), ("a: &a [*a]", "a")):
         (program.folder / "out.yaml").write_text(text, encoding="utf-8")
         refused(program, ["train", "--config", "out.yaml"], FORMAT, "out.yaml", part)
+    for text, code, part in (("[" * 2**17, LIMIT, "more than 16 deep (line: 1, column: 17)"),
+                             ("{a: " * 2**15, LIMIT, "more than 16 deep"),
+                             ("[ #]\n" * 2**15, LIMIT, "more than 16 deep"),
+                             ("".join(f"%TAG !{i}! x\n" for i in range(15000)) + f"---\n{good}",
+                              FORMAT, "directives are not read"),
+                             (f"# utf-16\r%YAML 1.1\r---\r{good}".encode("utf-16"), FORMAT,
+                              "directives are not read")):
+        data = text if isinstance(text, bytes) else text.encode()
+        (program.folder / "out.yaml").write_bytes(data)
+        start = time.monotonic()
+        refused(program, ["train", "--config", "out.yaml"], code, "out.yaml", part)
+        assert time.monotonic() - start < 5, part
     assert not (program.folder / "out").exists()
     refused(program, ["train", "--config", "absent.yaml"], NOT_FOUND, "absent.yaml")
     refused(program, ["train"], USAGE, "--config")
@@ -284,6 +296,10 @@ def what_cannot_work_is_said_before_the_first_step(program):
             ({"type": "F17"}, USAGE, "F17"), ({"gguf": "absent/out.gguf"}, NOT_FOUND, "absent/out"),
             ({"folder": "absent/out"}, NOT_FOUND, "absent/out"), ({"folder": "file"}, IO, "file")):
         refused(program, write_recipe(program, **changes), code, *parts)
+    (program.folder / "there" / "checkpoint.tw.partial-tokenworks-0").mkdir(parents=True)
+    for i in range(1, 100):  # every name that a file being written could have is taken
+        (program.folder / "there" / f"checkpoint.tw.partial-tokenworks-{i}").mkdir()
+    refused(program, write_recipe(program, folder="there"), IO, "there/checkpoint.tw")
     words = write_recipe(program, steps=2, warmup_steps=1)
     with open("/dev/full", "wb") as full:
         process = subprocess.run([program.path, *map(str, words)], cwd=program.folder,
@@ -308,6 +324,47 @@ def a_model_answers_what_it_was_taught(program):
     prompt = f"<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n"
     said = program.good("run", "--model", "out.gguf", "--special", "--prompt", prompt)
     assert said.decode() == f"{answer}\n", said
+
+
+def names_in_a_recipe_do_not_steer_the_terminal(program):
+    prepare(program)
+    write_lines(program, "t\033[2J.jsonl", [conversation("Where? " * 40, "Here."),
+                                            *[conversation(*fact) for fact in facts()]])
+    out = program.good(*write_recipe(
+        program, steps=2, warmup_steps=1, train='["t\\e[2J.jsonl"]', folder='"out\\e[31m"',
+        gguf='"out\\u202e.gguf"')).decode()
+    assert "the first at t?[2J.jsonl:1\n" in out and ": out?[31m, out???.gguf\n" in out, out
+    assert (program.folder / "out\033[31m" / "config.json").exists()
+
+
+def weights_that_are_no_numbers_are_not_written(program):
+    prepare(program)
+    wild = {"warmup_steps": 0, "learning_rate": 10, "final_learning_rate": 10, "clip": 0,
+            "weight_decay": 100, "valid_every": 0, "checkpoint_every": 0}
+    code, _, err = program.run(*write_recipe(program, steps=40, **wild))
+    step = int(re.search(rb"the loss of step (\d+) is no number", err)[1])
+    assert code == FORMAT and 0 < step < 39, err
+    code, _, err = program.run(*write_recipe(program, steps=step, **wild))  # ends one step before
+    assert code == FORMAT and b"the loss of step %d is no number" % (step - 1) in err, (code, err)
+    assert not (program.folder / "out" / "config.json").exists()
+
+
+def a_run_that_ignores_a_signal_goes_on_and_one_that_does_not_keeps_its_step(program):
+    prepare(program)
+    words = write_recipe(program, steps=30, checkpoint_every=0)
+    run = Run(program, words, SLOW)
+    run.wait(5)
+    code, out, _ = run.end(signal.SIGHUP)
+    last = int(re.findall(rb"step (\d+)/", run.seen + out)[-1])
+    assert code == CANCELLED and (program.folder / "out" / "checkpoint.tw").exists(), code
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # children have it from us
+    run = Run(program, words, SLOW)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    run.wait(last + 5)
+    run.process.send_signal(signal.SIGHUP)
+    code, out, _ = run.end(signal.SIGINT)
+    assert code == 0 and b"step 30/30" in run.seen + out, (code, out)
 
 
 def a_plot_shows_every_validation_and_is_drawn_again(program):
@@ -369,6 +426,9 @@ if __name__ == "__main__":
         a_bad_recipe_is_refused_by_line_or_key,
         what_cannot_work_is_said_before_the_first_step,
         a_model_answers_what_it_was_taught,
+        names_in_a_recipe_do_not_steer_the_terminal,
+        weights_that_are_no_numbers_are_not_written,
+        a_run_that_ignores_a_signal_goes_on_and_one_that_does_not_keeps_its_step,
         a_plot_shows_every_validation_and_is_drawn_again,
         a_terminal_gets_one_line_that_changes_and_a_pipe_gets_plain_lines,
         an_error_on_a_terminal_begins_a_line_of_its_own,

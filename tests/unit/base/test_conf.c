@@ -204,15 +204,29 @@ static void aliases_are_refused_so_that_a_small_file_stays_small(void **state)
 static void a_file_that_nests_without_end_is_refused(void **state)
 {
     (void)state;
-    enum { DEPTH = 200000 };
-    char *text = calloc(DEPTH + 1, 1);
-    struct tw_error error;
-    void *conf;
-    memset(text, '[', DEPTH);
-    assert_int_equal(tw_conf_parse(text, DEPTH, "f.yaml", &schema, &conf, &error), TW_ERR_FORMAT);
-    memcpy(text, "list: ", 6);
-    assert_int_equal(tw_conf_parse(text, DEPTH, "f.yaml", &schema, &conf, &error), TW_ERR_FORMAT);
+    enum { BYTES = 200000 };
+    /* the second closes its brackets in comments only */
+    static const char *const parts[] = {"[", "[ #]\n", "{a: ", "- "};
+    char *text = calloc(BYTES + 1, 1);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        struct tw_error error;
+        void *conf;
+        size_t n = strlen(parts[i]);
+        for (size_t at = 0; at < BYTES; at++) {
+            text[at] = parts[i][at % n];
+        }
+        assert_int_equal(tw_conf_parse(text, BYTES, "f.yaml", &schema, &conf, &error),
+                         TW_ERR_LIMIT);
+        assert_non_null(strstr(error.text, "more than 16 deep"));
+    }
     free(text);
+}
+
+static void directives_are_refused(void **state)
+{
+    (void)state;
+    assert_refused("%YAML 1.1\n---\nsmall: 1\n", "directives are not read");
+    assert_refused("# one\r%TAG !a! b\r---\rsmall: 1\r", "(line: 2, column: 1)");
 }
 
 static void files_are_read_up_to_their_bound(void **state)
@@ -246,6 +260,7 @@ int main(void)
         cmocka_unit_test(what_is_no_yaml_is_refused_with_its_line),
         cmocka_unit_test(aliases_are_refused_so_that_a_small_file_stays_small),
         cmocka_unit_test(a_file_that_nests_without_end_is_refused),
+        cmocka_unit_test(directives_are_refused),
         cmocka_unit_test(files_are_read_up_to_their_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
