@@ -8,8 +8,8 @@
  * configuration checks the ranges of its numbers. Schemas are mappings and sequences of UINT,
  * FLOAT, BOOL, ENUM and STRING.
  * Ownership: the struct belongs to the caller until tw_conf_free with the same schema.
- * Threads: any. Errors: TW_ERR_NOT_FOUND, TW_ERR_IO, TW_ERR_FORMAT, TW_ERR_MEMORY; TW_ERR_LIMIT beyond
- * TW_LIMIT_CONF_BYTES or TW_LIMIT_CONF_DEPTH.
+ * Threads: any. Errors: TW_ERR_NOT_FOUND, TW_ERR_IO, TW_ERR_FORMAT, TW_ERR_MEMORY; TW_ERR_LIMIT
+ * beyond TW_LIMIT_CONF_BYTES or TW_LIMIT_CONF_DEPTH.
  */
 #ifndef TW_BASE_CONF_H
 #define TW_BASE_CONF_H
