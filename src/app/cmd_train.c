@@ -288,7 +288,9 @@ static enum tw_status with_device(struct run *run, struct tw_device *device, str
 {
     enum tw_status status = tw_threadpool_create(tw_device_threads(device), &run->pool, error);
     if (status == TW_OK) {
-        status = tw_trainer_open(run->config, device, &run->trainer, error);
+        status = tw_trainer_open(run->config, device,
+                                 run->args->export_only ? TW_TRAINER_EXPORT : TW_TRAINER_STEPS,
+                                 &run->trainer, error);
     }
     if (status == TW_OK) {
         status = train(run, error);
