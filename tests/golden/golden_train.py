@@ -249,7 +249,7 @@ def a_bad_recipe_is_refused_by_line_or_key(program):
             ("steps", "many", FORMAT, "many"), ("steps", "-3", FORMAT, "-3"),
             ("steps", "10_000", FORMAT, "10_000"), ("steps", "1e3", FORMAT, "1e3"),
             ("steps", "[3]", FORMAT, "SEQUENCE"), ("learning_rate", "0,01", FORMAT, "0,01"),
-            ("tied_head", "maybe", FORMAT, "maybe"), ("format", "f16", FORMAT, "f16"),
+            ("tied_head", "maybe", FORMAT, "maybe"), ("format", "f16", FORMAT, "'f16' is not one of f32, bf16"),
             ("train", "train.jsonl", FORMAT, "SEQUENCE"),
             ("seed", "[1", FORMAT, "expected ',' or ']'"),
             ("seed", "*one", FORMAT, "alias"), ("seed", "1\n  seed: 2", FORMAT, "already seen"),
