@@ -320,14 +320,17 @@ struct tw_trainer_info tw_trainer_info(const struct tw_trainer *t)
 {
     size_t most_tokens = t->rows_per_pass * t->config->model.context;
     const struct tw_dataset_report *data = tw_dataset_report(t->train);
+    uint64_t n_data_tokens = data->n_tokens + tw_dataset_report(t->valid)->n_tokens;
     return (struct tw_trainer_info){
         .n_weights = t->parameters.n_weights,
         .n_vocab = t->parameters.shape.n_vocab,
         .data = *data,
         .n_valid_documents = tw_dataset_n_documents(t->valid),
         .first_step = t->first_step,
-        .memory_bytes = 4 * t->parameters.n_values * sizeof(float) +
-                        tw_gradient_bytes(&t->parameters, most_tokens),
+        .memory_bytes =
+            4 * t->parameters.n_values * sizeof(float) +
+            tw_gradient_bytes(&t->parameters, most_tokens, tw_device_threads(t->device)) +
+            n_data_tokens * sizeof(uint32_t),
     };
 }
 

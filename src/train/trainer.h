@@ -36,8 +36,8 @@ struct tw_trainer_info {
     uint64_t n_weights, n_vocab;
     struct tw_dataset_report data; /* of the training data */
     uint64_t n_valid_documents;
-    uint32_t first_step; /* where the run goes on */
-    uint64_t memory_bytes;
+    uint32_t first_step;   /* where the run goes on */
+    uint64_t memory_bytes; /* that a run takes, but for what is small beside the rest */
 };
 
 struct tw_trainer_report {

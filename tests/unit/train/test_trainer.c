@@ -367,6 +367,19 @@ static void a_loss_that_is_no_number_ends_the_run_and_changes_nothing(void **sta
     world_close(&w);
 }
 
+static void the_memory_that_is_said_has_the_data_in_it(void **state)
+{
+    (void)state;
+    struct world w = {0};
+    put_data("<|im_");
+    world_open(&w, 0, 3);
+    const struct tw_parameters *p = tw_trainer_parameters(w.trainer);
+    struct tw_trainer_info info = tw_trainer_info(w.trainer);
+    uint64_t rest = 16 * p->n_values + tw_gradient_bytes(p, TW_LIMIT_TRAIN_PASS_TOKENS, 2);
+    assert_int_equal(info.memory_bytes - rest, 2 * 4 * info.data.n_tokens);
+    world_close(&w);
+}
+
 static void one_run_at_a_time_takes_steps_into_a_folder(void **state)
 {
     (void)state;
@@ -502,6 +515,7 @@ int main(void)
         IN_FOLDER(rows_of_several_passes_weigh_as_if_it_were_one),
         IN_FOLDER(validation_is_the_mean_loss_of_all_its_documents),
         IN_FOLDER(a_loss_that_is_no_number_ends_the_run_and_changes_nothing),
+        IN_FOLDER(the_memory_that_is_said_has_the_data_in_it),
         IN_FOLDER(one_run_at_a_time_takes_steps_into_a_folder),
         IN_FOLDER(a_checkpoint_belongs_to_its_size_of_vocabulary),
         IN_FOLDER(what_happens_to_the_files_of_a_run_meanwhile_changes_nothing),
