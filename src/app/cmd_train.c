@@ -231,10 +231,14 @@ static enum tw_status take_steps(struct run *run, struct tw_error *error)
         status = tw_trainer_step(run->trainer, &report, error);
         double seconds = (double)(tw_clock_monotonic_ns() - start_ns) * 1e-9;
         tw_trainer_spent(run->trainer, seconds);
-        if (status == TW_OK) {
-            status = report_step(run, &report, seconds, error);
-            /* whose terminal is gone cannot report, and still keeps the step */
-            status = is_interrupted ? stopped(run, error) : status;
+        if (status != TW_OK) {
+            break;
+        }
+        status = report_step(run, &report, seconds, error);
+        if (is_interrupted) { /* whose terminal is gone cannot report, and is still told so */
+            status = stopped(run, error);
+        } else if (status != TW_OK) {
+            tw_trainer_save(run->trainer, NULL); /* a full disk or a closed pipe costs no step */
         }
     }
     close_line(run);

@@ -320,6 +320,28 @@ def what_cannot_work_is_said_before_the_first_step(program):
     assert process.returncode == IO and b"standard output" in process.stderr, process
 
 
+def a_run_that_cannot_report_keeps_its_steps(program):
+    prepare(program)
+    words = write_recipe(program, steps=6, checkpoint_every=0)
+    with open("/dev/full", "wb") as full:
+        process = subprocess.run([program.path, *map(str, words), "--log-every", "4"],
+                                 cwd=program.folder, stdout=full, stderr=subprocess.PIPE,
+                                 timeout=60)
+    assert process.returncode == IO and b"standard output" in process.stderr, process
+    (program.folder / "plots").mkdir()
+    run = Run(program, [*write_recipe(program, steps=400, checkpoint_every=0, folder="more"),
+                        "--plot", "plots/loss.svg"], SLOW)
+    run.wait(3)
+    (program.folder / "plots").rename(program.folder / "gone")
+    out, err = run.process.communicate(timeout=60)
+    assert run.process.returncode == NOT_FOUND and b"plots/loss.svg" in err, err
+    assert b"after step 4\n" in program.good(*write_recipe(program, steps=6, checkpoint_every=0))
+    last = int(re.findall(rb"step (\d+)/400", run.seen + out)[-1])
+    rest = program.good(*write_recipe(program, steps=400, checkpoint_every=0, folder="more"),
+                        "--export")
+    assert b"as after step %d of 400" % last in rest, rest
+
+
 def a_model_answers_what_it_was_taught(program):
     prepare(program)
     out = program.good(*write_recipe(program, steps=200, rows_per_step=4, warmup_steps=20,
@@ -439,6 +461,7 @@ if __name__ == "__main__":
         a_checkpoint_that_is_not_whole_or_not_ours_is_refused_and_kept,
         a_bad_recipe_is_refused_by_line_or_key,
         what_cannot_work_is_said_before_the_first_step,
+        a_run_that_cannot_report_keeps_its_steps,
         a_model_answers_what_it_was_taught,
         names_in_a_recipe_do_not_steer_the_terminal,
         weights_that_are_no_numbers_are_not_written,
