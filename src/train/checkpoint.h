@@ -4,9 +4,9 @@
  *     (little-endian; history rows are struct tw_train_point, arrays are f32 [n_values])
  *
  * Invariants: 1. The file is replaced whole (base/file.h): a kill at any moment leaves the last
- * one. 2. A file whose checksum, size, version or history is off is refused, never half-read. 3. Data order,
- * learning rate and initial weights are functions of the recipe and the step, so weights, moments
- * and the step are all there is to a run's state.
+ * one. 2. A file whose checksum, size, version or history is off is refused, never half-read.
+ * 3. Data order, learning rate and initial weights are functions of the recipe and the step, so
+ * weights, moments and the step are all there is to a run's state.
  * Threads: one at a time. Errors: those of base/file.h; TW_ERR_FORMAT for damage; TW_ERR_USAGE when
  * the file belongs to another recipe or other data.
  */

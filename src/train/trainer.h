@@ -7,8 +7,8 @@
  *
  * Invariants: 1. Weights after step n are a function of recipe and data: not of how often the run
  * was interrupted, of the number of threads or the instruction set. 2. The checkpoint on disk is
- * always whole; at most checkpoint_every steps are done again after a kill. 3. One trainer at a time
- * takes steps into a folder (base/file.h says where that is not sure). 4. Files are read while
+ * always whole; at most checkpoint_every steps are done again after a kill. 3. One trainer at a
+ * time takes steps into a folder (base/file.h says where that is not sure). 4. Files are read while
  * opening and not again: what happens to them later changes nothing.
  * Ownership: config and device must outlive it. Threads: one at a time. It asks for no time: who
  * measures tells it (tw_trainer_spent).
