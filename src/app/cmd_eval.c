@@ -320,8 +320,10 @@ static enum tw_status report_results(const struct eval *eval, struct tw_error *e
     if (status == TW_OK) {
         status = tw_eval_report_print_failures(&report, (size_t)eval->args.n_show, error);
     }
-    if (status == TW_OK && eval->args.failures != NULL) {
-        status = tw_eval_report_write_failures(&report, eval->args.failures, error);
+    if (eval->args.failures != NULL) { /* even where nothing can be printed */
+        enum tw_status written = tw_eval_report_write_failures(&report, eval->args.failures,
+                                                               status == TW_OK ? error : NULL);
+        status = status == TW_OK ? written : status;
     }
     return status;
 }
