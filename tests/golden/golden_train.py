@@ -347,6 +347,10 @@ def weights_that_are_no_numbers_are_not_written(program):
     code, _, err = program.run(*write_recipe(program, steps=step, **wild))  # ends one step before
     assert code == FORMAT and b"the loss of step %d is no number" % (step - 1) in err, (code, err)
     assert not (program.folder / "out" / "config.json").exists()
+    words = write_recipe(program, steps=40, **{**wild, "checkpoint_every": 1, "type": "F32"})
+    code, _, err = program.run(*words)
+    assert code == FORMAT and b"a weight after step %d is no number" % step in err, err
+    assert b"\nas after step %d of 40" % (step - 1) in program.good(*words, "--export")
 
 
 def a_run_that_ignores_a_signal_goes_on_and_one_that_does_not_keeps_its_step(program):
