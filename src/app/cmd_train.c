@@ -11,8 +11,10 @@
 #include "app/loss_plot.h"
 #include "base/clock.h"
 #include "base/cpu.h"
+#include "base/file.h"
 #include "base/printable.h"
 #include "probe/machine.h"
+#include "train/train_output.h"
 #include "train/trainer.h"
 
 struct train_args {
@@ -256,10 +258,32 @@ static void print_end(const struct run *run)
                 gguf != NULL ? gguf : "");
 }
 
+/* The recipe itself is no place to write to, and the plot and the GGUF file need one each. */
+static enum tw_status check_places(const struct run *run, struct tw_error *error)
+{
+    const char *plot = run->args->plot, *gguf = run->config->output.gguf;
+    const char *recipe = run->args->config;
+    const char *bad = gguf != NULL && tw_file_is_same(gguf, recipe)   ? gguf
+                      : plot != NULL && tw_file_is_same(plot, recipe) ? plot
+                                                                      : NULL;
+    if (bad != NULL) {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "'%.160s' is the recipe: write to another place", bad);
+    }
+    if (plot != NULL && gguf != NULL && tw_file_is_same(plot, gguf)) {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "--plot: '%.160s' is to be the GGUF file", plot);
+    }
+    return plot != NULL ? tw_train_output_check_path(run->config, plot, error) : TW_OK;
+}
+
 static enum tw_status train(struct run *run, struct tw_error *error)
 {
+    enum tw_status status = check_places(run, error);
+    if (status != TW_OK) {
+        return status;
+    }
     print_beginning(run);
-    enum tw_status status = TW_OK;
     if (run->args->export_only) {
         if (tw_trainer_state(run->trainer)->n_history == 0) {
             return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,

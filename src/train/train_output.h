@@ -18,9 +18,15 @@
 enum tw_status tw_train_output_check(const struct tw_train_config *config, struct tw_error *error);
 
 /* The same for the places: makes the folder (its parent must be there) unless it exists; a file can
- * be made where the checkpoint and the GGUF file are to be. */
+ * be made where the checkpoint and the GGUF file are to be, and replaces nothing that the run needs.
+ * A chat template of another model in the folder would be taken for this one's: TW_ERR_USAGE. */
 enum tw_status tw_train_output_prepare(const struct tw_train_config *config,
                                        const char *checkpoint_path, struct tw_error *error);
+
+/* TW_ERR_USAGE where a file written to path would replace one that the run reads, or one that it
+ * keeps in its folder. */
+enum tw_status tw_train_output_check_path(const struct tw_train_config *config, const char *path,
+                                          struct tw_error *error);
 
 enum tw_status tw_train_output_write(const struct tw_train_config *config,
                                      const struct tw_parameters *parameters, const float *weights,

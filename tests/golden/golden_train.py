@@ -52,9 +52,9 @@ def prepare(program):
                  "tokenizer.json")
 
 
-def recipe(**changes):
+def recipe(recipe_data=None, **changes):
     """The text of a recipe; a change to None leaves the key out."""
-    sections = {"model": MODEL, "data": DATA, "training": TRAINING,
+    sections = {"model": MODEL, "data": recipe_data or DATA, "training": TRAINING,
                 "output": {"folder": "out", "gguf": "out.gguf", "type": "F16"}}
     lines = []
     for section, keys in sections.items():
@@ -307,6 +307,28 @@ def what_cannot_work_is_said_before_the_first_step(program):
     assert process.returncode == IO and b"standard output" in process.stderr, process
 
 
+def nothing_that_a_run_reads_or_keeps_is_written_over(program):
+    prepare(program)
+    (program.folder / "chat.jinja").write_text("{{ messages }}", encoding="utf-8")
+    (program.folder / "link").symlink_to(".")
+    data = {**DATA, "chat_template": "chat.jinja", "valid": ["train.jsonl", "valid.jsonl"]}
+    for path, part in (("train.jsonl", "is read by this run"), ("valid.jsonl", "is read"),
+                       ("tokenizer.json", "is read"), ("chat.jinja", "is read"),
+                       ("link/train.jsonl", "is read"), ("out.yaml", "is the recipe"),
+                       ("out/checkpoint.tw", "folder"), ("out/config.json", "folder"),
+                       ("link/out/model.safetensors", "folder")):
+        words = write_recipe(program, recipe_data=data, gguf=path, steps=2, warmup_steps=1)
+        refused(program, words, USAGE, f"'{path}' is", part)
+        words = write_recipe(program, recipe_data=data, steps=2, warmup_steps=1)
+        refused(program, [*words, "--plot", path], USAGE, f"'{path}' is", part)
+    refused(program, [*words, "--plot", "out.gguf"], USAGE, "is to be the GGUF file")
+    (program.folder / "out" / "chat_template.jinja").write_text("of another", encoding="utf-8")
+    refused(program, words, USAGE, "'out/chat_template.jinja' would be taken for the template")
+    write_recipe(program, recipe_data={**DATA, "chat_template": "out/chat_template.jinja"},
+                 steps=2, warmup_steps=1)
+    program.good(*words, "--plot", "loss.svg")
+
+
 def a_model_answers_what_it_was_taught(program):
     prepare(program)
     out = program.good(*write_recipe(program, steps=200, rows_per_step=4, warmup_steps=20,
@@ -429,6 +451,7 @@ if __name__ == "__main__":
         a_checkpoint_that_is_not_whole_or_not_ours_is_refused_and_kept,
         a_bad_recipe_is_refused_by_line_or_key,
         what_cannot_work_is_said_before_the_first_step,
+        nothing_that_a_run_reads_or_keeps_is_written_over,
         a_model_answers_what_it_was_taught,
         names_in_a_recipe_do_not_steer_the_terminal,
         weights_that_are_no_numbers_are_not_written,

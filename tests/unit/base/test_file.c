@@ -355,6 +355,21 @@ static void folders_and_files_are_told_apart(void **state)
     assert_false(tw_file_exists("missing") || tw_file_is_directory("missing"));
 }
 
+static void two_paths_are_the_same_file_by_what_they_lead_to(void **state)
+{
+    (void)state;
+    put("a", "");
+    put("b", "");
+    assert_int_equal(symlink("a", "c"), 0);
+    assert_int_equal(symlink(".", "d"), 0);
+    assert_int_equal(link("b", "e"), 0);
+    assert_true(tw_file_is_same("a", "a") && tw_file_is_same("a", "./d/a"));
+    assert_true(tw_file_is_same("c", "a") && tw_file_is_same("b", "e"));
+    assert_false(tw_file_is_same("a", "b") || tw_file_is_same("a", "missing"));
+    assert_true(tw_file_is_same("missing", "d/missing"));
+    assert_false(tw_file_is_same("missing", "other") || tw_file_is_same("no/a", "no/a"));
+}
+
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, enter_folder, leave_folder)
 
 int main(void)
@@ -376,6 +391,7 @@ int main(void)
         IN_FOLDER(alignment_and_position_count_bytes_written),
         IN_FOLDER(writes_of_every_size_arrive_in_order),
         IN_FOLDER(folders_and_files_are_told_apart),
+        IN_FOLDER(two_paths_are_the_same_file_by_what_they_lead_to),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
