@@ -61,7 +61,7 @@ static const struct tw_option options[] = {
 static const struct tw_option_group group = {"Training", options, sizeof options / sizeof *options};
 
 /* The first Ctrl-C ends the run after its step, with a checkpoint, and so does the end of the
- * terminal; the second ends the program. */
+ * terminal or of whoever reads the log; the second Ctrl-C ends the program. */
 static volatile sig_atomic_t is_interrupted;
 
 static void on_interrupt(int signal_number)
@@ -83,6 +83,7 @@ static void watch_signals(void)
             sigaction(signals[i], &action, NULL);
         }
     }
+    signal(SIGPIPE, SIG_IGN); /* no reader of the log: an error, not the end */
 }
 
 /* What the lines of the log are made of. */
@@ -224,6 +225,14 @@ static enum tw_status stopped(struct run *run, struct tw_error *error)
                         tw_trainer_state(run->trainer)->n_history);
 }
 
+/* A disk or a reader of the log that is gone ends the run, and its steps are kept. */
+static enum tw_status kept(struct run *run, enum tw_status status)
+{
+    struct tw_error of_saving;
+    tw_trainer_save(run->trainer, &of_saving); /* what came first is what is said */
+    return status;
+}
+
 static enum tw_status take_steps(struct run *run, struct tw_error *error)
 {
     enum tw_status status = TW_OK;
@@ -235,8 +244,11 @@ static enum tw_status take_steps(struct run *run, struct tw_error *error)
         tw_trainer_spent(run->trainer, seconds);
         if (status == TW_OK) {
             status = report_step(run, &report, seconds, error);
-            /* whose terminal is gone cannot report, and still keeps the step */
-            status = is_interrupted ? stopped(run, error) : status;
+            if (is_interrupted) {
+                status = stopped(run, error);
+            } else if (status != TW_OK) {
+                status = kept(run, status);
+            }
         }
     }
     close_line(run);

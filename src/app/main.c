@@ -39,6 +39,8 @@ static void set_signals(void)
     sigaction(SIGBUS, &action, NULL);
     action.sa_handler = SIG_DFL;
     sigaction(SIGPIPE, &action, NULL);
+    action.sa_handler = SIG_IGN; /* a limit on the size of files is then an error of a write */
+    sigaction(SIGXFSZ, &action, NULL);
 }
 
 int main(int argc, char **argv)

@@ -3,6 +3,7 @@ import json
 import os
 import random
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -393,6 +394,36 @@ def a_run_that_ignores_a_signal_goes_on_and_one_that_does_not_keeps_its_step(pro
     assert code == 0 and b"step 30/30" in run.seen + out, (code, out)
 
 
+def a_run_that_cannot_report_keeps_its_steps(program):
+    prepare(program)
+    (program.folder / "plots").mkdir()
+    words = write_recipe(program, steps=300, checkpoint_every=0, valid_every=0)
+    for plot, code, part in (([], IO, "standard output"),
+                             (["--plot", "plots/loss.svg"], NOT_FOUND, "plots/loss.svg")):
+        run = Run(program, [*words, *plot], SLOW)
+        run.wait(4)
+        if plot:
+            (program.folder / "plots").rename(program.folder / "gone")
+            os.set_blocking(run.process.stdout.fileno(), True)
+            run.process.stdout.read()
+        run.process.stdout.close()
+        err = run.process.stderr.read().decode()
+        assert run.process.wait(60) == code and part in err, err
+        shown = program.good(*words, "--export").decode()
+        assert int(re.search(r"as after step (\d+) of 300", shown)[1]) >= 4, shown
+        (program.folder / "out" / "checkpoint.tw").unlink()
+
+
+def a_limit_on_the_size_of_files_is_said(program):
+    prepare(program)
+    words = write_recipe(program, steps=2, warmup_steps=1, checkpoint_every=1)
+    process = program.start(*words, preexec_fn=lambda: resource.setrlimit(
+        resource.RLIMIT_FSIZE, (4096, 4096)))
+    err = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == IO and "'out/checkpoint.tw': File too large" in err, err
+    assert not partials(program)
+
+
 def a_plot_shows_every_validation_and_is_drawn_again(program):
     prepare(program)
     words = [*write_recipe(program, steps=25, valid_every=10), "--plot", "loss.svg"]
@@ -456,6 +487,8 @@ if __name__ == "__main__":
         names_in_a_recipe_do_not_steer_the_terminal,
         weights_that_are_no_numbers_are_not_written,
         a_run_that_ignores_a_signal_goes_on_and_one_that_does_not_keeps_its_step,
+        a_run_that_cannot_report_keeps_its_steps,
+        a_limit_on_the_size_of_files_is_said,
         a_plot_shows_every_validation_and_is_drawn_again,
         a_terminal_gets_one_line_that_changes_and_a_pipe_gets_plain_lines,
         an_error_on_a_terminal_begins_a_line_of_its_own,
