@@ -58,6 +58,19 @@ enum tw_status tw_train_output_check(const struct tw_train_config *config, struc
     return status;
 }
 
+enum tw_status tw_train_output_check_tokenizer(const json_t *tokenizer, struct tw_error *error)
+{
+    struct tw_arena arena;
+    struct tw_tokenizer_spec spec;
+    tw_arena_init(&arena, TW_LIMIT_MODEL_JSON_BYTES);
+    enum tw_status status = tw_tokenizer_spec_from_json(tokenizer, NULL, &arena, &spec, error);
+    if (status == TW_OK) {
+        status = tw_convert_check_tokenizer(&spec, error);
+    }
+    tw_arena_clear(&arena);
+    return status;
+}
+
 static enum tw_status try_to_write(const char *path, struct tw_error *error)
 {
     struct tw_file_writer *writer = NULL;

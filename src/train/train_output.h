@@ -10,6 +10,7 @@
 #ifndef TW_TRAIN_TRAIN_OUTPUT_H
 #define TW_TRAIN_TRAIN_OUTPUT_H
 
+#include "base/json.h"
 #include "base/status.h"
 #include "train/parameters.h"
 #include "train/train_config.h"
@@ -22,6 +23,9 @@ enum tw_status tw_train_output_check(const struct tw_train_config *config, struc
  * A chat template of another model in the folder would be taken for this one's: TW_ERR_USAGE. */
 enum tw_status tw_train_output_prepare(const struct tw_train_config *config,
                                        const char *checkpoint_path, struct tw_error *error);
+
+/* The same for a tokenizer.json, of which a GGUF file may not be able to tell: TW_ERR_UNSUPPORTED. */
+enum tw_status tw_train_output_check_tokenizer(const json_t *tokenizer, struct tw_error *error);
 
 /* TW_ERR_USAGE where a file written to path would replace one that the run reads, or one that it
  * keeps in its folder. */

@@ -56,6 +56,9 @@ static enum tw_status open_tokenizer(struct tw_trainer *t, struct tw_error *erro
     enum tw_status status = tw_json_load(path, TW_LIMIT_MODEL_JSON_BYTES, &json, error);
     if (status == TW_OK) {
         status = tw_tokenizer_from_json(json, NULL, &t->tokenizer, error);
+        if (status == TW_OK && t->config->output.gguf != NULL) {
+            status = tw_train_output_check_tokenizer(json, error);
+        }
         if (status != TW_OK) {
             tw_error_prefix(error, "'%.120s'", path);
         }

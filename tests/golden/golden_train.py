@@ -13,7 +13,7 @@ import xml.etree.ElementTree as xml
 import golden
 from golden_chat import Terminal
 
-USAGE, NOT_FOUND, IO, FORMAT, LIMIT, CANCELLED = 2, 3, 4, 5, 7, 130
+USAGE, NOT_FOUND, IO, FORMAT, UNSUPPORTED, LIMIT, CANCELLED = 2, 3, 4, 5, 6, 7, 130
 COLOURS, THINGS = ("red", "blue", "green"), ("chair", "lamp", "desk", "shelf")
 SVG = "{http://www.w3.org/2000/svg}"
 SLOW = {"TW_CPU": "ref"}  # plain C: a step takes long enough to be hit
@@ -284,6 +284,9 @@ def what_cannot_work_is_said_before_the_first_step(program):
     write_lines(program, "broken.jsonl", [conversation("a", "b"), {"messages": 3}])
     (program.folder / "none.jsonl").write_text("\n", encoding="utf-8")
     (program.folder / "file").write_text("", encoding="utf-8")
+    cuts = json.loads((program.folder / "tokenizer.json").read_text(encoding="utf-8"))
+    cuts["pre_tokenizer"]["pretokenizers"][0]["pattern"] = {"Regex": "[a-z]+"}
+    (program.folder / "cuts.json").write_text(json.dumps(cuts), encoding="utf-8")
     for changes, code, *parts in (
             ({"train": ["absent.jsonl"]}, NOT_FOUND, "absent.jsonl"),
             ({"tokenizer": "absent.json"}, NOT_FOUND, "absent.json"),
@@ -294,6 +297,7 @@ def what_cannot_work_is_said_before_the_first_step(program):
             ({"valid": ["broken.jsonl"]}, FORMAT, "broken.jsonl:2"),
             ({"steps": 10**7, "rows_per_step": 4096, "train": ["valid.jsonl"]}, USAGE,
              "1048576 times"),
+            ({"tokenizer": "cuts.json"}, UNSUPPORTED, "cuts.json", "GGUF has no word"),
             ({"type": "F17"}, USAGE, "F17"), ({"gguf": "absent/out.gguf"}, NOT_FOUND, "absent/out"),
             ({"folder": "absent/out"}, NOT_FOUND, "absent/out"), ({"folder": "file"}, IO, "file")):
         refused(program, write_recipe(program, **changes), code, *parts)
@@ -301,6 +305,8 @@ def what_cannot_work_is_said_before_the_first_step(program):
     for i in range(1, 100):  # every name that a file being written could have is taken
         (program.folder / "there" / f"checkpoint.tw.partial-tokenworks-{i}").mkdir()
     refused(program, write_recipe(program, folder="there"), IO, "there/checkpoint.tw")
+    program.good(*write_recipe(program, tokenizer="cuts.json", gguf=None, steps=2, warmup_steps=1))
+    shutil.rmtree(program.folder / "out")
     words = write_recipe(program, steps=2, warmup_steps=1)
     with open("/dev/full", "wb") as full:
         process = subprocess.run([program.path, *map(str, words)], cwd=program.folder,
