@@ -3,7 +3,7 @@
  *     file --[schema: names, types, bounds]--> struct, or one sentence with line and column
  *
  * Unknown keys, wrong types and missing required keys are errors. Aliases and directives are
- * refused, so a small file cannot grow large or take long. Numbers are decimal and nothing else
+ * refused, so a small file cannot grow large or take long, and so are zero bytes. Numbers are decimal and nothing else
  * (libcyaml alone would read 10_000 as 10); a switch is true, false, yes or no. Whoever reads a
  * configuration checks the ranges of its numbers. Schemas are mappings and sequences of UINT,
  * FLOAT, BOOL, ENUM and STRING.
