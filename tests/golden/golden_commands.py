@@ -216,7 +216,7 @@ def a_model_that_shrinks_while_it_is_read_is_a_sentence(program):
     os.truncate(program.folder / "m.gguf", 65536)
     _, err = process.communicate(timeout=60)
     assert process.returncode == CODES["input/output"], err
-    assert b"became shorter" in err, err
+    assert b"error: a file became shorter" in err, err
     assert not (program.folder / "o.gguf").exists()
 
 
