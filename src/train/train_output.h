@@ -19,12 +19,12 @@
 enum tw_status tw_train_output_check(const struct tw_train_config *config, struct tw_error *error);
 
 /* The same for the places: makes the folder (its parent must be there) unless it exists; a file can
- * be made where the checkpoint and the GGUF file are to be, and replaces nothing that the run needs.
+ * be made where the checkpoint and the GGUF file are to be, and takes no needed file's place.
  * A chat template of another model in the folder would be taken for this one's: TW_ERR_USAGE. */
 enum tw_status tw_train_output_prepare(const struct tw_train_config *config,
                                        const char *checkpoint_path, struct tw_error *error);
 
-/* The same for a tokenizer.json, of which a GGUF file may not be able to tell: TW_ERR_UNSUPPORTED. */
+/* The same for a tokenizer.json that is to go into a GGUF file: TW_ERR_UNSUPPORTED. */
 enum tw_status tw_train_output_check_tokenizer(const json_t *tokenizer, struct tw_error *error);
 
 /* TW_ERR_USAGE where a file written to path would replace one that the run reads, or one that it
