@@ -225,14 +225,6 @@ static enum tw_status stopped(struct run *run, struct tw_error *error)
                         tw_trainer_state(run->trainer)->n_history);
 }
 
-/* A disk or a reader of the log that is gone ends the run, and its steps are kept. */
-static enum tw_status kept(struct run *run, enum tw_status status)
-{
-    struct tw_error of_saving;
-    tw_trainer_save(run->trainer, &of_saving); /* what came first is what is said */
-    return status;
-}
-
 static enum tw_status take_steps(struct run *run, struct tw_error *error)
 {
     enum tw_status status = TW_OK;
@@ -242,13 +234,14 @@ static enum tw_status take_steps(struct run *run, struct tw_error *error)
         status = tw_trainer_step(run->trainer, &report, error);
         double seconds = (double)(tw_clock_monotonic_ns() - start_ns) * 1e-9;
         tw_trainer_spent(run->trainer, seconds);
-        if (status == TW_OK) {
-            status = report_step(run, &report, seconds, error);
-            if (is_interrupted) {
-                status = stopped(run, error);
-            } else if (status != TW_OK) {
-                status = kept(run, status);
-            }
+        if (status != TW_OK) {
+            break;
+        }
+        status = report_step(run, &report, seconds, error);
+        if (is_interrupted) { /* whose terminal is gone cannot report, and is still told so */
+            status = stopped(run, error);
+        } else if (status != TW_OK) {
+            tw_trainer_save(run->trainer, NULL); /* a full disk or a closed pipe costs no step */
         }
     }
     close_line(run);
@@ -324,7 +317,9 @@ static enum tw_status with_device(struct run *run, struct tw_device *device, str
 {
     enum tw_status status = tw_threadpool_create(tw_device_threads(device), &run->pool, error);
     if (status == TW_OK) {
-        status = tw_trainer_open(run->config, device, &run->trainer, error);
+        status = tw_trainer_open(run->config, device,
+                                 run->args->export_only ? TW_TRAINER_EXPORT : TW_TRAINER_STEPS,
+                                 &run->trainer, error);
     }
     if (status == TW_OK) {
         status = train(run, error);

@@ -202,6 +202,32 @@ enum tw_status tw_file_make_directory(const char *path, struct tw_error *error)
     return from_errno("make the folder", path, error);
 }
 
+enum tw_status tw_file_lock_folder(const char *path, struct tw_file_lock *ret_lock,
+                                   struct tw_error *error)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        return from_errno("open the folder", path, error);
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        close(fd);
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "'%.160s' is in use by another run: wait for its end, or name another "
+                            "folder",
+                            path);
+    }
+    *ret_lock = (struct tw_file_lock){.is_held = true, .fd = fd};
+    return TW_OK;
+}
+
+void tw_file_unlock(struct tw_file_lock *lock)
+{
+    if (lock->is_held) {
+        close(lock->fd);
+    }
+    *lock = (struct tw_file_lock){.is_held = false};
+}
+
 struct tw_file_writer {
     int fd;
     char *path;

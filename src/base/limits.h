@@ -43,8 +43,9 @@
 #define TW_LIMIT_PATTERN_EASY_STEPS     2000 /* what nearly every attempt to match takes at most */
 #define TW_LIMIT_PATTERN_STEPS_PER_BYTE 64   /* of the text, for all attempts that need more */
 #define TW_LIMIT_NORMALISED_BYTES       ((size_t)3 << 30) /* a text after normalisation */
-#define TW_LIMIT_NORMALISED_GROWTH      16   /* bytes made of one; form C makes at most 3 */
-#define TW_LIMIT_NORMALISED_EXTRA_BYTES 256  /* whatever the text has: what is put before it */
+#define TW_LIMIT_NORMALISED_GROWTH      16  /* bytes made of one; form C makes at most 3 */
+#define TW_LIMIT_NORMALISED_EXTRA_BYTES 256 /* whatever the text has: what is put before it */
+#define TW_LIMIT_TOKENIZER_SPEC_BYTES   ((size_t)1 << 30) /* a tokenizer.json once it is read */
 #define TW_LIMIT_TOKENIZER_STEPS        16   /* normaliser or pre-tokenizer steps of a tokenizer */
 #define TW_LIMIT_ADDED_TOKEN_BYTES      1024 /* a token that is looked for in raw text */
 #define TW_LIMIT_SPM_PIECE_BYTES        1024 /* a SentencePiece vocabulary entry */

@@ -393,7 +393,7 @@ enum tw_status tw_convert_put_tokenizer(const struct tw_model_files *files,
         return status;
     }
     struct tw_arena arena;
-    tw_arena_init(&arena, TW_LIMIT_MODEL_JSON_BYTES);
+    tw_arena_init(&arena, TW_LIMIT_TOKENIZER_SPEC_BYTES);
     status = convert(&self, json, &arena);
     tw_arena_clear(&arena);
     json_decref(json);

@@ -11,7 +11,7 @@
 #include "model/hf_write.h"
 #include "text/tokenizer_json_write.h"
 
-enum { ARENA_BYTES = 256 << 20, PATH_BYTES = 2 * TW_LIMIT_CONF_STRING_BYTES };
+enum { PATH_BYTES = 2 * TW_LIMIT_CONF_STRING_BYTES };
 
 static enum tw_status read_mix(const struct tw_train_config *config, enum tw_model_mix *ret_mix,
                                struct tw_error *error)
@@ -25,44 +25,53 @@ static enum tw_status read_mix(const struct tw_train_config *config, enum tw_mod
     return TW_OK;
 }
 
-/* Empty where the recipe names none. */
-static enum tw_status read_template(const struct tw_train_config *config, struct tw_buf *ret_text,
+static enum tw_status read_template(const char *path, struct tw_buf *ret_text,
                                     struct tw_error *error)
 {
-    if (config->data.chat_template == NULL) {
-        tw_buf_init(ret_text, 0);
-        return TW_OK;
-    }
-    enum tw_status status =
-        tw_file_read(config->data.chat_template, TW_LIMIT_MODEL_STRING_BYTES, ret_text, error);
+    enum tw_status status = tw_file_load(path, TW_LIMIT_MODEL_STRING_BYTES, ret_text, error);
     if (status == TW_OK && !tw_buf_append(ret_text, "", 1)) { /* as C text */
         tw_buf_free(ret_text);
-        status =
-            tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
-                         "'%.120s' is too long for a chat template", config->data.chat_template);
+        status = tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
+                              "'%.120s' is too long for a chat template", path);
     }
     return status;
 }
 
-enum tw_status tw_train_output_check(const struct tw_train_config *config, struct tw_error *error)
+enum tw_status tw_train_texts_read(const struct tw_train_config *config,
+                                   struct tw_train_texts *ret_texts, struct tw_error *error)
 {
     enum tw_model_mix mix;
-    struct tw_buf chat_template;
+    struct tw_train_texts texts;
+    tw_buf_init(&texts.tokenizer, 0);
+    tw_buf_init(&texts.chat_template, 0);
+    const char *template_path = config->data.chat_template;
     enum tw_status status = read_mix(config, &mix, error);
     if (status == TW_OK) {
-        status = read_template(config, &chat_template, error);
+        status = tw_file_load(config->data.tokenizer, TW_LIMIT_MODEL_JSON_BYTES, &texts.tokenizer,
+                              error);
     }
-    if (status == TW_OK) {
-        tw_buf_free(&chat_template);
+    if (status == TW_OK && template_path != NULL) {
+        status = read_template(template_path, &texts.chat_template, error);
     }
-    return status;
+    if (status != TW_OK) {
+        tw_train_texts_free(&texts);
+        return status;
+    }
+    *ret_texts = texts;
+    return TW_OK;
+}
+
+void tw_train_texts_free(struct tw_train_texts *texts)
+{
+    tw_buf_free(&texts->tokenizer);
+    tw_buf_free(&texts->chat_template);
 }
 
 enum tw_status tw_train_output_check_tokenizer(const json_t *tokenizer, struct tw_error *error)
 {
     struct tw_arena arena;
     struct tw_tokenizer_spec spec;
-    tw_arena_init(&arena, TW_LIMIT_MODEL_JSON_BYTES);
+    tw_arena_init(&arena, TW_LIMIT_TOKENIZER_SPEC_BYTES);
     enum tw_status status = tw_tokenizer_spec_from_json(tokenizer, NULL, &arena, &spec, error);
     if (status == TW_OK) {
         status = tw_convert_check_tokenizer(&spec, error);
@@ -158,7 +167,8 @@ struct output {
     const struct tw_train_config *config;
     const struct tw_parameters *parameters;
     const float *weights;
-    struct tw_buf tokenizer, tokenizer_config, chat_template;
+    const struct tw_train_texts *texts;
+    struct tw_buf tokenizer_config;
 };
 
 static const float *find_tensor(void *context, const char *name, uint64_t n_values)
@@ -195,7 +205,7 @@ static enum tw_status write_folder(struct output *self, const struct tw_tokenize
                : has_end ? end
                          : NULL,
         .pad = has_end ? end : NULL,
-        .chat_template = self->chat_template.data,
+        .chat_template = self->texts->chat_template.data,
         .n_context_tokens = self->config->model.context,
     };
     tw_tokenizer_config_write(spec, &config, &self->tokenizer_config);
@@ -208,7 +218,7 @@ static enum tw_status write_folder(struct output *self, const struct tw_tokenize
         .dtype = TW_DTYPE_F32,
         .eos = has_close ? close_token : end_token,
         .pad = end_token,
-        .tokenizer_json = {self->tokenizer.data, self->tokenizer.size_bytes},
+        .tokenizer_json = {self->texts->tokenizer.data, self->texts->tokenizer.size_bytes},
         .tokenizer_config = {self->tokenizer_config.data, self->tokenizer_config.size_bytes},
         .tensor = find_tensor,
         .tensor_context = self,
@@ -216,45 +226,30 @@ static enum tw_status write_folder(struct output *self, const struct tw_tokenize
     return tw_hf_write_folder(self->config->output.folder, &model, error);
 }
 
-static enum tw_status with_tokenizer(struct output *self, struct tw_error *error)
+enum tw_status tw_train_output_write(const struct tw_train_config *config,
+                                     const struct tw_train_texts *texts,
+                                     const struct tw_parameters *parameters, const float *weights,
+                                     struct tw_error *error)
 {
+    struct output self = {
+        .config = config, .parameters = parameters, .weights = weights, .texts = texts};
     json_t *json;
-    const char *path = self->config->data.tokenizer;
-    enum tw_status status =
-        tw_json_parse(self->tokenizer.data, self->tokenizer.size_bytes, path, &json, error);
+    enum tw_status status = tw_json_parse(texts->tokenizer.data, texts->tokenizer.size_bytes,
+                                          config->data.tokenizer, &json, error);
     if (status != TW_OK) {
         return status;
     }
     struct tw_arena arena;
     struct tw_tokenizer_spec spec;
-    tw_arena_init(&arena, ARENA_BYTES);
+    tw_arena_init(&arena, TW_LIMIT_TOKENIZER_SPEC_BYTES);
+    tw_buf_init(&self.tokenizer_config, TW_LIMIT_MODEL_CONFIG_BYTES);
     status = tw_tokenizer_spec_from_json(json, NULL, &arena, &spec, error);
     if (status == TW_OK) {
-        status = write_folder(self, &spec, error);
-    }
-    tw_arena_clear(&arena);
-    json_decref(json);
-    return status;
-}
-
-enum tw_status tw_train_output_write(const struct tw_train_config *config,
-                                     const struct tw_parameters *parameters, const float *weights,
-                                     struct tw_error *error)
-{
-    struct output self = {.config = config, .parameters = parameters, .weights = weights};
-    enum tw_status status = read_template(config, &self.chat_template, error);
-    if (status != TW_OK) {
-        return status;
-    }
-    tw_buf_init(&self.tokenizer_config, TW_LIMIT_MODEL_CONFIG_BYTES);
-    status =
-        tw_file_read(config->data.tokenizer, TW_LIMIT_MODEL_JSON_BYTES, &self.tokenizer, error);
-    if (status == TW_OK) {
-        status = with_tokenizer(&self, error);
-        tw_buf_free(&self.tokenizer);
+        status = write_folder(&self, &spec, error);
     }
     tw_buf_free(&self.tokenizer_config);
-    tw_buf_free(&self.chat_template);
+    tw_arena_clear(&arena);
+    json_decref(json);
     return status;
 }
 

@@ -206,6 +206,19 @@ def refused(program, words, code, *parts):
     assert b"\nstep" not in out, out
 
 
+def a_second_run_into_a_folder_is_refused_and_an_export_beside_a_run_is_not(program):
+    prepare(program)
+    words = write_recipe(program, steps=400, checkpoint_every=3)
+    run = Run(program, words, SLOW)
+    run.wait(4)
+    refused(program, words, USAGE, "'out' is in use by another run", "name another folder")
+    assert re.search(rb"\nas after step \d+ of 400: ", program.good(*words, "--export"))
+    assert run.end(signal.SIGKILL)[0] == -signal.SIGKILL
+    run = Run(program, words, SLOW)  # whoever was killed holds nothing
+    run.wait(8)
+    assert run.end(signal.SIGINT)[0] == CANCELLED
+
+
 def a_checkpoint_that_is_not_whole_or_not_ours_is_refused_and_kept(program):
     prepare(program)
     words = write_recipe(program, steps=6)
@@ -237,7 +250,7 @@ def a_bad_recipe_is_refused_by_line_or_key(program):
             ("steps", "many", FORMAT, "many"), ("steps", "-3", FORMAT, "-3"),
             ("steps", "10_000", FORMAT, "10_000"), ("steps", "1e3", FORMAT, "1e3"),
             ("steps", "[3]", FORMAT, "SEQUENCE"), ("learning_rate", "0,01", FORMAT, "0,01"),
-            ("tied_head", "maybe", FORMAT, "maybe"), ("format", "f16", FORMAT, "f16"),
+            ("tied_head", "maybe", FORMAT, "maybe"), ("format", "f16", FORMAT, "'f16' is not one of f32, bf16"),
             ("train", "train.jsonl", FORMAT, "SEQUENCE"),
             ("seed", "[1", FORMAT, "expected ',' or ']'"),
             ("seed", "*one", FORMAT, "alias"), ("seed", "1\n  seed: 2", FORMAT, "already seen"),
@@ -485,6 +498,7 @@ if __name__ == "__main__":
         threads_and_instruction_sets_give_the_same_files,
         an_interrupted_run_stops_after_its_step_and_goes_on,
         the_model_of_a_checkpoint_can_be_looked_at_before_the_end,
+        a_second_run_into_a_folder_is_refused_and_an_export_beside_a_run_is_not,
         a_checkpoint_that_is_not_whole_or_not_ours_is_refused_and_kept,
         a_bad_recipe_is_refused_by_line_or_key,
         what_cannot_work_is_said_before_the_first_step,

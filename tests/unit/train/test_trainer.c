@@ -86,6 +86,15 @@ struct world {
     struct tw_trainer *trainer;
 };
 
+static int embed = 32; /* what few tests vary */
+
+static enum tw_status trainer_open(struct world *w, enum tw_trainer_purpose purpose,
+                                   struct tw_error *error)
+{
+    w->trainer = NULL;
+    return tw_trainer_open(w->config, w->device, purpose, &w->trainer, error);
+}
+
 /* clip and rows are what tests vary. */
 static void world_open(struct world *w, double clip, unsigned rows_per_step)
 {
@@ -94,7 +103,7 @@ static void world_open(struct world *w, double clip, unsigned rows_per_step)
     enum tw_cpu_level level;
     int n = snprintf(
         text, sizeof text,
-        "model: {layers: 1, embed: 32, heads: 2, kv_heads: 1, head_dim: 16, ffn: 48, context: %d,\n"
+        "model: {layers: 1, embed: %d, heads: 2, kv_heads: 1, head_dim: 16, ffn: 48, context: %d,\n"
         "        rope_base: 10000, tied_head: yes}\n"
         "data: {tokenizer: tokenizer.json, chat_template: template.jinja, train: [data.jsonl],\n"
         "       valid: [data.jsonl]}\n"
@@ -103,11 +112,11 @@ static void world_open(struct world *w, double clip, unsigned rows_per_step)
         "           weight_decay: 0.5, clip: %g, format: f32, valid_every: 2,\n"
         "           checkpoint_every: 0}\n"
         "output: {folder: out}\n",
-        CONTEXT, rows_per_step, clip);
+        embed, CONTEXT, rows_per_step, clip);
     assert_int_equal(tw_train_config_parse(text, (size_t)n, "recipe", &w->config, NULL), TW_OK);
     assert_int_equal(tw_cpu_choose(&level, NULL), TW_OK);
     assert_int_equal(tw_device_cpu_create(2, level, &w->device, NULL), TW_OK);
-    if (tw_trainer_open(w->config, w->device, &w->trainer, &error) != TW_OK) {
+    if (trainer_open(w, TW_TRAINER_STEPS, &error) != TW_OK) {
         fail_msg("%s", error.text);
     }
 }
@@ -383,7 +392,107 @@ static void weights_that_are_no_numbers_are_neither_kept_nor_exported(void **sta
     world_close(&w);
 }
 
+static void the_memory_that_is_said_has_the_data_in_it(void **state)
+{
+    (void)state;
+    struct world w = {0};
+    put_data("<|im_");
+    world_open(&w, 0, 3);
+    const struct tw_parameters *p = tw_trainer_parameters(w.trainer);
+    struct tw_trainer_info info = tw_trainer_info(w.trainer);
+    uint64_t rest = 16 * p->n_values + tw_gradient_bytes(p, TW_LIMIT_TRAIN_PASS_TOKENS, 2);
+    assert_int_equal(info.memory_bytes - rest, 2 * 4 * info.data.n_tokens);
+    world_close(&w);
+}
+
+static void one_run_at_a_time_takes_steps_into_a_folder(void **state)
+{
+    (void)state;
+    struct world w = {0}, other;
+    struct tw_error error;
+    put_data("<|im_");
+    world_open(&w, 1, 3);
+    other = w;
+    assert_int_equal(trainer_open(&other, TW_TRAINER_STEPS, &error), TW_ERR_USAGE);
+    assert_non_null(strstr(error.text, "'out' is in use by another run"));
+    assert_int_equal(trainer_open(&other, TW_TRAINER_EXPORT, &error), TW_OK);
+    tw_trainer_close(other.trainer);
+    assert_int_equal(trainer_open(&other, TW_TRAINER_STEPS, &error), TW_ERR_USAGE);
+    tw_trainer_close(w.trainer);
+    assert_int_equal(trainer_open(&w, TW_TRAINER_STEPS, &error), TW_OK);
+    world_close(&w);
+}
+
+/* With a width of one, a token more is lost in the rounding of the array of weights. */
+static void a_checkpoint_belongs_to_its_size_of_vocabulary(void **state)
+{
+    (void)state;
+    static const char more[] = "\"added_tokens\":[{\"id\":275,\"content\":\"<more>\","
+                               "\"single_word\":false,\"lstrip\":false,\"rstrip\":false,"
+                               "\"normalized\":false,\"special\":true},";
+    struct world w = {0};
+    struct tw_error error;
+    struct tw_buf old, new;
+    embed = 1;
+    put_data("<|im_");
+    world_open(&w, 1, 3);
+    size_t n_values = tw_trainer_parameters(w.trainer)->n_values;
+    assert_int_equal(tw_trainer_info(w.trainer).n_vocab, 275);
+    assert_int_equal(tw_trainer_save(w.trainer, NULL), TW_OK);
+    tw_trainer_close(w.trainer);
+    assert_int_equal(tw_file_read("tokenizer.json", 1 << 20, &old, NULL), TW_OK);
+    tw_buf_init(&new, 1 << 20);
+    assert_true(tw_buf_append(&old, "", 1));
+    char *list = strstr(old.data, "\"added_tokens\":[");
+    assert_non_null(list);
+    tw_buf_append(&new, old.data, (size_t)(list - old.data));
+    tw_buf_append_text(&new, more);
+    tw_buf_append_text(&new, list + strlen("\"added_tokens\":["));
+    put("tokenizer.json", new.data, new.size_bytes);
+    assert_int_equal(trainer_open(&w, TW_TRAINER_STEPS, &error), TW_ERR_USAGE);
+    assert_non_null(strstr(error.text, "belongs to another recipe"));
+    unlink("out/checkpoint.tw");
+    assert_int_equal(trainer_open(&w, TW_TRAINER_STEPS, &error), TW_OK);
+    assert_int_equal(tw_trainer_info(w.trainer).n_vocab, 276);
+    assert_int_equal(tw_trainer_parameters(w.trainer)->n_values, n_values);
+    world_close(&w);
+    tw_buf_free(&old);
+    tw_buf_free(&new);
+    embed = 32;
+}
+
 /* ---- what a run leaves ---- */
+
+static void assert_same_file(const char *path, const struct tw_buf *want)
+{
+    struct tw_buf got;
+    assert_int_equal(tw_file_read(path, 1 << 20, &got, NULL), TW_OK);
+    assert_int_equal(got.size_bytes, want->size_bytes);
+    assert_memory_equal(got.data, want->data, got.size_bytes);
+    tw_buf_free(&got);
+}
+
+static void what_happens_to_the_files_of_a_run_meanwhile_changes_nothing(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"tokenizer.json", "template.jinja", "data.jsonl"};
+    struct world w = {0};
+    struct tw_buf tokenizer, config;
+    put_data("<|im_");
+    world_open(&w, 1, 3);
+    assert_int_equal(tw_trainer_export(w.trainer, NULL), TW_OK);
+    assert_int_equal(tw_file_read("out/tokenizer.json", 1 << 20, &tokenizer, NULL), TW_OK);
+    assert_int_equal(tw_file_read("out/tokenizer_config.json", 1 << 20, &config, NULL), TW_OK);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        put(names[i], "{}", 2);
+    }
+    assert_int_equal(tw_trainer_export(w.trainer, NULL), TW_OK);
+    assert_same_file("out/tokenizer.json", &tokenizer);
+    assert_same_file("out/tokenizer_config.json", &config);
+    tw_buf_free(&tokenizer);
+    tw_buf_free(&config);
+    world_close(&w);
+}
 
 static void check_ends(const char *prefix, const char *eos, json_int_t n_ends)
 {
@@ -432,6 +541,10 @@ int main(void)
         IN_FOLDER(validation_is_the_mean_loss_of_all_its_documents),
         IN_FOLDER(a_loss_that_is_no_number_ends_the_run_and_changes_nothing),
         IN_FOLDER(weights_that_are_no_numbers_are_neither_kept_nor_exported),
+        IN_FOLDER(the_memory_that_is_said_has_the_data_in_it),
+        IN_FOLDER(one_run_at_a_time_takes_steps_into_a_folder),
+        IN_FOLDER(a_checkpoint_belongs_to_its_size_of_vocabulary),
+        IN_FOLDER(what_happens_to_the_files_of_a_run_meanwhile_changes_nothing),
         IN_FOLDER(the_folder_says_what_ends_an_answer_and_carries_the_template),
         IN_FOLDER(a_vocabulary_without_markers_ends_with_what_ends_its_texts),
     };
