@@ -133,9 +133,17 @@ static enum tw_status check_outputs(const struct eval *eval, struct tw_error *er
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
                             "--show has no place in JSON: use --failures with --json");
     }
-    return eval->args.failures != NULL
-               ? tw_command_check_output(eval->args.failures, eval->args.force, error)
-               : TW_OK;
+    const char *failures = eval->args.failures, *model = eval->model.path;
+    if (failures == NULL) {
+        return TW_OK;
+    }
+    if (tw_file_is_same(failures, eval->file) ||
+        (model != NULL && tw_file_is_same(failures, model))) {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "--failures: '%.160s' is read by this command: write to another place",
+                            failures);
+    }
+    return tw_command_check_output(failures, eval->args.force, error);
 }
 
 static enum tw_status make_room(struct eval *eval, struct tw_error *error)

@@ -11,8 +11,10 @@
 #include "app/loss_plot.h"
 #include "base/clock.h"
 #include "base/cpu.h"
+#include "base/file.h"
 #include "base/printable.h"
 #include "probe/machine.h"
+#include "train/train_output.h"
 #include "train/trainer.h"
 
 struct train_args {
@@ -59,7 +61,7 @@ static const struct tw_option options[] = {
 static const struct tw_option_group group = {"Training", options, sizeof options / sizeof *options};
 
 /* The first Ctrl-C ends the run after its step, with a checkpoint, and so does the end of the
- * terminal; the second ends the program. */
+ * terminal or of whoever reads the log; the second Ctrl-C ends the program. */
 static volatile sig_atomic_t is_interrupted;
 
 static void on_interrupt(int signal_number)
@@ -81,6 +83,7 @@ static void watch_signals(void)
             sigaction(signals[i], &action, NULL);
         }
     }
+    signal(SIGPIPE, SIG_IGN); /* no reader of the log: an error, not the end */
 }
 
 /* What the lines of the log are made of. */
@@ -260,10 +263,32 @@ static void print_end(const struct run *run)
                 gguf != NULL ? gguf : "");
 }
 
+/* The recipe itself is no place to write to, and the plot and the GGUF file need one each. */
+static enum tw_status check_places(const struct run *run, struct tw_error *error)
+{
+    const char *plot = run->args->plot, *gguf = run->config->output.gguf;
+    const char *recipe = run->args->config;
+    const char *bad = gguf != NULL && tw_file_is_same(gguf, recipe)   ? gguf
+                      : plot != NULL && tw_file_is_same(plot, recipe) ? plot
+                                                                      : NULL;
+    if (bad != NULL) {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "'%.160s' is the recipe: write to another place", bad);
+    }
+    if (plot != NULL && gguf != NULL && tw_file_is_same(plot, gguf)) {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "--plot: '%.160s' is to be the GGUF file", plot);
+    }
+    return plot != NULL ? tw_train_output_check_path(run->config, plot, error) : TW_OK;
+}
+
 static enum tw_status train(struct run *run, struct tw_error *error)
 {
+    enum tw_status status = check_places(run, error);
+    if (status != TW_OK) {
+        return status;
+    }
     print_beginning(run);
-    enum tw_status status = TW_OK;
     if (run->args->export_only) {
         if (tw_trainer_state(run->trainer)->n_history == 0) {
             return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,

@@ -215,6 +215,18 @@ static enum tw_status check_value(struct checker *checker, const yaml_event_t *e
     return status;
 }
 
+/* Texts are C texts for libcyaml: what stands behind a zero byte ("\0") would be lost. */
+static enum tw_status check_zero(const struct checker *checker, const yaml_event_t *event)
+{
+    if (event->type != YAML_SCALAR_EVENT ||
+        memchr(event->data.scalar.value, '\0', event->data.scalar.length) == NULL) {
+        return TW_OK;
+    }
+    return tw_error_set(checker->error, TW_ERR_FORMAT, TW_NO_POSITION,
+                        "'%.100s': a text with a zero byte in it (line: %zu, column: %zu)",
+                        checker->name, event->start_mark.line + 1, event->start_mark.column + 1);
+}
+
 /* All of the text is YAML (libcyaml does not say in which line it is not) and, where there is a
  * schema, its mapping holds values of the schema's types. */
 static enum tw_status check_text(const char *text, size_t text_bytes, const char *name,
@@ -233,7 +245,8 @@ static enum tw_status check_text(const char *text, size_t text_bytes, const char
             break;
         }
         is_last = event.type == YAML_STREAM_END_EVENT;
-        if (schema != NULL && event.type == YAML_MAPPING_START_EVENT) {
+        status = check_zero(&checker, &event);
+        if (status == TW_OK && schema != NULL && event.type == YAML_MAPPING_START_EVENT) {
             status = check_value(&checker, &event, schema);
             is_last = true;
         }

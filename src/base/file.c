@@ -170,6 +170,30 @@ bool tw_file_exists(const char *path)
     return stat(path, &st) == 0;
 }
 
+/* The folder that a path's last name is in, and that name. */
+static bool stat_folder_of(const char *path, struct stat *ret_stat, const char **ret_name)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder =
+        slash == NULL ? tw_mem_strndup(".", 1) : tw_mem_strndup(path, (size_t)(slash - path) + 1);
+    bool is_there = folder != NULL && stat(folder, ret_stat) == 0;
+    *ret_name = slash == NULL ? path : slash + 1;
+    tw_mem_free(folder);
+    return is_there;
+}
+
+bool tw_file_is_same(const char *a, const char *b)
+{
+    struct stat at_a, at_b;
+    const char *name_a = "", *name_b = "";
+    bool both = stat(a, &at_a) == 0 && stat(b, &at_b) == 0;
+    if (!both) {
+        both = stat_folder_of(a, &at_a, &name_a) && stat_folder_of(b, &at_b, &name_b);
+    }
+    return both && at_a.st_dev == at_b.st_dev && at_a.st_ino == at_b.st_ino &&
+           strcmp(name_a, name_b) == 0;
+}
+
 enum tw_status tw_file_make_directory(const char *path, struct tw_error *error)
 {
     if (mkdir(path, 0777) == 0 || (errno == EEXIST && tw_file_is_directory(path))) {

@@ -40,6 +40,9 @@ enum tw_status tw_file_load(const char *path, size_t bound_bytes, struct tw_buf 
 bool tw_file_is_directory(const char *path);
 bool tw_file_exists(const char *path);
 
+/* Whether two paths lead to the same file, or will when there is one. */
+bool tw_file_is_same(const char *a, const char *b);
+
 /* Makes a folder in one that exists; one that is there already is fine. TW_ERR_NOT_FOUND,
  * TW_ERR_IO (also when the path is something else). */
 enum tw_status tw_file_make_directory(const char *path, struct tw_error *error);

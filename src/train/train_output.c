@@ -1,6 +1,7 @@
 #include "train/train_output.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/arena.h"
@@ -9,6 +10,8 @@
 #include "model/convert.h"
 #include "model/hf_write.h"
 #include "text/tokenizer_json_write.h"
+
+enum { PATH_BYTES = 2 * TW_LIMIT_CONF_STRING_BYTES };
 
 static enum tw_status read_mix(const struct tw_train_config *config, enum tw_model_mix *ret_mix,
                                struct tw_error *error)
@@ -64,6 +67,19 @@ void tw_train_texts_free(struct tw_train_texts *texts)
     tw_buf_free(&texts->chat_template);
 }
 
+enum tw_status tw_train_output_check_tokenizer(const json_t *tokenizer, struct tw_error *error)
+{
+    struct tw_arena arena;
+    struct tw_tokenizer_spec spec;
+    tw_arena_init(&arena, TW_LIMIT_TOKENIZER_SPEC_BYTES);
+    enum tw_status status = tw_tokenizer_spec_from_json(tokenizer, NULL, &arena, &spec, error);
+    if (status == TW_OK) {
+        status = tw_convert_check_tokenizer(&spec, error);
+    }
+    tw_arena_clear(&arena);
+    return status;
+}
+
 static enum tw_status try_to_write(const char *path, struct tw_error *error)
 {
     struct tw_file_writer *writer = NULL;
@@ -72,17 +88,77 @@ static enum tw_status try_to_write(const char *path, struct tw_error *error)
     return status;
 }
 
+static bool is_any(const char *path, char *const *paths, uint32_t n_paths)
+{
+    bool found = false;
+    for (uint32_t i = 0; i < n_paths; i++) {
+        found = found || (paths[i] != NULL && tw_file_is_same(path, paths[i]));
+    }
+    return found;
+}
+
+static bool is_kept_in_folder(const struct tw_train_config *config, const char *path)
+{
+    static const char *const names[] = {
+        "checkpoint.tw",         "config.json",       "generation_config.json", "tokenizer.json",
+        "tokenizer_config.json", "model.safetensors", "chat_template.jinja"};
+    bool found = false;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char kept[PATH_BYTES];
+        snprintf(kept, sizeof kept, "%s/%s", config->output.folder, names[i]);
+        found = found || tw_file_is_same(path, kept);
+    }
+    return found;
+}
+
+enum tw_status tw_train_output_check_path(const struct tw_train_config *config, const char *path,
+                                          struct tw_error *error)
+{
+    const struct tw_train_data_config *data = &config->data;
+    if (is_any(path, data->train, data->train_count) ||
+        is_any(path, data->valid, data->valid_count) || is_any(path, &data->tokenizer, 1) ||
+        is_any(path, &data->chat_template, 1)) {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "'%.160s' is read by this run: write to another place", path);
+    }
+    if (is_kept_in_folder(config, path)) {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "'%.160s' is a file of the run's own folder: write to another place",
+                            path);
+    }
+    return TW_OK;
+}
+
+/* Whoever opens the folder prefers this file to the template in tokenizer_config.json. */
+static enum tw_status check_folder(const struct tw_train_config *config, struct tw_error *error)
+{
+    char path[PATH_BYTES];
+    const char *wanted = config->data.chat_template;
+    snprintf(path, sizeof path, "%s/chat_template.jinja", config->output.folder);
+    if (tw_file_exists(path) && (wanted == NULL || !tw_file_is_same(path, wanted))) {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "'%.160s' would be taken for the template of the new model: remove it, "
+                            "or name it under chat_template",
+                            path);
+    }
+    return TW_OK;
+}
+
 enum tw_status tw_train_output_prepare(const struct tw_train_config *config,
                                        const char *checkpoint_path, struct tw_error *error)
 {
+    const char *gguf = config->output.gguf;
     enum tw_status status = tw_file_make_directory(config->output.folder, error);
+    if (status == TW_OK) {
+        status = check_folder(config, error);
+    }
     if (status == TW_OK) {
         status = try_to_write(checkpoint_path, error);
     }
-    if (status == TW_OK && config->output.gguf != NULL) {
-        status = try_to_write(config->output.gguf, error);
+    if (status == TW_OK && gguf != NULL) {
+        status = tw_train_output_check_path(config, gguf, error);
     }
-    return status;
+    return status == TW_OK && gguf != NULL ? try_to_write(gguf, error) : status;
 }
 
 /* ---- the folder ---- */

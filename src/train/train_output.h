@@ -11,6 +11,7 @@
 #define TW_TRAIN_TRAIN_OUTPUT_H
 
 #include "base/buf.h"
+#include "base/json.h"
 #include "base/status.h"
 #include "train/parameters.h"
 #include "train/train_config.h"
@@ -28,9 +29,18 @@ enum tw_status tw_train_texts_read(const struct tw_train_config *config,
 void tw_train_texts_free(struct tw_train_texts *texts);
 
 /* The same for the places: makes the folder (its parent must be there) unless it exists; a file can
- * be made where the checkpoint and the GGUF file are to be. */
+ * be made where the checkpoint and the GGUF file are to be, and takes no needed file's place.
+ * A chat template of another model in the folder would be taken for this one's: TW_ERR_USAGE. */
 enum tw_status tw_train_output_prepare(const struct tw_train_config *config,
                                        const char *checkpoint_path, struct tw_error *error);
+
+/* The same for a tokenizer.json that is to go into a GGUF file: TW_ERR_UNSUPPORTED. */
+enum tw_status tw_train_output_check_tokenizer(const json_t *tokenizer, struct tw_error *error);
+
+/* TW_ERR_USAGE where a file written to path would replace one that the run reads, or one that it
+ * keeps in its folder. */
+enum tw_status tw_train_output_check_path(const struct tw_train_config *config, const char *path,
+                                          struct tw_error *error);
 
 enum tw_status tw_train_output_write(const struct tw_train_config *config,
                                      const struct tw_train_texts *texts,

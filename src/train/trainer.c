@@ -72,6 +72,9 @@ static enum tw_status open_tokenizer(struct tw_trainer *t, struct tw_error *erro
                                           path, &json, error);
     if (status == TW_OK) {
         status = tw_tokenizer_from_json(json, NULL, &t->tokenizer, error);
+        if (status == TW_OK && t->config->output.gguf != NULL) {
+            status = tw_train_output_check_tokenizer(json, error);
+        }
         if (status != TW_OK) {
             tw_error_prefix(error, "'%.120s'", path);
         }
@@ -504,16 +507,34 @@ void tw_trainer_spent(struct tw_trainer *t, double seconds)
     t->state.seconds += seconds;
 }
 
+/* A step's own weights are looked at by the next one only. */
+static enum tw_status check_weights(const struct tw_trainer *t, struct tw_error *error)
+{
+    for (size_t i = 0; i < t->parameters.n_values; i++) {
+        if (!isfinite(t->state.weights[i])) {
+            return tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
+                                "a weight after step %u is no number, so nothing is written: lower "
+                                "learning_rate or weight_decay, or warm up longer",
+                                t->state.n_history);
+        }
+    }
+    return TW_OK;
+}
+
 enum tw_status tw_trainer_save(struct tw_trainer *t, struct tw_error *error)
 {
     assert(t->purpose == TW_TRAINER_STEPS);
-    return tw_checkpoint_write(t->checkpoint_path, &t->state, error);
+    enum tw_status status = check_weights(t, error);
+    return status == TW_OK ? tw_checkpoint_write(t->checkpoint_path, &t->state, error) : status;
 }
 
 enum tw_status tw_trainer_export(struct tw_trainer *t, struct tw_error *error)
 {
-    enum tw_status status =
-        tw_train_output_write(t->config, &t->texts, &t->parameters, t->state.weights, error);
+    enum tw_status status = check_weights(t, error);
+    if (status == TW_OK) {
+        status =
+            tw_train_output_write(t->config, &t->texts, &t->parameters, t->state.weights, error);
+    }
     if (status == TW_OK && t->config->output.gguf != NULL) {
         status = tw_train_output_gguf(t->config, tw_device_threads(t->device), error);
     }

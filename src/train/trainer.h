@@ -9,12 +9,13 @@
  * was interrupted, of the number of threads or the instruction set. 2. The checkpoint on disk is
  * always whole; at most checkpoint_every steps are done again after a kill. 3. One trainer at a
  * time takes steps into a folder (base/file.h says where that is not sure). 4. Files are read while
- * opening and not again: what happens to them later changes nothing.
+ * opening and not again: what happens to them later changes nothing. 5. Weights that are no numbers
+ * are not written: the last good checkpoint stays.
  * Ownership: config and device must outlive it. Threads: one at a time. It asks for no time: who
  * measures tells it (tw_trainer_spent).
  * Errors: those of files and data; TW_ERR_USAGE for a folder that another trainer uses, and for a
  * recipe that goes through the data more than TW_LIMIT_PACKING_EPOCHS times; TW_ERR_FORMAT when the
- * loss is no longer a number.
+ * loss or a weight is no longer a number.
  */
 #ifndef TW_TRAIN_TRAINER_H
 #define TW_TRAIN_TRAINER_H

@@ -235,6 +235,14 @@ static void a_file_that_nests_without_end_is_refused(void **state)
     free(text);
 }
 
+static void a_zero_byte_does_not_end_a_text_unseen(void **state)
+{
+    (void)state;
+    assert_refused(with("on", "yes\ntext: \"a\\0b\""), "a zero byte in it (line: 6, column: 7)");
+    assert_refused(with("small", "\"1\\0\""), "a zero byte in it");
+    assert_refused(with("on", "yes\n\"text\\0s\": a"), "a zero byte in it");
+}
+
 static void directives_are_refused(void **state)
 {
     (void)state;
@@ -273,6 +281,7 @@ int main(void)
         cmocka_unit_test(what_is_no_yaml_is_refused_with_its_line),
         cmocka_unit_test(aliases_are_refused_so_that_a_small_file_stays_small),
         cmocka_unit_test(a_file_that_nests_without_end_is_refused),
+        cmocka_unit_test(a_zero_byte_does_not_end_a_text_unseen),
         cmocka_unit_test(directives_are_refused),
         cmocka_unit_test(files_are_read_up_to_their_bound),
     };

@@ -355,6 +355,21 @@ static void folders_and_files_are_told_apart(void **state)
     assert_false(tw_file_exists("missing") || tw_file_is_directory("missing"));
 }
 
+static void two_paths_are_the_same_file_by_what_they_lead_to(void **state)
+{
+    (void)state;
+    put("a", "");
+    put("b", "");
+    assert_int_equal(symlink("a", "c"), 0);
+    assert_int_equal(symlink(".", "d"), 0);
+    assert_int_equal(link("b", "e"), 0);
+    assert_true(tw_file_is_same("a", "a") && tw_file_is_same("a", "./d/a"));
+    assert_true(tw_file_is_same("c", "a") && tw_file_is_same("b", "e"));
+    assert_false(tw_file_is_same("a", "b") || tw_file_is_same("a", "missing"));
+    assert_true(tw_file_is_same("missing", "d/missing"));
+    assert_false(tw_file_is_same("missing", "other") || tw_file_is_same("no/a", "no/a"));
+}
+
 static void a_folder_is_held_by_one_until_that_lets_go_or_dies(void **state)
 {
     (void)state;
@@ -417,6 +432,7 @@ int main(void)
         IN_FOLDER(alignment_and_position_count_bytes_written),
         IN_FOLDER(writes_of_every_size_arrive_in_order),
         IN_FOLDER(folders_and_files_are_told_apart),
+        IN_FOLDER(two_paths_are_the_same_file_by_what_they_lead_to),
         IN_FOLDER(a_folder_is_held_by_one_until_that_lets_go_or_dies),
         IN_FOLDER(what_is_no_folder_cannot_be_held),
     };

@@ -367,6 +367,31 @@ static void a_loss_that_is_no_number_ends_the_run_and_changes_nothing(void **sta
     world_close(&w);
 }
 
+/* As a run has it whose step went too far, or as a checkpoint of somebody else may have it. */
+static void weights_that_are_no_numbers_are_neither_kept_nor_exported(void **state)
+{
+    (void)state;
+    struct world w = {0};
+    struct tw_error error;
+    struct tw_buf before, after;
+    put_data("<|im_");
+    world_open(&w, 1, 3);
+    struct tw_train_state *inside = (struct tw_train_state *)(uintptr_t)tw_trainer_state(w.trainer);
+    assert_int_equal(tw_trainer_save(w.trainer, NULL), TW_OK);
+    assert_int_equal(tw_file_read("out/checkpoint.tw", 1 << 24, &before, NULL), TW_OK);
+    inside->weights[tw_trainer_parameters(w.trainer)->final_norm] = INFINITY;
+    assert_int_equal(tw_trainer_save(w.trainer, &error), TW_ERR_FORMAT);
+    assert_non_null(strstr(error.text, "a weight after step 0 is no number"));
+    assert_int_equal(tw_trainer_export(w.trainer, NULL), TW_ERR_FORMAT);
+    assert_false(tw_file_exists("out/model.safetensors"));
+    assert_int_equal(tw_file_read("out/checkpoint.tw", 1 << 24, &after, NULL), TW_OK);
+    assert_int_equal(before.size_bytes, after.size_bytes);
+    assert_memory_equal(before.data, after.data, before.size_bytes);
+    tw_buf_free(&before);
+    tw_buf_free(&after);
+    world_close(&w);
+}
+
 static void the_memory_that_is_said_has_the_data_in_it(void **state)
 {
     (void)state;
@@ -515,6 +540,7 @@ int main(void)
         IN_FOLDER(rows_of_several_passes_weigh_as_if_it_were_one),
         IN_FOLDER(validation_is_the_mean_loss_of_all_its_documents),
         IN_FOLDER(a_loss_that_is_no_number_ends_the_run_and_changes_nothing),
+        IN_FOLDER(weights_that_are_no_numbers_are_neither_kept_nor_exported),
         IN_FOLDER(the_memory_that_is_said_has_the_data_in_it),
         IN_FOLDER(one_run_at_a_time_takes_steps_into_a_folder),
         IN_FOLDER(a_checkpoint_belongs_to_its_size_of_vocabulary),
