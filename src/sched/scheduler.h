@@ -68,13 +68,13 @@ enum tw_status tw_scheduler_create(const struct tw_scheduler_config *config,
 void tw_scheduler_free(struct tw_scheduler *scheduler);
 
 struct tw_sched_request {
-    uint32_t tenant;         /* known to the fair share */
-    uint32_t domain;         /* of shared prefixes, see prefix_tree.h */
-    int32_t priority;        /* among the tenant's own: less comes first */
-    const int32_t *tokens;   /* [n_tokens], at least one */
+    uint32_t tenant;       /* known to the fair share */
+    uint32_t domain;       /* of shared prefixes, see prefix_tree.h */
+    int32_t priority;      /* among the tenant's own: less comes first */
+    const int32_t *tokens; /* [n_tokens], at least one */
     uint32_t n_tokens;
-    uint32_t n_tokens_most;  /* with the answer; at least n_tokens + 1 */
-    void *owner;             /* the caller's, unused here */
+    uint32_t n_tokens_most; /* with the answer; at least n_tokens + 1 */
+    void *owner;            /* the caller's, unused here */
 };
 
 enum tw_status tw_scheduler_submit(struct tw_scheduler *scheduler,

@@ -116,8 +116,7 @@ static void use_what_is_there(struct tw_scheduler *s, struct tw_sched_sequence *
     while (sequence->n_nodes < most) {
         const int32_t *tokens =
             sequence->tokens + (size_t)sequence->n_nodes * s->config.page_tokens;
-        uint32_t page =
-            tw_prefix_tree_find(s->tree, sequence->domain, parent_of(sequence), tokens);
+        uint32_t page = tw_prefix_tree_find(s->tree, sequence->domain, parent_of(sequence), tokens);
         if (page == TW_PREFIX_NONE) {
             return;
         }
@@ -133,8 +132,8 @@ static void announce(struct tw_scheduler *s, struct tw_sched_sequence *sequence)
     uint32_t most = shareable_pages(s, sequence);
     while (sequence->n_nodes < most) {
         size_t first = (size_t)sequence->n_nodes * s->config.page_tokens;
-        tw_prefix_tree_add(s->tree, sequence->domain, parent_of(sequence),
-                           sequence->tokens + first, sequence->pages[sequence->n_nodes], 0);
+        tw_prefix_tree_add(s->tree, sequence->domain, parent_of(sequence), sequence->tokens + first,
+                           sequence->pages[sequence->n_nodes], 0);
         sequence->n_nodes++;
     }
 }

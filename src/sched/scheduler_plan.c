@@ -21,15 +21,19 @@ static struct tw_sched_sequence *next_waiting(const struct tw_scheduler *s)
     return any ? s->lanes[best]->waiting.first : NULL;
 }
 
-/* More run than have rows only for a tenant that would otherwise wait too long. */
+/* As many run as have rows. Those that would give way to this one do not count: they keep their
+ * pages, and the rows go to whoever is behind. */
 static bool has_a_place(const struct tw_scheduler *s, const struct tw_sched_sequence *sequence)
 {
-    uint32_t last;
-    if (s->n_running < s->config.max_rows) {
-        return true;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < s->n_tenants && n < s->config.max_rows; i++) {
+        uint32_t tenant = s->tenants[i];
+        uint32_t n_running = s->lanes[tenant]->running.n;
+        if (n_running > 0 && !tw_sched_gives_way(s, sequence->tenant, tenant, 0)) {
+            n += n_running;
+        }
     }
-    return s->n_running < 2 * s->config.max_rows && tw_sched_last_tenant(s, &last) &&
-           tw_sched_gives_way(s, sequence->tenant, last, 0);
+    return n < s->config.max_rows;
 }
 
 static void admit_waiting(struct tw_scheduler *s)
@@ -43,7 +47,8 @@ static void admit_waiting(struct tw_scheduler *s)
 /* ---- who has a row ---- */
 
 /* How many tokens from where it is may be computed by this row: up to a page of the tree that
- * another row of this step computes, or that is computed already. Claims the pages. */
+ * another row of this step computes. Claims the pages. (Behind a page that is not full, none has
+ * anything yet.) */
 static uint32_t claim(struct tw_scheduler *s, const struct tw_sched_sequence *sequence,
                       uint32_t n_most)
 {
@@ -57,8 +62,7 @@ static uint32_t claim(struct tw_scheduler *s, const struct tw_sched_sequence *se
             return n_most;
         }
         uint32_t page = sequence->pages[i];
-        if (s->claims[page] == step ||
-            (n > 0 && tw_prefix_tree_filled(s->tree, page) > 0)) {
+        if (s->claims[page] == step) {
             break;
         }
         s->claims[page] = step;
@@ -72,8 +76,7 @@ static uint64_t cost_of(const struct tw_scheduler *s, const struct tw_sched_sequ
 {
     uint32_t n_prompt = sequence->n_prompt_tokens;
     uint64_t n_prefill = first < n_prompt ? (last < n_prompt ? last : n_prompt) - first : 0;
-    return n_prefill * s->config.prefill_cost +
-           (last - first - n_prefill) * s->config.decode_cost;
+    return n_prefill * s->config.prefill_cost + (last - first - n_prefill) * s->config.decode_cost;
 }
 
 /* What of a row the tenant has not paid for yet. */
@@ -81,8 +84,8 @@ static uint64_t row_cost(const struct tw_scheduler *s, const struct tw_sched_seq
                          uint32_t n_tokens)
 {
     uint32_t last = sequence->n_computed + n_tokens;
-    uint32_t first = sequence->n_computed > sequence->n_accounted ? sequence->n_computed
-                                                                  : sequence->n_accounted;
+    uint32_t first =
+        sequence->n_computed > sequence->n_accounted ? sequence->n_computed : sequence->n_accounted;
     return last > first ? cost_of(s, sequence, first, last) : 0;
 }
 
@@ -98,10 +101,10 @@ static struct tw_sched_lane *next_lane(const struct tw_scheduler *s, uint32_t *r
             continue;
         }
         bool idle = tw_fair_share_class(s->share, tenant) == TW_CLASS_IDLE;
-        bool before = best == NULL || (idle != best_idle ? !idle
-                                       : lane->counter != best->counter
-                                           ? lane->counter < best->counter
-                                           : tenant < *ret_tenant);
+        bool before =
+            best == NULL || (idle != best_idle                ? !idle
+                             : lane->counter != best->counter ? lane->counter < best->counter
+                                                              : tenant < *ret_tenant);
         if (before) {
             best = lane;
             best_idle = idle;

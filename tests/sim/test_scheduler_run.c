@@ -32,7 +32,7 @@ struct member {
     uint64_t hashes[N_TOKENS_MOST]; /* of the text up to each token */
     uint32_t n_hashes, n_most, tenant, domain;
     bool paused;
-    uint64_t last_step; /* in which it had a row */
+    uint64_t last_step; /* in which it had a row, or came, or came back */
 };
 
 struct world {
@@ -42,7 +42,11 @@ struct world {
     struct member members[N_SEQUENCES_MOST];
     uint64_t n_draws, n_steps, n_ended, n_cancelled, n_forked, n_paused;
     uint64_t written[N_PAGES][PAGE_TOKENS]; /* in which step */
+    uint64_t longest_wait;
 };
+
+/* With at most 40 sequences of 120 tokens nobody may wait longer for a row. */
+#define N_WAIT_MOST 2500
 
 static uint32_t draw(struct world *world, uint32_t below)
 {
@@ -149,6 +153,7 @@ static void pause_or_resume(struct world *world)
     }
     if (member->paused) {
         tw_scheduler_resume(world->scheduler, member->sequence);
+        member->last_step = world->n_steps;
     } else {
         tw_scheduler_pause(world->scheduler, member->sequence);
         world->n_paused++;
@@ -188,6 +193,11 @@ static void compute(struct world *world, const struct tw_step_row *row)
         assert_true(world->written[page][slot] != world->n_steps + 1);
         world->written[page][slot] = world->n_steps + 1;
         world->memory[page][slot] = member->hashes[i];
+    }
+    uint64_t wait = world->n_steps - member->last_step;
+    if (tw_fair_share_class(world->share, member->tenant) != TW_CLASS_IDLE) {
+        assert_in_range(wait, 0, N_WAIT_MOST);
+        world->longest_wait = wait > world->longest_wait ? wait : world->longest_wait;
     }
     member->last_step = world->n_steps;
 }
@@ -289,13 +299,14 @@ static void a_million_random_steps_keep_every_invariant(void **state)
     drain(world);
     assert_true(tw_scheduler_check(world->scheduler));
     struct tw_scheduler_usage usage = tw_scheduler_usage(world->scheduler);
-    print_message("# %llu ended, %llu cancelled, %llu forked, %llu paused, %llu preempted, "
-                  "%llu pages evicted, %llu of %llu prompt tokens cached\n",
-                  (unsigned long long)world->n_ended, (unsigned long long)world->n_cancelled,
-                  (unsigned long long)world->n_forked, (unsigned long long)world->n_paused,
-                  (unsigned long long)usage.n_preemptions, (unsigned long long)usage.n_evictions,
-                  (unsigned long long)usage.n_cached_tokens,
-                  (unsigned long long)usage.n_prompt_tokens);
+    print_message(
+        "# %llu ended, %llu cancelled, %llu forked, %llu paused, %llu preempted, "
+        "%llu pages evicted, %llu of %llu prompt tokens cached, %llu steps without a row\n",
+        (unsigned long long)world->n_ended, (unsigned long long)world->n_cancelled,
+        (unsigned long long)world->n_forked, (unsigned long long)world->n_paused,
+        (unsigned long long)usage.n_preemptions, (unsigned long long)usage.n_evictions,
+        (unsigned long long)usage.n_cached_tokens, (unsigned long long)usage.n_prompt_tokens,
+        (unsigned long long)world->longest_wait);
     /* All of it must have happened often. */
     assert_true(world->n_ended > 10000 && world->n_cancelled > 1000 && world->n_forked > 1000);
     assert_true(usage.n_preemptions > 1000 && usage.n_evictions > 10000);
@@ -325,6 +336,5 @@ int main(void)
         cmocka_unit_test(a_million_random_steps_keep_every_invariant),
         cmocka_unit_test(the_same_calls_give_the_same_steps),
     };
-    cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
