@@ -156,7 +156,7 @@ static enum tw_status check_request(const struct tw_scheduler *s,
 {
     assert(request->n_tokens > 0 && request->n_tokens_most > request->n_tokens);
     assert(tw_fair_share_knows(s->share, request->tenant));
-    if (tw_sched_pages_for(s, request->n_tokens_most) > s->config.n_pages) {
+    if (tw_sched_pages_for(s, request->n_tokens_most - 1) > s->config.n_pages) {
         return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
                             "%u tokens with the answer: the KV cache has room for %llu",
                             request->n_tokens_most,
@@ -179,7 +179,7 @@ static struct tw_sched_sequence *new_sequence(struct tw_scheduler *s,
     }
     sequence->tokens = tw_mem_alloc(request->n_tokens, sizeof *sequence->tokens);
     sequence->pages =
-        tw_mem_alloc(tw_sched_pages_for(s, request->n_tokens_most), sizeof *sequence->pages);
+        tw_mem_alloc(tw_sched_pages_for(s, request->n_tokens_most - 1), sizeof *sequence->pages);
     if (sequence->tokens == NULL || sequence->pages == NULL || !have_lane(s, request->tenant)) {
         free_sequence(sequence);
         return NULL;
@@ -263,7 +263,7 @@ void tw_scheduler_resume(struct tw_scheduler *s, struct tw_sched_sequence *seque
 enum tw_status tw_scheduler_push(struct tw_scheduler *s, struct tw_sched_sequence *sequence,
                                  int32_t token, struct tw_error *error)
 {
-    assert(sequence->owes_token && sequence->n_tokens < sequence->n_tokens_most);
+    assert(sequence->owes_token && sequence->n_tokens + 1 < sequence->n_tokens_most);
     if (sequence->n_tokens == sequence->token_capacity) {
         uint32_t capacity = sequence->n_tokens_most - sequence->n_tokens < sequence->n_tokens
                                 ? sequence->n_tokens_most

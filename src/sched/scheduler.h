@@ -22,7 +22,7 @@
  * paused, then IDLE tenants, then the tenant that was served most; of a tenant the last one.
  *
  * Invariants (tw_scheduler_check proves 1 to 3):
- * 1. Every page is free, or a node of the prefix tree, or the own page of exactly one sequence.
+ * 1. Every page is free, or borrowed, or a node of the prefix tree, or one sequence's own.
  * 2. A row's positions before its first token are computed, and hold exactly the sequence's tokens.
  * 3. No page is written by two rows of a step.
  * 4. A resident sequence's last page is never short: a row always has the pages it writes.
@@ -112,9 +112,19 @@ struct tw_step tw_scheduler_plan(struct tw_scheduler *scheduler, uint32_t prefil
  * or ended, before the next plan. */
 void tw_scheduler_commit(struct tw_scheduler *scheduler);
 
-/* The text goes on with a token. It must not have n_tokens_most yet. TW_ERR_MEMORY: as it was. */
+/* The planned step was not computed: everything is as it was before plan. */
+void tw_scheduler_abandon(struct tw_scheduler *scheduler);
+
+/* The text goes on with a token, and with at least one more: a sequence whose answer is complete is
+ * ended instead. TW_ERR_MEMORY: as it was. */
 enum tw_status tw_scheduler_push(struct tw_scheduler *scheduler, struct tw_sched_sequence *sequence,
                                  int32_t token, struct tw_error *error);
+
+/* ---- pages for other uses ---- */
+
+/* n pages that the caller may write until it gives them back; false when fewer are free or cached. */
+bool tw_scheduler_borrow(struct tw_scheduler *scheduler, uint32_t n, uint32_t *ret_pages);
+void tw_scheduler_give_back(struct tw_scheduler *scheduler, uint32_t n, const uint32_t *pages);
 
 /* ---- what there is ---- */
 

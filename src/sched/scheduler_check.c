@@ -85,7 +85,7 @@ bool tw_scheduler_check(const struct tw_scheduler *s)
     bool right = proof.own != NULL && tw_page_pool_check(s->pool) &&
                  tw_prefix_tree_check(s->tree) && lanes_are_right(&proof) &&
                  proof.n_waiting == s->n_waiting && proof.n_running == s->n_running;
-    uint32_t n_held = proof.n_own + tw_prefix_tree_nodes(s->tree);
+    uint32_t n_held = proof.n_own + tw_prefix_tree_nodes(s->tree) + s->n_borrowed;
     tw_mem_free(proof.own);
     return right && n_held + tw_page_pool_free_pages(s->pool) == s->config.n_pages;
 }

@@ -14,17 +14,43 @@ static uint32_t available(const struct tw_scheduler *s)
     return tw_page_pool_free_pages(s->pool) + tw_prefix_tree_cached(s->tree);
 }
 
-/* The caller has made sure that there are as many. */
-static void take_pages(struct tw_scheduler *s, struct tw_sched_sequence *sequence, uint32_t n)
+static bool have_pages(struct tw_scheduler *s, uint32_t n, uint32_t *ret_pages)
 {
     uint32_t n_free = tw_page_pool_free_pages(s->pool);
+    if (available(s) < n) {
+        return false;
+    }
     if (n_free < n) {
         s->usage.n_evictions += tw_prefix_tree_evict(s->tree, n - n_free);
     }
-    bool taken = tw_page_pool_alloc(s->pool, n, sequence->pages + sequence->n_pages);
+    return tw_page_pool_alloc(s->pool, n, ret_pages);
+}
+
+/* The caller has made sure that there are as many. */
+static void take_pages(struct tw_scheduler *s, struct tw_sched_sequence *sequence, uint32_t n)
+{
+    bool taken = have_pages(s, n, sequence->pages + sequence->n_pages);
     assert(taken);
     (void)taken;
     sequence->n_pages += n;
+}
+
+bool tw_scheduler_borrow(struct tw_scheduler *s, uint32_t n, uint32_t *ret_pages)
+{
+    if (!have_pages(s, n, ret_pages)) {
+        return false;
+    }
+    s->n_borrowed += n;
+    return true;
+}
+
+void tw_scheduler_give_back(struct tw_scheduler *s, uint32_t n, const uint32_t *pages)
+{
+    assert(n <= s->n_borrowed);
+    for (uint32_t i = 0; i < n; i++) {
+        tw_page_pool_unref(s->pool, pages[i]);
+    }
+    s->n_borrowed -= n;
 }
 
 /* From the end: a path's last node goes first. */
@@ -174,8 +200,7 @@ bool tw_sched_admit(struct tw_scheduler *s, struct tw_sched_sequence *sequence)
     assert(!sequence->resident && !sequence->paused && sequence->n_pages == 0);
     while (!take_all_pages(s, sequence)) {
         struct tw_sched_sequence *other = gives_way(s);
-        assert(other != NULL); /* alone it always fits */
-        if (!may_preempt(s, sequence, other)) {
+        if (other == NULL || !may_preempt(s, sequence, other)) {
             return false;
         }
         preempt(s, other);
@@ -194,7 +219,7 @@ static void grow(struct tw_scheduler *s, struct tw_sched_sequence *sequence)
 {
     uint32_t n_more = tw_sched_pages_for(s, sequence->n_tokens) - sequence->n_pages;
     while (sequence->resident && available(s) < n_more) {
-        preempt(s, victim(s));
+        preempt(s, victim(s)); /* at last itself */
     }
     if (sequence->resident) {
         take_pages(s, sequence, n_more);

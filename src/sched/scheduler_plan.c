@@ -220,3 +220,10 @@ void tw_scheduler_commit(struct tw_scheduler *s)
         commit_row(s, &s->rows[i]);
     }
 }
+
+void tw_scheduler_abandon(struct tw_scheduler *s)
+{
+    assert(s->planned);
+    s->planned = false;
+    s->usage.n_steps++; /* claims are by step */
+}

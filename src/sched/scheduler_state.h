@@ -25,7 +25,7 @@ struct tw_sched_sequence {
     int32_t *tokens; /* [n_tokens], room for token_capacity */
     uint32_t n_tokens, token_capacity, n_prompt_tokens, n_tokens_most;
 
-    uint32_t *pages; /* [n_pages], room for n_tokens_most */
+    uint32_t *pages; /* [n_pages], room for n_tokens_most - 1 tokens */
     uint32_t n_pages;
     uint32_t n_nodes; /* the first n_nodes pages are a path of the tree, the others its own */
     bool parted;      /* somebody computes the same page in another: no more nodes */
@@ -63,7 +63,8 @@ struct tw_scheduler {
     uint32_t n_rows;
     bool planned;
     uint32_t n_owed;
-    uint64_t *claims; /* [n_pages]: the step in which somebody computes the page */
+    uint32_t n_borrowed; /* pages */
+    uint64_t *claims;    /* [n_pages]: the step in which somebody computes the page */
     struct tw_scheduler_usage usage;
 };
 
