@@ -63,6 +63,9 @@
 #define TW_LIMIT_BATCH_TOKENS       8192 /* tokens in one forward pass */
 #define TW_LIMIT_BATCH_SEQUENCES    1024
 #define TW_LIMIT_KV_PAGES           (1u << 24) /* of one cache; 64 positions each */
+#define TW_LIMIT_TENANTS            65536
+#define TW_LIMIT_TENANT_WEIGHT      1000
+#define TW_LIMIT_WAITING            65536 /* requests in a scheduler's queue */
 /* Segments of attention (512 positions of up to 8 heads) of one operation whose results wait to be
  * merged, 16 KiB each. Beyond, only heads and rows are spread over threads, not segments. */
 #define TW_LIMIT_ATTENTION_SEGMENTS 512
