@@ -117,7 +117,7 @@ enum tw_status tw_train_output_check_path(const struct tw_train_config *config, 
     const struct tw_train_data_config *data = &config->data;
     if (is_any(path, data->train, data->train_count) ||
         is_any(path, data->valid, data->valid_count) || is_any(path, &data->tokenizer, 1) ||
-        is_any(path, &data->chat_template, 1)) {
+        is_any(path, &data->chat_template, 1) || is_any(path, &config->training.start, 1)) {
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
                             "'%.160s' is read by this run: write to another place", path);
     }
@@ -140,6 +140,13 @@ static enum tw_status check_folder(const struct tw_train_config *config, struct 
                             "'%.160s' would be taken for the template of the new model: remove it, "
                             "or name it under chat_template",
                             path);
+    }
+    const char *start = config->training.start;
+    if (start != NULL && tw_file_is_same(config->output.folder, start)) {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "'%.160s' is the model that the run starts from: give the run another "
+                            "folder",
+                            config->output.folder);
     }
     return TW_OK;
 }

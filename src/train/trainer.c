@@ -13,6 +13,7 @@
 #include "train/gradient.h"
 #include "train/packing.h"
 #include "train/parameters.h"
+#include "train/start_weights.h"
 #include "train/train_output.h"
 
 enum { PATH_BYTES = TW_LIMIT_CONF_STRING_BYTES + 64 };
@@ -202,6 +203,7 @@ static enum tw_status fingerprint(struct tw_trainer *t, struct tw_error *error)
                               t->parameters.shape.n_vocab};
     tw_hash_add(hash, numbers, sizeof numbers);
     tw_hash_add(hash, &r->seed, sizeof r->seed); /* has more digits than a double */
+    tw_hash_add(hash, t->state.weights, t->parameters.n_values * sizeof *t->state.weights);
     for (size_t i = 0; i < tw_dataset_n_documents(t->train); i++) {
         uint32_t n = tw_dataset_document_tokens(t->train, i);
         tw_dataset_copy(t->train, i, t->row.tokens, t->row.is_target);
@@ -243,13 +245,21 @@ static enum tw_status open_memory(struct tw_trainer *t, struct tw_error *error)
                               &t->gradient, error);
 }
 
-static enum tw_status begin_or_resume(struct tw_trainer *t, struct tw_error *error)
+static enum tw_status first_weights(struct tw_trainer *t, struct tw_error *error)
+{
+    const char *start = t->config->training.start;
+    if (start != NULL) {
+        return tw_start_weights_read(start, &t->parameters, t->tokenizer, t->state.weights, error);
+    }
+    tw_parameters_randomise(&t->parameters, t->config->training.seed, t->state.weights);
+    return TW_OK;
+}
+
+static enum tw_status resume(struct tw_trainer *t, struct tw_error *error)
 {
     enum tw_status status = TW_OK;
     if (tw_file_exists(t->checkpoint_path)) {
         status = tw_checkpoint_read(t->checkpoint_path, &t->state, error);
-    } else {
-        tw_parameters_randomise(&t->parameters, t->config->training.seed, t->state.weights);
     }
     t->first_step = t->state.n_history;
     return status;
@@ -281,13 +291,16 @@ enum tw_status tw_trainer_open(const struct tw_train_config *config, struct tw_d
         status = tw_parameters_init(&t->parameters, &shape, error);
     }
     if (status == TW_OK) {
-        status = fingerprint(t, error);
-    }
-    if (status == TW_OK) {
         status = open_memory(t, error);
     }
     if (status == TW_OK) {
-        status = begin_or_resume(t, error);
+        status = first_weights(t, error);
+    }
+    if (status == TW_OK) {
+        status = fingerprint(t, error);
+    }
+    if (status == TW_OK) {
+        status = resume(t, error);
     }
     if (status != TW_OK) {
         tw_trainer_close(t);

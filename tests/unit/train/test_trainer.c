@@ -87,6 +87,7 @@ struct world {
 };
 
 static int embed = 32; /* what few tests vary */
+static const char *out = "out";
 
 static enum tw_status trainer_open(struct world *w, enum tw_trainer_purpose purpose,
                                    struct tw_error *error)
@@ -111,8 +112,8 @@ static void world_open(struct world *w, double clip, unsigned rows_per_step)
         "           final_learning_rate: 0.001, beta1: 0.9, beta2: 0.95, epsilon: 1.0e-8,\n"
         "           weight_decay: 0.5, clip: %g, format: f32, valid_every: 2,\n"
         "           checkpoint_every: 0}\n"
-        "output: {folder: out}\n",
-        embed, CONTEXT, rows_per_step, clip);
+        "output: {folder: %s}\n",
+        embed, CONTEXT, rows_per_step, clip, out);
     assert_int_equal(tw_train_config_parse(text, (size_t)n, "recipe", &w->config, NULL), TW_OK);
     assert_int_equal(tw_cpu_choose(&level, NULL), TW_OK);
     assert_int_equal(tw_device_cpu_create(2, level, &w->device, NULL), TW_OK);
@@ -461,6 +462,88 @@ static void a_checkpoint_belongs_to_its_size_of_vocabulary(void **state)
     embed = 32;
 }
 
+static void open_again(struct world *w, const char *new_start, const char *new_out,
+                       struct tw_error *error, enum tw_status wanted)
+{
+    struct tw_train_config *old = w->config;
+    char *path = strdup(new_start), *folder_path = strdup(new_out);
+    char *saved_start = old->training.start, *saved_folder = old->output.folder;
+    old->training.start = path;
+    old->output.folder = folder_path;
+    assert_int_equal(trainer_open(w, TW_TRAINER_STEPS, error), wanted);
+    old->training.start = saved_start;
+    old->output.folder = saved_folder;
+    free(path);
+    free(folder_path);
+}
+
+static void a_run_can_start_from_what_another_made(void **state)
+{
+    (void)state;
+    struct world w = {0}, next;
+    struct tw_error error;
+    put_data("<|im_");
+    world_open(&w, 1, 3);
+    size_t n_bytes = tw_trainer_parameters(w.trainer)->n_values * sizeof(float);
+    float *weights = malloc(n_bytes);
+    assert_non_null(weights);
+    for (int i = 0; i < 3; i++) {
+        struct tw_trainer_report step;
+        assert_int_equal(tw_trainer_step(w.trainer, &step, NULL), TW_OK);
+    }
+    memcpy(weights, tw_trainer_state(w.trainer)->weights, n_bytes);
+    assert_int_equal(tw_trainer_export(w.trainer, NULL), TW_OK);
+    next = w;
+    open_again(&next, "out", "next", &error, TW_OK);
+    assert_memory_equal(tw_trainer_state(next.trainer)->weights, weights, n_bytes);
+    assert_int_equal(tw_trainer_state(next.trainer)->n_history, 0);
+    assert_int_equal(tw_trainer_save(next.trainer, NULL), TW_OK);
+    tw_trainer_close(next.trainer);
+    /* Its checkpoint is not one of a run that starts elsewhere. */
+    next.trainer = NULL;
+    free(next.config->output.folder);
+    next.config->output.folder = strdup("next");
+    assert_int_equal(trainer_open(&next, TW_TRAINER_STEPS, &error), TW_ERR_USAGE);
+    assert_non_null(strstr(error.text, "belongs to another recipe"));
+    open_again(&next, "next", "next", &error, TW_ERR_USAGE);
+    assert_non_null(strstr(error.text, "is the model that the run starts from"));
+    free(weights);
+    world_close(&w);
+}
+
+static void a_run_does_not_start_from_another_kind_of_model(void **state)
+{
+    (void)state;
+    struct world w = {0};
+    struct tw_error error;
+    put_data("<|im_");
+    embed = 48;
+    world_open(&w, 1, 3);
+    assert_int_equal(tw_trainer_export(w.trainer, NULL), TW_OK);
+    world_close(&w);
+    embed = 32;
+    out = "other";
+    world_open(&w, 1, 3);
+    tw_trainer_close(w.trainer);
+    open_again(&w, "out", "next", &error, TW_ERR_USAGE);
+    assert_non_null(strstr(error.text, "its embed is 48 and the recipe's 32"));
+    open_again(&w, "nowhere", "next", &error, TW_ERR_NOT_FOUND);
+    w.trainer = NULL;
+    world_close(&w);
+    /* The same sizes, other tokens. */
+    out = "third";
+    put_data("<|xy_");
+    world_open(&w, 1, 3);
+    assert_int_equal(tw_trainer_export(w.trainer, NULL), TW_OK);
+    tw_trainer_close(w.trainer);
+    put_data("<|im_");
+    open_again(&w, "third", "next", &error, TW_ERR_USAGE);
+    assert_non_null(strstr(error.text, "of its vocabulary is another"));
+    w.trainer = NULL;
+    world_close(&w);
+    out = "out";
+}
+
 /* ---- what a run leaves ---- */
 
 static void assert_same_file(const char *path, const struct tw_buf *want)
@@ -544,6 +627,8 @@ int main(void)
         IN_FOLDER(the_memory_that_is_said_has_the_data_in_it),
         IN_FOLDER(one_run_at_a_time_takes_steps_into_a_folder),
         IN_FOLDER(a_checkpoint_belongs_to_its_size_of_vocabulary),
+        IN_FOLDER(a_run_can_start_from_what_another_made),
+        IN_FOLDER(a_run_does_not_start_from_another_kind_of_model),
         IN_FOLDER(what_happens_to_the_files_of_a_run_meanwhile_changes_nothing),
         IN_FOLDER(the_folder_says_what_ends_an_answer_and_carries_the_template),
         IN_FOLDER(a_vocabulary_without_markers_ends_with_what_ends_its_texts),
