@@ -5,8 +5,8 @@
  * A sequence is a prompt and the answer that grows behind it:
  *
  *     WAITING  -> RESIDENT  [plan: its turn came and its pages could be had]
- *     RESIDENT -> WAITING   [plan: preempted; what it computed stays cached while there is room, the
- *                            rest is computed again]
+ *     RESIDENT -> WAITING   [plan: preempted; what it computed stays cached while there is room,
+ *                            the rest is computed again]
  *     any      -> gone      [end: computed pages stay in the prefix tree for others]
  *     PAUSED is a flag beside: it keeps its pages and is in no step.
  *
@@ -18,8 +18,8 @@
  * Who is chosen: tenants by fair_share.h, within a tenant the least priority number, then the order
  * of arrival. Sequences that are resident keep their pages; more of them than a step has rows are
  * resident only when a tenant would otherwise wait too long (config.slack), and then rows go round.
- * Who has to give its pages back, when a resident sequence needs one and none is free or cached: the
- * paused, then IDLE tenants, then the tenant that was served most; of a tenant the last one.
+ * Who has to give its pages back, when a resident sequence needs one and none is free or cached:
+ * the paused, then IDLE tenants, then the tenant that was served most; of a tenant the last one.
  *
  * Invariants (tw_scheduler_check proves 1 to 3):
  * 1. Every page is free, or borrowed, or a node of the prefix tree, or one sequence's own.
@@ -122,7 +122,8 @@ enum tw_status tw_scheduler_push(struct tw_scheduler *scheduler, struct tw_sched
 
 /* ---- pages for other uses ---- */
 
-/* n pages that the caller may write until it gives them back; false when fewer are free or cached. */
+/* n pages that the caller may write until it gives them back; false when fewer are free or
+ * cached. */
 bool tw_scheduler_borrow(struct tw_scheduler *scheduler, uint32_t n, uint32_t *ret_pages);
 void tw_scheduler_give_back(struct tw_scheduler *scheduler, uint32_t n, const uint32_t *pages);
 

@@ -8,7 +8,7 @@
 
 #include "sched/scheduler.h"
 
-/* A sequence is in one list: its tenant's waiting or running, or, paused, one of the scheduler's. */
+/* A sequence is in one list: its tenant's waiting or running, or one of those that are paused. */
 struct tw_sched_list {
     struct tw_sched_sequence *first, *last;
     uint32_t n;
