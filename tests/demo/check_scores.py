@@ -1,0 +1,74 @@
+"""The demo model does what it is made for, and its card says how well.
+
+Asks the shipped model all held-out questions; every score reaches demo/at-least.txt, and the table
+of demo/README.md holds the very numbers.
+"""
+import argparse
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+
+def parse():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument("--build", type=Path, required=True)
+    return parser.parse_args()
+
+
+def measure(options):
+    model = options.root / "data" / "tokenworks-demo.gguf"
+    done = subprocess.run([options.build / "src" / "app" / "tokenworks", "eval", "--json",
+                           options.root / "demo" / "eval.jsonl", "--model", model],
+                          check=True, capture_output=True, text=True)
+    result = json.loads(done.stdout)
+    return {(task["task"], score["score"]): score
+            for task in result["tasks"] for score in task["scores"]}
+
+
+def wishes(root):
+    for line in (root / "demo" / "at-least.txt").read_text().split():
+        name, least = line.split("=")
+        yield tuple(name.split(".")), float(least)
+
+
+def card_rows(root):
+    """Rows | `task` | score | right of of | percent | of the card."""
+    text = (root / "demo" / "README.md").read_text(encoding="utf-8")
+    for task, score, right, of in re.findall(r"^\| `(\w+)` \| (\w+) \| (\d+) of (\d+) \|", text, re.M):
+        yield (task, score), int(right), int(of)
+
+
+def at_least(scores, root):
+    wanted = list(wishes(root))
+    assert len(wanted) >= 9, wanted
+    for name, least in wanted:
+        assert scores[name]["value"] >= least, (name, scores[name])
+
+
+def in_the_card(scores, root):
+    rows = {name: (right, of) for name, right, of in card_rows(root)}
+    measured = {name: (score["right"], score["of"]) for name, score in scores.items()}
+    assert rows == measured, sorted(set(rows.items()) ^ set(measured.items()))
+
+
+def main():
+    options = parse()
+    scores = measure(options)
+    failed = 0
+    cases = {"every score is at least what the model is made for": at_least,
+             "the card has the scores that are measured": in_the_card}
+    print(f"1..{len(cases)}")
+    for number, (name, case) in enumerate(cases.items(), 1):
+        try:
+            case(scores, options.root)
+            print(f"ok {number} - {name}")
+        except AssertionError as error:
+            failed += 1
+            print(f"# {error}\nnot ok {number} - {name}")
+    return failed > 0
+
+
+sys.exit(main())
