@@ -4,8 +4,6 @@
         writes DIR/train.jsonl and DIR/valid.jsonl (1,000 more), rows {"messages": [...]}
     python3 demo/generate.py --seed 1 --conversations 40000 --text FILE
         writes the same conversations as plain text, for training a tokenizer
-    python3 demo/generate.py --seed 2 --weights facts=60,repeat=6 --out DIR
-        with other weights than the tasks' own: how often an exchange is of a task
 
 A module of demo/corpus that defines TASKS = {name: (weight, make)} takes part when its name is in
 MODULES. Tasks named in PLAIN_WITH_TOOLS may also stand in a conversation where tools are offered:
@@ -64,11 +62,9 @@ class Weighted:
 class Corpus:
     """All tasks, and the rules by which their exchanges follow one another."""
 
-    def __init__(self, weights=()):
+    def __init__(self):
         modules = load_modules()
         named = {name: task for module in modules for name, task in module.TASKS.items()}
-        for name, weight in dict(weights).items():
-            named[name] = (weight, named[name][1])
         self.all = Weighted(list(named.values()))
         plain = [named[name] for name in PLAIN_WITH_TOOLS if name in named]
         self.plain_with_tools = Weighted(plain)
@@ -132,14 +128,13 @@ class Corpus:
 
 
 CORPUS = None
-WEIGHTS = {}
 
 
 def make_block(job):
     """One block of conversations as lines of text."""
     global CORPUS
     if CORPUS is None:
-        CORPUS = Corpus(WEIGHTS)
+        CORPUS = Corpus()
     name, number, n_conversations, as_text = job
     rng = random.Random(f"{name} {number}")
     return "".join(as_line(CORPUS.conversation(rng), as_text) for _ in range(n_conversations))
@@ -164,14 +159,10 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--conversations", type=int, default=300000)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
-    parser.add_argument("--weights", default="", help="TASK=N,...")
     target = parser.add_mutually_exclusive_group(required=True)
     target.add_argument("--out", type=Path, help="folder for train.jsonl and valid.jsonl")
     target.add_argument("--text", type=Path, help="file for plain text")
     options = parser.parse_args()
-    for part in filter(None, options.weights.split(",")):
-        task, weight = part.split("=")
-        WEIGHTS[task] = int(weight)
     name = f"train {options.seed}"
     if options.text:
         write(options.text, name, options.conversations, options.jobs, as_text=True)

@@ -516,6 +516,5 @@ def ends_with_call(exchange):
     return exchange["messages"][-1]["content"].startswith("<tool_call>")
 
 
-# Of tool_call, a tenth has no fitting tool; no_tool is for courses that want more of that.
 TASKS = {"tool_call": (14, make_tool_call), "tool_answer": (6, make_tool_answer),
-         "no_tool_needed": (3, make_no_tool_needed), "no_tool": (0, make_missing)}
+         "no_tool_needed": (3, make_no_tool_needed)}

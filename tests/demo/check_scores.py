@@ -24,8 +24,8 @@ def measure(options):
                            options.root / "demo" / "eval.jsonl", "--model", model],
                           check=True, capture_output=True, text=True)
     result = json.loads(done.stdout)
-    return {(task["task"], score["score"]): score
-            for task in result["tasks"] for score in task["scores"]}
+    return {(task["task"], name): score
+            for task in result["tasks"] for name, score in task["scores"].items()}
 
 
 def wishes(root):
@@ -50,7 +50,8 @@ def at_least(scores, root):
 
 def in_the_card(scores, root):
     rows = {name: (right, of) for name, right, of in card_rows(root)}
-    measured = {name: (score["right"], score["of"]) for name, score in scores.items()}
+    measured = {name: (score["right"], score["of"]) for name, score in scores.items()
+                if name[1] != "passed"}
     assert rows == measured, sorted(set(rows.items()) ^ set(measured.items()))
 
 
