@@ -37,7 +37,8 @@ def wishes(root):
 def card_rows(root):
     """Rows | `task` | score | right of of | percent | of the card."""
     text = (root / "demo" / "README.md").read_text(encoding="utf-8")
-    for task, score, right, of in re.findall(r"^\| `(\w+)` \| (\w+) \| (\d+) of (\d+) \|", text, re.M):
+    row = re.compile(r"^\| `(\w+)` \| (\w+) \| (\d+) of (\d+) \|", re.M)
+    for task, score, right, of in row.findall(text):
         yield (task, score), int(right), int(of)
 
 
