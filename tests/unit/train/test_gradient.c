@@ -431,6 +431,7 @@ static void test_operations_are_those_of_the_products(void **state)
     decoder_close(&d);
 }
 
+#if MEMORY_IS_PLAIN
 static uint64_t mapped_bytes(void)
 {
     FILE *file = fopen("/proc/self/statm", "r");
@@ -465,6 +466,7 @@ static void test_bytes_are_those_that_create_takes(void **state)
     tw_gradient_free(gradient);
     tw_device_free(device);
 }
+#endif
 
 int main(void)
 {
@@ -481,7 +483,9 @@ int main(void)
         cmocka_unit_test(test_what_lies_between_parts_stays_zero),
         cmocka_unit_test(test_a_batch_without_targets_adds_nothing),
         cmocka_unit_test(test_operations_are_those_of_the_products),
+#if MEMORY_IS_PLAIN
         cmocka_unit_test(test_bytes_are_those_that_create_takes),
+#endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
