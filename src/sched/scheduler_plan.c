@@ -53,7 +53,6 @@ static uint32_t claim(struct tw_scheduler *s, const struct tw_sched_sequence *se
                       uint32_t n_most)
 {
     const uint32_t page_tokens = s->config.page_tokens;
-    const uint64_t step = s->usage.n_steps + 1;
     uint32_t n = 0;
     while (n < n_most) {
         uint32_t position = sequence->n_computed + n;
@@ -62,10 +61,10 @@ static uint32_t claim(struct tw_scheduler *s, const struct tw_sched_sequence *se
             return n_most;
         }
         uint32_t page = sequence->pages[i];
-        if (s->claims[page] == step) {
+        if (s->claims[page] == s->n_plans) {
             break;
         }
-        s->claims[page] = step;
+        s->claims[page] = s->n_plans;
         n = (i + 1) * page_tokens - sequence->n_computed;
     }
     return n < n_most ? n : n_most;
@@ -169,6 +168,7 @@ static uint32_t choose_rows(struct tw_scheduler *s, uint32_t budget)
 struct tw_step tw_scheduler_plan(struct tw_scheduler *s, uint32_t prefill_budget)
 {
     assert(!s->planned && s->n_owed == 0 && prefill_budget > 0);
+    s->n_plans++;
     tw_sched_grow_all(s);
     admit_waiting(s);
     begin_choice(s);
@@ -225,5 +225,4 @@ void tw_scheduler_abandon(struct tw_scheduler *s)
 {
     assert(s->planned);
     s->planned = false;
-    s->usage.n_steps++; /* claims are by step */
 }
