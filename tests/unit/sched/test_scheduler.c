@@ -380,6 +380,27 @@ static void borrowed_pages_are_nobody_elses(void **state)
     tear_down(&f);
 }
 
+static void an_abandoned_step_is_planned_again_as_it_was(void **state)
+{
+    (void)state;
+    struct fixture f = set_up(64, 4);
+    for (int i = 0; i < 3; i++) {
+        submit_in(&f, (uint32_t)i, 0, 1, 30, 10);
+    }
+    struct tw_step first = tw_scheduler_plan(f.scheduler, 16);
+    struct tw_step_row row = first.rows[0];
+    assert_int_equal(first.n_rows, 1); /* the others wait for its pages */
+    tw_scheduler_abandon(f.scheduler);
+    struct tw_step again = tw_scheduler_plan(f.scheduler, 16);
+    assert_int_equal(again.n_rows, 1);
+    assert_int_equal(again.n_tokens, first.n_tokens);
+    assert_ptr_equal(again.rows[0].sequence, row.sequence);
+    assert_int_equal(again.rows[0].first_position, 0);
+    tw_scheduler_commit(f.scheduler);
+    assert_int_equal(tw_scheduler_usage(f.scheduler).n_steps, 1);
+    tear_down(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -394,6 +415,7 @@ int main(void)
         cmocka_unit_test(a_paused_sequence_keeps_its_pages_and_has_no_row),
         cmocka_unit_test(who_is_preempted_goes_on_and_pays_nothing_again),
         cmocka_unit_test(the_prompts_of_a_step_stay_within_the_budget),
+        cmocka_unit_test(an_abandoned_step_is_planned_again_as_it_was),
         cmocka_unit_test(borrowed_pages_are_nobody_elses),
         cmocka_unit_test(of_one_tenant_the_least_priority_number_comes_first),
     };
