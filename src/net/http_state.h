@@ -31,6 +31,7 @@ struct tw_http_slot {
     uint32_t generation;
     enum tw_http_phase phase;
     int64_t deadline_ns; /* 0: none */
+    bool has_hung_up;    /* the client closed, perhaps before its request was handled */
     struct tw_http_request *request;
     uint32_t next_free;
 };

@@ -29,6 +29,8 @@ struct tw_http_slot *tw_http_slot_take(struct tw_http_server *server, int fd)
         server->first_free = slot->next_free;
         slot->generation++;
         slot->fd = fd;
+        slot->phase = HTTP_HEAD; /* before the descriptor is watched: its event comes once */
+        slot->has_hung_up = false;
         struct epoll_event event = {.events = EPOLLRDHUP | EPOLLET, .data.u64 = slot_key(slot)};
         epoll_ctl(server->epoll_fd, EPOLL_CTL_ADD, fd, &event);
     }
@@ -67,6 +69,17 @@ static uint32_t phase_seconds(const struct tw_http_config *config, enum tw_http_
     return 0;
 }
 
+/* Under the slots' lock. A request that is not handled yet is marked when it is. */
+static void leave(struct tw_http_slot *slot)
+{
+    struct tw_http_request *request = slot->request;
+    if (request != NULL && (slot->phase == HTTP_HANDLED || slot->phase == HTTP_ANSWER)) {
+        pthread_mutex_lock(&request->lock);
+        tw_http_mark_gone(request);
+        pthread_mutex_unlock(&request->lock);
+    }
+}
+
 void tw_http_slot_phase(struct tw_http_slot *slot, enum tw_http_phase phase,
                         struct tw_http_request *request)
 {
@@ -76,21 +89,20 @@ void tw_http_slot_phase(struct tw_http_slot *slot, enum tw_http_phase phase,
     slot->phase = phase;
     slot->request = request;
     slot->deadline_ns = seconds > 0 ? tw_clock_monotonic_ns() + seconds * SECOND_NS : 0;
+    if (slot->has_hung_up) {
+        leave(slot);
+    }
     pthread_mutex_unlock(&server->lock);
 }
 
-/* The client has closed, at least its sending side. */
+/* The client has closed, at least its sending side. The event comes once (EPOLLET). */
 static void on_hang_up(struct tw_http_server *server, uint64_t key)
 {
     pthread_mutex_lock(&server->lock);
     struct tw_http_slot *slot = &server->slots[(uint32_t)key];
-    struct tw_http_request *request = slot->generation == key >> 32 ? slot->request : NULL;
-    if (request != NULL) {
-        pthread_mutex_lock(&request->lock);
-        if (request->is_handled) {
-            tw_http_mark_gone(request);
-        }
-        pthread_mutex_unlock(&request->lock);
+    if (slot->generation == key >> 32 && slot->phase != HTTP_FREE) {
+        slot->has_hung_up = true;
+        leave(slot);
     }
     pthread_mutex_unlock(&server->lock);
 }

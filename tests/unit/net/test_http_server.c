@@ -393,6 +393,24 @@ static void a_client_that_closes_its_sending_side_is_gone(void **state)
     tw_http_server_stop(site.server);
 }
 
+static void a_client_that_closed_before_its_request_was_handled_is_noticed(void **state)
+{
+    (void)state;
+    struct site site;
+    open_site(&site);
+    for (int i = 0; i < 100; i++) {
+        int fd = connect_to(&site);
+        send_text(fd, "GET /keep HTTP/1.1\r\nHost: a\r\n\r\n");
+        shutdown(fd, SHUT_WR);
+        struct tw_http_request *request = wait_for_kept(&site);
+        site.kept = NULL;
+        assert_true(becomes_gone(request, 1000));
+        tw_http_release(request);
+        close(fd);
+    }
+    tw_http_server_stop(site.server);
+}
+
 static void a_client_that_resets_a_stream_is_noticed(void **state)
 {
     (void)state;
@@ -636,6 +654,7 @@ int main(void)
         cmocka_unit_test(an_idle_connection_is_closed_and_a_waiting_one_is_not),
         cmocka_unit_test(a_client_that_closes_while_it_waits_is_noticed),
         cmocka_unit_test(a_client_that_closes_its_sending_side_is_gone),
+        cmocka_unit_test(a_client_that_closed_before_its_request_was_handled_is_noticed),
         cmocka_unit_test(a_client_that_resets_a_stream_is_noticed),
         cmocka_unit_test(a_new_connection_is_not_taken_for_the_one_that_left),
         cmocka_unit_test(a_stream_that_is_not_read_is_ended_and_bounded),
