@@ -17,7 +17,7 @@ package_list() {
             echo binutils locales python3 python3-numpy python3-jinja2
             echo python3-torch libopenblas0-pthread curl
             ;;
-        npm) # the oracles of tests/oracle; node itself comes from their lock file
+        npm) # oracles and clients; node itself comes from the lock file of tests/oracle
             command -v npm > /dev/null || echo npm
             ;;
         *)

@@ -213,6 +213,7 @@ static void prepare(struct tw_api *api, struct tw_api_task *task)
         tw_api_answer_error(api, task->http, &error);
     } else {
         task->route->post(api, task->http, body, task->arrived_ns);
+        return;
     }
     json_decref(body);
 }

@@ -134,10 +134,11 @@ static void write_models(struct tw_api *api, struct tw_buf *out)
 
 static void write_server(struct tw_api *api, struct tw_buf *out)
 {
-    if (api->server == NULL) {
+    const struct tw_http_server *server = api->server;
+    if (server == NULL) {
         return;
     }
-    struct tw_http_usage usage = tw_http_server_usage(api->server);
+    struct tw_http_usage usage = tw_http_server_usage(server);
     write_head(out, "http_connections", "gauge", "Open connections.");
     tw_buf_append_format(out, "tokenworks_http_connections %u\n", usage.n_connections);
     write_head(out, "http_streams", "gauge", "Answers that are being streamed.");

@@ -31,7 +31,7 @@ struct tw_api_task {
 struct tw_api {
     struct tw_api_config config;
     struct tw_api_served *models; /* [config.n_models] */
-    const struct tw_http_server *server;
+    _Atomic(const struct tw_http_server *) server;
     struct tw_api_metrics metrics;
     atomic_bool is_draining;
 
@@ -47,9 +47,10 @@ struct tw_api {
 struct tw_api_route {
     const char *method, *path;
     /* GET: on an I/O thread. POST: on a preparing thread, with the body parsed. Either answers, or
-     * hands the request on to somebody who will. */
+     * hands the request on to somebody who will. The body becomes the callee's: a reference that two
+     * threads give back would be counted by both at once. */
     void (*get)(struct tw_api *api, struct tw_http_request *http);
-    void (*post)(struct tw_api *api, struct tw_http_request *http, const json_t *body,
+    void (*post)(struct tw_api *api, struct tw_http_request *http, json_t *body,
                  int64_t arrived_ns);
 };
 
@@ -93,13 +94,13 @@ const struct tw_api_served *tw_api_find_model(struct tw_api *api, const json_t *
 
 /* ---- endpoints ---- */
 
-void tw_api_chat_completions(struct tw_api *api, struct tw_http_request *http, const json_t *body,
+void tw_api_chat_completions(struct tw_api *api, struct tw_http_request *http, json_t *body,
                              int64_t arrived_ns);
-void tw_api_completions(struct tw_api *api, struct tw_http_request *http, const json_t *body,
+void tw_api_completions(struct tw_api *api, struct tw_http_request *http, json_t *body,
                         int64_t arrived_ns);
-void tw_api_tokenize(struct tw_api *api, struct tw_http_request *http, const json_t *body,
+void tw_api_tokenize(struct tw_api *api, struct tw_http_request *http, json_t *body,
                      int64_t arrived_ns);
-void tw_api_detokenize(struct tw_api *api, struct tw_http_request *http, const json_t *body,
+void tw_api_detokenize(struct tw_api *api, struct tw_http_request *http, json_t *body,
                        int64_t arrived_ns);
 void tw_api_metrics_text(struct tw_api *api, struct tw_http_request *http);
 

@@ -494,7 +494,7 @@ static void submit(struct completion *completion)
     drop(completion, 1 + completion->n_choices - n_submitted);
 }
 
-static void complete(struct tw_api *api, struct tw_http_request *http, const json_t *body,
+static void complete(struct tw_api *api, struct tw_http_request *http, json_t *body,
                      int64_t arrived_ns, bool is_chat)
 {
     struct completion *completion = tw_mem_zalloc(1, sizeof *completion);
@@ -502,15 +502,12 @@ static void complete(struct tw_api *api, struct tw_http_request *http, const jso
     if (completion == NULL) {
         tw_api_refuse_status(&error, 503, "server_error", "out_of_memory", "no memory");
         tw_api_answer_error(api, http, &error);
+        json_decref(body);
         return;
     }
-    union {
-        const json_t *in;
-        json_t *out;
-    } shared = {body}; /* a reference is counted in the value itself */
     completion->api = api;
     completion->http = http;
-    completion->body = json_incref(shared.out);
+    completion->body = body;
     completion->arrived_ns = arrived_ns;
     completion->fields.is_chat = is_chat;
     tw_buf_init(&completion->chunk, TW_LIMIT_GENERATED_BYTES);
@@ -522,13 +519,13 @@ static void complete(struct tw_api *api, struct tw_http_request *http, const jso
     submit(completion);
 }
 
-void tw_api_chat_completions(struct tw_api *api, struct tw_http_request *http, const json_t *body,
+void tw_api_chat_completions(struct tw_api *api, struct tw_http_request *http, json_t *body,
                              int64_t arrived_ns)
 {
     complete(api, http, body, arrived_ns, true);
 }
 
-void tw_api_completions(struct tw_api *api, struct tw_http_request *http, const json_t *body,
+void tw_api_completions(struct tw_api *api, struct tw_http_request *http, json_t *body,
                         int64_t arrived_ns)
 {
     complete(api, http, body, arrived_ns, false);

@@ -45,7 +45,7 @@ static void write_tokens(struct tw_buf *out, const struct tw_api_served *model,
     tw_json_object_end(&writer);
 }
 
-void tw_api_tokenize(struct tw_api *api, struct tw_http_request *http, const json_t *body,
+void tw_api_tokenize(struct tw_api *api, struct tw_http_request *http, json_t *body,
                      int64_t arrived_ns)
 {
     struct tw_token_list tokens = {0};
@@ -62,6 +62,7 @@ void tw_api_tokenize(struct tw_api *api, struct tw_http_request *http, const jso
         tw_api_answer_error(api, http, &error);
     }
     tw_token_list_free(&tokens);
+    json_decref(body);
 }
 
 static bool write_text(const struct tw_api_served *model, const json_t *ids, struct tw_buf *text,
@@ -86,7 +87,7 @@ static bool write_text(const struct tw_api_served *model, const json_t *ids, str
     return true;
 }
 
-void tw_api_detokenize(struct tw_api *api, struct tw_http_request *http, const json_t *body,
+void tw_api_detokenize(struct tw_api *api, struct tw_http_request *http, json_t *body,
                        int64_t arrived_ns)
 {
     struct tw_api_error error;
@@ -112,4 +113,5 @@ void tw_api_detokenize(struct tw_api *api, struct tw_http_request *http, const j
     }
     tw_buf_free(&text);
     tw_buf_free(&out);
+    json_decref(body);
 }

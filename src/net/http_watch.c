@@ -69,13 +69,16 @@ static uint32_t phase_seconds(const struct tw_http_config *config, enum tw_http_
     return 0;
 }
 
-/* Under the slots' lock. A request that is not handled yet is marked when it is. */
+/* Under the slots' lock. A request that is not handled yet is marked when it is; one whose answer
+ * is complete is left to libmicrohttpd: the client may have read it all. */
 static void leave(struct tw_http_slot *slot)
 {
     struct tw_http_request *request = slot->request;
-    if (request != NULL && (slot->phase == HTTP_HANDLED || slot->phase == HTTP_ANSWER)) {
+    if (request != NULL && slot->phase == HTTP_HANDLED) {
         pthread_mutex_lock(&request->lock);
-        tw_http_mark_gone(request);
+        if (!request->is_ended) {
+            tw_http_mark_gone(request);
+        }
         pthread_mutex_unlock(&request->lock);
     }
 }
