@@ -68,8 +68,8 @@ void tw_engine_close(struct tw_engine *engine);
 enum tw_status tw_engine_reserve(struct tw_engine *engine, uint64_t n_tokens,
                                  struct tw_error *error);
 
-/* Makes a tenant (1..TW_LIMIT_TENANTS - 1) known, or changes it; after tw_engine_reserve. Weight and
- * class: sched/fair_share.h. Tenant 0 is there from the beginning, with weight 1. */
+/* Makes a tenant (1..TW_LIMIT_TENANTS - 1) known, or changes it; after tw_engine_reserve. Weight
+ * and class: sched/fair_share.h. Tenant 0 is there from the beginning, with weight 1. */
 enum tw_status tw_engine_set_tenant(struct tw_engine *engine, uint32_t tenant, uint32_t weight,
                                     enum tw_priority_class priority_class, struct tw_error *error);
 
