@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -15,10 +16,11 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-#define SECOND_NS        INT64_C(1000000000)
-#define FIRST_PASSED_FD  3 /* of socket activation: sd_listen_fds(3) */
-#define PREPARING        2
-#define WAITING_REQUESTS 4096
+#define SECOND_NS         INT64_C(1000000000)
+#define FIRST_PASSED_FD   3 /* of socket activation: sd_listen_fds(3) */
+#define PREPARING         2
+#define WAITING_REQUESTS  4096
+#define OTHER_DESCRIPTORS (TW_LIMIT_HTTP_SPARE_CONNECTIONS + 100)
 
 struct serve_args {
     struct tw_option_strings models, hosts;
@@ -285,6 +287,24 @@ static void notify(const char *state)
 
 /* ---- serving ---- */
 
+/* A connection is a descriptor; most systems start programs with 1024 and allow more. */
+static void raise_descriptors(const struct serve *serve)
+{
+    const rlim_t wanted = (rlim_t)serve->args.max_connections + OTHER_DESCRIPTORS;
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) {
+        return;
+    }
+    const rlim_t most = limit.rlim_max;
+    limit.rlim_cur = most < wanted ? most : wanted;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    if (most < wanted) {
+        tw_log(TW_LOG_WARN,
+               "only %llu file descriptors are allowed, so connections end there: raise ulimit -n",
+               (unsigned long long)most);
+    }
+}
+
 static bool is_loopback(const char *host)
 {
     return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0;
@@ -452,6 +472,7 @@ static enum tw_status execute(struct serve *serve, struct tw_error *error)
     sigprocmask(SIG_BLOCK, &signals, NULL); /* in all threads: only this one waits for them */
     signal(SIGPIPE, SIG_IGN);
     tw_log_setup(isatty(STDERR_FILENO) ? TW_LOG_TEXT : TW_LOG_JSON, TW_LOG_INFO, STDERR_FILENO);
+    raise_descriptors(serve);
     enum tw_status status = load_keys(serve, error);
     if (status == TW_OK) {
         status = copy_hosts(serve, error);

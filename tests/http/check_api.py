@@ -14,11 +14,10 @@ import sys
 import tempfile
 import threading
 import time
-import traceback
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from server import Server  # noqa: E402
+from server import Server, becomes, run_cases  # noqa: E402
 
 QUESTIONS = ["What is tokenworks?", "What happens when a budget is used up?", "hello",
              "Repeat: Norbury 17", "What does the ledger hold?", "explain the KV cache",
@@ -299,15 +298,6 @@ def pages_in_use(server):
     return server.metric("kv_cache_pages_used")
 
 
-def becomes(condition, seconds=10):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.01)
-    return False
-
-
 def open_stream(server, **more):
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     connection.request("POST", "/v1/completions", json.dumps(
@@ -505,33 +495,17 @@ ALONE = (sigterm_lets_a_stream_end_and_refuses_others, a_second_signal_cuts_stre
          what_cannot_be_served_is_said_at_the_start)
 
 
-def run_case(number, case, *arguments):
-    try:
-        case(*arguments)
-        print(f"ok {number} - {case.__name__}", flush=True)
-        return True
-    except Exception:  # a test's report, whatever went wrong
-        print(f"not ok {number} - {case.__name__}", flush=True)
-        for line in traceback.format_exc().splitlines():
-            print(f"# {line}")
-        return False
-
-
 def main():
     program, data = sys.argv[1:3]
     model = str(Path(data, "tokenworks-demo.gguf"))
-    print(f"1..{len(CASES) + len(ALONE) + 1}")
-    good = True
-    with Server(program, "--model", f"demo={model}") as server:
-        for number, case in enumerate(CASES, 1):
-            good = run_case(number, case, server) and good
 
-        def it_stops_when_it_is_told_to(server):
-            assert server.stop() == 0, server.log_text()
-        good = run_case(len(CASES) + 1, it_stops_when_it_is_told_to, server) and good
-    for number, case in enumerate(ALONE, len(CASES) + 2):
-        good = run_case(number, case, program, model) and good
-    sys.exit(0 if good else 1)
+    def it_stops_when_it_is_told_to(server):
+        assert server.stop() == 0, server.log_text()
+    print(f"1..{len(CASES) + 1 + len(ALONE)}")
+    with Server(program, "--model", f"demo={model}") as server:
+        code = run_cases((*CASES, it_stops_when_it_is_told_to), server)
+    code = run_cases(ALONE, program, model, first=len(CASES) + 2) or code
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,45 @@
 import http.client
 import json
 import re
+import resource
 import signal
 import subprocess
 import tempfile
 import time
+import traceback
+
+
+def becomes(condition, seconds=10):
+    """Whether a condition comes true in that time."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.005)
+    return False
+
+
+def allow_descriptors(n):
+    """As many file descriptors as a test needs."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < n <= hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (n, hard))
+    assert n <= hard, f"the test needs {n} file descriptors; {hard} are allowed"
+
+
+def run_cases(cases, *arguments, first=1):
+    """Reports each as TAP, after the plan; the exit code."""
+    code = 0
+    for number, case in enumerate(cases, first):
+        try:
+            case(*arguments)
+            print(f"ok {number} - {case.__name__}", flush=True)
+        except Exception:  # a test's report, whatever went wrong
+            code = 1
+            print(f"not ok {number} - {case.__name__}", flush=True)
+            for line in traceback.format_exc().splitlines():
+                print(f"# {line}")
+    return code
 
 
 class Answer:
