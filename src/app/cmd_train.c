@@ -23,6 +23,7 @@ struct train_args {
     int64_t n_threads;
     int64_t log_every;
     bool export_only;
+    bool force;
 };
 
 #define ROW(field) offsetof(struct train_args, field)
@@ -42,6 +43,11 @@ static const struct tw_option options[] = {
      .kind = TW_OPTION_FLAG,
      .offset = ROW(export_only),
      .help = "Take no step: write the model as it is at the last checkpoint."},
+    {.name = "force",
+     .kind = TW_OPTION_FLAG,
+     .offset = ROW(force),
+     .help = "Replace a model, a GGUF file or a plot that is there and that this run has not "
+             "made."},
     {.name = "threads",
      .kind = TW_OPTION_INT,
      .offset = ROW(n_threads),
@@ -282,24 +288,31 @@ static enum tw_status check_places(const struct run *run, struct tw_error *error
     return plot != NULL ? tw_train_output_check_path(run->config, plot, error) : TW_OK;
 }
 
+/* All that can stand in the way of writing is said before the first step. */
+static enum tw_status begin(struct run *run, struct tw_error *error)
+{
+    bool takes_steps = !run->args->export_only;
+    enum tw_status status = check_places(run, error);
+    if (status == TW_OK && !takes_steps && tw_trainer_state(run->trainer)->n_history == 0) {
+        status = tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                              "--export: '%.160s' has no checkpoint", run->config->output.folder);
+    }
+    if (status == TW_OK) {
+        status = tw_trainer_claim(run->trainer, takes_steps ? run->args->plot : NULL,
+                                  run->args->force, error);
+    }
+    if (status == TW_OK) {
+        print_beginning(run);
+    }
+    return status == TW_OK && takes_steps ? draw_plot(run, error) : status;
+}
+
 static enum tw_status train(struct run *run, struct tw_error *error)
 {
-    enum tw_status status = check_places(run, error);
-    if (status != TW_OK) {
-        return status;
-    }
-    print_beginning(run);
-    if (run->args->export_only) {
-        if (tw_trainer_state(run->trainer)->n_history == 0) {
-            return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
-                                "--export: '%.160s' has no checkpoint", run->config->output.folder);
-        }
-    } else {
+    enum tw_status status = begin(run, error);
+    if (status == TW_OK && !run->args->export_only) {
         measure_limit(run);
-        status = draw_plot(run, error); /* now, so that a bad path is no loss */
-        if (status == TW_OK) {
-            status = take_steps(run, error);
-        }
+        status = take_steps(run, error);
         if (status == TW_OK) {
             status = tw_trainer_save(run->trainer, error);
         }

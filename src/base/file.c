@@ -3,8 +3,10 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -192,6 +194,29 @@ bool tw_file_is_same(const char *a, const char *b)
     }
     return both && at_a.st_dev == at_b.st_dev && at_a.st_ino == at_b.st_ino &&
            strcmp(name_a, name_b) == 0;
+}
+
+enum tw_status tw_file_absolute(const char *path, char **ret_path, struct tw_error *error)
+{
+    const char *slash = strrchr(path, '/'), *name = slash == NULL ? path : slash + 1;
+    char folder[PATH_MAX];
+    char *given =
+        slash == NULL ? tw_mem_strndup(".", 1) : tw_mem_strndup(path, (size_t)(slash - path) + 1);
+    bool is_there = given != NULL && realpath(given, folder) != NULL;
+    enum tw_status status = is_there ? TW_OK : from_errno("find", path, error);
+    tw_mem_free(given);
+    if (!is_there) {
+        return status;
+    }
+    size_t folder_bytes = strcmp(folder, "/") == 0 ? 0 : strlen(folder);
+    size_t room = folder_bytes + 1 + strlen(name) + 1;
+    char *absolute = tw_mem_alloc(room, 1);
+    if (absolute == NULL) {
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a path");
+    }
+    snprintf(absolute, room, "%.*s/%s", (int)folder_bytes, folder, name);
+    *ret_path = absolute;
+    return TW_OK;
 }
 
 enum tw_status tw_file_make_directory(const char *path, struct tw_error *error)

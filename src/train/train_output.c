@@ -129,6 +129,25 @@ enum tw_status tw_train_output_check_path(const struct tw_train_config *config, 
     return TW_OK;
 }
 
+enum tw_status tw_train_output_check_folder(const struct tw_train_config *config,
+                                            struct tw_error *error)
+{
+    static const char *const names[] = {"config.json",       "generation_config.json",
+                                        "tokenizer.json",    "tokenizer_config.json",
+                                        "model.safetensors", "model.safetensors.index.json"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char path[PATH_BYTES];
+        snprintf(path, sizeof path, "%s/%s", config->output.folder, names[i]);
+        if (tw_file_exists(path)) {
+            return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                                "'%.160s' exists already and there is no checkpoint of this run "
+                                "beside it; --force replaces it",
+                                path);
+        }
+    }
+    return TW_OK;
+}
+
 /* Whoever opens the folder prefers this file to the template in tokenizer_config.json. */
 static enum tw_status check_folder(const struct tw_train_config *config, struct tw_error *error)
 {

@@ -34,6 +34,10 @@ void tw_train_texts_free(struct tw_train_texts *texts);
 enum tw_status tw_train_output_prepare(const struct tw_train_config *config,
                                        const char *checkpoint_path, struct tw_error *error);
 
+/* TW_ERR_USAGE where the folder holds a model already. */
+enum tw_status tw_train_output_check_folder(const struct tw_train_config *config,
+                                            struct tw_error *error);
+
 /* The same for a tokenizer.json that is to go into a GGUF file: TW_ERR_UNSUPPORTED. */
 enum tw_status tw_train_output_check_tokenizer(const json_t *tokenizer, struct tw_error *error);
 

@@ -350,6 +350,37 @@ def nothing_that_a_run_reads_or_keeps_is_written_over(program):
     program.good(*words, "--plot", "loss.svg")
 
 
+def what_a_run_has_not_made_is_replaced_only_by_force(program):
+    prepare(program)
+    kept = {"other.yaml": b"model:\n", "m.gguf": b"GGUF", "gen.py": b"print(1)\n"}
+    for name, data in kept.items():
+        (program.folder / name).write_bytes(data)
+        part = f"'{name}' exists already and is not of this run; --force replaces it"
+        words = write_recipe(program, gguf=name)
+        refused(program, words, USAGE, part)
+        refused(program, [*write_recipe(program), "--plot", name], USAGE, part)
+        assert (program.folder / name).read_bytes() == data
+    (program.folder / "out" / "config.json").write_bytes(b"{}")
+    refused(program, write_recipe(program), USAGE, "'out/config.json' exists already", "--force")
+    assert not (program.folder / "out" / "checkpoint.tw").exists()
+    words = [*write_recipe(program, gguf="m.gguf", steps=30), "--plot", "gen.py"]
+    run = Run(program, [*words, "--force"], SLOW)
+    run.wait(1)
+    assert run.end(signal.SIGKILL)[0] == -signal.SIGKILL  # before it has a step to go on from
+    run = Run(program, words, SLOW)
+    run.wait(5)
+    assert run.end(signal.SIGINT)[0] == CANCELLED
+    refused(program, [*words, "--plot", "other.yaml"], USAGE, "'other.yaml' exists already")
+    assert b"going on from" in program.good(*words, "--plot", "new.svg")
+    program.good(*words)  # a run that has ended, too
+    program.good(*words, "--plot", "new.svg")
+    program.good(*words, "--export")
+    assert xml.parse(program.folder / "gen.py").getroot().tag == f"{SVG}svg"
+    write_recipe(program, gguf="other.yaml", steps=30)
+    refused(program, [*words, "--export"], USAGE, "'other.yaml' exists already")
+    assert (program.folder / "other.yaml").read_bytes() == kept["other.yaml"]
+
+
 def a_model_answers_what_it_was_taught(program):
     prepare(program)
     out = program.good(*write_recipe(program, steps=200, rows_per_step=4, warmup_steps=20,
@@ -431,7 +462,7 @@ def a_run_that_cannot_report_keeps_its_steps(program):
         assert run.process.wait(60) == code and part in err, err
         shown = program.good(*words, "--export").decode()
         assert int(re.search(r"as after step (\d+) of 300", shown)[1]) >= 4, shown
-        (program.folder / "out" / "checkpoint.tw").unlink()
+        start_anew(program)
 
 
 def a_limit_on_the_size_of_files_is_said(program):
@@ -457,7 +488,7 @@ def a_plot_shows_every_validation_and_is_drawn_again(program):
     assert places == sorted(places) and all(0 < y < 480 for _, y in places), places
     texts = [text.text for text in root.findall(f"{SVG}text")]
     assert "5" in texts and "steps" in texts, texts
-    words = write_recipe(program, folder="new")
+    words = write_recipe(program, folder="new", gguf="new.gguf")
     refused(program, [*words, "--plot", "absent/loss.svg"], NOT_FOUND, "absent/loss.svg")
 
 
@@ -467,7 +498,7 @@ def a_terminal_gets_one_line_that_changes_and_a_pipe_gets_plain_lines(program):
     plain = program.good(*words, 6).decode()
     assert "\r" not in plain and "\033" not in plain
     assert re.findall(r"^step (\d+)/12 ", plain, re.MULTILINE) == ["6", "12"]
-    (program.folder / "out" / "checkpoint.tw").unlink()
+    start_anew(program)
     with Terminal(program, *words, 6) as terminal:
         text = terminal.wait(r"done in")
         assert terminal.end() == 0
@@ -475,7 +506,7 @@ def a_terminal_gets_one_line_that_changes_and_a_pipe_gets_plain_lines(program):
     assert [int(step) for step, _ in drawn] == list(range(1, 13)), text
     assert [int(step) for step, end in drawn if end] == [6, 12], text
 
-    words = write_recipe(program, folder="dumb", steps=2, warmup_steps=1)
+    words = write_recipe(program, folder="dumb", gguf=None, steps=2, warmup_steps=1)
     with Terminal(program, *words, env={"TERM": "dumb"}) as terminal:
         text = terminal.wait(r"done in")
         assert terminal.end() == 0 and "\033" not in text, text
@@ -504,6 +535,7 @@ if __name__ == "__main__":
         a_bad_recipe_is_refused_by_line_or_key,
         what_cannot_work_is_said_before_the_first_step,
         nothing_that_a_run_reads_or_keeps_is_written_over,
+        what_a_run_has_not_made_is_replaced_only_by_force,
         a_model_answers_what_it_was_taught,
         names_in_a_recipe_do_not_steer_the_terminal,
         weights_that_are_no_numbers_are_not_written,
