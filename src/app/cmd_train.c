@@ -211,6 +211,9 @@ static void print_beginning(const struct run *run)
         print_names("left out: %llu documents longer than the context, the first at %s",
                     (unsigned long long)info.data.n_skipped, info.data.first_skipped);
     }
+    if (run->config->training.start != NULL) {
+        print_names("starting from %s", run->config->training.start);
+    }
     printf("memory: %llu MB; %u steps of %u tokens", (unsigned long long)(info.memory_bytes >> 20),
            run->config->training.steps, run->config->training.rows_per_step * model->context);
     if (info.first_step != 0) {

@@ -31,7 +31,7 @@ static const cyaml_schema_value_t path_value = {
                            TW_LIMIT_CONF_STRING_BYTES)
 
 static const cyaml_schema_field_t data_fields[] = {
-    PATH_FIELD("tokenizer", 0, struct tw_train_data_config, tokenizer),
+    PATH_FIELD("tokenizer", CYAML_FLAG_OPTIONAL, struct tw_train_data_config, tokenizer),
     PATH_FIELD("chat_template", CYAML_FLAG_OPTIONAL, struct tw_train_data_config, chat_template),
     CYAML_FIELD_SEQUENCE("train", CYAML_FLAG_POINTER, struct tw_train_data_config, train,
                          &path_value, 1, TW_LIMIT_TRAIN_FILES),
@@ -152,6 +152,12 @@ static enum tw_status check_all(const char *name, struct tw_train_config **ret_c
 {
     struct tw_train_config *config = loaded;
     enum tw_status status = check_model(name, &config->model, error);
+    if (status == TW_OK && config->data.tokenizer == NULL && config->training.start == NULL) {
+        status = tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
+                              "'%.100s': data lacks the key tokenizer: name a tokenizer.json or a "
+                              "model, or a model to go on from under training.start",
+                              name);
+    }
     if (status == TW_OK) {
         status = check_run(name, &config->training, error);
     }

@@ -23,8 +23,9 @@ struct tw_train_model_config {
 };
 
 struct tw_train_data_config {
-    char *tokenizer;     /* a tokenizer.json */
-    char *chat_template; /* a Jinja file that the model carries along; NULL: none */
+    char *tokenizer;     /* a tokenizer.json or a model; NULL: that of training.start */
+    char *chat_template; /* a Jinja file that the model carries along; NULL: that of training.start,
+                          * or none */
     char **train;        /* JSONL files */
     uint32_t train_count;
     char **valid;

@@ -19,11 +19,13 @@
 /* Files that the folder carries along as they were when the run began: the weights were made for
  * these, whatever becomes of the files meanwhile. */
 struct tw_train_texts {
+    const char *tokenizer_path;  /* where it is from: of the recipe */
     struct tw_buf tokenizer;     /* tokenizer.json */
-    struct tw_buf chat_template; /* as C text, or empty where the recipe names none */
+    struct tw_buf chat_template; /* as C text, or empty where there is none */
 };
 
-/* Before the work is done: reads them, and sees that the output's type is known. */
+/* Before the work is done: reads them, from the model that the run starts from where the recipe does
+ * not name them, and sees that the output's type is known. */
 enum tw_status tw_train_texts_read(const struct tw_train_config *config,
                                    struct tw_train_texts *ret_texts, struct tw_error *error);
 void tw_train_texts_free(struct tw_train_texts *texts);

@@ -68,7 +68,7 @@ static enum tw_status open_folder(struct tw_trainer *t, struct tw_error *error)
 static enum tw_status open_tokenizer(struct tw_trainer *t, struct tw_error *error)
 {
     json_t *json;
-    const char *path = t->config->data.tokenizer;
+    const char *path = t->texts.tokenizer_path;
     const struct tw_buf *text = &t->texts.tokenizer;
     enum tw_status status = tw_json_parse(text->size_bytes != 0 ? text->data : "", text->size_bytes,
                                           path, &json, error);

@@ -400,6 +400,35 @@ def a_model_answers_what_it_was_taught(program):
     assert said.decode() == f"{answer}\n", said
 
 
+def a_model_is_trained_on_from_its_gguf_file_alone(program):
+    prepare(program)
+    (program.folder / "chat.jinja").write_text("{{ messages }}<|im_start|>", encoding="utf-8")
+    program.good(*write_recipe(program, recipe_data={**DATA, "chat_template": "chat.jinja"},
+                               steps=4, type="F32"))
+    (program.folder / "out.gguf").rename(program.folder / "first.gguf")
+    (program.folder / "out").rename(program.folder / "first")
+    alone = {"train": ["train.jsonl"], "valid": ["valid.jsonl"]}
+    want = [(program.folder / "first" / name).read_bytes().rstrip()
+            for name in ("tokenizer.json", "tokenizer_config.json")]
+    made = set()
+    for start in ("first.gguf", "first", "first/model.safetensors"):
+        for data in (alone, {**alone, "tokenizer": start.split("/")[0]}):
+            words = write_recipe(program, recipe_data=data, steps=4)
+            text = (program.folder / "out.yaml").read_text(encoding="utf-8")
+            text = text.replace("training:", f"training:\n  start: {start}")
+            (program.folder / "out.yaml").write_text(text, encoding="utf-8")
+            assert f"\nstarting from {start}\n" in program.good(*words).decode()
+            got = [(program.folder / "out" / name).read_bytes().rstrip()
+                   for name in ("tokenizer.json", "tokenizer_config.json")]
+            assert got == want, (start, data)
+            made.add(tuple(start_anew(program)))
+    assert len(made) == 1
+    golden.make_model(program.folder / "other.gguf")
+    refused(program, write_recipe(program, tokenizer="other.gguf"), UNSUPPORTED,
+            "'other.gguf': its tokenizer cannot be written as a tokenizer.json")
+    refused(program, write_recipe(program, recipe_data=alone), FORMAT, "data lacks the key token")
+
+
 def names_in_a_recipe_do_not_steer_the_terminal(program):
     prepare(program)
     write_lines(program, "t\033[2J.jsonl", [conversation("Where? " * 40, "Here."),
@@ -537,6 +566,7 @@ if __name__ == "__main__":
         nothing_that_a_run_reads_or_keeps_is_written_over,
         what_a_run_has_not_made_is_replaced_only_by_force,
         a_model_answers_what_it_was_taught,
+        a_model_is_trained_on_from_its_gguf_file_alone,
         names_in_a_recipe_do_not_steer_the_terminal,
         weights_that_are_no_numbers_are_not_written,
         a_run_that_ignores_a_signal_goes_on_and_one_that_does_not_keeps_its_step,

@@ -233,6 +233,31 @@ static void control_tokens_come_from_text_only_where_allowed(void **state)
     tw_tokenizer_free(tokenizer);
 }
 
+static void a_tokenizer_that_no_json_file_can_say_is_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        struct change change;
+        const char *words;
+    } rows[] = {
+        {{.model = "llama"}, "no byte-level BPE"},
+        {{.model = "gpt2", .pre = "smollm"}, "cuts words in a way"},
+        {{.model = "gpt2", .pre = "llama-bpe"}, "puts a token before or behind"},
+        {{.model = "gpt2", .pre = "gpt-2"}, "a token for what is unknown"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct tw_model_files *files = NULL;
+        struct tw_buf text = {0};
+        struct tw_error error = {0};
+        write_changed(&rows[i].change);
+        assert_int_equal(tw_model_files_open("t.gguf", &files, NULL), TW_OK);
+        assert_int_equal(tw_model_files_tokenizer_json(files, &text, &error), TW_ERR_UNSUPPORTED);
+        assert_non_null(strstr(error.text, rows[i].words));
+        assert_null(text.data);
+        tw_model_files_close(files);
+    }
+}
+
 /* ---- folders ---- */
 
 static void write_folder(json_t *tokenizer)
@@ -326,6 +351,7 @@ int main(void)
         IN_FOLDER(the_pre_tokenizer_is_the_named_one),
         IN_FOLDER(tokens_that_end_a_turn_end_the_answer),
         IN_FOLDER(control_tokens_come_from_text_only_where_allowed),
+        IN_FOLDER(a_tokenizer_that_no_json_file_can_say_is_refused),
         IN_FOLDER(a_folders_tokenizer_is_read),
         IN_FOLDER(end_tokens_of_the_configs_end_the_answer),
         IN_FOLDER(what_is_wrong_in_a_folder_is_said),
