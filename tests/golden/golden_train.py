@@ -234,10 +234,16 @@ def a_checkpoint_that_is_not_whole_or_not_ours_is_refused_and_kept(program):
         refused(program, words, FORMAT, "out/checkpoint.tw' is no whole checkpoint", "delete it")
         assert path.read_bytes() == data, name
     path.write_bytes(whole)
-    for change in ({"seed": 2}, {"layers": 3}, {"steps": 7}, {"train": ["valid.jsonl"]},
-                   {"format": "bf16"}):
+    for change, part in (({"seed": 2}, "training.seed is 2, there 1"),
+                         ({"layers": 3}, "model.layers is 3, there 2"),
+                         ({"steps": 7, "clip": 0.1}, "training.steps is 7, there 6; training.clip"),
+                         ({"train": ["valid.jsonl"]}, "data.train has another content"),
+                         ({"format": "bf16"}, "training.format is bf16, there f32")):
         write_recipe(program, **{"steps": 6, **change})
-        refused(program, words, USAGE, "out/checkpoint.tw' belongs to another recipe")
+        refused(program, words, USAGE, "out/checkpoint.tw' belongs to another recipe", f"({part}",
+                "go on from its model with training.start")
+        refused(program, [*words, "--force"], USAGE, part)
+        assert path.read_bytes() == whole
     write_recipe(program, steps=6, valid_every=2, checkpoint_every=0)
     program.good(*words)
 
@@ -249,28 +255,34 @@ def a_bad_recipe_is_refused_by_line_or_key(program):
     for key, value, code, part in (
             ("steps", "many", FORMAT, "many"), ("steps", "-3", FORMAT, "-3"),
             ("steps", "10_000", FORMAT, "10_000"), ("steps", "1e3", FORMAT, "1e3"),
-            ("steps", "[3]", FORMAT, "SEQUENCE"), ("learning_rate", "0,01", FORMAT, "0,01"),
+            ("steps", "[3]", FORMAT, "steps must be one value and is a list"),
+            ("learning_rate", "0,01", FORMAT, "0,01"),
             ("tied_head", "maybe", FORMAT, "maybe"),
             ("format", "f16", FORMAT, "'f16' is not one of f32, bf16"),
-            ("train", "train.jsonl", FORMAT, "SEQUENCE"),
+            ("train", "train.jsonl", FORMAT, "'train' must be a list: [train.jsonl]"),
+            ("train", "[]", FORMAT, "'train' needs at least one entry"),
             ("seed", "[1", FORMAT, "expected ',' or ']'"),
-            ("seed", "*one", FORMAT, "alias"), ("seed", "1\n  seed: 2", FORMAT, "already seen"),
-            ("seed", "1\n  sed: 2", FORMAT, "Unexpected key: sed")):
+            ("seed", "*one", FORMAT, "alias"),
+            ("seed", "1\n  seed: 2", FORMAT, "there a second time"),
+            ("seed", "1\n  leraning_rate: 2", FORMAT, "unknown key 'leraning_rate' of training; "
+             "did you mean learning_rate?")):
         write_recipe(program, **{key: value})
         line = place[key]
-        where = f"(line: {line + (value == '[1')},"
+        line += value == "[1" or value.startswith("1\n")
+        where = f"(line: {line},"
         refused(program, ["train", "--config", "out.yaml"], code, "out.yaml", part, where)
     for key, value in (("steps", 0), ("steps", 10**8), ("warmup_steps", 41), ("clip", -1),
                        ("rows_per_step", 0), ("learning_rate", 11), ("beta1", 1), ("epsilon", 0),
                        ("final_learning_rate", 0.02), ("layers", 0), ("context", 1),
                        ("embed", 10**6), ("kv_heads", 3), ("head_dim", 15)):
         write_recipe(program, **{key: value})
-        refused(program, ["train", "--config", "out.yaml"], USAGE, "out.yaml", f"{key} is {value}")
+        refused(program, ["train", "--config", "out.yaml"], FORMAT, "out.yaml",
+                f"{key} is {value}", f"(line: {place[key]},")
     for key in ("seed", "layers", "tokenizer", "folder"):
         write_recipe(program, **{key: None})
-        refused(program, ["train", "--config", "out.yaml"], FORMAT, "Missing", key)
-    for text, part in (("", "empty"), ("model: {}", "layers"), ("- 1", "MAP"),
-                       ("\nmodel:\n\tlayers: 2", "(line: 3, column: 1)"),
+        refused(program, ["train", "--config", "out.yaml"], FORMAT, f"the key {key} is missing")
+    for text, part in (("", "empty"), ("model: {}", "layers"), ("- 1", "keys with values"),
+                       ("\nmodel:\n\tlayers: 2", "a tab where YAML wants spaces (line: 3, "),
                        (good.replace("training:", "trainin:"), "trainin"), ("a: &a [*a]", "a")):
         (program.folder / "out.yaml").write_text(text, encoding="utf-8")
         refused(program, ["train", "--config", "out.yaml"], FORMAT, "out.yaml", part)
@@ -312,7 +324,7 @@ def what_cannot_work_is_said_before_the_first_step(program):
             ({"steps": 10**7, "rows_per_step": 4096, "train": ["valid.jsonl"]}, USAGE,
              "1048576 times"),
             ({"tokenizer": "cuts.json"}, UNSUPPORTED, "cuts.json", "GGUF has no word"),
-            ({"type": "F17"}, USAGE, "F17"), ({"gguf": "absent/out.gguf"}, NOT_FOUND, "absent/out"),
+            ({"type": "F17"}, FORMAT, "F17"), ({"gguf": "absent/out.gguf"}, NOT_FOUND, "absent/out"),
             ({"folder": "absent/out"}, NOT_FOUND, "absent/out"), ({"folder": "file"}, IO, "file")):
         refused(program, write_recipe(program, **changes), code, *parts)
     (program.folder / "there" / "checkpoint.tw.partial-tokenworks-0").mkdir(parents=True)
@@ -426,7 +438,8 @@ def a_model_is_trained_on_from_its_gguf_file_alone(program):
     golden.make_model(program.folder / "other.gguf")
     refused(program, write_recipe(program, tokenizer="other.gguf"), UNSUPPORTED,
             "'other.gguf': its tokenizer cannot be written as a tokenizer.json")
-    refused(program, write_recipe(program, recipe_data=alone), FORMAT, "data lacks the key token")
+    refused(program, write_recipe(program, recipe_data=alone), FORMAT,
+            "the key tokenizer is missing")
 
 
 def names_in_a_recipe_do_not_steer_the_terminal(program):
