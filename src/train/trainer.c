@@ -1,6 +1,7 @@
 #include "train/trainer.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -101,8 +102,11 @@ static enum tw_status load_files(const struct tw_trainer *t, const char *what, c
     }
     if (status == TW_OK && tw_dataset_n_documents(dataset) == 0) {
         status = tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
-                              "the files of '%s' have no document that fits into %u tokens", what,
-                              t->config->model.context);
+                              "no document of '%s' fits into %u tokens; the shortest has %" PRIu64
+                              " (%.120s%s): raise model.context",
+                              what, t->config->model.context,
+                              tw_dataset_report(dataset)->shortest_tokens, paths[0],
+                              n_paths > 1 ? ", ..." : "");
     }
     if (status != TW_OK) {
         tw_dataset_free(dataset);

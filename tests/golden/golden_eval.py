@@ -187,7 +187,7 @@ def every_score_that_is_missed_is_named_and_the_exit_code_says_so(program):
 def bad_rows_are_named_before_the_first_token(program):
     golden.make_model(program.folder / "m.gguf", n_ctx=64)
     good = call_row("c", "add")
-    refused(program, 5, "rows.jsonl:3: ", [good, "", "{"])
+    refused(program, 5, "rows.jsonl:3:1: ", [good, "", "{"])
     refused(program, 5, "rows.jsonl:2: expect.kind must be json,", [good, row("c", {"kind": "js"})])
     refused(program, 5, "'argumnets'", [row("c", {"kind": "tool_call", "argumnets": {}})])
     refused(program, 5, "has no rows", ["", " "])

@@ -308,7 +308,11 @@ def what_cannot_work_is_said_before_the_first_step(program):
     write_lines(program, "asks.jsonl", [conversation("Where?", "Here."), conversation("Where?")])
     write_lines(program, "long.jsonl", [conversation("Where? " * 40, "Here.")])
     write_lines(program, "broken.jsonl", [conversation("a", "b"), {"messages": 3}])
-    (program.folder / "none.jsonl").write_text("\n", encoding="utf-8")
+    write_lines(program, "list.jsonl", [[conversation("a", "b")]])
+    write_lines(program, "other.jsonl", [{"conversations": [{"from": "human", "value": "a"}]}])
+    rows = json.dumps([conversation("a", "b")], indent=1)
+    for name, text in (("none", "\n"), ("pretty", rows), ("cut", '{"text": "a"}\n{"a}\n')):
+        (program.folder / f"{name}.jsonl").write_text(text, encoding="utf-8")
     (program.folder / "file").write_text("", encoding="utf-8")
     cuts = json.loads((program.folder / "tokenizer.json").read_text(encoding="utf-8"))
     cuts["pre_tokenizer"]["pretokenizers"][0]["pattern"] = {"Regex": "[a-z]+"}
@@ -318,8 +322,14 @@ def what_cannot_work_is_said_before_the_first_step(program):
             ({"tokenizer": "absent.json"}, NOT_FOUND, "absent.json"),
             ({"tokenizer": "train.jsonl"}, FORMAT, "train.jsonl"),
             ({"train": ["train.jsonl", "asks.jsonl"]}, FORMAT, "asks.jsonl:2", "nothing to learn"),
-            ({"valid": ["long.jsonl"]}, FORMAT, "'valid'", "fits into 64 tokens"),
-            ({"train": ["none.jsonl"]}, FORMAT, "'train'", "no document"),
+            ({"valid": ["long.jsonl"]}, FORMAT, "of 'valid' fits into 64 tokens",
+             "the shortest has 134 (long.jsonl): raise model.context"),
+            ({"train": ["train.jsonl", "none.jsonl"]}, FORMAT, "'none.jsonl' has no rows"),
+            ({"train": ["cut.jsonl"]}, FORMAT, ": cut.jsonl:2:4: not valid JSON: "),
+            ({"train": ["pretty.jsonl"]}, FORMAT, ": pretty.jsonl:1:1: not valid JSON: the line ends "
+             "too early; every row is an object on a line of its own"),
+            ({"train": ["list.jsonl"]}, FORMAT, ": list.jsonl:1: a list; every row is"),
+            ({"train": ["other.jsonl"]}, FORMAT, ": other.jsonl:1: \"conversations\" is another"),
             ({"valid": ["broken.jsonl"]}, FORMAT, "broken.jsonl:2"),
             ({"steps": 10**7, "rows_per_step": 4096, "train": ["valid.jsonl"]}, USAGE,
              "1048576 times"),

@@ -181,7 +181,8 @@ static void what_does_not_fit_the_schema_is_refused_with_its_place(void **state)
                    "(line: 6, column: 1)");
     assert_refused(with("large", "2\n  smal: 1"),
                    "unknown key 'smal' of inner; did you mean small? (line: 4, column: 3)");
-    assert_refused(with("large", "2\n  width: 1"), "unknown key 'width' of inner; there are small, ");
+    assert_refused(with("large", "2\n  width: 1"),
+                   "unknown key 'width' of inner; there are small, ");
     assert_refused(with("on", "yes\n[on]: 1"), "a key must be a word (line: 6, column: 1)");
     assert_refused(with("on", "yes\non: no"), "the key on is there a second time (line: 6, ");
     assert_refused(with("small", "[1]"), "small must be one value and is a list (line: 2");
