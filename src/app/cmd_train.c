@@ -67,13 +67,13 @@ static const struct tw_option options[] = {
 static const struct tw_option_group group = {"Training", options, sizeof options / sizeof *options};
 
 /* The first Ctrl-C ends the run after its step, with a checkpoint, and so does the end of the
- * terminal or of whoever reads the log; the second Ctrl-C ends the program. */
-static volatile sig_atomic_t is_interrupted;
+ * terminal or of whoever reads the log; the second Ctrl-C ends the program. The signal that came,
+ * or 0. */
+static volatile sig_atomic_t interrupted_by;
 
 static void on_interrupt(int signal_number)
 {
-    (void)signal_number;
-    is_interrupted = 1;
+    interrupted_by = signal_number;
 }
 
 /* One that is ignored, as Ctrl-C is in the background of a script, stays ignored. */
@@ -247,7 +247,7 @@ static enum tw_status take_steps(struct run *run, struct tw_error *error)
             break;
         }
         status = report_step(run, &report, seconds, error);
-        if (is_interrupted) { /* whose terminal is gone cannot report, and is still told so */
+        if (interrupted_by != 0) { /* whose terminal is gone cannot report, and is still told so */
             status = stopped(run, error);
         } else if (status != TW_OK) {
             tw_trainer_save(run->trainer, NULL); /* a full disk or a closed pipe costs no step */
@@ -395,5 +395,9 @@ int tw_cmd_train(int argc, char **argv)
         return exit_code;
     }
     struct tw_error error;
-    return execute(&args, &error) == TW_OK ? 0 : tw_command_fail(&error);
+    if (execute(&args, &error) == TW_OK) {
+        return 0;
+    }
+    exit_code = tw_command_fail(&error);
+    return error.status == TW_ERR_CANCELLED ? 128 + interrupted_by : exit_code;
 }
