@@ -103,6 +103,7 @@ struct run {
     bool line_is_open; /* such a line stands there */
     double limit;      /* operations a second that the machine can do in the run's format */
     double loss, n_losses, n_tokens, operations, seconds; /* since the last line */
+    bool has_warned;                                      /* of a loss that rises */
 };
 
 static void measure_limit(struct run *run)
@@ -153,6 +154,19 @@ static void close_line(struct run *run)
     }
 }
 
+/* A run that will not come back from where it went should not take all its hours. */
+static void warn_of_rise(struct run *run)
+{
+    double first = (double)tw_trainer_state(run->trainer)->history[0].loss;
+    double loss = run->loss / run->n_losses;
+    if (!run->has_warned && loss > 1.25 * first + 1) {
+        run->has_warned = true;
+        tw_command_note("warning: the loss is %.2f, far above that of the first step, %.2f: lower "
+                        "learning_rate, or warm up longer",
+                        loss, first);
+    }
+}
+
 static enum tw_status draw_plot(const struct run *run, struct tw_error *error)
 {
     return run->args->plot != NULL
@@ -179,6 +193,7 @@ static enum tw_status report_step(struct run *run, const struct tw_trainer_repor
         return TW_OK;
     }
     close_line(run);
+    warn_of_rise(run);
     run->loss = run->n_losses = run->n_tokens = run->operations = run->seconds = 0;
     measure_limit(run);
     enum tw_status status = tw_command_write("", 0, error);
@@ -197,20 +212,38 @@ static __attribute__((format(printf, 1, 2))) void print_names(const char *format
     puts(line);
 }
 
+/* More than one in twenty is hardly what was meant. */
+static void print_left_out(const struct run *run, const struct tw_dataset_report *data)
+{
+    uint64_t n_all = data->n_skipped + data->n_documents;
+    if (data->n_skipped == 0) {
+        return;
+    }
+    if (data->n_skipped * 20 <= n_all) {
+        print_names("left out: %llu documents longer than the context, the first at %s",
+                    (unsigned long long)data->n_skipped, data->first_skipped);
+        return;
+    }
+    tw_command_note("warning: %llu of %llu documents are left out, since they are longer than the "
+                    "context of %u tokens (the first at %s, the longest has %llu): raise "
+                    "model.context",
+                    (unsigned long long)data->n_skipped, (unsigned long long)n_all,
+                    run->config->model.context, data->first_skipped,
+                    (unsigned long long)data->longest_tokens);
+}
+
 static void print_beginning(const struct run *run)
 {
     struct tw_trainer_info info = tw_trainer_info(run->trainer);
     const struct tw_train_model_config *model = &run->config->model;
-    printf("model: %.2f million weights (%u layers of %u, %llu tokens), context %u\n",
-           (double)info.n_weights / 1e6, model->layers, model->embed,
-           (unsigned long long)info.n_vocab, model->context);
+    bool is_small = info.n_weights < 1000000;
+    printf("model: %.*f %s weights (%u layers of %u, %llu tokens), context %u\n", is_small ? 1 : 2,
+           (double)info.n_weights / (is_small ? 1e3 : 1e6), is_small ? "thousand" : "million",
+           model->layers, model->embed, (unsigned long long)info.n_vocab, model->context);
     printf("data: %llu documents, %llu tokens, %llu of them targets; %llu documents to validate\n",
            (unsigned long long)info.data.n_documents, (unsigned long long)info.data.n_tokens,
            (unsigned long long)info.data.n_targets, (unsigned long long)info.n_valid_documents);
-    if (info.data.n_skipped != 0) {
-        print_names("left out: %llu documents longer than the context, the first at %s",
-                    (unsigned long long)info.data.n_skipped, info.data.first_skipped);
-    }
+    print_left_out(run, &info.data);
     if (run->config->training.start != NULL) {
         print_names("starting from %s", run->config->training.start);
     }
@@ -262,7 +295,9 @@ static void print_end(const struct run *run)
     const char *gguf = run->config->output.gguf;
     char spent[32];
     format_left(tw_trainer_state(run->trainer)->seconds, spent);
-    if (tw_trainer_is_done(run->trainer)) {
+    if (tw_trainer_info(run->trainer).first_step >= run->config->training.steps) {
+        printf("already finished, in %s: ", spent);
+    } else if (tw_trainer_is_done(run->trainer)) {
         printf("done in %s: ", spent);
     } else {
         printf("as after step %u of %u: ", tw_trainer_state(run->trainer)->n_history,

@@ -455,7 +455,7 @@ def a_model_is_trained_on_from_its_gguf_file_alone(program):
 def names_in_a_recipe_do_not_steer_the_terminal(program):
     prepare(program)
     write_lines(program, "t\033[2J.jsonl", [conversation("Where? " * 40, "Here."),
-                                            *[conversation(*fact) for fact in facts()]])
+                                            *2 * [conversation(*fact) for fact in facts()]])
     out = program.good(*write_recipe(
         program, steps=2, warmup_steps=1, train='["t\\e[2J.jsonl"]', folder='"out\\e[31m"',
         gguf='"out\\u202e.gguf"')).decode()
@@ -528,6 +528,35 @@ def a_limit_on_the_size_of_files_is_said(program):
     assert not partials(program)
 
 
+def what_makes_a_model_hopeless_is_warned_of(program):
+    prepare(program)
+    rows = [conversation(*fact) for fact in facts()]
+    write_lines(program, "long.jsonl", [*rows, conversation("Where? " * 40, "Here.")])
+    words = write_recipe(program, train=["long.jsonl"], steps=2, warmup_steps=1)
+    code, out, err = program.run(*words)
+    assert code == 0 and b"left out:" not in out, out
+    assert err.decode() == (
+        "tokenworks: warning: 1 of 13 documents are left out, since they are longer than the "
+        "context of 64 tokens (the first at long.jsonl:13, the longest has 134): raise "
+        "model.context\n"), err
+    assert re.match(rb"model: \d\d\.\d thousand weights ", out), out
+    start_anew(program)
+    write_lines(program, "long.jsonl", [*2 * rows, conversation("Where? " * 40, "Here.")])
+    assert b"\nleft out: 1 documents longer than the context, the first at long" in program.good(
+        *words)
+    start_anew(program)
+    code, _, err = program.run(*write_recipe(program, steps=20, learning_rate=1, clip=0,
+                                             final_learning_rate=1, warmup_steps=0))
+    assert code == 0 and err.count(b"\n") == 1, err
+    assert re.match(rb"tokenworks: warning: the loss is \d+\.\d\d, far above that of the first step, "
+                    rb"[56]\.\d\d: lower learning_rate", err), err
+    start_anew(program)
+    words = write_recipe(program, steps=2, warmup_steps=1)
+    assert re.search(rb"\ndone in \d", program.good(*words))
+    assert re.search(rb"\nalready finished, in \d:\d\d:\d\d: out, out.gguf\n$",
+                     program.good(*words))
+
+
 def a_plot_shows_every_validation_and_is_drawn_again(program):
     prepare(program)
     words = [*write_recipe(program, steps=25, valid_every=10), "--plot", "loss.svg"]
@@ -596,6 +625,7 @@ if __name__ == "__main__":
         a_run_that_ignores_a_signal_goes_on_and_one_that_does_not_keeps_its_step,
         a_run_that_cannot_report_keeps_its_steps,
         a_limit_on_the_size_of_files_is_said,
+        what_makes_a_model_hopeless_is_warned_of,
         a_plot_shows_every_validation_and_is_drawn_again,
         a_terminal_gets_one_line_that_changes_and_a_pipe_gets_plain_lines,
         an_error_on_a_terminal_begins_a_line_of_its_own,
