@@ -6,8 +6,9 @@
  * was probably meant, or those there are. Aliases and directives are refused, so a small file
  * cannot grow large or take long, and so are zero bytes. Numbers are decimal and nothing else
  * (libcyaml alone would read 10_000 as 10); a switch is true, false, yes or no, in any of YAML's
- * three spellings (true, True, TRUE). Whoever reads a configuration checks the ranges of its numbers. Schemas are mappings and
- * sequences of UINT, FLOAT, BOOL, ENUM and STRING.
+ * three spellings (true, True, TRUE). Whoever reads a configuration checks the ranges of its
+ * numbers. Schemas are mappings of at most 64 keys and sequences of UINT, FLOAT, BOOL, ENUM and
+ * STRING.
  * Ownership: the struct belongs to the caller until tw_conf_free with the same schema.
  * Threads: any. Errors: TW_ERR_FORMAT, TW_ERR_MEMORY; TW_ERR_LIMIT beyond TW_LIMIT_CONF_DEPTH.
  */

@@ -1,4 +1,4 @@
-/* conf_check.h: what is wrong with a configuration's text, in words of its own and at its own place.
+/* conf_check.h: what is wrong with a configuration's text, in plain words and at its own place.
  *
  * libcyaml reads a number as far as it goes, takes every word but a few as yes, and gives the place
  * of the value before when a key is unknown. So a text is gone through along the schema before

@@ -1,7 +1,7 @@
 /* run_record.h: what a checkpoint keeps beside numbers: whose it is, and which files are its own.
  *
  *     recipe, data, first weights --> "model.layers 2\n" ... "data.train #5b0c...\n"
- *     files that the run writes   --> "/home/a/out.gguf\0/home/a/loss.svg\0"
+ *     files that the run writes   --> "/a/out.gguf\0/a/loss.svg\0"
  *
  * The recipe's lines are all that decides what the weights become, and no path: numbers in the
  * shortest form, data and a model to start from as hashes.

@@ -3,8 +3,8 @@
  * Paths in the file are relative to the folder of the file. Everything that decides what the
  * weights become is in here: two runs with equal recipes and data give equal bits.
  *
- * Ownership: the caller frees the config. Errors: those of base/conf.h; TW_ERR_FORMAT for values out
- * of range too, with the key's name and the value's line.
+ * Ownership: the caller frees the config. Errors: those of base/conf.h; TW_ERR_FORMAT for values
+ * out of range too, with the key's name and the value's line.
  */
 #ifndef TW_TRAIN_TRAIN_CONFIG_H
 #define TW_TRAIN_TRAIN_CONFIG_H

@@ -24,8 +24,8 @@ struct tw_train_texts {
     struct tw_buf chat_template; /* as C text, or empty where there is none */
 };
 
-/* Before the work is done: reads them, from the model that the run starts from where the recipe does
- * not name them, and sees that the output's type is known. */
+/* Before the work is done: reads them, from the model that the run starts from where the recipe
+ * does not name them, and sees that the output's type is known. */
 enum tw_status tw_train_texts_read(const struct tw_train_config *config,
                                    struct tw_train_texts *ret_texts, struct tw_error *error);
 void tw_train_texts_free(struct tw_train_texts *texts);

@@ -244,8 +244,8 @@ def the_oldest_exchanges_are_dropped_when_the_context_is_full_and_it_is_said(pro
     lines = [f"message number {i}" for i in range(8)] + ["/stats"]
     out, err = pipe(program, lines, "--max-tokens", 20, "--ignore-eos", "--ctx", 256,
                     "--system", "be brief")
-    said = re.findall(r"the context of 256 tokens was full: the (?:oldest exchange was|(\d+) oldest "
-                      r"exchanges were) forgotten, (\d+) remain", err)
+    said = re.findall(r"the context of 256 tokens was full: the (?:oldest exchange was|"
+                      r"(\d+) oldest exchanges were) forgotten, (\d+) remain", err)
     assert said and "1 oldest exchanges" not in err, err
     assert out.count("\n") >= 8
     n_dropped = sum(int(n or 1) for n, _ in said)

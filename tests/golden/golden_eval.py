@@ -182,7 +182,8 @@ def every_score_that_is_missed_is_named_and_the_exit_code_says_so(program):
                        "c.call=0.5x": "SCORE=X", "d.call=0.5": "no row",
                        "c.right=0.5": "no such score; there are name, call, passed",
                        "total.cal=0.5": "no such score; there are name, call, passed",
-                       ".call=0.5": "has this task; there are c, c.d, total", "=1": "SCORE=X"}.items():
+                       ".call=0.5": "has this task; there are c, c.d, total",
+                       "=1": "SCORE=X"}.items():
         refused(program, 2, part, rows, "--at-least", wish)
 
 

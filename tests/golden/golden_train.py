@@ -326,15 +326,16 @@ def what_cannot_work_is_said_before_the_first_step(program):
              "the shortest has 134 (long.jsonl): raise model.context"),
             ({"train": ["train.jsonl", "none.jsonl"]}, FORMAT, "'none.jsonl' has no rows"),
             ({"train": ["cut.jsonl"]}, FORMAT, ": cut.jsonl:2:4: not valid JSON: "),
-            ({"train": ["pretty.jsonl"]}, FORMAT, ": pretty.jsonl:1:1: not valid JSON: the line ends "
-             "too early; every row is an object on a line of its own"),
+            ({"train": ["pretty.jsonl"]}, FORMAT, ": pretty.jsonl:1:1: not valid JSON: the line "
+             "ends too early; every row is an object on a line of its own"),
             ({"train": ["list.jsonl"]}, FORMAT, ": list.jsonl:1: a list; every row is"),
             ({"train": ["other.jsonl"]}, FORMAT, ": other.jsonl:1: \"conversations\" is another"),
             ({"valid": ["broken.jsonl"]}, FORMAT, "broken.jsonl:2"),
             ({"steps": 10**7, "rows_per_step": 4096, "train": ["valid.jsonl"]}, USAGE,
              "1048576 times"),
             ({"tokenizer": "cuts.json"}, UNSUPPORTED, "cuts.json", "GGUF has no word"),
-            ({"type": "F17"}, FORMAT, "F17"), ({"gguf": "absent/out.gguf"}, NOT_FOUND, "absent/out"),
+            ({"type": "F17"}, FORMAT, "F17"),
+            ({"gguf": "absent/out.gguf"}, NOT_FOUND, "absent/out"),
             ({"folder": "absent/out"}, NOT_FOUND, "absent/out"), ({"folder": "file"}, IO, "file")):
         refused(program, write_recipe(program, **changes), code, *parts)
     (program.folder / "there" / "checkpoint.tw.partial-tokenworks-0").mkdir(parents=True)
@@ -548,8 +549,8 @@ def what_makes_a_model_hopeless_is_warned_of(program):
     code, _, err = program.run(*write_recipe(program, steps=20, learning_rate=1, clip=0,
                                              final_learning_rate=1, warmup_steps=0))
     assert code == 0 and err.count(b"\n") == 1, err
-    assert re.match(rb"tokenworks: warning: the loss is \d+\.\d\d, far above that of the first step, "
-                    rb"[56]\.\d\d: lower learning_rate", err), err
+    assert re.match(rb"tokenworks: warning: the loss is \d+\.\d\d, far above that of the first "
+                    rb"step, [56]\.\d\d: lower learning_rate", err), err
     start_anew(program)
     words = write_recipe(program, steps=2, warmup_steps=1)
     assert re.search(rb"\ndone in \d", program.good(*words))

@@ -2,8 +2,8 @@
 
 Every ```sh block of README.md and docs/ is executed with bash, the blocks of one document in one
 scratch folder and in their order, with `tokenworks` and the tools of this build on the PATH, a
-small model as model.gguf and the tree's own models in data/. A block that is only to be looked at is marked ```text. Each block is a
-test of its own.
+small model as model.gguf and the tree's own models in data/. A block that is only to be looked at
+is marked ```text. Each block is a test of its own.
 """
 import argparse
 import os
