@@ -423,7 +423,7 @@ static enum tw_status check_writable(const struct tw_tokenizer_spec *spec, struc
 static enum tw_status copy_texts(const struct tw_bytes *texts, size_t n, struct tw_arena *arena,
                                  const struct tw_bytes **ret_copies, struct tw_error *error)
 {
-    struct tw_bytes *copies = tw_arena_alloc(arena, n, sizeof *copies);
+    struct tw_bytes *copies = tw_arena_alloc(arena, n > 0 ? n : 1, sizeof *copies);
     for (size_t i = 0; copies != NULL && i < n; i++) {
         if (memchr(texts[i].data, '\0', texts[i].size_bytes) != NULL) {
             return not_written("a token has a zero byte in it", error);
