@@ -94,9 +94,13 @@ static void say_what_was_dropped(const struct chat *chat, const struct tw_chat_a
 {
     if (answer->n_dropped_exchanges > 0) {
         struct tw_chat_state state = tw_chat_session_state(chat->session);
-        tw_command_note("the context of %zu tokens was full: the %zu oldest exchanges were "
-                        "forgotten, %zu remain",
-                        state.n_context_tokens, answer->n_dropped_exchanges, state.n_exchanges);
+        char dropped[64] = "the oldest exchange was";
+        if (answer->n_dropped_exchanges > 1) {
+            snprintf(dropped, sizeof dropped, "the %zu oldest exchanges were",
+                     answer->n_dropped_exchanges);
+        }
+        tw_command_note("the context of %zu tokens was full: %s forgotten, %zu remain",
+                        state.n_context_tokens, dropped, state.n_exchanges);
     }
 }
 
@@ -148,8 +152,9 @@ static void show_stats(const struct chat *chat)
 {
     struct tw_chat_state state = tw_chat_session_state(chat->session);
     struct tw_engine_usage usage = tw_engine_usage(chat->engine);
-    tw_command_note("%zu of %zu tokens of context in %zu exchanges; %u of %u pages of KV cache",
+    tw_command_note("%zu of %zu tokens of context in %zu exchange%s; %u of %u pages of KV cache",
                     state.n_tokens, state.n_context_tokens, state.n_exchanges,
+                    state.n_exchanges == 1 ? "" : "s",
                     usage.n_pages - usage.n_free_pages + usage.n_cached_pages, usage.n_pages);
     if (chat->n_answers > 0) {
         size_t n_after_first = chat->last.n_tokens > 0 ? chat->last.n_tokens - 1 : 0;

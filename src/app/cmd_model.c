@@ -170,6 +170,7 @@ static enum tw_status quantize(const struct write_args *args, char *const words[
     enum tw_model_mix mix;
     enum tw_status status = read_mix(words[2], &mix, error);
     if (status == TW_OK) {
+        watch_signals(); /* the check begins a file, too */
         status = tw_command_check_output(words[1], args->force, error);
     }
     if (status != TW_OK) {
@@ -177,7 +178,6 @@ static enum tw_status quantize(const struct write_args *args, char *const words[
     }
     struct tw_progress progress;
     tw_progress_begin(&progress, "quantizing");
-    watch_signals();
     status = tw_model_quantise(words[0], words[1], mix, (int)args->n_threads, on_progress,
                                &progress, error);
     tw_progress_end(&progress);
@@ -190,6 +190,7 @@ static enum tw_status convert(const struct write_args *args, char *const words[2
     enum tw_model_mix mix;
     enum tw_status status = read_mix(args->type, &mix, error);
     if (status == TW_OK) {
+        watch_signals(); /* the check begins a file, too */
         status = tw_command_check_output(words[1], args->force, error);
     }
     if (status != TW_OK) {
@@ -197,7 +198,6 @@ static enum tw_status convert(const struct write_args *args, char *const words[2
     }
     struct tw_progress progress;
     tw_progress_begin(&progress, "converting");
-    watch_signals();
     status = tw_model_convert(words[0], words[1], mix, (int)args->n_threads, on_progress, &progress,
                               error);
     tw_progress_end(&progress);

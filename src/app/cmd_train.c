@@ -23,6 +23,7 @@ struct train_args {
     int64_t n_threads;
     int64_t log_every;
     bool export_only;
+    bool force;
 };
 
 #define ROW(field) offsetof(struct train_args, field)
@@ -42,6 +43,11 @@ static const struct tw_option options[] = {
      .kind = TW_OPTION_FLAG,
      .offset = ROW(export_only),
      .help = "Take no step: write the model as it is at the last checkpoint."},
+    {.name = "force",
+     .kind = TW_OPTION_FLAG,
+     .offset = ROW(force),
+     .help = "Replace a model, a GGUF file or a plot that is there and that this run has not "
+             "made."},
     {.name = "threads",
      .kind = TW_OPTION_INT,
      .offset = ROW(n_threads),
@@ -61,13 +67,13 @@ static const struct tw_option options[] = {
 static const struct tw_option_group group = {"Training", options, sizeof options / sizeof *options};
 
 /* The first Ctrl-C ends the run after its step, with a checkpoint, and so does the end of the
- * terminal or of whoever reads the log; the second Ctrl-C ends the program. */
-static volatile sig_atomic_t is_interrupted;
+ * terminal or of whoever reads the log; the second Ctrl-C ends the program. The signal that came,
+ * or 0. */
+static volatile sig_atomic_t interrupted_by;
 
 static void on_interrupt(int signal_number)
 {
-    (void)signal_number;
-    is_interrupted = 1;
+    interrupted_by = signal_number;
 }
 
 /* One that is ignored, as Ctrl-C is in the background of a script, stays ignored. */
@@ -97,6 +103,7 @@ struct run {
     bool line_is_open; /* such a line stands there */
     double limit;      /* operations a second that the machine can do in the run's format */
     double loss, n_losses, n_tokens, operations, seconds; /* since the last line */
+    bool has_warned;                                      /* of a loss that rises */
 };
 
 static void measure_limit(struct run *run)
@@ -147,6 +154,19 @@ static void close_line(struct run *run)
     }
 }
 
+/* A run that will not come back from where it went should not take all its hours. */
+static void warn_of_rise(struct run *run)
+{
+    double first = (double)tw_trainer_state(run->trainer)->history[0].loss;
+    double loss = run->loss / run->n_losses;
+    if (!run->has_warned && loss > 1.25 * first + 1) {
+        run->has_warned = true;
+        tw_command_note("warning: the loss is %.2f, far above that of the first step, %.2f: lower "
+                        "learning_rate, or warm up longer",
+                        loss, first);
+    }
+}
+
 static enum tw_status draw_plot(const struct run *run, struct tw_error *error)
 {
     return run->args->plot != NULL
@@ -173,6 +193,7 @@ static enum tw_status report_step(struct run *run, const struct tw_trainer_repor
         return TW_OK;
     }
     close_line(run);
+    warn_of_rise(run);
     run->loss = run->n_losses = run->n_tokens = run->operations = run->seconds = 0;
     measure_limit(run);
     enum tw_status status = tw_command_write("", 0, error);
@@ -191,19 +212,40 @@ static __attribute__((format(printf, 1, 2))) void print_names(const char *format
     puts(line);
 }
 
+/* More than one in twenty is hardly what was meant. */
+static void print_left_out(const struct run *run, const struct tw_dataset_report *data)
+{
+    uint64_t n_all = data->n_skipped + data->n_documents;
+    if (data->n_skipped == 0) {
+        return;
+    }
+    if (data->n_skipped * 20 <= n_all) {
+        print_names("left out: %llu documents longer than the context, the first at %s",
+                    (unsigned long long)data->n_skipped, data->first_skipped);
+        return;
+    }
+    tw_command_note("warning: %llu of %llu documents are left out, since they are longer than the "
+                    "context of %u tokens (the first at %s, the longest has %llu): raise "
+                    "model.context",
+                    (unsigned long long)data->n_skipped, (unsigned long long)n_all,
+                    run->config->model.context, data->first_skipped,
+                    (unsigned long long)data->longest_tokens);
+}
+
 static void print_beginning(const struct run *run)
 {
     struct tw_trainer_info info = tw_trainer_info(run->trainer);
     const struct tw_train_model_config *model = &run->config->model;
-    printf("model: %.2f million weights (%u layers of %u, %llu tokens), context %u\n",
-           (double)info.n_weights / 1e6, model->layers, model->embed,
-           (unsigned long long)info.n_vocab, model->context);
+    bool is_small = info.n_weights < 1000000;
+    printf("model: %.*f %s weights (%u layers of %u, %llu tokens), context %u\n", is_small ? 1 : 2,
+           (double)info.n_weights / (is_small ? 1e3 : 1e6), is_small ? "thousand" : "million",
+           model->layers, model->embed, (unsigned long long)info.n_vocab, model->context);
     printf("data: %llu documents, %llu tokens, %llu of them targets; %llu documents to validate\n",
            (unsigned long long)info.data.n_documents, (unsigned long long)info.data.n_tokens,
            (unsigned long long)info.data.n_targets, (unsigned long long)info.n_valid_documents);
-    if (info.data.n_skipped != 0) {
-        print_names("left out: %llu documents longer than the context, the first at %s",
-                    (unsigned long long)info.data.n_skipped, info.data.first_skipped);
+    print_left_out(run, &info.data);
+    if (run->config->training.start != NULL) {
+        print_names("starting from %s", run->config->training.start);
     }
     printf("memory: %llu MB; %u steps of %u tokens", (unsigned long long)(info.memory_bytes >> 20),
            run->config->training.steps, run->config->training.rows_per_step * model->context);
@@ -238,7 +280,7 @@ static enum tw_status take_steps(struct run *run, struct tw_error *error)
             break;
         }
         status = report_step(run, &report, seconds, error);
-        if (is_interrupted) { /* whose terminal is gone cannot report, and is still told so */
+        if (interrupted_by != 0) { /* whose terminal is gone cannot report, and is still told so */
             status = stopped(run, error);
         } else if (status != TW_OK) {
             tw_trainer_save(run->trainer, NULL); /* a full disk or a closed pipe costs no step */
@@ -253,7 +295,9 @@ static void print_end(const struct run *run)
     const char *gguf = run->config->output.gguf;
     char spent[32];
     format_left(tw_trainer_state(run->trainer)->seconds, spent);
-    if (tw_trainer_is_done(run->trainer)) {
+    if (tw_trainer_info(run->trainer).first_step >= run->config->training.steps) {
+        printf("already finished, in %s: ", spent);
+    } else if (tw_trainer_is_done(run->trainer)) {
         printf("done in %s: ", spent);
     } else {
         printf("as after step %u of %u: ", tw_trainer_state(run->trainer)->n_history,
@@ -282,24 +326,31 @@ static enum tw_status check_places(const struct run *run, struct tw_error *error
     return plot != NULL ? tw_train_output_check_path(run->config, plot, error) : TW_OK;
 }
 
+/* All that can stand in the way of writing is said before the first step. */
+static enum tw_status begin(struct run *run, struct tw_error *error)
+{
+    bool takes_steps = !run->args->export_only;
+    enum tw_status status = check_places(run, error);
+    if (status == TW_OK && !takes_steps && tw_trainer_state(run->trainer)->n_history == 0) {
+        status = tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                              "--export: '%.160s' has no checkpoint", run->config->output.folder);
+    }
+    if (status == TW_OK) {
+        status = tw_trainer_claim(run->trainer, takes_steps ? run->args->plot : NULL,
+                                  run->args->force, error);
+    }
+    if (status == TW_OK) {
+        print_beginning(run);
+    }
+    return status == TW_OK && takes_steps ? draw_plot(run, error) : status;
+}
+
 static enum tw_status train(struct run *run, struct tw_error *error)
 {
-    enum tw_status status = check_places(run, error);
-    if (status != TW_OK) {
-        return status;
-    }
-    print_beginning(run);
-    if (run->args->export_only) {
-        if (tw_trainer_state(run->trainer)->n_history == 0) {
-            return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
-                                "--export: '%.160s' has no checkpoint", run->config->output.folder);
-        }
-    } else {
+    enum tw_status status = begin(run, error);
+    if (status == TW_OK && !run->args->export_only) {
         measure_limit(run);
-        status = draw_plot(run, error); /* now, so that a bad path is no loss */
-        if (status == TW_OK) {
-            status = take_steps(run, error);
-        }
+        status = take_steps(run, error);
         if (status == TW_OK) {
             status = tw_trainer_save(run->trainer, error);
         }
@@ -379,5 +430,9 @@ int tw_cmd_train(int argc, char **argv)
         return exit_code;
     }
     struct tw_error error;
-    return execute(&args, &error) == TW_OK ? 0 : tw_command_fail(&error);
+    if (execute(&args, &error) == TW_OK) {
+        return 0;
+    }
+    exit_code = tw_command_fail(&error);
+    return error.status == TW_ERR_CANCELLED ? 128 + interrupted_by : exit_code;
 }

@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/printable.h"
+#include "base/suggest.h"
 
 enum { MOST_COMMANDS = 32, NOTE_BYTES = 4096 };
 
@@ -29,7 +30,7 @@ static int unknown_command(const struct tw_command *commands, const char *prefix
         names[n] = commands[n].name;
     }
     names[n] = NULL;
-    const char *guess = tw_options_suggest(word, names);
+    const char *guess = tw_suggest_word(word, names);
     struct tw_error error;
     if (guess != NULL) {
         tw_error_set(&error, TW_ERR_USAGE, TW_NO_POSITION,

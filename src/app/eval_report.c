@@ -56,6 +56,29 @@ static unsigned kinds_of(const struct tw_eval_rows *rows, struct tw_bytes task)
     return kinds;
 }
 
+/* What a wish could have asked for: the tasks, or the scores of one. */
+static enum tw_status no_such_wish(const char *text, const struct tw_eval_rows *rows,
+                                   unsigned kinds, struct tw_error *error)
+{
+    struct tw_buf list;
+    tw_buf_init(&list, 160); /* as many as a message has room for */
+    for (size_t i = 0; kinds == 0 && i < rows->n_tasks; i++) {
+        tw_buf_append_format(&list, "%s, ", rows->tasks[i].name);
+    }
+    for (enum tw_eval_score_id id = TW_EVAL_VALID; kinds != 0 && id < TW_EVAL_SCORE_COUNT; id++) {
+        if (tw_eval_kinds_have(kinds, id) && id != TW_EVAL_PASSED) {
+            tw_buf_append_format(&list, "%s, ", tw_eval_score_name(id));
+        }
+    }
+    tw_buf_append_text(&list, kinds == 0 ? "total" : tw_eval_score_name(TW_EVAL_PASSED));
+    enum tw_status status = tw_error_set(
+        error, TW_ERR_USAGE, TW_NO_POSITION, "--at-least '%.80s': no %s; there are %.*s", text,
+        kinds == 0 ? "row that is to be asked has this task" : "such score", (int)list.size_bytes,
+        list.size_bytes != 0 ? list.data : "");
+    tw_buf_free(&list);
+    return status;
+}
+
 /* TASK may have dots, X may as well: SCORE stands between the last dot before '=' and '='. */
 enum tw_status tw_eval_wish_parse(const char *text, const struct tw_eval_rows *rows,
                                   struct tw_eval_wish *ret_wish, struct tw_error *error)
@@ -82,10 +105,7 @@ enum tw_status tw_eval_wish_parse(const char *text, const struct tw_eval_rows *r
             return TW_OK;
         }
     }
-    return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
-                        kinds == 0 ? "--at-least '%.80s': no row that is to be asked has this task"
-                                   : "--at-least '%.80s': the task has no such score",
-                        text);
+    return no_such_wish(text, rows, kinds, error);
 }
 
 enum tw_status tw_eval_report_check(const struct tw_eval_report *report,

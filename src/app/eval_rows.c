@@ -264,8 +264,9 @@ static enum tw_status make_room(struct tw_eval_rows *rows, struct tw_error *erro
     return TW_OK;
 }
 
+/* *ret_column: where the line is no JSON, or 0. */
 static enum tw_status read_row(struct tw_eval_rows *rows, struct tw_bytes line, size_t number,
-                               struct tw_error *error)
+                               size_t *ret_column, struct tw_error *error)
 {
     struct tw_eval_row row = {.line = number};
     if (line.size_bytes > TW_LIMIT_EVAL_ROW_BYTES) {
@@ -275,7 +276,7 @@ static enum tw_status read_row(struct tw_eval_rows *rows, struct tw_bytes line, 
     }
     enum tw_status status = make_room(rows, error);
     if (status == TW_OK) {
-        status = tw_json_parse(line.data, line.size_bytes, "this row alone", &row.json, error);
+        status = tw_json_parse_line(line.data, line.size_bytes, &row.json, ret_column, error);
     }
     if (status != TW_OK) {
         return status;
@@ -297,11 +298,14 @@ enum tw_status tw_eval_rows_parse(const char *text, size_t text_bytes, const cha
                                   struct tw_eval_rows *rows, struct tw_error *error)
 {
     struct tw_lines lines = {.text = {text, text_bytes}};
+    size_t column = 0;
     enum tw_status status = TW_OK;
     for (struct tw_bytes line; status == TW_OK && tw_lines_next(&lines, &line);) {
-        status = read_row(rows, line, lines.number, error);
+        status = read_row(rows, line, lines.number, &column, error);
     }
-    if (status != TW_OK) {
+    if (status != TW_OK && column != 0) {
+        tw_error_prefix(error, "%.100s:%" PRIu64 ":%zu", name, lines.number, column);
+    } else if (status != TW_OK) {
         tw_error_prefix(error, "%.100s:%" PRIu64, name, lines.number);
     } else if (rows->n_rows == 0) {
         status = tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION, "'%.200s' has no rows", name);

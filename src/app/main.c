@@ -1,5 +1,6 @@
 /* The program: signals, the table of commands, and a last look at standard output. */
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -32,6 +33,33 @@ static void on_lost_file(int signal_number)
     _exit(tw_status_exit_code(TW_ERR_IO));
 }
 
+static bool shows_errors; /* standard error is a terminal, perhaps in the middle of a line */
+
+/* A sentence, and then the end that whoever sent the signal waits for. Commands with something to
+ * put away first (train, chat, model quantize) have handlers of their own. */
+static void on_stop(int signal_number)
+{
+    static const char stopped[] = "\ntokenworks: error: stopped by Ctrl-C\n";
+    static const char ended[] = "\ntokenworks: error: ended by SIGTERM\n";
+    bool is_interrupt = signal_number == SIGINT;
+    const char *text = is_interrupt ? stopped : ended;
+    size_t n_bytes = is_interrupt ? sizeof stopped - 1 : sizeof ended - 1;
+    size_t skip = shows_errors ? 0 : 1;
+    ssize_t written = write(STDERR_FILENO, text + skip, n_bytes - skip);
+    (void)written;
+    raise(signal_number); /* SA_RESETHAND: as if nobody had listened */
+}
+
+static void listen_to(int signal_number)
+{
+    struct sigaction old;
+    struct sigaction action = {.sa_handler = on_stop, .sa_flags = SA_RESETHAND | SA_NODEFER};
+    sigaction(signal_number, NULL, &old);
+    if (old.sa_handler != SIG_IGN) { /* as Ctrl-C is in the background of a script */
+        sigaction(signal_number, &action, NULL);
+    }
+}
+
 /* A reader that has seen enough (`| head`) ends us quietly, as it ends any filter, even when our
  * parent had SIGPIPE ignored. */
 static void set_signals(void)
@@ -42,6 +70,9 @@ static void set_signals(void)
     sigaction(SIGPIPE, &action, NULL);
     action.sa_handler = SIG_IGN; /* a limit on the size of files is then an error of a write */
     sigaction(SIGXFSZ, &action, NULL);
+    shows_errors = isatty(STDERR_FILENO);
+    listen_to(SIGINT);
+    listen_to(SIGTERM);
 }
 
 int main(int argc, char **argv)

@@ -8,54 +8,9 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/suggest.h"
 
-enum { HELP_COLUMN = 28, HELP_WIDTH = 96, SUGGEST_LENGTH = 64, SUGGEST_CANDIDATES = 128 };
-
-/* ---- suggestions ---- */
-
-/* Levenshtein's distance; words longer than SUGGEST_LENGTH are never alike. */
-static size_t edit_distance(const char *a, const char *b)
-{
-    size_t n_a = strlen(a), n_b = strlen(b);
-    if (n_a > SUGGEST_LENGTH || n_b > SUGGEST_LENGTH) {
-        return SIZE_MAX;
-    }
-    size_t row[SUGGEST_LENGTH + 1];
-    for (size_t j = 0; j <= n_b; j++) {
-        row[j] = j;
-    }
-    for (size_t i = 1; i <= n_a; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= n_b; j++) {
-            size_t best = diagonal + (a[i - 1] != b[j - 1]);
-            best = row[j] + 1 < best ? row[j] + 1 : best;
-            best = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
-            diagonal = row[j];
-            row[j] = best;
-        }
-    }
-    return row[n_b];
-}
-
-const char *tw_options_suggest(const char *word, const char *const *candidates)
-{
-    const char *best = NULL;
-    size_t length = strlen(word);
-    size_t best_distance = length < 3 ? 2 : length < 8 ? 3 : 4; /* exclusive */
-    for (; *candidates != NULL; candidates++) {
-        size_t distance = edit_distance(word, *candidates);
-        /* "--max" for "--max-tokens": a beginning is a likely thought, too. */
-        if (length >= 3 && strncmp(word, *candidates, length) == 0) {
-            distance = 1;
-        }
-        if (distance < best_distance) {
-            best_distance = distance;
-            best = *candidates;
-        }
-    }
-    return best;
-}
+enum { HELP_COLUMN = 28, HELP_WIDTH = 96, SUGGEST_BYTES = 65, SUGGEST_CANDIDATES = 128 };
 
 /* ---- looking up ---- */
 
@@ -85,12 +40,12 @@ static enum tw_status unknown_option(const struct tw_command_spec *spec, const c
         }
     }
     names[n] = NULL;
-    char name[SUGGEST_LENGTH + 1] = "";
-    if (name_bytes <= SUGGEST_LENGTH) {
+    char name[SUGGEST_BYTES] = "";
+    if (name_bytes < sizeof name) {
         memcpy(name, word + 2, name_bytes);
         name[name_bytes] = '\0';
     }
-    const char *guess = name[0] != '\0' ? tw_options_suggest(name, names) : NULL;
+    const char *guess = name[0] != '\0' ? tw_suggest_word(name, names) : NULL;
     if (guess != NULL) {
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
                             "%s: unknown option '--%s'; did you mean '--%s'?", spec->name, name,

@@ -93,7 +93,4 @@ void tw_options_print_help(const struct tw_command_spec *spec, FILE *out);
 
 void tw_option_strings_free(struct tw_option_strings *strings);
 
-/* The candidate most like word, or NULL when none is like it. candidates ends with NULL. */
-const char *tw_options_suggest(const char *word, const char *const *candidates);
-
 #endif

@@ -3,8 +3,10 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -22,6 +24,43 @@ static enum tw_status from_errno(const char *what, const char *path, struct tw_e
     enum tw_status status = errno == ENOENT || errno == ENOTDIR ? TW_ERR_NOT_FOUND : TW_ERR_IO;
     return tw_error_set(error, status, TW_NO_POSITION, "cannot %s '%s': %s", what, path,
                         strerror(errno));
+}
+
+/* The folder that a path's last name is in, with the slash behind it: "." where it names none. The
+ * caller frees it. */
+static char *folder_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash == NULL ? tw_mem_strndup(".", 1)
+                         : tw_mem_strndup(path, (size_t)(slash - path) + 1);
+}
+
+/* Something was to be made under a path: what stands in the way is its folder, nearly always. */
+static enum tw_status cannot_make(const char *what, const char *path, struct tw_error *error)
+{
+    int reason = errno;
+    struct stat st;
+    char *folder = folder_of(path);
+    const char *shown = folder != NULL ? folder : "";
+    bool is_there = stat(shown, &st) == 0;
+    int n = (int)strlen(shown); /* without the slash behind it */
+    n = n > 120 ? 120 : n > 1 ? n - (shown[n - 1] == '/') : n;
+    enum tw_status status = TW_OK;
+    if (reason == ENOENT && !is_there) {
+        status = tw_error_set(error, TW_ERR_NOT_FOUND, TW_NO_POSITION,
+                              "cannot %s '%.120s': the folder '%.*s' does not exist", what, path, n,
+                              shown);
+    } else if (reason == ENOTDIR) {
+        status = tw_error_set(error, TW_ERR_NOT_FOUND, TW_NO_POSITION,
+                              "cannot %s '%.120s': '%.*s' is no folder", what, path, n, shown);
+    } else if (reason == EACCES && is_there) {
+        status = tw_error_set(error, TW_ERR_IO, TW_NO_POSITION,
+                              "cannot %s '%.120s': you may not write into the folder '%.*s'", what,
+                              path, n, shown);
+    }
+    tw_mem_free(folder);
+    errno = reason;
+    return status != TW_OK ? status : from_errno(what, path, error);
 }
 
 static enum tw_status open_regular(const char *path, int *ret_fd, size_t *ret_size,
@@ -174,8 +213,7 @@ bool tw_file_exists(const char *path)
 static bool stat_folder_of(const char *path, struct stat *ret_stat, const char **ret_name)
 {
     const char *slash = strrchr(path, '/');
-    char *folder =
-        slash == NULL ? tw_mem_strndup(".", 1) : tw_mem_strndup(path, (size_t)(slash - path) + 1);
+    char *folder = folder_of(path);
     bool is_there = folder != NULL && stat(folder, ret_stat) == 0;
     *ret_name = slash == NULL ? path : slash + 1;
     tw_mem_free(folder);
@@ -194,12 +232,34 @@ bool tw_file_is_same(const char *a, const char *b)
            strcmp(name_a, name_b) == 0;
 }
 
+enum tw_status tw_file_absolute(const char *path, char **ret_path, struct tw_error *error)
+{
+    const char *slash = strrchr(path, '/'), *name = slash == NULL ? path : slash + 1;
+    char folder[PATH_MAX];
+    char *given = folder_of(path);
+    bool is_there = given != NULL && realpath(given, folder) != NULL;
+    enum tw_status status = is_there ? TW_OK : cannot_make("create", path, error);
+    tw_mem_free(given);
+    if (!is_there) {
+        return status;
+    }
+    size_t folder_bytes = strcmp(folder, "/") == 0 ? 0 : strlen(folder);
+    size_t room = folder_bytes + 1 + strlen(name) + 1;
+    char *absolute = tw_mem_alloc(room, 1);
+    if (absolute == NULL) {
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a path");
+    }
+    snprintf(absolute, room, "%.*s/%s", (int)folder_bytes, folder, name);
+    *ret_path = absolute;
+    return TW_OK;
+}
+
 enum tw_status tw_file_make_directory(const char *path, struct tw_error *error)
 {
     if (mkdir(path, 0777) == 0 || (errno == EEXIST && tw_file_is_directory(path))) {
         return TW_OK;
     }
-    return from_errno("make the folder", path, error);
+    return cannot_make("make the folder", path, error);
 }
 
 enum tw_status tw_file_lock_folder(const char *path, struct tw_file_lock *ret_lock,
@@ -338,7 +398,7 @@ enum tw_status tw_file_writer_open(const char *path, struct tw_file_writer **ret
     }
     writer->fd = open_temporary(writer, is_there ? 0600 : 0666);
     if (writer->fd < 0) {
-        enum tw_status status = from_errno("create", writer->temporary_path, error);
+        enum tw_status status = cannot_make("create", path, error);
         writer_free(writer);
         return status;
     }
@@ -429,9 +489,7 @@ uint64_t tw_file_writer_position(const struct tw_file_writer *writer)
 /* The rename is durable only once the folder that holds the name is. */
 static void sync_folder_of(const char *path)
 {
-    const char *slash = strrchr(path, '/');
-    char *folder =
-        slash == NULL ? tw_mem_strndup(".", 1) : tw_mem_strndup(path, (size_t)(slash - path) + 1);
+    char *folder = folder_of(path);
     if (folder == NULL) {
         return;
     }

@@ -43,6 +43,10 @@ bool tw_file_exists(const char *path);
 /* Whether two paths lead to the same file, or will when there is one. */
 bool tw_file_is_same(const char *a, const char *b);
 
+/* The path from the root, for the file that stands under its last name. The folder that it is in
+ * must be there: TW_ERR_NOT_FOUND, TW_ERR_IO, TW_ERR_MEMORY. The caller frees it. */
+enum tw_status tw_file_absolute(const char *path, char **ret_path, struct tw_error *error);
+
 /* Makes a folder in one that exists; one that is there already is fine. TW_ERR_NOT_FOUND,
  * TW_ERR_IO (also when the path is something else). */
 enum tw_status tw_file_make_directory(const char *path, struct tw_error *error);

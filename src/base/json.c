@@ -133,20 +133,54 @@ static json_t *load_widened(const char *text, size_t text_bytes, json_error_t *r
     return value;
 }
 
-enum tw_status tw_json_parse(const char *text, size_t text_bytes, const char *name,
-                             json_t **ret_value, struct tw_error *error)
+/* *ret_value is NULL where the text is no JSON, for *ret_reason. */
+static enum tw_status parse(const char *text, size_t text_bytes, const char *name,
+                            json_t **ret_value, json_error_t *ret_reason, struct tw_error *error)
 {
     enum tw_status status = tw_json_check(text, text_bytes, name, error);
     if (status != TW_OK) {
         return status;
     }
-    json_error_t reason;
-    json_t *value = load(text, text_bytes, &reason);
-    if (value == NULL && json_error_code(&reason) == json_error_numeric_overflow) {
-        value = load_widened(text, text_bytes, &reason);
+    json_t *value = load(text, text_bytes, ret_reason);
+    if (value == NULL && json_error_code(ret_reason) == json_error_numeric_overflow) {
+        value = load_widened(text, text_bytes, ret_reason);
     }
-    if (value == NULL && json_error_code(&reason) == json_error_out_of_memory) {
+    if (value == NULL && json_error_code(ret_reason) == json_error_out_of_memory) {
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory to read %s", name);
+    }
+    *ret_value = value;
+    return TW_OK;
+}
+
+enum tw_status tw_json_parse_line(const char *line, size_t line_bytes, json_t **ret_value,
+                                  size_t *ret_column, struct tw_error *error)
+{
+    json_error_t reason;
+    json_t *value = NULL;
+    *ret_column = 0;
+    enum tw_status status = parse(line, line_bytes, "the line", &value, &reason, error);
+    if (status == TW_OK && value == NULL) {
+        bool is_cut = json_error_code(&reason) == json_error_premature_end_of_input;
+        *ret_column = (size_t)(reason.column > 0 ? reason.column : 1);
+        return tw_error_set(error, TW_ERR_FORMAT, (uint64_t)reason.position, "not valid JSON: %s",
+                            is_cut ? "the line ends too early; every row is an object on a line of "
+                                     "its own"
+                                   : reason.text);
+    }
+    if (status == TW_OK) {
+        *ret_value = value;
+    }
+    return status;
+}
+
+enum tw_status tw_json_parse(const char *text, size_t text_bytes, const char *name,
+                             json_t **ret_value, struct tw_error *error)
+{
+    json_error_t reason;
+    json_t *value = NULL;
+    enum tw_status status = parse(text, text_bytes, name, &value, &reason, error);
+    if (status != TW_OK) {
+        return status;
     }
     if (value == NULL) {
         return tw_error_set(error, TW_ERR_FORMAT, (uint64_t)reason.position,

@@ -26,6 +26,11 @@ enum tw_status tw_json_check(const char *text, size_t text_bytes, const char *na
 enum tw_status tw_json_parse(const char *text, size_t text_bytes, const char *name,
                              json_t **ret_value, struct tw_error *error);
 
+/* The same for a value that is to fill a line of a file: the message has no place in it, and
+ * *ret_column says where in the line it is wrong, from 1; 0 for an error without a place. */
+enum tw_status tw_json_parse_line(const char *line, size_t line_bytes, json_t **ret_value,
+                                  size_t *ret_column, struct tw_error *error);
+
 /* Parses a regular file of at most bound_bytes. */
 enum tw_status tw_json_load(const char *path, size_t bound_bytes, json_t **ret_value,
                             struct tw_error *error);

@@ -101,6 +101,7 @@
 #define TW_LIMIT_TRAIN_ROWS           4096 /* rows of a context in one step */
 #define TW_LIMIT_TRAIN_PASS_TOKENS    4096 /* of rows that go through a forward pass together */
 #define TW_LIMIT_PLOT_BYTES           (4u << 20) /* a picture of its losses */
+#define TW_LIMIT_RECORD_BYTES         (1u << 20) /* a checkpoint's recipe, and its list of files */
 
 /* HTTP */
 #define TW_LIMIT_HTTP_SPARE_CONNECTIONS 64 /* beyond the configured ones, to be told so */

@@ -3,10 +3,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "model/gguf.h"
 #include "model/hf_folder.h"
 #include "model/tensors.h"
+#include "text/tokenizer_json_write.h"
 
 /* ---- pre-tokenizers ---- */
 
@@ -394,4 +396,132 @@ enum tw_status tw_model_files_tokenizer(const struct tw_model_files *files,
     }
     *ret_tokenizer = tokenizer;
     return TW_OK;
+}
+
+/* ---- as a tokenizer.json ---- */
+
+static enum tw_status not_written(const char *what, struct tw_error *error)
+{
+    return tw_error_set(error, TW_ERR_UNSUPPORTED, TW_NO_POSITION,
+                        "its tokenizer cannot be written as a tokenizer.json: %s", what);
+}
+
+static enum tw_status check_writable(const struct tw_tokenizer_spec *spec, struct tw_error *error)
+{
+    if (spec->family != TW_TOKENIZER_BPE) {
+        return not_written("it is no byte-level BPE", error);
+    }
+    if (spec->n_cuts != 0 || spec->pretokenizer == TW_PRETOKENIZER_PATTERN) {
+        return not_written("it cuts words in a way that has no form there", error);
+    }
+    return spec->add_bos || spec->add_eos
+               ? not_written("it puts a token before or behind each text", error)
+               : TW_OK;
+}
+
+/* Texts that end with a NUL, as the writer wants them. */
+static enum tw_status copy_texts(const struct tw_bytes *texts, size_t n, struct tw_arena *arena,
+                                 const struct tw_bytes **ret_copies, struct tw_error *error)
+{
+    struct tw_bytes *copies = tw_arena_alloc(arena, n > 0 ? n : 1, sizeof *copies);
+    for (size_t i = 0; copies != NULL && i < n; i++) {
+        if (memchr(texts[i].data, '\0', texts[i].size_bytes) != NULL) {
+            return not_written("a token has a zero byte in it", error);
+        }
+        char *text = tw_arena_strndup(arena, texts[i].data, texts[i].size_bytes);
+        copies[i] = (struct tw_bytes){text, texts[i].size_bytes};
+        copies = text != NULL ? copies : NULL;
+    }
+    *ret_copies = copies;
+    return copies != NULL
+               ? TW_OK
+               : tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a tokenizer");
+}
+
+/* Tokens that text does not come to by merging are added ones; unused ones are left as they are. */
+static enum tw_status list_added(struct tw_tokenizer_spec *spec, struct tw_arena *arena,
+                                 struct tw_error *error)
+{
+    uint8_t *kinds = tw_arena_alloc(arena, spec->n_tokens, 1);
+    struct tw_added_token *added = tw_arena_alloc(arena, spec->n_tokens, sizeof *added);
+    if (kinds == NULL || added == NULL) {
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a tokenizer");
+    }
+    for (size_t i = 0; i < spec->n_tokens; i++) {
+        uint8_t kind = spec->kinds != NULL ? spec->kinds[i] : TW_TOKEN_NORMAL;
+        kinds[i] = kind == TW_TOKEN_UNUSED ? TW_TOKEN_NORMAL : kind;
+        if (kind == TW_TOKEN_BYTE || kind == TW_TOKEN_UNKNOWN) {
+            return not_written("it has a token for what is unknown, or for a byte", error);
+        }
+        if (kinds[i] != TW_TOKEN_NORMAL) {
+            added[spec->n_added++] = (struct tw_added_token){
+                .id = (tw_token)i, .text = spec->tokens[i], .is_special = kind == TW_TOKEN_CONTROL};
+        }
+    }
+    spec->kinds = kinds;
+    spec->added = added;
+    return TW_OK;
+}
+
+static enum tw_status write_json(struct tw_tokenizer_spec *spec, struct tw_arena *arena,
+                                 struct tw_buf *ret_text, struct tw_error *error)
+{
+    enum tw_status status = check_writable(spec, error);
+    if (status == TW_OK) {
+        status = copy_texts(spec->tokens, spec->n_tokens, arena, &spec->tokens, error);
+    }
+    if (status == TW_OK) {
+        status = copy_texts(spec->merges, spec->n_merges, arena, &spec->merges, error);
+    }
+    if (status == TW_OK) {
+        status = list_added(spec, arena, error);
+    }
+    if (status != TW_OK) {
+        return status;
+    }
+    struct tw_buf text;
+    tw_buf_init(&text, TW_LIMIT_MODEL_JSON_BYTES);
+    tw_tokenizer_json_write(spec, &text);
+    if (text.failed) {
+        tw_buf_free(&text);
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a tokenizer.json");
+    }
+    *ret_text = text;
+    return TW_OK;
+}
+
+static enum tw_status json_from_gguf(const struct tw_model_files *files, struct tw_buf *ret_text,
+                                     struct tw_error *error)
+{
+    struct tw_tokenizer_spec spec = {
+        .bos = TW_TOKEN_NONE, .eos = TW_TOKEN_NONE, .unknown = TW_TOKEN_NONE};
+    struct spec_memory memory = {0};
+    struct tw_arena arena;
+    tw_arena_init(&arena, TW_LIMIT_TOKENIZER_SPEC_BYTES);
+    enum tw_status status = fill_spec(files, &spec, &memory, error);
+    if (status == TW_OK) {
+        status = write_json(&spec, &arena, ret_text, error);
+    }
+    tw_arena_clear(&arena);
+    free_memory(&memory);
+    return status;
+}
+
+enum tw_status tw_model_files_tokenizer_json(const struct tw_model_files *files,
+                                             struct tw_buf *ret_text, struct tw_error *error)
+{
+    const struct tw_hf_folder *folder = tw_model_files_folder(files);
+    if (folder == NULL) {
+        return json_from_gguf(files, ret_text, error);
+    }
+    const char *path = tw_hf_folder_path(folder);
+    size_t room = strlen(path) + sizeof "/tokenizer.json";
+    char *file_path = tw_mem_alloc(room, 1);
+    if (file_path == NULL) {
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a path");
+    }
+    snprintf(file_path, room, "%s/tokenizer.json", path);
+    enum tw_status status = tw_file_load(file_path, TW_LIMIT_MODEL_JSON_BYTES, ret_text, error);
+    tw_mem_free(file_path);
+    return status;
 }

@@ -98,6 +98,12 @@ enum tw_status tw_model_files_tokenizer(const struct tw_model_files *files,
                                         struct tw_tokenizer **ret_tokenizer,
                                         struct tw_error *error);
 
+/* The same as the text of a tokenizer.json: a folder's own file, or one made of a GGUF file's keys.
+ * TW_ERR_UNSUPPORTED for a GGUF file whose tokenizer is not byte-level BPE, cuts words in another
+ * way than tokenizer_json_write.h can say, or adds tokens of its own accord. */
+enum tw_status tw_model_files_tokenizer_json(const struct tw_model_files *files,
+                                             struct tw_buf *ret_text, struct tw_error *error);
+
 /* The model's chat template (Jinja source); empty where there is none. */
 struct tw_bytes tw_model_files_chat_template(const struct tw_model_files *files);
 

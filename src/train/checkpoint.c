@@ -6,17 +6,19 @@
 
 #include "base/file.h"
 #include "base/hash.h"
+#include "text/lines.h"
 
-static const char magic[8] = {'T', 'W', 'T', 'R', 'A', 'I', 'N', '1'};
+static const char magic[8] = {'T', 'W', 'T', 'R', 'A', 'I', 'N', '2'};
 
 struct header {
     char magic[8];
-    uint64_t fingerprint, n_values, n_history;
+    uint64_t n_values, n_history;
     double seconds;
+    uint64_t recipe_bytes, outputs_bytes;
 };
 
 /* Both are written as they lie in memory. */
-_Static_assert(sizeof(struct header) == 40, "a header without gaps");
+_Static_assert(sizeof(struct header) == 48, "a header without gaps");
 _Static_assert(sizeof(struct tw_train_point) == 20, "points without gaps");
 
 /* ---- writing ---- */
@@ -30,7 +32,7 @@ struct hashing_writer {
 
 static void put(struct hashing_writer *writer, const void *bytes, size_t n_bytes)
 {
-    if (writer->status == TW_OK) {
+    if (writer->status == TW_OK && n_bytes != 0) {
         tw_hash_add(writer->hash, bytes, n_bytes);
         writer->status = tw_file_writer_write(writer->file, bytes, n_bytes, writer->error);
     }
@@ -38,13 +40,16 @@ static void put(struct hashing_writer *writer, const void *bytes, size_t n_bytes
 
 static void put_all(struct hashing_writer *writer, const struct tw_train_state *state)
 {
-    struct header header = {.fingerprint = state->fingerprint,
-                            .n_values = state->n_values,
+    struct header header = {.n_values = state->n_values,
                             .n_history = state->n_history,
-                            .seconds = state->seconds};
+                            .seconds = state->seconds,
+                            .recipe_bytes = state->recipe.size_bytes,
+                            .outputs_bytes = state->outputs.size_bytes};
     memcpy(header.magic, magic, sizeof magic);
     size_t array_bytes = state->n_values * sizeof(float);
     put(writer, &header, sizeof header);
+    put(writer, state->recipe.data, state->recipe.size_bytes);
+    put(writer, state->outputs.data, state->outputs.size_bytes);
     put(writer, state->history, state->n_history * sizeof *state->history);
     put(writer, state->weights, array_bytes);
     put(writer, state->m, array_bytes);
@@ -96,23 +101,121 @@ static enum tw_status check_sum(const unsigned char *bytes, size_t n_bytes, cons
     return is_equal ? TW_OK : damaged(name, "its checksum is wrong", error);
 }
 
-/* n_values is the state's own and n_history at most its capacity before the size is reckoned. */
-static enum tw_status check_header(const struct header *header, size_t n_bytes, const char *name,
-                                   const struct tw_train_state *state, struct tw_error *error)
+/* ---- the recipe of a file against the run's ---- */
+
+/* The value of a line "key value", or NULL data. */
+static struct tw_bytes value_of(struct tw_bytes recipe, struct tw_bytes key)
 {
-    if (memcmp(header->magic, magic, sizeof magic) != 0) {
-        return damaged(name, "it does not begin with TWTRAIN1", error);
+    struct tw_lines lines = {.text = recipe};
+    for (struct tw_bytes line; tw_lines_next(&lines, &line);) {
+        size_t n = key.size_bytes;
+        if (line.size_bytes > n && line.data[n] == ' ' && memcmp(line.data, key.data, n) == 0) {
+            return (struct tw_bytes){line.data + n + 1, line.size_bytes - n - 1};
+        }
     }
-    if (header->fingerprint != state->fingerprint || header->n_values != state->n_values) {
-        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
-                            "'%.120s' belongs to another recipe or other data; delete it, or give "
-                            "the run another output folder",
+    return (struct tw_bytes){0};
+}
+
+static int shown(struct tw_bytes text)
+{
+    return (int)(text.size_bytes < 24 ? text.size_bytes : 24);
+}
+
+static bool is_hash(struct tw_bytes value)
+{
+    return value.size_bytes != 0 && value.data[0] == '#';
+}
+
+/* "training.steps is 60, there 40; data.train has another content", at most SHOWN_KEYS of them. */
+static void list_differences(struct tw_bytes ours, struct tw_bytes theirs, struct tw_buf *text)
+{
+    enum { SHOWN_KEYS = 3 };
+    size_t n = 0;
+    struct tw_lines lines = {.text = ours};
+    for (struct tw_bytes line; tw_lines_next(&lines, &line);) {
+        const char *space = memchr(line.data, ' ', line.size_bytes);
+        size_t key_bytes = space != NULL ? (size_t)(space - line.data) : line.size_bytes;
+        struct tw_bytes key = {line.data, key_bytes};
+        struct tw_bytes a = value_of(ours, key), b = value_of(theirs, key);
+        if (a.data == NULL || (b.data != NULL && tw_bytes_equal(a, b)) || ++n > SHOWN_KEYS) {
+            continue;
+        }
+        tw_buf_append_format(text, "%s%.*s ", n > 1 ? "; " : "", shown(key), key.data);
+        if (b.data == NULL || is_hash(a) || is_hash(b)) {
+            tw_buf_append_text(text, "has another content");
+        } else {
+            tw_buf_append_format(text, "is %.*s, there %.*s", shown(a), a.data, shown(b), b.data);
+        }
+    }
+    if (n > SHOWN_KEYS) {
+        tw_buf_append_format(text, "; and %zu more", n - SHOWN_KEYS);
+    }
+}
+
+static struct tw_bytes bytes_of(const struct tw_buf *buf)
+{
+    return (struct tw_bytes){buf->size_bytes != 0 ? buf->data : "", buf->size_bytes};
+}
+
+static enum tw_status other_recipe(const char *name, struct tw_bytes ours, struct tw_bytes theirs,
+                                   struct tw_error *error)
+{
+    struct tw_buf text;
+    tw_buf_init(&text, TW_LIMIT_ERROR_TEXT_BYTES);
+    list_differences(ours, theirs, &text);
+    enum tw_status status = tw_error_set(
+        error, TW_ERR_USAGE, TW_NO_POSITION,
+        "'%.60s' belongs to another recipe (%.*s): delete it, name another output.folder, or go on "
+        "from its model with training.start",
+        name, (int)text.size_bytes, text.size_bytes != 0 ? text.data : "");
+    tw_buf_free(&text);
+    return status;
+}
+
+/* ---- the parts of a file ---- */
+
+static enum tw_status check_magic(const struct header *header, const char *name,
+                                  struct tw_error *error)
+{
+    if (memcmp(header->magic, magic, sizeof magic) == 0) {
+        return TW_OK;
+    }
+    if (memcmp(header->magic, "TWTRAIN1", sizeof magic) == 0) {
+        return tw_error_set(error, TW_ERR_UNSUPPORTED, TW_NO_POSITION,
+                            "'%.100s' was written by an older version: delete it, or name another "
+                            "output.folder; the older version can still --export its model",
                             name);
+    }
+    return damaged(name, "it does not begin with TWTRAIN2", error);
+}
+
+/* Both texts lie in the file, and the list of outputs ends a path. */
+static enum tw_status check_texts(const struct header *header, const unsigned char *texts,
+                                  size_t n_bytes, const char *name, struct tw_error *error)
+{
+    uint64_t recipe_bytes = header->recipe_bytes, outputs_bytes = header->outputs_bytes;
+    if (recipe_bytes > TW_LIMIT_RECORD_BYTES || outputs_bytes > TW_LIMIT_RECORD_BYTES ||
+        sizeof *header + recipe_bytes + outputs_bytes + sizeof(uint64_t) > n_bytes) {
+        return damaged(name, "its texts are longer than it is", error);
+    }
+    if (outputs_bytes != 0 && texts[recipe_bytes + outputs_bytes - 1] != '\0') {
+        return damaged(name, "its last path has no end", error);
+    }
+    return TW_OK;
+}
+
+/* n_values is the state's own and n_history at most its capacity before the size is reckoned. */
+static enum tw_status check_numbers(const struct header *header, size_t n_bytes, const char *name,
+                                    const struct tw_train_state *state, struct tw_error *error)
+{
+    if (header->n_values != state->n_values) {
+        return damaged(name, "it has another number of weights than the recipe", error);
     }
     if (header->n_history > state->history_capacity) {
         return damaged(name, "it has more steps than the recipe", error);
     }
-    uint64_t size_bytes = sizeof *header + header->n_history * sizeof *state->history +
+    uint64_t size_bytes = sizeof *header + header->recipe_bytes + header->outputs_bytes +
+                          header->n_history * sizeof *state->history +
                           3 * header->n_values * sizeof(float) + sizeof(uint64_t);
     return size_bytes == n_bytes ? TW_OK : damaged(name, "its size is wrong", error);
 }
@@ -139,6 +242,15 @@ static const unsigned char *take(void *to, const unsigned char *from, size_t n_b
     return from + n_bytes;
 }
 
+static enum tw_status take_outputs(struct tw_bytes outputs, struct tw_train_state *state,
+                                   struct tw_error *error)
+{
+    if (tw_buf_append(&state->outputs, outputs.data, outputs.size_bytes)) {
+        return TW_OK;
+    }
+    return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a checkpoint");
+}
+
 enum tw_status tw_checkpoint_parse(const void *bytes, size_t n_bytes, const char *name,
                                    struct tw_train_state *state, struct tw_error *error)
 {
@@ -147,13 +259,29 @@ enum tw_status tw_checkpoint_parse(const void *bytes, size_t n_bytes, const char
         return damaged(name, "it is too short", error);
     }
     enum tw_status status = check_sum(bytes, n_bytes, name, error);
+    const unsigned char *p = take(&header, bytes, sizeof header);
+    if (status == TW_OK) {
+        status = check_magic(&header, name, error);
+    }
+    if (status == TW_OK) {
+        status = check_texts(&header, p, n_bytes, name, error);
+    }
     if (status != TW_OK) {
         return status;
     }
-    const unsigned char *p = take(&header, bytes, sizeof header);
-    status = check_header(&header, n_bytes, name, state, error);
+    struct tw_bytes recipe = {(const char *)p, header.recipe_bytes};
+    struct tw_bytes outputs = {recipe.data + recipe.size_bytes, header.outputs_bytes};
+    p += recipe.size_bytes + outputs.size_bytes;
+    if (!tw_bytes_equal(recipe, bytes_of(&state->recipe))) {
+        return header.n_history == 0 ? take_outputs(outputs, state, error)
+                                     : other_recipe(name, bytes_of(&state->recipe), recipe, error);
+    }
+    status = check_numbers(&header, n_bytes, name, state, error);
     if (status == TW_OK) {
         status = check_history(p, header.n_history, name, error);
+    }
+    if (status == TW_OK) {
+        status = take_outputs(outputs, state, error);
     }
     if (status != TW_OK) {
         return status;

@@ -1,14 +1,17 @@
 /* checkpoint.h: where a training run stands, as one file that is always whole.
  *
- *     "TWTRAIN1" | header | history [n_history] | weights | m | v | checksum of all before
+ *     "TWTRAIN2" | header | recipe | outputs | history [n_history] | weights | m | v | checksum
  *     (little-endian; history rows are struct tw_train_point, arrays are f32 [n_values])
  *
  * Invariants: 1. The file is replaced whole (base/file.h): a kill at any moment leaves the last
  * one. 2. A file whose checksum, size, version or history is off is refused, never half-read.
  * 3. Data order, learning rate and initial weights are functions of the recipe and the step, so
  * weights, moments and the step are all there is to a run's state.
- * Threads: one at a time. Errors: those of base/file.h; TW_ERR_FORMAT for damage; TW_ERR_USAGE when
- * the file belongs to another recipe or other data.
+ * 4. A file of another recipe is refused, unless it has no step: then there is nothing to lose, and
+ * only its outputs are taken.
+ * Ownership: the caller's. Threads: one at a time. Errors: those of base/file.h; TW_ERR_FORMAT for
+ * damage; TW_ERR_UNSUPPORTED for an older layout; TW_ERR_USAGE, with the keys that differ, when the
+ * file belongs to another recipe or other data.
  */
 #ifndef TW_TRAIN_CHECKPOINT_H
 #define TW_TRAIN_CHECKPOINT_H
@@ -16,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/status.h"
 
 /* One step of the run, for the plot and the report. step: its place in the history. loss is finite;
@@ -26,8 +30,9 @@ struct tw_train_point {
 };
 
 struct tw_train_state {
-    uint64_t fingerprint; /* of recipe and data */
-    uint64_t n_values;    /* of each array */
+    struct tw_buf recipe;  /* what decides the weights: lines "key value", "key #hash" */
+    struct tw_buf outputs; /* files that the run may replace: absolute paths, each with its NUL */
+    uint64_t n_values;     /* of each array */
     float *weights, *m, *v;
     uint32_t n_history; /* steps done: one point each */
     uint32_t history_capacity;
@@ -38,7 +43,8 @@ struct tw_train_state {
 enum tw_status tw_checkpoint_write(const char *path, const struct tw_train_state *state,
                                    struct tw_error *error);
 
-/* Fills a state whose fingerprint, n_values, arrays and history_capacity are set. */
+/* Fills a state whose recipe, n_values, arrays and history_capacity are set, and whose outputs are
+ * an empty buffer. */
 enum tw_status tw_checkpoint_read(const char *path, struct tw_train_state *state,
                                   struct tw_error *error);
 

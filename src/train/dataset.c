@@ -219,8 +219,10 @@ static enum tw_status on_row(void *context, const struct tw_row *row, struct tw_
         return status;
     }
     assert(dataset->marks.size_bytes == n);
-    if (n > dataset->report.longest_tokens) {
-        dataset->report.longest_tokens = n;
+    struct tw_dataset_report *report = &dataset->report;
+    report->longest_tokens = n > report->longest_tokens ? n : report->longest_tokens;
+    if (report->n_rows++ == 0 || n < report->shortest_tokens) {
+        report->shortest_tokens = n;
     }
     if (n > dataset->n_context_tokens) {
         skip(dataset, row->line);
@@ -245,7 +247,11 @@ enum tw_status tw_dataset_add_file(struct tw_dataset *dataset, const char *path,
         return status;
     }
     struct tw_bytes lines = {(const char *)map.data, map.size_bytes};
+    uint64_t n_before = dataset->report.n_rows;
     status = tw_dataset_add_rows(dataset, lines, path, error);
+    if (status == TW_OK && dataset->report.n_rows == n_before) {
+        status = tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION, "'%.160s' has no rows", path);
+    }
     tw_file_map_close(&map);
     return status;
 }

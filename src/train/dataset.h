@@ -39,6 +39,8 @@ struct tw_dataset_report {
     uint64_t n_tokens;                          /* of them together */
     uint64_t n_targets;                         /* of these */
     uint64_t n_skipped;                         /* documents longer than the context */
+    uint64_t n_rows;                            /* read, skipped ones included */
+    uint64_t shortest_tokens;                   /* of the shortest document, skipped ones too */
     uint64_t longest_tokens;                    /* of the longest document, skipped ones included */
     char first_skipped[TW_DATASET_PLACE_BYTES]; /* "file:line", empty when none was */
 };
@@ -49,7 +51,7 @@ enum tw_status tw_dataset_create(const struct tw_chat_format *format, uint32_t n
 /* NULL is allowed. */
 void tw_dataset_free(struct tw_dataset *dataset);
 
-/* Adds the rows of a JSONL file. */
+/* Adds the rows of a JSONL file, which must have one: TW_ERR_FORMAT. */
 enum tw_status tw_dataset_add_file(struct tw_dataset *dataset, const char *path,
                                    struct tw_error *error);
 

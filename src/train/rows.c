@@ -12,6 +12,7 @@ struct reader {
     void *context;
     struct tw_row_message *messages; /* of the row being read */
     size_t capacity_messages;
+    size_t column; /* where the line is no JSON, or 0 */
     struct tw_error *error;
 };
 
@@ -79,8 +80,15 @@ static enum tw_status read_object(struct reader *reader, const json_t *value, st
     const json_t *list = json_object_get(value, "messages");
     const json_t *text = json_object_get(value, "text");
     if (list == NULL) {
+        if (json_object_get(value, "conversations") != NULL) {
+            return bad_row(reader, "\"conversations\" is another form: name the list \"messages\", "
+                                   "with \"role\" (system, user, assistant) for \"from\" and "
+                                   "\"content\" for \"value\"");
+        }
         if (!json_is_string(text)) {
-            return bad_row(reader, "expected an object with \"messages\" or a \"text\"");
+            return bad_row(reader, json_is_array(value)
+                                       ? "a list; every row is an object on a line of its own"
+                                       : "expected an object with \"messages\" or a \"text\"");
         }
         row.text = bytes_of(text);
         return reader->fn(reader->context, &row, reader->error);
@@ -106,7 +114,7 @@ static enum tw_status read_line(struct reader *reader, struct tw_bytes line, str
     }
     json_t *value = NULL;
     enum tw_status status =
-        tw_json_parse(line.data, line.size_bytes, "the row", &value, reader->error);
+        tw_json_parse_line(line.data, line.size_bytes, &value, &reader->column, reader->error);
     if (status == TW_OK) {
         status = read_object(reader, value, row);
         json_decref(value);
@@ -125,7 +133,9 @@ enum tw_status tw_rows_read(struct tw_bytes text, const char *name, tw_row_fn fn
         status = read_line(&reader, line, row);
     }
     tw_mem_free(reader.messages);
-    if (status != TW_OK) {
+    if (status != TW_OK && reader.column != 0) {
+        tw_error_prefix(error, "%s:%" PRIu64 ":%zu", name, lines.number, reader.column);
+    } else if (status != TW_OK) {
         tw_error_prefix(error, "%s:%" PRIu64, name, lines.number);
     }
     return status;

@@ -1,11 +1,14 @@
 #include "train/train_config.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/conf.h"
+#include "base/file.h"
+#include "model/quantise_model.h"
 
 #define UINT_FIELD(type, member) CYAML_FIELD_UINT(#member, CYAML_FLAG_DEFAULT, type, member)
 #define REAL_FIELD(type, member) CYAML_FIELD_FLOAT(#member, CYAML_FLAG_DEFAULT, type, member)
@@ -31,7 +34,7 @@ static const cyaml_schema_value_t path_value = {
                            TW_LIMIT_CONF_STRING_BYTES)
 
 static const cyaml_schema_field_t data_fields[] = {
-    PATH_FIELD("tokenizer", 0, struct tw_train_data_config, tokenizer),
+    PATH_FIELD("tokenizer", CYAML_FLAG_OPTIONAL, struct tw_train_data_config, tokenizer),
     PATH_FIELD("chat_template", CYAML_FLAG_OPTIONAL, struct tw_train_data_config, chat_template),
     CYAML_FIELD_SEQUENCE("train", CYAML_FLAG_POINTER, struct tw_train_data_config, train,
                          &path_value, 1, TW_LIMIT_TRAIN_FILES),
@@ -84,76 +87,123 @@ static const cyaml_schema_value_t schema = {
 
 /* ---- ranges ---- */
 
+/* A recipe's text, to say where in it a value stands. */
+struct source {
+    const char *text;
+    size_t text_bytes;
+    const char *name;
+    struct tw_error *error;
+};
+
+/* most_key: the key whose value is the upper bound, or NULL where the bound is always the same. */
 struct range {
     const char *key;
     double value, least, most;
+    const char *most_key;
 };
 
-static enum tw_status check_ranges(const char *name, const struct range *ranges, size_t n,
-                                   struct tw_error *error)
+static __attribute__((format(printf, 4, 5))) enum tw_status wrong(const struct source *source,
+                                                                  const char *section,
+                                                                  const char *key,
+                                                                  const char *format, ...)
+{
+    char what[160], where[64] = "";
+    struct tw_conf_place place;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(what, sizeof what, format, args);
+    va_end(args);
+    if (tw_conf_find(source->text, source->text_bytes, section, key, &place)) {
+        snprintf(where, sizeof where, " (line: %zu, column: %zu)", place.line, place.column);
+    }
+    return tw_error_set(source->error, TW_ERR_FORMAT, TW_NO_POSITION, "'%.100s': %s%s",
+                        source->name, what, where);
+}
+
+static enum tw_status check_ranges(const struct source *source, const char *section,
+                                   const struct range *ranges, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         const struct range *r = &ranges[i];
+        if (r->value > r->most && r->most_key != NULL) {
+            return wrong(source, section, r->key, "%s is %.10g; it must be at most %s (%.10g)",
+                         r->key, r->value, r->most_key, r->most);
+        }
         if (!(r->value >= r->least && r->value <= r->most)) {
-            return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
-                                "'%.100s': %s is %.10g; it must be from %.10g to %.10g", name,
-                                r->key, r->value, r->least, r->most);
+            return wrong(source, section, r->key, "%s is %.10g; it must be from %.10g to %.10g",
+                         r->key, r->value, r->least, r->most);
         }
     }
     return TW_OK;
 }
 
-static enum tw_status check_model(const char *name, const struct tw_train_model_config *m,
-                                  struct tw_error *error)
+static enum tw_status check_model(const struct source *source,
+                                  const struct tw_train_model_config *m)
 {
     const struct range ranges[] = {
-        {"layers", m->layers, 1, TW_LIMIT_MODEL_LAYERS},
-        {"embed", m->embed, 1, TW_LIMIT_TRAIN_WIDTH},
-        {"heads", m->heads, 1, TW_LIMIT_MODEL_HEADS},
-        {"kv_heads", m->kv_heads, 1, TW_LIMIT_MODEL_HEADS},
-        {"head_dim", m->head_dim, 2, TW_LIMIT_MODEL_HEAD_DIM},
-        {"ffn", m->ffn, 1, TW_LIMIT_TRAIN_WIDTH},
-        {"context", m->context, 2, TW_LIMIT_TRAIN_CONTEXT_TOKENS},
-        {"rope_base", m->rope_base, 1, 1e9},
+        {"layers", m->layers, 1, TW_LIMIT_MODEL_LAYERS, NULL},
+        {"embed", m->embed, 1, TW_LIMIT_TRAIN_WIDTH, NULL},
+        {"heads", m->heads, 1, TW_LIMIT_MODEL_HEADS, NULL},
+        {"kv_heads", m->kv_heads, 1, m->heads, "heads"},
+        {"head_dim", m->head_dim, 2, TW_LIMIT_MODEL_HEAD_DIM, NULL},
+        {"ffn", m->ffn, 1, TW_LIMIT_TRAIN_WIDTH, NULL},
+        {"context", m->context, 2, TW_LIMIT_TRAIN_CONTEXT_TOKENS, NULL},
+        {"rope_base", m->rope_base, 1, 1e9, NULL},
     };
-    enum tw_status status = check_ranges(name, ranges, sizeof ranges / sizeof *ranges, error);
+    enum tw_status status = check_ranges(source, "model", ranges, sizeof ranges / sizeof *ranges);
     if (status == TW_OK && m->heads % m->kv_heads != 0) {
-        status = tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
-                              "'%.100s': kv_heads is %u; it must divide heads, which is %u", name,
-                              m->kv_heads, m->heads);
+        status = wrong(source, "model", "kv_heads",
+                       "kv_heads is %u; it must divide heads, which is %u", m->kv_heads, m->heads);
     }
     if (status == TW_OK && m->head_dim % 2 != 0) {
-        status = tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
-                              "'%.100s': head_dim is %u; it must be even", name, m->head_dim);
+        status = wrong(source, "model", "head_dim", "head_dim is %u; it must be even", m->head_dim);
     }
     return status;
 }
 
-static enum tw_status check_run(const char *name, const struct tw_train_run_config *t,
-                                struct tw_error *error)
+static enum tw_status check_run(const struct source *source, const struct tw_train_run_config *t)
 {
     const struct range ranges[] = {
-        {"steps", t->steps, 1, TW_LIMIT_TRAIN_STEPS},
-        {"warmup_steps", t->warmup_steps, 0, t->steps},
-        {"rows_per_step", t->rows_per_step, 1, TW_LIMIT_TRAIN_ROWS},
-        {"learning_rate", t->learning_rate, 0, 10},
-        {"final_learning_rate", t->final_learning_rate, 0, t->learning_rate},
-        {"beta1", t->beta1, 0, 0.999999},
-        {"beta2", t->beta2, 0, 0.999999},
-        {"epsilon", t->epsilon, 1e-30, 1},
-        {"weight_decay", t->weight_decay, 0, 100},
-        {"clip", t->clip, 0, 1e6},
+        {"steps", t->steps, 1, TW_LIMIT_TRAIN_STEPS, NULL},
+        {"warmup_steps", t->warmup_steps, 0, t->steps, "steps"},
+        {"rows_per_step", t->rows_per_step, 1, TW_LIMIT_TRAIN_ROWS, NULL},
+        {"learning_rate", t->learning_rate, 0, 10, NULL},
+        {"final_learning_rate", t->final_learning_rate, 0, t->learning_rate, "learning_rate"},
+        {"beta1", t->beta1, 0, 0.999999, NULL},
+        {"beta2", t->beta2, 0, 0.999999, NULL},
+        {"epsilon", t->epsilon, 1e-30, 1, NULL},
+        {"weight_decay", t->weight_decay, 0, 100, NULL},
+        {"clip", t->clip, 0, 1e6, NULL},
     };
-    return check_ranges(name, ranges, sizeof ranges / sizeof *ranges, error);
+    return check_ranges(source, "training", ranges, sizeof ranges / sizeof *ranges);
 }
 
-static enum tw_status check_all(const char *name, struct tw_train_config **ret_config, void *loaded,
-                                struct tw_error *error)
+static enum tw_status check_names(const struct source *source, const struct tw_train_config *config)
+{
+    enum tw_model_mix mix;
+    const char *type = config->output.type;
+    if (config->data.tokenizer == NULL && config->training.start == NULL) {
+        return wrong(source, "data", "train",
+                     "the key tokenizer is missing in data: name a tokenizer.json or a model, or a "
+                     "model to go on from under training.start");
+    }
+    if (type != NULL && !tw_model_mix_from_name(type, &mix)) {
+        return wrong(source, "output", "type",
+                     "type '%.40s' is no weight format; Q8_0 and F16 are usual", type);
+    }
+    return TW_OK;
+}
+
+static enum tw_status check_all(const struct source *source, struct tw_train_config **ret_config,
+                                void *loaded)
 {
     struct tw_train_config *config = loaded;
-    enum tw_status status = check_model(name, &config->model, error);
+    enum tw_status status = check_model(source, &config->model);
     if (status == TW_OK) {
-        status = check_run(name, &config->training, error);
+        status = check_run(source, &config->training);
+    }
+    if (status == TW_OK) {
+        status = check_names(source, config);
     }
     if (status != TW_OK) {
         tw_train_config_free(config);
@@ -207,19 +257,22 @@ enum tw_status tw_train_config_parse(const char *text, size_t text_bytes, const 
                                      struct tw_train_config **ret_config, struct tw_error *error)
 {
     void *loaded;
+    const struct source source = {text, text_bytes, name, error};
     enum tw_status status = tw_conf_parse(text, text_bytes, name, &schema, &loaded, error);
-    return status == TW_OK ? check_all(name, ret_config, loaded, error) : status;
+    return status == TW_OK ? check_all(&source, ret_config, loaded) : status;
 }
 
 enum tw_status tw_train_config_load(const char *path, struct tw_train_config **ret_config,
                                     struct tw_error *error)
 {
-    void *loaded;
+    struct tw_buf text;
     struct tw_train_config *config;
-    enum tw_status status = tw_conf_load(path, &schema, &loaded, error);
-    if (status == TW_OK) {
-        status = check_all(path, &config, loaded, error);
+    enum tw_status status = tw_file_read(path, TW_LIMIT_CONF_BYTES, &text, error);
+    if (status != TW_OK) {
+        return status;
     }
+    status = tw_train_config_parse(text.data, text.size_bytes, path, &config, error);
+    tw_buf_free(&text);
     if (status != TW_OK) {
         return status;
     }

@@ -3,8 +3,8 @@
  * Paths in the file are relative to the folder of the file. Everything that decides what the
  * weights become is in here: two runs with equal recipes and data give equal bits.
  *
- * Ownership: the caller frees the config. Errors: those of base/conf.h, TW_ERR_USAGE for values
- * out of range, with the key's name.
+ * Ownership: the caller frees the config. Errors: those of base/conf.h; TW_ERR_FORMAT for values
+ * out of range too, with the key's name and the value's line.
  */
 #ifndef TW_TRAIN_TRAIN_CONFIG_H
 #define TW_TRAIN_TRAIN_CONFIG_H
@@ -23,8 +23,9 @@ struct tw_train_model_config {
 };
 
 struct tw_train_data_config {
-    char *tokenizer;     /* a tokenizer.json */
-    char *chat_template; /* a Jinja file that the model carries along; NULL: none */
+    char *tokenizer;     /* a tokenizer.json or a model; NULL: that of training.start */
+    char *chat_template; /* a Jinja file that the model carries along; NULL: that of training.start,
+                          * or none */
     char **train;        /* JSONL files */
     uint32_t train_count;
     char **valid;

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "model/convert.h"
 #include "model/hf_write.h"
+#include "model/tensors.h"
 #include "text/tokenizer_json_write.h"
 
 enum { PATH_BYTES = 2 * TW_LIMIT_CONF_STRING_BYTES };
@@ -37,21 +38,97 @@ static enum tw_status read_template(const char *path, struct tw_buf *ret_text,
     return status;
 }
 
+/* A folder, or a file that begins as GGUF does; anything else is a tokenizer.json. */
+static enum tw_status is_model(const char *path, bool *ret_is_model, struct tw_error *error)
+{
+    struct tw_file_map map = {0};
+    *ret_is_model = tw_file_is_directory(path);
+    enum tw_status status = *ret_is_model ? TW_OK : tw_file_map_open(path, &map, error);
+    if (status == TW_OK && !*ret_is_model) {
+        *ret_is_model = map.size_bytes >= 4 && memcmp(map.data, "GGUF", 4) == 0;
+        tw_file_map_close(&map);
+    }
+    return status;
+}
+
+static enum tw_status take_template(const struct tw_model_files *files, struct tw_buf *text,
+                                    struct tw_error *error)
+{
+    struct tw_bytes from = tw_model_files_chat_template(files);
+    bool ok = from.size_bytes == 0 || (tw_buf_append(text, from.data, from.size_bytes) &&
+                                       tw_buf_append(text, "", 1)); /* as C text */
+    return ok ? TW_OK
+              : tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a template");
+}
+
+/* What a model carries: tokenizer or chat_template may be NULL, for one that is not wanted. */
+static enum tw_status read_from_model(const char *path, struct tw_buf *tokenizer,
+                                      struct tw_buf *chat_template, struct tw_error *error)
+{
+    struct tw_model_files *files = NULL;
+    enum tw_status status = tw_model_files_open(path, &files, error);
+    if (status != TW_OK) {
+        return status;
+    }
+    if (tokenizer != NULL) {
+        status = tw_model_files_tokenizer_json(files, tokenizer, error);
+        if (status == TW_ERR_UNSUPPORTED) {
+            tw_error_prefix(error, "'%.120s'", path);
+        }
+    }
+    if (status == TW_OK && chat_template != NULL) {
+        status = take_template(files, chat_template, error);
+    }
+    tw_model_files_close(files);
+    return status;
+}
+
+static enum tw_status read_tokenizer(struct tw_train_texts *texts, struct tw_error *error)
+{
+    bool from_model = false;
+    enum tw_status status = is_model(texts->tokenizer_path, &from_model, error);
+    if (status != TW_OK) {
+        return status;
+    }
+    return from_model ? read_from_model(texts->tokenizer_path, &texts->tokenizer, NULL, error)
+                      : tw_file_load(texts->tokenizer_path, TW_LIMIT_MODEL_JSON_BYTES,
+                                     &texts->tokenizer, error);
+}
+
+static enum tw_status check_start(const struct tw_train_config *config, struct tw_error *error)
+{
+    const char *start = config->training.start;
+    if (start == NULL || !tw_file_is_same(config->output.folder, start)) {
+        return TW_OK;
+    }
+    return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                        "'%.160s' is the model that the run starts from: give the run another "
+                        "folder",
+                        config->output.folder);
+}
+
 enum tw_status tw_train_texts_read(const struct tw_train_config *config,
                                    struct tw_train_texts *ret_texts, struct tw_error *error)
 {
     enum tw_model_mix mix;
-    struct tw_train_texts texts;
-    tw_buf_init(&texts.tokenizer, 0);
-    tw_buf_init(&texts.chat_template, 0);
+    const char *own = config->data.tokenizer, *start = config->training.start;
     const char *template_path = config->data.chat_template;
+    struct tw_train_texts texts = {.tokenizer_path = own != NULL ? own : start};
+    tw_buf_init(&texts.tokenizer, 0);
+    tw_buf_init(&texts.chat_template, TW_LIMIT_MODEL_STRING_BYTES);
     enum tw_status status = read_mix(config, &mix, error);
     if (status == TW_OK) {
-        status = tw_file_load(config->data.tokenizer, TW_LIMIT_MODEL_JSON_BYTES, &texts.tokenizer,
-                              error);
+        status = check_start(config, error);
+    }
+    if (status == TW_OK && own != NULL) {
+        status = read_tokenizer(&texts, error);
     }
     if (status == TW_OK && template_path != NULL) {
         status = read_template(template_path, &texts.chat_template, error);
+    }
+    if (status == TW_OK && start != NULL) {
+        status = read_from_model(start, own == NULL ? &texts.tokenizer : NULL,
+                                 template_path == NULL ? &texts.chat_template : NULL, error);
     }
     if (status != TW_OK) {
         tw_train_texts_free(&texts);
@@ -129,6 +206,25 @@ enum tw_status tw_train_output_check_path(const struct tw_train_config *config, 
     return TW_OK;
 }
 
+enum tw_status tw_train_output_check_folder(const struct tw_train_config *config,
+                                            struct tw_error *error)
+{
+    static const char *const names[] = {"config.json",       "generation_config.json",
+                                        "tokenizer.json",    "tokenizer_config.json",
+                                        "model.safetensors", "model.safetensors.index.json"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char path[PATH_BYTES];
+        snprintf(path, sizeof path, "%s/%s", config->output.folder, names[i]);
+        if (tw_file_exists(path)) {
+            return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                                "'%.160s' exists already and there is no checkpoint of this run "
+                                "beside it; --force replaces it",
+                                path);
+        }
+    }
+    return TW_OK;
+}
+
 /* Whoever opens the folder prefers this file to the template in tokenizer_config.json. */
 static enum tw_status check_folder(const struct tw_train_config *config, struct tw_error *error)
 {
@@ -140,13 +236,6 @@ static enum tw_status check_folder(const struct tw_train_config *config, struct 
                             "'%.160s' would be taken for the template of the new model: remove it, "
                             "or name it under chat_template",
                             path);
-    }
-    const char *start = config->training.start;
-    if (start != NULL && tw_file_is_same(config->output.folder, start)) {
-        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
-                            "'%.160s' is the model that the run starts from: give the run another "
-                            "folder",
-                            config->output.folder);
     }
     return TW_OK;
 }
@@ -242,7 +331,7 @@ enum tw_status tw_train_output_write(const struct tw_train_config *config,
         .config = config, .parameters = parameters, .weights = weights, .texts = texts};
     json_t *json;
     enum tw_status status = tw_json_parse(texts->tokenizer.data, texts->tokenizer.size_bytes,
-                                          config->data.tokenizer, &json, error);
+                                          texts->tokenizer_path, &json, error);
     if (status != TW_OK) {
         return status;
     }

@@ -19,11 +19,13 @@
 /* Files that the folder carries along as they were when the run began: the weights were made for
  * these, whatever becomes of the files meanwhile. */
 struct tw_train_texts {
+    const char *tokenizer_path;  /* where it is from: of the recipe */
     struct tw_buf tokenizer;     /* tokenizer.json */
-    struct tw_buf chat_template; /* as C text, or empty where the recipe names none */
+    struct tw_buf chat_template; /* as C text, or empty where there is none */
 };
 
-/* Before the work is done: reads them, and sees that the output's type is known. */
+/* Before the work is done: reads them, from the model that the run starts from where the recipe
+ * does not name them, and sees that the output's type is known. */
 enum tw_status tw_train_texts_read(const struct tw_train_config *config,
                                    struct tw_train_texts *ret_texts, struct tw_error *error);
 void tw_train_texts_free(struct tw_train_texts *texts);
@@ -33,6 +35,10 @@ void tw_train_texts_free(struct tw_train_texts *texts);
  * A chat template of another model in the folder would be taken for this one's: TW_ERR_USAGE. */
 enum tw_status tw_train_output_prepare(const struct tw_train_config *config,
                                        const char *checkpoint_path, struct tw_error *error);
+
+/* TW_ERR_USAGE where the folder holds a model already. */
+enum tw_status tw_train_output_check_folder(const struct tw_train_config *config,
+                                            struct tw_error *error);
 
 /* The same for a tokenizer.json that is to go into a GGUF file: TW_ERR_UNSUPPORTED. */
 enum tw_status tw_train_output_check_tokenizer(const json_t *tokenizer, struct tw_error *error);

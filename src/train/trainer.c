@@ -1,18 +1,19 @@
 #include "train/trainer.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/file.h"
-#include "base/hash.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "text/tokenizer.h"
 #include "train/gradient.h"
 #include "train/packing.h"
 #include "train/parameters.h"
+#include "train/run_record.h"
 #include "train/start_weights.h"
 #include "train/train_output.h"
 
@@ -44,6 +45,7 @@ struct tw_trainer {
     struct pass pass;
     size_t rows_per_pass;
     uint32_t first_step;
+    bool has_checkpoint; /* found while opening */
     char checkpoint_path[PATH_BYTES];
 };
 
@@ -67,7 +69,7 @@ static enum tw_status open_folder(struct tw_trainer *t, struct tw_error *error)
 static enum tw_status open_tokenizer(struct tw_trainer *t, struct tw_error *error)
 {
     json_t *json;
-    const char *path = t->config->data.tokenizer;
+    const char *path = t->texts.tokenizer_path;
     const struct tw_buf *text = &t->texts.tokenizer;
     enum tw_status status = tw_json_parse(text->size_bytes != 0 ? text->data : "", text->size_bytes,
                                           path, &json, error);
@@ -100,8 +102,11 @@ static enum tw_status load_files(const struct tw_trainer *t, const char *what, c
     }
     if (status == TW_OK && tw_dataset_n_documents(dataset) == 0) {
         status = tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
-                              "the files of '%s' have no document that fits into %u tokens", what,
-                              t->config->model.context);
+                              "no document of '%s' fits into %u tokens; the shortest has %" PRIu64
+                              " (%.120s%s): raise model.context",
+                              what, t->config->model.context,
+                              tw_dataset_report(dataset)->shortest_tokens, paths[0],
+                              n_paths > 1 ? ", ..." : "");
     }
     if (status != TW_OK) {
         tw_dataset_free(dataset);
@@ -171,51 +176,6 @@ static struct tw_model_shape shape_of(const struct tw_trainer *t)
     return shape;
 }
 
-/* Everything that decides what the weights become, and no path. */
-static enum tw_status fingerprint(struct tw_trainer *t, struct tw_error *error)
-{
-    struct tw_hash *hash = tw_hash_create();
-    if (hash == NULL) {
-        return no_memory(error);
-    }
-    const struct tw_train_model_config *m = &t->config->model;
-    const struct tw_train_run_config *r = &t->config->training;
-    const double numbers[] = {m->layers,
-                              m->embed,
-                              m->heads,
-                              m->kv_heads,
-                              m->head_dim,
-                              m->ffn,
-                              m->context,
-                              m->rope_base,
-                              m->tied_head,
-                              r->steps,
-                              r->warmup_steps,
-                              r->rows_per_step,
-                              r->learning_rate,
-                              r->beta1,
-                              r->beta2,
-                              r->epsilon,
-                              r->weight_decay,
-                              r->clip,
-                              (double)r->format,
-                              r->final_learning_rate,
-                              t->parameters.shape.n_vocab};
-    tw_hash_add(hash, numbers, sizeof numbers);
-    tw_hash_add(hash, &r->seed, sizeof r->seed); /* has more digits than a double */
-    tw_hash_add(hash, t->state.weights, t->parameters.n_values * sizeof *t->state.weights);
-    for (size_t i = 0; i < tw_dataset_n_documents(t->train); i++) {
-        uint32_t n = tw_dataset_document_tokens(t->train, i);
-        tw_dataset_copy(t->train, i, t->row.tokens, t->row.is_target);
-        tw_hash_add(hash, &n, sizeof n);
-        tw_hash_add(hash, t->row.tokens, n * sizeof *t->row.tokens);
-        tw_hash_add(hash, t->row.is_target, n);
-    }
-    t->state.fingerprint = tw_hash_value(hash);
-    tw_hash_free(hash);
-    return TW_OK;
-}
-
 static enum tw_status open_memory(struct tw_trainer *t, struct tw_error *error)
 {
     size_t n = t->parameters.n_values, context = t->config->model.context;
@@ -258,11 +218,19 @@ static enum tw_status first_weights(struct tw_trainer *t, struct tw_error *error
 static enum tw_status resume(struct tw_trainer *t, struct tw_error *error)
 {
     enum tw_status status = TW_OK;
-    if (tw_file_exists(t->checkpoint_path)) {
+    t->has_checkpoint = tw_file_exists(t->checkpoint_path);
+    if (t->has_checkpoint) {
         status = tw_checkpoint_read(t->checkpoint_path, &t->state, error);
     }
     t->first_step = t->state.n_history;
     return status;
+}
+
+static enum tw_status find_place(struct tw_trainer *t, struct tw_error *error)
+{
+    enum tw_status status = tw_run_record_recipe(t->config, &t->parameters, t->state.weights,
+                                                 t->train, &t->state.recipe, error);
+    return status == TW_OK ? resume(t, error) : status;
 }
 
 enum tw_status tw_trainer_open(const struct tw_train_config *config, struct tw_device *device,
@@ -276,6 +244,8 @@ enum tw_status tw_trainer_open(const struct tw_train_config *config, struct tw_d
     t->config = config;
     t->device = device;
     t->purpose = purpose;
+    tw_buf_init(&t->state.recipe, TW_LIMIT_RECORD_BYTES);
+    tw_buf_init(&t->state.outputs, TW_LIMIT_RECORD_BYTES);
     enum tw_status status = tw_train_texts_read(config, &t->texts, error);
     if (status == TW_OK) {
         status = open_folder(t, error);
@@ -297,10 +267,7 @@ enum tw_status tw_trainer_open(const struct tw_train_config *config, struct tw_d
         status = first_weights(t, error);
     }
     if (status == TW_OK) {
-        status = fingerprint(t, error);
-    }
-    if (status == TW_OK) {
-        status = resume(t, error);
+        status = find_place(t, error);
     }
     if (status != TW_OK) {
         tw_trainer_close(t);
@@ -325,6 +292,8 @@ void tw_trainer_close(struct tw_trainer *t)
     tw_train_texts_free(&t->texts);
     tw_mem_unmap(t->values, 4 * t->parameters.n_values * sizeof *t->values);
     tw_mem_free(t->state.history);
+    tw_buf_free(&t->state.recipe);
+    tw_buf_free(&t->state.outputs);
     tw_mem_free(t->pass.tokens);
     tw_mem_free(t->pass.is_target);
     tw_mem_free(t->pass.starts);
@@ -539,6 +508,25 @@ enum tw_status tw_trainer_save(struct tw_trainer *t, struct tw_error *error)
     assert(t->purpose == TW_TRAINER_STEPS);
     enum tw_status status = check_weights(t, error);
     return status == TW_OK ? tw_checkpoint_write(t->checkpoint_path, &t->state, error) : status;
+}
+
+enum tw_status tw_trainer_claim(struct tw_trainer *t, const char *plot, bool force,
+                                struct tw_error *error)
+{
+    bool is_new = false;
+    enum tw_status status = TW_OK;
+    if (!t->has_checkpoint && !force) {
+        status = tw_train_output_check_folder(t->config, error);
+    }
+    if (status == TW_OK) {
+        status =
+            tw_run_record_claim(&t->state.outputs, t->config->output.gguf, force, &is_new, error);
+    }
+    if (status == TW_OK) {
+        status = tw_run_record_claim(&t->state.outputs, plot, force, &is_new, error);
+    }
+    return status == TW_OK && is_new && t->purpose == TW_TRAINER_STEPS ? tw_trainer_save(t, error)
+                                                                       : status;
 }
 
 enum tw_status tw_trainer_export(struct tw_trainer *t, struct tw_error *error)

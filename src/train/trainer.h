@@ -61,6 +61,12 @@ const struct tw_parameters *tw_trainer_parameters(const struct tw_trainer *train
 const struct tw_dataset *tw_trainer_data(const struct tw_trainer *trainer);
 bool tw_trainer_is_done(const struct tw_trainer *trainer);
 
+/* Before anything is written: TW_ERR_USAGE where the GGUF file, the plot (NULL: none) or a model in
+ * the folder is there and was not made by this run, unless force. From now on they are its own, and
+ * the checkpoint, which may then be one without a step, says so. */
+enum tw_status tw_trainer_claim(struct tw_trainer *trainer, const char *plot, bool force,
+                                struct tw_error *error);
+
 /* One step, with validation and checkpoint where the recipe wants them; not when it is done. */
 enum tw_status tw_trainer_step(struct tw_trainer *trainer, struct tw_trainer_report *ret_report,
                                struct tw_error *error);

@@ -18,20 +18,26 @@ static void read_from(int file)
     char path[64];
     float weights[VALUES], m[VALUES], v[VALUES];
     struct tw_train_point history[STEPS];
-    struct tw_train_state state = {.fingerprint = 7,
-                                   .n_values = VALUES,
+    struct tw_train_state state = {.n_values = VALUES,
                                    .weights = weights,
                                    .m = m,
                                    .v = v,
                                    .history_capacity = STEPS,
                                    .history = history};
     struct tw_error error = {0};
+    tw_buf_init(&state.recipe, 64);
+    tw_buf_init(&state.outputs, TW_LIMIT_RECORD_BYTES);
+    tw_buf_append_text(&state.recipe, "a 7\n");
     snprintf(path, sizeof path, "/proc/self/fd/%d", file);
     if (tw_checkpoint_read(path, &state, &error) == TW_OK) {
-        assert(state.n_history <= STEPS && state.fingerprint == 7 && state.n_values == VALUES);
+        assert(state.n_history <= STEPS && state.n_values == VALUES);
+        size_t n = state.outputs.size_bytes;
+        assert(n == 0 || state.outputs.data[n - 1] == '\0');
     } else {
         assert(strstr(error.text, path) != NULL);
     }
+    tw_buf_free(&state.recipe);
+    tw_buf_free(&state.outputs);
 }
 
 static void put(int file, const void *bytes, size_t n_bytes)

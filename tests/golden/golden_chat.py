@@ -234,7 +234,7 @@ def a_conversation_is_not_computed_again(program):
     _, err = pipe(program, ["one two three four " * 20, "/stats", "five", "/stats"],
                   "--max-tokens", 20, "--ignore-eos")
     first, second = [int(n) for n in re.findall(r"last: (\d+) tokens read", err)]
-    total = int(re.findall(r"(\d+) of 4096 tokens of context in 1 exchanges", err)[0])
+    total = int(re.findall(r"(\d+) of 4096 tokens of context in 1 exchange;", err)[0])
     assert first > 128, first
     assert second < 64 + 40 and second < first, (first, second, total)
 
@@ -244,11 +244,11 @@ def the_oldest_exchanges_are_dropped_when_the_context_is_full_and_it_is_said(pro
     lines = [f"message number {i}" for i in range(8)] + ["/stats"]
     out, err = pipe(program, lines, "--max-tokens", 20, "--ignore-eos", "--ctx", 256,
                     "--system", "be brief")
-    said = re.findall(r"the context of 256 tokens was full: the (\d+) oldest exchanges were "
-                      r"forgotten, (\d+) remain", err)
-    assert said, err
+    said = re.findall(r"the context of 256 tokens was full: the (?:oldest exchange was|"
+                      r"(\d+) oldest exchanges were) forgotten, (\d+) remain", err)
+    assert said and "1 oldest exchanges" not in err, err
     assert out.count("\n") >= 8
-    n_dropped = sum(int(n) for n, _ in said)
+    n_dropped = sum(int(n or 1) for n, _ in said)
     assert f"in {8 - n_dropped} exchanges" in err, err
 
 

@@ -279,6 +279,36 @@ def a_stopped_quantize_leaves_nothing(program):
         assert os.listdir(program.folder) == ["m.gguf"]
 
 
+def catches(process, number):
+    """Whether a program has come so far as to have a handler for a signal."""
+    for line in open(f"/proc/{process.pid}/status", encoding="ascii"):
+        if line.startswith("SigCgt:"):
+            return int(line.split()[1], 16) >> number - 1 & 1
+    return False
+
+
+def whoever_stops_a_command_gets_one_line_and_the_signals_own_code(program):
+    golden.make_model(program.folder / "m.gguf", n_ctx=2**20)
+    (program.folder / "rows.jsonl").write_text(
+        '{"task": "t", "messages": [{"role": "user", "content": "x"}], "expect": '
+        '{"kind": "exact", "any": ["y"]}}\n', encoding="utf-8")
+    run = ["run", "--model", "m.gguf", "--prompt", "x", "--ignore-eos", "--max-tokens", 10**6]
+    ask = ["eval", "rows.jsonl", "--model", "m.gguf", "--max-tokens", 10**5]
+    for words in (run, ask):
+        for number, sentence in ((signal.SIGINT, b"stopped by Ctrl-C"),
+                                 (signal.SIGTERM, b"ended by SIGTERM")):
+            process = program.start(*words)
+            while not catches(process, number):
+                assert process.poll() is None
+                time.sleep(0.001)
+            if words is run:
+                assert process.stdout.read(1)
+            process.send_signal(number)
+            _, err = process.communicate(timeout=60)
+            assert err == b"tokenworks: error: " + sentence + b"\n", err
+            assert process.returncode == -number, process.returncode  # 128 + number in a shell
+
+
 def a_model_whose_rows_are_out_of_proportion_is_refused(program):
     """Weights of 25 MB ask for gigabytes of work space."""
     golden.make_model(program.folder / "m.gguf", n_embd=8, n_layers=1, n_ff=2**18, sparse=True)
@@ -305,5 +335,6 @@ if __name__ == "__main__":
         names_of_a_file_steer_no_terminal,
         what_a_model_says_steers_no_terminal,
         a_stopped_quantize_leaves_nothing,
+        whoever_stops_a_command_gets_one_line_and_the_signals_own_code,
         a_model_whose_rows_are_out_of_proportion_is_refused,
     ])

@@ -179,15 +179,18 @@ def every_score_that_is_missed_is_named_and_the_exit_code_says_so(program):
     assert "c.call is 0.5000 (1 of 2): at least 0.51" in lines[0]
     assert "total.passed is 0.3333 (1 of 3)" in lines[1]
     for wish, part in {"c.call": "TASK.SCORE=X", "c.call=2": "TASK.SCORE=X", "call=0.5": "SCORE=X",
-                       "c.call=0.5x": "SCORE=X", "d.call=0.5": "no row", "c.right=0.5": "no such",
-                       "c.cal=0.5": "no such", ".call=0.5": "no row", "=1": "SCORE=X"}.items():
+                       "c.call=0.5x": "SCORE=X", "d.call=0.5": "no row",
+                       "c.right=0.5": "no such score; there are name, call, passed",
+                       "total.cal=0.5": "no such score; there are name, call, passed",
+                       ".call=0.5": "has this task; there are c, c.d, total",
+                       "=1": "SCORE=X"}.items():
         refused(program, 2, part, rows, "--at-least", wish)
 
 
 def bad_rows_are_named_before_the_first_token(program):
     golden.make_model(program.folder / "m.gguf", n_ctx=64)
     good = call_row("c", "add")
-    refused(program, 5, "rows.jsonl:3: ", [good, "", "{"])
+    refused(program, 5, "rows.jsonl:3:1: ", [good, "", "{"])
     refused(program, 5, "rows.jsonl:2: expect.kind must be json,", [good, row("c", {"kind": "js"})])
     refused(program, 5, "'argumnets'", [row("c", {"kind": "tool_call", "argumnets": {}})])
     refused(program, 5, "has no rows", ["", " "])

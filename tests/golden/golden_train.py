@@ -166,7 +166,7 @@ def an_interrupted_run_stops_after_its_step_and_goes_on(program):
         run = Run(program, words, SLOW)
         run.wait(step)
         code, out, err = run.end(number)
-        assert code == CANCELLED, code
+        assert code == 128 + number, code
         last = int(re.findall(rb"step (\d+)/", run.seen + out)[-1])
         assert step <= last < 30
         assert err.decode() == (f"tokenworks: error: stopped after step {last}; the same command "
@@ -234,10 +234,16 @@ def a_checkpoint_that_is_not_whole_or_not_ours_is_refused_and_kept(program):
         refused(program, words, FORMAT, "out/checkpoint.tw' is no whole checkpoint", "delete it")
         assert path.read_bytes() == data, name
     path.write_bytes(whole)
-    for change in ({"seed": 2}, {"layers": 3}, {"steps": 7}, {"train": ["valid.jsonl"]},
-                   {"format": "bf16"}):
+    for change, part in (({"seed": 2}, "training.seed is 2, there 1"),
+                         ({"layers": 3}, "model.layers is 3, there 2"),
+                         ({"steps": 7, "clip": 0.1}, "training.steps is 7, there 6; training.clip"),
+                         ({"train": ["valid.jsonl"]}, "data.train has another content"),
+                         ({"format": "bf16"}, "training.format is bf16, there f32")):
         write_recipe(program, **{"steps": 6, **change})
-        refused(program, words, USAGE, "out/checkpoint.tw' belongs to another recipe")
+        refused(program, words, USAGE, "out/checkpoint.tw' belongs to another recipe", f"({part}",
+                "go on from its model with training.start")
+        refused(program, [*words, "--force"], USAGE, part)
+        assert path.read_bytes() == whole
     write_recipe(program, steps=6, valid_every=2, checkpoint_every=0)
     program.good(*words)
 
@@ -249,28 +255,34 @@ def a_bad_recipe_is_refused_by_line_or_key(program):
     for key, value, code, part in (
             ("steps", "many", FORMAT, "many"), ("steps", "-3", FORMAT, "-3"),
             ("steps", "10_000", FORMAT, "10_000"), ("steps", "1e3", FORMAT, "1e3"),
-            ("steps", "[3]", FORMAT, "SEQUENCE"), ("learning_rate", "0,01", FORMAT, "0,01"),
+            ("steps", "[3]", FORMAT, "steps must be one value and is a list"),
+            ("learning_rate", "0,01", FORMAT, "0,01"),
             ("tied_head", "maybe", FORMAT, "maybe"),
             ("format", "f16", FORMAT, "'f16' is not one of f32, bf16"),
-            ("train", "train.jsonl", FORMAT, "SEQUENCE"),
+            ("train", "train.jsonl", FORMAT, "'train' must be a list: [train.jsonl]"),
+            ("train", "[]", FORMAT, "'train' needs at least one entry"),
             ("seed", "[1", FORMAT, "expected ',' or ']'"),
-            ("seed", "*one", FORMAT, "alias"), ("seed", "1\n  seed: 2", FORMAT, "already seen"),
-            ("seed", "1\n  sed: 2", FORMAT, "Unexpected key: sed")):
+            ("seed", "*one", FORMAT, "alias"),
+            ("seed", "1\n  seed: 2", FORMAT, "there a second time"),
+            ("seed", "1\n  leraning_rate: 2", FORMAT, "unknown key 'leraning_rate' of training; "
+             "did you mean learning_rate?")):
         write_recipe(program, **{key: value})
         line = place[key]
-        where = f"(line: {line + (value == '[1')},"
+        line += value == "[1" or value.startswith("1\n")
+        where = f"(line: {line},"
         refused(program, ["train", "--config", "out.yaml"], code, "out.yaml", part, where)
     for key, value in (("steps", 0), ("steps", 10**8), ("warmup_steps", 41), ("clip", -1),
                        ("rows_per_step", 0), ("learning_rate", 11), ("beta1", 1), ("epsilon", 0),
                        ("final_learning_rate", 0.02), ("layers", 0), ("context", 1),
                        ("embed", 10**6), ("kv_heads", 3), ("head_dim", 15)):
         write_recipe(program, **{key: value})
-        refused(program, ["train", "--config", "out.yaml"], USAGE, "out.yaml", f"{key} is {value}")
+        refused(program, ["train", "--config", "out.yaml"], FORMAT, "out.yaml",
+                f"{key} is {value}", f"(line: {place[key]},")
     for key in ("seed", "layers", "tokenizer", "folder"):
         write_recipe(program, **{key: None})
-        refused(program, ["train", "--config", "out.yaml"], FORMAT, "Missing", key)
-    for text, part in (("", "empty"), ("model: {}", "layers"), ("- 1", "MAP"),
-                       ("\nmodel:\n\tlayers: 2", "(line: 3, column: 1)"),
+        refused(program, ["train", "--config", "out.yaml"], FORMAT, f"the key {key} is missing")
+    for text, part in (("", "empty"), ("model: {}", "layers"), ("- 1", "keys with values"),
+                       ("\nmodel:\n\tlayers: 2", "a tab where YAML wants spaces (line: 3, "),
                        (good.replace("training:", "trainin:"), "trainin"), ("a: &a [*a]", "a")):
         (program.folder / "out.yaml").write_text(text, encoding="utf-8")
         refused(program, ["train", "--config", "out.yaml"], FORMAT, "out.yaml", part)
@@ -296,7 +308,11 @@ def what_cannot_work_is_said_before_the_first_step(program):
     write_lines(program, "asks.jsonl", [conversation("Where?", "Here."), conversation("Where?")])
     write_lines(program, "long.jsonl", [conversation("Where? " * 40, "Here.")])
     write_lines(program, "broken.jsonl", [conversation("a", "b"), {"messages": 3}])
-    (program.folder / "none.jsonl").write_text("\n", encoding="utf-8")
+    write_lines(program, "list.jsonl", [[conversation("a", "b")]])
+    write_lines(program, "other.jsonl", [{"conversations": [{"from": "human", "value": "a"}]}])
+    rows = json.dumps([conversation("a", "b")], indent=1)
+    for name, text in (("none", "\n"), ("pretty", rows), ("cut", '{"text": "a"}\n{"a}\n')):
+        (program.folder / f"{name}.jsonl").write_text(text, encoding="utf-8")
     (program.folder / "file").write_text("", encoding="utf-8")
     cuts = json.loads((program.folder / "tokenizer.json").read_text(encoding="utf-8"))
     cuts["pre_tokenizer"]["pretokenizers"][0]["pattern"] = {"Regex": "[a-z]+"}
@@ -306,13 +322,20 @@ def what_cannot_work_is_said_before_the_first_step(program):
             ({"tokenizer": "absent.json"}, NOT_FOUND, "absent.json"),
             ({"tokenizer": "train.jsonl"}, FORMAT, "train.jsonl"),
             ({"train": ["train.jsonl", "asks.jsonl"]}, FORMAT, "asks.jsonl:2", "nothing to learn"),
-            ({"valid": ["long.jsonl"]}, FORMAT, "'valid'", "fits into 64 tokens"),
-            ({"train": ["none.jsonl"]}, FORMAT, "'train'", "no document"),
+            ({"valid": ["long.jsonl"]}, FORMAT, "of 'valid' fits into 64 tokens",
+             "the shortest has 134 (long.jsonl): raise model.context"),
+            ({"train": ["train.jsonl", "none.jsonl"]}, FORMAT, "'none.jsonl' has no rows"),
+            ({"train": ["cut.jsonl"]}, FORMAT, ": cut.jsonl:2:4: not valid JSON: "),
+            ({"train": ["pretty.jsonl"]}, FORMAT, ": pretty.jsonl:1:1: not valid JSON: the line "
+             "ends too early; every row is an object on a line of its own"),
+            ({"train": ["list.jsonl"]}, FORMAT, ": list.jsonl:1: a list; every row is"),
+            ({"train": ["other.jsonl"]}, FORMAT, ": other.jsonl:1: \"conversations\" is another"),
             ({"valid": ["broken.jsonl"]}, FORMAT, "broken.jsonl:2"),
             ({"steps": 10**7, "rows_per_step": 4096, "train": ["valid.jsonl"]}, USAGE,
              "1048576 times"),
             ({"tokenizer": "cuts.json"}, UNSUPPORTED, "cuts.json", "GGUF has no word"),
-            ({"type": "F17"}, USAGE, "F17"), ({"gguf": "absent/out.gguf"}, NOT_FOUND, "absent/out"),
+            ({"type": "F17"}, FORMAT, "F17"),
+            ({"gguf": "absent/out.gguf"}, NOT_FOUND, "absent/out"),
             ({"folder": "absent/out"}, NOT_FOUND, "absent/out"), ({"folder": "file"}, IO, "file")):
         refused(program, write_recipe(program, **changes), code, *parts)
     (program.folder / "there" / "checkpoint.tw.partial-tokenworks-0").mkdir(parents=True)
@@ -350,6 +373,37 @@ def nothing_that_a_run_reads_or_keeps_is_written_over(program):
     program.good(*words, "--plot", "loss.svg")
 
 
+def what_a_run_has_not_made_is_replaced_only_by_force(program):
+    prepare(program)
+    kept = {"other.yaml": b"model:\n", "m.gguf": b"GGUF", "gen.py": b"print(1)\n"}
+    for name, data in kept.items():
+        (program.folder / name).write_bytes(data)
+        part = f"'{name}' exists already and is not of this run; --force replaces it"
+        words = write_recipe(program, gguf=name)
+        refused(program, words, USAGE, part)
+        refused(program, [*write_recipe(program), "--plot", name], USAGE, part)
+        assert (program.folder / name).read_bytes() == data
+    (program.folder / "out" / "config.json").write_bytes(b"{}")
+    refused(program, write_recipe(program), USAGE, "'out/config.json' exists already", "--force")
+    assert not (program.folder / "out" / "checkpoint.tw").exists()
+    words = [*write_recipe(program, gguf="m.gguf", steps=30), "--plot", "gen.py"]
+    run = Run(program, [*words, "--force"], SLOW)
+    run.wait(1)
+    assert run.end(signal.SIGKILL)[0] == -signal.SIGKILL  # before it has a step to go on from
+    run = Run(program, words, SLOW)
+    run.wait(5)
+    assert run.end(signal.SIGINT)[0] == CANCELLED
+    refused(program, [*words, "--plot", "other.yaml"], USAGE, "'other.yaml' exists already")
+    assert b"going on from" in program.good(*words, "--plot", "new.svg")
+    program.good(*words)  # a run that has ended, too
+    program.good(*words, "--plot", "new.svg")
+    program.good(*words, "--export")
+    assert xml.parse(program.folder / "gen.py").getroot().tag == f"{SVG}svg"
+    write_recipe(program, gguf="other.yaml", steps=30)
+    refused(program, [*words, "--export"], USAGE, "'other.yaml' exists already")
+    assert (program.folder / "other.yaml").read_bytes() == kept["other.yaml"]
+
+
 def a_model_answers_what_it_was_taught(program):
     prepare(program)
     out = program.good(*write_recipe(program, steps=200, rows_per_step=4, warmup_steps=20,
@@ -369,10 +423,40 @@ def a_model_answers_what_it_was_taught(program):
     assert said.decode() == f"{answer}\n", said
 
 
+def a_model_is_trained_on_from_its_gguf_file_alone(program):
+    prepare(program)
+    (program.folder / "chat.jinja").write_text("{{ messages }}<|im_start|>", encoding="utf-8")
+    program.good(*write_recipe(program, recipe_data={**DATA, "chat_template": "chat.jinja"},
+                               steps=4, type="F32"))
+    (program.folder / "out.gguf").rename(program.folder / "first.gguf")
+    (program.folder / "out").rename(program.folder / "first")
+    alone = {"train": ["train.jsonl"], "valid": ["valid.jsonl"]}
+    want = [(program.folder / "first" / name).read_bytes().rstrip()
+            for name in ("tokenizer.json", "tokenizer_config.json")]
+    made = set()
+    for start in ("first.gguf", "first", "first/model.safetensors"):
+        for data in (alone, {**alone, "tokenizer": start.split("/")[0]}):
+            words = write_recipe(program, recipe_data=data, steps=4)
+            text = (program.folder / "out.yaml").read_text(encoding="utf-8")
+            text = text.replace("training:", f"training:\n  start: {start}")
+            (program.folder / "out.yaml").write_text(text, encoding="utf-8")
+            assert f"\nstarting from {start}\n" in program.good(*words).decode()
+            got = [(program.folder / "out" / name).read_bytes().rstrip()
+                   for name in ("tokenizer.json", "tokenizer_config.json")]
+            assert got == want, (start, data)
+            made.add(tuple(start_anew(program)))
+    assert len(made) == 1
+    golden.make_model(program.folder / "other.gguf")
+    refused(program, write_recipe(program, tokenizer="other.gguf"), UNSUPPORTED,
+            "'other.gguf': its tokenizer cannot be written as a tokenizer.json")
+    refused(program, write_recipe(program, recipe_data=alone), FORMAT,
+            "the key tokenizer is missing")
+
+
 def names_in_a_recipe_do_not_steer_the_terminal(program):
     prepare(program)
     write_lines(program, "t\033[2J.jsonl", [conversation("Where? " * 40, "Here."),
-                                            *[conversation(*fact) for fact in facts()]])
+                                            *2 * [conversation(*fact) for fact in facts()]])
     out = program.good(*write_recipe(
         program, steps=2, warmup_steps=1, train='["t\\e[2J.jsonl"]', folder='"out\\e[31m"',
         gguf='"out\\u202e.gguf"')).decode()
@@ -403,7 +487,8 @@ def a_run_that_ignores_a_signal_goes_on_and_one_that_does_not_keeps_its_step(pro
     run.wait(5)
     code, out, _ = run.end(signal.SIGHUP)
     last = int(re.findall(rb"step (\d+)/", run.seen + out)[-1])
-    assert code == CANCELLED and (program.folder / "out" / "checkpoint.tw").exists(), code
+    assert code == 128 + signal.SIGHUP, code
+    assert (program.folder / "out" / "checkpoint.tw").exists()
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # children have it from us
     run = Run(program, words, SLOW)
@@ -431,7 +516,7 @@ def a_run_that_cannot_report_keeps_its_steps(program):
         assert run.process.wait(60) == code and part in err, err
         shown = program.good(*words, "--export").decode()
         assert int(re.search(r"as after step (\d+) of 300", shown)[1]) >= 4, shown
-        (program.folder / "out" / "checkpoint.tw").unlink()
+        start_anew(program)
 
 
 def a_limit_on_the_size_of_files_is_said(program):
@@ -442,6 +527,35 @@ def a_limit_on_the_size_of_files_is_said(program):
     err = process.communicate(timeout=60)[1].decode()
     assert process.returncode == IO and "'out/checkpoint.tw': File too large" in err, err
     assert not partials(program)
+
+
+def what_makes_a_model_hopeless_is_warned_of(program):
+    prepare(program)
+    rows = [conversation(*fact) for fact in facts()]
+    write_lines(program, "long.jsonl", [*rows, conversation("Where? " * 40, "Here.")])
+    words = write_recipe(program, train=["long.jsonl"], steps=2, warmup_steps=1)
+    code, out, err = program.run(*words)
+    assert code == 0 and b"left out:" not in out, out
+    assert err.decode() == (
+        "tokenworks: warning: 1 of 13 documents are left out, since they are longer than the "
+        "context of 64 tokens (the first at long.jsonl:13, the longest has 134): raise "
+        "model.context\n"), err
+    assert re.match(rb"model: \d\d\.\d thousand weights ", out), out
+    start_anew(program)
+    write_lines(program, "long.jsonl", [*2 * rows, conversation("Where? " * 40, "Here.")])
+    assert b"\nleft out: 1 documents longer than the context, the first at long" in program.good(
+        *words)
+    start_anew(program)
+    code, _, err = program.run(*write_recipe(program, steps=20, learning_rate=1, clip=0,
+                                             final_learning_rate=1, warmup_steps=0))
+    assert code == 0 and err.count(b"\n") == 1, err
+    assert re.match(rb"tokenworks: warning: the loss is \d+\.\d\d, far above that of the first "
+                    rb"step, [56]\.\d\d: lower learning_rate", err), err
+    start_anew(program)
+    words = write_recipe(program, steps=2, warmup_steps=1)
+    assert re.search(rb"\ndone in \d", program.good(*words))
+    assert re.search(rb"\nalready finished, in \d:\d\d:\d\d: out, out.gguf\n$",
+                     program.good(*words))
 
 
 def a_plot_shows_every_validation_and_is_drawn_again(program):
@@ -457,7 +571,7 @@ def a_plot_shows_every_validation_and_is_drawn_again(program):
     assert places == sorted(places) and all(0 < y < 480 for _, y in places), places
     texts = [text.text for text in root.findall(f"{SVG}text")]
     assert "5" in texts and "steps" in texts, texts
-    words = write_recipe(program, folder="new")
+    words = write_recipe(program, folder="new", gguf="new.gguf")
     refused(program, [*words, "--plot", "absent/loss.svg"], NOT_FOUND, "absent/loss.svg")
 
 
@@ -467,7 +581,7 @@ def a_terminal_gets_one_line_that_changes_and_a_pipe_gets_plain_lines(program):
     plain = program.good(*words, 6).decode()
     assert "\r" not in plain and "\033" not in plain
     assert re.findall(r"^step (\d+)/12 ", plain, re.MULTILINE) == ["6", "12"]
-    (program.folder / "out" / "checkpoint.tw").unlink()
+    start_anew(program)
     with Terminal(program, *words, 6) as terminal:
         text = terminal.wait(r"done in")
         assert terminal.end() == 0
@@ -475,7 +589,7 @@ def a_terminal_gets_one_line_that_changes_and_a_pipe_gets_plain_lines(program):
     assert [int(step) for step, _ in drawn] == list(range(1, 13)), text
     assert [int(step) for step, end in drawn if end] == [6, 12], text
 
-    words = write_recipe(program, folder="dumb", steps=2, warmup_steps=1)
+    words = write_recipe(program, folder="dumb", gguf=None, steps=2, warmup_steps=1)
     with Terminal(program, *words, env={"TERM": "dumb"}) as terminal:
         text = terminal.wait(r"done in")
         assert terminal.end() == 0 and "\033" not in text, text
@@ -504,12 +618,15 @@ if __name__ == "__main__":
         a_bad_recipe_is_refused_by_line_or_key,
         what_cannot_work_is_said_before_the_first_step,
         nothing_that_a_run_reads_or_keeps_is_written_over,
+        what_a_run_has_not_made_is_replaced_only_by_force,
         a_model_answers_what_it_was_taught,
+        a_model_is_trained_on_from_its_gguf_file_alone,
         names_in_a_recipe_do_not_steer_the_terminal,
         weights_that_are_no_numbers_are_not_written,
         a_run_that_ignores_a_signal_goes_on_and_one_that_does_not_keeps_its_step,
         a_run_that_cannot_report_keeps_its_steps,
         a_limit_on_the_size_of_files_is_said,
+        what_makes_a_model_hopeless_is_warned_of,
         a_plot_shows_every_validation_and_is_drawn_again,
         a_terminal_gets_one_line_that_changes_and_a_pipe_gets_plain_lines,
         an_error_on_a_terminal_begins_a_line_of_its_own,

@@ -1,9 +1,9 @@
 """Runs what the documents tell the reader to run.
 
 Every ```sh block of README.md and docs/ is executed with bash, the blocks of one document in one
-scratch folder and in their order, with `tokenworks` and the tools of this build on the PATH and a
-small model as model.gguf. A block that is only to be looked at is marked ```text. Each block is a
-test of its own.
+scratch folder and in their order, with `tokenworks` and the tools of this build on the PATH, a
+small model as model.gguf and the tree's own models in data/. A block that is only to be looked at
+is marked ```text. Each block is a test of its own.
 """
 import argparse
 import os
@@ -58,6 +58,7 @@ def run_documents(tree, programs):
             folder = Path(scratch, path.replace("/", "_"))
             if not folder.exists():
                 folder.mkdir()
+                Path(folder, "data").symlink_to(Path(tree.root, "data").resolve())
                 if model.exists():
                     Path(folder, model.name).symlink_to(model)
             yield path, line, run_block(script, folder, programs)

@@ -66,7 +66,7 @@ static void a_row_that_is_wrong_is_named_with_its_line(void **state)
     (void)state;
     assert_refused("", TW_ERR_FORMAT, "'rows' has no rows");
     assert_refused("\n \n", TW_ERR_FORMAT, "'rows' has no rows");
-    assert_refused("{", TW_ERR_FORMAT, "rows:1: this row alone: not valid JSON");
+    assert_refused("{", TW_ERR_FORMAT, "rows:1:1: not valid JSON: the line ends too early");
     assert_refused(GOOD "\n[]", TW_ERR_FORMAT, "rows:3: a row must be a JSON object");
     assert_refused("{" ASK "," EXACT "}", TW_ERR_FORMAT, "rows:1: task must be a name");
     assert_refused("{\"task\":\"a b\"," ASK "," EXACT "}", TW_ERR_FORMAT, "rows:1: task must be");

@@ -152,20 +152,22 @@ static void a_number_is_read_to_its_last_letter_or_refused(void **state)
     }
 }
 
-static void a_switch_is_one_of_four_words(void **state)
+static void a_switch_is_one_of_four_words_in_three_spellings(void **state)
 {
     (void)state;
     static const struct {
         const char *text;
         bool value;
-    } good[] = {{"true", true}, {"yes", true}, {"false", false}, {"no", false}};
+    } good[] = {{"true", true},   {"yes", true},    {"false", false}, {"no", false},
+                {"True", true},   {"TRUE", true},   {"Yes", true},    {"YES", true},
+                {"False", false}, {"FALSE", false}, {"No", false},    {"NO", false}};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         struct conf *conf = NULL;
         assert_int_equal(parse(with("on", good[i].text), &conf, NULL), TW_OK);
         assert_int_equal(conf->is_on, good[i].value);
         tw_conf_free(&schema, conf);
     }
-    static const char *const bad[] = {"off", "on", "maybe", "0", "1", "True", "n", "''"};
+    static const char *const bad[] = {"off", "on", "maybe", "0", "1", "tRUE", "n", "''"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_refused(with("on", bad[i]), "line: 5, column: 5");
     }
@@ -174,30 +176,41 @@ static void a_switch_is_one_of_four_words(void **state)
 static void what_does_not_fit_the_schema_is_refused_with_its_place(void **state)
 {
     (void)state;
-    assert_refused(with("on", "yes\nunknown: 1"), "Unexpected key: unknown");
-    assert_refused(with("on", "yes\non: no"), "on");
-    assert_refused(with("small", "[1]"), "line: 2");
-    assert_refused(with("small", "{a: 1}"), "line: 2");
+    assert_refused(with("on", "yes\nunknown: 1"),
+                   "unknown key 'unknown'; there are inner, real, on, choice, text, list, numbers "
+                   "(line: 6, column: 1)");
+    assert_refused(with("large", "2\n  smal: 1"),
+                   "unknown key 'smal' of inner; did you mean small? (line: 4, column: 3)");
+    assert_refused(with("large", "2\n  width: 1"),
+                   "unknown key 'width' of inner; there are small, ");
+    assert_refused(with("on", "yes\n[on]: 1"), "a key must be a word (line: 6, column: 1)");
+    assert_refused(with("on", "yes\non: no"), "the key on is there a second time (line: 6, ");
+    assert_refused(with("small", "[1]"), "small must be one value and is a list (line: 2");
+    assert_refused(with("small", "{a: 1}"), "small must be one value and is keys with values");
+    assert_refused(with("list", "a.txt"), "'list' must be a list: [a.txt] (line: 7, column: 7)");
+    assert_refused(with("list", "{a: 1}"), "list must be a list and is keys with values (line: 7");
+    assert_refused(with("on", "yes\ninner: 3"), "the key inner is there a second time");
+    assert_refused("inner: 3\n", "'inner' must have keys with values (line: 1, column: 8)");
     assert_refused(with("choice", "three"), "'three' is not one of one, two (line: 6, column: 9)");
     assert_refused(with("choice", "1"), "'1' is not one of one, two");
     assert_refused(with("choice", "''"), "'' is not one of one, two");
     assert_refused(with("choice", "[one]"), "line: 6");
-    assert_refused(with("list", "[]"), "line: 7");
-    assert_refused(with("list", "[a, b, c, d]"), "line: 7");
+    assert_refused(with("list", "[]"), "'list' needs at least one entry (line: 7, column: 7)");
+    assert_refused(with("list", "[a, b, c, d]"), "'list' may have at most 3 entries (line: 7");
     assert_refused(with("list", "[a, [b]]"), "line: 7");
     assert_refused(with("list", "[abcdefghijklmnopqrstu]"), "line: 7");
     assert_refused("inner: {small: 1}\nreal: 1\non: no\nchoice: one\nlist: [a]\n",
-                   "large, in mapping field 'inner' (line: 1");
-    assert_refused("inner: {small: 1, large: 1}\nreal: 1\n", "Missing required mapping field: on");
-    assert_refused("[1, 2]", "MAPPING");
-    assert_refused("word", "MAPPING");
+                   "the key large is missing in inner (line: 1, column: 8)");
+    assert_refused("inner: {small: 1, large: 1}\nreal: 1\n", "the key on is missing (line: 1");
+    assert_refused("[1, 2]", "the file must be keys with values and is a list");
+    assert_refused("word", "the file must have keys with values");
 }
 
 static void what_is_no_yaml_is_refused_with_its_line(void **state)
 {
     (void)state;
     assert_refused("real: 1\non: [no\nchoice: one\n", "line: 3, column: 7");
-    assert_refused("real: 1\n\ton: no\n", "line: 2, column: 1");
+    assert_refused("real: 1\n\ton: no\n", "a tab where YAML wants spaces (line: 2, column: 1)");
     assert_refused("real: 'abc\n", "line: 2");
     assert_refused("real: \xff\n", "f.yaml");
     assert_refused("", "it is empty");
@@ -250,25 +263,20 @@ static void directives_are_refused(void **state)
     assert_refused("# one\r%TAG !a! b\r---\rsmall: 1\r", "(line: 2, column: 1)");
 }
 
-static void files_are_read_up_to_their_bound(void **state)
+static void a_value_is_found_where_it_stands(void **state)
 {
     (void)state;
-    char path[] = "/tmp/tokenworks-conf-XXXXXX";
-    int fd = mkstemp(path);
-    FILE *file = fdopen(fd, "w");
-    void *conf;
-    struct tw_error error;
-    fputs(with("", ""), file);
-    fflush(file);
-    assert_int_equal(tw_conf_load(path, &schema, &conf, &error), TW_OK);
-    tw_conf_free(&schema, conf);
-    for (size_t i = 0; i < TW_LIMIT_CONF_BYTES; i++) {
-        fputc('#', file);
-    }
-    fclose(file);
-    assert_int_equal(tw_conf_load(path, &schema, &conf, &error), TW_ERR_LIMIT);
-    unlink(path);
-    assert_int_equal(tw_conf_load(path, &schema, &conf, &error), TW_ERR_NOT_FOUND);
+    static const char text[] = "# one\nlist: [small, [large]]\ninner:\n  large: 2\n  small:  1\n"
+                               "real: 1\n";
+    struct tw_conf_place place = {0};
+    assert_true(tw_conf_find(text, sizeof text - 1, "inner", "small", &place));
+    assert_int_equal(place.line, 5);
+    assert_int_equal(place.column, 11);
+    assert_true(tw_conf_find(text, sizeof text - 1, "inner", "large", &place));
+    assert_int_equal(place.line, 4);
+    assert_false(tw_conf_find(text, sizeof text - 1, "inner", "real", &place));
+    assert_false(tw_conf_find(text, sizeof text - 1, "list", "small", &place));
+    assert_false(tw_conf_find("inner: [", 8, "inner", "small", &place));
 }
 
 int main(void)
@@ -276,14 +284,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_kind_of_value_arrives_in_its_field),
         cmocka_unit_test(a_number_is_read_to_its_last_letter_or_refused),
-        cmocka_unit_test(a_switch_is_one_of_four_words),
+        cmocka_unit_test(a_switch_is_one_of_four_words_in_three_spellings),
         cmocka_unit_test(what_does_not_fit_the_schema_is_refused_with_its_place),
         cmocka_unit_test(what_is_no_yaml_is_refused_with_its_line),
         cmocka_unit_test(aliases_are_refused_so_that_a_small_file_stays_small),
         cmocka_unit_test(a_file_that_nests_without_end_is_refused),
         cmocka_unit_test(a_zero_byte_does_not_end_a_text_unseen),
         cmocka_unit_test(directives_are_refused),
-        cmocka_unit_test(files_are_read_up_to_their_bound),
+        cmocka_unit_test(a_value_is_found_where_it_stands),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/mem.h"
 
 /* Every test runs in an empty folder of its own, as the working directory. */
 static char folder[64];
@@ -402,6 +403,65 @@ static void a_folder_is_held_by_one_until_that_lets_go_or_dies(void **state)
     close(ready[1]);
 }
 
+static void what_stands_in_the_way_of_a_new_file_is_named_and_no_name_of_ours(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *path, *words;
+        enum tw_status status;
+    } rows[] = {
+        {"nodir/small.json", "'nodir/small.json': the folder 'nodir' does not exist",
+         TW_ERR_NOT_FOUND},
+        {"plain/small.json", "'plain/small.json': 'plain' is no folder", TW_ERR_NOT_FOUND},
+        {"closed/small.json", "'closed/small.json': you may not write into the folder 'closed'",
+         TW_ERR_IO},
+    };
+    put("plain", "");
+    assert_int_equal(mkdir("closed", 0555), 0);
+    assert_int_equal(chmod(".", 0755), 0);
+    bool is_root = geteuid() == 0 && seteuid(65534) == 0;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct tw_file_writer *writer = NULL;
+        struct tw_error error;
+        char *absolute = NULL, words[128];
+        snprintf(words, sizeof words, "cannot create %s", rows[i].words);
+        assert_int_equal(tw_file_writer_open(rows[i].path, &writer, &error), rows[i].status);
+        assert_string_equal(error.text, words);
+        if (rows[i].status == TW_ERR_NOT_FOUND) {
+            assert_int_equal(tw_file_absolute(rows[i].path, &absolute, &error), TW_ERR_NOT_FOUND);
+            assert_string_equal(error.text, words);
+        }
+        snprintf(words, sizeof words, "cannot make the folder %s", rows[i].words);
+        assert_int_equal(tw_file_make_directory(rows[i].path, &error), rows[i].status);
+        assert_string_equal(error.text, words);
+        assert_null(writer);
+    }
+    assert_true(!is_root || seteuid(0) == 0);
+}
+
+static void a_path_from_the_root_leads_to_the_same_file(void **state)
+{
+    (void)state;
+    char here[4096], want[4200], *path = NULL;
+    assert_non_null(getcwd(here, sizeof here));
+    assert_int_equal(mkdir("in", 0777), 0);
+    assert_int_equal(symlink("in", "link"), 0);
+    static const char *const names[] = {"in/a", "link/a", "./in/../link/a", "in//a"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        assert_int_equal(tw_file_absolute(names[i], &path, NULL), TW_OK);
+        snprintf(want, sizeof want, "%s/in/a", here);
+        assert_string_equal(path, want);
+        tw_mem_free(path);
+    }
+    assert_int_equal(tw_file_absolute("a", &path, NULL), TW_OK);
+    snprintf(want, sizeof want, "%s/a", here);
+    assert_string_equal(path, want);
+    tw_mem_free(path);
+    assert_int_equal(tw_file_absolute("/a", &path, NULL), TW_OK);
+    assert_string_equal(path, "/a");
+    tw_mem_free(path);
+}
+
 static void what_is_no_folder_cannot_be_held(void **state)
 {
     (void)state;
@@ -434,6 +494,8 @@ int main(void)
         IN_FOLDER(folders_and_files_are_told_apart),
         IN_FOLDER(two_paths_are_the_same_file_by_what_they_lead_to),
         IN_FOLDER(a_folder_is_held_by_one_until_that_lets_go_or_dies),
+        IN_FOLDER(what_stands_in_the_way_of_a_new_file_is_named_and_no_name_of_ours),
+        IN_FOLDER(a_path_from_the_root_leads_to_the_same_file),
         IN_FOLDER(what_is_no_folder_cannot_be_held),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -285,6 +285,27 @@ static void a_tree_is_written_as_it_was_read_with_its_keys_in_order(void **state
     tw_buf_free(&buf);
 }
 
+static void a_line_that_is_no_json_has_its_column_beside_the_message(void **state)
+{
+    (void)state;
+    struct tw_error error;
+    json_t *value = NULL;
+    size_t column = 7;
+    assert_int_equal(tw_json_parse_line("{\"a\": 1}", 8, &value, &column, &error), TW_OK);
+    assert_int_equal(column, 0);
+    assert_int_equal(json_integer_value(json_object_get(value, "a")), 1);
+    json_decref(value);
+    value = NULL;
+    assert_int_equal(tw_json_parse_line("{\"a\" 1}", 7, &value, &column, &error), TW_ERR_FORMAT);
+    assert_int_equal(column, 6);
+    assert_string_equal(error.text, "not valid JSON: ':' expected near '1'");
+    assert_int_equal(tw_json_parse_line("[{", 2, &value, &column, &error), TW_ERR_FORMAT);
+    assert_int_equal(column, 2);
+    assert_non_null(
+        strstr(error.text, "the line ends too early; every row is an object on a line"));
+    assert_null(value);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -297,6 +318,7 @@ int main(void)
         cmocka_unit_test(strings_are_escaped_and_bad_utf8_becomes_the_replacement_character),
         cmocka_unit_test(doubles_read_back_equal_and_are_short),
         cmocka_unit_test(numbers_do_not_depend_on_the_locale),
+        cmocka_unit_test(a_line_that_is_no_json_has_its_column_beside_the_message),
         cmocka_unit_test(a_tree_is_written_as_it_was_read_with_its_keys_in_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,6 +22,7 @@ struct change {
     const char *arch; /* NULL: llama */
     const char *model, *pre;
     bool no_tokens, no_merges, no_scores, tokens_are_numbers, short_kinds, bad_kind;
+    bool is_plain;    /* no unknown token, and no merges in their array */
     int eos;          /* 0: 2 */
     const char *flag; /* a bool key, with its value */
     bool flag_value;
@@ -37,6 +38,7 @@ static void put_arrays(struct tw_gguf_writer *writer, const struct change *chang
 {
     static const int32_t kinds[N_TOKENS] = {2, 3, 3, 1, 1, 1, 1, 3};
     static const int32_t bad_kinds[N_TOKENS] = {2, 3, 3, 1, 9, 1, 1, 3};
+    static const int32_t plain_kinds[N_TOKENS] = {1, 3, 3, 1, 1, 5, 1, 4};
     static const float scores[N_TOKENS] = {0, 0, 0, -1, -2, -1, -3, 0};
     if (change->tokens_are_numbers) {
         tw_gguf_put_array(writer, "tokenizer.ggml.tokens", TW_GGUF_INT32, kinds, N_TOKENS);
@@ -47,14 +49,18 @@ static void put_arrays(struct tw_gguf_writer *writer, const struct change *chang
         }
     }
     tw_gguf_put_array(writer, "tokenizer.ggml.token_type", TW_GGUF_INT32,
-                      change->bad_kind ? bad_kinds : kinds,
+                      change->bad_kind   ? bad_kinds
+                      : change->is_plain ? plain_kinds
+                                         : kinds,
                       change->short_kinds ? N_TOKENS - 1 : N_TOKENS);
     if (!change->no_scores) {
         tw_gguf_put_array(writer, "tokenizer.ggml.scores", TW_GGUF_FLOAT32, scores, N_TOKENS);
     }
     if (!change->no_merges) {
-        tw_gguf_put_strings(writer, "tokenizer.ggml.merges", 1);
-        tw_gguf_put_item(writer, "a b", 3);
+        tw_gguf_put_strings(writer, "tokenizer.ggml.merges", !change->is_plain);
+        if (!change->is_plain) {
+            tw_gguf_put_item(writer, "a b", 3);
+        }
     }
 }
 
@@ -233,6 +239,59 @@ static void control_tokens_come_from_text_only_where_allowed(void **state)
     tw_tokenizer_free(tokenizer);
 }
 
+static void a_tokenizer_that_no_json_file_can_say_is_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        struct change change;
+        const char *words;
+    } rows[] = {
+        {{.model = "llama"}, "no byte-level BPE"},
+        {{.model = "gpt2", .pre = "smollm"}, "cuts words in a way"},
+        {{.model = "gpt2", .pre = "llama-bpe"}, "puts a token before or behind"},
+        {{.model = "gpt2", .pre = "gpt-2"}, "a token for what is unknown"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct tw_model_files *files = NULL;
+        struct tw_buf text = {0};
+        struct tw_error error = {0};
+        write_changed(&rows[i].change);
+        assert_int_equal(tw_model_files_open("t.gguf", &files, NULL), TW_OK);
+        assert_int_equal(tw_model_files_tokenizer_json(files, &text, &error), TW_ERR_UNSUPPORTED);
+        assert_non_null(strstr(error.text, rows[i].words));
+        assert_null(text.data);
+        tw_model_files_close(files);
+    }
+}
+
+static void a_tokenizer_comes_back_from_the_json_that_was_made_of_it(void **state)
+{
+    (void)state;
+    const struct change change = {.model = "gpt2", .pre = "qwen2", .is_plain = true};
+    struct tw_model_files *files = NULL;
+    struct tw_tokenizer *tokenizer = NULL;
+    struct tw_buf text = {0};
+    json_t *json = NULL;
+    write_changed(&change);
+    assert_int_equal(tw_model_files_open("t.gguf", &files, NULL), TW_OK);
+    assert_int_equal(tw_model_files_tokenizer_json(files, &text, NULL), TW_OK);
+    tw_model_files_close(files);
+    assert_int_equal(tw_json_parse(text.data, text.size_bytes, "j", &json, NULL), TW_OK);
+    assert_int_equal(tw_tokenizer_from_json(json, NULL, &tokenizer, NULL), TW_OK);
+    assert_int_equal(tw_tokenizer_size(tokenizer), N_TOKENS);
+    for (tw_token i = 0; i < N_TOKENS; i++) {
+        struct tw_bytes token = tw_tokenizer_token_text(tokenizer, i);
+        assert_true(tw_bytes_equal(token, tw_bytes_of(tokens[i])));
+    }
+    const tw_token ids[] = {3, 4, 6, 7};
+    check_ids(tokenizer, "ab1<|turn|>", 0, ids, 4);
+    assert_int_equal(tw_tokenizer_token_kind(tokenizer, 1), TW_TOKEN_CONTROL);
+    assert_int_equal(tw_tokenizer_token_kind(tokenizer, 7), TW_TOKEN_USER_DEFINED);
+    tw_tokenizer_free(tokenizer);
+    json_decref(json);
+    tw_buf_free(&text);
+}
+
 /* ---- folders ---- */
 
 static void write_folder(json_t *tokenizer)
@@ -326,6 +385,8 @@ int main(void)
         IN_FOLDER(the_pre_tokenizer_is_the_named_one),
         IN_FOLDER(tokens_that_end_a_turn_end_the_answer),
         IN_FOLDER(control_tokens_come_from_text_only_where_allowed),
+        IN_FOLDER(a_tokenizer_that_no_json_file_can_say_is_refused),
+        IN_FOLDER(a_tokenizer_comes_back_from_the_json_that_was_made_of_it),
         IN_FOLDER(a_folders_tokenizer_is_read),
         IN_FOLDER(end_tokens_of_the_configs_end_the_answer),
         IN_FOLDER(what_is_wrong_in_a_folder_is_said),

@@ -18,12 +18,19 @@
 
 enum { N_VALUES = 5, N_HISTORY = 3, CAPACITY = 4 };
 
+#define RECIPE  "model.layers 2\ntraining.steps 40\ndata.train #0123\n"
+#define OUTPUTS "/a/out.gguf\0/a/loss.svg\0"
+
 /* Where things stand in a file of such a state. */
 enum {
-    FINGERPRINT_AT = 8,
-    N_VALUES_AT = 16,
-    N_HISTORY_AT = 24,
-    FILE_BYTES = 40 + N_HISTORY * 20 + 3 * N_VALUES * 4 + 8
+    N_VALUES_AT = 8,
+    N_HISTORY_AT = 16,
+    RECIPE_BYTES_AT = 32,
+    OUTPUTS_BYTES_AT = 40,
+    RECIPE_AT = 48,
+    OUTPUTS_AT = RECIPE_AT + sizeof RECIPE - 1,
+    HISTORY_AT = OUTPUTS_AT + sizeof OUTPUTS - 1,
+    FILE_BYTES = HISTORY_AT + N_HISTORY * 20 + 3 * N_VALUES * 4 + 8
 };
 
 struct memory {
@@ -35,13 +42,21 @@ struct memory {
 static void set_up(struct memory *memory)
 {
     memset(memory, 0, sizeof *memory);
-    memory->state = (struct tw_train_state){.fingerprint = UINT64_C(0x0123456789abcdef),
-                                            .n_values = N_VALUES,
+    memory->state = (struct tw_train_state){.n_values = N_VALUES,
                                             .weights = memory->values[0],
                                             .m = memory->values[1],
                                             .v = memory->values[2],
                                             .history_capacity = CAPACITY,
                                             .history = memory->history};
+    tw_buf_init(&memory->state.recipe, 4096);
+    tw_buf_init(&memory->state.outputs, 4096);
+    tw_buf_append_text(&memory->state.recipe, RECIPE);
+}
+
+static void tear_down(struct memory *memory)
+{
+    tw_buf_free(&memory->state.recipe);
+    tw_buf_free(&memory->state.outputs);
 }
 
 static void fill(struct memory *memory)
@@ -55,6 +70,7 @@ static void fill(struct memory *memory)
     }
     memory->state.n_history = N_HISTORY;
     memory->state.seconds = 12.25;
+    tw_buf_append(&memory->state.outputs, OUTPUTS, sizeof OUTPUTS - 1);
 }
 
 static char path[64];
@@ -85,6 +101,7 @@ static void whole(uint8_t ret_bytes[FILE_BYTES])
     assert_int_equal(buf.size_bytes, FILE_BYTES);
     memcpy(ret_bytes, buf.data, FILE_BYTES);
     tw_buf_free(&buf);
+    tear_down(&memory);
 }
 
 static void seal(uint8_t *bytes, size_t n_bytes)
@@ -107,7 +124,10 @@ static enum tw_status parse(const uint8_t *bytes, size_t n_bytes, struct tw_erro
         assert_memory_equal(memory.values, untouched.values, sizeof memory.values);
         assert_memory_equal(memory.history, untouched.history, sizeof memory.history);
         assert_int_equal(memory.state.n_history, 0);
+        assert_int_equal(memory.state.outputs.size_bytes, 0);
     }
+    tear_down(&memory);
+    tear_down(&untouched);
     return status;
 }
 
@@ -123,6 +143,10 @@ static void what_was_written_is_read(void **state)
     assert_memory_equal(read.history, written.history, sizeof read.history);
     assert_int_equal(read.state.n_history, N_HISTORY);
     assert_true(read.state.seconds == 12.25);
+    assert_int_equal(read.state.outputs.size_bytes, sizeof OUTPUTS - 1);
+    assert_memory_equal(read.state.outputs.data, OUTPUTS, sizeof OUTPUTS - 1);
+    tear_down(&written);
+    tear_down(&read);
 }
 
 static void the_bytes_are_those_of_the_documented_format(void **state)
@@ -130,15 +154,18 @@ static void the_bytes_are_those_of_the_documented_format(void **state)
     (void)state;
     struct memory memory;
     uint8_t bytes[FILE_BYTES], want[FILE_BYTES];
-    uint64_t numbers[] = {UINT64_C(0x0123456789abcdef), N_VALUES, N_HISTORY};
+    uint64_t numbers[] = {N_VALUES, N_HISTORY}, texts[] = {sizeof RECIPE - 1, sizeof OUTPUTS - 1};
     fill(&memory);
     whole(bytes);
-    memcpy(want, "TWTRAIN1", 8);
-    memcpy(want + FINGERPRINT_AT, numbers, sizeof numbers);
-    memcpy(want + 32, &memory.state.seconds, 8);
-    memcpy(want + 40, memory.history, N_HISTORY * 20);
-    memcpy(want + 40 + N_HISTORY * 20, memory.values, sizeof memory.values);
+    memcpy(want, "TWTRAIN2", 8);
+    memcpy(want + N_VALUES_AT, numbers, sizeof numbers);
+    memcpy(want + 24, &memory.state.seconds, 8);
+    memcpy(want + RECIPE_BYTES_AT, texts, sizeof texts);
+    memcpy(want + RECIPE_AT, RECIPE OUTPUTS, HISTORY_AT - RECIPE_AT);
+    memcpy(want + HISTORY_AT, memory.history, N_HISTORY * 20);
+    memcpy(want + HISTORY_AT + N_HISTORY * 20, memory.values, sizeof memory.values);
     seal(want, sizeof want);
+    tear_down(&memory);
     assert_memory_equal(bytes, want, sizeof want);
 }
 
@@ -153,6 +180,8 @@ static void a_run_without_a_step_can_be_saved(void **state)
     assert_int_equal(tw_checkpoint_read(path, &read.state, NULL), TW_OK);
     assert_int_equal(read.state.n_history, 0);
     assert_memory_equal(read.values, written.values, sizeof read.values);
+    tear_down(&written);
+    tear_down(&read);
 }
 
 static void one_wrong_bit_anywhere_is_noticed(void **state)
@@ -202,7 +231,15 @@ static void numbers_that_claim_too_much_are_refused(void **state)
         memcpy(bytes + N_VALUES_AT, &wrong[i], 8);
         seal(bytes, FILE_BYTES);
         assert_int_equal(parse(bytes, FILE_BYTES, &error),
-                         wrong[i] == N_VALUES ? TW_OK : TW_ERR_USAGE);
+                         wrong[i] == N_VALUES ? TW_OK : TW_ERR_FORMAT);
+        whole(bytes);
+        memcpy(bytes + OUTPUTS_BYTES_AT, &wrong[i], 8);
+        seal(bytes, FILE_BYTES);
+        assert_int_equal(parse(bytes, FILE_BYTES, &error), TW_ERR_FORMAT);
+        whole(bytes);
+        memcpy(bytes + RECIPE_BYTES_AT, &wrong[i], 8);
+        seal(bytes, FILE_BYTES);
+        assert_int_not_equal(parse(bytes, FILE_BYTES, &error), TW_OK);
     }
 }
 
@@ -232,12 +269,12 @@ static void a_history_that_no_run_has_is_refused_in_a_whole_file_too(void **stat
     struct tw_error error;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         whole(bytes);
-        memcpy(bytes + 40 + 20, &wrong[i], 20);
+        memcpy(bytes + HISTORY_AT + 20, &wrong[i], 20);
         seal(bytes, FILE_BYTES);
         assert_int_equal(parse(bytes, FILE_BYTES, &error), TW_ERR_FORMAT);
         assert_non_null(strstr(error.text, "a step that cannot be"));
     }
-    memcpy(bytes + 40 + 20, &right, 20);
+    memcpy(bytes + HISTORY_AT + 20, &right, 20);
     seal(bytes, FILE_BYTES);
     assert_int_equal(parse(bytes, FILE_BYTES, &error), TW_OK);
 }
@@ -248,15 +285,53 @@ static void another_recipe_and_another_version_are_told_apart(void **state)
     uint8_t bytes[FILE_BYTES];
     struct tw_error error;
     whole(bytes);
-    bytes[FINGERPRINT_AT] ^= 1;
+    memcpy(bytes + RECIPE_AT, "model.layers 3\ntraining.stops 41\ndata.train #1123\n",
+           sizeof RECIPE - 1);
     seal(bytes, FILE_BYTES);
     assert_int_equal(parse(bytes, FILE_BYTES, &error), TW_ERR_USAGE);
-    assert_non_null(strstr(error.text, "belongs to another recipe"));
+    assert_non_null(strstr(error.text, "'c.tw' belongs to another recipe (model.layers is 2, there "
+                                       "3; training.steps has another content; data.train has "
+                                       "another content): delete it"));
+    assert_non_null(strstr(error.text, "training.start"));
     whole(bytes);
-    bytes[7] = '2';
+    bytes[7] = '1';
+    seal(bytes, FILE_BYTES);
+    assert_int_equal(parse(bytes, FILE_BYTES, &error), TW_ERR_UNSUPPORTED);
+    assert_non_null(strstr(error.text, "older version"));
+    bytes[7] = '3';
     seal(bytes, FILE_BYTES);
     assert_int_equal(parse(bytes, FILE_BYTES, &error), TW_ERR_FORMAT);
-    assert_non_null(strstr(error.text, "TWTRAIN1"));
+    assert_non_null(strstr(error.text, "TWTRAIN2"));
+}
+
+static void another_recipe_without_a_step_leaves_its_outputs_and_nothing_else(void **state)
+{
+    (void)state;
+    struct memory written, read;
+    fill(&written);
+    set_up(&read);
+    written.state.n_history = 0;
+    written.state.recipe.data[13] = '7';
+    assert_int_equal(tw_checkpoint_write(path, &written.state, NULL), TW_OK);
+    assert_int_equal(tw_checkpoint_read(path, &read.state, NULL), TW_OK);
+    assert_int_equal(read.state.n_history, 0);
+    assert_true(read.values[0][0] == 0 && read.state.seconds == 0);
+    assert_int_equal(read.state.outputs.size_bytes, sizeof OUTPUTS - 1);
+    assert_memory_equal(read.state.recipe.data, RECIPE, sizeof RECIPE - 1);
+    tear_down(&written);
+    tear_down(&read);
+}
+
+static void a_list_of_outputs_without_an_end_is_refused(void **state)
+{
+    (void)state;
+    uint8_t bytes[FILE_BYTES];
+    struct tw_error error;
+    whole(bytes);
+    bytes[HISTORY_AT - 1] = 'x';
+    seal(bytes, FILE_BYTES);
+    assert_int_equal(parse(bytes, FILE_BYTES, &error), TW_ERR_FORMAT);
+    assert_non_null(strstr(error.text, "its last path has no end"));
 }
 
 static void a_file_that_is_not_there_or_cannot_be_made_is_an_error(void **state)
@@ -267,6 +342,7 @@ static void a_file_that_is_not_there_or_cannot_be_made_is_an_error(void **state)
     assert_int_equal(tw_checkpoint_read("/tmp/absent/c.tw", &memory.state, NULL), TW_ERR_NOT_FOUND);
     assert_int_equal(tw_checkpoint_write("/tmp/absent/c.tw", &memory.state, NULL),
                      TW_ERR_NOT_FOUND);
+    tear_down(&memory);
 }
 
 #define WITH_PATH(test) cmocka_unit_test_setup_teardown(test, make_path, remove_path)
@@ -283,6 +359,8 @@ int main(void)
         WITH_PATH(more_steps_than_there_is_room_for_are_refused_in_a_whole_file_too),
         WITH_PATH(a_history_that_no_run_has_is_refused_in_a_whole_file_too),
         WITH_PATH(another_recipe_and_another_version_are_told_apart),
+        WITH_PATH(another_recipe_without_a_step_leaves_its_outputs_and_nothing_else),
+        WITH_PATH(a_list_of_outputs_without_an_end_is_refused),
         WITH_PATH(a_file_that_is_not_there_or_cannot_be_made_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -52,7 +52,7 @@ static void assert_bad(const char *lines, enum tw_status status, const char *par
     struct tw_error error;
     tw_buf_init(&out, 4096);
     assert_int_equal(tw_rows_read(tw_bytes_of(lines), "f.jsonl", note_row, &out, &error), status);
-    assert_memory_equal(error.text, "f.jsonl:2: ", 11);
+    assert_memory_equal(error.text, "f.jsonl:2:", 10);
     assert_non_null(strstr(error.text, part));
     tw_buf_free(&out);
 }
@@ -60,8 +60,12 @@ static void assert_bad(const char *lines, enum tw_status status, const char *par
 static void what_is_wrong_with_a_row_is_said_with_file_and_line(void **state)
 {
     (void)state;
-    assert_bad("\n{\"text\": ", TW_ERR_FORMAT, "JSON");
-    assert_bad("{\"text\": \"a\"}\n[]", TW_ERR_FORMAT, "an object with \"messages\"");
+    assert_bad("\n{\"text\": ", TW_ERR_FORMAT, "f.jsonl:2:9: not valid JSON: the line ends too");
+    assert_bad("\n{\"text\" 5}", TW_ERR_FORMAT, "f.jsonl:2:9: not valid JSON: ':' expected");
+    assert_bad("\n[\n{}\n]", TW_ERR_FORMAT, "f.jsonl:2:1: not valid JSON: the line ends too early");
+    assert_bad("{\"text\": \"a\"}\n[]", TW_ERR_FORMAT, "f.jsonl:2: a list; every row is an object");
+    assert_bad("\n5", TW_ERR_FORMAT, "f.jsonl:2: expected an object with \"messages\"");
+    assert_bad("\n{\"conversations\": []}", TW_ERR_FORMAT, "name the list \"messages\", with");
     assert_bad("\n{\"text\": 5}", TW_ERR_FORMAT, "\"text\"");
     assert_bad("\n{\"messages\": {}}", TW_ERR_FORMAT, "a list");
     assert_bad("\n{\"messages\": []}", TW_ERR_FORMAT, "0 messages");

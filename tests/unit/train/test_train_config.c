@@ -69,6 +69,19 @@ static const char *recipe_with(const char *key, const char *value)
     return text;
 }
 
+/* Where a key stands in such a recipe; there is a line for each section too. */
+static size_t line_of(const char *key)
+{
+    size_t line = 0;
+    for (size_t i = 0; i < N_KEYS; i++) {
+        line += 1 + (i == 0 || strcmp(keys[i].section, keys[i - 1].section) != 0);
+        if (strcmp(keys[i].name, key) == 0) {
+            return line;
+        }
+    }
+    return 0;
+}
+
 static enum tw_status parse(const char *text, struct tw_train_config **ret_config,
                             struct tw_error *error)
 {
@@ -123,7 +136,7 @@ static void every_key_of_a_recipe_is_read(void **state)
     tw_train_config_free(NULL);
 }
 
-static void only_three_keys_may_be_left_out(void **state)
+static void only_optional_keys_may_be_left_out(void **state)
 {
     (void)state;
     for (size_t i = 0; i < N_KEYS; i++) {
@@ -173,10 +186,36 @@ static void a_value_out_of_range_is_refused_with_its_key(void **state)
             struct tw_error error = {0};
             if (bad[k] != NULL) {
                 assert_int_equal(parse(recipe_with(rows[i].key, bad[k]), &config, &error),
-                                 TW_ERR_USAGE);
+                                 TW_ERR_FORMAT);
                 assert_non_null(strstr(error.text, rows[i].key));
+                char place[32];
+                snprintf(place, sizeof place, "(line: %zu, column: ", line_of(rows[i].key));
+                assert_non_null(strstr(error.text, place));
                 assert_null(config);
             }
+        }
+    }
+}
+
+static void a_bound_that_is_another_key_is_named(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *key, *value, *words;
+    } rows[] = {
+        {"warmup_steps", "2000", "warmup_steps is 2000; it must be at most steps (1000) (line: 19"},
+        {"final_learning_rate", "0.1", "it must be at most learning_rate (0.002) (line: 22"},
+        {"kv_heads", "8", "kv_heads is 8; it must be at most heads (6) (line: 5"},
+        {"type", "F17", "type 'F17' is no weight format; Q8_0 and F16 are usual (line: 34"},
+        {"tokenizer", NULL, "the key tokenizer is missing in data"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct tw_train_config *config = NULL;
+        struct tw_error error = {0};
+        assert_int_equal(parse(recipe_with(rows[i].key, rows[i].value), &config, &error),
+                         TW_ERR_FORMAT);
+        if (strstr(error.text, rows[i].words) == NULL) {
+            fail_msg("'%s' is not '%s'", error.text, rows[i].words);
         }
     }
 }
@@ -186,9 +225,9 @@ static void heads_that_cannot_be_shared_are_refused(void **state)
     (void)state;
     struct tw_train_config *config = NULL;
     struct tw_error error = {0};
-    assert_int_equal(parse(recipe_with("kv_heads", "4"), &config, &error), TW_ERR_USAGE);
+    assert_int_equal(parse(recipe_with("kv_heads", "4"), &config, &error), TW_ERR_FORMAT);
     assert_non_null(strstr(error.text, "kv_heads is 4; it must divide heads, which is 6"));
-    assert_int_equal(parse(recipe_with("head_dim", "63"), &config, &error), TW_ERR_USAGE);
+    assert_int_equal(parse(recipe_with("head_dim", "63"), &config, &error), TW_ERR_FORMAT);
     assert_non_null(strstr(error.text, "head_dim is 63; it must be even"));
 }
 
@@ -267,8 +306,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_key_of_a_recipe_is_read),
-        cmocka_unit_test(only_three_keys_may_be_left_out),
+        cmocka_unit_test(only_optional_keys_may_be_left_out),
         cmocka_unit_test(a_value_out_of_range_is_refused_with_its_key),
+        cmocka_unit_test(a_bound_that_is_another_key_is_named),
         cmocka_unit_test(heads_that_cannot_be_shared_are_refused),
         cmocka_unit_test(paths_are_relative_to_the_folder_of_the_recipe),
         cmocka_unit_test(the_learning_rate_rises_in_a_line_and_falls_along_half_a_cosine),
