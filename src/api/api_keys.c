@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/conf.h"
+#include "base/file.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/rng.h"
@@ -186,12 +188,19 @@ static enum tw_status take_file(struct tw_api_keys *keys, const struct key_file 
 
 enum tw_status tw_api_keys_reload(struct tw_api_keys *keys, struct tw_error *error)
 {
+    struct tw_buf text;
     void *file;
-    enum tw_status status = tw_conf_load(keys->path, &schema, &file, error);
+    tw_buf_init(&text, TW_LIMIT_CONF_BYTES);
+    enum tw_status status = tw_file_read(keys->path, TW_LIMIT_CONF_BYTES, &text, error);
+    if (status == TW_OK) {
+        status = tw_conf_parse(text.size_bytes > 0 ? text.data : "", text.size_bytes, keys->path,
+                               &schema, &file, error);
+    }
     if (status == TW_OK) {
         status = take_file(keys, file, error);
         tw_conf_free(&schema, file);
     }
+    tw_buf_free(&text);
     return status;
 }
 
