@@ -128,9 +128,10 @@ static bool next_item(struct tw_jinja *j, struct tw_jinja_loop *loop, struct tw_
 /* ABSENT behind the last one. */
 static struct tw_jinja_value peek(struct tw_jinja *j, struct tw_jinja_loop *loop)
 {
+    struct tw_jinja_value item;
     if (!loop->has_after) {
-        loop->after.kind = TW_JINJA_ABSENT;
-        loop->has_after = next_item(j, loop, &loop->after);
+        loop->has_after = next_item(j, loop, &item);
+        loop->after = loop->has_after ? item : (struct tw_jinja_value){.kind = TW_JINJA_ABSENT};
     }
     return loop->after;
 }
@@ -257,6 +258,7 @@ static void run_loop(struct tw_jinja *j, const struct tw_jinja_node *node,
     loop->changed.kind = TW_JINJA_ABSENT;
     loop->iterator = tw_jinja_iterate(j, source);
     struct tw_jinja_scope *before = j->scope;
+    bool completed = false; /* an iteration, to its end: this is what "else" looks at */
     while (!tw_jinja_failed(j) && advance_loop(j, loop)) {
         j->scope = tw_jinja_open_scope(j, outer);
         tw_jinja_set(j, j->scope, node->name,
@@ -264,12 +266,13 @@ static void run_loop(struct tw_jinja *j, const struct tw_jinja_node *node,
         assign(j, node->a, loop->current);
         tw_jinja_execute(j, node->d);
         bool ends = j->leaving == TW_JINJA_BREAK;
+        completed = completed || j->leaving == TW_JINJA_STAY;
         j->leaving = TW_JINJA_STAY;
         if (ends) {
             break;
         }
     }
-    if (loop->index0 < 0 && node->e != NULL && !tw_jinja_failed(j)) {
+    if (!completed && node->e != NULL && !tw_jinja_failed(j)) {
         j->scope = tw_jinja_open_scope(j, outer);
         tw_jinja_execute(j, node->e);
     }

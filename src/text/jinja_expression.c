@@ -307,7 +307,7 @@ static void parse_builtin(struct tw_jinja_parser *p, struct tw_jinja_node *node,
         name.size_bytes = 0;
     }
     node->builtin = tw_jinja_failed(p->j) ? NULL : find(name);
-    if (node->builtin == NULL && p->unknown == NULL) {
+    if (node->builtin == NULL && p->unknown == NULL && !tw_jinja_failed(p->j)) {
         p->unknown = node;
     }
 }

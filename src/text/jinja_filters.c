@@ -575,6 +575,9 @@ ROW(get_attribute)
     UNUSED;
     const struct tw_jinja_string *name = tw_jinja_string_argument(j, a[1]);
     struct tw_bytes text = {name->data, name->size_bytes};
+    if (a[0].kind == TW_JINJA_UNDEFINED) {
+        return tw_jinja_fail_undefined(j, a[0]);
+    }
     bool has = a[0].kind == TW_JINJA_NAMESPACE || a[0].kind == TW_JINJA_LOOP ||
                tw_jinja_find_method(a[0], text) != NULL;
     return has ? tw_jinja_item(j, a[0], a[1]) : tw_jinja_undefined("an attribute");

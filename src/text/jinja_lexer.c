@@ -401,8 +401,8 @@ struct tw_jinja_token tw_jinja_lex(struct tw_jinja_lexer *x)
         if (is_tag) {
             return lex_tag(x);
         }
-        if (x->at == x->source.size_bytes && x->state == STATE_DATA) {
-            break;
+        if (x->at == x->source.size_bytes) {
+            break; /* within a raw block, too, if nothing is in it */
         }
         struct tw_jinja_token token = x->state == STATE_RAW ? lex_raw(x) : lex_data(x);
         if (token.text.size_bytes > 0) {

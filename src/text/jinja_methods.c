@@ -394,11 +394,7 @@ static void split_words(struct tw_jinja *j, struct tw_jinja_value text, struct t
         } else if (!is_space && begin == SIZE_MAX) {
             begin = at;
             if (most == 0) {
-                struct tw_jinja_value rest = tw_jinja_part(j, text, begin, s->size_bytes - begin);
-                if (!tw_jinja_failed(j)) {
-                    tw_jinja_append(j, list.list, tw_jinja_strip(j, rest, tw_jinja_none(), false, true));
-                }
-                return;
+                break;
             }
         }
         at += n;

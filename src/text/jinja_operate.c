@@ -159,6 +159,14 @@ struct tw_jinja_value tw_jinja_slice(struct tw_jinja *j, struct tw_jinja_value o
     struct tw_jinja_builder b = tw_jinja_builder(j);
     b.is_markup = object.is_markup;
     struct tw_jinja_value result = tw_jinja_list(j, object.kind);
+    if (object.kind == TW_JINJA_RANGE && !tw_jinja_failed(j)) {
+        const struct tw_jinja_list *range = object.list;
+        result.list->start = range->start + i * range->stride;
+        result.list->stop = range->start + end * range->stride;
+        if (__builtin_mul_overflow(range->stride, step, &result.list->stride)) {
+            return tw_jinja_fail_limit(j, "a number has more than 64 bits");
+        }
+    }
     while (!tw_jinja_failed(j) && (step > 0 ? i < end : i > end)) {
         if (object.kind == TW_JINJA_STRING) {
             tw_jinja_put_value(&b, list.list->items[i]);

@@ -249,6 +249,12 @@ static struct tw_jinja_node *parse_for(struct tw_jinja_parser *p)
     struct tw_jinja_node *node = tw_jinja_node(p, TW_JINJA_NODE_FOR, p->current.line);
     tw_jinja_advance(p);
     node->a = parse_target(p, "in", false);
+    for (const struct tw_jinja_node *n = node->a->kind == TW_JINJA_NODE_TUPLE ? node->a->a : node->a;
+         n != NULL && !tw_jinja_failed(p->j); n = n->next) {
+        if (n->name == tw_jinja_intern(p, tw_bytes_of("loop"))) {
+            tw_jinja_fail(p->j, "a loop's own variable cannot be named 'loop'");
+        }
+    }
     if (!tw_jinja_skip_name(p, "in")) {
         tw_jinja_unexpected(p, "'in'");
     }
@@ -458,7 +464,7 @@ static struct tw_jinja_node *parse_piece(struct tw_jinja_parser *p)
 /* See invariant 3. */
 static void check_known(struct tw_jinja_parser *p)
 {
-    if (p->unknown != NULL && !p->is_soft) {
+    if (p->unknown != NULL && !p->is_soft && !tw_jinja_failed(p->j)) {
         p->j->line = p->unknown->line;
         tw_jinja_fail(p->j, "there is no %s '%.60s'",
                       p->unknown->kind == TW_JINJA_NODE_TEST ? "test" : "filter",
@@ -474,7 +480,7 @@ static struct tw_jinja_node *parse_until(struct tw_jinja_parser *p, const char *
     if (!tw_jinja_nest(p)) {
         return NULL;
     }
-    while (p->current.type != TW_JINJA_TOKEN_END) {
+    while (p->current.type != TW_JINJA_TOKEN_END && !tw_jinja_failed(p->j)) {
         if (p->current.type == TW_JINJA_TOKEN_BLOCK_BEGIN) {
             tw_jinja_advance(p);
             for (size_t i = 0; ends != NULL && ends[i] != NULL; i++) {

@@ -158,22 +158,25 @@ bool tw_jinja_parse_real(struct tw_jinja *j, const char *text, size_t n_bytes, d
     size_t n_fraction = strspn(fraction, "0123456789");
     const char *tail = rest[0] == '.' ? fraction + n_fraction : rest;
     size_t n_skipped = n_zeros < n_whole ? n_zeros : n_whole;
-    if (n_whole + n_fraction == 0) {
+    const char *exponent = tail + (tail[0] != '\0') + (tail[0] != '\0' && strchr("+-", tail[1]));
+    size_t n_exponent = strspn(exponent, "0123456789");
+    if (n_whole + n_fraction == 0 || (tail[0] != '\0' && ((tail[0] | 0x20) != 'e' ||
+                                                          n_exponent == 0 ||
+                                                          exponent[n_exponent] != '\0'))) {
         return false;
     }
     snprintf(number, sizeof number, "%s%s%.*s.%.*s0%s", tidy[0] == '-' ? "-" : "",
              n_skipped == n_whole ? "0" : "", (int)(n_whole - n_skipped), p + n_skipped,
              (int)n_fraction, fraction, tail);
     json_t *json = NULL;
-    if (!tw_jinja_step(j, 1) || tw_json_parse(number, strlen(number), "", &json, NULL) != TW_OK) {
+    if (!tw_jinja_step(j, 1)) {
         return false;
     }
-    bool is_real = json_is_real(json);
-    if (is_real) {
-        *ret_value = json_real_value(json);
-    }
+    /* The form was checked: what fails is too large. */
+    bool fits = tw_json_parse(number, strlen(number), "", &json, NULL) == TW_OK;
+    *ret_value = fits ? json_real_value(json) : tidy[0] == '-' ? -INFINITY : INFINITY;
     json_decref(json);
-    return is_real;
+    return true;
 }
 
 static int digit_of(char c)

@@ -1,0 +1,409 @@
+"""Our Jinja beside Python's: the same text, or a failure of both.
+
+The reference is jinja2 as Hugging Face sets it up, in its sandbox that allows changes of lists. Texts
+of the data are of letters that templates here do not use, so that every character of an output tells
+where it came from, and the spans can be held against that.
+"""
+import copy
+import datetime
+import json
+import random
+import subprocess
+import sys
+
+import jinja2
+import jinja2.ext
+import jinja2.nodes
+import jinja2.sandbox
+
+import jinja_cases
+
+DAY = datetime.datetime(2024, 7, 26, 9, 0, 0)
+# What Python prints of a function or a sequence that was not made a list; we refuse to.
+ADDRESSES = (" at 0x", "<generator", "<built-in", "<bound", "<function", "<class", "<jinja2",
+             "<Macro", "<LoopContext", "<list_reverse", "<dict_reverse", "<reversed", "<Joiner")
+WORD = set("αβγδςσΣΩéß中文😀ǆİ")  # letters of data alone
+
+
+class Generation(jinja2.ext.Extension):
+    """{% generation %}: a block with variables of its own, as in Hugging Face's extension."""
+    tags = {"generation"}
+
+    def parse(self, parser):
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(["name:endgeneration"], drop_needle=True)
+        return jinja2.nodes.CallBlock(self.call_method("_body"), [], [], body).set_lineno(line)
+
+    def _body(self, caller):
+        return caller()
+
+
+def tojson(value, ensure_ascii=False, indent=None, separators=None, sort_keys=False):
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators,
+                      sort_keys=sort_keys)
+
+
+def raise_exception(message):
+    raise jinja2.exceptions.TemplateError(message)
+
+
+def environment():
+    env = jinja2.sandbox.SandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, cache_size=0,
+        extensions=[Generation, jinja2.ext.loopcontrols])
+    env.filters["tojson"] = tojson
+    env.filters["from_json"] = json.loads
+    env.globals["raise_exception"] = raise_exception
+    env.globals["strftime_now"] = DAY.strftime
+    return env
+
+
+ENVIRONMENT = environment()
+
+
+def reference(case):
+    """The text, or None where jinja2 fails, and why."""
+    try:
+        template = ENVIRONMENT.from_string(case["template"])
+        text = template.render(**copy.deepcopy(case["data"]), **case.get("settings", {}))
+        text.encode("utf-8")
+        return text, None
+    except Exception as error:  # whatever it is, it must be an error for us, too
+        return None, f"{type(error).__name__}: {error}"
+
+
+def answers(tool, cases):
+    lines = "".join(json.dumps(case) + "\n" for case in cases)
+    run = subprocess.run([tool], input=lines.encode(), capture_output=True, check=True)
+    # Newlines in texts are escaped; other line ends are not.
+    results = [json.loads(line) for line in run.stdout.decode().split("\n")[:-1]]
+    assert len(results) == len(cases), "an answer for each case"
+    return results
+
+
+def wrong_origin(result):
+    """A character of the data that counts as the template's, if there is one."""
+    data, begin = result["text"].encode(), 0
+    for end, is_input in result["spans"]:
+        part = data[begin:end].decode("utf-8", errors="replace")
+        if not is_input and WORD & set(part):
+            return f"{part!r} of {result['text']!r} counts as the template's"
+        begin = end
+    return None if begin == len(data) else f"the spans end at {begin} of {len(data)}"
+
+
+def difference(case, ours):
+    """(what differs or None, whether jinja2 rendered it)."""
+    text, why = reference(case)
+    if text is None:
+        return (None if "error" in ours else f"jinja2 fails ({why}), we say {ours['text']!r}"), False
+    if "error" in ours:
+        beyond = "64 bits" in ours["error"] or any(a in text for a in ADDRESSES)
+        return (None if beyond else f"jinja2 says {text!r}, we fail: {ours['error']}"), False
+    if text != ours["text"]:
+        return f"jinja2 says {text!r}, we say {ours['text']!r}", True
+    of_data = WORD.isdisjoint(case["template"]) and "\\" not in case["template"]
+    return (wrong_origin(ours) if of_data else None), True
+
+
+def compare(tool, cases):
+    """The first differences, with their cases, and how many were rendered."""
+    found, rendered = [], 0
+    for case, ours in zip(cases, answers(tool, cases)):
+        what, good = difference(case, ours)
+        rendered += good
+        if what is not None:
+            found.append(f"{what}\n{json.dumps(case, ensure_ascii=False)}")
+    return found, rendered
+
+
+# ---- random templates ----
+
+ROUNDS = ["round", "round(1)", "round(2)", "round(0, 'floor')", "round(1, 'ceil')"]
+DICT_FILTERS = ["items|list", "dictsort", "list", "dictsort(by='value')", "dictsort(reverse=true)"]
+BLOCK_FILTERS = ["upper", "trim", "indent(2)", "replace('a', 'b')"]
+
+class Writer:
+    """Random templates: mostly of kinds that fit together, so that most of them can be rendered."""
+
+    def __init__(self, seed):
+        self.rng = random.Random(seed)
+        self.depth = 0
+        self.names = []
+
+    def one(self, *choices):
+        return self.rng.choice(choices)
+
+    def word(self):
+        return "'" + self.one("", "a", "b c", " a ", "x,y,z", "Ab-Cd", "\\n", "k\\nl\\n", "1.5", "12",
+                              "q\\tz", "aXbXc", "<i>", "it\\u0041", "-7", "1e3", "name", "role") + "'"
+
+    def text(self):
+        rng = self.rng
+        if self.depth > 3 or rng.random() < 0.35:
+            return self.one("s", "t", "u", "m.content", "m.role", "d.k", self.word(), self.word(),
+                            "d['k']", "bos_token", *self.names[-2:])
+        self.depth += 1
+        value = self.one(
+            lambda: f"({self.text()} + {self.text()})",
+            lambda: f"({self.text()} ~ {self.any()})",
+            lambda: f"{self.text()}{self.slice()}",
+            lambda: f"{self.text()}[{self.number()}]",
+            lambda: f"{self.text()}|{self.text_filter()}",
+            lambda: f"{self.text()}.{self.text_method()}",
+            lambda: f"{self.list()}|join({self.one('', self.word(), 't')})",
+            lambda: f"{self.any()}|string",
+            lambda: f"{self.any()}|tojson{self.one('', '(indent=2)', '(ensure_ascii=true)', '(indent=0)', '(sort_keys=true)')}",
+            lambda: f"({self.text()} if {self.test()} else {self.text()})",
+            lambda: f"({self.text()} * {self.one(0, 1, 2, 3)})",
+            lambda: f"({self.one('%s', '%5s|', '%-5s|', '%.2s', '%r')!r} % {self.text()})",
+            lambda: f"({self.one('%d', '%5.1f', '%g', '%x', '%05d', '%+d', '%e')!r} % {self.number()})",
+        )()
+        self.depth -= 1
+        return value
+
+    def text_filter(self):
+        return self.one("upper", "lower", "title", "capitalize", "trim", "trim('a ')", "length",
+                        f"replace({self.word()}, {self.word()})", "replace('', '.')", "indent(2)",
+                        "indent(3, first=true)", "indent('>', true, true)", "e", "safe", "string",
+                        "first", "last", "reverse", "center(9)", "wordcount", "list|string", "int",
+                        "float", f"default({self.word()})", "d('z', true)", "escape", "safe|upper",
+                        "replace('a', 'b', 1)", "int(default=3)", "int(base=16)", "forceescape")
+
+    def text_method(self):
+        return self.one("upper()", "lower()", "title()", "capitalize()", "strip()", "lstrip()",
+                        "rstrip()", "strip('a')", "split()|string", "split(',')|string",
+                        "split('a', 1)[-1]", "split(None, 1)|string", "split()[0]", "rsplit(',', 1)|string",
+                        "startswith('a')|string", "endswith(('a', 'c'))|string",
+                        "replace('a', 'bb')", "replace('', '-', 2)", "find('a')", "count('a')",
+                        "splitlines()|string", "splitlines(true)|string", "partition(',')|string",
+                        "rpartition('a')|string", "join(['x', 'y'])", "center(8, '*')", "ljust(6)",
+                        "rjust(6, '.')", "isdigit()", "isalpha()", "isspace()", "isupper()",
+                        "islower()", "rfind('a')", "index('a')", "lstrip('ab ')", "nothing()")
+
+    def number(self):
+        rng = self.rng
+        if self.depth > 3 or rng.random() < 0.5:
+            return self.one("0", "1", "2", "-1", "3.5", "0.1", "n", "f", "7", "1e20", "1_000", "true",
+                            "2.0", "0x1f", "b", "d.n")
+        self.depth += 1
+        value = self.one(
+            lambda: f"({self.number()} {self.one('+', '-', '*', '/', '//', '%')} {self.number()})",
+            lambda: f"{self.any()}|length",
+            lambda: f"{self.text()}|int",
+            lambda: f"{self.number()}|{self.one(*ROUNDS)}",
+            lambda: f"{self.number()}|abs",
+            lambda: f"-{self.number()}",
+            lambda: f"{self.list()}|sum",
+            lambda: f"({self.one(2, 3, -2)} ** {self.one(0, 1, 2, 5, -1)})",
+            lambda: f"{self.list()}|{self.one('min', 'max', 'first', 'last')}",
+        )()
+        self.depth -= 1
+        return value
+
+    def list(self):
+        rng = self.rng
+        if self.depth > 3 or rng.random() < 0.4:
+            return self.one("xs", "ys", "ms", "ws", "[]", "['b', 'a', 'C']", "(1, 2)", "range(3)",
+                            "[3, 1, 2]", "s", "d", "range(5, 0, -2)")
+        self.depth += 1
+        value = self.one(
+            lambda: "[" + ", ".join(self.any() for _ in range(rng.randrange(4))) + "]",
+            lambda: "(" + ", ".join(self.any() for _ in range(rng.randrange(2, 4))) + ")",
+            lambda: f"{self.list()}{self.slice()}",
+            lambda: f"({self.list()} + {self.list()})",
+            lambda: f"{self.list()}|{self.list_filter()}",
+            lambda: f"{self.dict()}|{self.one(*DICT_FILTERS)}",
+            lambda: f"{self.dict()}.{self.one('keys()', 'values()', 'items()')}|list",
+            lambda: f"{self.text()}.split({self.one('', self.word())})",
+            lambda: f"ms|map(attribute='{self.one('role', 'content', 'x', 'n.k')}')|list",
+        )()
+        self.depth -= 1
+        return value
+
+    def list_filter(self):
+        return self.one("list", "sort", "sort(reverse=true)", "unique|list", "reverse|list",
+                        "map('string')|list", "map('upper')|list", "select|list", "reject|list",
+                        "select('string')|list", "reject('none')|list", "select('equalto', 1)|list",
+                        "selectattr('role')|list", "selectattr('role', 'equalto', 'user')|list",
+                        "rejectattr('x', 'defined')|list", "batch(2)|list", "slice(2)|list",
+                        "batch(2, 'z')|list", "sort(attribute='role')", "map('length')|list",
+                        "map('default', 'z')|list", "sort(case_sensitive=true)",
+                        "map(attribute=0)|list", "select('in', [1, 2, 'a'])|list",
+                        "select('>', 1)|list", "map('int')|sort", "join(',')|list")
+
+    def dict(self):
+        rng = self.rng
+        if self.depth > 3 or rng.random() < 0.5:
+            return self.one("d", "m", "{}", "{'a': 1, 'b': 'x'}", "ms[0]", "dict(a=1)")
+        self.depth += 1
+        keys = [self.one("'a'", "'b'", "1", "true", "t", "none", "1.0", "(1, 2)")
+                for _ in range(rng.randrange(3))]
+        value = "{" + ", ".join(f"{key}: {self.any()}" for key in keys) + "}"
+        self.depth -= 1
+        return value
+
+    def slice(self):
+        return self.one("[1:]", "[:1]", "[::-1]", "[-2:]", "[:-1]", "[1:3]", "[::2]", "[5:1:-2]", "[:]",
+                        "[-9:9]", "[n:]")
+
+    def test(self):
+        rng = self.rng
+        if self.depth > 3 or rng.random() < 0.3:
+            return self.one("true", "false", "b", "s", "missing", "none", "xs", "n > 1",
+                            "loop is defined", "m.x is defined")
+        self.depth += 1
+        value = self.one(
+            lambda: f"{self.any()} is {self.one('', 'not ')}{self.one('defined', 'none', 'string', 'number', 'mapping', 'iterable', 'sequence', 'true', 'false', 'boolean', 'integer', 'float', 'callable', 'undefined', 'lower', 'upper', 'escaped')}",
+            lambda: f"{self.number()} is {self.one('odd', 'even', 'divisibleby 2', 'eq 1', 'in [1, 2]', 'gt 1', 'lessthan(3)', 'ge(2)')}",
+            lambda: f"({self.any()} {self.one('==', '!=')} {self.any()})",
+            lambda: f"({self.number()} {self.one('<', '>', '<=', '>=')} {self.number()})",
+            lambda: f"({self.text()} {self.one('<', '>', '<=', '==')} {self.text()})",
+            lambda: f"({self.any()} {self.one('in', 'not in')} {self.any()})",
+            lambda: f"(not {self.test()})",
+            lambda: f"({self.test()} {self.one('and', 'or')} {self.test()})",
+            lambda: f"(1 < {self.number()} <= {self.number()} != 3)",
+        )()
+        self.depth -= 1
+        return value
+
+    def any(self):
+        return self.one(self.text, self.text, self.number, self.list, self.dict, self.test,
+                        lambda: self.one("none", "missing", "m.x", "d['items']", "loop.index", "ns.a"))()
+
+    # ---- statements ----
+
+    def tag(self, inside):
+        return ("{%" + self.one("", "", "", "-", "+") + f" {inside} " +
+                self.one("", "", "", "-", "+") + "%}")
+
+    def output(self):
+        return ("{{" + self.one("", "", "-") + f" {self.any()} " + self.one("", "", "-") + "}}")
+
+    def data(self):
+        return self.one("", "", " ", "\n", "text", "  \n  ", "\n\n", "a\n  ", " b ", "{ }", "#", "\t", "%}\n")
+
+    def block(self, depth):
+        return "".join(self.statement(depth) for _ in range(self.rng.randrange(1, 4)))
+
+    def loop(self, depth):
+        variable = self.one("i", "m", "k, v", "x")
+        source = self.one(self.list, self.list, lambda: f"{self.dict()}.items()",
+                          lambda: f"{self.dict()}|items")()
+        if variable == "k, v":
+            source = self.one("d.items()", "m|items", "[(1, 2), (3, 4)]", "d|dictsort")
+        test = self.one("", "", "", f" if {self.test()}")
+        names = self.names
+        self.names = names + ["k", "v"] if variable == "k, v" else names + [variable]
+        inner = self.block(depth - 1) + self.one(
+            "", "", "{{ loop.index }}", "{{ loop.last }}", "{{ loop.first }}", "{{ loop.index0 }}",
+            "{{ loop.length }}", "{{ loop.previtem }}", "{{ loop.nextitem }}", "{{ loop.revindex }}",
+            "{{ loop.cycle('o', 'p') }}", "{{ loop.changed(s) }}", "{{ loop.revindex0 }}",
+            "{% break %}", "{% continue %}", "{% if loop.index > 1 %}{% break %}{% endif %}")
+        self.names = names
+        other = self.one("", "", self.tag("else") + self.block(depth - 1))
+        return (self.tag(f"for {variable} in {source}{test}") + inner + other + self.tag("endfor"))
+
+    def condition(self, depth):
+        parts = [self.tag(f"if {self.test()}"), self.block(depth - 1)]
+        for _ in range(self.one(0, 0, 1)):
+            parts += [self.tag(f"elif {self.test()}"), self.block(depth - 1)]
+        if self.one(True, False):
+            parts += [self.tag("else"), self.block(depth - 1)]
+        return "".join(parts) + self.tag("endif")
+
+    def setting(self, depth):
+        name = self.one("p", "q", "s", "n")
+        return self.one(
+            lambda: self.tag(f"set {name} = {self.any()}"),
+            lambda: self.tag(f"set {name}, q = {self.any()}, {self.any()}"),
+            lambda: self.tag(f"set ns.a = {self.any()}"),
+            lambda: self.tag(f"set {name}{self.one('', '|upper', '|trim|length')}") +
+            self.block(depth - 1) + self.tag("endset"),
+        )()
+
+    def macro(self, depth):
+        name = self.one("mac", "mac2")
+        defaults = self.one("", ", y=3", ", y=x", ", y='z'")
+        body = self.block(depth - 1) + self.one("{{ x }}", "{{ y }}", "{{ varargs }}", "{{ kwargs }}",
+                                                "{{ caller() }}", "{{ caller }}", "")
+        call = self.one(f"{{{{ {name}({self.any()}) }}}}", f"{{{{ {name}() }}}}",
+                        f"{{{{ {name}(1, y={self.any()}) }}}}", f"{{{{ {name}(1, 2, 3) }}}}",
+                        f"{{% call {name}(5) %}}{self.block(depth - 1)}{{% endcall %}}",
+                        f"{{{{ {name}(x=4, z=1) }}}}", f"{{{{ {name}(*xs) }}}}")
+        return self.tag(f"macro {name}(x{defaults})") + body + self.tag("endmacro") + call
+
+    def statement(self, depth):
+        if depth <= 0 or self.rng.random() < 0.45:
+            return self.data() + self.output()
+        return self.data() + self.one(
+            lambda: self.loop(depth), lambda: self.condition(depth), lambda: self.setting(depth),
+            lambda: self.macro(depth), lambda: self.output(),
+            lambda: "{#" + self.one("", "-") + " note " + self.one("", "-") + "#}",
+            lambda: self.tag(f"filter {self.one(*BLOCK_FILTERS)}") +
+            self.block(depth - 1) + self.tag("endfilter"),
+            lambda: self.tag(f"with w = {self.any()}, s = {self.any()}") + self.block(depth - 1) +
+            self.tag("endwith"),
+            lambda: self.tag("generation") + self.block(depth - 1) + self.tag("endgeneration"),
+            lambda: self.tag("raw") + "{{ no }} {% x %}" + self.tag("endraw"),
+        )() + self.data()
+
+    def template(self):
+        return ("{% set ns = namespace(a=1) %}" +
+                "".join(self.statement(2) for _ in range(self.rng.randrange(1, 4))))
+
+    def small(self):
+        return self.output() + self.output()
+
+
+def data_of(rng):
+    def text():
+        return "".join(rng.choice("αβγδςσΣΩéß中文😀ǆİ  ,.\n12-") for _ in range(rng.randrange(9)))
+    message = {"role": rng.choice(["user", "assistant", "tool"]), "content": text()}
+    messages = [{"role": rng.choice(["user", "assistant", "system"]), "content": text(),
+                 **({"x": rng.randrange(3)} if rng.random() < 0.5 else {}),
+                 **({"n": {"k": text()}} if rng.random() < 0.5 else {})} for _ in range(rng.randrange(4))]
+    return {"s": text(), "t": text(), "u": text().strip(), "m": message, "ms": messages,
+            "n": rng.randrange(-3, 6), "f": rng.choice([0.5, -2.25, 1e16, 1e-5, 3.0, 123456.789]),
+            "b": rng.random() < 0.5, "xs": [rng.randrange(5) for _ in range(rng.randrange(5))],
+            "ys": [text() for _ in range(rng.randrange(4))],
+            "ws": [rng.choice([1, "α", None, 2.5, True, [1], {"a": "β"}]) for _ in range(rng.randrange(4))],
+            "d": {"k": text(), "n": rng.randrange(9), "β": None, "items": text()}}
+
+
+def random_cases(seed, n, small):
+    cases = []
+    for i in range(n):
+        writer = Writer(f"{seed} {i}")
+        cases.append({"template": writer.small() if small else writer.template(),
+                      "data": data_of(writer.rng), "settings": {"bos_token": "<s>"}})
+    return cases
+
+
+def report(number, name, found, detail):
+    print(f"{'not ok' if found else 'ok'} {number} - {name}")
+    print("\n".join("# " + line for text in found[:5] for line in text.split("\n")) or f"# {detail}",
+          flush=True)
+    return bool(found)
+
+
+def main():
+    tool, n_random = sys.argv[1], int(sys.argv[2])
+    groups = list(jinja_cases.groups())
+    print(f"1..{len(groups) + 2}")
+    failed = False
+    for number, (name, cases) in enumerate(groups, 1):
+        found, rendered = compare(tool, cases)
+        failed |= report(number, name, found, f"{len(cases)} cases, {rendered} rendered")
+    for number, (name, small) in enumerate([("random expressions are Python's", True),
+                                            ("random templates are Python's", False)],
+                                           len(groups) + 1):
+        found, rendered = compare(tool, random_cases(f"{small}", n_random, small))
+        if rendered < n_random / 4:
+            found.append(f"only {rendered} of {n_random} could be rendered")
+        failed |= report(number, name, found, f"{n_random} cases, {rendered} rendered")
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
