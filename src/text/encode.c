@@ -250,8 +250,7 @@ static enum tw_status encode_around(struct encoder *encoder, const struct tw_add
     enum tw_status status = TW_OK;
     for (size_t at = 0; at < text.size_bytes && status == TW_OK;) {
         size_t begin, end;
-        const struct tw_added_token *token =
-            tw_added_next(added, text, at, rights, &begin, &end);
+        const struct tw_added_token *token = tw_added_next(added, text, at, rights, &begin, &end);
         if (begin > at) {
             struct tw_bytes gap = {text.data + at, begin - at};
             status = fn(encoder, gap, is_first && at == 0, error);
@@ -344,7 +343,8 @@ static enum tw_status encode_all(struct encoder *encoder, struct tw_bytes text, 
         status = push(encoder, tokenizer->bos, error);
     }
     if (status == TW_OK) {
-        struct tw_added_rights rights = {.special = encoder->allow_special, .spans = encoder->spans};
+        struct tw_added_rights rights = {.special = encoder->allow_special,
+                                         .spans = encoder->spans};
         status = encode_around(encoder, &tokenizer->added, &rights, text, true, encode_raw, error);
     }
     if (status == TW_OK && (flags & TW_ENCODE_BOS_EOS) != 0 && tokenizer->add_eos) {

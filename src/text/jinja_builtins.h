@@ -53,6 +53,7 @@ enum tw_jinja_case { TW_JINJA_UPPER = 0, TW_JINJA_LOWER, TW_JINJA_TITLE };
 struct tw_jinja_value tw_jinja_in_case(struct tw_jinja *j, struct tw_jinja_value text,
                                        enum tw_jinja_case first, enum tw_jinja_case rest);
 /* The lines of a text, without their ends. */
-struct tw_jinja_value tw_jinja_lines(struct tw_jinja *j, struct tw_jinja_value text, bool keep_ends);
+struct tw_jinja_value tw_jinja_lines(struct tw_jinja *j, struct tw_jinja_value text,
+                                     bool keep_ends);
 
 #endif

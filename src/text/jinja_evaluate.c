@@ -49,8 +49,7 @@ struct tw_jinja_arguments tw_jinja_arguments(struct tw_jinja *j, const struct tw
     for (const struct tw_jinja_node *n = list; n != NULL && !tw_jinja_failed(j); n = n->next) {
         struct tw_jinja_value value = tw_jinja_evaluate(j, n->a), item;
         if (n->name != NULL) {
-            struct tw_jinja_value key =
-                tw_jinja_string(j, n->name->text, n->name->n_bytes, false);
+            struct tw_jinja_value key = tw_jinja_string(j, n->name->text, n->name->n_bytes, false);
             if (!tw_jinja_failed(j) && tw_jinja_lookup(j, &arguments.named, key) != NULL) {
                 tw_jinja_fail(j, "the argument '%.60s' is given twice", n->name->text);
             }
@@ -114,8 +113,8 @@ static bool compare(struct tw_jinja *j, int op, struct tw_jinja_value a, struct 
     if (order == INT_MIN) {
         return false;
     }
-    return op == '<'   ? order < 0
-           : op == '>' ? order > 0
+    return op == '<'                     ? order < 0
+           : op == '>'                   ? order > 0
            : op == TW_JINJA_OP('<', '=') ? order <= 0
                                          : order >= 0;
 }

@@ -102,7 +102,8 @@ static void assign_items(struct tw_jinja *j, const struct tw_jinja_node *target,
 /* ---- loops ---- */
 
 /* The next item that passes the loop's test. */
-static bool next_item(struct tw_jinja *j, struct tw_jinja_loop *loop, struct tw_jinja_value *ret_item)
+static bool next_item(struct tw_jinja *j, struct tw_jinja_loop *loop,
+                      struct tw_jinja_value *ret_item)
 {
     const struct tw_jinja_node *node = loop->node;
     if (loop->drained.n_taken < loop->drained.n_items) {
@@ -204,8 +205,10 @@ struct tw_jinja_value tw_jinja_loop_attribute(struct tw_jinja *j, struct tw_jinj
     const struct {
         const char *name;
         int64_t value;
-    } numbers[] = {{"index0", loop->index0},      {"index", loop->index0 + 1},
-                   {"depth0", loop->depth0},      {"depth", loop->depth0 + 1}};
+    } numbers[] = {{"index0", loop->index0},
+                   {"index", loop->index0 + 1},
+                   {"depth0", loop->depth0},
+                   {"depth", loop->depth0 + 1}};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         if (strcmp(name, numbers[i].name) == 0) {
             return tw_jinja_int(numbers[i].value);
@@ -253,8 +256,8 @@ static void run_loop(struct tw_jinja *j, const struct tw_jinja_node *node,
     if (loop == NULL) {
         return;
     }
-    *loop = (struct tw_jinja_loop){.node = node, .scope = outer, .index0 = -1, .depth0 = depth0,
-                                   .n_items = -1};
+    *loop = (struct tw_jinja_loop){
+        .node = node, .scope = outer, .index0 = -1, .depth0 = depth0, .n_items = -1};
     loop->changed.kind = TW_JINJA_ABSENT;
     loop->iterator = tw_jinja_iterate(j, source);
     struct tw_jinja_scope *before = j->scope;

@@ -7,8 +7,7 @@ static struct tw_jinja_node *parse_or(struct tw_jinja_parser *p);
 static struct tw_jinja_node *parse_unary(struct tw_jinja_parser *p, bool with_filters);
 
 static struct tw_jinja_node *binary(struct tw_jinja_parser *p, enum tw_jinja_node_kind kind,
-                                    uint32_t line, struct tw_jinja_node *a,
-                                    struct tw_jinja_node *b)
+                                    uint32_t line, struct tw_jinja_node *a, struct tw_jinja_node *b)
 {
     struct tw_jinja_node *node = tw_jinja_node(p, kind, line);
     node->a = a;
@@ -232,8 +231,8 @@ static struct tw_jinja_node *parse_key(struct tw_jinja_parser *p, struct tw_jinj
         tw_jinja_advance(p);
         is_slice = true;
     }
-    struct tw_jinja_node *node = binary(p, is_slice ? TW_JINJA_NODE_SLICE : TW_JINJA_NODE_ITEM,
-                                        line, object, parts[0]);
+    struct tw_jinja_node *node =
+        binary(p, is_slice ? TW_JINJA_NODE_SLICE : TW_JINJA_NODE_ITEM, line, object, parts[0]);
     node->c = parts[1];
     node->d = parts[2];
     if (!is_slice && parts[0] == NULL) {
@@ -312,8 +311,8 @@ static void parse_builtin(struct tw_jinja_parser *p, struct tw_jinja_node *node,
     }
 }
 
-struct tw_jinja_node *tw_jinja_parse_filters(struct tw_jinja_parser *p,
-                                             struct tw_jinja_node *value, bool is_inline)
+struct tw_jinja_node *tw_jinja_parse_filters(struct tw_jinja_parser *p, struct tw_jinja_node *value,
+                                             bool is_inline)
 {
     while (is_inline || tw_jinja_skip_op(p, '|')) {
         is_inline = false;

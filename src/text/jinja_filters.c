@@ -139,8 +139,8 @@ static struct tw_jinja_value format_number(struct tw_jinja *j, const struct conv
                                                  : "");
         put_digits(&b, c, integer);
     } else {
-        const char *text = tw_jinja_print_real(j, c->letter, c->precision < 0 ? 6 : (int)c->precision,
-                                               c->alternate, fabs(real));
+        const char *text = tw_jinja_print_real(
+            j, c->letter, c->precision < 0 ? 6 : (int)c->precision, c->alternate, fabs(real));
         tw_jinja_put_text(&b, text != NULL ? text : "");
     }
     return tw_jinja_built(&b);
@@ -175,8 +175,7 @@ static void put_conversion(struct tw_jinja_builder *b, const struct conversion *
             text = tw_jinja_built(&repr);
         }
         if (c->precision >= 0 && !tw_jinja_failed(j)) {
-            text = tw_jinja_part(j, text, 0,
-                                 tw_jinja_offset(j, text.string, (size_t)c->precision));
+            text = tw_jinja_part(j, text, 0, tw_jinja_offset(j, text.string, (size_t)c->precision));
         }
     } else if (c->letter == 'c') {
         text = format_char(j, value);
@@ -213,8 +212,7 @@ static struct tw_jinja_value take_key(struct format_source *source, const struct
     if (end == s->size_bytes || source->values.kind != TW_JINJA_DICT) {
         return tw_jinja_fail(j, "a format with names needs a dict");
     }
-    struct tw_jinja_value key =
-        tw_jinja_string(j, s->data + *at + 1, end - *at - 1, false);
+    struct tw_jinja_value key = tw_jinja_string(j, s->data + *at + 1, end - *at - 1, false);
     const struct tw_jinja_value *found =
         tw_jinja_failed(j) ? NULL : tw_jinja_lookup(j, source->values.dict, key);
     *at = end + 1;
@@ -354,8 +352,8 @@ ROW(title)
             end += step;
         }
         text.is_markup = false;
-        tw_jinja_put_value(&b, in_case(j, tw_jinja_part(j, text, at, n), TW_JINJA_UPPER,
-                                       TW_JINJA_UPPER));
+        tw_jinja_put_value(
+            &b, in_case(j, tw_jinja_part(j, text, at, n), TW_JINJA_UPPER, TW_JINJA_UPPER));
         tw_jinja_put_value(&b, in_case(j, tw_jinja_part(j, text, at + n, end - at - n),
                                        TW_JINJA_LOWER, TW_JINJA_LOWER));
     }
@@ -486,7 +484,7 @@ ROW(to_int)
     } else {
         good = false;
     }
-    struct tw_jinja_value result = good                          ? tw_jinja_int(value)
+    struct tw_jinja_value result = good                           ? tw_jinja_int(value)
                                    : a[1].kind == TW_JINJA_ABSENT ? tw_jinja_int(0)
                                                                   : a[1];
     result.is_input = result.is_input || a[0].is_input || a[0].kind == TW_JINJA_STRING;
@@ -557,9 +555,9 @@ ROW(or_default)
     UNUSED;
     bool is_missing = a[0].kind == TW_JINJA_UNDEFINED ||
                       (tw_jinja_flag_argument(a[2], false) && !tw_jinja_truth(a[0]));
-    return !is_missing                      ? a[0]
+    return !is_missing                    ? a[0]
            : a[1].kind == TW_JINJA_ABSENT ? tw_jinja_string(j, "", 0, false)
-                                            : a[1];
+                                          : a[1];
 }
 
 ROW(length)

@@ -219,8 +219,8 @@ static bool is_digit(char c)
 /* \d+(_\d+)*; gives `at` where there is no digit. */
 static size_t skip_digits(const struct tw_jinja_lexer *x, size_t at)
 {
-    while (is_digit(byte_at(x, at)) ||
-           (byte_at(x, at) == '_' && is_digit(byte_at(x, at - 1)) && is_digit(byte_at(x, at + 1)))) {
+    while (is_digit(byte_at(x, at)) || (byte_at(x, at) == '_' && is_digit(byte_at(x, at - 1)) &&
+                                        is_digit(byte_at(x, at + 1)))) {
         at++;
     }
     return at;
@@ -276,14 +276,14 @@ static struct tw_jinja_token lex_number(struct tw_jinja_lexer *x)
     const char *text = x->source.data + x->at;
     size_t real = real_end(x, x->at);
     size_t end = real != 0 ? real : int_end(x, x->at);
-    struct tw_jinja_token token =
-        token_of(x, real != 0 ? TW_JINJA_TOKEN_REAL : TW_JINJA_TOKEN_INT);
+    struct tw_jinja_token token = token_of(x, real != 0 ? TW_JINJA_TOKEN_REAL : TW_JINJA_TOKEN_INT);
     double value = 0;
     int64_t integer = 0;
     bool good = real != 0 ? tw_jinja_parse_real(x->j, text, end - x->at, &value)
                           : tw_jinja_parse_int(x->j, text, end - x->at, 0, &integer);
     if (!good) {
-        tw_jinja_fail(x->j, "a number that cannot be read: %.*s", (int)(end - x->at > 60 ? 60 : end - x->at), text);
+        tw_jinja_fail(x->j, "a number that cannot be read: %.*s",
+                      (int)(end - x->at > 60 ? 60 : end - x->at), text);
     }
     token.value = real != 0 ? tw_jinja_real(value) : tw_jinja_int(integer);
     move_to(x, end);
@@ -474,7 +474,10 @@ static size_t put_wide_escape(struct tw_jinja_builder *b, const char *text, size
     char escape[16];
     size_t n = tw_utf8_decode(text, n_left, &code);
     snprintf(escape, sizeof escape,
-             code < 0x100 ? "\\x%02x" : code < 0x10000 ? "\\u%04x" : "\\U%08x", (unsigned)code);
+             code < 0x100     ? "\\x%02x"
+             : code < 0x10000 ? "\\u%04x"
+                              : "\\U%08x",
+             (unsigned)code);
     tw_jinja_put_text(b, escape);
     return n;
 }

@@ -39,10 +39,10 @@ static size_t put_cased(struct tw_jinja_builder *b, const struct tw_jinja_string
         tw_jinja_put_part(b, s, at, n);
         return n;
     }
-    size_t n_codes = wanted == TW_JINJA_UPPER   ? tw_casing_upper(code, codes)
-                     : wanted == TW_JINJA_TITLE ? tw_casing_title(code, codes)
-                                                : tw_casing_lower(s->data, s->size_bytes, at, n,
-                                                                  code, codes);
+    size_t n_codes = wanted == TW_JINJA_UPPER ? tw_casing_upper(code, codes)
+                     : wanted == TW_JINJA_TITLE
+                         ? tw_casing_title(code, codes)
+                         : tw_casing_lower(s->data, s->size_bytes, at, n, code, codes);
     for (size_t i = 0; i < n_codes; i++) {
         tw_jinja_put_code(b, codes[i], tw_jinja_is_input(s, at));
     }
@@ -185,8 +185,7 @@ struct tw_jinja_value tw_jinja_strip(struct tw_jinja *j, struct tw_jinja_value t
 {
     const struct tw_jinja_string *s = text.string;
     struct tw_jinja_value given = beside(j, text, characters);
-    const struct tw_jinja_string *set =
-        is_given(given) ? tw_jinja_string_argument(j, given) : NULL;
+    const struct tw_jinja_string *set = is_given(given) ? tw_jinja_string_argument(j, given) : NULL;
     size_t begin = 0, end = 0;
     bool inside = !left;
     for (size_t at = 0; at < s->size_bytes && tw_jinja_step(j, 1);) {
@@ -252,8 +251,8 @@ static struct tw_jinja_value has_affix(struct tw_jinja *j, struct tw_jinja_value
             tw_jinja_string_argument(j, beside(j, a[0], list->items[i]));
         bool fits = within && s->size_bytes <= end - begin;
         found = fits && (s->size_bytes == 0 ||
-                         memcmp(a[0].string->data + (at_end ? end - s->size_bytes : begin),
-                                s->data, s->size_bytes) == 0);
+                         memcmp(a[0].string->data + (at_end ? end - s->size_bytes : begin), s->data,
+                                s->size_bytes) == 0);
     }
     return tw_jinja_bool(found);
 }
@@ -478,7 +477,13 @@ static struct tw_jinja_value partition_at(struct tw_jinja *j, struct tw_jinja_va
         hit = next++;
     }
     bool found = hit != SIZE_MAX;
-    size_t ends[4] = {0, found ? hit : last ? 0 : n, found ? hit + what->size_bytes : last ? 0 : n,
+    size_t ends[4] = {0,
+                      found  ? hit
+                      : last ? 0
+                             : n,
+                      found  ? hit + what->size_bytes
+                      : last ? 0
+                             : n,
                       n};
     struct tw_jinja_value tuple = tw_jinja_list(j, TW_JINJA_TUPLE);
     for (int i = 0; i < 3 && !tw_jinja_failed(j); i++) {
@@ -644,9 +649,7 @@ ROW(get)
     UNUSED;
     const struct tw_jinja_value *found =
         check_key(j, a[1]) ? tw_jinja_lookup(j, a[0].dict, a[1]) : NULL;
-    return found != NULL                    ? *found
-           : a[2].kind == TW_JINJA_ABSENT ? tw_jinja_none()
-                                            : a[2];
+    return found != NULL ? *found : a[2].kind == TW_JINJA_ABSENT ? tw_jinja_none() : a[2];
 }
 
 ROW(pop_key)
@@ -836,18 +839,15 @@ static const struct tw_jinja_builtin string_rows[] = {
 };
 
 static const struct tw_jinja_builtin dict_rows[] = {
-    {"keys", keys, "-", 0},          {"values", values, "-", 0},
-    {"items", items, "-", 0},        {"get", get, ". .", 1},
-    {"pop", pop_key, ". .", 1},      {"setdefault", setdefault, ". .", 1},
-    {"update", update, NULL, 0},     {"copy", copy_dict, "-", 0},
-    {"clear", clear_dict, "-", 0},
+    {"keys", keys, "-", 0},      {"values", values, "-", 0},  {"items", items, "-", 0},
+    {"get", get, ". .", 1},      {"pop", pop_key, ". .", 1},  {"setdefault", setdefault, ". .", 1},
+    {"update", update, NULL, 0}, {"copy", copy_dict, "-", 0}, {"clear", clear_dict, "-", 0},
 };
 
 /* A tuple has the first ones only. */
 static const struct tw_jinja_builtin list_rows[] = {
-    {"index", index_in_list, ".", 1}, {"count", count_in_list, ".", 1},
-    {"append", append, ".", 1},       {"extend", extend, ".", 1},
-    {"insert", insert_row, ". .", 2},     {"pop", pop_item, ".", 0},
+    {"index", index_in_list, ".", 1},  {"count", count_in_list, ".", 1}, {"append", append, ".", 1},
+    {"extend", extend, ".", 1},        {"insert", insert_row, ". .", 2}, {"pop", pop_item, ".", 0},
     {"reverse", reverse_list, "-", 0}, {"copy", copy_list, "-", 0},
 };
 

@@ -357,8 +357,9 @@ struct tw_jinja_value tw_jinja_operate(struct tw_jinja *j, int op, struct tw_jin
     if (a.kind == TW_JINJA_UNDEFINED || b.kind == TW_JINJA_UNDEFINED) {
         return tw_jinja_fail_undefined(j, a.kind == TW_JINJA_UNDEFINED ? a : b);
     }
-    return tw_jinja_fail(j, "'%.*s%c' does not go with values of these kinds; numbers, or two "
-                            "texts or lists for +, are expected",
+    return tw_jinja_fail(j,
+                         "'%.*s%c' does not go with values of these kinds; numbers, or two "
+                         "texts or lists for +, are expected",
                          op > 255, &(char){(char)(op >> 8)}, op & 255);
 }
 

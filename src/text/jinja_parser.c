@@ -249,7 +249,8 @@ static struct tw_jinja_node *parse_for(struct tw_jinja_parser *p)
     struct tw_jinja_node *node = tw_jinja_node(p, TW_JINJA_NODE_FOR, p->current.line);
     tw_jinja_advance(p);
     node->a = parse_target(p, "in", false);
-    for (const struct tw_jinja_node *n = node->a->kind == TW_JINJA_NODE_TUPLE ? node->a->a : node->a;
+    for (const struct tw_jinja_node *n = node->a->kind == TW_JINJA_NODE_TUPLE ? node->a->a
+                                                                              : node->a;
          n != NULL && !tw_jinja_failed(p->j); n = n->next) {
         if (n->name == tw_jinja_intern(p, tw_bytes_of("loop"))) {
             tw_jinja_fail(p->j, "a loop's own variable cannot be named 'loop'");
@@ -394,8 +395,8 @@ static struct tw_jinja_node *parse_call_block(struct tw_jinja_parser *p)
 static struct tw_jinja_node *parse_leave(struct tw_jinja_parser *p)
 {
     bool is_break = tw_jinja_at_name(p, "break");
-    struct tw_jinja_node *node = tw_jinja_node(
-        p, is_break ? TW_JINJA_NODE_BREAK : TW_JINJA_NODE_CONTINUE, p->current.line);
+    struct tw_jinja_node *node =
+        tw_jinja_node(p, is_break ? TW_JINJA_NODE_BREAK : TW_JINJA_NODE_CONTINUE, p->current.line);
     if (p->n_loops == 0) {
         tw_jinja_fail(p->j, "'%s' is outside of a loop", is_break ? "break" : "continue");
     }
@@ -425,10 +426,17 @@ static struct tw_jinja_node *parse_statement(struct tw_jinja_parser *p)
         const char *name;
         struct tw_jinja_node *(*parse)(struct tw_jinja_parser *p);
     } rows[] = {
-        {"if", parse_if},           {"for", parse_for},     {"set", parse_set},
-        {"macro", parse_macro},     {"with", parse_with},   {"call", parse_call_block},
-        {"filter", parse_filter_block}, {"print", parse_print}, {"generation", parse_generation},
-        {"break", parse_leave},     {"continue", parse_leave},
+        {"if", parse_if},
+        {"for", parse_for},
+        {"set", parse_set},
+        {"macro", parse_macro},
+        {"with", parse_with},
+        {"call", parse_call_block},
+        {"filter", parse_filter_block},
+        {"print", parse_print},
+        {"generation", parse_generation},
+        {"break", parse_leave},
+        {"continue", parse_leave},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         if (tw_jinja_at_name(p, rows[i].name)) {

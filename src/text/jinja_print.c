@@ -53,7 +53,9 @@ void tw_jinja_format_real(double value, char ret_text[40])
     int point = 0;
     if (!isfinite(value) || value == 0) {
         snprintf(ret_text, 40, "%s%s", signbit(value) && !isnan(value) ? "-" : "",
-                 isnan(value) ? "nan" : value == 0 ? "0.0" : "inf");
+                 isnan(value) ? "nan"
+                 : value == 0 ? "0.0"
+                              : "inf");
         return;
     }
     size_t n = shortest_digits(value, digits, &point), at = 0;
@@ -78,8 +80,12 @@ void tw_jinja_format_real(double value, char ret_text[40])
 char *tw_jinja_print_real(struct tw_jinja *j, char conversion, int precision, bool alternate,
                           double value)
 {
-    char format[] = {'%', alternate ? '#' : '.', alternate ? '.' : '*', alternate ? '*' : conversion,
-                     alternate ? conversion : '\0', '\0'};
+    char format[] = {'%',
+                     alternate ? '#' : '.',
+                     alternate ? '.' : '*',
+                     alternate ? '*' : conversion,
+                     alternate ? conversion : '\0',
+                     '\0'};
     size_t room = (size_t)precision + 340;
     char *text = tw_jinja_alloc(j, room, 1);
     if (text == NULL) {
@@ -160,9 +166,9 @@ bool tw_jinja_parse_real(struct tw_jinja *j, const char *text, size_t n_bytes, d
     size_t n_skipped = n_zeros < n_whole ? n_zeros : n_whole;
     const char *exponent = tail + (tail[0] != '\0') + (tail[0] != '\0' && strchr("+-", tail[1]));
     size_t n_exponent = strspn(exponent, "0123456789");
-    if (n_whole + n_fraction == 0 || (tail[0] != '\0' && ((tail[0] | 0x20) != 'e' ||
-                                                          n_exponent == 0 ||
-                                                          exponent[n_exponent] != '\0'))) {
+    if (n_whole + n_fraction == 0 ||
+        (tail[0] != '\0' &&
+         ((tail[0] | 0x20) != 'e' || n_exponent == 0 || exponent[n_exponent] != '\0'))) {
         return false;
     }
     snprintf(number, sizeof number, "%s%s%.*s.%.*s0%s", tidy[0] == '-' ? "-" : "",
@@ -181,7 +187,9 @@ bool tw_jinja_parse_real(struct tw_jinja *j, const char *text, size_t n_bytes, d
 
 static int digit_of(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : (c | 0x20) >= 'a' && (c | 0x20) <= 'z' ? (c | 0x20) - 'a' + 10 : 99;
+    return c >= '0' && c <= '9'                     ? c - '0'
+           : (c | 0x20) >= 'a' && (c | 0x20) <= 'z' ? (c | 0x20) - 'a' + 10
+                                                    : 99;
 }
 
 bool tw_jinja_parse_int(struct tw_jinja *j, const char *text, size_t n_bytes, int64_t base,
@@ -226,8 +234,8 @@ bool tw_jinja_parse_int(struct tw_jinja *j, const char *text, size_t n_bytes, in
 
 static bool is_printable(uint32_t code)
 {
-    utf8proc_category_t c = code < TW_UTF8_INVALID ? utf8proc_category((utf8proc_int32_t)code)
-                                                   : UTF8PROC_CATEGORY_CN;
+    utf8proc_category_t c =
+        code < TW_UTF8_INVALID ? utf8proc_category((utf8proc_int32_t)code) : UTF8PROC_CATEGORY_CN;
     return code == ' ' || (c != UTF8PROC_CATEGORY_CN && c < UTF8PROC_CATEGORY_ZS);
 }
 
@@ -240,7 +248,10 @@ static void put_quoted(struct tw_jinja_builder *b, const struct tw_jinja_string 
     for (size_t at = 0; at < s->size_bytes && tw_jinja_step(b->j, 1);) {
         uint32_t code;
         size_t n = tw_utf8_decode(s->data + at, s->size_bytes - at, &code);
-        const char *word = code == '\n' ? "\\n" : code == '\r' ? "\\r" : code == '\t' ? "\\t" : NULL;
+        const char *word = code == '\n'   ? "\\n"
+                           : code == '\r' ? "\\r"
+                           : code == '\t' ? "\\t"
+                                          : NULL;
         char text[16];
         if (word != NULL) {
             snprintf(text, sizeof text, "%s", word);

@@ -42,7 +42,7 @@ struct tw_jinja_loop {
     int64_t depth0;
     int64_t n_items; /* -1: not counted yet */
     struct tw_jinja_value before, current, after;
-    bool has_after; /* `after` was taken from the iterator already */
+    bool has_after;               /* `after` was taken from the iterator already */
     struct tw_jinja_list drained; /* taken to count them */
     struct tw_jinja_value changed;
 };

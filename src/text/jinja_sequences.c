@@ -43,9 +43,9 @@ static struct tw_jinja_value attribute_of(struct tw_jinja *j, struct tw_jinja_va
     if (!is_given(attribute)) {
         return item;
     }
-    return attribute.kind == TW_JINJA_STRING
-               ? attribute_path(j, item, attribute.string->data, attribute.string->size_bytes, false)
-               : tw_jinja_item(j, item, attribute);
+    return attribute.kind == TW_JINJA_STRING ? attribute_path(j, item, attribute.string->data,
+                                                              attribute.string->size_bytes, false)
+                                             : tw_jinja_item(j, item, attribute);
 }
 
 static struct tw_jinja_value fold(struct tw_jinja *j, struct tw_jinja_value value, bool exact)
@@ -69,7 +69,8 @@ static struct tw_jinja_value sort_key(struct tw_jinja *j, struct tw_jinja_value 
     }
     const struct tw_jinja_string *s = attribute.string;
     for (size_t at = 0; at <= s->size_bytes && !tw_jinja_failed(j);) {
-        const char *comma = s->size_bytes > at ? memchr(s->data + at, ',', s->size_bytes - at) : NULL;
+        const char *comma =
+            s->size_bytes > at ? memchr(s->data + at, ',', s->size_bytes - at) : NULL;
         size_t end = comma != NULL ? (size_t)(comma - s->data) : s->size_bytes;
         struct tw_jinja_value part = attribute_path(j, item, s->data + at, end - at, false);
         if (!tw_jinja_failed(j)) {
@@ -93,9 +94,9 @@ static void merge_runs(struct tw_jinja *j, struct tw_jinja_pair *from, struct tw
 {
     size_t left = begin, right = middle;
     for (size_t i = begin; i < end; i++) {
-        bool takes_right = left == middle ||
-                           (right < end && !tw_jinja_failed(j) && tw_jinja_step(j, 1) &&
-                            is_less(j, from[right].key, from[left].key));
+        bool takes_right =
+            left == middle || (right < end && !tw_jinja_failed(j) && tw_jinja_step(j, 1) &&
+                               is_less(j, from[right].key, from[left].key));
         to[i] = from[takes_right ? right++ : left++];
     }
 }
@@ -147,8 +148,8 @@ ROW(dictsort)
 {
     UNUSED;
     bool by_value = tw_jinja_string_is(a[2], "value"), exact = tw_jinja_flag_argument(a[1], false);
-    if (a[0].kind != TW_JINJA_DICT || (a[2].kind != TW_JINJA_ABSENT && !by_value &&
-                                       !tw_jinja_string_is(a[2], "key"))) {
+    if (a[0].kind != TW_JINJA_DICT ||
+        (a[2].kind != TW_JINJA_ABSENT && !by_value && !tw_jinja_string_is(a[2], "key"))) {
         return tw_jinja_fail(j, "dictsort needs a dict, and 'key' or 'value' to sort by");
     }
     const struct tw_jinja_dict *dict = a[0].dict;
@@ -165,7 +166,8 @@ static struct tw_jinja_value extreme(struct tw_jinja *j, struct tw_jinja_value *
 {
     bool exact = tw_jinja_flag_argument(a[1], false), is_first = true;
     struct tw_jinja_iterator it = tw_jinja_iterate(j, a[0]);
-    struct tw_jinja_value item, key, best = tw_jinja_undefined("the extreme of nothing"), best_key = best;
+    struct tw_jinja_value item, key, best = tw_jinja_undefined("the extreme of nothing"),
+                                     best_key = best;
     while (tw_jinja_next(j, &it, &item)) {
         key = fold(j, attribute_of(j, item, a[2]), exact);
         if (is_first || (largest ? is_less(j, best_key, key) : is_less(j, key, best_key))) {
@@ -245,8 +247,8 @@ static struct tw_jinja_value map_attribute(struct tw_jinja *j, struct tw_jinja_v
     struct tw_jinja_iterator it = tw_jinja_iterate(j, source);
     while (tw_jinja_next(j, &it, &item)) {
         item = attribute_of(j, item, *attribute);
-        bool is_missing = item.kind == TW_JINJA_UNDEFINED && other != NULL &&
-                          other->kind != TW_JINJA_NONE;
+        bool is_missing =
+            item.kind == TW_JINJA_UNDEFINED && other != NULL && other->kind != TW_JINJA_NONE;
         tw_jinja_append(j, list.list, is_missing ? *other : item);
     }
     return list;
@@ -372,8 +374,7 @@ ROW(reverse)
         struct tw_jinja_value none = tw_jinja_none();
         return tw_jinja_slice(j, a[0], none, none, tw_jinja_int(-1));
     }
-    enum tw_jinja_kind kind =
-        a[0].kind == TW_JINJA_STREAM ? TW_JINJA_LIST : TW_JINJA_STREAM;
+    enum tw_jinja_kind kind = a[0].kind == TW_JINJA_STREAM ? TW_JINJA_LIST : TW_JINJA_STREAM;
     struct tw_jinja_value items = tw_jinja_collect(j, a[0], TW_JINJA_LIST);
     struct tw_jinja_value list = tw_jinja_list(j, kind);
     for (size_t i = tw_jinja_failed(j) ? 0 : items.list->n_items; i > 0; i--) {
@@ -416,7 +417,8 @@ ROW(batch)
 {
     UNUSED;
     int64_t width = tw_jinja_int_argument(j, a[1], 0);
-    struct tw_jinja_value list = tw_jinja_list(j, TW_JINJA_STREAM), item, row = tw_jinja_undefined(NULL);
+    struct tw_jinja_value list = tw_jinja_list(j, TW_JINJA_STREAM), item,
+                          row = tw_jinja_undefined(NULL);
     struct tw_jinja_iterator it = tw_jinja_iterate(j, a[0]);
     while (tw_jinja_next(j, &it, &item)) {
         if (row.kind == TW_JINJA_UNDEFINED || (int64_t)row.list->n_items == width) {

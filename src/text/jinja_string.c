@@ -38,8 +38,8 @@ static void put_span(struct tw_jinja_builder *b, bool is_input)
         return;
     }
     if (b->n_spans == b->capacity_spans) {
-        struct tw_text_span *spans = grow(b->j, b->spans, b->n_spans, b->n_spans + 1, sizeof *spans,
-                                          &b->capacity_spans);
+        struct tw_text_span *spans =
+            grow(b->j, b->spans, b->n_spans, b->n_spans + 1, sizeof *spans, &b->capacity_spans);
         if (spans == NULL) {
             return;
         }
@@ -59,8 +59,8 @@ void tw_jinja_put(struct tw_jinja_builder *b, const char *data, size_t n_bytes, 
         return;
     }
     if (b->capacity_bytes - b->size_bytes < n_bytes) {
-        char *larger = grow(b->j, b->data, b->size_bytes, b->size_bytes + n_bytes, 1,
-                            &b->capacity_bytes);
+        char *larger =
+            grow(b->j, b->data, b->size_bytes, b->size_bytes + n_bytes, 1, &b->capacity_bytes);
         if (larger == NULL) {
             return;
         }
@@ -111,18 +111,17 @@ static struct tw_jinja_value new_string(struct tw_jinja *j, const struct tw_jinj
         return tw_jinja_undefined(NULL);
     }
     *string = *what;
-    return (struct tw_jinja_value){.kind = TW_JINJA_STRING, .is_markup = is_markup,
-                                   .string = string};
+    return (struct tw_jinja_value){
+        .kind = TW_JINJA_STRING, .is_markup = is_markup, .string = string};
 }
 
 struct tw_jinja_value tw_jinja_built(struct tw_jinja_builder *b)
 {
-    return new_string(b->j,
-                      &(struct tw_jinja_string){.data = b->data,
-                                                .size_bytes = b->size_bytes,
-                                                .n_chars = SIZE_MAX,
-                                                .spans = b->spans},
-                      b->is_markup);
+    return new_string(
+        b->j,
+        &(struct tw_jinja_string){
+            .data = b->data, .size_bytes = b->size_bytes, .n_chars = SIZE_MAX, .spans = b->spans},
+        b->is_markup);
 }
 
 /* The bytes are not copied. */
@@ -130,12 +129,11 @@ struct tw_jinja_value tw_jinja_string(struct tw_jinja *j, const char *data, size
                                       bool is_input)
 {
     static const struct tw_text_span whole[] = {{SIZE_MAX, false}, {SIZE_MAX, true}};
-    return new_string(j,
-                      &(struct tw_jinja_string){.data = data,
-                                                .size_bytes = n_bytes,
-                                                .n_chars = SIZE_MAX,
-                                                .spans = &whole[is_input]},
-                      false);
+    return new_string(
+        j,
+        &(struct tw_jinja_string){
+            .data = data, .size_bytes = n_bytes, .n_chars = SIZE_MAX, .spans = &whole[is_input]},
+        false);
 }
 
 struct tw_jinja_value tw_jinja_part(struct tw_jinja *j, struct tw_jinja_value string, size_t from,
@@ -207,9 +205,8 @@ size_t tw_jinja_find(const struct tw_jinja_string *string, size_t from, size_t e
     if (what->size_bytes == 0) {
         return from <= end ? from : SIZE_MAX;
     }
-    const char *hit = from < end ? memmem(string->data + from, end - from, what->data,
-                                          what->size_bytes)
-                                 : NULL;
+    const char *hit =
+        from < end ? memmem(string->data + from, end - from, what->data, what->size_bytes) : NULL;
     return hit != NULL ? (size_t)(hit - string->data) : SIZE_MAX;
 }
 

@@ -68,10 +68,10 @@ struct tw_jinja_name {
 
 /* What stands in the fields a to e of each kind; lists are chained by `next`. */
 enum tw_jinja_node_kind {
-    TW_JINJA_NODE_DATA = 0,     /* value */
-    TW_JINJA_NODE_OUTPUT,       /* a: expression */
-    TW_JINJA_NODE_IF,           /* a: test, b: body, c: else, d: the next elif, an IF */
-    TW_JINJA_NODE_FOR,          /* a: target, b: source, c: test, d: body, e: else, name: "loop", flag: recursive */
+    TW_JINJA_NODE_DATA = 0, /* value */
+    TW_JINJA_NODE_OUTPUT,   /* a: expression */
+    TW_JINJA_NODE_IF,       /* a: test, b: body, c: else, d: the next elif, an IF */
+    TW_JINJA_NODE_FOR, /* a: target, b: source, c: test, d: body, e: else, name: "loop", flag: recursive */
     TW_JINJA_NODE_SET,          /* a: target, b: expression */
     TW_JINJA_NODE_SET_BLOCK,    /* a: target, b: filters around an INNER node, c: body */
     TW_JINJA_NODE_FILTER_BLOCK, /* b: filters around an INNER node, c: body */
@@ -159,7 +159,7 @@ struct tw_jinja_node *tw_jinja_parse_tuple(struct tw_jinja_parser *p, bool simpl
                                            bool in_parentheses);
 struct tw_jinja_node *tw_jinja_parse_expression(struct tw_jinja_parser *p);
 /* Filters behind `value`: with is_inline, the first one without a bar before it. */
-struct tw_jinja_node *tw_jinja_parse_filters(struct tw_jinja_parser *p,
-                                             struct tw_jinja_node *value, bool is_inline);
+struct tw_jinja_node *tw_jinja_parse_filters(struct tw_jinja_parser *p, struct tw_jinja_node *value,
+                                             bool is_inline);
 
 #endif

@@ -1,8 +1,8 @@
 #include <limits.h>
+#include <locale.h>
 #include <math.h>
 #include <string.h>
 #include <time.h>
-#include <locale.h>
 
 #include "text/casing.h"
 #include "text/jinja_builtins.h"
@@ -77,8 +77,7 @@ struct tw_jinja_value tw_jinja_run_builtin(struct tw_jinja *j,
                           builtin->parameters);
         }
     }
-    struct tw_jinja_value value =
-        tw_jinja_failed(j) ? self : builtin->run(j, a, arguments);
+    struct tw_jinja_value value = tw_jinja_failed(j) ? self : builtin->run(j, a, arguments);
     tw_jinja_leave(j);
     return tw_jinja_failed(j) ? tw_jinja_undefined(NULL) : value;
 }
@@ -268,40 +267,40 @@ ROW(is_filter)
 {
     UNUSED;
     const struct tw_jinja_string *name = tw_jinja_string_argument(j, a[0]);
-    return tw_jinja_bool(
-        tw_jinja_find_filter((struct tw_bytes){name->data, name->size_bytes}) != NULL);
+    return tw_jinja_bool(tw_jinja_find_filter((struct tw_bytes){name->data, name->size_bytes}) !=
+                         NULL);
 }
 
 ROW(is_test)
 {
     UNUSED;
     const struct tw_jinja_string *name = tw_jinja_string_argument(j, a[0]);
-    return tw_jinja_bool(
-        tw_jinja_find_test((struct tw_bytes){name->data, name->size_bytes}) != NULL);
+    return tw_jinja_bool(tw_jinja_find_test((struct tw_bytes){name->data, name->size_bytes}) !=
+                         NULL);
 }
 
 const struct tw_jinja_builtin *tw_jinja_find_test(struct tw_bytes name)
 {
     static const struct tw_jinja_builtin rows[] = {
-        {"defined", is_defined, "-", 0},       {"undefined", is_undefined, "-", 0},
-        {"none", is_none, "-", 0},             {"boolean", is_boolean, "-", 0},
-        {"true", is_true, "-", 0},             {"false", is_false, "-", 0},
-        {"integer", is_integer, "-", 0},       {"float", is_float, "-", 0},
-        {"number", is_number, "-", 0},         {"string", is_string, "-", 0},
-        {"mapping", is_mapping, "-", 0},       {"iterable", is_iterable, "-", 0},
-        {"sequence", is_sequence, "-", 0},     {"callable", is_callable, "-", 0},
-        {"escaped", is_escaped, "-", 0},       {"even", is_even, "-", 0},
-        {"odd", is_odd, "-", 0},               {"lower", is_lower, "-", 0},
-        {"upper", is_upper, "-", 0},           {"filter", is_filter, "-", 0},
-        {"test", is_test, "-", 0},             {"divisibleby", is_divisible, "num", 1},
-        {"sameas", is_same, "other", 1},       {"in", is_in, "seq", 1},
-        {"eq", is_equal, "b", 1},              {"equalto", is_equal, "b", 1},
-        {"==", is_equal, "b", 1},              {"ne", is_different, "b", 1},
-        {"!=", is_different, "b", 1},          {"lt", is_less, "b", 1},
-        {"lessthan", is_less, "b", 1},         {"<", is_less, "b", 1},
-        {"le", is_at_most, "b", 1},            {"<=", is_at_most, "b", 1},
-        {"gt", is_greater, "b", 1},            {"greaterthan", is_greater, "b", 1},
-        {">", is_greater, "b", 1},             {"ge", is_at_least, "b", 1},
+        {"defined", is_defined, "-", 0},   {"undefined", is_undefined, "-", 0},
+        {"none", is_none, "-", 0},         {"boolean", is_boolean, "-", 0},
+        {"true", is_true, "-", 0},         {"false", is_false, "-", 0},
+        {"integer", is_integer, "-", 0},   {"float", is_float, "-", 0},
+        {"number", is_number, "-", 0},     {"string", is_string, "-", 0},
+        {"mapping", is_mapping, "-", 0},   {"iterable", is_iterable, "-", 0},
+        {"sequence", is_sequence, "-", 0}, {"callable", is_callable, "-", 0},
+        {"escaped", is_escaped, "-", 0},   {"even", is_even, "-", 0},
+        {"odd", is_odd, "-", 0},           {"lower", is_lower, "-", 0},
+        {"upper", is_upper, "-", 0},       {"filter", is_filter, "-", 0},
+        {"test", is_test, "-", 0},         {"divisibleby", is_divisible, "num", 1},
+        {"sameas", is_same, "other", 1},   {"in", is_in, "seq", 1},
+        {"eq", is_equal, "b", 1},          {"equalto", is_equal, "b", 1},
+        {"==", is_equal, "b", 1},          {"ne", is_different, "b", 1},
+        {"!=", is_different, "b", 1},      {"lt", is_less, "b", 1},
+        {"lessthan", is_less, "b", 1},     {"<", is_less, "b", 1},
+        {"le", is_at_most, "b", 1},        {"<=", is_at_most, "b", 1},
+        {"gt", is_greater, "b", 1},        {"greaterthan", is_greater, "b", 1},
+        {">", is_greater, "b", 1},         {"ge", is_at_least, "b", 1},
         {">=", is_at_least, "b", 1},
     };
     return tw_jinja_find_row(rows, sizeof rows / sizeof *rows, name);

@@ -15,8 +15,8 @@ static void fail(struct tw_jinja *j, enum tw_status status, const char *format, 
     }
     char text[TW_LIMIT_ERROR_TEXT_BYTES];
     vsnprintf(text, sizeof text, format, arguments);
-    j->status = tw_error_set(j->error, status, TW_NO_POSITION, "chat template, line %u: %s",
-                             j->line, text);
+    j->status =
+        tw_error_set(j->error, status, TW_NO_POSITION, "chat template, line %u: %s", j->line, text);
 }
 
 struct tw_jinja_value tw_jinja_fail(struct tw_jinja *j, const char *format, ...)
@@ -73,8 +73,9 @@ void *tw_jinja_alloc(struct tw_jinja *j, size_t n, size_t item_bytes)
     }
     void *block = tw_arena_alloc(&j->arena, n > 0 ? n : 1, item_bytes);
     if (block == NULL) {
-        tw_jinja_fail_limit(j, "it takes more than %zu bytes of memory, or more than there are; "
-                               "give it fewer or shorter messages",
+        tw_jinja_fail_limit(j,
+                            "it takes more than %zu bytes of memory, or more than there are; "
+                            "give it fewer or shorter messages",
                             TW_LIMIT_JINJA_MEMORY_BYTES);
     }
     return block;
@@ -216,8 +217,9 @@ void tw_jinja_put_pair(struct tw_jinja *j, struct tw_jinja_dict *dict, struct tw
  * that the template does not say itself, so that they may. */
 static bool names_a_role(const char *key, const json_t *value)
 {
-    static const char *const roles[] = {"system",   "user",  "assistant", "tool",     "function",
-                                        "developer", "ipython", "model",   "environment"};
+    static const char *const roles[] = {"system",  "user",     "assistant",
+                                        "tool",    "function", "developer",
+                                        "ipython", "model",    "environment"};
     for (size_t i = 0; strcmp(key, "role") == 0 && i < sizeof roles / sizeof *roles; i++) {
         if (json_is_string(value) && strcmp(json_string_value(value), roles[i]) == 0) {
             return true;
@@ -248,8 +250,7 @@ static struct tw_jinja_value dict_from_json(struct tw_jinja *j, const json_t *js
          it = json_object_iter_next(object, it)) {
         const char *key = json_object_iter_key(it);
         const json_t *item = json_object_iter_value(it);
-        add_pair(j, dict.dict,
-                 json_text(j, key, json_object_iter_key_len(it), is_input),
+        add_pair(j, dict.dict, json_text(j, key, json_object_iter_key_len(it), is_input),
                  tw_jinja_from_json(j, item, is_input && !names_a_role(key, item)));
     }
     return dict;
@@ -263,8 +264,7 @@ static struct tw_jinja_value any_from_json(struct tw_jinja *j, const json_t *jso
     case JSON_ARRAY: {
         struct tw_jinja_value list = tw_jinja_list(j, TW_JINJA_LIST);
         for (size_t i = 0; !tw_jinja_failed(j) && i < json_array_size(json); i++) {
-            tw_jinja_append(j, list.list,
-                            tw_jinja_from_json(j, json_array_get(json, i), is_input));
+            tw_jinja_append(j, list.list, tw_jinja_from_json(j, json_array_get(json, i), is_input));
         }
         return list;
     }

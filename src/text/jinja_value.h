@@ -78,7 +78,7 @@ struct tw_jinja_string {
 struct tw_jinja_list {
     struct tw_jinja_value *items;
     size_t n_items, capacity;
-    size_t n_taken;             /* of a stream */
+    size_t n_taken;              /* of a stream */
     int64_t start, stop, stride; /* of a range, to print it */
 };
 
@@ -116,7 +116,7 @@ struct tw_jinja {
     bool copies_texts;    /* of JSON that goes away */
     struct tw_jinja_builder *out;
     struct tw_jinja_scope *scope;
-    enum tw_jinja_leaving leaving; /* a break or continue on its way to its loop */
+    enum tw_jinja_leaving leaving;          /* a break or continue on its way to its loop */
     const struct tw_jinja_name *special[3]; /* caller, varargs, kwargs */
 };
 

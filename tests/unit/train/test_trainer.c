@@ -59,7 +59,7 @@ static void put_data(const char *prefix)
                              i, (int)(i % 5), i * i);
     }
     put("data.jsonl", rows.data, rows.size_bytes);
-    put("template.jinja", "{{ messages }}", 14);
+    put("template.jinja", chat_template, strlen(chat_template));
     tw_buf_free(&rows);
     tw_buf_free(&buf);
     trained_free(&trained);
