@@ -277,14 +277,14 @@ static tw_token next_special(const struct tw_added_set *set, struct tw_bytes tex
     return TW_TOKEN_NONE;
 }
 
-/* Whether one span that is not input has all the bytes of the whole text from begin to end. */
-static bool is_trusted(const struct encoder *encoder, size_t begin, size_t end)
+/* Whether one span that is not input has all the bytes of the whole text from begin to end. *i_span
+ * rises with them. */
+static bool is_trusted(const struct encoder *encoder, size_t begin, size_t end, size_t *i_span)
 {
-    size_t i = 0;
-    while (encoder->spans[i].end_bytes <= begin) {
-        i++;
+    while (encoder->spans[*i_span].end_bytes <= begin) {
+        ++*i_span;
     }
-    return !encoder->spans[i].is_input && encoder->spans[i].end_bytes >= end;
+    return !encoder->spans[*i_span].is_input && encoder->spans[*i_span].end_bytes >= end;
 }
 
 /* Who wrote what is not known of normalised text. But if the same special tokens are found in it, in
@@ -295,7 +295,8 @@ static enum tw_status grant_special(const struct encoder *encoder, struct tw_byt
                                     bool **ret_granted, struct tw_error *error)
 {
     const struct tw_added_set *set = &encoder->tokenizer->added_normalised;
-    size_t offset = (size_t)(raw.data - encoder->text.data), n = 0, at_raw = 0, at = 0, begin;
+    size_t offset = (size_t)(raw.data - encoder->text.data), n = 0, at_raw = 0, at = 0, begin,
+           i_span = 0;
     bool *granted = tw_mem_zalloc(raw.size_bytes + 1, sizeof *granted), agree = true;
     if (granted == NULL) {
         return no_memory(error);
@@ -304,7 +305,7 @@ static enum tw_status grant_special(const struct encoder *encoder, struct tw_byt
         id = next_special(set, normalised, &at, &begin);
         agree = id == next_special(set, raw, &at_raw, &begin);
         if (agree && id != TW_TOKEN_NONE) {
-            granted[n++] = is_trusted(encoder, offset + begin, offset + at_raw);
+            granted[n++] = is_trusted(encoder, offset + begin, offset + at_raw, &i_span);
         }
     }
     *ret_granted = granted;

@@ -84,7 +84,7 @@ static bool equal_lists(struct tw_jinja *j, const struct tw_jinja_list *a,
                         const struct tw_jinja_list *b)
 {
     bool equal = a->n_items == b->n_items;
-    for (size_t i = 0; equal && i < a->n_items && i < b->n_items; i++) {
+    for (size_t i = 0; equal && i < a->n_items && i < b->n_items && tw_jinja_step(j, 1); i++) {
         equal = tw_jinja_equal(j, a->items[i], b->items[i]);
     }
     return equal;
@@ -94,7 +94,7 @@ static bool equal_dicts(struct tw_jinja *j, const struct tw_jinja_dict *a,
                         const struct tw_jinja_dict *b)
 {
     bool equal = a->n_pairs == b->n_pairs;
-    for (size_t i = 0; equal && i < a->n_pairs; i++) {
+    for (size_t i = 0; equal && i < a->n_pairs && tw_jinja_step(j, 1); i++) {
         const struct tw_jinja_value *other = tw_jinja_lookup(j, b, a->pairs[i].key);
         equal = other != NULL && tw_jinja_equal(j, a->pairs[i].value, *other);
     }
@@ -125,7 +125,11 @@ bool tw_jinja_equal(struct tw_jinja *j, struct tw_jinja_value a, struct tw_jinja
     if (a.kind != b.kind) {
         return false;
     }
-    if (a.kind <= TW_JINJA_STRING && a.kind != TW_JINJA_UNDEFINED) {
+    if (a.kind == TW_JINJA_STRING) {
+        size_t n = a.string->size_bytes;
+        return n == b.string->size_bytes && tw_jinja_step(j, n / 64) && tw_jinja_same(a, b);
+    }
+    if (a.kind < TW_JINJA_STRING && a.kind != TW_JINJA_UNDEFINED) {
         return tw_jinja_same(a, b);
     }
     if (!tw_jinja_enter(j)) {
@@ -154,6 +158,7 @@ int tw_jinja_order(struct tw_jinja *j, struct tw_jinja_value a, struct tw_jinja_
         return isnan(x) || isnan(y) ? INT_MIN : (x > y) - (x < y);
     }
     if (a.kind == b.kind && a.kind == TW_JINJA_STRING) {
+        tw_jinja_step(j, a.string->size_bytes / 64);
         return order_strings(a.string, b.string);
     }
     if (a.kind == b.kind && (a.kind == TW_JINJA_LIST || a.kind == TW_JINJA_TUPLE)) {
@@ -180,8 +185,7 @@ static bool is_in_string(struct tw_jinja *j, struct tw_jinja_value set, struct t
         tw_jinja_fail(j, "only a text can be in a text");
         return false;
     }
-    tw_jinja_step(j, set.string->size_bytes / 64);
-    return tw_jinja_find(set.string, 0, set.string->size_bytes, item.string) != SIZE_MAX;
+    return tw_jinja_find(j, set.string, 0, set.string->size_bytes, item.string) != SIZE_MAX;
 }
 
 bool tw_jinja_contains(struct tw_jinja *j, struct tw_jinja_value set, struct tw_jinja_value item)
@@ -190,7 +194,7 @@ bool tw_jinja_contains(struct tw_jinja *j, struct tw_jinja_value set, struct tw_
         return is_in_string(j, set, item);
     }
     if (set.kind == TW_JINJA_DICT) {
-        if (!tw_jinja_hashable(item)) {
+        if (!tw_jinja_hashable(j, item)) {
             tw_jinja_fail(j, "a list or dict cannot be the key of a dict");
             return false;
         }
@@ -206,13 +210,13 @@ bool tw_jinja_contains(struct tw_jinja *j, struct tw_jinja_value set, struct tw_
     return false;
 }
 
-bool tw_jinja_hashable(struct tw_jinja_value value)
+bool tw_jinja_hashable(struct tw_jinja *j, struct tw_jinja_value value)
 {
     if (value.kind == TW_JINJA_TUPLE) {
-        for (size_t i = 0; i < value.list->n_items; i++) {
+        for (size_t i = 0; i < value.list->n_items && tw_jinja_step(j, 1); i++) {
             /* Deeper tuples are refused, so that this need not recurse. */
             if (value.list->items[i].kind == TW_JINJA_TUPLE ||
-                !tw_jinja_hashable(value.list->items[i])) {
+                !tw_jinja_hashable(j, value.list->items[i])) {
                 return false;
             }
         }

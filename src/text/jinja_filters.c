@@ -423,7 +423,7 @@ ROW(wordcount)
     struct tw_jinja_value text = tw_jinja_str(j, a[0]);
     int64_t n = 0;
     bool inside = false;
-    for (size_t at = 0; !tw_jinja_failed(j) && at < text.string->size_bytes;) {
+    for (size_t at = 0; tw_jinja_step(j, 1) && at < text.string->size_bytes;) {
         uint32_t code;
         at += tw_utf8_decode(text.string->data + at, text.string->size_bytes - at, &code);
         n += tw_utf8_is_word(code) && !inside;
@@ -616,6 +616,10 @@ ROW(from_json)
     const struct tw_jinja_string *s = tw_jinja_string_argument(j, a[0]);
     json_t *json = NULL;
     struct tw_error error = {0};
+    if (s->size_bytes > TW_LIMIT_JINJA_SOURCE_BYTES || !tw_jinja_step(j, s->size_bytes)) {
+        return tw_jinja_fail_limit(j, "from_json reads at most %u bytes",
+                                   TW_LIMIT_JINJA_SOURCE_BYTES);
+    }
     if (tw_json_parse(s->size_bytes > 0 ? s->data : "", s->size_bytes, "text", &json, &error) !=
         TW_OK) {
         return tw_jinja_fail(j, "from_json: %.100s", error.text);

@@ -96,10 +96,10 @@ ROW(title)
 
 typedef bool (*code_fn)(uint32_t code);
 
-static struct tw_jinja_value all_codes(struct tw_jinja_value text, code_fn fn)
+static struct tw_jinja_value all_codes(struct tw_jinja *j, struct tw_jinja_value text, code_fn fn)
 {
     const struct tw_jinja_string *s = text.string;
-    for (size_t at = 0; at < s->size_bytes;) {
+    for (size_t at = 0; at < s->size_bytes && tw_jinja_step(j, 1);) {
         uint32_t code;
         at += tw_utf8_decode(s->data + at, s->size_bytes - at, &code);
         if (!fn(code)) {
@@ -128,36 +128,38 @@ static bool is_letter_or_digit(uint32_t code)
 ROW(isspace_row)
 {
     UNUSED;
-    return all_codes(a[0], tw_jinja_is_space);
+    return all_codes(j, a[0], tw_jinja_is_space);
 }
 
 ROW(isalpha_row)
 {
     UNUSED;
-    return all_codes(a[0], is_letter);
+    return all_codes(j, a[0], is_letter);
 }
 
 ROW(isdigit_row)
 {
     UNUSED;
-    return all_codes(a[0], is_decimal);
+    return all_codes(j, a[0], is_decimal);
 }
 
 ROW(isalnum_row)
 {
     UNUSED;
-    return all_codes(a[0], is_letter_or_digit);
+    return all_codes(j, a[0], is_letter_or_digit);
 }
 
 ROW(isupper_row)
 {
     UNUSED;
+    tw_jinja_step(j, a[0].string->size_bytes);
     return tw_jinja_bool(tw_casing_is_all(a[0].string->data, a[0].string->size_bytes, true));
 }
 
 ROW(islower_row)
 {
     UNUSED;
+    tw_jinja_step(j, a[0].string->size_bytes);
     return tw_jinja_bool(tw_casing_is_all(a[0].string->data, a[0].string->size_bytes, false));
 }
 
@@ -188,7 +190,8 @@ struct tw_jinja_value tw_jinja_strip(struct tw_jinja *j, struct tw_jinja_value t
     const struct tw_jinja_string *set = is_given(given) ? tw_jinja_string_argument(j, given) : NULL;
     size_t begin = 0, end = 0;
     bool inside = !left;
-    for (size_t at = 0; at < s->size_bytes && tw_jinja_step(j, 1);) {
+    size_t n_steps = 1 + (set != NULL ? set->size_bytes / 16 : 0); /* of each character */
+    for (size_t at = 0; at < s->size_bytes && tw_jinja_step(j, n_steps);) {
         uint32_t code;
         size_t n = tw_utf8_decode(s->data + at, s->size_bytes - at, &code);
         if (!strips(set, s->data + at, n, code)) {
@@ -246,9 +249,10 @@ static struct tw_jinja_value has_affix(struct tw_jinja *j, struct tw_jinja_value
     bool within = bounds(j, a[0], a[2], a[3], &begin, &end), found = false;
     struct tw_jinja_list single = {.items = &a[1], .n_items = 1};
     const struct tw_jinja_list *list = a[1].kind == TW_JINJA_TUPLE ? a[1].list : &single;
-    for (size_t i = 0; i < list->n_items && !tw_jinja_failed(j) && !found; i++) {
+    for (size_t i = 0; i < list->n_items && !found && tw_jinja_step(j, 1); i++) {
         const struct tw_jinja_string *s =
             tw_jinja_string_argument(j, beside(j, a[0], list->items[i]));
+        tw_jinja_step(j, s->size_bytes / 64);
         bool fits = within && s->size_bytes <= end - begin;
         found = fits && (s->size_bytes == 0 ||
                          memcmp(a[0].string->data + (at_end ? end - s->size_bytes : begin), s->data,
@@ -277,10 +281,11 @@ static int64_t find_char(struct tw_jinja *j, struct tw_jinja_value *a, bool from
     if (!bounds(j, a[0], a[2], a[3], &begin, &end)) {
         return -1;
     }
-    size_t next = tw_jinja_find(a[0].string, begin, end, what);
+    size_t next = tw_jinja_find(j, a[0].string, begin, end, what);
     while (next != SIZE_MAX && tw_jinja_step(j, 1)) {
         hit = next;
-        next = from_end && next < end ? tw_jinja_find(a[0].string, next + 1, end, what) : SIZE_MAX;
+        next =
+            from_end && next < end ? tw_jinja_find(j, a[0].string, next + 1, end, what) : SIZE_MAX;
     }
     if (hit == SIZE_MAX) {
         return -1;
@@ -322,7 +327,7 @@ ROW(count)
         return tw_jinja_int(tw_jinja_length(j, part) + 1);
     }
     for (size_t at = begin; tw_jinja_step(j, 1); n++) {
-        at = tw_jinja_find(a[0].string, at, end, what);
+        at = tw_jinja_find(j, a[0].string, at, end, what);
         if (at == SIZE_MAX) {
             break;
         }
@@ -344,7 +349,7 @@ struct tw_jinja_value tw_jinja_replace(struct tw_jinja *j, struct tw_jinja_value
     struct tw_jinja_builder b = tw_jinja_builder(j);
     size_t at = 0, from = 0;
     while (most-- != 0 && tw_jinja_step(j, 1)) {
-        size_t hit = tw_jinja_find(s, at, s->size_bytes, what);
+        size_t hit = tw_jinja_find(j, s, at, s->size_bytes, what);
         if (hit == SIZE_MAX) {
             break;
         }
@@ -411,7 +416,7 @@ static void split_at(struct tw_jinja *j, struct tw_jinja_value text, struct tw_j
         tw_jinja_fail(j, "split() needs a text to split at that is not empty");
     }
     while (most-- != 0 && tw_jinja_step(j, 1) &&
-           (hit = tw_jinja_find(text.string, at, text.string->size_bytes, what)) != SIZE_MAX) {
+           (hit = tw_jinja_find(j, text.string, at, text.string->size_bytes, what)) != SIZE_MAX) {
         append_part(j, list, text, at, hit);
         at = hit + what->size_bytes;
     }
@@ -473,7 +478,7 @@ static struct tw_jinja_value partition_at(struct tw_jinja *j, struct tw_jinja_va
         tw_jinja_fail(j, "partition() needs a text that is not empty");
     }
     while (tw_jinja_step(j, 1) && (hit == SIZE_MAX || last) &&
-           (next = tw_jinja_find(a[0].string, next, n, what)) != SIZE_MAX) {
+           (next = tw_jinja_find(j, a[0].string, next, n, what)) != SIZE_MAX) {
         hit = next++;
     }
     bool found = hit != SIZE_MAX;
@@ -638,7 +643,7 @@ ROW(items)
 
 static bool check_key(struct tw_jinja *j, struct tw_jinja_value key)
 {
-    if (!tw_jinja_hashable(key)) {
+    if (!tw_jinja_hashable(j, key)) {
         tw_jinja_fail(j, "a list or dict cannot be the key of a dict");
     }
     return !tw_jinja_failed(j);
@@ -665,6 +670,7 @@ ROW(pop_key)
     struct tw_jinja_pair *pair =
         (struct tw_jinja_pair *)(void *)((char *)found - offsetof(struct tw_jinja_pair, value));
     dict->n_pairs--;
+    tw_jinja_step(j, dict->n_pairs / 16);
     memmove(pair, pair + 1, (size_t)(dict->pairs + dict->n_pairs - pair) * sizeof *pair);
     return value;
 }
@@ -743,7 +749,7 @@ ROW(insert_row)
     at += at < 0 ? n : 0;
     at = at < 0 ? 0 : at > n ? n : at;
     tw_jinja_append(j, list, a[2]);
-    if (!tw_jinja_failed(j)) {
+    if (tw_jinja_step(j, list->n_items / 16)) {
         memmove(list->items + at + 1, list->items + at, (size_t)(n - at) * sizeof *list->items);
         list->items[at] = a[2];
     }
@@ -761,6 +767,7 @@ ROW(pop_item)
     }
     struct tw_jinja_value value = list->items[at];
     list->n_items--;
+    tw_jinja_step(j, list->n_items / 16);
     memmove(list->items + at, list->items + at + 1, (size_t)(n - 1 - at) * sizeof *list->items);
     return value;
 }

@@ -82,7 +82,7 @@ struct tw_jinja_value tw_jinja_item(struct tw_jinja *j, struct tw_jinja_value ob
     if (tw_jinja_failed(j)) {
         return tw_jinja_undefined(NULL);
     }
-    if (object.kind == TW_JINJA_DICT && tw_jinja_hashable(key)) {
+    if (object.kind == TW_JINJA_DICT && tw_jinja_hashable(j, key)) {
         const struct tw_jinja_value *found = tw_jinja_lookup(j, object.dict, key);
         if (found != NULL) {
             return *found;

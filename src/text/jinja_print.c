@@ -151,7 +151,7 @@ static bool parse_named(const char *text, double *ret_value)
 bool tw_jinja_parse_real(struct tw_jinja *j, const char *text, size_t n_bytes, double *ret_value)
 {
     char tidy[400], number[420];
-    if (!tidy_number(text, n_bytes, tidy, sizeof tidy)) {
+    if (!tw_jinja_step(j, n_bytes / 16) || !tidy_number(text, n_bytes, tidy, sizeof tidy)) {
         return false;
     }
     if (parse_named(tidy, ret_value)) {
@@ -196,7 +196,7 @@ bool tw_jinja_parse_int(struct tw_jinja *j, const char *text, size_t n_bytes, in
                         int64_t *ret_value)
 {
     char tidy[400];
-    if (!tidy_number(text, n_bytes, tidy, sizeof tidy)) {
+    if (!tw_jinja_step(j, n_bytes / 16) || !tidy_number(text, n_bytes, tidy, sizeof tidy)) {
         return false;
     }
     const char *p = tidy + (tidy[0] == '-' || tidy[0] == '+');
@@ -244,7 +244,7 @@ static void put_quoted(struct tw_jinja_builder *b, const struct tw_jinja_string 
     bool has_single = s->size_bytes > 0 && memchr(s->data, '\'', s->size_bytes) != NULL;
     bool has_double = s->size_bytes > 0 && memchr(s->data, '"', s->size_bytes) != NULL;
     char quote = has_single && !has_double ? '"' : '\'';
-    tw_jinja_put(b, &quote, 1, false);
+    tw_jinja_put(b, &quote, 1, tw_jinja_has_input(s));
     for (size_t at = 0; at < s->size_bytes && tw_jinja_step(b->j, 1);) {
         uint32_t code;
         size_t n = tw_utf8_decode(s->data + at, s->size_bytes - at, &code);
@@ -269,7 +269,7 @@ static void put_quoted(struct tw_jinja_builder *b, const struct tw_jinja_string 
         tw_jinja_put(b, text, strlen(text), tw_jinja_is_input(s, at));
         at += n;
     }
-    tw_jinja_put(b, &quote, 1, false);
+    tw_jinja_put(b, &quote, 1, tw_jinja_has_input(s));
 }
 
 static void put_items(struct tw_jinja_builder *b, struct tw_jinja_value value, const char *open,

@@ -200,7 +200,7 @@ ROW(unique)
     while (tw_jinja_next(j, &it, &item)) {
         struct tw_jinja_value key =
             fold(j, attribute_of(j, item, a[2]), tw_jinja_flag_argument(a[1], false));
-        if (!tw_jinja_hashable(key)) {
+        if (!tw_jinja_hashable(j, key)) {
             return tw_jinja_fail(j, "unique needs items that are texts or numbers");
         }
         if (!tw_jinja_failed(j) && !tw_jinja_contains(j, keys, key)) {

@@ -50,7 +50,7 @@ static void put_span(struct tw_jinja_builder *b, bool is_input)
 
 void tw_jinja_put(struct tw_jinja_builder *b, const char *data, size_t n_bytes, bool is_input)
 {
-    if (n_bytes == 0 || !tw_jinja_step(b->j, n_bytes / STEP_BYTES)) {
+    if (n_bytes == 0 || !tw_jinja_step(b->j, 1 + n_bytes / STEP_BYTES)) {
         return;
     }
     if (n_bytes > TW_LIMIT_JINJA_STRING_BYTES - b->size_bytes) {
@@ -85,11 +85,16 @@ void tw_jinja_put_code(struct tw_jinja_builder *b, uint32_t code, bool is_input)
 /* The number of the span that has the byte. */
 static size_t span_of(const struct tw_jinja_string *string, size_t at)
 {
-    size_t i = 0;
-    while (string->spans[i].end_bytes <= at) {
-        i++;
+    size_t low = 0, high = string->n_spans - 1;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (string->spans[middle].end_bytes <= at) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
     }
-    return i;
+    return low;
 }
 
 void tw_jinja_put_part(struct tw_jinja_builder *b, const struct tw_jinja_string *string,
@@ -117,11 +122,13 @@ static struct tw_jinja_value new_string(struct tw_jinja *j, const struct tw_jinj
 
 struct tw_jinja_value tw_jinja_built(struct tw_jinja_builder *b)
 {
-    return new_string(
-        b->j,
-        &(struct tw_jinja_string){
-            .data = b->data, .size_bytes = b->size_bytes, .n_chars = SIZE_MAX, .spans = b->spans},
-        b->is_markup);
+    return new_string(b->j,
+                      &(struct tw_jinja_string){.data = b->data,
+                                                .size_bytes = b->size_bytes,
+                                                .n_chars = SIZE_MAX,
+                                                .spans = b->spans,
+                                                .n_spans = b->n_spans},
+                      b->is_markup);
 }
 
 /* The bytes are not copied. */
@@ -129,11 +136,13 @@ struct tw_jinja_value tw_jinja_string(struct tw_jinja *j, const char *data, size
                                       bool is_input)
 {
     static const struct tw_text_span whole[] = {{SIZE_MAX, false}, {SIZE_MAX, true}};
-    return new_string(
-        j,
-        &(struct tw_jinja_string){
-            .data = data, .size_bytes = n_bytes, .n_chars = SIZE_MAX, .spans = &whole[is_input]},
-        false);
+    return new_string(j,
+                      &(struct tw_jinja_string){.data = data,
+                                                .size_bytes = n_bytes,
+                                                .n_chars = SIZE_MAX,
+                                                .spans = &whole[is_input],
+                                                .n_spans = 1},
+                      false);
 }
 
 struct tw_jinja_value tw_jinja_part(struct tw_jinja *j, struct tw_jinja_value string, size_t from,
@@ -199,15 +208,17 @@ size_t tw_jinja_offset(struct tw_jinja *j, struct tw_jinja_string *string, size_
     return at;
 }
 
-size_t tw_jinja_find(const struct tw_jinja_string *string, size_t from, size_t end,
-                     const struct tw_jinja_string *what)
+size_t tw_jinja_find(struct tw_jinja *j, const struct tw_jinja_string *string, size_t from,
+                     size_t end, const struct tw_jinja_string *what)
 {
     if (what->size_bytes == 0) {
         return from <= end ? from : SIZE_MAX;
     }
     const char *hit =
         from < end ? memmem(string->data + from, end - from, what->data, what->size_bytes) : NULL;
-    return hit != NULL ? (size_t)(hit - string->data) : SIZE_MAX;
+    size_t at = hit != NULL ? (size_t)(hit - string->data) : SIZE_MAX;
+    size_t n_passed = from < end ? (at < end ? at : end) - from : 0;
+    return tw_jinja_step(j, 1 + n_passed / STEP_BYTES) ? at : SIZE_MAX;
 }
 
 bool tw_jinja_string_is(struct tw_jinja_value value, const char *text)

@@ -249,18 +249,25 @@ ROW(is_odd)
     return has_rest(j, a[0], tw_jinja_int(2), 1);
 }
 
+static struct tw_jinja_value is_in_case(struct tw_jinja *j, struct tw_jinja_value value, bool upper)
+{
+    struct tw_jinja_value text = tw_jinja_str(j, value);
+    if (tw_jinja_failed(j) || !tw_jinja_step(j, text.string->size_bytes)) {
+        return text;
+    }
+    return tw_jinja_bool(tw_casing_is_all(text.string->data, text.string->size_bytes, upper));
+}
+
 ROW(is_lower)
 {
     UNUSED;
-    return tw_jinja_bool(tw_casing_is_all(tw_jinja_str(j, a[0]).string->data,
-                                          tw_jinja_str(j, a[0]).string->size_bytes, false));
+    return is_in_case(j, a[0], false);
 }
 
 ROW(is_upper)
 {
     UNUSED;
-    return tw_jinja_bool(tw_casing_is_all(tw_jinja_str(j, a[0]).string->data,
-                                          tw_jinja_str(j, a[0]).string->size_bytes, true));
+    return is_in_case(j, a[0], true);
 }
 
 ROW(is_filter)

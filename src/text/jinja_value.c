@@ -199,7 +199,7 @@ static void add_pair(struct tw_jinja *j, struct tw_jinja_dict *dict, struct tw_j
 void tw_jinja_put_pair(struct tw_jinja *j, struct tw_jinja_dict *dict, struct tw_jinja_value key,
                        struct tw_jinja_value value)
 {
-    if (!tw_jinja_hashable(key)) {
+    if (!tw_jinja_hashable(j, key)) {
         tw_jinja_fail(j, "a list or dict cannot be the key of a dict; use a text");
         return;
     }

@@ -13,7 +13,8 @@
  * Invariants: 1. Strings never change; a list or dict is shared by all who hold it, as in Python.
  * 2. After a failure every operation does nothing and gives undefined, so that callers look at
  * tw_jinja_failed where they loop or have an effect, not after each step. 3. Everything lives in
- * the arena of one rendering. Threads: one at a time per struct tw_jinja.
+ * the arena of one rendering. 4. Work is counted where it is done, so that none is free.
+ * Threads: one at a time per struct tw_jinja.
  * Errors: the first one stays, with the template's line. Limits: TW_LIMIT_JINJA_*.
  */
 #ifndef TW_TEXT_JINJA_VALUE_H
@@ -71,8 +72,9 @@ struct tw_jinja_string {
     const char *data;
     size_t size_bytes;
     size_t n_chars;                   /* SIZE_MAX: not counted yet */
-    const struct tw_text_span *spans; /* the last one may reach beyond the string */
-    struct tw_jinja_builder *owner;   /* that + may still append to, or NULL */
+    const struct tw_text_span *spans; /* [n_spans]; the last one may reach beyond the string */
+    size_t n_spans;
+    struct tw_jinja_builder *owner; /* that + may still append to, or NULL */
 };
 
 struct tw_jinja_list {
@@ -176,8 +178,8 @@ size_t tw_jinja_chars(struct tw_jinja *j, struct tw_jinja_string *string);
 /* Of the character with that number, at most n_chars. */
 size_t tw_jinja_offset(struct tw_jinja *j, struct tw_jinja_string *string, size_t n_chars);
 /* Of `what` in string[from, end), or SIZE_MAX. */
-size_t tw_jinja_find(const struct tw_jinja_string *string, size_t from, size_t end,
-                     const struct tw_jinja_string *what);
+size_t tw_jinja_find(struct tw_jinja *j, const struct tw_jinja_string *string, size_t from,
+                     size_t end, const struct tw_jinja_string *what);
 bool tw_jinja_string_is(struct tw_jinja_value value, const char *text);
 /* &<>'" as entities; what is markup stays. */
 struct tw_jinja_value tw_jinja_escape(struct tw_jinja *j, struct tw_jinja_value value);
@@ -233,7 +235,7 @@ bool tw_jinja_equal(struct tw_jinja *j, struct tw_jinja_value a, struct tw_jinja
 /* Below, at or above 0; INT_MIN: a NaN is among them. Fails for kinds without an order. */
 int tw_jinja_order(struct tw_jinja *j, struct tw_jinja_value a, struct tw_jinja_value b);
 bool tw_jinja_contains(struct tw_jinja *j, struct tw_jinja_value set, struct tw_jinja_value item);
-bool tw_jinja_hashable(struct tw_jinja_value value);
+bool tw_jinja_hashable(struct tw_jinja *j, struct tw_jinja_value value);
 bool tw_jinja_same(struct tw_jinja_value a, struct tw_jinja_value b);
 bool tw_jinja_is_number(struct tw_jinja_value value); /* bool, int, real */
 double tw_jinja_as_real(struct tw_jinja_value number);

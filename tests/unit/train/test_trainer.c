@@ -23,6 +23,10 @@
 
 enum { CONTEXT = 32, MOST_ROWS = 140, N_ROWS_OF_DATA = 90 };
 
+static const char chat_template[] =
+    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
+
 /* Every test runs in an empty folder of its own, as the working directory. */
 static char folder[64];
 
@@ -376,8 +380,7 @@ static void check_ends(const char *prefix, const char *eos, json_int_t n_ends)
     const json_t *ends = json_object_get(generation, "eos_token_id");
     assert_string_equal(json_string_value(json_object_get(config, "eos_token")), eos);
     assert_string_equal(json_string_value(json_object_get(config, "pad_token")), "<|endoftext|>");
-    assert_string_equal(json_string_value(json_object_get(config, "chat_template")),
-                        "{{ messages }}");
+    assert_string_equal(json_string_value(json_object_get(config, "chat_template")), chat_template);
     assert_int_equal(json_array_size(ends), n_ends);
     json_decref(config);
     json_decref(generation);
