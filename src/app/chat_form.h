@@ -26,7 +26,7 @@ extern const struct tm tw_chat_form_fixed_day;
 void tw_chat_form_open(struct tw_chat_form *form, const struct tw_engine *engine, bool today);
 void tw_chat_form_close(struct tw_chat_form *form);
 
-/* Says so where nothing is known about the model's form: its answers are then mere continuations. */
+/* Says so where nothing is known about the model's form, and it just goes on from the text. */
 void tw_chat_form_note_plain(const struct tw_chat_form *form);
 
 /* Messages with role and content, and the beginning of an answer. On failure the list may have a

@@ -245,9 +245,9 @@ struct question {
     int64_t start_ns, first_ns;
 };
 
-/* The prompt, with the oldest exchanges dropped until it fits. Room is kept for the answer, too: one
- * that stops after a word because of yesterday's chatter helps nobody. What is dropped stays dropped
- * if the message is refused for itself. */
+/* The prompt, with the oldest exchanges dropped until it fits. Room is kept for the answer, too:
+ * one that stops after a word because of yesterday's chatter helps nobody. What is dropped stays
+ * dropped if the message is then refused. */
 static enum tw_status fit_prompt(struct question *question, struct tw_error *error)
 {
     struct tw_chat_session *session = question->session;

@@ -3,8 +3,8 @@
  *     begin, system message | exchange | exchange | ... | message --> answer
  *     \____________ in the KV cache, not computed again ____/
  *
- * A prompt is the whole conversation in the model's form (chat_form.h). As far as it begins with what
- * the sequence holds already, nothing is computed again; a template that changes what was said
+ * A prompt is the whole conversation in the model's form (chat_form.h). As far as it begins with
+ * what the sequence holds already, nothing is computed again; a template that changes what was said
  * before, e.g. leaves out old thoughts, costs the rest. In a built-in format an answer's own tokens
  * are kept; a template is given its text.
  *
@@ -12,8 +12,8 @@
  * message and a quarter of the context (or the longest answer allowed, if less) fit; the rest is
  * then computed anew. The system message is never dropped.
  *
- * Invariants: 1. Between answers the sequence, if there is one, holds the last prompt and its answer.
- * 2. An exchange is a message and at least one token of its answer; a message that was
+ * Invariants: 1. Between answers the sequence, if there is one, holds the last prompt and its
+ * answer. 2. An exchange is a message and at least one token of its answer; a message that was
  * interrupted before that, or failed, is as if it had not been sent.
  * Ownership: the engine must outlive the session and have its cache reserved. Threads: one at a
  * time. Errors: TW_ERR_LIMIT for a message that does not fit; the session can be used on after any

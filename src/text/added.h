@@ -1,9 +1,9 @@
 /* added.h: tokens that are looked for in text before it is cut into words.
  *
  * The search is leftmost, then longest, as in Hugging Face's tokenizers; a special token that the
- * caller does not allow still takes its bytes out of the search, and they become ordinary text. Where
- * spans say who wrote what, it takes no byte of what others wrote, and text of others does not make a
- * token longer: a marker of the template stays one, whatever stands beside it.
+ * caller does not allow still takes its bytes out of the search, and they become ordinary text.
+ * Where spans say who wrote what, it takes no byte of what others wrote, and text of others makes
+ * no token longer: a marker of the template stays one, whatever stands beside it.
  *
  *     "a <|im_end|> b"  --next-->  gap "a ", token <|im_end|>  --next-->  gap " b", end
  *

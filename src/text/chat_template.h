@@ -6,7 +6,7 @@
  * tokenizer's bos_token and eos_token. Where the tokenizer wants a begin token before a text and
  * the template writes none, it is put first.
  *
- * Invariant: special tokens come from the template alone, whatever messages and tools say (jinja.h).
+ * Invariant: special tokens come from the template alone, whatever the messages say (jinja.h).
  * Ownership: the tokenizer must outlive the template. Threads: any number may encode.
  * Errors: those of tw_jinja_compile, tw_jinja_render and tw_tokenizer_encode.
  */

@@ -287,9 +287,9 @@ static bool is_trusted(const struct encoder *encoder, size_t begin, size_t end, 
     return !encoder->spans[*i_span].is_input && encoder->spans[*i_span].end_bytes >= end;
 }
 
-/* Who wrote what is not known of normalised text. But if the same special tokens are found in it, in
- * the same order, as in the raw text, then each is the one of its place there; if not, none of them
- * counts. Gives bools to free. */
+/* Who wrote what is not known of normalised text. But if the same special tokens are found in it,
+ * in the same order, as in the raw text, then each is the one of its place there; if not, none of
+ * them counts. Gives bools to free. */
 static enum tw_status grant_special(const struct encoder *encoder, struct tw_bytes raw,
                                     struct tw_bytes normalised, struct tw_added_rights *rights,
                                     bool **ret_granted, struct tw_error *error)

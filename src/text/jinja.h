@@ -1,7 +1,7 @@
 /* jinja.h: chat templates: a model's own form of a conversation, written in Jinja.
  *
- *     source --tw_jinja_compile--> template --tw_jinja_render--> text and spans --tw_jinja_encode--> ids
- *                                             {messages, tools}
+ *     source --tw_jinja_compile--> template
+ *     template, {messages, tools} --tw_jinja_render--> text and spans --tw_jinja_encode--> ids
  *
  * The language is that of Python's jinja2 as Hugging Face sets it up: trim_blocks, lstrip_blocks,
  * break and continue, tojson without HTML escapes, raise_exception, strftime_now. What is

@@ -68,8 +68,8 @@ static void move_to(struct tw_jinja_lexer *x, size_t at)
     x->j->line = x->line;
 }
 
-/* The end of a tag: "+%}", "-%}" with what is blank behind it, "%}" with a newline. 0 where there is
- * none. */
+/* The end of a tag: "+%}", "-%}" with what is blank behind it, "%}" with a newline. 0 where there
+ * is none. */
 static size_t tag_end(const struct tw_jinja_lexer *x, size_t at, const char *close, bool trims)
 {
     char sign = byte_at(x, at);

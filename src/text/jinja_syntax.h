@@ -71,8 +71,8 @@ enum tw_jinja_node_kind {
     TW_JINJA_NODE_DATA = 0, /* value */
     TW_JINJA_NODE_OUTPUT,   /* a: expression */
     TW_JINJA_NODE_IF,       /* a: test, b: body, c: else, d: the next elif, an IF */
-    TW_JINJA_NODE_FOR, /* a: target, b: source, c: test, d: body, e: else, name: "loop", flag: recursive */
-    TW_JINJA_NODE_SET,          /* a: target, b: expression */
+    TW_JINJA_NODE_FOR, /* a: target, b: source, c: test, d: body, e: else, name: "loop"; flag */
+    TW_JINJA_NODE_SET, /* a: target, b: expression */
     TW_JINJA_NODE_SET_BLOCK,    /* a: target, b: filters around an INNER node, c: body */
     TW_JINJA_NODE_FILTER_BLOCK, /* b: filters around an INNER node, c: body */
     TW_JINJA_NODE_WITH,         /* a: SETs, b: body */

@@ -1,8 +1,8 @@
 """Our Jinja beside Python's: the same text, or a failure of both.
 
-The reference is jinja2 as Hugging Face sets it up, in its sandbox that allows changes of lists. Texts
-of the data are of letters that templates here do not use, so that every character of an output tells
-where it came from, and the spans can be held against that.
+The reference is jinja2 as Hugging Face sets it up, in its sandbox that allows changes of lists.
+Texts of the data are of letters that templates here do not use, so that every character of an
+output tells where it came from, and the spans can be held against that.
 """
 import copy
 import datetime
@@ -97,7 +97,8 @@ def difference(case, ours):
     """(what differs or None, whether jinja2 rendered it)."""
     text, why = reference(case)
     if text is None:
-        return (None if "error" in ours else f"jinja2 fails ({why}), we say {ours['text']!r}"), False
+        what = f"jinja2 fails ({why}), we say {ours.get('text')!r}"
+        return None if "error" in ours else what, False
     if "error" in ours:
         beyond = "64 bits" in ours["error"] or any(a in text for a in ADDRESSES)
         return (None if beyond else f"jinja2 says {text!r}, we fail: {ours['error']}"), False
@@ -123,6 +124,12 @@ def compare(tool, cases):
 ROUNDS = ["round", "round(1)", "round(2)", "round(0, 'floor')", "round(1, 'ceil')"]
 DICT_FILTERS = ["items|list", "dictsort", "list", "dictsort(by='value')", "dictsort(reverse=true)"]
 JSON_ARGUMENTS = ["", "(indent=2)", "(ensure_ascii=true)", "(indent=0)", "(sort_keys=true)"]
+WORDS = ["", "a", "b c", " a ", "x,y,z", "Ab-Cd", "\\n", "k\\nl\\n", "1.5", "12", "q\\tz", "aXbXc",
+         "<i>", "it\\u0041", "-7", "1e3", "name", "role"]
+NUMBER_FORMATS = ["'%d'", "'%5.1f'", "'%g'", "'%x'", "'%05d'", "'%+d'", "'%e'"]
+KINDS = ["defined", "none", "string", "number", "mapping", "iterable", "sequence", "true", "false",
+         "boolean", "integer", "float", "callable", "undefined", "lower", "upper", "escaped"]
+NUMBER_TESTS = ["odd", "even", "divisibleby 2", "eq 1", "in [1, 2]", "gt 1", "lessthan(3)", "ge(2)"]
 BLOCK_FILTERS = ["upper", "trim", "indent(2)", "replace('a', 'b')"]
 
 class Writer:
@@ -137,8 +144,7 @@ class Writer:
         return self.rng.choice(choices)
 
     def word(self):
-        return "'" + self.one("", "a", "b c", " a ", "x,y,z", "Ab-Cd", "\\n", "k\\nl\\n", "1.5", "12",
-                              "q\\tz", "aXbXc", "<i>", "it\\u0041", "-7", "1e3", "name", "role") + "'"
+        return "'" + self.one(*WORDS) + "'"
 
     def text(self):
         rng = self.rng
@@ -160,7 +166,7 @@ class Writer:
             lambda: f"({self.text()} if {self.test()} else {self.text()})",
             lambda: f"({self.text()} * {self.one(0, 1, 2, 3)})",
             lambda: f"({self.one('%s', '%5s|', '%-5s|', '%.2s', '%r')!r} % {self.text()})",
-            lambda: f"({self.one('%d', '%5.1f', '%g', '%x', '%05d', '%+d', '%e')!r} % {self.number()})",
+            lambda: f"({self.one(*NUMBER_FORMATS)} % {self.number()})",
         )()
         self.depth -= 1
         return value
@@ -176,7 +182,8 @@ class Writer:
     def text_method(self):
         return self.one("upper()", "lower()", "title()", "capitalize()", "strip()", "lstrip()",
                         "rstrip()", "strip('a')", "split()|string", "split(',')|string",
-                        "split('a', 1)[-1]", "split(None, 1)|string", "split()[0]", "rsplit(',', 1)|string",
+                        "split('a', 1)[-1]", "split(None, 1)|string", "split()[0]",
+                        "rsplit(',', 1)|string",
                         "startswith('a')|string", "endswith(('a', 'c'))|string",
                         "replace('a', 'bb')", "replace('', '-', 2)", "find('a')", "count('a')",
                         "splitlines()|string", "splitlines(true)|string", "partition(',')|string",
@@ -187,8 +194,8 @@ class Writer:
     def number(self):
         rng = self.rng
         if self.depth > 3 or rng.random() < 0.5:
-            return self.one("0", "1", "2", "-1", "3.5", "0.1", "n", "f", "7", "1e20", "1_000", "true",
-                            "2.0", "0x1f", "b", "d.n")
+            return self.one("0", "1", "2", "-1", "3.5", "0.1", "n", "f", "7", "1e20", "1_000",
+                            "true", "2.0", "0x1f", "b", "d.n")
         self.depth += 1
         value = self.one(
             lambda: f"({self.number()} {self.one('+', '-', '*', '/', '//', '%')} {self.number()})",
@@ -247,8 +254,8 @@ class Writer:
         return value
 
     def slice(self):
-        return self.one("[1:]", "[:1]", "[::-1]", "[-2:]", "[:-1]", "[1:3]", "[::2]", "[5:1:-2]", "[:]",
-                        "[-9:9]", "[n:]")
+        return self.one("[1:]", "[:1]", "[::-1]", "[-2:]", "[:-1]", "[1:3]", "[::2]", "[5:1:-2]",
+                        "[:]", "[-9:9]", "[n:]")
 
     def test(self):
         rng = self.rng
@@ -257,8 +264,8 @@ class Writer:
                             "loop is defined", "m.x is defined")
         self.depth += 1
         value = self.one(
-            lambda: f"{self.any()} is {self.one('', 'not ')}{self.one('defined', 'none', 'string', 'number', 'mapping', 'iterable', 'sequence', 'true', 'false', 'boolean', 'integer', 'float', 'callable', 'undefined', 'lower', 'upper', 'escaped')}",
-            lambda: f"{self.number()} is {self.one('odd', 'even', 'divisibleby 2', 'eq 1', 'in [1, 2]', 'gt 1', 'lessthan(3)', 'ge(2)')}",
+            lambda: f"{self.any()} is {self.one('', 'not ')}{self.one(*KINDS)}",
+            lambda: f"{self.number()} is {self.one(*NUMBER_TESTS)}",
             lambda: f"({self.any()} {self.one('==', '!=')} {self.any()})",
             lambda: f"({self.number()} {self.one('<', '>', '<=', '>=')} {self.number()})",
             lambda: f"({self.text()} {self.one('<', '>', '<=', '==')} {self.text()})",
@@ -272,7 +279,8 @@ class Writer:
 
     def any(self):
         return self.one(self.text, self.text, self.number, self.list, self.dict, self.test,
-                        lambda: self.one("none", "missing", "m.x", "d['items']", "loop.index", "ns.a"))()
+                        lambda: self.one("none", "missing", "m.x", "d['items']", "loop.index",
+                                         "ns.a"))()
 
     # ---- statements ----
 
@@ -284,7 +292,8 @@ class Writer:
         return ("{{" + self.one("", "", "-") + f" {self.any()} " + self.one("", "", "-") + "}}")
 
     def data(self):
-        return self.one("", "", " ", "\n", "text", "  \n  ", "\n\n", "a\n  ", " b ", "{ }", "#", "\t", "%}\n")
+        return self.one("", "", " ", "\n", "text", "  \n  ", "\n\n", "a\n  ", " b ", "{ }", "#",
+                        "\t", "%}\n")
 
     def block(self, depth):
         return "".join(self.statement(depth) for _ in range(self.rng.randrange(1, 4)))
@@ -300,7 +309,8 @@ class Writer:
         self.names = names + ["k", "v"] if variable == "k, v" else names + [variable]
         inner = self.block(depth - 1) + self.one(
             "", "", "{{ loop.index }}", "{{ loop.last }}", "{{ loop.first }}", "{{ loop.index0 }}",
-            "{{ loop.length }}", "{{ loop.previtem }}", "{{ loop.nextitem }}", "{{ loop.revindex }}",
+            "{{ loop.length }}", "{{ loop.previtem }}", "{{ loop.nextitem }}",
+            "{{ loop.revindex }}",
             "{{ loop.cycle('o', 'p') }}", "{{ loop.changed(s) }}", "{{ loop.revindex0 }}",
             "{% break %}", "{% continue %}", "{% if loop.index > 1 %}{% break %}{% endif %}")
         self.names = names
@@ -328,7 +338,8 @@ class Writer:
     def macro(self, depth):
         name = self.one("mac", "mac2")
         defaults = self.one("", ", y=3", ", y=x", ", y='z'")
-        body = self.block(depth - 1) + self.one("{{ x }}", "{{ y }}", "{{ varargs }}", "{{ kwargs }}",
+        body = self.block(depth - 1) + self.one("{{ x }}", "{{ y }}", "{{ varargs }}",
+                                                "{{ kwargs }}",
                                                 "{{ caller() }}", "{{ caller }}", "")
         call = self.one(f"{{{{ {name}({self.any()}) }}}}", f"{{{{ {name}() }}}}",
                         f"{{{{ {name}(1, y={self.any()}) }}}}", f"{{{{ {name}(1, 2, 3) }}}}",
@@ -352,8 +363,8 @@ class Writer:
         )() + self.data()
 
     def template(self):
-        # p and q are set once: jinja2 hides what the data has under a name that a template sets, even
-        # before it is set; we do not.
+        # p and q are set once: jinja2 hides what the data has under a name that a template sets,
+        # even before it is set; we do not.
         return ("{% set ns = namespace(a=1) %}{% set p = s %}{% set q = n %}" +
                 "".join(self.statement(2) for _ in range(self.rng.randrange(1, 4))))
 
@@ -367,12 +378,14 @@ def data_of(rng):
     message = {"role": rng.choice(["user", "assistant", "tool"]), "content": text()}
     messages = [{"role": rng.choice(["user", "assistant", "system"]), "content": text(),
                  **({"x": rng.randrange(3)} if rng.random() < 0.5 else {}),
-                 **({"n": {"k": text()}} if rng.random() < 0.5 else {})} for _ in range(rng.randrange(4))]
+                 **({"n": {"k": text()}} if rng.random() < 0.5 else {})}
+                for _ in range(rng.randrange(4))]
     return {"s": text(), "t": text(), "u": text().strip(), "m": message, "ms": messages,
             "n": rng.randrange(-3, 6), "f": rng.choice([0.5, -2.25, 1e16, 1e-5, 3.0, 123456.789]),
             "b": rng.random() < 0.5, "xs": [rng.randrange(5) for _ in range(rng.randrange(5))],
             "ys": [text() for _ in range(rng.randrange(4))],
-            "ws": [rng.choice([1, "α", None, 2.5, True, [1], {"a": "β"}]) for _ in range(rng.randrange(4))],
+            "ws": [rng.choice([1, "α", None, 2.5, True, [1], {"a": "β"}])
+                   for _ in range(rng.randrange(4))],
             "d": {"k": text(), "n": rng.randrange(9), "β": None, "items": text()}}
 
 
@@ -387,8 +400,8 @@ def random_cases(seed, n, small):
 
 def report(number, name, found, detail):
     print(f"{'not ok' if found else 'ok'} {number} - {name}")
-    print("\n".join("# " + line for text in found[:5] for line in text.split("\n")) or f"# {detail}",
-          flush=True)
+    lines = [line for text in found[:5] for line in text.split("\n")] or [detail]
+    print("\n".join("# " + line for line in lines), flush=True)
     return bool(found)
 
 

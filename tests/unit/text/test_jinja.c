@@ -242,32 +242,9 @@ static void every_bound_of_a_template_is_kept(void **state)
 static void every_bound_of_a_rendering_is_kept(void **state)
 {
     (void)state;
-    static const char *const works[] = {"'b' in x",
-                                        "x == y",
-                                        "x < y",
-                                        "x.find('b')",
-                                        "x|e",
-                                        "x|upper",
-                                        "x|wordcount",
-                                        "x.strip('b')",
-                                        "x|int",
-                                        "x.isspace()",
-                                        "x is lower",
-                                        "x|list|count",
-                                        "x.split('b')",
-                                        "x.startswith(y)",
-                                        "x|tojson",
-                                        "x|replace('b', 'c')",
-                                        "[l, 1] == [m, 1]",
-                                        "t in {1: 2}",
-                                        "l.insert(0, 1)",
-                                        "l.pop(0)",
-                                        "l|sort|first",
-                                        "l|join|length",
-                                        "l.index(7)",
-                                        "x|title",
-                                        "x.count('b')",
-                                        "l|map('string')"};
+    static const char *const works[] = {
+        "'b' in x",         "x == y",      "x|wordcount", "x.strip('b')",    "x is lower",
+        "[l, 1] == [m, 1]", "t in {1: 2}", "l.pop(0)",    "x.startswith(y)", "l.index(7.5)"};
     for (size_t i = 0; i < sizeof works / sizeof *works; i++) {
         char source[512];
         snprintf(source, sizeof source,
