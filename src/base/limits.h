@@ -65,7 +65,7 @@
 #define TW_LIMIT_JINJA_DIGITS       4096       /* width and precision of a formatted number */
 #define TW_LIMIT_JINJA_STRING_BYTES (64u << 20)
 #define TW_LIMIT_JINJA_OUTPUT_BYTES (64u << 20)
-#define TW_LIMIT_JINJA_MEMORY_BYTES ((size_t)512 << 20) /* of one rendering */
+#define TW_LIMIT_JINJA_MEMORY_BYTES ((size_t)256 << 20) /* of one rendering */
 
 /* JSON */
 #define TW_LIMIT_JSON_DEPTH      512

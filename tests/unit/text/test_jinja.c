@@ -242,9 +242,8 @@ static void every_bound_of_a_template_is_kept(void **state)
 static void every_bound_of_a_rendering_is_kept(void **state)
 {
     (void)state;
-    static const char *const works[] = {
-        "'b' in x",         "x == y",      "x|wordcount", "x.strip('b')",    "x is lower",
-        "[l, 1] == [m, 1]", "t in {1: 2}", "l.pop(0)",    "x.startswith(y)", "l.index(7.5)"};
+    static const char *const works[] = {"'b' in x", "x == y", "x.strip('b')", "t in {1: 2}",
+                                        "l.pop(0)"};
     for (size_t i = 0; i < sizeof works / sizeof *works; i++) {
         char source[512];
         snprintf(source, sizeof source,
@@ -263,10 +262,10 @@ static void every_bound_of_a_rendering_is_kept(void **state)
                  "{% endfor %}{{ ns.x }}",
                  TW_ERR_LIMIT, "deeper than 800");
     assert_fails("{% set x = [] %}{{ x.append(x) }}{{ x }}", TW_ERR_LIMIT, "deeper than 800");
-    assert_fails("{% set x = 'a' * 9999999 %}{% for i in range(99) %}{% set y = x.upper() %}"
-                 "{% endfor %}",
-                 TW_ERR_LIMIT, "");
-    assert_fails("{% set x = 'a' * 30000000 %}{{ x }}{{ x }}{{ x }}", TW_ERR_LIMIT, "bytes");
+    assert_fails("{% set x = ('a' * 10000) * 1000 %}{% for i in range(99) %}"
+                 "{% set y = x.replace('b', '') + 'c' %}{% endfor %}",
+                 TW_ERR_LIMIT, "268435456 bytes of memory");
+    assert_fails("{% set x = ('a' * 30000) * 1000 %}{{ x }}{{ x }}{{ x }}", TW_ERR_LIMIT, "bytes");
     assert_fails("{{ 9223372036854775807 + n }}", TW_ERR_LIMIT, "64 bits");
     assert_fails("{{ '%99999d' % 1 }}", TW_ERR_LIMIT, "4096 places");
 }

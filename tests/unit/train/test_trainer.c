@@ -91,10 +91,10 @@ struct world {
 };
 
 /* clip and rows are what tests vary. */
-static void world_open(struct world *w, double clip, unsigned rows_per_step)
+static enum tw_status world_try(struct world *w, double clip, unsigned rows_per_step,
+                                struct tw_error *error)
 {
     char text[1024];
-    struct tw_error error;
     enum tw_cpu_level level;
     int n = snprintf(
         text, sizeof text,
@@ -111,7 +111,13 @@ static void world_open(struct world *w, double clip, unsigned rows_per_step)
     assert_int_equal(tw_train_config_parse(text, (size_t)n, "recipe", &w->config, NULL), TW_OK);
     assert_int_equal(tw_cpu_choose(&level, NULL), TW_OK);
     assert_int_equal(tw_device_cpu_create(2, level, &w->device, NULL), TW_OK);
-    if (tw_trainer_open(w->config, w->device, &w->trainer, &error) != TW_OK) {
+    return tw_trainer_open(w->config, w->device, &w->trainer, error);
+}
+
+static void world_open(struct world *w, double clip, unsigned rows_per_step)
+{
+    struct tw_error error;
+    if (world_try(w, clip, rows_per_step, &error) != TW_OK) {
         fail_msg("%s", error.text);
     }
 }
@@ -362,6 +368,19 @@ static void a_loss_that_is_no_number_ends_the_run_and_changes_nothing(void **sta
     world_close(&w);
 }
 
+static void a_template_that_writes_something_else_than_is_learnt_is_refused(void **state)
+{
+    (void)state;
+    struct world w = {0};
+    struct tw_error error = {0};
+    put_data("<|im_");
+    put("template.jinja", "{{ messages }}", 14);
+    assert_int_equal(world_try(&w, 1, 3, &error), TW_ERR_UNSUPPORTED);
+    assert_non_null(strstr(error.text, "template.jinja': the chat template writes conversations "
+                                       "in another form than ChatML"));
+    world_close(&w);
+}
+
 /* ---- what a run leaves ---- */
 
 static void check_ends(const char *prefix, const char *eos, json_int_t n_ends)
@@ -409,6 +428,7 @@ int main(void)
         IN_FOLDER(rows_of_several_passes_weigh_as_if_it_were_one),
         IN_FOLDER(validation_is_the_mean_loss_of_all_its_documents),
         IN_FOLDER(a_loss_that_is_no_number_ends_the_run_and_changes_nothing),
+        IN_FOLDER(a_template_that_writes_something_else_than_is_learnt_is_refused),
         IN_FOLDER(the_folder_says_what_ends_an_answer_and_carries_the_template),
         IN_FOLDER(a_vocabulary_without_markers_ends_with_what_ends_its_texts),
     };
