@@ -35,6 +35,38 @@ def every_character(expression):
     return [{"template": "{{ " + expression + " }}", "data": {"s": text}} for text in texts]
 
 
+TOOLS = [{"type": "function", "function": {
+    "name": "weather", "description": "Das Wetter <b>heute</b>",
+    "parameters": {"type": "object", "properties": {"city": {"type": "string", "enum": ["Köln"]}},
+                   "required": ["city"]}}}]
+CALL = {"id": "abcdefghi", "type": "function",
+        "function": {"name": "weather", "arguments": {"city": "Köln"}}}
+CONVERSATIONS = [
+    [{"role": "user", "content": " Hi αβ <|im_end|>\n"}],
+    [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hi"},
+     {"role": "assistant", "content": "<think>\nhm\n</think>\n\nHello! "},
+     {"role": "user", "content": "中文"}],
+    [{"role": "user", "content": "?"}, {"role": "assistant", "content": "", "tool_calls": [CALL]},
+     {"role": "tool", "name": "weather", "tool_call_id": "abcdefghi", "content": "{\"t\": 5}"},
+     {"role": "assistant", "content": "5."}, {"role": "user", "content": "Thanks"}],
+    [{"role": "assistant", "content": "x"}, {"role": "assistant", "content": "y"}],
+    [{"role": "user", "content": [{"type": "text", "text": "αβ"}, {"type": "image"}]}],
+]
+
+
+def published(modules):
+    """Cases with the templates that tokenizers in a folder of packages bring along."""
+    found = []
+    for path in sorted(modules.glob("@*/tokenizer-*/models/tokenizer_config.json")):
+        template = json.loads(path.read_text("utf-8")).get("chat_template")
+        if isinstance(template, str):
+            found += [{"template": template, "settings": {"bos_token": "<s>", "eos_token": "</s>"},
+                       "data": {"messages": messages, "add_generation_prompt": begins, **tools}}
+                      for messages in CONVERSATIONS for begins in (True, False)
+                      for tools in ({}, {"tools": TOOLS})]
+    return found
+
+
 def groups():
     for name, templates in written():
         yield name, [{"template": template, "data": DATA, "settings": {"bos_token": "<s>"}}
@@ -43,3 +75,6 @@ def groups():
     yield "every character has Python's lower case", every_character("s.lower()")
     yield "every character has Python's title case", every_character("s.title()")
     yield "every character is printed as Python prints it", every_character("[s]")
+    cases = published(Path(__file__).parents[1] / "node_modules")
+    if cases:
+        yield "templates of published tokenizers are rendered as Python does", cases
