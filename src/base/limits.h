@@ -63,7 +63,6 @@
 #define TW_LIMIT_JINJA_CALLS        64         /* macros that call macros */
 #define TW_LIMIT_JINJA_STEPS        50000000   /* of one rendering: about a second */
 #define TW_LIMIT_JINJA_RANGE        100000     /* numbers of range() */
-#define TW_LIMIT_JINJA_DIGITS       4096       /* width and precision of a formatted number */
 #define TW_LIMIT_JINJA_STRING_BYTES (64u << 20)
 #define TW_LIMIT_JINJA_OUTPUT_BYTES (64u << 20)
 #define TW_LIMIT_JINJA_MEMORY_BYTES ((size_t)256 << 20) /* of one rendering */

@@ -3,13 +3,12 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "text/jinja_builtins.h"
+#include "text/jinja_run.h"
 
 struct tw_jinja_template {
     struct tw_jinja work; /* its arena has the tree */
     struct tw_jinja_parser parser;
     const struct tw_jinja_node *root;
-    const struct tw_jinja_name *special[3];
 };
 
 static void start(struct tw_jinja *j, struct tw_error *error)
@@ -21,7 +20,6 @@ static void start(struct tw_jinja *j, struct tw_error *error)
 enum tw_status tw_jinja_compile(const char *source, size_t source_bytes,
                                 struct tw_jinja_template **ret_template, struct tw_error *error)
 {
-    static const char *const special[] = {"caller", "varargs", "kwargs"};
     struct tw_jinja_template *t = tw_mem_zalloc(1, sizeof *t);
     if (t == NULL) {
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a template");
@@ -29,9 +27,6 @@ enum tw_status tw_jinja_compile(const char *source, size_t source_bytes,
     start(&t->work, error);
     t->parser.j = &t->work;
     t->parser.lexer = tw_jinja_lexer(&t->work, source, source_bytes);
-    for (int i = 0; i < 3 && !tw_jinja_failed(&t->work); i++) {
-        t->special[i] = tw_jinja_intern(&t->parser, tw_bytes_of(special[i]));
-    }
     t->root = tw_jinja_failed(&t->work) ? NULL : tw_jinja_parse(&t->parser);
     enum tw_status status = t->work.status;
     t->work.error = NULL;
@@ -51,35 +46,21 @@ void tw_jinja_free(struct tw_jinja_template *t)
     }
 }
 
-bool tw_jinja_mentions(const struct tw_jinja_template *t, const char *name)
-{
-    const struct tw_jinja_name *n =
-        t->parser.names[tw_bytes_hash(name, strlen(name)) % TW_JINJA_NAME_BUCKETS];
-    while (n != NULL && strcmp(n->text, name) != 0) {
-        n = n->next;
-    }
-    return n != NULL;
-}
-
 /* A name's value before the first statement: a setting, data, or a function. */
 static void set_global(struct tw_jinja *j, const struct tw_jinja_input *input,
                        const struct tw_jinja_name *name)
 {
     const json_t *setting = json_object_get(input->settings, name->text);
     const json_t *data = json_object_get(input->data, name->text);
-    struct tw_bytes text = {name->text, name->n_bytes};
-    const struct tw_jinja_builtin *function = tw_jinja_find_function(text);
+    const struct tw_jinja_builtin *function =
+        tw_jinja_find_builtin(TW_JINJA_IS_FUNCTION, name->text, name->n_bytes);
     bool has_now = input->now != NULL || strcmp(name->text, "strftime_now") != 0;
     if (setting != NULL || data != NULL) {
         const json_t *json = setting != NULL ? setting : data;
         tw_jinja_set(j, j->scope, name, tw_jinja_from_json(j, json, setting == NULL));
     } else if (function != NULL && has_now) {
-        struct tw_jinja_value value = {.kind = TW_JINJA_FUNCTION, .method = NULL};
-        value.method = tw_jinja_alloc(j, 1, sizeof *value.method);
-        if (value.method != NULL) {
-            *value.method = (struct tw_jinja_method){{.kind = TW_JINJA_ABSENT}, function};
-            tw_jinja_set(j, j->scope, name, value);
-        }
+        tw_jinja_set(j, j->scope, name,
+                     (struct tw_jinja_value){.kind = TW_JINJA_FUNCTION, .function = function});
     }
 }
 
@@ -114,7 +95,6 @@ enum tw_status tw_jinja_render(const struct tw_jinja_template *t,
     j.out = &out;
     j.now = input->now;
     j.scope = tw_jinja_open_scope(&j, NULL);
-    memcpy(j.special, t->special, sizeof j.special);
     for (size_t i = 0; i < TW_JINJA_NAME_BUCKETS; i++) {
         for (const struct tw_jinja_name *name = t->parser.names[i];
              name != NULL && !tw_jinja_failed(&j); name = name->next) {

@@ -37,9 +37,6 @@ enum tw_status tw_jinja_compile(const char *source, size_t source_bytes,
 /* NULL is allowed. */
 void tw_jinja_free(struct tw_jinja_template *chat_template);
 
-/* Whether the source names a variable, such as "tools". */
-bool tw_jinja_mentions(const struct tw_jinja_template *chat_template, const char *name);
-
 struct tw_jinja_input {
     const json_t *data;     /* an object: messages, tools, add_generation_prompt, ... */
     const json_t *settings; /* an object whose texts may be special tokens: bos_token; or NULL */

@@ -1,11 +1,9 @@
-#define _GNU_SOURCE /* memmem */
-#include <stdio.h>
 #include <string.h>
 
 #include "text/jinja_syntax.h"
 #include "text/utf8.h"
 
-enum { STATE_DATA = 0, STATE_BLOCK, STATE_PRINT, STATE_RAW };
+enum { STATE_DATA = 0, STATE_BLOCK, STATE_PRINT };
 
 struct tw_jinja_lexer tw_jinja_lexer(struct tw_jinja *j, const char *source, size_t source_bytes)
 {
@@ -83,18 +81,6 @@ static size_t tag_end(const struct tw_jinja_lexer *x, size_t at, const char *clo
     return sign == '+' && trims && starts(x, at + 1, close) ? at + 3 : 0;
 }
 
-/* The end of a {% raw %} or {% endraw %} at `at`, or 0. */
-static size_t raw_end(const struct tw_jinja_lexer *x, size_t at, const char *word, bool trims)
-{
-    at += 2;
-    at += byte_at(x, at) == '-' || byte_at(x, at) == '+';
-    at = skip_space(x, at);
-    if (!starts(x, at, word)) {
-        return 0;
-    }
-    return tag_end(x, skip_space(x, at + strlen(word)), "%}", trims);
-}
-
 /* Where the text before a tag ends: sign is what stands behind the tag's opening. */
 static size_t data_end(const struct tw_jinja_lexer *x, size_t tag, char sign, bool is_print)
 {
@@ -118,22 +104,6 @@ static size_t find_tag(const struct tw_jinja_lexer *x)
     for (size_t at = x->at; at + 1 < x->source.size_bytes; at++) {
         char second = x->source.data[at + 1];
         if (x->source.data[at] == '{' && (second == '%' || second == '{' || second == '#')) {
-            return at;
-        }
-    }
-    return SIZE_MAX;
-}
-
-static size_t find_raw_end(const struct tw_jinja_lexer *x, size_t *ret_end)
-{
-    for (size_t at = x->at; at < x->source.size_bytes; at++) {
-        const char *hit = memmem(x->source.data + at, x->source.size_bytes - at, "{%", 2);
-        if (hit == NULL) {
-            break;
-        }
-        at = (size_t)(hit - x->source.data);
-        *ret_end = raw_end(x, at, "endraw", true);
-        if (*ret_end != 0) {
             return at;
         }
     }
@@ -165,20 +135,6 @@ static struct tw_jinja_token data_token(const struct tw_jinja_lexer *x, size_t e
     return token;
 }
 
-static struct tw_jinja_token lex_raw(struct tw_jinja_lexer *x)
-{
-    size_t end = 0, tag = find_raw_end(x, &end);
-    if (tag == SIZE_MAX) {
-        tw_jinja_fail(x->j, "a raw block has no end: write {%% endraw %%}");
-        return token_of(x, TW_JINJA_TOKEN_END);
-    }
-    struct tw_jinja_token token = data_token(x, data_end(x, tag, byte_at(x, tag + 2), false));
-    move_to(x, end);
-    x->line_starting = byte_at(x, end - 1) == '\n';
-    x->state = STATE_DATA;
-    return token;
-}
-
 /* Text up to the next tag, and the state behind its opening. */
 static struct tw_jinja_token lex_data(struct tw_jinja_lexer *x)
 {
@@ -190,16 +146,11 @@ static struct tw_jinja_token lex_data(struct tw_jinja_lexer *x)
     }
     char kind = byte_at(x, tag + 1), sign = byte_at(x, tag + 2);
     struct tw_jinja_token token = data_token(x, data_end(x, tag, sign, kind == '{'));
-    size_t raw = kind == '%' ? raw_end(x, tag, "raw", false) : 0;
     size_t end = tag + 2 + (sign == '-' || sign == '+');
     move_to(x, tag);
     x->line_starting = false;
     if (kind == '#') {
         end = comment_end(x, tag);
-        x->line_starting = byte_at(x, end - 1) == '\n';
-    } else if (raw != 0) {
-        end = raw;
-        x->state = STATE_RAW;
         x->line_starting = byte_at(x, end - 1) == '\n';
     } else {
         x->state = kind == '%' ? STATE_BLOCK : STATE_PRINT;
@@ -209,6 +160,61 @@ static struct tw_jinja_token lex_data(struct tw_jinja_lexer *x)
     return token;
 }
 
+/* ---- literals ---- */
+
+/* The number of n hexadecimal digits, or one too large for a character. */
+static uint32_t hex_of(const char *text, size_t n_left, size_t n)
+{
+    uint32_t value = 0;
+    for (size_t i = 0; i < n; i++) {
+        const char *digits = "0123456789abcdef";
+        char c = i < n_left ? (char)(text[i] | (text[i] >= 'A' ? 0x20 : 0)) : '\0';
+        const char *hit = c != '\0' ? strchr(digits, c) : NULL;
+        if (hit == NULL || value > 0xfffffff) {
+            return UINT32_MAX;
+        }
+        value = value * 16 + (uint32_t)(hit - digits);
+    }
+    return value;
+}
+
+/* What stands behind a backslash at text; gives how many bytes it takes. */
+static size_t put_escape(struct tw_jinja_builder *b, const char *text, size_t n_left)
+{
+    static const char letters[] = "\\'\"abfnrtv", bytes[] = "\\'\"\a\b\f\n\r\t\v";
+    const char *hit = text[0] != '\0' ? strchr(letters, text[0]) : NULL;
+    size_t n_digits = text[0] == 'x' ? 2 : text[0] == 'u' ? 4 : text[0] == 'U' ? 8 : 0;
+    if (hit != NULL) {
+        tw_jinja_put(b, &bytes[hit - letters], 1, false);
+        return 1;
+    }
+    if (n_digits == 0) {
+        tw_jinja_put(b, "\\", text[0] == '\n' ? 0 : 1, false);
+        return text[0] == '\n';
+    }
+    uint32_t code = hex_of(text + 1, n_left - 1, n_digits);
+    if (code > 0x10ffff || (code >= 0xd800 && code < 0xe000)) {
+        tw_jinja_fail(b->j, "a text has an escape \\%c that is no character", text[0]);
+    } else {
+        tw_jinja_put_code(b, code, false);
+    }
+    return 1 + n_digits;
+}
+
+/* Without its quotes. */
+static struct tw_jinja_value unquote(struct tw_jinja *j, const char *text, size_t n_bytes)
+{
+    struct tw_jinja_builder b = tw_jinja_builder(j);
+    for (size_t at = 0; at < n_bytes && !tw_jinja_failed(j);) {
+        const char *hit = memchr(text + at, '\\', n_bytes - at);
+        size_t stop = hit != NULL ? (size_t)(hit - text) : n_bytes;
+        tw_jinja_put(&b, text + at, stop - at, false);
+        at = stop + 1;
+        at += at < n_bytes ? put_escape(&b, text + at, n_bytes - at) : 0;
+    }
+    return tw_jinja_built(&b);
+}
+
 /* ---- inside of tags ---- */
 
 static bool is_digit(char c)
@@ -216,76 +222,32 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-/* \d+(_\d+)*; gives `at` where there is no digit. */
 static size_t skip_digits(const struct tw_jinja_lexer *x, size_t at)
 {
-    while (is_digit(byte_at(x, at)) || (byte_at(x, at) == '_' && is_digit(byte_at(x, at - 1)) &&
-                                        is_digit(byte_at(x, at + 1)))) {
+    while (is_digit(byte_at(x, at))) {
         at++;
     }
     return at;
 }
 
-/* The end of a number with a point or an exponent, or 0. */
-static size_t real_end(const struct tw_jinja_lexer *x, size_t at)
+/* 12, 1.5, 2e-3 */
+static struct tw_jinja_token lex_number(struct tw_jinja_lexer *x)
 {
-    size_t whole = skip_digits(x, at), end = whole;
-    if (at > 0 && x->source.data[at - 1] == '.') {
-        return 0;
-    }
+    const char *text = x->source.data + x->at;
+    struct tw_jinja_token token = token_of(x, TW_JINJA_TOKEN_LITERAL);
+    size_t end = skip_digits(x, x->at);
     if (byte_at(x, end) == '.' && is_digit(byte_at(x, end + 1))) {
         end = skip_digits(x, end + 1);
     }
     if ((byte_at(x, end) | 0x20) == 'e') {
-        size_t digits = end + 1;
-        digits += byte_at(x, digits) == '+' || byte_at(x, digits) == '-';
-        if (is_digit(byte_at(x, digits))) {
-            return skip_digits(x, digits);
-        }
+        size_t digits = end + 1 + (byte_at(x, end + 1) == '+' || byte_at(x, end + 1) == '-');
+        end = is_digit(byte_at(x, digits)) ? skip_digits(x, digits) : end;
     }
-    return end > whole ? end : 0;
-}
-
-static size_t int_end(const struct tw_jinja_lexer *x, size_t at)
-{
-    const char *digits = "0123456789";
-    char second = (char)(byte_at(x, at + 1) | 0x20);
-    size_t end = at + 1;
-    if (byte_at(x, at) == '0') {
-        const char *prefixed = second == 'x'   ? "0123456789abcdefABCDEF"
-                               : second == 'o' ? "01234567"
-                               : second == 'b' ? "01"
-                                               : NULL;
-        size_t first = at + 2 + (byte_at(x, at + 2) == '_');
-        bool counts = prefixed != NULL && byte_at(x, first) != '\0' &&
-                      strchr(prefixed, byte_at(x, first)) != NULL;
-        digits = counts ? prefixed : "0";
-        end = counts ? first + 1 : end;
-    }
-    for (;;) {
-        size_t next = end + (byte_at(x, end) == '_');
-        if (byte_at(x, next) == '\0' || strchr(digits, byte_at(x, next)) == NULL) {
-            return end;
-        }
-        end = next + 1;
-    }
-}
-
-static struct tw_jinja_token lex_number(struct tw_jinja_lexer *x)
-{
-    const char *text = x->source.data + x->at;
-    size_t real = real_end(x, x->at);
-    size_t end = real != 0 ? real : int_end(x, x->at);
-    struct tw_jinja_token token = token_of(x, real != 0 ? TW_JINJA_TOKEN_REAL : TW_JINJA_TOKEN_INT);
-    double value = 0;
-    int64_t integer = 0;
-    bool good = real != 0 ? tw_jinja_parse_real(x->j, text, end - x->at, &value)
-                          : tw_jinja_parse_int(x->j, text, end - x->at, 0, &integer);
-    if (!good) {
-        tw_jinja_fail(x->j, "a number that cannot be read: %.*s",
+    token.value = tw_jinja_number(x->j, text, end - x->at);
+    if (token.value.kind == TW_JINJA_UNDEFINED) {
+        tw_jinja_fail(x->j, "the number %.*s cannot be read",
                       (int)(end - x->at > 60 ? 60 : end - x->at), text);
     }
-    token.value = real != 0 ? tw_jinja_real(value) : tw_jinja_int(integer);
     move_to(x, end);
     return token;
 }
@@ -305,7 +267,7 @@ static size_t name_end(const struct tw_jinja_lexer *x, size_t at)
 
 static struct tw_jinja_token lex_string(struct tw_jinja_lexer *x)
 {
-    struct tw_jinja_token token = token_of(x, TW_JINJA_TOKEN_STRING);
+    struct tw_jinja_token token = token_of(x, TW_JINJA_TOKEN_LITERAL);
     char quote = byte_at(x, x->at);
     size_t end = x->at + 1;
     while (end < x->source.size_bytes && x->source.data[end] != quote) {
@@ -315,7 +277,7 @@ static struct tw_jinja_token lex_string(struct tw_jinja_lexer *x)
         tw_jinja_fail(x->j, "a text has no end: write %c", quote);
         return token;
     }
-    token.value = tw_jinja_unquote(x->j, x->source.data + x->at, end + 1 - x->at);
+    token.value = unquote(x->j, x->source.data + x->at + 1, end - x->at - 1);
     move_to(x, end + 1);
     return token;
 }
@@ -341,7 +303,7 @@ static void balance(struct tw_jinja_lexer *x, char c)
 
 static struct tw_jinja_token lex_operator(struct tw_jinja_lexer *x)
 {
-    static const char pairs[] = "//**==!=>=<=", singles[] = "+-/*%~[](){}><=.:|,;";
+    static const char pairs[] = "//==!=>=<=", singles[] = "+-/*%~[](){}><=.:|,;";
     struct tw_jinja_token token = token_of(x, TW_JINJA_TOKEN_OPERATOR);
     char c = byte_at(x, x->at);
     for (size_t i = 0; pairs[i] != '\0'; i += 2) {
@@ -402,99 +364,12 @@ struct tw_jinja_token tw_jinja_lex(struct tw_jinja_lexer *x)
             return lex_tag(x);
         }
         if (x->at == x->source.size_bytes) {
-            break; /* within a raw block, too, if nothing is in it */
+            break;
         }
-        struct tw_jinja_token token = x->state == STATE_RAW ? lex_raw(x) : lex_data(x);
+        struct tw_jinja_token token = lex_data(x);
         if (token.text.size_bytes > 0) {
             return token;
         }
     }
     return token_of(x, TW_JINJA_TOKEN_END);
-}
-
-/* ---- literals ---- */
-
-/* The number of n hexadecimal digits, or one too large for a character. */
-static uint32_t hex_of(const char *text, size_t n_left, size_t n)
-{
-    uint32_t value = 0;
-    for (size_t i = 0; i < n; i++) {
-        const char *digits = "0123456789abcdef";
-        char c = i < n_left ? (char)(text[i] | (text[i] >= 'A' ? 0x20 : 0)) : '\0';
-        const char *hit = c != '\0' ? strchr(digits, c) : NULL;
-        if (hit == NULL || value > 0xfffffff) {
-            return UINT32_MAX;
-        }
-        value = value * 16 + (uint32_t)(hit - digits);
-    }
-    return value;
-}
-
-/* What stands behind a backslash at text; gives how many bytes it takes. */
-static size_t put_escape(struct tw_jinja_builder *b, const char *text, size_t n_left)
-{
-    static const char letters[] = "\\'\"abfnrtv", bytes[] = "\\'\"\a\b\f\n\r\t\v";
-    const char *hit = strchr(letters, text[0]);
-    uint32_t code = 0;
-    size_t n = 1;
-    if (text[0] == '\n') {
-        return 1;
-    }
-    if (hit != NULL && text[0] != '\0') {
-        tw_jinja_put(b, &bytes[hit - letters], 1, false);
-        return 1;
-    }
-    if (text[0] == 'x' || text[0] == 'u' || text[0] == 'U') {
-        size_t n_digits = text[0] == 'x' ? 2 : text[0] == 'u' ? 4 : 8;
-        code = hex_of(text + 1, n_left - 1, n_digits);
-        n = 1 + n_digits;
-    } else if (text[0] >= '0' && text[0] <= '7') {
-        for (n = 0; n < 3 && n < n_left && text[n] >= '0' && text[n] <= '7'; n++) {
-            code = code * 8 + (uint32_t)(text[n] - '0');
-        }
-    } else if (text[0] == 'N') {
-        code = UINT32_MAX;
-    } else {
-        tw_jinja_put(b, "\\", 1, false);
-        return 0;
-    }
-    if (code > 0x10ffff || (code >= 0xd800 && code < 0xe000)) {
-        tw_jinja_fail(b->j, "a text has an escape \\%c that is no character", text[0]);
-        return n;
-    }
-    tw_jinja_put_code(b, code, false);
-    return n;
-}
-
-/* Python reads a text that was made ASCII before, so that a backslash in front of another character
- * gives the digits of that character. */
-static size_t put_wide_escape(struct tw_jinja_builder *b, const char *text, size_t n_left)
-{
-    uint32_t code;
-    char escape[16];
-    size_t n = tw_utf8_decode(text, n_left, &code);
-    snprintf(escape, sizeof escape,
-             code < 0x100     ? "\\x%02x"
-             : code < 0x10000 ? "\\u%04x"
-                              : "\\U%08x",
-             (unsigned)code);
-    tw_jinja_put_text(b, escape);
-    return n;
-}
-
-struct tw_jinja_value tw_jinja_unquote(struct tw_jinja *j, const char *text, size_t n_bytes)
-{
-    struct tw_jinja_builder b = tw_jinja_builder(j);
-    size_t end = n_bytes - 1;
-    for (size_t at = 1; at < end && !tw_jinja_failed(j);) {
-        const char *hit = memchr(text + at, '\\', end - at);
-        size_t stop = hit != NULL ? (size_t)(hit - text) : end;
-        tw_jinja_put(&b, text + at, stop - at, false);
-        at = stop + 1;
-        if (at < end) {
-            at += (unsigned char)text[at] >= 0x80 ? put_wide_escape(&b, text + at, end - at)
-                                                  : put_escape(&b, text + at, end - at);
-        }
-    }
-    return tw_jinja_built(&b);
 }

@@ -14,22 +14,6 @@ struct tw_jinja_builder tw_jinja_builder(struct tw_jinja *j)
     return (struct tw_jinja_builder){.j = j};
 }
 
-static void *grow(struct tw_jinja *j, void *old, size_t n, size_t wanted, size_t item_bytes,
-                  size_t *capacity)
-{
-    size_t larger = *capacity * 2 > wanted ? *capacity * 2 : wanted;
-    larger = larger > 64 / item_bytes ? larger : 64 / item_bytes;
-    void *block = tw_jinja_alloc(j, larger, item_bytes);
-    if (block == NULL) {
-        return NULL;
-    }
-    if (n > 0) {
-        memcpy(block, old, n * item_bytes);
-    }
-    *capacity = larger;
-    return block;
-}
-
 /* The origin of what was just put. */
 static void put_span(struct tw_jinja_builder *b, bool is_input)
 {
@@ -38,8 +22,8 @@ static void put_span(struct tw_jinja_builder *b, bool is_input)
         return;
     }
     if (b->n_spans == b->capacity_spans) {
-        struct tw_text_span *spans =
-            grow(b->j, b->spans, b->n_spans, b->n_spans + 1, sizeof *spans, &b->capacity_spans);
+        struct tw_text_span *spans = tw_jinja_enlarge(b->j, b->spans, b->n_spans, b->n_spans + 1,
+                                                      sizeof *spans, &b->capacity_spans);
         if (spans == NULL) {
             return;
         }
@@ -59,8 +43,8 @@ void tw_jinja_put(struct tw_jinja_builder *b, const char *data, size_t n_bytes, 
         return;
     }
     if (b->capacity_bytes - b->size_bytes < n_bytes) {
-        char *larger =
-            grow(b->j, b->data, b->size_bytes, b->size_bytes + n_bytes, 1, &b->capacity_bytes);
+        char *larger = tw_jinja_enlarge(b->j, b->data, b->size_bytes, b->size_bytes + n_bytes, 1,
+                                        &b->capacity_bytes);
         if (larger == NULL) {
             return;
         }
@@ -71,9 +55,9 @@ void tw_jinja_put(struct tw_jinja_builder *b, const char *data, size_t n_bytes, 
     put_span(b, is_input);
 }
 
-void tw_jinja_put_text(struct tw_jinja_builder *b, const char *text)
+void tw_jinja_put_text(struct tw_jinja_builder *b, const char *text, bool is_input)
 {
-    tw_jinja_put(b, text, strlen(text), false);
+    tw_jinja_put(b, text, strlen(text), is_input);
 }
 
 void tw_jinja_put_code(struct tw_jinja_builder *b, uint32_t code, bool is_input)
@@ -108,41 +92,32 @@ void tw_jinja_put_part(struct tw_jinja_builder *b, const struct tw_jinja_string 
     }
 }
 
-static struct tw_jinja_value new_string(struct tw_jinja *j, const struct tw_jinja_string *what,
-                                        bool is_markup)
+static struct tw_jinja_value new_string(struct tw_jinja *j, struct tw_jinja_string what)
 {
     struct tw_jinja_string *string = tw_jinja_alloc(j, 1, sizeof *string);
     if (string == NULL) {
         return tw_jinja_undefined(NULL);
     }
-    *string = *what;
-    return (struct tw_jinja_value){
-        .kind = TW_JINJA_STRING, .is_markup = is_markup, .string = string};
+    what.n_chars = SIZE_MAX;
+    *string = what;
+    return (struct tw_jinja_value){.kind = TW_JINJA_STRING, .string = string};
 }
 
 struct tw_jinja_value tw_jinja_built(struct tw_jinja_builder *b)
 {
-    return new_string(b->j,
-                      &(struct tw_jinja_string){.data = b->data,
-                                                .size_bytes = b->size_bytes,
-                                                .n_chars = SIZE_MAX,
-                                                .spans = b->spans,
-                                                .n_spans = b->n_spans},
-                      b->is_markup);
+    return new_string(b->j, (struct tw_jinja_string){.data = b->data,
+                                                     .size_bytes = b->size_bytes,
+                                                     .spans = b->spans,
+                                                     .n_spans = b->n_spans});
 }
 
-/* The bytes are not copied. */
 struct tw_jinja_value tw_jinja_string(struct tw_jinja *j, const char *data, size_t n_bytes,
                                       bool is_input)
 {
     static const struct tw_text_span whole[] = {{SIZE_MAX, false}, {SIZE_MAX, true}};
-    return new_string(j,
-                      &(struct tw_jinja_string){.data = data,
-                                                .size_bytes = n_bytes,
-                                                .n_chars = SIZE_MAX,
-                                                .spans = &whole[is_input],
-                                                .n_spans = 1},
-                      false);
+    return new_string(
+        j, (struct tw_jinja_string){
+               .data = data, .size_bytes = n_bytes, .spans = &whole[is_input], .n_spans = 1});
 }
 
 struct tw_jinja_value tw_jinja_part(struct tw_jinja *j, struct tw_jinja_value string, size_t from,
@@ -155,14 +130,10 @@ struct tw_jinja_value tw_jinja_part(struct tw_jinja *j, struct tw_jinja_value st
     if (n_bytes > 0) {
         size_t i = span_of(s, from);
         if (s->spans[i].end_bytes >= from + n_bytes) {
-            struct tw_jinja_value part =
-                tw_jinja_string(j, s->data + from, n_bytes, s->spans[i].is_input);
-            part.is_markup = string.is_markup;
-            return part;
+            return tw_jinja_string(j, s->data + from, n_bytes, s->spans[i].is_input);
         }
     }
     struct tw_jinja_builder b = tw_jinja_builder(j);
-    b.is_markup = string.is_markup;
     tw_jinja_put_part(&b, s, from, n_bytes);
     return tw_jinja_built(&b);
 }
@@ -182,13 +153,18 @@ bool tw_jinja_has_input(const struct tw_jinja_string *string)
     return false;
 }
 
+size_t tw_jinja_char(const struct tw_jinja_string *string, size_t at, uint32_t *ret_code)
+{
+    return tw_utf8_decode(string->data + at, string->size_bytes - at, ret_code);
+}
+
 size_t tw_jinja_chars(struct tw_jinja *j, struct tw_jinja_string *string)
 {
     if (string->n_chars == SIZE_MAX && tw_jinja_step(j, string->size_bytes / STEP_BYTES)) {
         size_t n = 0;
         for (size_t at = 0; at < string->size_bytes; n++) {
             uint32_t code;
-            at += tw_utf8_decode(string->data + at, string->size_bytes - at, &code);
+            at += tw_jinja_char(string, at, &code);
         }
         string->n_chars = n;
     }
@@ -203,22 +179,21 @@ size_t tw_jinja_offset(struct tw_jinja *j, struct tw_jinja_string *string, size_
     }
     size_t at = 0;
     for (uint32_t code; n_chars > 0 && at < string->size_bytes; n_chars--) {
-        at += tw_utf8_decode(string->data + at, string->size_bytes - at, &code);
+        at += tw_jinja_char(string, at, &code);
     }
     return at;
 }
 
 size_t tw_jinja_find(struct tw_jinja *j, const struct tw_jinja_string *string, size_t from,
-                     size_t end, const struct tw_jinja_string *what)
+                     const struct tw_jinja_string *what)
 {
-    if (what->size_bytes == 0) {
-        return from <= end ? from : SIZE_MAX;
-    }
-    const char *hit =
-        from < end ? memmem(string->data + from, end - from, what->data, what->size_bytes) : NULL;
-    size_t at = hit != NULL ? (size_t)(hit - string->data) : SIZE_MAX;
-    size_t n_passed = from < end ? (at < end ? at : end) - from : 0;
-    return tw_jinja_step(j, 1 + n_passed / STEP_BYTES) ? at : SIZE_MAX;
+    size_t n = string->size_bytes - from;
+    const char *hit = n > 0 && what->size_bytes > 0
+                          ? memmem(string->data + from, n, what->data, what->size_bytes)
+                          : NULL;
+    bool found = what->size_bytes == 0 || hit != NULL;
+    size_t at = hit != NULL ? (size_t)(hit - string->data) : from;
+    return tw_jinja_step(j, 1 + (found ? at - from : n) / STEP_BYTES) && found ? at : SIZE_MAX;
 }
 
 bool tw_jinja_string_is(struct tw_jinja_value value, const char *text)
@@ -242,31 +217,6 @@ struct tw_jinja_value tw_jinja_str(struct tw_jinja *j, struct tw_jinja_value val
     return tw_jinja_built(&b);
 }
 
-struct tw_jinja_value tw_jinja_escape(struct tw_jinja *j, struct tw_jinja_value value)
-{
-    if (value.is_markup || tw_jinja_failed(j)) {
-        return value;
-    }
-    struct tw_jinja_value text = tw_jinja_str(j, value);
-    struct tw_jinja_builder b = tw_jinja_builder(j);
-    b.is_markup = true;
-    for (size_t i = 0; !tw_jinja_failed(j) && i < text.string->size_bytes; i++) {
-        char c = text.string->data[i];
-        const char *entity = c == '&'    ? "&amp;"
-                             : c == '<'  ? "&lt;"
-                             : c == '>'  ? "&gt;"
-                             : c == '\'' ? "&#39;"
-                             : c == '"'  ? "&#34;"
-                                         : NULL;
-        if (entity == NULL) {
-            tw_jinja_put_part(&b, text.string, i, 1);
-        } else {
-            tw_jinja_put(&b, entity, strlen(entity), tw_jinja_is_input(text.string, i));
-        }
-    }
-    return tw_jinja_built(&b);
-}
-
 /* Appends to the room behind `a` where nobody else has done so. */
 struct tw_jinja_value tw_jinja_join_two(struct tw_jinja *j, struct tw_jinja_value a,
                                         struct tw_jinja_value b)
@@ -287,7 +237,6 @@ struct tw_jinja_value tw_jinja_join_two(struct tw_jinja *j, struct tw_jinja_valu
     struct tw_jinja_value sum = tw_jinja_built(builder);
     if (!tw_jinja_failed(j)) {
         sum.string->owner = builder == &plain ? NULL : builder;
-        sum.is_markup = a.is_markup;
     }
     return sum;
 }

@@ -1,5 +1,6 @@
 #include "text/jinja_value.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -35,6 +36,12 @@ struct tw_jinja_value tw_jinja_fail_limit(struct tw_jinja *j, const char *format
     fail(j, TW_ERR_LIMIT, format, arguments);
     va_end(arguments);
     return tw_jinja_undefined(NULL);
+}
+
+struct tw_jinja_value tw_jinja_fail_undefined(struct tw_jinja *j, struct tw_jinja_value value)
+{
+    return tw_jinja_fail(j, "'%.80s' is undefined; the template needs it",
+                         value.name != NULL ? value.name : "a value");
 }
 
 bool tw_jinja_step(struct tw_jinja *j, uint64_t n_steps)
@@ -81,6 +88,22 @@ void *tw_jinja_alloc(struct tw_jinja *j, size_t n, size_t item_bytes)
     return block;
 }
 
+void *tw_jinja_enlarge(struct tw_jinja *j, const void *old, size_t n, size_t wanted,
+                       size_t item_bytes, size_t *capacity)
+{
+    size_t larger = *capacity * 2 > wanted ? *capacity * 2 : wanted;
+    larger = larger > 64 / item_bytes ? larger : 64 / item_bytes;
+    void *block = tw_jinja_alloc(j, larger, item_bytes);
+    if (block == NULL) {
+        return NULL;
+    }
+    if (n > 0) {
+        memcpy(block, old, n * item_bytes);
+    }
+    *capacity = larger;
+    return block;
+}
+
 /* ---- making ---- */
 
 struct tw_jinja_value tw_jinja_undefined(const char *name)
@@ -103,9 +126,10 @@ struct tw_jinja_value tw_jinja_int(int64_t value)
     return (struct tw_jinja_value){.kind = TW_JINJA_INT, .integer = value};
 }
 
-struct tw_jinja_value tw_jinja_real(double value)
+struct tw_jinja_value tw_jinja_real(struct tw_jinja *j, double value)
 {
-    return (struct tw_jinja_value){.kind = TW_JINJA_REAL, .real = value};
+    return isfinite(value) ? (struct tw_jinja_value){.kind = TW_JINJA_REAL, .real = value}
+                           : tw_jinja_fail_limit(j, "a number is too large");
 }
 
 struct tw_jinja_value tw_jinja_list(struct tw_jinja *j, enum tw_jinja_kind kind)
@@ -122,44 +146,20 @@ struct tw_jinja_value tw_jinja_dict(struct tw_jinja *j)
     return value.dict != NULL ? value : tw_jinja_undefined(NULL);
 }
 
-static void *enlarge(struct tw_jinja *j, void *old, size_t n, size_t item_bytes, size_t *capacity)
-{
-    size_t larger = *capacity != 0 ? 2 * *capacity : 4;
-    void *block = tw_jinja_alloc(j, larger, item_bytes);
-    if (block == NULL) {
-        return NULL;
-    }
-    if (n > 0) {
-        memcpy(block, old, n * item_bytes);
-    }
-    *capacity = larger;
-    return block;
-}
-
 void tw_jinja_append(struct tw_jinja *j, struct tw_jinja_list *list, struct tw_jinja_value item)
 {
     if (!tw_jinja_step(j, 1)) {
         return;
     }
     if (list->n_items == list->capacity) {
-        void *items = enlarge(j, list->items, list->n_items, sizeof *list->items, &list->capacity);
+        void *items = tw_jinja_enlarge(j, list->items, list->n_items, list->n_items + 1,
+                                       sizeof *list->items, &list->capacity);
         if (items == NULL) {
             return;
         }
         list->items = items;
     }
     list->items[list->n_items++] = item;
-}
-
-struct tw_jinja_value tw_jinja_pair(struct tw_jinja *j, struct tw_jinja_value first,
-                                    struct tw_jinja_value second)
-{
-    struct tw_jinja_value pair = tw_jinja_list(j, TW_JINJA_TUPLE);
-    if (!tw_jinja_failed(j)) {
-        tw_jinja_append(j, pair.list, first);
-        tw_jinja_append(j, pair.list, second);
-    }
-    return pair;
 }
 
 struct tw_jinja_value *tw_jinja_lookup(struct tw_jinja *j, const struct tw_jinja_dict *dict,
@@ -173,21 +173,12 @@ struct tw_jinja_value *tw_jinja_lookup(struct tw_jinja *j, const struct tw_jinja
     return NULL;
 }
 
-struct tw_jinja_value *tw_jinja_lookup_text(const struct tw_jinja_dict *dict, const char *key)
-{
-    for (size_t i = 0; i < dict->n_pairs; i++) {
-        if (tw_jinja_string_is(dict->pairs[i].key, key)) {
-            return &dict->pairs[i].value;
-        }
-    }
-    return NULL;
-}
-
 static void add_pair(struct tw_jinja *j, struct tw_jinja_dict *dict, struct tw_jinja_value key,
                      struct tw_jinja_value value)
 {
     if (dict->n_pairs == dict->capacity) {
-        void *pairs = enlarge(j, dict->pairs, dict->n_pairs, sizeof *dict->pairs, &dict->capacity);
+        void *pairs = tw_jinja_enlarge(j, dict->pairs, dict->n_pairs, dict->n_pairs + 1,
+                                       sizeof *dict->pairs, &dict->capacity);
         if (pairs == NULL) {
             return;
         }
@@ -199,8 +190,8 @@ static void add_pair(struct tw_jinja *j, struct tw_jinja_dict *dict, struct tw_j
 void tw_jinja_put_pair(struct tw_jinja *j, struct tw_jinja_dict *dict, struct tw_jinja_value key,
                        struct tw_jinja_value value)
 {
-    if (!tw_jinja_hashable(j, key)) {
-        tw_jinja_fail(j, "a list or dict cannot be the key of a dict; use a text");
+    if (tw_jinja_failed(j) || key.kind < TW_JINJA_NONE || key.kind > TW_JINJA_STRING) {
+        tw_jinja_fail(j, "the key of a dict must be a text or a number");
         return;
     }
     struct tw_jinja_value *old = tw_jinja_lookup(j, dict, key);
@@ -209,6 +200,32 @@ void tw_jinja_put_pair(struct tw_jinja *j, struct tw_jinja_dict *dict, struct tw
     } else {
         add_pair(j, dict, key, value);
     }
+}
+
+struct tw_jinja_value tw_jinja_items(struct tw_jinja *j, struct tw_jinja_value dict)
+{
+    struct tw_jinja_value list = tw_jinja_list(j, TW_JINJA_LIST);
+    for (size_t i = 0; !tw_jinja_failed(j) && i < dict.dict->n_pairs; i++) {
+        struct tw_jinja_value pair = tw_jinja_list(j, TW_JINJA_TUPLE);
+        if (!tw_jinja_failed(j)) {
+            tw_jinja_append(j, pair.list, dict.dict->pairs[i].key);
+            tw_jinja_append(j, pair.list, dict.dict->pairs[i].value);
+            tw_jinja_append(j, list.list, pair);
+        }
+    }
+    return list;
+}
+
+void tw_jinja_remove_pair(struct tw_jinja *j, struct tw_jinja_dict *dict,
+                          const struct tw_jinja_value *value)
+{
+    size_t i = 0;
+    while (&dict->pairs[i].value != value) {
+        i++;
+    }
+    dict->n_pairs--;
+    tw_jinja_step(j, dict->n_pairs / 16);
+    memmove(dict->pairs + i, dict->pairs + i + 1, (dict->n_pairs - i) * sizeof *dict->pairs);
 }
 
 /* ---- from JSON ---- */
@@ -231,15 +248,9 @@ static bool names_a_role(const char *key, const json_t *value)
 static struct tw_jinja_value json_text(struct tw_jinja *j, const char *text, size_t n_bytes,
                                        bool is_input)
 {
-    if (j->copies_texts) {
-        char *copy = tw_jinja_alloc(j, n_bytes + 1, 1);
-        if (copy == NULL) {
-            return tw_jinja_undefined(NULL);
-        }
-        memcpy(copy, text, n_bytes);
-        text = copy;
-    }
-    return tw_jinja_string(j, text, n_bytes, is_input);
+    struct tw_jinja_builder b = tw_jinja_builder(j);
+    tw_jinja_put(&b, text, n_bytes, is_input);
+    return tw_jinja_built(&b);
 }
 
 static struct tw_jinja_value dict_from_json(struct tw_jinja *j, const json_t *json, bool is_input)
@@ -273,7 +284,7 @@ static struct tw_jinja_value any_from_json(struct tw_jinja *j, const json_t *jso
     case JSON_INTEGER:
         return tw_jinja_int(json_integer_value(json));
     case JSON_REAL:
-        return tw_jinja_real(json_real_value(json));
+        return tw_jinja_real(j, json_real_value(json));
     case JSON_TRUE:
     case JSON_FALSE:
         return tw_jinja_bool(json_is_true(json));
@@ -294,6 +305,32 @@ struct tw_jinja_value tw_jinja_from_json(struct tw_jinja *j, const json_t *json,
     return value;
 }
 
+struct tw_jinja_value tw_jinja_number(struct tw_jinja *j, const char *text, size_t n_bytes)
+{
+    struct tw_jinja_value value = tw_jinja_undefined(NULL);
+    struct tw_error error;
+    json_t *json = NULL;
+    if (!tw_jinja_step(j, 1 + n_bytes / 16)) {
+        return value;
+    }
+    for (; n_bytes > 1 && text[0] == '0' && text[1] >= '0' && text[1] <= '9'; text++) {
+        n_bytes--;
+    }
+    bool is_digits = n_bytes > 0;
+    for (size_t i = 0; i < n_bytes; i++) {
+        is_digits = is_digits && ((text[i] >= '0' && text[i] <= '9') || (i == 0 && text[i] == '-'));
+    }
+    if (tw_json_parse(text, n_bytes, "number", &json, &error) != TW_OK) {
+        return is_digits && n_bytes > 18 ? tw_jinja_fail_limit(j, "a number has more than 64 bits")
+                                         : value;
+    }
+    if (json_is_number(json)) {
+        value = tw_jinja_from_json(j, json, false);
+    }
+    json_decref(json);
+    return value;
+}
+
 /* ---- going through ---- */
 
 bool tw_jinja_can_iterate(struct tw_jinja_value value)
@@ -302,64 +339,28 @@ bool tw_jinja_can_iterate(struct tw_jinja_value value)
            (value.kind >= TW_JINJA_STRING && value.kind <= TW_JINJA_DICT);
 }
 
-struct tw_jinja_iterator tw_jinja_iterate(struct tw_jinja *j, struct tw_jinja_value source)
-{
-    if (!tw_jinja_can_iterate(source)) {
-        tw_jinja_fail(j, "there is nothing to go through here: a list, dict or text is needed");
-    }
-    return (struct tw_jinja_iterator){.source = source};
-}
-
-static bool next_char(struct tw_jinja *j, struct tw_jinja_iterator *it,
-                      struct tw_jinja_value *ret_item)
-{
-    const struct tw_jinja_string *s = it->source.string;
-    if (it->at >= s->size_bytes) {
-        return false;
-    }
-    uint32_t code;
-    size_t n = tw_utf8_decode(s->data + it->at, s->size_bytes - it->at, &code);
-    *ret_item = tw_jinja_part(j, it->source, it->at, n);
-    ret_item->is_markup = false;
-    it->at += n;
-    return true;
-}
-
-bool tw_jinja_next(struct tw_jinja *j, struct tw_jinja_iterator *it,
-                   struct tw_jinja_value *ret_item)
-{
-    struct tw_jinja_value source = it->source;
-    if (!tw_jinja_step(j, 1)) {
-        return false;
-    }
-    if (source.kind == TW_JINJA_STRING) {
-        return next_char(j, it, ret_item);
-    }
-    if (source.kind == TW_JINJA_DICT) {
-        if (it->at < source.dict->n_pairs) {
-            *ret_item = source.dict->pairs[it->at++].key;
-            return true;
-        }
-        return false;
-    }
-    if (!tw_jinja_can_iterate(source) || source.kind == TW_JINJA_UNDEFINED) {
-        return false;
-    }
-    size_t *at = source.kind == TW_JINJA_STREAM ? &source.list->n_taken : &it->at;
-    if (*at >= source.list->n_items) {
-        return false;
-    }
-    *ret_item = source.list->items[(*at)++];
-    return true;
-}
-
 struct tw_jinja_value tw_jinja_collect(struct tw_jinja *j, struct tw_jinja_value source,
                                        enum tw_jinja_kind kind)
 {
-    struct tw_jinja_value list = tw_jinja_list(j, kind), item;
-    struct tw_jinja_iterator it = tw_jinja_iterate(j, source);
-    while (tw_jinja_next(j, &it, &item)) {
-        tw_jinja_append(j, list.list, item);
+    struct tw_jinja_value list = tw_jinja_list(j, kind);
+    if (!tw_jinja_can_iterate(source)) {
+        return tw_jinja_fail(j,
+                             "there is nothing to go through here: a list, dict or text is needed");
+    }
+    if (source.kind == TW_JINJA_STRING) {
+        uint32_t code;
+        for (size_t at = 0, n; at < source.string->size_bytes && !tw_jinja_failed(j); at += n) {
+            n = tw_jinja_char(source.string, at, &code);
+            tw_jinja_append(j, list.list, tw_jinja_part(j, source, at, n));
+        }
+    } else if (source.kind == TW_JINJA_DICT) {
+        for (size_t i = 0; i < source.dict->n_pairs && !tw_jinja_failed(j); i++) {
+            tw_jinja_append(j, list.list, source.dict->pairs[i].key);
+        }
+    } else if (source.kind != TW_JINJA_UNDEFINED) {
+        for (size_t i = 0; i < source.list->n_items && !tw_jinja_failed(j); i++) {
+            tw_jinja_append(j, list.list, source.list->items[i]);
+        }
     }
     list.is_input = source.is_input;
     return list;
@@ -374,8 +375,6 @@ int64_t tw_jinja_length(struct tw_jinja *j, struct tw_jinja_value value)
         return (int64_t)tw_jinja_chars(j, value.string);
     case TW_JINJA_LIST:
     case TW_JINJA_TUPLE:
-    case TW_JINJA_RANGE:
-    case TW_JINJA_VIEW:
         return (int64_t)value.list->n_items;
     case TW_JINJA_DICT:
         return (int64_t)value.dict->n_pairs;

@@ -1,7 +1,7 @@
 /* jinja_value.h: the values of a template at work, and where every byte of a string came from.
  *
- *     undefined none bool int real string | list tuple range view stream | dict namespace
- *     loop macro function method          | absent: an argument that was not given
+ *     undefined none bool int real string | list tuple | dict namespace
+ *     loop macro function                 | absent: an argument that was not given
  *
  * A string carries spans: stretches of bytes that the template wrote or that came with the data.
  * Strings are made by a builder only, which copies the spans of what is put into it, so that no
@@ -38,33 +38,28 @@ enum tw_jinja_kind {
     TW_JINJA_STRING,
     TW_JINJA_LIST,
     TW_JINJA_TUPLE,
-    TW_JINJA_RANGE,
-    TW_JINJA_VIEW,   /* keys, values or items of a dict */
-    TW_JINJA_STREAM, /* what map, select, ... give: gone through once */
     TW_JINJA_DICT,
     TW_JINJA_NAMESPACE,
     TW_JINJA_LOOP,
     TW_JINJA_MACRO,
     TW_JINJA_FUNCTION,
-    TW_JINJA_METHOD,
     TW_JINJA_ABSENT
 };
 
 struct tw_jinja_value {
     uint8_t kind;
-    bool is_input;  /* came with the data; of strings, the spans count instead */
-    bool is_markup; /* a string that 'safe' or 'escape' made: + escapes what is not */
+    bool is_input; /* came with the data; of strings, the spans count instead */
     union {
         bool boolean;
         int64_t integer;
-        double real;
+        double real;      /* finite */
         const char *name; /* of what is undefined, or NULL */
         struct tw_jinja_string *string;
-        struct tw_jinja_list *list; /* tuple, range, view, stream, too */
+        struct tw_jinja_list *list; /* tuple, too */
         struct tw_jinja_dict *dict; /* namespace, too */
-        struct tw_jinja_loop *loop;
+        const struct tw_jinja_loop *loop;
         struct tw_jinja_macro *macro;
-        struct tw_jinja_method *method; /* function, too */
+        const struct tw_jinja_builtin *function;
     };
 };
 
@@ -80,8 +75,6 @@ struct tw_jinja_string {
 struct tw_jinja_list {
     struct tw_jinja_value *items;
     size_t n_items, capacity;
-    size_t n_taken;              /* of a stream */
-    int64_t start, stop, stride; /* of a range, to print it */
 };
 
 struct tw_jinja_pair {
@@ -92,17 +85,6 @@ struct tw_jinja_dict {
     struct tw_jinja_pair *pairs; /* in the order they were put in */
     size_t n_pairs, capacity;
 };
-
-struct tw_jinja_builtin;
-
-/* A method bound to its object, or a function (self absent). */
-struct tw_jinja_method {
-    struct tw_jinja_value self;
-    const struct tw_jinja_builtin *builtin;
-};
-
-struct tw_jinja_scope;
-struct tw_jinja_name;
 
 enum tw_jinja_leaving { TW_JINJA_STAY = 0, TW_JINJA_BREAK, TW_JINJA_CONTINUE };
 
@@ -115,11 +97,9 @@ struct tw_jinja {
     uint64_t n_steps;
     int depth, n_calls;
     const struct tm *now; /* or NULL: there is no date */
-    bool copies_texts;    /* of JSON that goes away */
     struct tw_jinja_builder *out;
     struct tw_jinja_scope *scope;
-    enum tw_jinja_leaving leaving;          /* a break or continue on its way to its loop */
-    const struct tw_jinja_name *special[3]; /* caller, varargs, kwargs */
+    enum tw_jinja_leaving leaving; /* a break or continue on its way to its loop */
 };
 
 /* ---- failure, work, memory ---- */
@@ -134,6 +114,8 @@ struct tw_jinja_value tw_jinja_fail(struct tw_jinja *j, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 struct tw_jinja_value tw_jinja_fail_limit(struct tw_jinja *j, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* Says that a value is undefined and by what name. */
+struct tw_jinja_value tw_jinja_fail_undefined(struct tw_jinja *j, struct tw_jinja_value value);
 
 /* Counts work; false when there was a failure or there is too much of it. */
 bool tw_jinja_step(struct tw_jinja *j, uint64_t n_steps);
@@ -143,6 +125,9 @@ void tw_jinja_leave(struct tw_jinja *j);
 
 /* NULL after a failure. Zeroed. */
 void *tw_jinja_alloc(struct tw_jinja *j, size_t n, size_t item_bytes);
+/* A larger block with the first n items of the old one, at least `wanted`; NULL after a failure. */
+void *tw_jinja_enlarge(struct tw_jinja *j, const void *old, size_t n, size_t wanted,
+                       size_t item_bytes, size_t *capacity);
 
 /* ---- strings ---- */
 
@@ -152,12 +137,11 @@ struct tw_jinja_builder {
     size_t size_bytes, capacity_bytes;
     struct tw_text_span *spans;
     size_t n_spans, capacity_spans;
-    bool is_markup;
 };
 
 struct tw_jinja_builder tw_jinja_builder(struct tw_jinja *j);
 void tw_jinja_put(struct tw_jinja_builder *b, const char *data, size_t n_bytes, bool is_input);
-void tw_jinja_put_text(struct tw_jinja_builder *b, const char *text); /* the template's */
+void tw_jinja_put_text(struct tw_jinja_builder *b, const char *text, bool is_input);
 void tw_jinja_put_code(struct tw_jinja_builder *b, uint32_t code, bool is_input);
 /* A part of a string, with its spans. */
 void tw_jinja_put_part(struct tw_jinja_builder *b, const struct tw_jinja_string *string,
@@ -166,6 +150,7 @@ void tw_jinja_put_part(struct tw_jinja_builder *b, const struct tw_jinja_string 
 void tw_jinja_put_value(struct tw_jinja_builder *b, struct tw_jinja_value value);
 struct tw_jinja_value tw_jinja_built(struct tw_jinja_builder *b);
 
+/* The bytes are not copied. */
 struct tw_jinja_value tw_jinja_string(struct tw_jinja *j, const char *data, size_t n_bytes,
                                       bool is_input);
 struct tw_jinja_value tw_jinja_part(struct tw_jinja *j, struct tw_jinja_value string, size_t from,
@@ -174,15 +159,15 @@ struct tw_jinja_value tw_jinja_str(struct tw_jinja *j, struct tw_jinja_value val
 /* Whether the byte came with the data. */
 bool tw_jinja_is_input(const struct tw_jinja_string *string, size_t at);
 bool tw_jinja_has_input(const struct tw_jinja_string *string);
+/* The character at a byte, and its length. */
+size_t tw_jinja_char(const struct tw_jinja_string *string, size_t at, uint32_t *ret_code);
 size_t tw_jinja_chars(struct tw_jinja *j, struct tw_jinja_string *string);
 /* Of the character with that number, at most n_chars. */
 size_t tw_jinja_offset(struct tw_jinja *j, struct tw_jinja_string *string, size_t n_chars);
-/* Of `what` in string[from, end), or SIZE_MAX. */
+/* Of `what` in string from there on, or SIZE_MAX. */
 size_t tw_jinja_find(struct tw_jinja *j, const struct tw_jinja_string *string, size_t from,
-                     size_t end, const struct tw_jinja_string *what);
+                     const struct tw_jinja_string *what);
 bool tw_jinja_string_is(struct tw_jinja_value value, const char *text);
-/* &<>'" as entities; what is markup stays. */
-struct tw_jinja_value tw_jinja_escape(struct tw_jinja *j, struct tw_jinja_value value);
 /* a + b of two strings. */
 struct tw_jinja_value tw_jinja_join_two(struct tw_jinja *j, struct tw_jinja_value a,
                                         struct tw_jinja_value b);
@@ -195,34 +180,29 @@ struct tw_jinja_value tw_jinja_undefined(const char *name);
 struct tw_jinja_value tw_jinja_none(void);
 struct tw_jinja_value tw_jinja_bool(bool value);
 struct tw_jinja_value tw_jinja_int(int64_t value);
-struct tw_jinja_value tw_jinja_real(double value);
+/* Fails where it is not finite. */
+struct tw_jinja_value tw_jinja_real(struct tw_jinja *j, double value);
 struct tw_jinja_value tw_jinja_list(struct tw_jinja *j, enum tw_jinja_kind kind);
-struct tw_jinja_value tw_jinja_pair(struct tw_jinja *j, struct tw_jinja_value first,
-                                    struct tw_jinja_value second);
 struct tw_jinja_value tw_jinja_dict(struct tw_jinja *j);
 void tw_jinja_append(struct tw_jinja *j, struct tw_jinja_list *list, struct tw_jinja_value item);
 /* NULL where there is none. */
 struct tw_jinja_value *tw_jinja_lookup(struct tw_jinja *j, const struct tw_jinja_dict *dict,
                                        struct tw_jinja_value key);
-struct tw_jinja_value *tw_jinja_lookup_text(const struct tw_jinja_dict *dict, const char *key);
+/* Fails for keys that are lists, dicts or undefined. */
 void tw_jinja_put_pair(struct tw_jinja *j, struct tw_jinja_dict *dict, struct tw_jinja_value key,
                        struct tw_jinja_value value);
-/* Marked as data, but for the words that name a role: see jinja.h. The texts stay in the tree. */
+/* (key, value) of all pairs. */
+struct tw_jinja_value tw_jinja_items(struct tw_jinja *j, struct tw_jinja_value dict);
+/* Takes one out, of those that have `value` inside. */
+void tw_jinja_remove_pair(struct tw_jinja *j, struct tw_jinja_dict *dict,
+                          const struct tw_jinja_value *value);
+/* Marked as data, but for the words that name a role: see jinja.h. */
 struct tw_jinja_value tw_jinja_from_json(struct tw_jinja *j, const json_t *json, bool is_input);
+/* A number's text, e.g. 12 or 1.5e3; undefined where it is none. */
+struct tw_jinja_value tw_jinja_number(struct tw_jinja *j, const char *text, size_t n_bytes);
 
-/* ---- going through ---- */
-
-struct tw_jinja_iterator {
-    struct tw_jinja_value source;
-    size_t at;
-};
-
-/* Fails where there is nothing to go through. */
-struct tw_jinja_iterator tw_jinja_iterate(struct tw_jinja *j, struct tw_jinja_value source);
-bool tw_jinja_next(struct tw_jinja *j, struct tw_jinja_iterator *it,
-                   struct tw_jinja_value *ret_item);
 bool tw_jinja_can_iterate(struct tw_jinja_value value);
-/* Its items as a new list. */
+/* The items of a list, the keys of a dict, the characters of a text, as a new list or tuple. */
 struct tw_jinja_value tw_jinja_collect(struct tw_jinja *j, struct tw_jinja_value source,
                                        enum tw_jinja_kind kind);
 /* -1 where Python has no len(). */
@@ -232,33 +212,20 @@ int64_t tw_jinja_length(struct tw_jinja *j, struct tw_jinja_value value);
 
 bool tw_jinja_truth(struct tw_jinja_value value);
 bool tw_jinja_equal(struct tw_jinja *j, struct tw_jinja_value a, struct tw_jinja_value b);
-/* Below, at or above 0; INT_MIN: a NaN is among them. Fails for kinds without an order. */
-int tw_jinja_order(struct tw_jinja *j, struct tw_jinja_value a, struct tw_jinja_value b);
+/* op is ==, !=, <, <=, >, >=, in (TW_JINJA_IN) or not in, as in jinja_syntax.h. */
+bool tw_jinja_compare(struct tw_jinja *j, int op, struct tw_jinja_value a, struct tw_jinja_value b);
 bool tw_jinja_contains(struct tw_jinja *j, struct tw_jinja_value set, struct tw_jinja_value item);
-bool tw_jinja_hashable(struct tw_jinja *j, struct tw_jinja_value value);
-bool tw_jinja_same(struct tw_jinja_value a, struct tw_jinja_value b);
 bool tw_jinja_is_number(struct tw_jinja_value value); /* bool, int, real */
+bool tw_jinja_is_whole(struct tw_jinja_value value);  /* bool, int */
+int64_t tw_jinja_as_int(struct tw_jinja_value whole);
 double tw_jinja_as_real(struct tw_jinja_value number);
 
-/* ---- printing and reading ---- */
+/* ---- printing: jinja_print.c ---- */
 
 void tw_jinja_put_repr(struct tw_jinja_builder *b, struct tw_jinja_value value);
-/* As Python writes it: '.' or 'e' with the shortest digits that read back equal. */
-void tw_jinja_format_real(double value, char ret_text[40]);
-/* printf's "%.*f" and the like, whatever the locale's decimal point. NULL after a failure. */
-char *tw_jinja_print_real(struct tw_jinja *j, char conversion, int precision, bool alternate,
-                          double value);
-/* float() of a text; false where Python raises ValueError. */
-bool tw_jinja_parse_real(struct tw_jinja *j, const char *text, size_t n_bytes, double *ret_value);
-/* int() of a text. Wider than 64 bits is a failure. */
-bool tw_jinja_parse_int(struct tw_jinja *j, const char *text, size_t n_bytes, int64_t base,
-                        int64_t *ret_value);
-/* The left side of % is a string. */
-struct tw_jinja_value tw_jinja_percent(struct tw_jinja *j, struct tw_jinja_value format,
-                                       struct tw_jinja_value arguments);
 
 struct tw_jinja_json_style {
-    bool ensure_ascii, sort_keys, is_indented;
+    bool ensure_ascii, is_indented;
     struct tw_jinja_value indent; /* of one level, a string */
     struct tw_jinja_value item_separator, key_separator;
 };

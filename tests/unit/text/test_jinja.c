@@ -91,11 +91,8 @@ static void text_of_data_is_known_through_every_operation(void **state)
         {"{{ {'a': ss[0]}|tojson }}", "{\"a\": <\"u\">}"},
         {"{{ ss }}", "<['u', 'v']>"},
         {"{{ n }}{{ n + 1 }}{{ 2 }}", "<56>2"},
-        {"{{ '%s=%5s' % ('k', ss[1]) }}", "k=    <v>"},
         {"{{ ('x\\n' + ss[0])|indent(2) }}", "x\n  <u>"},
         {"{{ ss[0] * 2 + 'a' }}", "<uu>a"},
-        {"{{ ss[0]|center(3) }}", " <u> "},
-        {"{{ '<'|e + ss[0]|e }}", "&lt;<u>"},
         {"{% set x %}a{{ ss[0] }}{% endset %}{{ x }}{{ x|length }}", "a<u>2"},
         {"{% macro m(x) %}({{ x }}){% endmacro %}{{ m(ss[0]) }}", "(<u>)"},
         {"{% filter upper %}a{{ ss[0] }}{% endfilter %}", "A<U>"},
@@ -142,7 +139,12 @@ static void a_failure_names_the_line_and_the_reason(void **state)
     (void)state;
     assert_fails("a\n\n{{ messages[0].x.y }}", TW_ERR_FORMAT, "line 3: 'x' is undefined");
     assert_fails("a\n{% if %}", TW_ERR_FORMAT, "line 2: the tag ends where an expression");
-    assert_fails("\n\n{{ 1|nothing }}", TW_ERR_FORMAT, "line 3: there is no filter 'nothing'");
+    assert_fails("\n\n{{ 1|nothing }}", TW_ERR_FORMAT, "line 3: unknown filter 'nothing'");
+    assert_fails("\n{{ 1 is divisibleby(2) }}", TW_ERR_FORMAT,
+                 "line 2: unknown test 'divisibleby'");
+    assert_fails("\n{{ 'a'.center(2) }}", TW_ERR_FORMAT,
+                 "line 2: unknown method 'center' of a text");
+    assert_fails("{{ ss|map('nothing') }}", TW_ERR_FORMAT, "line 1: unknown filter 'nothing'");
     assert_fails("{% for x in [1] %}\n{{ x() }}\n{% endfor %}", TW_ERR_FORMAT,
                  "line 2: only a macro");
     assert_fails("{{ raise_exception('no ' + ss[0]) }}", TW_ERR_FORMAT,
@@ -163,8 +165,6 @@ static void the_date_is_what_the_caller_says(void **state)
     const struct tw_jinja_input input = {.now = NULL};
     assert_int_equal(tw_jinja_render(chat_template, &input, &output, NULL), TW_OK);
     assert_memory_equal(output.text, "False", 5);
-    assert_true(tw_jinja_mentions(chat_template, "strftime_now"));
-    assert_false(tw_jinja_mentions(chat_template, "tools"));
     tw_jinja_output_free(&output);
     tw_jinja_free(chat_template);
 }
@@ -242,14 +242,13 @@ static void every_bound_of_a_template_is_kept(void **state)
 static void every_bound_of_a_rendering_is_kept(void **state)
 {
     (void)state;
-    static const char *const works[] = {"'b' in x", "x == y", "x.strip('b')", "t in {1: 2}",
-                                        "l.pop(0)"};
+    static const char *const works[] = {"'b' in x", "x == y", "x.strip('b')", "l.pop(0)",
+                                        "8.5 in l"};
     for (size_t i = 0; i < sizeof works / sizeof *works; i++) {
         char source[512];
         snprintf(source, sizeof source,
                  "{%% set x = ' ' * 200000 %%}{%% set y = ' ' * 199999 + ' ' %%}"
-                 "{%% set l = range(99999)|list + [7.5] %%}{%% set m = range(99999)|list + [8] %%}"
-                 "{%% set t = (0,) * 99999 %%}{%% for i in range(99999) %%}"
+                 "{%% set l = range(99999) + [7.5] %%}{%% for i in range(99999) %%}"
                  "{%% if %s %%}{%% endif %%}{%% endfor %%}",
                  works[i]);
         assert_fails(source, TW_ERR_LIMIT, "give it fewer or shorter messages");
@@ -257,7 +256,6 @@ static void every_bound_of_a_rendering_is_kept(void **state)
     assert_fails("{{ range(100001) }}", TW_ERR_LIMIT, "100000 numbers");
     assert_fails("{{ 'aaaaaaaaaaaaaaaa' * 9999999 }}", TW_ERR_LIMIT, "longer than 67108864");
     assert_fails("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", TW_ERR_LIMIT, "64 deep");
-    assert_fails("{% for x in [[1]] recursive %}{{ loop([x]) }}{% endfor %}", TW_ERR_LIMIT, "deep");
     assert_fails("{% set ns = namespace(x=[]) %}{% for i in range(999) %}{% set ns.x = [ns.x] %}"
                  "{% endfor %}{{ ns.x }}",
                  TW_ERR_LIMIT, "deeper than 800");
@@ -267,7 +265,7 @@ static void every_bound_of_a_rendering_is_kept(void **state)
                  TW_ERR_LIMIT, "268435456 bytes of memory");
     assert_fails("{% set x = ('a' * 30000) * 1000 %}{{ x }}{{ x }}{{ x }}", TW_ERR_LIMIT, "bytes");
     assert_fails("{{ 9223372036854775807 + n }}", TW_ERR_LIMIT, "64 bits");
-    assert_fails("{{ '%99999d' % 1 }}", TW_ERR_LIMIT, "4096 places");
+    assert_fails("{{ 1e300 * 1e300 }}", TW_ERR_LIMIT, "too large");
 }
 
 /* ---- tokens ---- */
