@@ -136,7 +136,7 @@ bool tw_jinja_contains(struct tw_jinja *j, struct tw_jinja_value set, struct tw_
     if (set.kind == TW_JINJA_STRING && item.kind == TW_JINJA_STRING) {
         return tw_jinja_find(j, set.string, 0, item.string) != SIZE_MAX;
     }
-    if (set.kind == TW_JINJA_DICT) {
+    if (set.kind == TW_JINJA_DICT && item.kind != TW_JINJA_LIST && item.kind != TW_JINJA_DICT) {
         return tw_jinja_lookup(j, set.dict, item) != NULL;
     }
     if (set.kind == TW_JINJA_LIST || set.kind == TW_JINJA_TUPLE) {
@@ -146,7 +146,7 @@ bool tw_jinja_contains(struct tw_jinja *j, struct tw_jinja_value set, struct tw_
             }
         }
     } else if (set.kind != TW_JINJA_UNDEFINED) {
-        tw_jinja_fail(j, "'in' needs a list or dict, or a text in a text");
+        tw_jinja_fail(j, "'in' needs a list, a dict and a key, or two texts");
     }
     return false;
 }

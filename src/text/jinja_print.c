@@ -150,7 +150,7 @@ static void put_json_string(struct tw_jinja_builder *b, const struct tw_jinja_st
         char text[16];
         if (hit != NULL) {
             snprintf(text, sizeof text, "\\%c", letters[hit - named]);
-        } else if (code < 0x20 || (ascii && code >= 0x80 && code < 0x10000)) {
+        } else if (code < 0x20 || (ascii && code >= 0x7f && code < 0x10000)) {
             snprintf(text, sizeof text, "\\u%04" PRIx32, code);
         } else if (ascii && code >= 0x10000) {
             snprintf(text, sizeof text, "\\u%04" PRIx32 "\\u%04" PRIx32,

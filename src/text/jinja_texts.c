@@ -33,19 +33,21 @@ static bool is_within_word(uint32_t code, enum letter_case wanted)
         bool opens = code > 0 && code < 0x80 && strchr("-({[<", (int)code) != NULL;
         return !opens && !tw_jinja_is_space(code);
     }
-    return tw_utf8_class(code) == TW_CHAR_LETTER;
+    utf8proc_category_t c =
+        code < TW_UTF8_INVALID ? utf8proc_category((utf8proc_int32_t)code) : UTF8PROC_CATEGORY_CN;
+    return c == UTF8PROC_CATEGORY_LU || c == UTF8PROC_CATEGORY_LL || c == UTF8PROC_CATEGORY_LT;
 }
 
 TW_JINJA_ROW(in_case)
 {
     const struct tw_jinja_string *s = a[0].string;
     struct tw_jinja_builder b = tw_jinja_builder(j);
-    bool is_within = false;
+    bool is_within = false, is_whole = variant == UPPER || variant == TITLE_WORDS;
     for (size_t at = 0; at < s->size_bytes && tw_jinja_step(j, 1);) {
         uint32_t code;
         tw_jinja_char(s, at, &code);
         bool upper = variant == UPPER || (variant >= CAPITALIZE && !is_within);
-        at += put_cased(&b, s, at, upper, variant == UPPER ? "SS" : "Ss");
+        at += put_cased(&b, s, at, upper, is_whole ? "SS" : "Ss");
         is_within = variant == CAPITALIZE || is_within_word(code, (enum letter_case)variant);
     }
     return tw_jinja_built(&b);
