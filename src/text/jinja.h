@@ -3,9 +3,9 @@
  *     source --tw_jinja_compile--> template
  *     template, {messages, tools} --tw_jinja_render--> text and spans --tw_jinja_encode--> ids
  *
- * The language is that of Python's jinja2 as Hugging Face sets it up: trim_blocks, lstrip_blocks,
- * break and continue, tojson without HTML escapes, raise_exception, strftime_now. What is
- * understood and what is not: docs/chat-templates.md.
+ * The language is what chat templates use of Python's jinja2 as Hugging Face sets it up:
+ * trim_blocks, lstrip_blocks, break and continue, tojson without HTML escapes, raise_exception,
+ * strftime_now. What is understood and what is not: docs/chat-templates.md.
  *
  * Every byte of the text is known to come from the template or from the data. A special token is
  * recognised only where the template (or `settings`) wrote it whole: nobody can end his message

@@ -25,10 +25,10 @@ static void place_arguments(struct tw_jinja *j, const struct tw_jinja_builtin *b
                             const struct tw_jinja_arguments *arguments, struct tw_jinja_value *a)
 {
     int n = place_of(builtin->parameters, NULL);
-    for (int i = 0; i < n; i++) {
-        a[i + 1] = (size_t)i < arguments->list.n_items
-                       ? arguments->list.items[i]
-                       : (struct tw_jinja_value){.kind = TW_JINJA_ABSENT};
+    for (int i = 0; i < TW_JINJA_MOST_PARAMETERS; i++) {
+        bool is_given = i < n && (size_t)i < arguments->list.n_items;
+        a[i + 1] =
+            is_given ? arguments->list.items[i] : (struct tw_jinja_value){.kind = TW_JINJA_ABSENT};
     }
     if (arguments->list.n_items > (size_t)n) {
         tw_jinja_fail(j, "'%s' takes %d arguments, not %zu", builtin->name, n,

@@ -282,25 +282,6 @@ static struct tw_jinja_token lex_string(struct tw_jinja_lexer *x)
     return token;
 }
 
-static void balance(struct tw_jinja_lexer *x, char c)
-{
-    char close = c == '(' ? ')' : c == '[' ? ']' : c == '{' ? '}' : '\0';
-    if (close != '\0') {
-        if (x->n_open == sizeof x->open) {
-            tw_jinja_fail_limit(x->j, "brackets lie deeper than %d in one another",
-                                TW_LIMIT_JINJA_NESTING);
-            return;
-        }
-        x->open[x->n_open++] = close;
-    } else if (c == ')' || c == ']' || c == '}') {
-        if (x->n_open == 0 || x->open[x->n_open - 1] != c) {
-            tw_jinja_fail(x->j, "a '%c' that closes nothing", c);
-            return;
-        }
-        x->n_open--;
-    }
-}
-
 static struct tw_jinja_token lex_operator(struct tw_jinja_lexer *x)
 {
     static const char pairs[] = "//==!=>=<=", singles[] = "+-/*%~[](){}><=.:|,;";
@@ -317,7 +298,9 @@ static struct tw_jinja_token lex_operator(struct tw_jinja_lexer *x)
         tw_jinja_fail(x->j, "an unexpected character '%c'", c);
         return token;
     }
-    balance(x, c);
+    /* A }} within brackets ends no tag. Whether they fit together is the parser's business. */
+    x->n_open += c == '(' || c == '[' || c == '{';
+    x->n_open -= x->n_open > 0 && (c == ')' || c == ']' || c == '}');
     token.op = c;
     move_to(x, x->at + 1);
     return token;

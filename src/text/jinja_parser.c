@@ -670,7 +670,12 @@ static struct tw_jinja_node *parse_statement(struct tw_jinja_parser *p)
             return rows[i].parse(p);
         }
     }
-    unexpected(p, "a statement that is known here, such as if, for, set or macro,");
+    const struct tw_bytes text = p->current.text;
+    if (p->current.type == TW_JINJA_TOKEN_NAME) {
+        tw_jinja_fail(p->j, "unknown statement '%.*s'",
+                      (int)(text.size_bytes < 60 ? text.size_bytes : 60), text.data);
+    }
+    unexpected(p, "a statement");
     return NULL;
 }
 

@@ -5,7 +5,7 @@
 
 #include "text/jinja_value.h"
 
-/* ---- str() and repr() ---- */
+/* ---- numbers and texts ---- */
 
 /* How many digits it takes to read the number back. */
 static int count_digits(double value)
@@ -42,22 +42,6 @@ static void print_real(double value, char ret_text[40])
     uselocale(old);
 }
 
-static void put_scalar(struct tw_jinja_builder *b, struct tw_jinja_value value)
-{
-    char text[40];
-    if (value.kind == TW_JINJA_INT) {
-        snprintf(text, sizeof text, "%" PRId64, value.integer);
-    } else if (value.kind == TW_JINJA_REAL) {
-        print_real(value.real, text);
-    } else {
-        snprintf(text, sizeof text, "%s",
-                 value.kind == TW_JINJA_BOOL   ? (value.boolean ? "True" : "False")
-                 : value.kind == TW_JINJA_NONE ? "None"
-                                               : "Undefined");
-    }
-    tw_jinja_put_text(b, text, value.is_input);
-}
-
 static void put_quoted(struct tw_jinja_builder *b, const struct tw_jinja_string *s)
 {
     bool has_single = s->size_bytes > 0 && memchr(s->data, '\'', s->size_bytes) != NULL;
@@ -80,64 +64,6 @@ static void put_quoted(struct tw_jinja_builder *b, const struct tw_jinja_string 
     }
     tw_jinja_put(b, &quote, 1, tw_jinja_has_input(s));
 }
-
-static void put_items(struct tw_jinja_builder *b, struct tw_jinja_value value)
-{
-    const struct tw_jinja_list *list = value.list;
-    bool is_tuple = value.kind == TW_JINJA_TUPLE, is_input = value.is_input;
-    tw_jinja_put_text(b, is_tuple ? "(" : "[", is_input);
-    for (size_t i = 0; i < list->n_items && tw_jinja_step(b->j, 1); i++) {
-        tw_jinja_put_text(b, i > 0 ? ", " : "", is_input);
-        tw_jinja_put_repr(b, list->items[i]);
-    }
-    tw_jinja_put_text(b, !is_tuple ? "]" : list->n_items == 1 ? ",)" : ")", is_input);
-}
-
-static void put_pairs(struct tw_jinja_builder *b, struct tw_jinja_value value)
-{
-    const struct tw_jinja_dict *dict = value.dict;
-    tw_jinja_put_text(b, "{", value.is_input);
-    for (size_t i = 0; i < dict->n_pairs && tw_jinja_step(b->j, 1); i++) {
-        tw_jinja_put_text(b, i > 0 ? ", " : "", value.is_input);
-        tw_jinja_put_repr(b, dict->pairs[i].key);
-        tw_jinja_put_text(b, ": ", value.is_input);
-        tw_jinja_put_repr(b, dict->pairs[i].value);
-    }
-    tw_jinja_put_text(b, "}", value.is_input);
-}
-
-void tw_jinja_put_repr(struct tw_jinja_builder *b, struct tw_jinja_value value)
-{
-    if (!tw_jinja_enter(b->j)) {
-        return;
-    }
-    if (value.kind < TW_JINJA_STRING) {
-        put_scalar(b, value);
-    } else if (value.kind == TW_JINJA_STRING) {
-        put_quoted(b, value.string);
-    } else if (value.kind == TW_JINJA_LIST || value.kind == TW_JINJA_TUPLE) {
-        put_items(b, value);
-    } else if (value.kind == TW_JINJA_DICT) {
-        put_pairs(b, value);
-    } else {
-        tw_jinja_fail(b->j, "a namespace, loop, macro or function cannot be printed");
-    }
-    tw_jinja_leave(b->j);
-}
-
-void tw_jinja_put_value(struct tw_jinja_builder *b, struct tw_jinja_value value)
-{
-    if (tw_jinja_failed(b->j) || value.kind == TW_JINJA_UNDEFINED) {
-        return;
-    }
-    if (value.kind == TW_JINJA_STRING) {
-        tw_jinja_put_part(b, value.string, 0, value.string->size_bytes);
-    } else {
-        tw_jinja_put_repr(b, value);
-    }
-}
-
-/* ---- JSON ---- */
 
 static void put_json_string(struct tw_jinja_builder *b, const struct tw_jinja_string *s, bool ascii)
 {
@@ -164,114 +90,140 @@ static void put_json_string(struct tw_jinja_builder *b, const struct tw_jinja_st
     tw_jinja_put(b, "\"", 1, tw_jinja_has_input(s));
 }
 
-/* One JSON text on its way. */
-struct json_writer {
+/* ---- values in one another ---- */
+
+struct writer {
     struct tw_jinja_builder *b;
-    const struct tw_jinja_json_style *style;
+    const struct tw_jinja_json_style *json; /* NULL: as repr() shows it */
     size_t level;
 };
 
-static void put_json(struct json_writer *w, struct tw_jinja_value value);
+static void put_any(struct writer *w, struct tw_jinja_value value);
 
-static void put_break(struct json_writer *w, bool is_input)
+static void put_scalar(struct writer *w, struct tw_jinja_value value)
 {
-    if (w->style->is_indented) {
-        tw_jinja_put(w->b, "\n", 1, is_input);
+    static const char *const words[][2] = {
+        {"Undefined", ""}, {"None", "null"}, {"False", "false"}, {"True", "true"}};
+    char text[40];
+    if (value.kind == TW_JINJA_INT) {
+        snprintf(text, sizeof text, "%" PRId64, value.integer);
+    } else if (value.kind == TW_JINJA_REAL) {
+        print_real(value.real, text);
+    } else {
+        int row = value.kind + (value.kind == TW_JINJA_BOOL && value.boolean);
+        snprintf(text, sizeof text, "%s", words[row][w->json != NULL]);
+    }
+    tw_jinja_put_text(w->b, text, value.is_input);
+}
+
+static void put_break(struct writer *w, bool is_input)
+{
+    if (w->json != NULL && w->json->is_indented) {
+        tw_jinja_put_text(w->b, "\n", is_input);
         for (size_t i = 0; i < w->level; i++) {
-            tw_jinja_put_value(w->b, w->style->indent);
+            tw_jinja_put_value(w->b, w->json->indent);
         }
     }
 }
 
-static void put_json_key(struct json_writer *w, struct tw_jinja_value key)
+/* What stands before item i. */
+static void put_separator(struct writer *w, size_t i, bool is_input)
 {
-    if (key.kind == TW_JINJA_STRING) {
-        put_json(w, key);
-    } else if (key.kind >= TW_JINJA_NONE && key.kind < TW_JINJA_STRING) {
-        tw_jinja_put(w->b, "\"", 1, key.is_input);
-        put_json(w, key);
-        tw_jinja_put(w->b, "\"", 1, key.is_input);
+    if (i > 0 && w->json != NULL) {
+        tw_jinja_put_value(w->b, w->json->item_separator);
     } else {
-        tw_jinja_fail(w->b->j, "a dict with such a key cannot be written as JSON");
+        tw_jinja_put_text(w->b, i > 0 ? ", " : "", is_input);
     }
+    put_break(w, is_input);
 }
 
-static void put_json_dict(struct json_writer *w, struct tw_jinja_value value)
+/* The keys of JSON are texts. */
+static void put_key(struct writer *w, struct tw_jinja_value key)
+{
+    const char *quote = w->json != NULL && key.kind != TW_JINJA_STRING ? "\"" : "";
+    tw_jinja_put_text(w->b, quote, key.is_input);
+    put_any(w, key);
+    tw_jinja_put_text(w->b, quote, key.is_input);
+}
+
+static void put_dict(struct writer *w, struct tw_jinja_value value)
 {
     const struct tw_jinja_dict *dict = value.dict;
-    tw_jinja_put(w->b, "{", 1, value.is_input);
-    w->level++;
     for (size_t i = 0; i < dict->n_pairs && tw_jinja_step(w->b->j, 1); i++) {
-        if (i > 0) {
-            tw_jinja_put_value(w->b, w->style->item_separator);
+        put_separator(w, i, value.is_input);
+        put_key(w, dict->pairs[i].key);
+        if (w->json != NULL) {
+            tw_jinja_put_value(w->b, w->json->key_separator);
+        } else {
+            tw_jinja_put_text(w->b, ": ", value.is_input);
         }
-        put_break(w, value.is_input);
-        put_json_key(w, dict->pairs[i].key);
-        tw_jinja_put_value(w->b, w->style->key_separator);
-        put_json(w, dict->pairs[i].value);
+        put_any(w, dict->pairs[i].value);
     }
-    w->level--;
-    if (dict->n_pairs > 0) {
-        put_break(w, value.is_input);
-    }
-    tw_jinja_put(w->b, "}", 1, value.is_input);
 }
 
-static void put_json_list(struct json_writer *w, struct tw_jinja_value value)
+static void put_list(struct writer *w, struct tw_jinja_value value)
 {
-    const struct tw_jinja_list *list = value.list;
-    tw_jinja_put(w->b, "[", 1, value.is_input);
+    for (size_t i = 0; i < value.list->n_items && tw_jinja_step(w->b->j, 1); i++) {
+        put_separator(w, i, value.is_input);
+        put_any(w, value.list->items[i]);
+    }
+}
+
+static void put_container(struct writer *w, struct tw_jinja_value value)
+{
+    bool is_dict = value.kind == TW_JINJA_DICT;
+    bool is_tuple = value.kind == TW_JINJA_TUPLE && w->json == NULL;
+    size_t n = is_dict ? value.dict->n_pairs : value.list->n_items;
+    tw_jinja_put_text(w->b, is_dict ? "{" : is_tuple ? "(" : "[", value.is_input);
     w->level++;
-    for (size_t i = 0; i < list->n_items && tw_jinja_step(w->b->j, 1); i++) {
-        if (i > 0) {
-            tw_jinja_put_value(w->b, w->style->item_separator);
-        }
-        put_break(w, value.is_input);
-        put_json(w, list->items[i]);
+    if (is_dict) {
+        put_dict(w, value);
+    } else {
+        put_list(w, value);
     }
     w->level--;
-    if (list->n_items > 0) {
+    if (n > 0) {
         put_break(w, value.is_input);
     }
-    tw_jinja_put(w->b, "]", 1, value.is_input);
+    tw_jinja_put_text(w->b, is_dict ? "}" : !is_tuple ? "]" : n == 1 ? ",)" : ")", value.is_input);
 }
 
-static void put_json_scalar(struct json_writer *w, struct tw_jinja_value value)
+static void put_any(struct writer *w, struct tw_jinja_value value)
 {
-    const char *word = value.kind == TW_JINJA_NONE   ? "null"
-                       : value.kind == TW_JINJA_BOOL ? (value.boolean ? "true" : "false")
-                                                     : NULL;
-    if (word != NULL) {
-        tw_jinja_put_text(w->b, word, value.is_input);
-    } else {
-        tw_jinja_put_repr(w->b, value);
+    struct tw_jinja *j = w->b->j;
+    if (!tw_jinja_enter(j)) {
+        return;
     }
+    if (value.kind == TW_JINJA_STRING && w->json != NULL) {
+        put_json_string(w->b, value.string, w->json->ensure_ascii);
+    } else if (value.kind == TW_JINJA_STRING) {
+        put_quoted(w->b, value.string);
+    } else if (value.kind == TW_JINJA_UNDEFINED && w->json != NULL) {
+        tw_jinja_fail_undefined(j, value);
+    } else if (value.kind < TW_JINJA_STRING) {
+        put_scalar(w, value);
+    } else if (value.kind <= TW_JINJA_DICT) {
+        put_container(w, value);
+    } else {
+        tw_jinja_fail(j, "a namespace, loop, macro or function cannot be printed");
+    }
+    tw_jinja_leave(j);
 }
 
-static void put_json(struct json_writer *w, struct tw_jinja_value value)
+void tw_jinja_put_value(struct tw_jinja_builder *b, struct tw_jinja_value value)
 {
-    if (!tw_jinja_enter(w->b->j)) {
+    if (tw_jinja_failed(b->j) || value.kind == TW_JINJA_UNDEFINED) {
         return;
     }
     if (value.kind == TW_JINJA_STRING) {
-        put_json_string(w->b, value.string, w->style->ensure_ascii);
-    } else if (value.kind == TW_JINJA_DICT) {
-        put_json_dict(w, value);
-    } else if (value.kind == TW_JINJA_LIST || value.kind == TW_JINJA_TUPLE) {
-        put_json_list(w, value);
-    } else if (value.kind >= TW_JINJA_NONE && value.kind < TW_JINJA_STRING) {
-        put_json_scalar(w, value);
+        tw_jinja_put_part(b, value.string, 0, value.string->size_bytes);
     } else {
-        tw_jinja_fail(w->b->j, value.kind == TW_JINJA_UNDEFINED
-                                   ? "what is undefined cannot be written as JSON"
-                                   : "this kind of value cannot be written as JSON");
+        put_any(&(struct writer){.b = b}, value);
     }
-    tw_jinja_leave(w->b->j);
 }
 
 void tw_jinja_put_json(struct tw_jinja_builder *b, struct tw_jinja_value value,
                        const struct tw_jinja_json_style *style)
 {
-    struct json_writer w = {.b = b, .style = style};
-    put_json(&w, value);
+    put_any(&(struct writer){.b = b, .json = style}, value);
 }

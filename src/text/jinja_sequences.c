@@ -24,6 +24,21 @@ static struct tw_jinja_value attribute_of(struct tw_jinja *j, struct tw_jinja_va
     return item;
 }
 
+/* (key, value) of all pairs of a dict. */
+static struct tw_jinja_value pairs_of(struct tw_jinja *j, struct tw_jinja_value dict)
+{
+    struct tw_jinja_value list = tw_jinja_list(j, TW_JINJA_LIST);
+    for (size_t i = 0; !tw_jinja_failed(j) && i < dict.dict->n_pairs; i++) {
+        struct tw_jinja_value pair = tw_jinja_list(j, TW_JINJA_TUPLE);
+        if (!tw_jinja_failed(j)) {
+            tw_jinja_append(j, pair.list, dict.dict->pairs[i].key);
+            tw_jinja_append(j, pair.list, dict.dict->pairs[i].value);
+            tw_jinja_append(j, list.list, pair);
+        }
+    }
+    return list;
+}
+
 /* Texts are compared without their case, if it is not asked for. */
 static struct tw_jinja_value fold(struct tw_jinja *j, struct tw_jinja_value value,
                                   struct tw_jinja_value exact)
@@ -32,42 +47,26 @@ static struct tw_jinja_value fold(struct tw_jinja *j, struct tw_jinja_value valu
     return folds ? tw_jinja_lower(j, value) : value;
 }
 
-/* ---- sorting: stable, from runs of one upwards ---- */
+/* ---- sorting ---- */
 
-static void merge_runs(struct tw_jinja *j, const struct tw_jinja_pair *from,
-                       struct tw_jinja_pair *to, size_t begin, size_t middle, size_t end)
-{
-    size_t left = begin, right = middle;
-    for (size_t i = begin; i < end; i++) {
-        bool takes_right =
-            left == middle || (right < end && tw_jinja_step(j, 1) &&
-                               tw_jinja_compare(j, '<', from[right].key, from[left].key));
-        to[i] = from[takes_right ? right++ : left++];
-    }
-}
-
-/* The values, by their keys. In reverse, equal ones stay in their order, too. */
+/* The values by their keys, equal ones in their order. By insertion: lists of templates are short,
+ * and each comparison is counted. */
 static struct tw_jinja_value sorted(struct tw_jinja *j, struct tw_jinja_pair *pairs, size_t n,
                                     bool reverse)
 {
-    struct tw_jinja_pair *other = tw_jinja_alloc(j, n, sizeof *other);
     struct tw_jinja_value list = tw_jinja_list(j, TW_JINJA_LIST);
-    for (size_t i = 0; reverse && !tw_jinja_failed(j) && i < n / 2; i++) {
+    for (size_t i = 0; i < n && !tw_jinja_failed(j); i++) {
         struct tw_jinja_pair pair = pairs[i];
-        pairs[i] = pairs[n - 1 - i];
-        pairs[n - 1 - i] = pair;
-    }
-    for (size_t width = 1; width < n && !tw_jinja_failed(j); width *= 2) {
-        for (size_t begin = 0; begin < n; begin += 2 * width) {
-            size_t middle = begin + width < n ? begin + width : n;
-            merge_runs(j, pairs, other, begin, middle, middle + width < n ? middle + width : n);
+        size_t at = i;
+        while (at > 0 && tw_jinja_step(j, 1) &&
+               tw_jinja_compare(j, reverse ? '>' : '<', pair.key, pairs[at - 1].key)) {
+            pairs[at] = pairs[at - 1];
+            at--;
         }
-        struct tw_jinja_pair *swap = pairs;
-        pairs = other;
-        other = swap;
+        pairs[at] = pair;
     }
     for (size_t i = 0; i < n && !tw_jinja_failed(j); i++) {
-        tw_jinja_append(j, list.list, pairs[reverse ? n - 1 - i : i].value);
+        tw_jinja_append(j, list.list, pairs[i].value);
     }
     return list;
 }
@@ -91,7 +90,7 @@ TW_JINJA_ROW(dictsort)
         (tw_jinja_is_given(a[2]) && !by_value && !tw_jinja_string_is(a[2], "key"))) {
         return tw_jinja_fail(j, "dictsort needs a dict, and 'key' or 'value' to sort by");
     }
-    struct tw_jinja_value items = tw_jinja_items(j, a[0]);
+    struct tw_jinja_value items = pairs_of(j, a[0]);
     size_t n = tw_jinja_failed(j) ? 0 : items.list->n_items;
     struct tw_jinja_pair *pairs = tw_jinja_alloc(j, n, sizeof *pairs);
     for (size_t i = 0; i < n && !tw_jinja_failed(j); i++) {
@@ -227,13 +226,15 @@ TW_JINJA_ROW(reverse)
     return tw_jinja_slice(j, a[0], (struct tw_jinja_value[]){none, none, tw_jinja_int(-1)});
 }
 
+/* list|join(separator, attribute), and separator.join(list): variant is the place of the list. */
 TW_JINJA_ROW(join)
 {
     struct tw_jinja_builder b = tw_jinja_builder(j);
-    struct tw_jinja_value items = tw_jinja_collect(j, a[0], TW_JINJA_LIST);
+    struct tw_jinja_value separator = a[1 - variant];
+    struct tw_jinja_value items = tw_jinja_collect(j, a[variant], TW_JINJA_LIST);
     for (size_t i = 0; !tw_jinja_failed(j) && i < items.list->n_items; i++) {
-        if (i > 0 && a[1].kind != TW_JINJA_ABSENT) {
-            tw_jinja_put_value(&b, a[1]);
+        if (i > 0 && separator.kind != TW_JINJA_ABSENT) {
+            tw_jinja_put_value(&b, separator);
         }
         tw_jinja_put_value(&b, attribute_of(j, items.list->items[i], a[2]));
     }
@@ -245,14 +246,13 @@ TW_JINJA_ROW(items)
     if (a[0].kind == TW_JINJA_UNDEFINED) {
         return tw_jinja_list(j, TW_JINJA_LIST);
     }
-    return a[0].kind == TW_JINJA_DICT ? tw_jinja_items(j, a[0])
-                                      : tw_jinja_fail(j, "items needs a dict");
+    return a[0].kind == TW_JINJA_DICT ? pairs_of(j, a[0]) : tw_jinja_fail(j, "items needs a dict");
 }
 
 /* keys() or values(): variant is the place in (key, value). */
 TW_JINJA_ROW(halves)
 {
-    struct tw_jinja_value list = tw_jinja_items(j, a[0]);
+    struct tw_jinja_value list = pairs_of(j, a[0]);
     for (size_t i = 0; !tw_jinja_failed(j) && i < list.list->n_items; i++) {
         list.list->items[i] = list.list->items[i].list->items[variant];
     }
@@ -268,14 +268,20 @@ TW_JINJA_ROW(get)
 
 TW_JINJA_ROW(pop_key)
 {
-    const struct tw_jinja_value *found = tw_jinja_lookup(j, a[0].dict, a[1]);
-    if (found == NULL) {
-        return a[2].kind == TW_JINJA_ABSENT ? tw_jinja_fail(j, "pop() of a key that is not there")
-                                            : a[2];
+    struct tw_jinja_dict *dict = a[0].dict;
+    const struct tw_jinja_value *found = tw_jinja_lookup(j, dict, a[1]);
+    for (size_t i = 0; i < dict->n_pairs && tw_jinja_step(j, 1); i++) {
+        if (&dict->pairs[i].value == found) {
+            struct tw_jinja_value value = *found;
+            dict->n_pairs--;
+            tw_jinja_step(j, (dict->n_pairs - i) / 16);
+            memmove(dict->pairs + i, dict->pairs + i + 1,
+                    (dict->n_pairs - i) * sizeof *dict->pairs);
+            return value;
+        }
     }
-    struct tw_jinja_value value = *found;
-    tw_jinja_remove_pair(j, a[0].dict, found);
-    return value;
+    return a[2].kind == TW_JINJA_ABSENT ? tw_jinja_fail(j, "pop() of a key that is not there")
+                                        : a[2];
 }
 
 TW_JINJA_ROW(append)
@@ -309,6 +315,7 @@ const struct tw_jinja_builtin tw_jinja_sequence_rows[] = {
     {"last", FILTER, end_item, -1, "", 0},
     {"reverse", FILTER, reverse, 0, "", 0},
     {"join", FILTER, join, 0, "d attribute", 0},
+    {"join", TW_JINJA_OF_TEXT, join, 1, ".", 1},
     {"items", FILTER | TW_JINJA_OF_DICT, items, 0, "", 0},
     {"sort", FILTER, sort, 0, "reverse case_sensitive attribute", 0},
     {"dictsort", FILTER, dictsort, 0, "case_sensitive by reverse", 0},

@@ -47,8 +47,7 @@ struct tw_jinja_lexer {
     bool line_starting; /* what is before `at` ends with a newline */
     bool opens;         /* the tag was found, but its beginning not given yet */
     int state;
-    char open[TW_LIMIT_JINJA_NESTING]; /* brackets that are open, as their closing ones */
-    size_t n_open;
+    size_t n_open; /* brackets */
 };
 
 /* Copies the source, with newlines as they count. */

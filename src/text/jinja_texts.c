@@ -6,7 +6,7 @@
 
 /* ---- case ---- */
 
-enum letter_case { UPPER = 0, LOWER, CAPITALIZE, TITLE, TITLE_WORDS };
+enum letter_case { UPPER = 0, LOWER, CAPITALIZE, TITLE };
 
 /* One character. The German sharp s is the one letter of everyday texts that becomes two. */
 static size_t put_cased(struct tw_jinja_builder *b, const struct tw_jinja_string *s, size_t at,
@@ -26,13 +26,9 @@ static size_t put_cased(struct tw_jinja_builder *b, const struct tw_jinja_string
     return n;
 }
 
-/* Whether a letter behind this character is within a word. */
-static bool is_within_word(uint32_t code, enum letter_case wanted)
+/* A letter that has a case begins a word, unless it stands behind another one. */
+static bool is_cased(uint32_t code)
 {
-    if (wanted == TITLE_WORDS) {
-        bool opens = code > 0 && code < 0x80 && strchr("-({[<", (int)code) != NULL;
-        return !opens && !tw_jinja_is_space(code);
-    }
     utf8proc_category_t c =
         code < TW_UTF8_INVALID ? utf8proc_category((utf8proc_int32_t)code) : UTF8PROC_CATEGORY_CN;
     return c == UTF8PROC_CATEGORY_LU || c == UTF8PROC_CATEGORY_LL || c == UTF8PROC_CATEGORY_LT;
@@ -42,13 +38,13 @@ TW_JINJA_ROW(in_case)
 {
     const struct tw_jinja_string *s = a[0].string;
     struct tw_jinja_builder b = tw_jinja_builder(j);
-    bool is_within = false, is_whole = variant == UPPER || variant == TITLE_WORDS;
+    bool is_within = false;
     for (size_t at = 0; at < s->size_bytes && tw_jinja_step(j, 1);) {
         uint32_t code;
         tw_jinja_char(s, at, &code);
         bool upper = variant == UPPER || (variant >= CAPITALIZE && !is_within);
-        at += put_cased(&b, s, at, upper, is_whole ? "SS" : "Ss");
-        is_within = variant == CAPITALIZE || is_within_word(code, (enum letter_case)variant);
+        at += put_cased(&b, s, at, upper, variant == UPPER ? "SS" : "Ss");
+        is_within = variant == CAPITALIZE || is_cased(code);
     }
     return tw_jinja_built(&b);
 }
@@ -198,19 +194,6 @@ TW_JINJA_ROW(split)
     return list;
 }
 
-/* separator.join(texts) */
-TW_JINJA_ROW(join)
-{
-    struct tw_jinja_builder b = tw_jinja_builder(j);
-    struct tw_jinja_value items = tw_jinja_collect(j, a[1], TW_JINJA_LIST);
-    for (size_t i = 0; !tw_jinja_failed(j) && i < items.list->n_items; i++) {
-        tw_jinja_put_value(&b, i > 0 ? a[0] : tw_jinja_undefined(NULL));
-        tw_jinja_string_argument(j, items.list->items[i]);
-        tw_jinja_put_value(&b, items.list->items[i]);
-    }
-    return tw_jinja_built(&b);
-}
-
 /* A number of spaces, or the text itself; its lines get it in front. */
 static struct tw_jinja_value spaces(struct tw_jinja *j, struct tw_jinja_value width,
                                     int64_t if_absent)
@@ -258,7 +241,8 @@ TW_JINJA_ROW(to_int)
         struct tw_jinja_value given[] = {a[0], tw_jinja_none()};
         const struct tw_jinja_string *s = strip(j, LEFT | RIGHT, given, NULL).string;
         size_t skip = s->size_bytes > 1 && s->data[0] == '+' && s->data[1] != '-';
-        number = tw_jinja_number(j, s->data + skip, s->size_bytes - skip);
+        size_t n = s->size_bytes - (s->size_bytes > 1 && s->data[s->size_bytes - 1] == '.');
+        number = tw_jinja_number(j, s->data + skip, n - skip);
         number.is_input = true;
     }
     if (!tw_jinja_is_number(number)) {
@@ -336,7 +320,6 @@ const struct tw_jinja_builtin tw_jinja_text_rows[] = {
     {"lower", BOTH, in_case, LOWER, "", 0},
     {"capitalize", BOTH, in_case, CAPITALIZE, "", 0},
     {"title", METHOD, in_case, TITLE, "", 0},
-    {"title", ON_TEXT, in_case, TITLE_WORDS, "", 0},
     {"trim", ON_TEXT, strip, LEFT | RIGHT, "chars", 0},
     {"strip", METHOD, strip, LEFT | RIGHT, ".", 0},
     {"lstrip", METHOD, strip, LEFT, ".", 0},
@@ -346,7 +329,6 @@ const struct tw_jinja_builtin tw_jinja_text_rows[] = {
     {"replace", METHOD, replace, false, ". . .", 2},
     {"replace", ON_TEXT, replace, true, "old new count", 2},
     {"split", METHOD, split, 0, "sep maxsplit", 0},
-    {"join", METHOD, join, 0, ".", 1},
     {"indent", FILTER, indent, 0, "width first blank", 0},
     {"string", ON_TEXT, string, 0, "", 0},
     {"safe", ON_TEXT, string, 0, "", 0},

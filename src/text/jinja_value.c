@@ -106,26 +106,6 @@ void *tw_jinja_enlarge(struct tw_jinja *j, const void *old, size_t n, size_t wan
 
 /* ---- making ---- */
 
-struct tw_jinja_value tw_jinja_undefined(const char *name)
-{
-    return (struct tw_jinja_value){.kind = TW_JINJA_UNDEFINED, .name = name};
-}
-
-struct tw_jinja_value tw_jinja_none(void)
-{
-    return (struct tw_jinja_value){.kind = TW_JINJA_NONE};
-}
-
-struct tw_jinja_value tw_jinja_bool(bool value)
-{
-    return (struct tw_jinja_value){.kind = TW_JINJA_BOOL, .boolean = value};
-}
-
-struct tw_jinja_value tw_jinja_int(int64_t value)
-{
-    return (struct tw_jinja_value){.kind = TW_JINJA_INT, .integer = value};
-}
-
 struct tw_jinja_value tw_jinja_real(struct tw_jinja *j, double value)
 {
     return isfinite(value) ? (struct tw_jinja_value){.kind = TW_JINJA_REAL, .real = value}
@@ -200,32 +180,6 @@ void tw_jinja_put_pair(struct tw_jinja *j, struct tw_jinja_dict *dict, struct tw
     } else {
         add_pair(j, dict, key, value);
     }
-}
-
-struct tw_jinja_value tw_jinja_items(struct tw_jinja *j, struct tw_jinja_value dict)
-{
-    struct tw_jinja_value list = tw_jinja_list(j, TW_JINJA_LIST);
-    for (size_t i = 0; !tw_jinja_failed(j) && i < dict.dict->n_pairs; i++) {
-        struct tw_jinja_value pair = tw_jinja_list(j, TW_JINJA_TUPLE);
-        if (!tw_jinja_failed(j)) {
-            tw_jinja_append(j, pair.list, dict.dict->pairs[i].key);
-            tw_jinja_append(j, pair.list, dict.dict->pairs[i].value);
-            tw_jinja_append(j, list.list, pair);
-        }
-    }
-    return list;
-}
-
-void tw_jinja_remove_pair(struct tw_jinja *j, struct tw_jinja_dict *dict,
-                          const struct tw_jinja_value *value)
-{
-    size_t i = 0;
-    while (&dict->pairs[i].value != value) {
-        i++;
-    }
-    dict->n_pairs--;
-    tw_jinja_step(j, dict->n_pairs / 16);
-    memmove(dict->pairs + i, dict->pairs + i + 1, (dict->n_pairs - i) * sizeof *dict->pairs);
 }
 
 /* ---- from JSON ---- */

@@ -176,10 +176,26 @@ bool tw_jinja_is_space(uint32_t code);
 
 /* ---- other values ---- */
 
-struct tw_jinja_value tw_jinja_undefined(const char *name);
-struct tw_jinja_value tw_jinja_none(void);
-struct tw_jinja_value tw_jinja_bool(bool value);
-struct tw_jinja_value tw_jinja_int(int64_t value);
+static inline struct tw_jinja_value tw_jinja_undefined(const char *name)
+{
+    return (struct tw_jinja_value){.kind = TW_JINJA_UNDEFINED, .name = name};
+}
+
+static inline struct tw_jinja_value tw_jinja_none(void)
+{
+    return (struct tw_jinja_value){.kind = TW_JINJA_NONE};
+}
+
+static inline struct tw_jinja_value tw_jinja_bool(bool value)
+{
+    return (struct tw_jinja_value){.kind = TW_JINJA_BOOL, .boolean = value};
+}
+
+static inline struct tw_jinja_value tw_jinja_int(int64_t value)
+{
+    return (struct tw_jinja_value){.kind = TW_JINJA_INT, .integer = value};
+}
+
 /* Fails where it is not finite. */
 struct tw_jinja_value tw_jinja_real(struct tw_jinja *j, double value);
 struct tw_jinja_value tw_jinja_list(struct tw_jinja *j, enum tw_jinja_kind kind);
@@ -191,11 +207,6 @@ struct tw_jinja_value *tw_jinja_lookup(struct tw_jinja *j, const struct tw_jinja
 /* Fails for keys that are lists, dicts or undefined. */
 void tw_jinja_put_pair(struct tw_jinja *j, struct tw_jinja_dict *dict, struct tw_jinja_value key,
                        struct tw_jinja_value value);
-/* (key, value) of all pairs. */
-struct tw_jinja_value tw_jinja_items(struct tw_jinja *j, struct tw_jinja_value dict);
-/* Takes one out, of those that have `value` inside. */
-void tw_jinja_remove_pair(struct tw_jinja *j, struct tw_jinja_dict *dict,
-                          const struct tw_jinja_value *value);
 /* Marked as data, but for the words that name a role: see jinja.h. */
 struct tw_jinja_value tw_jinja_from_json(struct tw_jinja *j, const json_t *json, bool is_input);
 /* A number's text, e.g. 12 or 1.5e3; undefined where it is none. */
@@ -221,8 +232,6 @@ int64_t tw_jinja_as_int(struct tw_jinja_value whole);
 double tw_jinja_as_real(struct tw_jinja_value number);
 
 /* ---- printing: jinja_print.c ---- */
-
-void tw_jinja_put_repr(struct tw_jinja_builder *b, struct tw_jinja_value value);
 
 struct tw_jinja_json_style {
     bool ensure_ascii, is_indented;

@@ -327,7 +327,7 @@ def a_template_that_cannot_be_used_is_named_and_the_built_in_format_steps_in(pro
                       template="{% include 'x' %}{{ '<|im_start|>' }}")
     same, err = pipe(program, ["one"], *words)
     assert same == out
-    assert "template cannot be used: chat template, line 1: there is 'include'" in err, err
+    assert "template cannot be used: chat template, line 1: unknown statement 'include'" in err, err
     assert "the built-in format is used instead: ChatML" in err, err
 
 

@@ -172,7 +172,7 @@ class Writer:
         return value
 
     def text_filter(self):
-        return self.one("upper", "lower", "title", "capitalize", "trim", "trim('a ')", "length",
+        return self.one("upper", "lower", "capitalize", "trim", "trim('a ')", "length",
                         f"replace({self.one('t', repr('a'), repr('bc'))}, {self.word()})",
                         "indent(2)", "indent(3, first=true)", "indent('>', true, true)", "string",
                         "first", "last", "reverse|list|join", "list|string", "int",
