@@ -9,7 +9,8 @@
 
 /* ---- failure, work, memory ---- */
 
-static void fail(struct tw_jinja *j, enum tw_status status, const char *format, va_list arguments)
+__attribute__((format(printf, 3, 0))) static void fail(struct tw_jinja *j, enum tw_status status,
+                                                       const char *format, va_list arguments)
 {
     if (tw_jinja_failed(j)) {
         return;
