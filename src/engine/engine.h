@@ -133,6 +133,11 @@ struct tw_output {
 };
 struct tw_output tw_sequence_take(struct tw_sequence *sequence);
 
+/* An active sequence keeps its pages and is in no step until it is resumed. Without effect on an
+ * idle one, or where it is so already. */
+void tw_sequence_pause(struct tw_sequence *sequence);
+void tw_sequence_resume(struct tw_sequence *sequence);
+
 bool tw_sequence_is_active(const struct tw_sequence *sequence);
 
 /* All tokens: prompts, answers, and the last one sampled. */

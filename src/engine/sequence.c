@@ -223,6 +223,20 @@ void tw_sequence_cancel(struct tw_sequence *sequence)
     }
 }
 
+void tw_sequence_pause(struct tw_sequence *sequence)
+{
+    if (sequence->scheduled != NULL) {
+        tw_scheduler_pause(sequence->engine->scheduler, sequence->scheduled);
+    }
+}
+
+void tw_sequence_resume(struct tw_sequence *sequence)
+{
+    if (sequence->scheduled != NULL) {
+        tw_scheduler_resume(sequence->engine->scheduler, sequence->scheduled);
+    }
+}
+
 static bool push_logprobs(struct tw_sequence *sequence, const struct tw_sample *sample)
 {
     size_t n = 1 + (size_t)sequence->sampling.n_top_logprobs;
