@@ -230,6 +230,34 @@ TW_JINJA_ROW(string)
     return a[0];
 }
 
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* A text as a number, also +1, .5 and 5. */
+static struct tw_jinja_value read_number(struct tw_jinja *j, struct tw_jinja_value text)
+{
+    struct tw_jinja_value given[] = {text, tw_jinja_none()};
+    const struct tw_jinja_string *s = strip(j, LEFT | RIGHT, given, NULL).string;
+    struct tw_jinja_builder b = tw_jinja_builder(j);
+    if (tw_jinja_failed(j) || s->size_bytes == 0) {
+        return tw_jinja_undefined(NULL);
+    }
+    size_t n = s->size_bytes, from = s->data[0] == '-' || s->data[0] == '+';
+    n -= n >= 2 && s->data[n - 1] == '.' && is_digit(s->data[n - 2]);
+    while (from + 1 < n && s->data[from] == '0' && is_digit(s->data[from + 1])) {
+        from++;
+    }
+    tw_jinja_put_text(&b, s->data[0] == '-' ? "-" : "", true);
+    tw_jinja_put_text(&b, from < n && s->data[from] == '.' ? "0" : "", true);
+    if (from < n && !is_digit(s->data[from]) && s->data[from] != '.') {
+        return tw_jinja_undefined(NULL);
+    }
+    tw_jinja_put(&b, s->data + from, n - from, true);
+    return b.size_bytes > 0 ? tw_jinja_number(j, b.data, b.size_bytes) : tw_jinja_undefined(NULL);
+}
+
 /* Of texts that say something else it is the default. */
 TW_JINJA_ROW(to_int)
 {
@@ -238,11 +266,7 @@ TW_JINJA_ROW(to_int)
         return tw_jinja_fail_undefined(j, a[0]);
     }
     if (a[0].kind == TW_JINJA_STRING) {
-        struct tw_jinja_value given[] = {a[0], tw_jinja_none()};
-        const struct tw_jinja_string *s = strip(j, LEFT | RIGHT, given, NULL).string;
-        size_t skip = s->size_bytes > 1 && s->data[0] == '+' && s->data[1] != '-';
-        size_t n = s->size_bytes - (s->size_bytes > 1 && s->data[s->size_bytes - 1] == '.');
-        number = tw_jinja_number(j, s->data + skip, n - skip);
+        number = read_number(j, a[0]);
         number.is_input = true;
     }
     if (!tw_jinja_is_number(number)) {
