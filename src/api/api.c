@@ -109,9 +109,9 @@ static void get_model(struct tw_api *api, struct tw_http_request *http)
 /* ---- routes ---- */
 
 static const struct tw_api_route routes[] = {
-    {.method = "GET", .path = "/health", .get = get_health},
-    {.method = "GET", .path = "/v1/health", .get = get_health},
-    {.method = "GET", .path = "/ready", .get = get_ready},
+    {.method = "GET", .path = "/health", .is_open = true, .get = get_health},
+    {.method = "GET", .path = "/v1/health", .is_open = true, .get = get_health},
+    {.method = "GET", .path = "/ready", .is_open = true, .get = get_ready},
     {.method = "GET", .path = "/metrics", .get = tw_api_metrics_text},
     {.method = "GET", .path = "/v1/models", .get = get_models},
     {.method = "GET", .path = MODELS_PREFIX, .get = get_model},
@@ -196,26 +196,25 @@ static bool refuse_body(struct tw_api_error *error, const struct tw_error *cause
 
 static void prepare(struct tw_api *api, struct tw_api_task *task)
 {
+    struct tw_api_call *call = &task->call;
     struct tw_api_error error;
     struct tw_error cause;
-    json_t *body = NULL;
     size_t n_bytes;
-    const char *text = tw_http_body(task->http, &n_bytes);
-    if (tw_http_is_gone(task->http)) {
-        tw_http_release(task->http);
+    const char *text = tw_http_body(call->http, &n_bytes);
+    if (tw_http_is_gone(call->http)) {
+        tw_http_release(call->http);
         return;
     }
-    if (tw_json_parse(text, n_bytes, "the body", &body, &cause) != TW_OK) {
+    if (tw_json_parse(text, n_bytes, "the body", &call->body, &cause) != TW_OK) {
         refuse_body(&error, &cause);
-        tw_api_answer_error(api, task->http, &error);
-    } else if (!json_is_object(body)) {
+        tw_api_answer_error(api, call->http, &error);
+    } else if (!json_is_object(call->body)) {
         tw_api_refuse(&error, NULL, "the body must be a JSON object");
-        tw_api_answer_error(api, task->http, &error);
+        tw_api_answer_error(api, call->http, &error);
+        json_decref(call->body);
     } else {
-        task->route->post(api, task->http, body, task->arrived_ns);
-        return;
+        task->route->post(api, call);
     }
-    json_decref(body);
 }
 
 static void *prepare_tasks(void *context)
@@ -246,13 +245,15 @@ static void *prepare_tasks(void *context)
 }
 
 static void queue_task(struct tw_api *api, struct tw_http_request *http,
-                       const struct tw_api_route *route)
+                       const struct tw_api_route *route, struct tw_api_tenant tenant)
 {
     struct tw_api_error error;
     struct tw_api_task *task = tw_mem_zalloc(1, sizeof *task);
     bool is_queued = false;
     if (task != NULL) {
-        *task = (struct tw_api_task){http, route, tw_clock_monotonic_ns(), NULL};
+        *task = (struct tw_api_task){
+            .call = {.http = http, .arrived_ns = tw_clock_monotonic_ns(), .tenant = tenant},
+            .route = route};
         pthread_mutex_lock(&api->lock);
         if (api->n_tasks < TW_LIMIT_API_TASKS && !api->stops) {
             *api->tasks_end = task;
@@ -273,8 +274,50 @@ static void queue_task(struct tw_api *api, struct tw_http_request *http,
 
 /* ---- the handler ---- */
 
+static const char *key_of(const struct tw_http_request *http)
+{
+    static const char scheme[] = "Bearer ";
+    const char *value = tw_http_header(http, "Authorization");
+    if (value != NULL && strncasecmp(value, scheme, sizeof scheme - 1) == 0) {
+        return value + sizeof scheme - 1;
+    }
+    return tw_http_header(http, "X-Api-Key");
+}
+
+/* Numbers about the work are for those who run the machine, or have a key. */
+static bool needs_key(const struct tw_api *api, const struct tw_http_request *http,
+                      const struct tw_api_route *route)
+{
+    if (api->config.keys == NULL || (route != NULL && route->is_open)) {
+        return false;
+    }
+    const char *peer = tw_http_peer(http);
+    const bool is_here = strncmp(peer, "127.", 4) == 0 || strcmp(peer, "::1") == 0;
+    return !(is_here && route != NULL && route->get == tw_api_metrics_text);
+}
+
+static bool check_key(struct tw_api *api, const struct tw_http_request *http,
+                      struct tw_api_tenant *ret_tenant, struct tw_api_error *error)
+{
+    const char *key = key_of(http);
+    switch (tw_api_keys_check(api->config.keys, key, tw_http_peer(http),
+                              tw_clock_monotonic_ns() / SECOND_NS, ret_tenant)) {
+    case TW_API_KEY_GOOD:
+        return true;
+    case TW_API_KEY_TOO_OFTEN:
+        return tw_api_refuse_status(error, 429, "rate_limit_error", "too_many_wrong_keys",
+                                    "too many wrong keys came from your address; wait a minute");
+    case TW_API_KEY_BAD:
+        break;
+    }
+    return tw_api_refuse_status(error, 401, "invalid_request_error", "invalid_api_key",
+                                key != NULL ? "this key is not known here"
+                                            : "a key is needed: Authorization: Bearer KEY");
+}
+
 static bool may_ask(struct tw_api *api, const struct tw_http_request *http,
-                    const struct tw_api_route *route, struct tw_api_error *error)
+                    const struct tw_api_route *route, struct tw_api_tenant *ret_tenant,
+                    struct tw_api_error *error)
 {
     const char *host = tw_http_header(http, "Host");
     if (!allows_host(api, host)) {
@@ -290,22 +333,23 @@ static bool may_ask(struct tw_api *api, const struct tw_http_request *http,
                                     api->is_draining ? "the server is shutting down"
                                                      : "too many connections; try again later");
     }
-    return true;
+    return !needs_key(api, http, route) || check_key(api, http, ret_tenant, error);
 }
 
 void tw_api_handle(void *context, struct tw_http_request *http)
 {
     struct tw_api *api = context;
-    struct tw_api_error error, host_error;
+    struct tw_api_error error, refusal;
+    struct tw_api_tenant tenant = {0};
     const struct tw_api_route *route = find_route(http, &error);
-    if (!may_ask(api, http, route, &host_error)) {
-        tw_api_answer_error(api, http, &host_error);
+    if (!may_ask(api, http, route, &tenant, &refusal)) {
+        tw_api_answer_error(api, http, &refusal);
     } else if (route == NULL) {
         tw_api_answer_error(api, http, &error);
     } else if (route->get != NULL) {
         route->get(api, http);
     } else {
-        queue_task(api, http, route);
+        queue_task(api, http, route, tenant);
     }
 }
 
@@ -363,6 +407,9 @@ enum tw_status tw_api_create(const struct tw_api_config *config, struct tw_api *
     pthread_cond_init(&api->wake, NULL);
     enum tw_status status = copy_models(api, error);
     if (status == TW_OK) {
+        status = tw_api_announce_tenants(api, error);
+    }
+    if (status == TW_OK) {
         status = start_threads(api, error);
     }
     if (status != TW_OK) {
@@ -371,6 +418,21 @@ enum tw_status tw_api_create(const struct tw_api_config *config, struct tw_api *
     }
     *ret_api = api;
     return TW_OK;
+}
+
+enum tw_status tw_api_announce_tenants(struct tw_api *api, struct tw_error *error)
+{
+    struct tw_api_tenant tenant;
+    enum tw_status status = TW_OK;
+    const struct tw_api_keys *keys = api->config.keys;
+    for (size_t i = 0; status == TW_OK && keys != NULL && tw_api_keys_tenant(keys, i, &tenant);
+         i++) {
+        for (size_t m = 0; status == TW_OK && m < api->config.n_models; m++) {
+            status = tw_backend_set_tenant(api->models[m].backend, tenant.number, tenant.weight,
+                                           tenant.priority_class, error);
+        }
+    }
+    return status;
 }
 
 void tw_api_set_server(struct tw_api *api, const struct tw_http_server *server)

@@ -17,6 +17,7 @@
 #ifndef TW_API_API_H
 #define TW_API_API_H
 
+#include "api/api_keys.h"
 #include "backend/backend.h"
 #include "net/http_server.h"
 
@@ -34,6 +35,8 @@ struct tw_api_config {
     bool checks_host;         /* refuse a Host that is not this machine (DNS rebinding) */
     const char *const *hosts; /* allowed beside localhost and loopback addresses; ends with NULL */
     uint32_t heartbeat_seconds;
+    struct tw_api_keys *keys; /* NULL: everybody may ask; not owned */
+    bool shares_prefixes;     /* also between tenants, who can then notice it */
 };
 
 enum tw_status tw_api_create(const struct tw_api_config *config, struct tw_api **ret_api,
@@ -41,6 +44,9 @@ enum tw_status tw_api_create(const struct tw_api_config *config, struct tw_api *
 
 /* A tw_http_handler_fn; context: the API. */
 void tw_api_handle(void *context, struct tw_http_request *request);
+
+/* Tells the backends all tenants of the keys: at the start, and when the keys were read again. */
+enum tw_status tw_api_announce_tenants(struct tw_api *api, struct tw_error *error);
 
 /* For /metrics: the server the API answers for. */
 void tw_api_set_server(struct tw_api *api, const struct tw_http_server *server);

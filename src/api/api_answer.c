@@ -98,8 +98,9 @@ void tw_api_answer_error(struct tw_api *api, struct tw_http_request *http,
                          const struct tw_api_error *error)
 {
     /* Clients of OpenAI try again by themselves after 429 and 503; they obey retry-after. */
+    const bool must_wait = error->code != NULL && strcmp(error->code, "too_many_wrong_keys") == 0;
     const struct tw_http_header headers[] = {{"Content-Type", "application/json"},
-                                             {"Retry-After", "1"}};
+                                             {"Retry-After", must_wait ? "60" : "1"}};
     const bool may_retry = error->http_status == 429 || error->http_status == 503;
     struct tw_buf body;
     tw_buf_init(&body, ERROR_BYTES);

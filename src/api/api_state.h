@@ -20,11 +20,19 @@ struct tw_api_served {
     int64_t created_s;
 };
 
+/* Who asks for what. The body belongs to whoever has the call: a reference that two threads give
+ * back would be counted by both at once. */
+struct tw_api_call {
+    struct tw_http_request *http;
+    json_t *body;
+    int64_t arrived_ns;
+    struct tw_api_tenant tenant;
+};
+
 /* A POST on its way to a preparing thread. */
 struct tw_api_task {
-    struct tw_http_request *http;
+    struct tw_api_call call;
     const struct tw_api_route *route;
-    int64_t arrived_ns;
     struct tw_api_task *next;
 };
 
@@ -46,12 +54,11 @@ struct tw_api {
 
 struct tw_api_route {
     const char *method, *path;
-    /* GET: on an I/O thread. POST: on a preparing thread, with the body parsed. Either answers, or
-     * hands the request on to somebody who will. The body becomes the callee's: a reference that two
-     * threads give back would be counted by both at once. */
+    bool is_open; /* without a key */
+    /* GET: on an I/O thread. POST: on a preparing thread, with the body parsed, which is then the
+     * callee's. Either answers, or hands the request on to somebody who will. */
     void (*get)(struct tw_api *api, struct tw_http_request *http);
-    void (*post)(struct tw_api *api, struct tw_http_request *http, json_t *body,
-                 int64_t arrived_ns);
+    void (*post)(struct tw_api *api, const struct tw_api_call *call);
 };
 
 /* ---- api_answer.c ---- */
@@ -94,14 +101,10 @@ const struct tw_api_served *tw_api_find_model(struct tw_api *api, const json_t *
 
 /* ---- endpoints ---- */
 
-void tw_api_chat_completions(struct tw_api *api, struct tw_http_request *http, json_t *body,
-                             int64_t arrived_ns);
-void tw_api_completions(struct tw_api *api, struct tw_http_request *http, json_t *body,
-                        int64_t arrived_ns);
-void tw_api_tokenize(struct tw_api *api, struct tw_http_request *http, json_t *body,
-                     int64_t arrived_ns);
-void tw_api_detokenize(struct tw_api *api, struct tw_http_request *http, json_t *body,
-                       int64_t arrived_ns);
+void tw_api_chat_completions(struct tw_api *api, const struct tw_api_call *call);
+void tw_api_completions(struct tw_api *api, const struct tw_api_call *call);
+void tw_api_tokenize(struct tw_api *api, const struct tw_api_call *call);
+void tw_api_detokenize(struct tw_api *api, const struct tw_api_call *call);
 void tw_api_metrics_text(struct tw_api *api, struct tw_http_request *http);
 
 #endif

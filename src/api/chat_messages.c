@@ -175,7 +175,8 @@ bool tw_api_chat_prompt(const struct tw_api_served *model, const json_t *body,
 }
 
 bool tw_api_text_tokens(const struct tw_tokenizer *tokenizer, const json_t *text, bool with_begin,
-                        struct tw_token_list *tokens, const char *param, struct tw_api_error *error)
+                        int flags, struct tw_token_list *tokens, const char *param,
+                        struct tw_api_error *error)
 {
     struct tw_error cause;
     if (!json_is_string(text)) {
@@ -185,8 +186,8 @@ bool tw_api_text_tokens(const struct tw_tokenizer *tokenizer, const json_t *text
         !tw_token_list_push(tokens, tw_tokenizer_bos(tokenizer))) {
         return tw_api_refuse_status(error, 503, "server_error", "out_of_memory", "no memory");
     }
-    if (tw_tokenizer_encode(tokenizer, json_string_value(text), json_string_length(text), 0, tokens,
-                            &cause) != TW_OK) {
+    if (tw_tokenizer_encode(tokenizer, json_string_value(text), json_string_length(text), flags,
+                            tokens, &cause) != TW_OK) {
         return tw_api_refuse_error(error, &cause, param);
     }
     return true;

@@ -9,10 +9,10 @@
 bool tw_api_chat_prompt(const struct tw_api_served *model, const json_t *body,
                         struct tw_token_list *tokens, struct tw_api_error *error);
 
-/* A JSON string as tokens, special ones not recognised. with_begin: after the begin token, where
- * the model asks for one. param: what the text is called. */
+/* A JSON string as tokens. with_begin: after the begin token, where the model asks for one. flags:
+ * of tw_tokenizer_encode. param: what the text is called. */
 bool tw_api_text_tokens(const struct tw_tokenizer *tokenizer, const json_t *text, bool with_begin,
-                        struct tw_token_list *tokens, const char *param,
+                        int flags, struct tw_token_list *tokens, const char *param,
                         struct tw_api_error *error);
 
 #endif

@@ -46,6 +46,7 @@ struct completion {
     struct choice *choices; /* [n_choices], those of a prompt together */
     size_t n_choices;
     int64_t arrived_ns;
+    struct tw_api_tenant tenant;
     atomic_size_t n_open;
     atomic_bool is_cancelled;
     bool has_failed; /* error is why; nothing more is sent of the choices */
@@ -337,6 +338,9 @@ static bool make_choices(struct completion *completion, struct tw_api_error *err
                                   .prompt = &completion->prompts[i / n],
                                   .generation = completion->fields.generation};
         choice->generation.sampling.seed += i % n;
+        choice->generation.tenant = completion->tenant.number;
+        choice->generation.domain =
+            completion->api->config.shares_prefixes ? 0 : completion->tenant.number;
         bound_answer(completion, choice);
         tw_buf_init(&choice->text, TW_LIMIT_GENERATED_BYTES);
         tw_completion_logprobs_init(&choice->logprobs);
@@ -378,7 +382,8 @@ static bool add_prompt(struct completion *completion, const json_t *prompt,
                              "'prompt' must be a string, a list of strings, a list "
                              "of token ids, or a list of such lists");
     }
-    return tw_api_text_tokens(tokenizer, prompt, true, tokens, "prompt", error);
+    const int flags = completion->tenant.may_use_special ? TW_ENCODE_SPECIAL : 0;
+    return tw_api_text_tokens(tokenizer, prompt, true, flags, tokens, "prompt", error);
 }
 
 static bool make_text_prompts(struct completion *completion, struct tw_api_error *error)
@@ -494,39 +499,37 @@ static void submit(struct completion *completion)
     drop(completion, 1 + completion->n_choices - n_submitted);
 }
 
-static void complete(struct tw_api *api, struct tw_http_request *http, json_t *body,
-                     int64_t arrived_ns, bool is_chat)
+static void complete(struct tw_api *api, const struct tw_api_call *call, bool is_chat)
 {
     struct completion *completion = tw_mem_zalloc(1, sizeof *completion);
     struct tw_api_error error;
     if (completion == NULL) {
         tw_api_refuse_status(&error, 503, "server_error", "out_of_memory", "no memory");
-        tw_api_answer_error(api, http, &error);
-        json_decref(body);
+        tw_api_answer_error(api, call->http, &error);
+        json_decref(call->body);
         return;
     }
     completion->api = api;
-    completion->http = http;
-    completion->body = body;
-    completion->arrived_ns = arrived_ns;
+    completion->http = call->http;
+    completion->body = call->body;
+    completion->arrived_ns = call->arrived_ns;
+    completion->tenant = call->tenant;
     completion->fields.is_chat = is_chat;
     tw_buf_init(&completion->chunk, TW_LIMIT_GENERATED_BYTES);
-    if (!prepare(completion, &error)) {
-        tw_api_answer_error(api, http, &error);
+    if (prepare(completion, &error)) {
+        submit(completion);
+    } else {
+        tw_api_answer_error(api, call->http, &error);
         free_completion(completion);
-        return;
     }
-    submit(completion);
 }
 
-void tw_api_chat_completions(struct tw_api *api, struct tw_http_request *http, json_t *body,
-                             int64_t arrived_ns)
+void tw_api_chat_completions(struct tw_api *api, const struct tw_api_call *call)
 {
-    complete(api, http, body, arrived_ns, true);
+    complete(api, call, true);
 }
 
-void tw_api_completions(struct tw_api *api, struct tw_http_request *http, json_t *body,
-                        int64_t arrived_ns)
+void tw_api_completions(struct tw_api *api, const struct tw_api_call *call)
 {
-    complete(api, http, body, arrived_ns, false);
+    complete(api, call, false);
 }

@@ -46,6 +46,7 @@ static const struct field table[] = {
     {"max_tokens", FIELD_INT, BOTH, AT(max_tokens), 0, MOST_INT, NULL},
     {"max_completion_tokens", FIELD_INT, CHAT, AT(max_completion_tokens), 0, MOST_INT, NULL},
     {"seed", FIELD_INT, BOTH, AT(seed), -MOST_INT, MOST_INT, NULL},
+    {"priority", FIELD_INT, BOTH, AT(priority), INT32_MIN, INT32_MAX, NULL},
     {"stream", FIELD_BOOL, BOTH, AT(is_stream), 0, 0, NULL},
     {"ignore_eos", FIELD_BOOL, BOTH, AT(ignore_eos), 0, 0, NULL},
     {"echo", FIELD_BOOL, TEXT, AT(echo), 0, 0, NULL},
@@ -315,6 +316,7 @@ static void fill_generation(struct tw_api_fields *fields)
     sampling->n_top_logprobs = fields->wants_logprobs ? (uint32_t)fields->top_logprobs : 0;
     int64_t most =
         fields->max_completion_tokens >= 0 ? fields->max_completion_tokens : fields->max_tokens;
+    generation->priority = (int32_t)fields->priority;
     generation->rules.strings = fields->stops;
     generation->rules.n_strings = fields->n_stops;
     generation->rules.max_tokens = most > 0 ? (uint64_t)most : 0;

@@ -17,7 +17,7 @@ struct tw_api_fields {
     bool is_chat;
     /* By the table. */
     double temperature, top_p, min_p, repetition_penalty, frequency_penalty, presence_penalty;
-    int64_t top_k, n, max_tokens, max_completion_tokens, seed, top_logprobs;
+    int64_t top_k, n, max_tokens, max_completion_tokens, seed, top_logprobs, priority;
     bool is_stream, ignore_eos, echo, wants_logprobs;
     /* By hand. */
     bool include_usage;

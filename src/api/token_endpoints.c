@@ -24,7 +24,7 @@ static bool read_tokens(struct tw_api *api, const json_t *body,
     }
     const json_t *add = first_of(body, "add_special_tokens", "add_special");
     return tw_api_text_tokens(tw_backend_tokenizer(model->backend),
-                              first_of(body, "prompt", "content"), !json_is_false(add), tokens,
+                              first_of(body, "prompt", "content"), !json_is_false(add), 0, tokens,
                               "prompt", error);
 }
 
@@ -45,24 +45,22 @@ static void write_tokens(struct tw_buf *out, const struct tw_api_served *model,
     tw_json_object_end(&writer);
 }
 
-void tw_api_tokenize(struct tw_api *api, struct tw_http_request *http, json_t *body,
-                     int64_t arrived_ns)
+void tw_api_tokenize(struct tw_api *api, const struct tw_api_call *call)
 {
     struct tw_token_list tokens = {0};
     struct tw_api_error error;
     const struct tw_api_served *model;
-    (void)arrived_ns;
-    if (read_tokens(api, body, &model, &tokens, &error)) {
+    if (read_tokens(api, call->body, &model, &tokens, &error)) {
         struct tw_buf out;
         tw_buf_init(&out, TOKENS_BYTES);
         write_tokens(&out, model, &tokens);
-        tw_api_answer_json(api, http, &out);
+        tw_api_answer_json(api, call->http, &out);
         tw_buf_free(&out);
     } else {
-        tw_api_answer_error(api, http, &error);
+        tw_api_answer_error(api, call->http, &error);
     }
     tw_token_list_free(&tokens);
-    json_decref(body);
+    json_decref(call->body);
 }
 
 static bool write_text(const struct tw_api_served *model, const json_t *ids, struct tw_buf *text,
@@ -87,16 +85,14 @@ static bool write_text(const struct tw_api_served *model, const json_t *ids, str
     return true;
 }
 
-void tw_api_detokenize(struct tw_api *api, struct tw_http_request *http, json_t *body,
-                       int64_t arrived_ns)
+void tw_api_detokenize(struct tw_api *api, const struct tw_api_call *call)
 {
     struct tw_api_error error;
     struct tw_buf text, out;
-    (void)arrived_ns;
     tw_buf_init(&text, TW_LIMIT_GENERATED_BYTES);
     tw_buf_init(&out, TOKENS_BYTES);
-    const struct tw_api_served *model = tw_api_find_model(api, body, &error);
-    if (model != NULL && write_text(model, json_object_get(body, "tokens"), &text, &error)) {
+    const struct tw_api_served *model = tw_api_find_model(api, call->body, &error);
+    if (model != NULL && write_text(model, json_object_get(call->body, "tokens"), &text, &error)) {
         static const char *const names[] = {"prompt", "content"};
         struct tw_json_writer writer;
         tw_json_begin(&writer, &out);
@@ -107,11 +103,11 @@ void tw_api_detokenize(struct tw_api *api, struct tw_http_request *http, json_t 
         }
         tw_json_object_end(&writer);
         out.failed = out.failed || text.failed;
-        tw_api_answer_json(api, http, &out);
+        tw_api_answer_json(api, call->http, &out);
     } else {
-        tw_api_answer_error(api, http, &error);
+        tw_api_answer_error(api, call->http, &error);
     }
     tw_buf_free(&text);
     tw_buf_free(&out);
-    json_decref(body);
+    json_decref(call->body);
 }

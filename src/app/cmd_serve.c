@@ -23,6 +23,8 @@
 struct serve_args {
     struct tw_option_strings models, hosts;
     const char *host;
+    const char *keys_path;
+    bool no_auth, shares_prefixes;
     int64_t port;
     int64_t n_threads, n_context_tokens, max_sequences, n_batch_tokens;
     int64_t kv_bytes, max_connections, drain_seconds, heartbeat_seconds;
@@ -46,7 +48,8 @@ static const struct tw_option serve_options[] = {
      .kind = TW_OPTION_STRING,
      .offset = ROW(host),
      .value_name = "A",
-     .help = "The address to listen on; a loopback address. Default: 127.0.0.1."},
+     .help = "The address to listen on. One that is no loopback address needs --api-keys. Default: "
+             "127.0.0.1."},
     {.name = "port",
      .kind = TW_OPTION_INT,
      .offset = ROW(port),
@@ -54,6 +57,23 @@ static const struct tw_option serve_options[] = {
      .least = 0,
      .most = 65535,
      .help = "The port to listen on; 0 takes a free one and prints it. Default: 8080."},
+    {.name = "api-keys",
+     .kind = TW_OPTION_STRING,
+     .offset = ROW(keys_path),
+     .value_name = "F",
+     .help =
+         "A file with the keys that may ask and whose they are; docs/serve.md says how it looks. "
+         "SIGHUP reads it again."},
+    {.name = "no-auth",
+     .kind = TW_OPTION_FLAG,
+     .offset = ROW(no_auth),
+     .help = "Ask nobody for a key, whatever the address: for a network where everybody may ask."},
+    {.name = "share-prefixes",
+     .kind = TW_OPTION_FLAG,
+     .offset = ROW(shares_prefixes),
+     .help =
+         "Let tenants share what was computed for equal beginnings. One can then notice, by the "
+         "time it takes, what another has asked."},
     {.name = "allow-host",
      .kind = TW_OPTION_STRINGS,
      .offset = ROW(hosts),
@@ -135,6 +155,7 @@ struct serve {
     struct tw_api_model *models; /* [args.models.n_items] */
     size_t n_models;
     const char **hosts; /* ends with NULL */
+    struct tw_api_keys *keys;
     struct tw_api *api;
     struct tw_http_server *server;
 };
@@ -276,7 +297,9 @@ static enum tw_status start(struct serve *serve, struct tw_error *error)
         .models = serve->models,
         .n_models = serve->n_models,
         .n_preparing_threads = PREPARING,
-        .checks_host = true,
+        .checks_host = serve->keys == NULL && !args->no_auth,
+        .keys = serve->keys,
+        .shares_prefixes = args->shares_prefixes,
         .hosts = serve->hosts,
         .heartbeat_seconds = (uint32_t)args->heartbeat_seconds,
     };
@@ -325,7 +348,8 @@ static void drain(struct serve *serve, const sigset_t *signals)
     tw_api_drain(serve->api);
     tw_http_server_drain(serve->server);
     while (tw_http_server_usage(serve->server).n_requests > 0 && tw_clock_monotonic_ns() < end_ns) {
-        if (sigtimedwait(signals, NULL, &tick) > 0) {
+        const int signal_number = sigtimedwait(signals, NULL, &tick);
+        if (signal_number == SIGTERM || signal_number == SIGINT) {
             tw_log(TW_LOG_WARN, "a second signal: requests are cut off");
             break;
         }
@@ -342,6 +366,7 @@ static void take_down(struct serve *serve)
     }
     tw_http_server_stop(serve->server);
     tw_api_free(serve->api);
+    tw_api_keys_free(serve->keys);
     for (size_t i = 0; i < serve->n_models; i++) {
         union {
             const char *in;
@@ -368,22 +393,69 @@ static enum tw_status copy_hosts(struct serve *serve, struct tw_error *error)
     return TW_OK;
 }
 
+/* Without keys nobody but this machine may ask. */
+static enum tw_status load_keys(struct serve *serve, struct tw_error *error)
+{
+    const struct serve_args *args = &serve->args;
+    if (args->keys_path != NULL && args->no_auth) {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "--api-keys and --no-auth contradict each other: leave one out");
+    }
+    if (args->keys_path != NULL) {
+        return tw_api_keys_load(args->keys_path, &serve->keys, error);
+    }
+    if (!is_loopback(args->host) && !args->no_auth) {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "--host %.60s is not only this machine: give --api-keys, or --no-auth "
+                            "if everybody there may ask; without them only loopback addresses "
+                            "such as 127.0.0.1 or ::1",
+                            args->host);
+    }
+    return TW_OK;
+}
+
+/* A file that is wrong changes nothing. */
+static void reload(struct serve *serve)
+{
+    struct tw_error error;
+    if (serve->keys == NULL) {
+        tw_log(TW_LOG_WARN, "SIGHUP: there is no key file to read again");
+        return;
+    }
+    enum tw_status status = tw_api_keys_reload(serve->keys, &error);
+    if (status == TW_OK) {
+        status = tw_api_announce_tenants(serve->api, &error);
+    }
+    if (status == TW_OK) {
+        tw_log(TW_LOG_INFO, "the keys were read again");
+    } else {
+        tw_log(TW_LOG_ERROR, "the keys stay as they were: %s", error.text);
+    }
+}
+
+/* SIGHUP reads the keys again; any other of the signals is the end. */
+static void wait_for_end(struct serve *serve, const sigset_t *signals)
+{
+    int signal_number = 0;
+    while (sigwait(signals, &signal_number) == 0 && signal_number == SIGHUP) {
+        reload(serve);
+    }
+}
+
 static enum tw_status execute(struct serve *serve, struct tw_error *error)
 {
     sigset_t signals;
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
     sigprocmask(SIG_BLOCK, &signals, NULL); /* in all threads: only this one waits for them */
     signal(SIGPIPE, SIG_IGN);
     tw_log_setup(isatty(STDERR_FILENO) ? TW_LOG_TEXT : TW_LOG_JSON, TW_LOG_INFO, STDERR_FILENO);
-    if (!is_loopback(serve->args.host)) {
-        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
-                            "--host %.60s: without keys the server listens on loopback addresses "
-                            "only, such as 127.0.0.1 or ::1",
-                            serve->args.host);
+    enum tw_status status = load_keys(serve, error);
+    if (status == TW_OK) {
+        status = copy_hosts(serve, error);
     }
-    enum tw_status status = copy_hosts(serve, error);
     if (status == TW_OK) {
         status = open_models(serve, error);
     }
@@ -394,8 +466,7 @@ static enum tw_status execute(struct serve *serve, struct tw_error *error)
         return status;
     }
     announce(serve);
-    int signal_number;
-    sigwait(&signals, &signal_number);
+    wait_for_end(serve, &signals);
     drain(serve, &signals);
     return TW_OK;
 }
@@ -413,7 +484,7 @@ int tw_cmd_serve(int argc, char **argv)
     const struct tw_command_spec spec = {
         .name = "serve",
         .synopsis = "--model [NAME=]F... [OPTIONS]",
-        .about = "Serves models with the OpenAI API, for clients on this machine, until SIGTERM.\n"
+        .about = "Serves models with the OpenAI API until SIGTERM.\n"
                  "Requests that come together are computed together, and a beginning that they\n"
                  "share is computed once.",
         .uses = {{&serve_group, &serve.args}},

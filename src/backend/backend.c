@@ -18,6 +18,13 @@ struct job {
     struct job *next;
 };
 
+/* A tenant on its way to the engine, which has one caller. */
+struct news {
+    uint32_t tenant, weight;
+    enum tw_priority_class priority_class;
+    struct news *next;
+};
+
 struct tw_backend {
     struct tw_engine *engine;
     uint32_t max_waiting;
@@ -29,6 +36,7 @@ struct tw_backend {
     pthread_cond_t wake;
     struct job *queue, **queue_end;
     uint32_t n_queued;
+    struct news *news, **news_end; /* in their order: of two about a tenant the later one holds */
     bool stops;
     struct tw_backend_usage usage; /* as of the last step */
 
@@ -201,6 +209,24 @@ static struct job *detach_queue(struct tw_backend *backend)
     return queue;
 }
 
+static void free_news(struct news *news)
+{
+    while (news != NULL) {
+        struct news *next = news->next;
+        tw_mem_free(news);
+        news = next;
+    }
+}
+
+/* Where there is no memory for a tenant, its requests are told so. */
+static void take_news(struct tw_backend *backend, const struct news *news)
+{
+    for (; news != NULL; news = news->next) {
+        tw_engine_set_tenant(backend->engine, news->tenant, news->weight, news->priority_class,
+                             NULL);
+    }
+}
+
 static void *serve(void *context)
 {
     struct tw_backend *backend = context;
@@ -209,7 +235,12 @@ static void *serve(void *context)
     pthread_mutex_lock(&backend->lock);
     while (wait_for_work(backend, is_stuck)) {
         struct job *queue = detach_queue(backend);
+        struct news *news = backend->news;
+        backend->news = NULL;
+        backend->news_end = &backend->news;
         pthread_mutex_unlock(&backend->lock);
+        take_news(backend, news);
+        free_news(news);
         take_queue(backend, queue);
         is_stuck = !work(backend, &usage);
         pthread_mutex_lock(&backend->lock);
@@ -257,6 +288,21 @@ enum tw_status tw_backend_submit(struct tw_backend *backend, const struct tw_job
     }
     return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
                         "%u requests are waiting already; try again later", backend->max_waiting);
+}
+
+enum tw_status tw_backend_set_tenant(struct tw_backend *backend, uint32_t tenant, uint32_t weight,
+                                     enum tw_priority_class priority_class, struct tw_error *error)
+{
+    struct news *news = tw_mem_zalloc(1, sizeof *news);
+    if (news == NULL) {
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a tenant");
+    }
+    *news = (struct news){tenant, weight, priority_class, NULL};
+    pthread_mutex_lock(&backend->lock);
+    *backend->news_end = news;
+    backend->news_end = &news->next;
+    pthread_mutex_unlock(&backend->lock);
+    return TW_OK;
 }
 
 struct tw_backend_usage tw_backend_usage(struct tw_backend *backend)
@@ -341,6 +387,7 @@ enum tw_status tw_backend_open(const struct tw_backend_config *config,
     pthread_condattr_destroy(&attributes);
     pthread_mutex_init(&backend->lock, NULL);
     backend->queue_end = &backend->queue;
+    backend->news_end = &backend->news;
     backend->max_waiting = config->max_waiting;
     enum tw_status status = tw_engine_open(config->path, &config->engine, &backend->engine, error);
     if (status == TW_OK) {
@@ -374,6 +421,7 @@ void tw_backend_close(struct tw_backend *backend)
         pthread_mutex_unlock(&backend->lock);
         pthread_join(backend->thread, NULL);
     }
+    free_news(backend->news);
     tw_engine_close(backend->engine);
     pthread_cond_destroy(&backend->wake);
     pthread_mutex_destroy(&backend->lock);

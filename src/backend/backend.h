@@ -46,6 +46,10 @@ struct tw_bytes tw_backend_chat_template(const struct tw_backend *backend);
 /* Of one sequence: as configured, or the whole cache where that is less. */
 uint32_t tw_backend_context_tokens(const struct tw_backend *backend);
 
+/* Makes a tenant known before the next step; see tw_engine_set_tenant. */
+enum tw_status tw_backend_set_tenant(struct tw_backend *backend, uint32_t tenant, uint32_t weight,
+                                     enum tw_priority_class priority_class, struct tw_error *error);
+
 enum tw_wish { TW_WISH_GO_ON = 0, TW_WISH_PAUSE, TW_WISH_CANCEL };
 
 struct tw_sink {

@@ -122,7 +122,8 @@
 #define TW_LIMIT_API_CHOICES      128  /* answers of one request: prompts times n */
 #define TW_LIMIT_API_TOP_LOGPROBS 20   /* alternatives shown of a token */
 #define TW_LIMIT_API_TASKS        4096 /* requests that wait to be prepared */
-#define TW_LIMIT_API_JSON_DEPTH   64   /* of a body */
+#define TW_LIMIT_API_KEYS         4096 /* rows of a key file */
+#define TW_LIMIT_API_FAILURES     20   /* wrong keys from one address in a minute */
 
 /* Commands */
 #define TW_LIMIT_OPTION_REPEATS  1024        /* how often one option may stand on a command line */

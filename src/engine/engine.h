@@ -39,6 +39,7 @@
 #include "engine/sampler.h"
 #include "engine/stop.h"
 #include "model/model.h"
+#include "sched/fair_share.h"
 
 struct tw_engine;
 struct tw_sequence;
@@ -67,6 +68,11 @@ void tw_engine_close(struct tw_engine *engine);
 enum tw_status tw_engine_reserve(struct tw_engine *engine, uint64_t n_tokens,
                                  struct tw_error *error);
 
+/* Makes a tenant (1..TW_LIMIT_TENANTS - 1) known, or changes it; after tw_engine_reserve. Weight
+ * and class: sched/fair_share.h. Tenant 0 is there from the beginning, with weight 1. */
+enum tw_status tw_engine_set_tenant(struct tw_engine *engine, uint32_t tenant, uint32_t weight,
+                                    enum tw_priority_class priority_class, struct tw_error *error);
+
 const struct tw_model_shape *tw_engine_shape(const struct tw_engine *engine);
 const struct tw_tokenizer *tw_engine_tokenizer(const struct tw_engine *engine);
 struct tw_model *tw_engine_model(const struct tw_engine *engine);
@@ -93,6 +99,9 @@ enum tw_status tw_engine_step(struct tw_engine *engine, uint32_t *ret_n_active,
 struct tw_generation {
     struct tw_sampler_params sampling; /* biases are copied */
     struct tw_stop_rules rules;        /* strings are copied */
+    uint32_t tenant;                   /* whose share it is: 0, or one of tw_engine_set_tenant */
+    uint32_t domain;                   /* only sequences of one domain share what was computed */
+    int32_t priority;                  /* among the tenant's own: less comes first */
 };
 
 /* Greedy, no bound but the model's context. */

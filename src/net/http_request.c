@@ -1,4 +1,6 @@
 /* What the handler's side does with a request. */
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -33,6 +35,22 @@ static void choose_id(struct tw_http_request *request, const char *wanted)
     }
 }
 
+static void find_peer(struct tw_http_request *request)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const struct sockaddr *address = info != NULL ? info->client_addr : NULL;
+    if (address != NULL && address->sa_family == AF_INET) {
+        struct sockaddr_in in4;
+        memcpy(&in4, address, sizeof in4);
+        inet_ntop(AF_INET, &in4.sin_addr, request->peer, sizeof request->peer);
+    } else if (address != NULL && address->sa_family == AF_INET6) {
+        struct sockaddr_in6 in6;
+        memcpy(&in6, address, sizeof in6);
+        inet_ntop(AF_INET6, &in6.sin6_addr, request->peer, sizeof request->peer);
+    }
+}
+
 struct tw_http_request *tw_http_request_create(struct tw_http_server *server,
                                                struct tw_http_slot *slot,
                                                struct MHD_Connection *connection,
@@ -50,6 +68,7 @@ struct tw_http_request *tw_http_request_create(struct tw_http_server *server,
     request->n_references = 1;
     request->path = copy;
     snprintf(request->method, sizeof request->method, "%s", method);
+    find_peer(request);
     choose_id(request, MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "X-Request-Id"));
     tw_buf_init(&request->body, server->config.body_bytes);
     tw_buf_init(&request->stream, server->config.stream_hard_bytes);
@@ -273,6 +292,11 @@ const char *tw_http_path(const struct tw_http_request *request)
 const char *tw_http_header(const struct tw_http_request *request, const char *name)
 {
     return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
+}
+
+const char *tw_http_peer(const struct tw_http_request *request)
+{
+    return request->peer;
 }
 
 bool tw_http_is_crowded(const struct tw_http_request *request)

@@ -91,6 +91,9 @@ const char *tw_http_method(const struct tw_http_request *request); /* "POST" */
 const char *tw_http_path(const struct tw_http_request *request);   /* decoded, without query */
 /* NULL where there is none. Valid within the handler only. */
 const char *tw_http_header(const struct tw_http_request *request, const char *name);
+/* The client's address, numeric, without port; "" where there is none. Valid within the handler
+ * only. */
+const char *tw_http_peer(const struct tw_http_request *request);
 /* More connections than max_connections: only what matters then should be answered. */
 bool tw_http_is_crowded(const struct tw_http_request *request);
 

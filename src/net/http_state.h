@@ -19,6 +19,7 @@
 
 #define HTTP_ID_BYTES   64
 #define HTTP_METHOD_MAX 16
+#define HTTP_PEER_BYTES 64
 
 /* What a connection is waiting for; each phase has its deadline. */
 enum tw_http_phase { HTTP_FREE = 0, HTTP_HEAD, HTTP_BODY, HTTP_HANDLED, HTTP_ANSWER, HTTP_IDLE };
@@ -45,6 +46,7 @@ struct tw_http_request {
     char method[HTTP_METHOD_MAX];
     char *path;
     char id[HTTP_ID_BYTES + 1];
+    char peer[HTTP_PEER_BYTES];
     struct tw_buf body;
     int refusal; /* status of an answer that is due before the handler is called */
 

@@ -4,11 +4,14 @@
 
 The demo model is in DATA.
 """
+import hashlib
 import http.client
 import json
 import signal
 import socket
+import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -387,12 +390,109 @@ def a_second_signal_cuts_streams_off(program, model):
         assert '"error"' in response.read().decode()
 
 
+def write_keys(folder, *rows):
+    """A key file; a row is (tenant, key, more)."""
+    lines = [f"  - {{tenant: {tenant}, hash: {hashlib.sha256(key.encode()).hexdigest()}{more}}}"
+             for tenant, key, more in rows]
+    path = Path(folder, "keys.yaml")
+    path.write_text("keys:\n" + "\n".join(lines) + "\n", encoding="ascii")
+    return path
+
+
+def bearer(key):
+    return {"Authorization": f"Bearer {key}"}
+
+
+def keys_decide_who_may_ask(program, model):
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_keys(folder, ("red", "key-r", ""), ("blue", "key-b", ", special: yes"))
+        with Server(program, "--model", f"demo={model}", "--api-keys", path) as server:
+            ask = {"messages": [{"role": "user", "content": "hello"}]}
+            for headers, status in (({}, 401), (bearer("key-x"), 401), (bearer("key-r"), 200),
+                                    ({"X-Api-Key": "key-b"}, 200),
+                                    ({"Authorization": "Basic key-r"}, 401)):
+                answer = server.post("/v1/chat/completions", ask, headers=headers)
+                assert answer.status == status, f"{headers}: {answer.body}"
+                assert status == 200 or answer.error["code"] == "invalid_api_key"
+            assert server.get("/v1/models").status == 401
+            assert server.get("/nothing").status == 401
+            for open_path in ("/health", "/ready", "/metrics"):
+                assert server.get(open_path, headers={"Host": "any.example"}).status == 200
+            write_keys(folder, ("green", "key-g", ""))
+            server.process.send_signal(signal.SIGHUP)
+            assert becomes(lambda: server.get("/v1/models", headers=bearer("key-g")).status == 200)
+            assert server.get("/v1/models", headers=bearer("key-r")).status == 401
+            Path(path).write_text("keys: [", encoding="ascii")
+            server.process.send_signal(signal.SIGHUP)
+            assert becomes(lambda: "stay as they were" in server.log_text())
+            assert server.get("/v1/models", headers=bearer("key-g")).status == 200
+            refused = [server.get("/v1/models", headers=bearer("guess")) for _ in range(25)][-1]
+            assert refused.status == 429 and refused.headers["retry-after"] == "60"
+
+
+def cached_tokens(server, text, key):
+    usage = server.post("/v1/completions", {"prompt": text, "max_tokens": 1},
+                        headers=bearer(key)).json["usage"]
+    return usage["prompt_tokens_details"]["cached_tokens"]
+
+
+def tenants_share_what_was_computed_only_when_told_to(program, model):
+    text = "A long beginning that two of them happen to send. " * 30
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_keys(folder, ("red", "r1", ""), ("red", "r2", ""), ("blue", "b", ""))
+        for words, shared in (((), False), (("--share-prefixes",), True)):
+            with Server(program, "--model", f"demo={model}", "--api-keys", path,
+                        *words) as server:
+                assert cached_tokens(server, text, "r1") == 0
+                assert (cached_tokens(server, text, "b") > 0) is shared
+                assert cached_tokens(server, text, "r2") > 64
+
+
+def special_tokens_need_a_key_that_may(program, model):
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_keys(folder, ("red", "r", ""), ("blue", "b", ", special: yes"))
+        with Server(program, "--model", f"demo={model}", "--api-keys", path) as server:
+            counts = [server.post("/v1/completions", {"prompt": "<|im_start|>", "max_tokens": 1},
+                                  headers=bearer(key)).json["usage"]["prompt_tokens"]
+                      for key in ("r", "b")]
+            assert counts[0] > 1 and counts[1] == 1, counts
+
+
+def an_idle_tenant_waits_for_the_others(program, model):
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_keys(folder, ("night", "n", ", class: idle"), ("day", "d", ""))
+        with Server(program, "--model", f"demo={model}", "--api-keys", path,
+                    "--max-seqs", 2) as server:
+            ends = {}
+
+            def run(name, key):
+                answer = server.post("/v1/completions", {
+                    "prompt": "hello", "max_tokens": 400, "ignore_eos": True},
+                    headers=bearer(key))
+                assert answer.status == 200
+                ends[name] = time.monotonic()
+            threads = [threading.Thread(target=run, args=(f"n{i}", "n")) for i in range(4)]
+            for thread in threads:
+                thread.start()
+            time.sleep(0.1)
+            threads += [threading.Thread(target=run, args=(f"d{i}", "d")) for i in range(4)]
+            for thread in threads[4:]:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            days = max(end for name, end in ends.items() if name[0] == "d")
+            nights = sorted(end for name, end in ends.items() if name[0] == "n")
+            assert nights[-1] > days, ends
+
+
 def what_cannot_be_served_is_said_at_the_start(program, model):
-    import subprocess
     for words, code, text in ((["--model", "nothing.gguf"], 3, "nothing.gguf"),
                               ([], 2, "--model"),
                               (["--model", model, "--model", model], 2, "two models are called"),
                               (["--model", model, "--host", "0.0.0.0"], 2, "loopback"),
+                              (["--model", model, "--api-keys", "nowhere.yaml"], 3, "nowhere"),
+                              (["--model", model, "--api-keys", "a", "--no-auth"], 2,
+                               "contradict"),
                               (["--model", model, "--kv-bytes", "1000"], 2, "KV cache")):
         run = subprocess.run([program, "serve", "--port", "0", *words], capture_output=True,
                              text=True, timeout=60)
@@ -400,6 +500,8 @@ def what_cannot_be_served_is_said_at_the_start(program, model):
 
 
 ALONE = (sigterm_lets_a_stream_end_and_refuses_others, a_second_signal_cuts_streams_off,
+         keys_decide_who_may_ask, tenants_share_what_was_computed_only_when_told_to,
+         special_tokens_need_a_key_that_may, an_idle_tenant_waits_for_the_others,
          what_cannot_be_served_is_said_at_the_start)
 
 
