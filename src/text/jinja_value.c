@@ -268,9 +268,6 @@ struct tw_jinja_value tw_jinja_number(struct tw_jinja *j, const char *text, size
     if (!tw_jinja_step(j, 1 + n_bytes / 16)) {
         return value;
     }
-    for (; n_bytes > 1 && text[0] == '0' && text[1] >= '0' && text[1] <= '9'; text++) {
-        n_bytes--;
-    }
     bool is_digits = n_bytes > 0;
     for (size_t i = 0; i < n_bytes; i++) {
         is_digits = is_digits && ((text[i] >= '0' && text[i] <= '9') || (i == 0 && text[i] == '-'));
