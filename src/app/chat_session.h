@@ -1,14 +1,19 @@
 /* chat_session.h: a conversation with a model that keeps what it has computed.
  *
- *     preamble: begin, system message | exchange | exchange | ... | message --> answer
- *     \________________ in the KV cache, not computed again ______/
+ *     begin, system message | exchange | exchange | ... | message --> answer
+ *     \____________ in the KV cache, not computed again ____/
+ *
+ * A prompt is the whole conversation in the model's form (chat_form.h). As far as it begins with
+ * what the sequence holds already, nothing is computed again; a template that changes what was said
+ * before, e.g. leaves out old thoughts, costs the rest. In a built-in format an answer's own tokens
+ * are kept; a template is given its text.
  *
  * The context has a size. Before a message is answered, the oldest exchanges are dropped until the
  * message and a quarter of the context (or the longest answer allowed, if less) fit; the rest is
  * then computed anew. The system message is never dropped.
  *
- * Invariants: 1. Between answers the sequence, if there is one, holds exactly the preamble and all
- * exchanges. 2. An exchange is a message and at least one token of its answer; a message that was
+ * Invariants: 1. Between answers the sequence, if there is one, holds the last prompt and its
+ * answer. 2. An exchange is a message and at least one token of its answer; a message that was
  * interrupted before that, or failed, is as if it had not been sent.
  * Ownership: the engine must outlive the session and have its cache reserved. Threads: one at a
  * time. Errors: TW_ERR_LIMIT for a message that does not fit; the session can be used on after any
@@ -21,14 +26,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "app/chat_form.h"
 #include "engine/engine.h"
-#include "text/chat_format.h"
 
 struct tw_chat_session;
 
 struct tw_chat_settings {
-    struct tw_chat_format format;
-    struct tw_generation generation; /* what it points to must outlive the session */
+    const struct tw_chat_form *form; /* must outlive the session, */
+    struct tw_generation generation; /* as must what this points to */
     size_t n_context_tokens;
 };
 
@@ -51,7 +56,7 @@ struct tw_chat_answer {
 
 struct tw_chat_state {
     size_t n_context_tokens;
-    size_t n_tokens; /* of preamble and exchanges */
+    size_t n_tokens; /* that the sequence holds */
     size_t n_exchanges;
 };
 

@@ -3,13 +3,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "app/chat_form.h"
 #include "app/chat_input.h"
 #include "app/chat_session.h"
 #include "app/command.h"
 #include "app/model_args.h"
 #include "app/progress.h"
 #include "app/sampling_args.h"
-#include "text/chat_format.h"
 
 enum { DEFAULT_CONTEXT = 4096 };
 
@@ -34,7 +34,7 @@ struct chat {
     struct tw_sampling_args sampling;
     struct tw_sampling_arrays arrays;
     struct tw_engine *engine;
-    struct tw_chat_format format;
+    struct tw_chat_form form;
     struct tw_chat_session *session;
     struct tw_chat_input *input;
     struct tw_buf message;
@@ -275,9 +275,8 @@ static enum tw_status start_session(struct chat *chat, struct tw_error *error)
     if (status != TW_OK) {
         return status;
     }
-    chat->format = tw_chat_format_detect(tw_engine_tokenizer(chat->engine),
-                                         tw_model_chat_template(tw_engine_model(chat->engine)));
-    settings.format = chat->format;
+    tw_chat_form_open(&chat->form, chat->engine, true);
+    settings.form = &chat->form;
     status = tw_chat_session_create(chat->engine, &settings, &chat->session, error);
     return status == TW_OK ? set_system(chat, chat->args.system, error) : status;
 }
@@ -285,10 +284,7 @@ static enum tw_status start_session(struct chat *chat, struct tw_error *error)
 static void greet(const struct chat *chat)
 {
     const struct tw_model_shape *shape = tw_engine_shape(chat->engine);
-    if (chat->format.kind == TW_CHAT_PLAIN) {
-        tw_command_note("this model has no chat format that is known here (ChatML, Llama 3): it "
-                        "goes on from the text as it is");
-    }
+    tw_chat_form_note_plain(&chat->form);
     if (tw_chat_input_is_terminal(chat->input)) {
         tw_command_note("%s, %s, context %zu tokens; /help lists commands, Ctrl-D ends",
                         shape->arch, tw_engine_device_name(chat->engine), context_of(chat));
@@ -320,6 +316,7 @@ static void free_chat(struct chat *chat)
 {
     tw_chat_input_free(chat->input);
     tw_chat_session_free(chat->session);
+    tw_chat_form_close(&chat->form);
     tw_engine_close(chat->engine);
     tw_buf_free(&chat->message);
     tw_buf_free(&chat->system);
@@ -340,8 +337,8 @@ int tw_cmd_chat(int argc, char **argv)
         .synopsis = "--model F [--system T] [OPTIONS]",
         .about =
             "A conversation in the terminal. Ctrl-C stops an answer, Ctrl-D ends; /help lists\n"
-            "commands. From a pipe every line is a message. The model's chat format is ChatML\n"
-            "or Llama 3; other models just go on from the text.",
+            "commands. From a pipe every line is a message. The model's own chat template says\n"
+            "how it reads a conversation; a model without one goes on from the text.",
         .uses = {{&chat_group, &chat.args},
                  {&tw_model_args_group, &chat.model},
                  {&tw_sampling_args_group, &chat.sampling}},

@@ -3,13 +3,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "app/chat_form.h"
 #include "app/command.h"
 #include "app/eval_report.h"
 #include "app/model_args.h"
 #include "app/progress.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "text/chat_format.h"
 
 enum { DEFAULT_MAX_TOKENS = 256, DEFAULT_BATCH = 16 };
 
@@ -103,6 +103,7 @@ struct eval {
     size_t n_slots;
     struct tw_generation generation;
     struct tw_engine *engine;
+    struct tw_chat_form form;
 };
 
 /* ---- before the first token ---- */
@@ -163,20 +164,6 @@ static enum tw_status make_room(struct eval *eval, struct tw_error *error)
     return TW_OK;
 }
 
-static enum tw_status encode_row(const struct tw_chat_format *format, const struct tw_eval_row *row,
-                                 struct tw_token_list *prompt, struct tw_error *error)
-{
-    enum tw_status status = tw_chat_format_begin(format, prompt, error);
-    for (size_t i = 0; status == TW_OK && i < json_array_size(row->messages); i++) {
-        const json_t *message = json_array_get(row->messages, i);
-        const json_t *content = json_object_get(message, "content");
-        status = tw_chat_format_message(format, json_string_value(json_object_get(message, "role")),
-                                        json_string_value(content), json_string_length(content),
-                                        prompt, error);
-    }
-    return status == TW_OK ? tw_chat_format_answer(format, prompt, error) : status;
-}
-
 /* How long a sequence may become: --ctx where given, otherwise what the model was trained for. */
 static size_t context_of(const struct eval *eval)
 {
@@ -188,17 +175,13 @@ static size_t context_of(const struct eval *eval)
 /* *ret_longest: tokens of the longest prompt and answer together. */
 static enum tw_status encode_rows(struct eval *eval, size_t *ret_longest, struct tw_error *error)
 {
-    struct tw_chat_format format = tw_chat_format_detect(
-        tw_engine_tokenizer(eval->engine), tw_model_chat_template(tw_engine_model(eval->engine)));
     size_t n_context = context_of(eval), longest = 0;
-    if (format.kind == TW_CHAT_PLAIN) {
-        tw_command_note("this model has no chat format that is known here (ChatML, Llama 3): "
-                        "messages are put one after the other as they are");
-    }
+    tw_chat_form_open(&eval->form, eval->engine, false);
+    tw_chat_form_note_plain(&eval->form);
     for (size_t i = 0; i < eval->rows.n_rows; i++) {
         const struct tw_eval_row *row = &eval->rows.rows[i];
         struct tw_token_list *prompt = &eval->prompts[i];
-        enum tw_status status = encode_row(&format, row, prompt, error);
+        enum tw_status status = tw_chat_form_encode(&eval->form, row->messages, prompt, error);
         if (status == TW_OK && (prompt->n_tokens == 0 || prompt->n_tokens >= n_context)) {
             status = tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
                                   "the messages have %zu tokens: there must be 1 to %zu, so that "
@@ -394,6 +377,7 @@ static void free_eval(struct eval *eval)
     tw_mem_free(eval->answers);
     tw_mem_free(eval->prompts);
     tw_eval_rows_free(&eval->rows);
+    tw_chat_form_close(&eval->form);
     tw_engine_close(eval->engine);
     tw_option_strings_free(&eval->args.tasks);
     tw_option_strings_free(&eval->args.wishes);

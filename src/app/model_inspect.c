@@ -125,10 +125,9 @@ static const char *source_name(const struct report *report)
 
 static const char *chat_name(const struct report *report)
 {
-    if (report->chat_kind != TW_CHAT_PLAIN) {
-        return tw_chat_kind_name(report->chat_kind);
-    }
-    return report->has_template ? "a template that chat does not know" : "none";
+    return report->has_template                 ? "the model's own template"
+           : report->chat_kind != TW_CHAT_PLAIN ? tw_chat_kind_name(report->chat_kind)
+                                                : "none";
 }
 
 /* ---- text ---- */

@@ -54,6 +54,19 @@
 #define TW_LIMIT_END_TOKENS             32                  /* tokens that end an answer */
 #define TW_LIMIT_HASH_PROBES            4096 /* a vocabulary made to collide stops here */
 
+/* Chat templates (Jinja) */
+#define TW_LIMIT_JINJA_SOURCE_BYTES (1u << 20) /* the longest in use have 30 KB */
+#define TW_LIMIT_JINJA_NODES        (1u << 17) /* of the syntax tree */
+#define TW_LIMIT_JINJA_NAMES        4096       /* different ones in a template */
+#define TW_LIMIT_JINJA_NESTING      100        /* expressions or statements in one another */
+#define TW_LIMIT_JINJA_DEPTH        800        /* nodes and values in one another, at work */
+#define TW_LIMIT_JINJA_CALLS        64         /* macros that call macros */
+#define TW_LIMIT_JINJA_STEPS        50000000   /* of one rendering: about a second */
+#define TW_LIMIT_JINJA_RANGE        100000     /* numbers of range() */
+#define TW_LIMIT_JINJA_STRING_BYTES (64u << 20)
+#define TW_LIMIT_JINJA_OUTPUT_BYTES (64u << 20)
+#define TW_LIMIT_JINJA_MEMORY_BYTES ((size_t)256 << 20) /* of one rendering */
+
 /* JSON */
 #define TW_LIMIT_JSON_DEPTH      512
 #define TW_LIMIT_JSON_TREE_BYTES ((size_t)1 << 30) /* estimate: the largest in use take 300 MB */

@@ -145,22 +145,51 @@ static size_t strip_right(struct tw_bytes text, size_t end)
     return end;
 }
 
+/* The token that counts at `at`, or NULL; *ret_next: where to look on if none does. */
+static const struct tw_added_token *allowed_at(const struct tw_added_set *set, struct tw_bytes text,
+                                               size_t at, struct tw_added_rights *rights,
+                                               size_t *ret_next)
+{
+    const struct tw_added_token *token = longest_at(set, text, at);
+    *ret_next = token != NULL ? at + token->text.size_bytes : at + 1;
+    if (token == NULL || !token->is_special) {
+        return token;
+    }
+    if (rights->granted != NULL) {
+        size_t i = rights->i_granted++;
+        return i < rights->n_granted && rights->granted[i] ? token : NULL;
+    }
+    if (rights->spans == NULL) {
+        return rights->special ? token : NULL;
+    }
+    while (rights->spans[rights->i_span].end_bytes <= at) {
+        rights->i_span++;
+    }
+    struct tw_text_span span = rights->spans[rights->i_span];
+    if (span.is_input) {
+        *ret_next = *ret_next < span.end_bytes ? *ret_next : span.end_bytes;
+        return NULL;
+    }
+    if (*ret_next > span.end_bytes) {
+        token = longest_at(set, (struct tw_bytes){text.data, span.end_bytes}, at);
+        *ret_next = token != NULL ? at + token->text.size_bytes : at + 1;
+    }
+    return token;
+}
+
 const struct tw_added_token *tw_added_next(const struct tw_added_set *set, struct tw_bytes text,
-                                           size_t from, bool allow_special, size_t *ret_begin,
-                                           size_t *ret_end)
+                                           size_t from, struct tw_added_rights *rights,
+                                           size_t *ret_begin, size_t *ret_end)
 {
     for (size_t at = from; at < text.size_bytes && set->n_tokens != 0;) {
         unsigned first = (unsigned char)text.data[at];
-        const struct tw_added_token *token =
-            set->begin[first] != set->begin[first + 1] ? longest_at(set, text, at) : NULL;
-        if (token == NULL) {
+        if (set->begin[first] == set->begin[first + 1]) {
             at++;
             continue;
         }
-        size_t end = at + token->text.size_bytes;
-        bool counts = (allow_special || !token->is_special) &&
-                      (!token->single_word || is_whole_word(text, at, end));
-        if (counts) {
+        size_t end;
+        const struct tw_added_token *token = allowed_at(set, text, at, rights, &end);
+        if (token != NULL && (!token->single_word || is_whole_word(text, at, end))) {
             *ret_begin = token->strip_left ? strip_left(text, from, at) : at;
             *ret_end = token->strip_right ? strip_right(text, end) : end;
             return token;

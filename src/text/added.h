@@ -2,6 +2,8 @@
  *
  * The search is leftmost, then longest, as in Hugging Face's tokenizers; a special token that the
  * caller does not allow still takes its bytes out of the search, and they become ordinary text.
+ * Where spans say who wrote what, it takes no byte of what others wrote, and text of others makes
+ * no token longer: a marker of the template stays one, whatever stands beside it.
  *
  *     "a <|im_end|> b"  --next-->  gap "a ", token <|im_end|>  --next-->  gap " b", end
  *
@@ -25,10 +27,19 @@ enum tw_status tw_added_init(struct tw_added_set *set, const struct tw_added_tok
                              size_t n_tokens, struct tw_error *error);
 void tw_added_free(struct tw_added_set *set);
 
+/* Where special tokens count. Positions that are asked for only rise. */
+struct tw_added_rights {
+    bool special;                     /* everywhere, if there are no spans */
+    const struct tw_text_span *spans; /* of the text: within one that is not input; or NULL */
+    size_t i_span;
+    const bool *granted; /* [n_granted] one by one as they come, instead of spans; or NULL */
+    size_t n_granted, i_granted;
+};
+
 /* The next token at or behind `from`, and the bytes it takes (spaces it strips included). NULL and
  * the end of the text when there is none. */
 const struct tw_added_token *tw_added_next(const struct tw_added_set *set, struct tw_bytes text,
-                                           size_t from, bool allow_special, size_t *ret_begin,
-                                           size_t *ret_end);
+                                           size_t from, struct tw_added_rights *rights,
+                                           size_t *ret_begin, size_t *ret_end);
 
 #endif

@@ -14,7 +14,9 @@
 struct encoder {
     const struct tw_tokenizer *tokenizer;
     struct tw_token_list *list;
+    struct tw_bytes text; /* the whole */
     bool allow_special;
+    const struct tw_text_span *spans; /* of the whole; or NULL */
     int32_t *symbols;
     size_t capacity_symbols;
     size_t unknown_end; /* length of the list just behind the last unknown token */
@@ -242,14 +244,13 @@ typedef enum tw_status (*gap_fn)(struct encoder *encoder, struct tw_bytes text, 
 
 /* Added tokens become their ids, what lies between goes to fn. */
 static enum tw_status encode_around(struct encoder *encoder, const struct tw_added_set *added,
-                                    struct tw_bytes text, bool is_first, gap_fn fn,
-                                    struct tw_error *error)
+                                    struct tw_added_rights *rights, struct tw_bytes text,
+                                    bool is_first, gap_fn fn, struct tw_error *error)
 {
     enum tw_status status = TW_OK;
     for (size_t at = 0; at < text.size_bytes && status == TW_OK;) {
         size_t begin, end;
-        const struct tw_added_token *token =
-            tw_added_next(added, text, at, encoder->allow_special, &begin, &end);
+        const struct tw_added_token *token = tw_added_next(added, text, at, rights, &begin, &end);
         if (begin > at) {
             struct tw_bytes gap = {text.data + at, begin - at};
             status = fn(encoder, gap, is_first && at == 0, error);
@@ -262,17 +263,76 @@ static enum tw_status encode_around(struct encoder *encoder, const struct tw_add
     return status;
 }
 
+/* The next special token of a set in text, wherever it stands; its id or TW_TOKEN_NONE. */
+static tw_token next_special(const struct tw_added_set *set, struct tw_bytes text, size_t *at,
+                             size_t *ret_begin)
+{
+    const struct tw_added_token *token;
+    struct tw_added_rights all = {.special = true};
+    while ((token = tw_added_next(set, text, *at, &all, ret_begin, at)) != NULL) {
+        if (token->is_special) {
+            return token->id;
+        }
+    }
+    return TW_TOKEN_NONE;
+}
+
+/* Whether one span that is not input has all the bytes of the whole text from begin to end. *i_span
+ * rises with them. */
+static bool is_trusted(const struct encoder *encoder, size_t begin, size_t end, size_t *i_span)
+{
+    while (encoder->spans[*i_span].end_bytes <= begin) {
+        ++*i_span;
+    }
+    return !encoder->spans[*i_span].is_input && encoder->spans[*i_span].end_bytes >= end;
+}
+
+/* Who wrote what is not known of normalised text. But if the same special tokens are found in it,
+ * in the same order, as in the raw text, then each is the one of its place there; if not, none of
+ * them counts. Gives bools to free. */
+static enum tw_status grant_special(const struct encoder *encoder, struct tw_bytes raw,
+                                    struct tw_bytes normalised, struct tw_added_rights *rights,
+                                    bool **ret_granted, struct tw_error *error)
+{
+    const struct tw_added_set *set = &encoder->tokenizer->added_normalised;
+    size_t offset = (size_t)(raw.data - encoder->text.data), n = 0, at_raw = 0, at = 0, begin,
+           i_span = 0;
+    bool *granted = tw_mem_zalloc(raw.size_bytes + 1, sizeof *granted), agree = true;
+    if (granted == NULL) {
+        return no_memory(error);
+    }
+    for (tw_token id = 0; id != TW_TOKEN_NONE && agree;) {
+        id = next_special(set, normalised, &at, &begin);
+        agree = id == next_special(set, raw, &at_raw, &begin);
+        if (agree && id != TW_TOKEN_NONE) {
+            granted[n++] = is_trusted(encoder, offset + begin, offset + at_raw, &i_span);
+        }
+    }
+    *ret_granted = granted;
+    rights->granted = granted;
+    rights->n_granted = agree ? n : 0;
+    return TW_OK;
+}
+
 /* A stretch of the raw text without added tokens. */
 static enum tw_status encode_raw(struct encoder *encoder, struct tw_bytes text, bool is_first,
                                  struct tw_error *error)
 {
     const struct tw_tokenizer *tokenizer = encoder->tokenizer;
+    const struct tw_added_set *added = &tokenizer->added_normalised;
+    struct tw_added_rights rights = {.special = encoder->allow_special};
     struct tw_bytes normalised;
+    bool *granted = NULL;
     enum tw_status status = tw_normalise(tokenizer->normalise, tokenizer->n_normalise,
                                          &encoder->normalise, text, &normalised, error);
-    return status != TW_OK ? status
-                           : encode_around(encoder, &tokenizer->added_normalised, normalised,
-                                           is_first, encode_plain, error);
+    if (status == TW_OK && encoder->spans != NULL && added->n_tokens > 0) {
+        status = grant_special(encoder, text, normalised, &rights, &granted, error);
+    }
+    if (status == TW_OK) {
+        status = encode_around(encoder, added, &rights, normalised, is_first, encode_plain, error);
+    }
+    tw_mem_free(granted);
+    return status;
 }
 
 static enum tw_status encode_all(struct encoder *encoder, struct tw_bytes text, int flags,
@@ -284,7 +344,9 @@ static enum tw_status encode_all(struct encoder *encoder, struct tw_bytes text, 
         status = push(encoder, tokenizer->bos, error);
     }
     if (status == TW_OK) {
-        status = encode_around(encoder, &tokenizer->added, text, true, encode_raw, error);
+        struct tw_added_rights rights = {.special = encoder->allow_special,
+                                         .spans = encoder->spans};
+        status = encode_around(encoder, &tokenizer->added, &rights, text, true, encode_raw, error);
     }
     if (status == TW_OK && (flags & TW_ENCODE_BOS_EOS) != 0 && tokenizer->add_eos) {
         status = push(encoder, tokenizer->eos, error);
@@ -292,22 +354,26 @@ static enum tw_status encode_all(struct encoder *encoder, struct tw_bytes text, 
     return status;
 }
 
-enum tw_status tw_tokenizer_encode(const struct tw_tokenizer *tokenizer, const char *text,
-                                   size_t text_bytes, int flags, struct tw_token_list *list,
-                                   struct tw_error *error)
+/* spans: NULL, or who wrote what. */
+static enum tw_status encode_text(const struct tw_tokenizer *tokenizer, struct tw_bytes text,
+                                  int flags, const struct tw_text_span *spans,
+                                  struct tw_token_list *list, struct tw_error *error)
 {
-    if (text_bytes > TW_LIMIT_TEXT_BYTES) {
+    if (text.size_bytes > TW_LIMIT_TEXT_BYTES) {
         return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
-                            "a text of %zu bytes; at most %u are tokenised", text_bytes,
+                            "a text of %zu bytes; at most %u are tokenised", text.size_bytes,
                             TW_LIMIT_TEXT_BYTES);
     }
-    struct encoder encoder = {
-        .tokenizer = tokenizer, .list = list, .allow_special = (flags & TW_ENCODE_SPECIAL) != 0};
-    if (text_bytes >= CACHED_TEXT_BYTES) {
+    struct encoder encoder = {.tokenizer = tokenizer,
+                              .list = list,
+                              .text = text,
+                              .allow_special = (flags & TW_ENCODE_SPECIAL) != 0,
+                              .spans = spans};
+    if (text.size_bytes >= CACHED_TEXT_BYTES) {
         tw_word_cache_init(&encoder.words);
     }
     size_t n_before = list->n_tokens;
-    enum tw_status status = encode_all(&encoder, (struct tw_bytes){text, text_bytes}, flags, error);
+    enum tw_status status = encode_all(&encoder, text, flags, error);
     if (status != TW_OK) {
         list->n_tokens = n_before;
     }
@@ -317,4 +383,21 @@ enum tw_status tw_tokenizer_encode(const struct tw_tokenizer *tokenizer, const c
     tw_normalise_scratch_free(&encoder.normalise);
     tw_pretokenize_scratch_free(&encoder.pretokenize);
     return status;
+}
+
+enum tw_status tw_tokenizer_encode(const struct tw_tokenizer *tokenizer, const char *text,
+                                   size_t text_bytes, int flags, struct tw_token_list *list,
+                                   struct tw_error *error)
+{
+    return encode_text(tokenizer, (struct tw_bytes){text, text_bytes}, flags, NULL, list, error);
+}
+
+enum tw_status tw_tokenizer_encode_spans(const struct tw_tokenizer *tokenizer, const char *text,
+                                         size_t text_bytes, const struct tw_text_span *spans,
+                                         size_t n_spans, struct tw_token_list *list,
+                                         struct tw_error *error)
+{
+    assert(text_bytes == 0 || spans[n_spans - 1].end_bytes >= text_bytes);
+    return encode_text(tokenizer, (struct tw_bytes){text, text_bytes}, TW_ENCODE_SPECIAL, spans,
+                       list, error);
 }

@@ -138,6 +138,20 @@ enum tw_status tw_tokenizer_encode(const struct tw_tokenizer *tokenizer, const c
                                    size_t text_bytes, int flags, struct tw_token_list *list,
                                    struct tw_error *error);
 
+/* A stretch of a text, from the end of the one before. */
+struct tw_text_span {
+    size_t end_bytes;
+    bool is_input; /* written by somebody who may not write special tokens */
+};
+
+/* The same for a text in which special tokens count only where they lie within one span that is
+ * not input. All else is as if the whole text were encoded with TW_ENCODE_SPECIAL: what lies
+ * between two special tokens is one piece. The last span ends with the text. */
+enum tw_status tw_tokenizer_encode_spans(const struct tw_tokenizer *tokenizer, const char *text,
+                                         size_t text_bytes, const struct tw_text_span *spans,
+                                         size_t n_spans, struct tw_token_list *list,
+                                         struct tw_error *error);
+
 size_t tw_tokenizer_size(const struct tw_tokenizer *tokenizer);
 tw_token tw_tokenizer_bos(const struct tw_tokenizer *tokenizer);
 tw_token tw_tokenizer_eos(const struct tw_tokenizer *tokenizer);

@@ -9,7 +9,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
-#include "text/tokenizer.h"
+#include "text/chat_template.h"
 #include "train/gradient.h"
 #include "train/packing.h"
 #include "train/parameters.h"
@@ -86,6 +86,29 @@ static enum tw_status open_tokenizer(struct tw_trainer *t, struct tw_error *erro
     return status;
 }
 
+/* The model carries the template along and is spoken to by it: what it writes must be what is
+ * learnt here. */
+static enum tw_status check_template(const struct tw_trainer *t,
+                                     const struct tw_chat_format *format, struct tw_error *error)
+{
+    const char *path = t->config->data.chat_template;
+    const struct tw_buf *text = &t->texts.chat_template; /* as C text */
+    struct tw_chat_template *chat_template = NULL;
+    if (path == NULL || format->kind == TW_CHAT_PLAIN) {
+        return TW_OK;
+    }
+    enum tw_status status = tw_chat_template_create(
+        t->tokenizer, (struct tw_bytes){text->data, text->size_bytes - 1}, &chat_template, error);
+    if (status == TW_OK) {
+        status = tw_chat_template_check(chat_template, format, error);
+    }
+    if (status != TW_OK) {
+        tw_error_prefix(error, "'%.120s'", path);
+    }
+    tw_chat_template_free(chat_template);
+    return status;
+}
+
 /* what: the key of the recipe that names the files. */
 static enum tw_status load_files(const struct tw_trainer *t, const char *what, char *const *paths,
                                  uint32_t n_paths, struct tw_dataset **ret_dataset,
@@ -93,7 +116,10 @@ static enum tw_status load_files(const struct tw_trainer *t, const char *what, c
 {
     struct tw_chat_format format = tw_chat_format_detect(t->tokenizer, (struct tw_bytes){0});
     struct tw_dataset *dataset;
-    enum tw_status status = tw_dataset_create(&format, t->config->model.context, &dataset, error);
+    enum tw_status status = check_template(t, &format, error);
+    if (status == TW_OK) {
+        status = tw_dataset_create(&format, t->config->model.context, &dataset, error);
+    }
     if (status != TW_OK) {
         return status;
     }

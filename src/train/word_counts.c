@@ -191,9 +191,10 @@ enum tw_status tw_word_counts_add(struct tw_word_counts *counts, struct tw_bytes
                             TW_LIMIT_TEXT_BYTES);
     }
     enum tw_status status = TW_OK;
+    struct tw_added_rights rights = {.special = true};
     for (size_t at = 0; at < text.size_bytes && status == TW_OK;) {
         size_t begin, end;
-        bool is_added = tw_added_next(&counts->added, text, at, true, &begin, &end) != NULL;
+        bool is_added = tw_added_next(&counts->added, text, at, &rights, &begin, &end) != NULL;
         if (begin > at) {
             status = count_plain(counts, (struct tw_bytes){text.data + at, begin - at}, error);
         }

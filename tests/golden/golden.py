@@ -128,9 +128,10 @@ def chain_rows(n_tokens, n_embd, ids):
 
 
 def make_model(path, n_embd=64, n_layers=2, n_ff=128, n_ctx=4096, chatml=True, sparse=False,
-               recites=None):
+               recites=None, template=None):
     """Writes a model. sparse: weights are holes in the file, zeros without blocks on disk.
-    recites: [(text, kind of token)], what the model answers to everything, then it ends."""
+    recites: [(text, kind of token)], what the model answers to everything, then it ends.
+    template: its chat template, or None."""
     tokens, kinds, scores = vocabulary()
     for text, kind in recites or []:
         tokens.append(text.replace(" ", "\u2581"))
@@ -149,6 +150,7 @@ def make_model(path, n_embd=64, n_layers=2, n_ff=128, n_ctx=4096, chatml=True, s
         "tokenizer.ggml.scores": scores, "tokenizer.ggml.token_type": kinds,
         "tokenizer.ggml.bos_token_id": 1, "tokenizer.ggml.eos_token_id": 2,
         "tokenizer.ggml.add_bos_token": True,
+        **({} if template is None else {"tokenizer.chat_template": template}),
     }
     shapes = {"token_embd.weight": (n_embd, len(tokens)), "output_norm.weight": (n_embd,),
               "output.weight": (n_embd, len(tokens))}

@@ -298,6 +298,47 @@ def a_model_without_a_chat_format_says_so_and_goes_on_from_the_text(program):
     assert out == plain
 
 
+CHATML = ("{{ bos_token }}{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content }}"
+          "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n"
+          "{{ '' }}{% endif %}")
+
+
+def the_models_own_template_says_how_a_conversation_is_put(program):
+    words = ["--max-tokens", 12, "--ignore-eos", "--system", "be brief"]
+    lines = ["one", "two <|im_end|>", "/stats"]
+    golden.make_model(program.folder / "m.gguf")
+    out, err = pipe(program, lines, *words)
+    n_read = re.search(r"last: (\d+) tokens read", err)[1]
+    golden.make_model(program.folder / "m.gguf", template=CHATML)
+    same, err = pipe(program, lines[:1], *words)
+    assert out.startswith(same) and "template" not in err
+    _, err = pipe(program, lines, *words)
+    assert int(re.search(r"last: (\d+) tokens read", err)[1]) >= int(n_read)
+    golden.make_model(program.folder / "m.gguf", template="{{ messages[-1].content }}" * 9)
+    other, _ = pipe(program, lines[:1], *words)
+    assert not out.startswith(other)
+
+
+def a_template_that_cannot_be_used_is_named_and_the_built_in_format_steps_in(program):
+    words = ["--max-tokens", 12, "--ignore-eos"]
+    golden.make_model(program.folder / "m.gguf")
+    out, _ = pipe(program, ["one"], *words)
+    golden.make_model(program.folder / "m.gguf",
+                      template="{% include 'x' %}{{ '<|im_start|>' }}")
+    same, err = pipe(program, ["one"], *words)
+    assert same == out
+    assert "template cannot be used: chat template, line 1: unknown statement 'include'" in err, err
+    assert "the built-in format is used instead: ChatML" in err, err
+
+
+def a_template_may_refuse_a_message_and_the_chat_goes_on(program):
+    golden.make_model(program.folder / "m.gguf", template=CHATML + "{% if 'bad' in messages[-1]"
+                      ".content %}{{ raise_exception('no such words') }}{% endif %}")
+    out, err = pipe(program, ["bad", "good", "/stats"], "--max-tokens", 5, "--ignore-eos")
+    assert "line 3: the template refuses this conversation: no such words" in err, err
+    assert "in 1 exchanges" in err and out != ""
+
+
 if __name__ == "__main__":
     golden.main([
         an_answer_comes_and_control_d_ends,
@@ -318,4 +359,7 @@ if __name__ == "__main__":
         reset_forgets_and_system_stays,
         a_user_cannot_speak_in_anothers_name,
         a_model_without_a_chat_format_says_so_and_goes_on_from_the_text,
+        the_models_own_template_says_how_a_conversation_is_put,
+        a_template_that_cannot_be_used_is_named_and_the_built_in_format_steps_in,
+        a_template_may_refuse_a_message_and_the_chat_goes_on,
     ])

@@ -11,7 +11,7 @@ import time
 import xml.etree.ElementTree as xml
 
 import golden
-from golden_chat import Terminal
+from golden_chat import CHATML, Terminal
 
 USAGE, NOT_FOUND, IO, FORMAT, UNSUPPORTED, LIMIT, CANCELLED = 2, 3, 4, 5, 6, 7, 130
 COLOURS, THINGS = ("red", "blue", "green"), ("chair", "lamp", "desk", "shelf")
@@ -353,7 +353,7 @@ def what_cannot_work_is_said_before_the_first_step(program):
 
 def nothing_that_a_run_reads_or_keeps_is_written_over(program):
     prepare(program)
-    (program.folder / "chat.jinja").write_text("{{ messages }}", encoding="utf-8")
+    (program.folder / "chat.jinja").write_text(CHATML, encoding="utf-8")
     (program.folder / "link").symlink_to(".")
     data = {**DATA, "chat_template": "chat.jinja", "valid": ["train.jsonl", "valid.jsonl"]}
     for path, part in (("train.jsonl", "is read by this run"), ("valid.jsonl", "is read"),
@@ -366,7 +366,7 @@ def nothing_that_a_run_reads_or_keeps_is_written_over(program):
         words = write_recipe(program, recipe_data=data, steps=2, warmup_steps=1)
         refused(program, [*words, "--plot", path], USAGE, f"'{path}' is", part)
     refused(program, [*words, "--plot", "out.gguf"], USAGE, "is to be the GGUF file")
-    (program.folder / "out" / "chat_template.jinja").write_text("of another", encoding="utf-8")
+    (program.folder / "out" / "chat_template.jinja").write_text(CHATML, encoding="utf-8")
     refused(program, words, USAGE, "'out/chat_template.jinja' would be taken for the template")
     write_recipe(program, recipe_data={**DATA, "chat_template": "out/chat_template.jinja"},
                  steps=2, warmup_steps=1)

@@ -23,6 +23,10 @@
 
 enum { CONTEXT = 32, MOST_ROWS = 140, N_ROWS_OF_DATA = 90 };
 
+static const char chat_template[] =
+    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
+
 /* Every test runs in an empty folder of its own, as the working directory. */
 static char folder[64];
 
@@ -59,7 +63,7 @@ static void put_data(const char *prefix)
                              i, (int)(i % 5), i * i);
     }
     put("data.jsonl", rows.data, rows.size_bytes);
-    put("template.jinja", "{{ messages }}", 14);
+    put("template.jinja", chat_template, strlen(chat_template));
     tw_buf_free(&rows);
     tw_buf_free(&buf);
     trained_free(&trained);
@@ -97,10 +101,10 @@ static enum tw_status trainer_open(struct world *w, enum tw_trainer_purpose purp
 }
 
 /* clip and rows are what tests vary. */
-static void world_open(struct world *w, double clip, unsigned rows_per_step)
+static enum tw_status world_try(struct world *w, double clip, unsigned rows_per_step,
+                                struct tw_error *error)
 {
     char text[1024];
-    struct tw_error error;
     enum tw_cpu_level level;
     int n = snprintf(
         text, sizeof text,
@@ -117,7 +121,13 @@ static void world_open(struct world *w, double clip, unsigned rows_per_step)
     assert_int_equal(tw_train_config_parse(text, (size_t)n, "recipe", &w->config, NULL), TW_OK);
     assert_int_equal(tw_cpu_choose(&level, NULL), TW_OK);
     assert_int_equal(tw_device_cpu_create(2, level, &w->device, NULL), TW_OK);
-    if (trainer_open(w, TW_TRAINER_STEPS, &error) != TW_OK) {
+    return trainer_open(w, TW_TRAINER_STEPS, error);
+}
+
+static void world_open(struct world *w, double clip, unsigned rows_per_step)
+{
+    struct tw_error error;
+    if (world_try(w, clip, rows_per_step, &error) != TW_OK) {
         fail_msg("%s", error.text);
     }
 }
@@ -368,6 +378,19 @@ static void a_loss_that_is_no_number_ends_the_run_and_changes_nothing(void **sta
     world_close(&w);
 }
 
+static void a_template_that_writes_something_else_than_is_learnt_is_refused(void **state)
+{
+    (void)state;
+    struct world w = {0};
+    struct tw_error error = {0};
+    put_data("<|im_");
+    put("template.jinja", "{{ messages }}", 14);
+    assert_int_equal(world_try(&w, 1, 3, &error), TW_ERR_UNSUPPORTED);
+    assert_non_null(strstr(error.text, "template.jinja': the chat template writes conversations "
+                                       "in another form than ChatML"));
+    world_close(&w);
+}
+
 /* As a run has it whose step went too far, or as a checkpoint of somebody else may have it. */
 static void weights_that_are_no_numbers_are_neither_kept_nor_exported(void **state)
 {
@@ -597,8 +620,7 @@ static void check_ends(const char *prefix, const char *eos, json_int_t n_ends)
     const json_t *ends = json_object_get(generation, "eos_token_id");
     assert_string_equal(json_string_value(json_object_get(config, "eos_token")), eos);
     assert_string_equal(json_string_value(json_object_get(config, "pad_token")), "<|endoftext|>");
-    assert_string_equal(json_string_value(json_object_get(config, "chat_template")),
-                        "{{ messages }}");
+    assert_string_equal(json_string_value(json_object_get(config, "chat_template")), chat_template);
     assert_int_equal(json_array_size(ends), n_ends);
     json_decref(config);
     json_decref(generation);
@@ -627,6 +649,7 @@ int main(void)
         IN_FOLDER(rows_of_several_passes_weigh_as_if_it_were_one),
         IN_FOLDER(validation_is_the_mean_loss_of_all_its_documents),
         IN_FOLDER(a_loss_that_is_no_number_ends_the_run_and_changes_nothing),
+        IN_FOLDER(a_template_that_writes_something_else_than_is_learnt_is_refused),
         IN_FOLDER(weights_that_are_no_numbers_are_neither_kept_nor_exported),
         IN_FOLDER(the_memory_that_is_said_has_the_data_in_it),
         IN_FOLDER(one_run_at_a_time_takes_steps_into_a_folder),
