@@ -1,0 +1,122 @@
+#include "text/automaton.h"
+
+#include <assert.h>
+
+#include "base/mem.h"
+
+uint32_t tw_automaton_follow(const struct tw_automaton *automaton, uint32_t state,
+                             unsigned char byte)
+{
+    const struct tw_automaton_state *s = tw_automaton_state(automaton, state);
+    const struct tw_automaton_edge *edges =
+        (const struct tw_automaton_edge *)automaton->edges.items + s->first_edge;
+    uint32_t low = 0, high = s->n_edges;
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        if (byte > edges[middle].high) {
+            low = middle + 1;
+        } else if (byte < edges[middle].low) {
+            high = middle;
+        } else {
+            return edges[middle].target;
+        }
+    }
+    return TW_AUTOMATON_NONE;
+}
+
+uint32_t tw_automaton_find_call(const struct tw_automaton *automaton, uint32_t state,
+                                unsigned char byte)
+{
+    const struct tw_automaton_state *s = tw_automaton_state(automaton, state);
+    for (uint32_t i = 0; i < s->n_calls; i++) {
+        if (tw_automaton_call(automaton, s->extra + i)->byte == byte) {
+            return s->extra + i;
+        }
+    }
+    return TW_AUTOMATON_NONE;
+}
+
+uint32_t tw_automaton_go_on(const struct tw_automaton *automaton, uint32_t call, uint32_t outcome)
+{
+    const struct tw_automaton_call *c = tw_automaton_call(automaton, call);
+    const struct tw_automaton_return *returns =
+        (const struct tw_automaton_return *)automaton->returns.items + c->first_return;
+    uint32_t i = 0;
+    while (returns[i].outcome != outcome) {
+        i++;
+        assert(i < c->n_returns);
+    }
+    return returns[i].target;
+}
+
+void tw_automaton_free(struct tw_automaton *automaton)
+{
+    if (automaton == NULL) {
+        return;
+    }
+    struct tw_budget *budget = &automaton->budget;
+    tw_list_free(&automaton->states, budget, sizeof(struct tw_automaton_state));
+    tw_list_free(&automaton->edges, budget, sizeof(struct tw_automaton_edge));
+    tw_list_free(&automaton->calls, budget, sizeof(struct tw_automaton_call));
+    tw_list_free(&automaton->returns, budget, sizeof(struct tw_automaton_return));
+    tw_mem_free(automaton);
+}
+
+/* ---- walking ---- */
+
+void tw_walk_begin(struct tw_walk *walk)
+{
+    walk->state = 0;
+    walk->depth = 0;
+}
+
+/* The call that byte opens here, where the stack has room for it and for what must follow. */
+static uint32_t open_call(const struct tw_automaton *automaton, const struct tw_walk *walk,
+                          unsigned char byte)
+{
+    uint32_t call = tw_automaton_find_call(automaton, walk->state, byte);
+    if (call == TW_AUTOMATON_NONE) {
+        return call;
+    }
+    const struct tw_automaton_call *c = tw_automaton_call(automaton, call);
+    uint32_t inside = walk->depth + 1 + tw_automaton_state(automaton, c->entry)->need;
+    uint32_t after = walk->depth + c->need_after;
+    return inside <= TW_LIMIT_GRAMMAR_DEPTH && after <= TW_LIMIT_GRAMMAR_DEPTH ? call
+                                                                               : TW_AUTOMATON_NONE;
+}
+
+bool tw_walk_step(const struct tw_automaton *automaton, struct tw_walk *walk, unsigned char byte)
+{
+    uint32_t state = tw_automaton_follow(automaton, walk->state, byte);
+    if (state == TW_AUTOMATON_NONE) {
+        uint32_t call = open_call(automaton, walk, byte);
+        if (call == TW_AUTOMATON_NONE) {
+            return false;
+        }
+        walk->calls[walk->depth++] = call;
+        state = tw_automaton_call(automaton, call)->entry;
+    }
+    const struct tw_automaton_state *s = tw_automaton_state(automaton, state);
+    if (walk->depth + s->need > TW_LIMIT_GRAMMAR_DEPTH) {
+        return false;
+    }
+    while ((s->flags & TW_AUTOMATON_EXIT) != 0) {
+        assert(walk->depth > 0);
+        state = tw_automaton_go_on(automaton, walk->calls[--walk->depth], s->extra);
+        s = tw_automaton_state(automaton, state);
+    }
+    walk->state = state;
+    return true;
+}
+
+bool tw_walk_accepts(const struct tw_automaton *automaton, const struct tw_walk *walk)
+{
+    return walk->depth == 0 &&
+           (tw_automaton_state(automaton, walk->state)->flags & TW_AUTOMATON_ACCEPTS) != 0;
+}
+
+bool tw_walk_is_over(const struct tw_automaton *automaton, const struct tw_walk *walk)
+{
+    const struct tw_automaton_state *s = tw_automaton_state(automaton, walk->state);
+    return tw_walk_accepts(automaton, walk) && s->n_edges == 0 && s->n_calls == 0;
+}

@@ -1,0 +1,172 @@
+#include "text/constraint.h"
+
+#include "text/utf8.h"
+
+/* Fills rule 0 of a new grammar and makes the automaton. */
+typedef enum tw_status (*fill_fn)(struct tw_grammar *grammar, uint32_t from, uint32_t to,
+                                  const void *what, struct tw_error *error);
+
+static enum tw_status compile(fill_fn fill, const void *what, const char *name,
+                              struct tw_automaton **ret_automaton, struct tw_error *error)
+{
+    struct tw_budget budget = tw_budget_full();
+    struct tw_grammar grammar;
+    tw_grammar_init(&grammar, &budget);
+    struct tw_grammar_rule rule = tw_grammar_rule_at(&grammar, 0);
+    enum tw_status status = fill(&grammar, rule.begin, rule.end, what, error);
+    if (status == TW_OK) {
+        status = tw_automaton_create(&grammar, name, ret_automaton, error);
+    }
+    tw_grammar_free(&grammar);
+    return status;
+}
+
+static enum tw_status fill_schema(struct tw_grammar *grammar, uint32_t from, uint32_t to,
+                                  const void *what, struct tw_error *error)
+{
+    return tw_schema_add(grammar, from, to, what, error);
+}
+
+enum tw_status tw_constraint_compile_schema(const json_t *schema,
+                                            struct tw_automaton **ret_automaton,
+                                            struct tw_error *error)
+{
+    return compile(fill_schema, schema, "the schema", ret_automaton, error);
+}
+
+enum tw_status tw_constraint_compile_object(struct tw_automaton **ret_automaton,
+                                            struct tw_error *error)
+{
+    static const char text[] = "{\"type\":\"object\"}";
+    json_t *schema;
+    enum tw_status status = tw_json_parse(text, sizeof text - 1, "schema", &schema, error);
+    if (status == TW_OK) {
+        status = tw_constraint_compile_schema(schema, ret_automaton, error);
+        json_decref(schema);
+    }
+    return status;
+}
+
+static enum tw_status fill_regex(struct tw_grammar *grammar, uint32_t from, uint32_t to,
+                                 const void *what, struct tw_error *error)
+{
+    struct tw_arena arena;
+    const struct tw_regex *regex;
+    tw_arena_init(&arena, TW_LIMIT_GRAMMAR_BYTES);
+    enum tw_status status =
+        tw_regex_parse(*(const struct tw_bytes *)what, &arena, &regex, error);
+    if (status == TW_OK) {
+        struct tw_char_dfa dfa = tw_char_dfa_from_regex(regex, false, grammar->budget);
+        tw_grammar_add_chars(grammar, from, to, &dfa, TW_SPELLING_PLAIN);
+        tw_char_dfa_free(&dfa, grammar->budget);
+    }
+    tw_arena_clear(&arena);
+    return status;
+}
+
+enum tw_status tw_constraint_compile_regex(struct tw_bytes pattern,
+                                           struct tw_automaton **ret_automaton,
+                                           struct tw_error *error)
+{
+    return compile(fill_regex, &pattern, "the pattern", ret_automaton, error);
+}
+
+struct choices {
+    const struct tw_bytes *texts;
+    size_t n_texts;
+};
+
+static bool is_utf8(struct tw_bytes text)
+{
+    size_t at = 0;
+    while (at < text.size_bytes) {
+        uint32_t code;
+        at += tw_utf8_decode(text.data + at, text.size_bytes - at, &code);
+        if (code == TW_UTF8_INVALID) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static enum tw_status fill_choices(struct tw_grammar *grammar, uint32_t from, uint32_t to,
+                                   const void *what, struct tw_error *error)
+{
+    const struct choices *choices = what;
+    for (size_t i = 0; i < choices->n_texts; i++) {
+        if (!is_utf8(choices->texts[i])) {
+            return tw_error_set(error, TW_ERR_USAGE, i, "choice %zu is not valid UTF-8", i);
+        }
+        tw_grammar_add_text(grammar, from, to, choices->texts[i]);
+    }
+    return TW_OK;
+}
+
+enum tw_status tw_constraint_compile_choices(const struct tw_bytes *texts, size_t n_texts,
+                                             struct tw_automaton **ret_automaton,
+                                             struct tw_error *error)
+{
+    const struct choices choices = {texts, n_texts};
+    if (n_texts == 0) {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "no choices: at least one text is needed");
+    }
+    return compile(fill_choices, &choices, "the list of choices", ret_automaton, error);
+}
+
+/* ---- one answer ---- */
+
+struct tw_constraint tw_constraint_begin(struct tw_masker *masker)
+{
+    struct tw_constraint constraint = {.masker = masker};
+    tw_walk_begin(&constraint.walk);
+    return constraint;
+}
+
+enum tw_status tw_constraint_mask(struct tw_constraint *constraint, const uint64_t **ret_mask,
+                                  struct tw_error *error)
+{
+    const uint64_t *mask;
+    size_t n_tokens;
+    enum tw_status status =
+        tw_masker_fill(constraint->masker, &constraint->walk, &mask, &n_tokens, error);
+    if (status == TW_OK && n_tokens == 0) {
+        return tw_error_set(error, TW_ERR_UNSUPPORTED, TW_NO_POSITION,
+                            "the model's vocabulary has no token for what must come next in the "
+                            "form that was asked for");
+    }
+    if (status == TW_OK) {
+        *ret_mask = mask;
+    }
+    return status;
+}
+
+bool tw_constraint_advance(struct tw_constraint *constraint, tw_token token)
+{
+    const struct tw_automaton *automaton = tw_masker_automaton(constraint->masker);
+    const struct tw_tokenizer *tokenizer = tw_masker_trie(constraint->masker)->tokenizer;
+    if (tw_tokenizer_ends_generation(tokenizer, token)) {
+        return tw_walk_accepts(automaton, &constraint->walk);
+    }
+    struct tw_walk walk = constraint->walk;
+    struct tw_bytes bytes = tw_tokenizer_token_bytes(tokenizer, token, false);
+    for (size_t i = 0; i < bytes.size_bytes; i++) {
+        if (!tw_walk_step(automaton, &walk, (unsigned char)bytes.data[i])) {
+            return false;
+        }
+    }
+    if (bytes.size_bytes > 0) {
+        constraint->walk = walk;
+    }
+    return bytes.size_bytes > 0;
+}
+
+bool tw_constraint_accepts(const struct tw_constraint *constraint)
+{
+    return tw_walk_accepts(tw_masker_automaton(constraint->masker), &constraint->walk);
+}
+
+bool tw_constraint_is_over(const struct tw_constraint *constraint)
+{
+    return tw_walk_is_over(tw_masker_automaton(constraint->masker), &constraint->walk);
+}
