@@ -54,7 +54,7 @@
 #define TW_LIMIT_HASH_PROBES            4096 /* a vocabulary made to collide stops here */
 
 /* Structured output */
-#define TW_LIMIT_GRAMMAR_STEPS  6000000             /* of compiling; a few nanoseconds each */
+#define TW_LIMIT_GRAMMAR_STEPS  4000000             /* of compiling; some ten nanoseconds each */
 #define TW_LIMIT_GRAMMAR_BYTES  ((size_t)16 << 20)  /* what compiling holds at most */
 #define TW_LIMIT_GRAMMAR_DEPTH  128                 /* arrays, objects, strings in one another */
 #define TW_LIMIT_SCHEMA_BYTES   ((size_t)4 << 20)   /* a schema's file */

@@ -34,6 +34,7 @@ struct tw_sequence {
     struct tw_logit_bias *biases; /* the copy sampling points to */
     struct tw_stop *stop;
     bool keep_pages;
+    struct tw_constraint constraint; /* of the answer; without a masker there is none */
 
     /* What has come since the last take; `taken` is what the last take showed. */
     struct tw_buf text, taken_text;
@@ -52,6 +53,7 @@ struct tw_engine {
     struct tw_sampler *sampler;
     struct tw_engine_config config; /* without zeros */
     const struct tw_model_shape *shape;
+    struct tw_token_trie *trie; /* NULL until somebody asks for it */
 
     struct tw_sequence *first, *last; /* active */
     uint32_t n_active;

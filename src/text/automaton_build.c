@@ -112,7 +112,7 @@ static uint32_t close_set(struct builder *b)
         }
     }
     b->n_closed++;
-    if (b->budget->status != TW_OK) {
+    if (!tw_budget_spend(b->budget, b->set.n)) {
         return TW_SET_NONE;
     }
     b->set.n = tw_set_sort(b->set.items, b->set.n);

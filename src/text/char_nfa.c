@@ -200,7 +200,7 @@ static uint32_t close_set(struct builder *b)
         visit(b, place / LAYERS, place % LAYERS);
     }
     b->n_sets++;
-    if (b->budget->status != TW_OK) {
+    if (!tw_budget_spend(b->budget, b->set.n)) {
         return TW_SET_NONE;
     }
     reduce(b);

@@ -214,8 +214,11 @@ static enum order follow_bound(const struct machine *m, const struct bound *boun
     return compare_digit(bound, order, is_fraction, n_before, digit);
 }
 
+/* Digits that lead to the same moment are one edge: most do. */
 static void add_digits(struct machine *m, struct moment now, uint32_t node)
 {
+    uint32_t target = 0;
+    unsigned first = '0';
     for (char digit = '0'; digit <= '9'; digit++) {
         struct moment next = now;
         if (!next_place(m, now.place, digit, &next.place)) {
@@ -224,8 +227,14 @@ static void add_digits(struct machine *m, struct moment now, uint32_t node)
         next.low = follow_bound(m, &m->low, now.low, now.place, digit);
         next.high = follow_bound(m, &m->high, now.high, now.place, digit);
         next.remainder = (now.remainder * 10 + (uint32_t)(digit - '0')) % m->multiple_of;
-        tw_grammar_add_byte(m->grammar, node, node_of(m, next), digit);
+        uint32_t reached = node_of(m, next);
+        if (digit > '0' && reached != target) {
+            tw_grammar_add_range(m->grammar, node, target, first, (unsigned)digit - 1);
+            first = (unsigned)digit;
+        }
+        target = reached;
     }
+    tw_grammar_add_range(m->grammar, node, target, first, '9');
 }
 
 static void add_moment(struct machine *m, struct moment now)

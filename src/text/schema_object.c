@@ -1,9 +1,12 @@
 /* Objects: declared members in their order, then others.
  *
- *     { -> choose(0, 0)         choose(i, n)  member i or a later one must come; n came before
- *     choose -> member i -> after(i + 1, n + 1)
- *     choose -> choose(i + 1, n)              where member i may be left out
- *     after  -> ',' -> choose, after -> '}'   where no required member is left
+ *     { " -> choose(0, 0)       choose(i, n)  member i or a later one must come; n came before
+ *     choose -> name i ":value -> after(i + 1, n + 1)
+ *     choose -> choose(i + 1, n)                where member i may be left out
+ *     after  -> , " -> choose, after -> }       where no required member is left
+ *
+ * The quote stands before the choice: the set of all names that may come is large, and so it is one
+ * set, not three (behind the comma, behind the space, behind the quote).
  *
  * Counting stops where a larger count makes no difference, usually at 1: a comma or none. */
 #include <string.h>
@@ -211,7 +214,7 @@ static bool has_values(struct object *o, uint32_t conjunction)
     return n > 0;
 }
 
-/* From one node to another: a name with its value. */
+/* From behind the quote of a name to behind its value. */
 static void add_other_members(struct object *o, uint32_t from, uint32_t to)
 {
     struct tw_grammar *grammar = o->c->grammar;
@@ -221,10 +224,9 @@ static void add_other_members(struct object *o, uint32_t from, uint32_t to)
             continue;
         }
         struct tw_char_dfa names = names_of(o, matches);
-        uint32_t open = tw_grammar_add_node(grammar), close = tw_grammar_add_node(grammar);
-        uint32_t colon = tw_grammar_add_node(grammar), value = tw_grammar_add_node(grammar);
-        tw_grammar_add_byte(grammar, from, open, '"');
-        tw_grammar_add_chars(grammar, open, close, &names, TW_SPELLING_ONE);
+        uint32_t close = tw_grammar_add_node(grammar), colon = tw_grammar_add_node(grammar);
+        uint32_t value = tw_grammar_add_node(grammar);
+        tw_grammar_add_chars(grammar, from, close, &names, TW_SPELLING_ONE);
         tw_grammar_add_byte(grammar, close, colon, '"');
         tw_schema_add_spaced(o->c, colon, value, ':');
         tw_schema_add_value(o->c, conjunction, value, to);
@@ -277,10 +279,9 @@ static void add_member_text(struct object *o, uint32_t i, uint32_t from, uint32_
 {
     struct tw_grammar *grammar = o->c->grammar;
     const struct member *member = member_at(o, i);
-    uint32_t open = tw_grammar_add_node(grammar), close = tw_grammar_add_node(grammar);
-    uint32_t colon = tw_grammar_add_node(grammar), value = tw_grammar_add_node(grammar);
-    tw_grammar_add_byte(grammar, from, open, '"');
-    tw_grammar_add_json_text(grammar, open, close, tw_bytes_of(member->name));
+    uint32_t close = tw_grammar_add_node(grammar), colon = tw_grammar_add_node(grammar);
+    uint32_t value = tw_grammar_add_node(grammar);
+    tw_grammar_add_json_text(grammar, from, close, tw_bytes_of(member->name));
     tw_grammar_add_byte(grammar, close, colon, '"');
     tw_schema_add_spaced(o->c, colon, value, ':');
     tw_schema_add_value(o->c, member->conjunction, value, to);
@@ -309,7 +310,9 @@ static void add_place(struct object *o, uint32_t i)
             tw_grammar_add_empty(grammar, choose_node(o, i, n), choose_node(o, i + 1, n));
         }
         if (n > 0) {
-            tw_schema_add_spaced(o->c, after_node(o, i, n), choose_node(o, i, n), ',');
+            uint32_t quote = tw_grammar_add_node(grammar);
+            tw_schema_add_spaced(o->c, after_node(o, i, n), quote, ',');
+            tw_grammar_add_byte(grammar, quote, choose_node(o, i, n), '"');
         }
         if (n > 0 && i >= o->last_required && n >= o->least) {
             tw_grammar_add_byte(grammar, after_node(o, i, n), o->rule.end, '}');
@@ -351,7 +354,7 @@ static void write_members(struct object *o)
         o->free_names = all_but_members(o);
     }
     struct tw_grammar *grammar = o->c->grammar;
-    tw_grammar_add_empty(grammar, o->rule.begin, choose_node(o, 0, 0));
+    tw_grammar_add_byte(grammar, o->rule.begin, choose_node(o, 0, 0), '"');
     if (o->n_required == 0 && o->least == 0) {
         tw_grammar_add_byte(grammar, o->rule.begin, o->rule.end, '}');
     }

@@ -95,10 +95,23 @@ void tw_set_index_free(struct tw_set_index *index, struct tw_budget *budget)
     tw_list_free(&index->slots, budget, sizeof(uint32_t));
 }
 
+enum { FEW = 24 }; /* most sets are smaller; a call for each comparison would cost more */
+
 static int compare(const void *a, const void *b)
 {
     uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
     return (x > y) - (x < y);
+}
+
+static void sort_few(uint32_t *numbers, uint32_t n)
+{
+    for (uint32_t i = 1; i < n; i++) {
+        uint32_t number = numbers[i], j = i;
+        for (; j > 0 && numbers[j - 1] > number; j--) {
+            numbers[j] = numbers[j - 1];
+        }
+        numbers[j] = number;
+    }
 }
 
 uint32_t tw_set_sort(uint32_t *numbers, uint32_t n)
@@ -106,7 +119,11 @@ uint32_t tw_set_sort(uint32_t *numbers, uint32_t n)
     if (n < 2) {
         return n;
     }
-    qsort(numbers, n, sizeof *numbers, compare);
+    if (n <= FEW) {
+        sort_few(numbers, n);
+    } else {
+        qsort(numbers, n, sizeof *numbers, compare);
+    }
     uint32_t kept = 1;
     for (uint32_t i = 1; i < n; i++) {
         if (numbers[i] != numbers[kept - 1]) {

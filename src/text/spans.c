@@ -26,7 +26,17 @@ static int compare(const void *a, const void *b)
 
 void tw_sweep_sort(struct tw_sweep *sweep)
 {
-    if (sweep->spans.n > 1) {
+    enum { FEW = 24 };
+    struct tw_span *spans = sweep->spans.items;
+    for (uint32_t i = 1; i < sweep->spans.n && sweep->spans.n <= FEW; i++) {
+        struct tw_span span = spans[i];
+        uint32_t j = i;
+        for (; j > 0 && spans[j - 1].low > span.low; j--) {
+            spans[j] = spans[j - 1];
+        }
+        spans[j] = span;
+    }
+    if (sweep->spans.n > FEW) {
         qsort(sweep->spans.items, sweep->spans.n, sizeof(struct tw_span), compare);
     }
 }

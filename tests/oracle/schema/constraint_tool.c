@@ -327,7 +327,9 @@ static void answer(const json_t *request)
         tw_json_array_end(&out);
         tw_json_key(&out, "written");
         tw_json_array_begin(&out);
-        write_texts(request, automaton, &out);
+        if (json_integer_value(json_object_get(request, "walks")) > 0) {
+            write_texts(request, automaton, &out);
+        }
         tw_json_array_end(&out);
     }
     tw_json_object_end(&out);
