@@ -15,7 +15,7 @@ package_list() {
         test) # the second compiler, sanitizers, fuzzers, checkers; locales to test numbers in
             echo libcmocka-dev clang-14 libclang-rt-14-dev llvm-14 clang-format-14
             echo binutils locales python3 python3-numpy python3-jinja2
-            echo python3-torch libopenblas0-pthread
+            echo python3-jsonschema python3-torch libopenblas0-pthread
             ;;
         npm) # the oracles of tests/oracle; node itself comes from their lock file
             command -v npm > /dev/null || echo npm

@@ -651,6 +651,52 @@ static void settings_beyond_the_bounds_are_refused(void **state)
     tw_engine_close(engine);
 }
 
+/* A form that the model would not write by itself; an answer whose form is complete ends at once. */
+static void an_answer_of_a_prescribed_form_has_it(void **state)
+{
+    (void)state;
+    struct tw_engine *engine = open_engine(2, 64, 1024);
+    struct tw_automaton *automaton = NULL;
+    const struct tw_token_trie *trie = NULL;
+    struct tw_masker *masker = NULL;
+    const char *pattern = "\\{[0-9]{3}(,[0-9]{3}){2}\\}";
+    assert_int_equal(tw_constraint_compile_regex(tw_bytes_of(pattern), &automaton, NULL), TW_OK);
+    assert_int_equal(tw_engine_token_trie(engine, &trie, NULL), TW_OK);
+    assert_int_equal(tw_masker_create(automaton, trie, &masker, NULL), TW_OK);
+    tw_token prompt[8];
+    random_prompt(5, 8, prompt);
+    for (uint64_t seed = 0; seed < 8; seed++) {
+        static struct result result, other;
+        struct tw_generation generation = tw_generation_defaults();
+        generation.sampling.temperature = 1.0;
+        generation.sampling.seed = seed;
+        struct tw_sequence *free_one = start(engine, prompt, 8, &generation);
+        generation.masker = masker;
+        generation.rules.max_tokens = seed == 0 ? 13 : 100; /* enough, to the byte, or more */
+        struct tw_sequence *sequence = start(engine, prompt, 8, &generation);
+        run_to_end(engine, sequence, &result);
+        tw_sequence_free(free_one);
+        assert_int_equal(result.finish, TW_FINISH_STOP);
+        assert_int_equal(result.text_bytes, 13);
+        assert_true(result.text[0] == '{' && result.text[4] == ',' && result.text[12] == '}');
+        sequence = start(engine, prompt, 8, &generation);
+        run_to_end(engine, sequence, &other);
+        assert_same(&result, &other);
+        tw_sequence_free(sequence);
+    }
+    struct tw_generation generation = tw_generation_defaults();
+    struct tw_sequence *sequence = NULL;
+    generation.masker = masker;
+    generation.rules.ignore_end_tokens = true;
+    assert_int_equal(tw_sequence_create(engine, &sequence, NULL), TW_OK);
+    assert_int_equal(tw_sequence_append(sequence, prompt, 8, NULL), TW_OK);
+    assert_int_equal(tw_sequence_generate(sequence, &generation, NULL), TW_ERR_USAGE);
+    tw_sequence_free(sequence);
+    tw_engine_close(engine);
+    tw_masker_free(masker);
+    tw_automaton_free(automaton);
+}
+
 int main(void)
 {
     const char *shared = getenv("TW_SHARED");
@@ -675,6 +721,7 @@ int main(void)
         cmocka_unit_test(scores_are_the_logprobs_of_generation),
         cmocka_unit_test(the_quantised_cache_gives_nearly_the_same_scores),
         cmocka_unit_test(a_row_without_numbers_fails_its_sequence_alone),
+        cmocka_unit_test(an_answer_of_a_prescribed_form_has_it),
         cmocka_unit_test(settings_beyond_the_bounds_are_refused),
     };
     return cmocka_run_group_tests(tests, run_each_alone, NULL);
