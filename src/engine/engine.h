@@ -124,8 +124,8 @@ enum tw_status tw_sequence_append(struct tw_sequence *sequence, const tw_token *
 void tw_sequence_truncate(struct tw_sequence *sequence, size_t n_tokens);
 
 /* Begins an answer: all tokens so far are its prompt, at least one. At most max_sequences may be
- * active. With a masker the answer has that form: it ends with TW_FINISH_STOP at an end token, or as
- * soon as nothing more can come; end tokens must not be ignored then. */
+ * active. With a masker the answer has that form: it ends with TW_FINISH_STOP at an end token, or
+ * as soon as nothing more can come; end tokens must not be ignored then. */
 enum tw_status tw_sequence_generate(struct tw_sequence *sequence,
                                     const struct tw_generation *generation, struct tw_error *error);
 

@@ -322,8 +322,8 @@ static bool record_sample(struct tw_sequence *sequence, const struct tw_sample *
     return true;
 }
 
-/* Where nothing more can come the answer is over: to ask the model for its end token would be a pass
- * for nothing. */
+/* Where nothing more can come the answer is over: to ask the model for its end token would be a
+ * pass for nothing. */
 static enum tw_finish advance_form(struct tw_sequence *sequence, tw_token token,
                                    enum tw_finish finish)
 {

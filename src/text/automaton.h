@@ -50,7 +50,7 @@ struct tw_automaton_return {
 };
 
 struct tw_automaton {
-    struct tw_budget budget; /* what its lists grew with */
+    struct tw_budget budget;                      /* what its lists grew with */
     struct tw_list states, edges, calls, returns; /* of the structs above; state 0 begins */
     uint8_t most_need;
 };
@@ -61,14 +61,14 @@ enum tw_status tw_automaton_create(const struct tw_grammar *grammar, const char 
 /* NULL is allowed. */
 void tw_automaton_free(struct tw_automaton *automaton);
 
-static inline const struct tw_automaton_state *
-tw_automaton_state(const struct tw_automaton *automaton, uint32_t state)
+static inline const struct tw_automaton_state *tw_automaton_state(
+    const struct tw_automaton *automaton, uint32_t state)
 {
     return (const struct tw_automaton_state *)automaton->states.items + state;
 }
 
-static inline const struct tw_automaton_call *tw_automaton_call(const struct tw_automaton *automaton,
-                                                                uint32_t call)
+static inline const struct tw_automaton_call *tw_automaton_call(
+    const struct tw_automaton *automaton, uint32_t call)
 {
     return (const struct tw_automaton_call *)automaton->calls.items + call;
 }

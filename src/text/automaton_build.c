@@ -1,10 +1,10 @@
 /* A grammar made deterministic, all of it before the first byte is written.
  *
- * The subset construction, with calls: a state is a set of nodes, perhaps of several rules that were
- * called together. Since a called rule ends with the byte that closes it, all members of a frame end
- * together, and the frame reports which of the rules have matched (its outcome). The caller then
- * goes on behind those calls. Both a new outcome and a new caller bring new ways on, so each looks
- * for the other. */
+ * The subset construction, with calls: a state is a set of nodes, perhaps of several rules that
+ * were called together. Since a called rule ends with the byte that closes it, all members of a
+ * frame end together, and the frame reports which of the rules have matched (its outcome). The
+ * caller then goes on behind those calls. Both a new outcome and a new caller bring new ways on, so
+ * each looks for the other. */
 #include <assert.h>
 
 #include "base/mem.h"
@@ -41,18 +41,18 @@ struct builder {
     struct tw_budget *budget;
     struct tw_automaton *automaton;
     bool is_ambiguous;
-    struct tw_list live;            /* uint32_t [nodes] */
-    struct tw_list marks;           /* uint32_t [nodes] */
-    struct tw_list pending, set;    /* uint32_t */
-    struct tw_list call_edges;      /* struct call_edge, of one state */
-    struct tw_list rules_there;     /* uint32_t, work space */
-    struct tw_list calls;           /* struct found_call, in the order of states */
-    struct tw_list ways;            /* struct found_return */
-    struct tw_list links;           /* struct link */
-    struct tw_list callers;         /* uint32_t [rules] link plus one: calls that call the rule */
-    struct tw_list outcomes;        /* uint32_t [rules] link plus one: outcomes it is first of */
-    struct tw_list is_known;        /* uint32_t [rule_sets] whether it is an outcome already */
-    struct tw_set_index index;      /* states */
+    struct tw_list live;         /* uint32_t [nodes] */
+    struct tw_list marks;        /* uint32_t [nodes] */
+    struct tw_list pending, set; /* uint32_t */
+    struct tw_list call_edges;   /* struct call_edge, of one state */
+    struct tw_list rules_there;  /* uint32_t, work space */
+    struct tw_list calls;        /* struct found_call, in the order of states */
+    struct tw_list ways;         /* struct found_return */
+    struct tw_list links;        /* struct link */
+    struct tw_list callers;      /* uint32_t [rules] link plus one: calls that call the rule */
+    struct tw_list outcomes;     /* uint32_t [rules] link plus one: outcomes it is first of */
+    struct tw_list is_known;     /* uint32_t [rule_sets] whether it is an outcome already */
+    struct tw_set_index index;   /* states */
     struct tw_set_index rule_sets;
     struct tw_sweep sweep;
     uint32_t n_closed;
@@ -219,8 +219,8 @@ static void add_call(struct builder *b, uint32_t state, uint8_t byte)
         return;
     }
     b->rules_there.n = tw_set_sort(b->rules_there.items, b->rules_there.n);
-    uint32_t rules = tw_set_index_intern(&b->rule_sets, b->budget, b->rules_there.items,
-                                         b->rules_there.n);
+    uint32_t rules =
+        tw_set_index_intern(&b->rule_sets, b->budget, b->rules_there.items, b->rules_there.n);
     uint32_t entry = rules != TW_SET_NONE ? entry_of(b, rules) : TW_SET_NONE;
     struct found_call *call = tw_list_add(&b->calls, b->budget, 1, sizeof *call);
     if (entry == TW_SET_NONE || call == NULL) {
@@ -329,8 +329,8 @@ static void add_state(struct builder *b, uint32_t id)
     if (b->rules_there.n > 0) {
         b->rules_there.n = tw_set_sort(b->rules_there.items, b->rules_there.n);
         state->flags |= TW_AUTOMATON_EXIT;
-        state->extra = tw_set_index_intern(&b->rule_sets, b->budget, b->rules_there.items,
-                                           b->rules_there.n);
+        state->extra =
+            tw_set_index_intern(&b->rule_sets, b->budget, b->rules_there.items, b->rules_there.n);
         if (state->extra != TW_SET_NONE) {
             add_outcome(b, state->extra);
         }
@@ -428,10 +428,9 @@ static bool settle_needs(struct builder *b)
     }
     for (uint32_t i = 0; i < n; i++) {
         uint8_t need = states[i].need;
-        b->automaton->most_need =
-            need <= TW_LIMIT_GRAMMAR_DEPTH && need > b->automaton->most_need
-                ? need
-                : b->automaton->most_need;
+        b->automaton->most_need = need <= TW_LIMIT_GRAMMAR_DEPTH && need > b->automaton->most_need
+                                      ? need
+                                      : b->automaton->most_need;
     }
     return b->budget->status == TW_OK;
 }

@@ -62,8 +62,8 @@ void *tw_list_add(struct tw_list *list, struct tw_budget *budget, uint32_t n_mor
                   size_t item_bytes)
 {
     uint64_t n_needed = (uint64_t)list->n + n_more;
-    if (budget->status != TW_OK ||
-        ((list->items == NULL || n_needed > list->capacity) && !grow(list, budget, n_needed, item_bytes))) {
+    if (budget->status != TW_OK || ((list->items == NULL || n_needed > list->capacity) &&
+                                    !grow(list, budget, n_needed, item_bytes))) {
         return NULL;
     }
     char *first = (char *)list->items + (size_t)list->n * item_bytes;

@@ -73,8 +73,8 @@ static bool reverse(const struct tw_char_dfa *dfa, struct reversed *reversed,
 }
 
 /* live[s]: an accepting state can be reached from s. pending: work space for all states. */
-static void mark_live(const struct tw_char_dfa *dfa, const struct reversed *reversed, uint32_t *live,
-                      uint32_t *pending)
+static void mark_live(const struct tw_char_dfa *dfa, const struct reversed *reversed,
+                      uint32_t *live, uint32_t *pending)
 {
     const uint32_t *begins = reversed->begins.items, *sources = reversed->sources.items;
     uint32_t n_pending = 0;

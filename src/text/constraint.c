@@ -53,8 +53,7 @@ static enum tw_status fill_regex(struct tw_grammar *grammar, uint32_t from, uint
     struct tw_arena arena;
     const struct tw_regex *regex;
     tw_arena_init(&arena, TW_LIMIT_GRAMMAR_BYTES);
-    enum tw_status status =
-        tw_regex_parse(*(const struct tw_bytes *)what, &arena, &regex, error);
+    enum tw_status status = tw_regex_parse(*(const struct tw_bytes *)what, &arena, &regex, error);
     if (status == TW_OK) {
         struct tw_char_dfa dfa = tw_char_dfa_from_regex(regex, false, grammar->budget);
         tw_grammar_add_chars(grammar, from, to, &dfa, TW_SPELLING_PLAIN);

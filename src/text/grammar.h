@@ -1,4 +1,4 @@
-/* grammar.h: a grammar over bytes, being put together: nodes, edges, and rules that call each other.
+/* grammar.h: a grammar over bytes being put together: nodes, edges, rules that call each other.
  *
  *     rule 0 (the whole)      n0 -- {..} call 1 --> n1
  *     rule 1, opened by '{'   n2 -- '"' --> n3 -- 'a' --> ... -- call 2 --> n9 -- '}' --> end
@@ -25,8 +25,8 @@ enum tw_grammar_label { TW_LABEL_BYTES = 0, TW_LABEL_EMPTY, TW_LABEL_CALL, TW_LA
 
 struct tw_grammar_edge {
     uint32_t target;
-    uint32_t next;      /* edge of the same node, plus one; 0 ends */
-    uint32_t label : 2; /* enum tw_grammar_label */
+    uint32_t next;       /* edge of the same node, plus one; 0 ends */
+    uint32_t label : 2;  /* enum tw_grammar_label */
     uint32_t value : 30; /* BYTES: low | high << 8; CALL, END: the rule */
 };
 

@@ -103,7 +103,7 @@ static void add_utf8(struct spelling *s, uint32_t from, struct target *target, u
         uint32_t low, high, lead;
         int n_bytes;
     } rows[] = {
-        {0, 0x7f, 0, 1},           {0x80, 0x7ff, 0xc0, 2},         {0x800, 0xd7ff, 0xe0, 3},
+        {0, 0x7f, 0, 1},           {0x80, 0x7ff, 0xc0, 2},       {0x800, 0xd7ff, 0xe0, 3},
         {0xe000, 0xffff, 0xe0, 3}, {0x10000, 0x10ffff, 0xf0, 4},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -149,8 +149,8 @@ static void add_short_escapes(struct spelling *s, struct place *place, struct ta
     }
 }
 
-static void add_surrogates(struct spelling *s, uint32_t from, struct target *target,
-                           uint32_t first, uint32_t last, uint32_t low, uint32_t high)
+static void add_surrogates(struct spelling *s, uint32_t from, struct target *target, uint32_t first,
+                           uint32_t last, uint32_t low, uint32_t high)
 {
     struct target middle = {.node = tw_grammar_add_node(s->grammar)};
     uint32_t escape = tw_grammar_add_node(s->grammar), unicode = tw_grammar_add_node(s->grammar);

@@ -127,8 +127,9 @@ struct machine {
 
 static uint32_t node_of(struct machine *m, struct moment moment)
 {
-    uint32_t place = ((moment.place * ORDERS + moment.low) * ORDERS + moment.high) * m->multiple_of +
-                     moment.remainder;
+    uint32_t place =
+        ((moment.place * ORDERS + moment.low) * ORDERS + moment.high) * m->multiple_of +
+        moment.remainder;
     uint32_t *node = (uint32_t *)m->nodes.items + place;
     if (*node == 0) {
         struct moment *met = tw_list_add(&m->met, m->grammar->budget, 1, sizeof *met);
@@ -185,8 +186,7 @@ static bool is_inside(const struct machine *m, struct moment now)
     enum order high = end_number(m, &m->high, now.high, now.place);
     bool above_low = !m->low.exists || low == ABOVE || (low == EQUAL && !m->low.is_open);
     bool below_high = !m->high.exists || high == BELOW || (high == EQUAL && !m->high.is_open);
-    return above_low && below_high && now.remainder == 0 && now.place != 0 &&
-           now.place != m->point;
+    return above_low && below_high && now.remainder == 0 && now.place != 0 && now.place != m->point;
 }
 
 /* False where no digit may come. */
@@ -196,15 +196,15 @@ static bool next_place(const struct machine *m, uint32_t place, char digit, uint
         *ret_place = digit == '0' ? m->zero : 1;
         return true;
     }
-    bool goes_on = place < m->n_whole_most ||
-                   (place >= m->point && place < m->point + m->n_fraction_most);
+    bool goes_on =
+        place < m->n_whole_most || (place >= m->point && place < m->point + m->n_fraction_most);
     *ret_place = place + 1;
     return goes_on;
 }
 
 /* "0" as the whole part has no digits to compare; a bound's comparison starts as EQUAL. */
-static enum order follow_bound(const struct machine *m, const struct bound *bound,
-                               enum order order, uint32_t place, char digit)
+static enum order follow_bound(const struct machine *m, const struct bound *bound, enum order order,
+                               uint32_t place, char digit)
 {
     if (!bound->exists || (place == 0 && digit == '0')) {
         return order;

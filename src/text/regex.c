@@ -464,7 +464,8 @@ static struct tw_regex *repeat(struct parser *p, struct tw_regex *atom, size_t b
     if (least > most) {
         return fail(p, TW_ERR_FORMAT, begin, "a repetition whose least is above its most");
     }
-    if (least > TW_LIMIT_REGEX_REPEAT || (most != TW_REGEX_NO_END && most > TW_LIMIT_REGEX_REPEAT)) {
+    if (least > TW_LIMIT_REGEX_REPEAT ||
+        (most != TW_REGEX_NO_END && most > TW_LIMIT_REGEX_REPEAT)) {
         return fail(p, TW_ERR_LIMIT, begin, "a repetition of more than 100000");
     }
     struct tw_regex *node = new_node(p, TW_REGEX_REPEAT);

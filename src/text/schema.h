@@ -6,11 +6,10 @@
  * keyword that cannot be enforced is an error with its name and place, never passed over.
  *
  * Invariants: 1. Every text of the grammar is JSON that the schema allows. 2. Of the JSON that the
- * schema allows, every text in the documented spelling is in the grammar.
- * Ownership: the schema is only read. Threads: one at a time per grammar.
- * Errors: TW_ERR_FORMAT for what is no schema, TW_ERR_UNSUPPORTED, TW_ERR_LIMIT, TW_ERR_MEMORY; those
- * of the grammar's budget stay in it for tw_automaton_create to tell.
- */
+ * schema allows, every text in the documented spelling is in the grammar. Ownership: the schema is
+ * only read. Threads: one at a time per grammar. Errors: TW_ERR_FORMAT for what is no schema,
+ * TW_ERR_UNSUPPORTED, TW_ERR_LIMIT, TW_ERR_MEMORY; those of the grammar's budget stay in it for
+ * tw_automaton_create to tell. /
 #ifndef TW_TEXT_SCHEMA_H
 #define TW_TEXT_SCHEMA_H
 

@@ -1,5 +1,5 @@
-/* Whether two conjunctions of plain schemas can share a value. Only what is proved counts: different
- * types, constants, number ranges, and objects with a member that tells them apart. */
+/* Whether two conjunctions of plain schemas can share a value. Only what is proved counts:
+ * different types, constants, number ranges, and objects with a member that tells them apart. */
 #include <string.h>
 
 #include "text/schema_parts.h"

@@ -291,9 +291,8 @@ static void expand_new(struct tw_schema_compiler *c, uint32_t conjunction, struc
 
 static struct tw_schema_span *span_of(struct tw_schema_compiler *c, uint32_t conjunction)
 {
-    if (c->spans.n <= conjunction &&
-        tw_list_add(&c->spans, c->budget, conjunction + 1 - c->spans.n,
-                    sizeof(struct tw_schema_span)) == NULL) {
+    if (c->spans.n <= conjunction && tw_list_add(&c->spans, c->budget, conjunction + 1 - c->spans.n,
+                                                 sizeof(struct tw_schema_span)) == NULL) {
         return NULL;
     }
     return (struct tw_schema_span *)c->spans.items + conjunction;

@@ -85,7 +85,10 @@ static bool find_in_child(const json_t *child, const json_t *wanted, const char 
     size_t before = place->size_bytes;
     tw_buf_append_text(place, "/");
     for (const char *p = name; *p != '\0'; p++) {
-        tw_buf_append(place, *p == '~' ? "~0" : *p == '/' ? "~1" : p,
+        tw_buf_append(place,
+                      *p == '~'   ? "~0"
+                      : *p == '/' ? "~1"
+                                  : p,
                       *p == '~' || *p == '/' ? 2 : 1);
     }
     if (find_place(child, wanted, place)) {

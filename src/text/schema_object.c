@@ -13,7 +13,9 @@
 
 #include "text/schema_parts.h"
 
-enum { MOST_PATTERNS = 5 }; /* of patternProperties together: there are 2^n kinds of other members */
+enum {
+    MOST_PATTERNS = 5
+}; /* of patternProperties together: there are 2^n kinds of other members */
 
 struct member {
     const char *name;
@@ -373,8 +375,7 @@ static void write_members(struct object *o)
 void tw_schema_write_object(struct tw_schema_compiler *c, uint32_t conjunction,
                             struct tw_grammar_rule rule)
 {
-    struct object o = {
-        .c = c, .conjunction = conjunction, .rule = rule, .most = TW_REGEX_NO_END};
+    struct object o = {.c = c, .conjunction = conjunction, .rule = rule, .most = TW_REGEX_NO_END};
     o.places = json_object();
     if (o.places == NULL) {
         c->budget->status = TW_ERR_MEMORY;

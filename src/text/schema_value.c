@@ -8,8 +8,8 @@ static const char *const string_keywords[] = {"pattern", "format", "minLength", 
 static const char *const array_keywords[] = {"items",    "prefixItems", "additionalItems",
                                              "minItems", "maxItems",    NULL};
 static const char *const object_keywords[] = {
-    "properties",    "required",      "additionalProperties", "patternProperties",
-    "minProperties", "maxProperties", NULL};
+    "properties",    "required", "additionalProperties", "patternProperties", "minProperties",
+    "maxProperties", NULL};
 
 bool tw_schema_has(const struct tw_schema_compiler *c, uint32_t conjunction, const char *keyword)
 {
@@ -61,12 +61,9 @@ static int type_of_name(struct tw_schema_compiler *c, const json_t *schema, cons
         const char *name;
         int types;
     } rows[] = {
-        {"null", TW_TYPE_NULL},
-        {"boolean", TW_TYPE_BOOLEAN},
-        {"integer", TW_TYPE_INTEGER},
-        {"number", TW_TYPE_INTEGER | TW_TYPE_FRACTION},
-        {"string", TW_TYPE_STRING},
-        {"array", TW_TYPE_ARRAY},
+        {"null", TW_TYPE_NULL},       {"boolean", TW_TYPE_BOOLEAN},
+        {"integer", TW_TYPE_INTEGER}, {"number", TW_TYPE_INTEGER | TW_TYPE_FRACTION},
+        {"string", TW_TYPE_STRING},   {"array", TW_TYPE_ARRAY},
         {"object", TW_TYPE_OBJECT},
     };
     const char *text = json_string_value(name);
@@ -188,8 +185,8 @@ static bool number_fits(const struct tw_number_range *range, const json_t *value
     int low = range->has_low ? tw_decimal_compare(&at, &range->low) : 1;
     int high = range->has_high ? tw_decimal_compare(&at, &range->high) : -1;
     bool inside = low >= (range->is_low_open ? 1 : 0) && high <= (range->is_high_open ? -1 : 0);
-    bool is_multiple = range->multiple_of == 1 ||
-                       fmod(json_number_value(value), (double)range->multiple_of) == 0;
+    bool is_multiple =
+        range->multiple_of == 1 || fmod(json_number_value(value), (double)range->multiple_of) == 0;
     return inside && is_multiple && (!range->is_integer || at.n_fraction == 0);
 }
 
@@ -343,8 +340,8 @@ static struct filter make_filter(struct tw_schema_compiler *c, uint32_t conjunct
     const json_t *schema;
     filter.range = tw_schema_number_range(c, conjunction, filter.types);
     for (uint32_t i = 0; (schema = tw_schema_at(c, conjunction, i)) != NULL; i++) {
-        bool lists = json_object_get(schema, "enum") != NULL ||
-                     json_object_get(schema, "const") != NULL;
+        bool lists =
+            json_object_get(schema, "enum") != NULL || json_object_get(schema, "const") != NULL;
         filter.lister = filter.lister == NULL && lists ? schema : filter.lister;
         filter.are_strings_free &= !has_any(schema, string_keywords);
         filter.says_structure |=

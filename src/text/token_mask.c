@@ -9,9 +9,9 @@
 #define NO_ENTRY UINT32_MAX
 
 enum {
-    ROWS = 64,                  /* states whose edges are laid out by byte */
-    CHEAP_NODES = 2048,         /* a walk of so many nodes is not worth keeping */
-    MOST_ENTRIES = 4096,        /* masks kept, if the bytes allow */
+    ROWS = 64,           /* states whose edges are laid out by byte */
+    CHEAP_NODES = 2048,  /* a walk of so many nodes is not worth keeping */
+    MOST_ENTRIES = 4096, /* masks kept, if the bytes allow */
     LEAST_ENTRIES = 4,
 };
 
@@ -220,7 +220,7 @@ static bool take_byte(struct tw_masker *m, struct place *place, uint8_t byte)
     return place->depth + tw_automaton_state(m->automaton, target)->need <= TW_LIMIT_GRAMMAR_DEPTH;
 }
 
-/* Walks nodes begin..end, which are below a node at `base` bytes where the automaton is at `from`. */
+/* Walks nodes begin..end, all below a node at `base` bytes where the automaton is at `from`. */
 static void walk_nodes(struct tw_masker *m, uint32_t begin, uint32_t end, uint32_t base,
                        struct place from, uint64_t *mask)
 {

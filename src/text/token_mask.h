@@ -31,8 +31,8 @@ void tw_masker_free(struct tw_masker *masker);
 /* Of the masks below: 64 tokens in each. */
 size_t tw_masker_words(const struct tw_masker *masker);
 
-/* Bit t % 64 of mask[t / 64] is set for every admissible token t and for no other; *ret_n_tokens: how
- * many there are. The mask is the masker's and valid until the next call. */
+/* Bit t % 64 of mask[t / 64] is set for every admissible token t and for no other; *ret_n_tokens:
+ * how many there are. The mask is the masker's and valid until the next call. */
 enum tw_status tw_masker_fill(struct tw_masker *masker, const struct tw_walk *walk,
                               const uint64_t **ret_mask, size_t *ret_n_tokens,
                               struct tw_error *error);

@@ -13,8 +13,8 @@ struct entry {
 static int compare(const void *a, const void *b)
 {
     const struct entry *x = a, *y = b;
-    size_t n = x->bytes.size_bytes < y->bytes.size_bytes ? x->bytes.size_bytes
-                                                         : y->bytes.size_bytes;
+    size_t n =
+        x->bytes.size_bytes < y->bytes.size_bytes ? x->bytes.size_bytes : y->bytes.size_bytes;
     int order = memcmp(x->bytes.data, y->bytes.data, n);
     if (order == 0 && x->bytes.size_bytes != y->bytes.size_bytes) {
         order = x->bytes.size_bytes < y->bytes.size_bytes ? -1 : 1;

@@ -1,4 +1,4 @@
-/* Any bytes as a JSON schema; what compiles is then written at random, and must have no dead ends. */
+/* Any bytes as a JSON schema; what compiles is written at random and must have no dead ends. */
 #include <assert.h>
 #include <string.h>
 

@@ -283,7 +283,8 @@ def an_answer_has_the_form_that_was_asked_for(program):
         assert len(value["name"]) <= 12, value
     out = program.good(*words, "--regex", "[ab]{3}-[0-9]{2}").decode()
     assert re.fullmatch(r"[ab]{3}-[0-9]{2}\n", out), out
-    out = program.good("chat", "--model", "m.gguf", "--regex", "(yes|no)", stdin=b"Well?\nReally?\n")
+    out = program.good("chat", "--model", "m.gguf", "--regex", "(yes|no)",
+                       stdin=b"Well?\nReally?\n")
     assert set(out.split()) <= {b"yes", b"no"} and len(out.split()) == 2, out
 
 

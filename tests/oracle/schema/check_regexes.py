@@ -1,8 +1,8 @@
 """Random patterns, compared with Python's re: texts written match, and texts that match are taken.
 
-Python reads the same dialect but for a few points, which the patterns here keep clear of: $ before a
-last line end (\\Z is put in its place), and \\d, \\w, \\s beyond ASCII (re.ASCII, texts without the
-spaces in question).
+Python reads the same dialect but for a few points, which the patterns here keep clear of: $ before
+a last line end (\\Z is put in its place), and \\d, \\w, \\s beyond ASCII (re.ASCII, texts without
+the spaces in question).
 """
 import random
 import re
@@ -12,8 +12,8 @@ from form_tool import run_cases
 
 TOO_COMPLEX = []
 LETTERS = "ab01_- \n.é€\U0001f600Z"
-CLASSES = ["[a-c]", "[^a]", "[^\\n]", "\\d", "\\D", "\\w", "\\W", "\\s", "\\S", ".", "[\\d_]", "[^\\w]",
-           "[é-€]", "[\\-a]", "[a\\]]", "\\x61", "\\u00e9", "[\\u20ac-\\U0001f600]"]
+CLASSES = ["[a-c]", "[^a]", "[^\\n]", "\\d", "\\D", "\\w", "\\W", "\\s", "\\S", ".", "[\\d_]",
+           "[^\\w]", "[é-€]", "[\\-a]", "[a\\]]", "\\x61", "\\u00e9", "[\\u20ac-\\U0001f600]"]
 
 
 def atom(random_, depth):

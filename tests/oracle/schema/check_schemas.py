@@ -1,7 +1,7 @@
 """Schemas, compared with another validator (Debian's python3-jsonschema).
 
-What is written through the masks must be JSON that the validator allows; of values in the documented
-spelling the automaton must accept exactly those that the validator allows.
+What is written through the masks must be JSON that the validator allows; of values in the
+documented spelling the automaton must accept exactly those that the validator allows.
 """
 import datetime
 import ipaddress
@@ -48,7 +48,8 @@ def is_duration(text):
 @checks("email")
 def is_email(text):
     local, host = text.rsplit("@", 1)
-    return 0 < len(local) <= 64 and is_hostname(host) and not re.search(r"^\.|\.\.|\.$|[\s@]", local)
+    is_local = 0 < len(local) <= 64 and not re.search(r"^\.|\.\.|\.$|[\s@]", local)
+    return is_local and is_hostname(host)
 
 
 @checks("hostname")
@@ -108,10 +109,10 @@ TREE = {"$ref": "#/$defs/tree", "$defs": {"tree": {
 BY_HAND = (
     [{"type": "string", "format": f} for f in FORMATS] +
     [{"type": "string", "minLength": a, "maxLength": b} for a in (0, 1, 3) for b in (3, 4, 10)] +
-    [{"type": "integer", "minimum": a, "maximum": a + b} for a in (-1000, -12, -1, 0, 1, 9, 95, 12345)
-     for b in (0, 1, 10, 987)] +
-    [{"type": "number", "minimum": a, "exclusiveMaximum": a + b} for a in (-2.5, -0.01, 0, 0.5, 99.75)
-     for b in (0.25, 1, 100.5)] +
+    [{"type": "integer", "minimum": a, "maximum": a + b}
+     for a in (-1000, -12, -1, 0, 1, 9, 95, 12345) for b in (0, 1, 10, 987)] +
+    [{"type": "number", "minimum": a, "exclusiveMaximum": a + b}
+     for a in (-2.5, -0.01, 0, 0.5, 99.75) for b in (0.25, 1, 100.5)] +
     [{"type": "integer", "exclusiveMinimum": a} for a in (-5, 0, 7, 999)] +
     [{"type": "integer", "multipleOf": m} for m in (1, 2, 3, 5, 12, 100)] +
     [{"type": "array", "items": {"type": "boolean"}, "minItems": a, "maxItems": a + b}
@@ -120,13 +121,15 @@ BY_HAND = (
                                                    ["a", "b", "c"])] +
     [declared("a", "b", "c", minProperties=a, maxProperties=b) for a in (0, 1, 2, 3)
      for b in (a, 3)] +
-    [{"pattern": p} for p in ("^a", "a$", "^a$", "", "a|b", "^(a|b)*$", "\\.", "^\\w+$", "^[^\"]*$")] +
+    [{"pattern": p} for p in ("^a", "a$", "^a$", "", "a|b", "^(a|b)*$", "\\.", "^\\w+$",
+                              "^[^\"]*$")] +
     [{"type": t} for t in ("null", "boolean", "integer", "number", "string", "array", "object")] +
     [True, {}, TREE, {"enum": ["a", 1, None, [1], {"a": "é"}]}, {"const": {"a": [1, {"b": None}]}},
      {"const": 2.5}, {"const": "\u2028\"\\\n\x1f"}, {"enum": [f"item {i}" for i in range(1000)]},
      {"enum": [1, 2.5, 10], "minimum": 2, "maximum": 9},
      {"enum": ["ab", "b", "abc"], "pattern": "^a", "maxLength": 2},
-     {"type": ["object", "null"], "properties": {"a": {"$ref": "#"}}, "additionalProperties": False},
+     {"type": ["object", "null"], "properties": {"a": {"$ref": "#"}},
+      "additionalProperties": False},
      {"prefixItems": [{"type": "integer"}, {"type": "string"}], "items": False, "minItems": 2},
      {"type": "array", "prefixItems": [{"const": 1}], "items": {"const": 2}, "maxItems": 4},
      {"required": ["x"], "type": "object"},

@@ -10,9 +10,8 @@
  *     {"status": "unsupported", "error": "..."}
  *
  * A text is written by drawing among the admissible tokens, with a leaning towards what closes, and
- * only closing what is open once it is long. At every step the mask is compared with what each token
- * by itself would do; a difference ends the program.
- */
+ * only closing what is open once it is long. At every step the mask is compared with what each
+ * token by itself would do; a difference ends the program. /
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,11 +23,14 @@
 enum { LONG_TEXT = 150, TOO_LONG_TEXT = 5000, CHECKED_STEPS = 400 };
 
 static const char *const pieces[] = {
-    "{\"", "\":", "\": ", "\": \"", "\",", "\", \"", "\"}", "\"]", "]}", "}}", "[]", "{}", "[[",
-    "[\"", "[{\"", ", ", ",\"", ": ", "true", "false", "null", "tr", "ue", "al", "the", " the", "an",
-    " a", "name", "value", "12", "0.", "00", "-1", "1e", "e+", "\\u", "\\u00", "\\n", "\\\"", "\\\\",
-    "\xc3\xa9", "\xe2\x82", "\xac", "\xf0\x9f", "\x98\x80", "d83d\\", "20", "-0", "T1", ":0", "@a",
-    ".c", "//", "://", "aa", "aaa", "ab", "ba", "bb", "abc", " \"", "\" ", "}, {\"", "1,", "1]", "1}",
+    "{\"",      "\":",    "\": ",  "\": \"", "\",",  "\", \"",   "\"}",      "\"]",  "]}",
+    "}}",       "[]",     "{}",    "[[",     "[\"",  "[{\"",     ", ",       ",\"",  ": ",
+    "true",     "false",  "null",  "tr",     "ue",   "al",       "the",      " the", "an",
+    " a",       "name",   "value", "12",     "0.",   "00",       "-1",       "1e",   "e+",
+    "\\u",      "\\u00",  "\\n",   "\\\"",   "\\\\", "\xc3\xa9", "\xe2\x82", "\xac", "\xf0\x9f",
+    "\x98\x80", "d83d\\", "20",    "-0",     "T1",   ":0",       "@a",       ".c",   "//",
+    "://",      "aa",     "aaa",   "ab",     "ba",   "bb",       "abc",      " \"",  "\" ",
+    "}, {\"",   "1,",     "1]",    "1}",
 };
 
 static struct tw_tokenizer *make_tokenizer(bool with_pieces)
@@ -38,43 +40,43 @@ static struct tw_tokenizer *make_tokenizer(bool with_pieces)
     static char texts[512][32];
     size_t n = 0;
     /* SentencePiece spells any byte as "<0xNN>" and text as it is, but for spaces. */
-    for (; n < 256; n++) {
-        snprintf(texts[n], sizeof texts[n], "<0x%02X>", (unsigned)n);
-        kinds[n] = TW_TOKEN_BYTE;
+for (; n < 256; n++) {
+    snprintf(texts[n], sizeof texts[n], "<0x%02X>", (unsigned)n);
+    kinds[n] = TW_TOKEN_BYTE;
+}
+for (size_t i = 0; with_pieces && i < sizeof pieces / sizeof pieces[0]; i++, n++) {
+    size_t at = 0;
+    for (const char *p = pieces[i]; *p != '\0'; p++) {
+        at += (size_t)snprintf(texts[n] + at, sizeof texts[n] - at, "%s%c",
+                               *p == ' ' ? "\xe2\x96" : "", *p == ' ' ? '\x81' : *p);
     }
-    for (size_t i = 0; with_pieces && i < sizeof pieces / sizeof pieces[0]; i++, n++) {
-        size_t at = 0;
-        for (const char *p = pieces[i]; *p != '\0'; p++) {
-            at += (size_t)snprintf(texts[n] + at, sizeof texts[n] - at, "%s%c",
-                                   *p == ' ' ? "\xe2\x96" : "", *p == ' ' ? '\x81' : *p);
-        }
-        kinds[n] = TW_TOKEN_NORMAL;
-    }
-    snprintf(texts[n], sizeof texts[n], "</s>");
-    kinds[n++] = TW_TOKEN_CONTROL;
-    snprintf(texts[n], sizeof texts[n], "<|x|>");
-    kinds[n++] = TW_TOKEN_CONTROL;
-    float scores[512] = {0};
-    for (size_t i = 0; i < n; i++) {
-        tokens[i] = tw_bytes_of(texts[i]);
-    }
-    const struct tw_tokenizer_spec spec = {
-        .family = TW_TOKENIZER_SPM,
-        .n_tokens = n,
-        .tokens = tokens,
-        .kinds = kinds,
-        .scores = scores,
-        .bos = TW_TOKEN_NONE,
-        .eos = (tw_token)(n - 2),
-        .unknown = TW_TOKEN_NONE,
-    };
-    struct tw_tokenizer *tokenizer;
-    struct tw_error error;
-    if (tw_tokenizer_create(&spec, &tokenizer, &error) != TW_OK) {
-        fprintf(stderr, "constraint_tool: %s\n", error.text);
-        exit(1);
-    }
-    return tokenizer;
+    kinds[n] = TW_TOKEN_NORMAL;
+}
+snprintf(texts[n], sizeof texts[n], "</s>");
+kinds[n++] = TW_TOKEN_CONTROL;
+snprintf(texts[n], sizeof texts[n], "<|x|>");
+kinds[n++] = TW_TOKEN_CONTROL;
+float scores[512] = {0};
+for (size_t i = 0; i < n; i++) {
+    tokens[i] = tw_bytes_of(texts[i]);
+}
+const struct tw_tokenizer_spec spec = {
+    .family = TW_TOKENIZER_SPM,
+    .n_tokens = n,
+    .tokens = tokens,
+    .kinds = kinds,
+    .scores = scores,
+    .bos = TW_TOKEN_NONE,
+    .eos = (tw_token)(n - 2),
+    .unknown = TW_TOKEN_NONE,
+};
+struct tw_tokenizer *tokenizer;
+struct tw_error error;
+if (tw_tokenizer_create(&spec, &tokenizer, &error) != TW_OK) {
+    fprintf(stderr, "constraint_tool: %s\n", error.text);
+    exit(1);
+}
+return tokenizer;
 }
 
 /* ---- writing ---- */
@@ -135,8 +137,7 @@ static uint32_t state_distance(const struct tw_automaton *automaton, const uint3
     }
     for (uint32_t i = 0; i < s->n_calls; i++) {
         uint32_t entry = tw_automaton_call(automaton, s->extra + i)->entry;
-        uint32_t d =
-            1 + distances[entry] + return_distance(automaton, distances, s->extra + i);
+        uint32_t d = 1 + distances[entry] + return_distance(automaton, distances, s->extra + i);
         least = d < least ? d : least;
     }
     return least;
@@ -166,9 +167,8 @@ static uint32_t rank_of(const struct writer *w, tw_token token)
 {
     struct tw_constraint copy = w->constraint;
     tw_constraint_advance(&copy, token);
-    uint32_t far = tw_tokenizer_ends_generation(w->tokenizer, token)
-                       ? 0
-                       : 1 + w->distances[copy.walk.state];
+    uint32_t far =
+        tw_tokenizer_ends_generation(w->tokenizer, token) ? 0 : 1 + w->distances[copy.walk.state];
     for (uint32_t i = 0; i < copy.walk.depth; i++) {
         far += return_distance(w->automaton, w->distances, copy.walk.calls[i]);
     }

@@ -651,7 +651,7 @@ static void settings_beyond_the_bounds_are_refused(void **state)
     tw_engine_close(engine);
 }
 
-/* A form that the model would not write by itself; an answer whose form is complete ends at once. */
+/* A form that no model writes by itself; an answer whose form is complete ends at once. */
 static void an_answer_of_a_prescribed_form_has_it(void **state)
 {
     (void)state;

@@ -44,7 +44,8 @@ static void free_vocabulary(struct vocabulary *v)
     tw_tokenizer_free(v->tokenizer);
 }
 
-static struct tw_masker *make_masker(const struct vocabulary *v, const struct tw_automaton *automaton)
+static struct tw_masker *make_masker(const struct vocabulary *v,
+                                     const struct tw_automaton *automaton)
 {
     struct tw_masker *masker = NULL;
     assert_non_null(automaton);
@@ -311,7 +312,8 @@ static void choices_and_any_object(void **state)
     const struct tw_bytes broken = tw_bytes_of("\xff");
     assert_int_equal(tw_constraint_compile_choices(&broken, 1, &automaton, &error), TW_ERR_USAGE);
     assert_int_equal(tw_constraint_compile_object(&automaton, &error), TW_OK);
-    assert_form_accepts(automaton, (const char *const[]){"{}", "{\"a\": [1, {}], \"b\":null}", NULL});
+    assert_form_accepts(automaton,
+                        (const char *const[]){"{}", "{\"a\": [1, {}], \"b\":null}", NULL});
     assert_form_rejects(automaton, (const char *const[]){"", "[]", "1", "{\"a\"}", NULL});
     tw_automaton_free(automaton);
 }

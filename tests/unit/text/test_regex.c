@@ -58,9 +58,10 @@ static void anchors_hold_at_the_ends_alone(void **state)
 static void characters_are_whole_and_valid_utf8(void **state)
 {
     (void)state;
-    assert_pattern("[\\u0080-\\u{10FFFF}]+", TEXTS("\xc2\x80", "\xed\x9f\xbf\xee\x80\x80\xf4\x8f\xbf\xbf"),
-                   TEXTS("\x7f", "\x80", "\xc0\x80", "\xe0\x80\x80", "\xed\xa0\x80", "\xf0\x80\x80\x80",
-                         "\xf4\x90\x80\x80", "\xff", "\xe2\x82"));
+    assert_pattern("[\\u0080-\\u{10FFFF}]+",
+                   TEXTS("\xc2\x80", "\xed\x9f\xbf\xee\x80\x80\xf4\x8f\xbf\xbf"),
+                   TEXTS("\x7f", "\x80", "\xc0\x80", "\xe0\x80\x80", "\xed\xa0\x80",
+                         "\xf0\x80\x80\x80", "\xf4\x90\x80\x80", "\xff", "\xe2\x82"));
     assert_pattern("[\\u07ff-\\u0801]", TEXTS("\xdf\xbf", "\xe0\xa0\x80", "\xe0\xa0\x81"),
                    TEXTS("\xdf\xbe", "\xe0\xa0\x82"));
     assert_pattern("[\\ud7fe-\\ue001]", TEXTS("\xed\x9f\xbe", "\xee\x80\x81"),
@@ -114,10 +115,8 @@ static void patterns_made_to_explode_are_refused(void **state)
 {
     (void)state;
     static const char *const patterns[] = {
-        "(a|b)*a(a|b){20}",
-        "((a{0,1000}){0,1000}){0,1000}",
-        ".{100000}",
-        "((((((((((a?){9}){9}){9}){9}){9}){9}){9}){9}){9}){9}",
+        "(a|b)*a(a|b){20}", "((a{0,1000}){0,1000}){0,1000}",
+        ".{100000}",        "((((((((((a?){9}){9}){9}){9}){9}){9}){9}){9}){9}){9}",
         "(.*a.{30}){5}b",
     };
     for (size_t i = 0; i < sizeof patterns / sizeof patterns[0]; i++) {

@@ -49,27 +49,30 @@ static void values_have_their_types(void **state)
     assert_schema("{'type':'number'}", TEXTS("0", "-0.5", "12.25e-3", "1E9"),
                   TEXTS("01", "1.", ".5", "-", "+1", "1e", "1e123", "-0"));
     assert_schema("true", TEXTS("1", "'x'", "[]", "{}", "[{'a': [null]}]"), TEXTS("", "x", "[1,]"));
-    assert_schema("{'type':'string'}",
-                  TEXTS("''", "'a'", "'\\u0041\\n\\/\\\\'", "'\xc3\xa9'", "'\\ud83d\\uDE00'"),
-                  TEXTS("'", "a", "'\n'", "'\\u0000'", "'\\ud83d'", "'\\ude00'", "'\\x'", "'\xff'"));
+    assert_schema(
+        "{'type':'string'}",
+        TEXTS("''", "'a'", "'\\u0041\\n\\/\\\\'", "'\xc3\xa9'", "'\\ud83d\\uDE00'"),
+        TEXTS("'", "a", "'\n'", "'\\u0000'", "'\\ud83d'", "'\\ude00'", "'\\x'", "'\xff'"));
 }
 
 static void lengths_are_counted_in_characters(void **state)
 {
     (void)state;
-    assert_schema("{'type':'string','minLength':2,'maxLength':3}",
-                  TEXTS("'ab'", "'\xc3\xa9\xf0\x9f\x98\x80'", "'\\ud83d\\ude00\\u00e9x'",
-                        "'\\n\\'a'"),
-                  TEXTS("'a'", "'abcd'", "'\\ud83d\\ude00'", "'\xf0\x9f\x98\x80'"));
+    assert_schema(
+        "{'type':'string','minLength':2,'maxLength':3}",
+        TEXTS("'ab'", "'\xc3\xa9\xf0\x9f\x98\x80'", "'\\ud83d\\ude00\\u00e9x'", "'\\n\\'a'"),
+        TEXTS("'a'", "'abcd'", "'\\ud83d\\ude00'", "'\xf0\x9f\x98\x80'"));
 }
 
 static void numbers_keep_their_bounds(void **state)
 {
     (void)state;
     assert_schema("{'type':'integer','minimum':-12,'exclusiveMaximum':105}",
-                  TEXTS("-12", "-1", "0", "9", "99", "104"), TEXTS("-13", "-0", "105", "200", "1000"));
+                  TEXTS("-12", "-1", "0", "9", "99", "104"),
+                  TEXTS("-13", "-0", "105", "200", "1000"));
     assert_schema("{'type':'number','exclusiveMinimum':0,'maximum':2.5}",
-                  TEXTS("0.001", "1", "2.5", "2.50", "2.49999"), TEXTS("0", "0.0", "2.51", "-1", "1e0"));
+                  TEXTS("0.001", "1", "2.5", "2.50", "2.49999"),
+                  TEXTS("0", "0.0", "2.51", "-1", "1e0"));
     assert_schema("{'type':'integer','multipleOf':12,'minimum':1}", TEXTS("12", "144", "1200"),
                   TEXTS("0", "6", "13", "124"));
     assert_schema("{'type':'number','multipleOf':5}", TEXTS("0", "-15", "20"), TEXTS("2.5", "3"));
@@ -96,13 +99,15 @@ static void objects_keep_order_and_requirements(void **state)
                   "'additionalProperties':{'type':'string'}}",
                   TEXTS("{}", "{'a':1}", "{'x':'y'}", "{'a':1,'x':'y','aa':''}"),
                   TEXTS("{'a':'y'}", "{'x':1}", "{'x':'y','a':1}", "{'\\u0061':'y'}"));
-    assert_schema("{'required':['z'],'type':'object'}", TEXTS("{'z':1,'y':2}"), TEXTS("{}", "{'y':1}"));
+    assert_schema("{'required':['z'],'type':'object'}", TEXTS("{'z':1,'y':2}"),
+                  TEXTS("{}", "{'y':1}"));
     assert_schema("{'type':'object','properties':{'a':true,'b':true,'c':true},"
                   "'additionalProperties':false,'minProperties':2,'maxProperties':2}",
                   TEXTS("{'a':1,'c':1}", "{'b':1,'c':1}"), TEXTS("{'a':1}", "{'a':1,'b':1,'c':1}"));
-    assert_schema("{'type':'object','patternProperties':{'^n':{'type':'integer'},'s$':{'minimum':3}},"
-                  "'additionalProperties':false}",
-                  TEXTS("{'n':1}", "{'s':'x'}", "{'ns':3}"), TEXTS("{'n':''}", "{'ns':2}", "{'x':1}"));
+    assert_schema(
+        "{'type':'object','patternProperties':{'^n':{'type':'integer'},'s$':{'minimum':3}},"
+        "'additionalProperties':false}",
+        TEXTS("{'n':1}", "{'s':'x'}", "{'ns':3}"), TEXTS("{'n':''}", "{'ns':2}", "{'x':1}"));
 }
 
 static void arrays_keep_items_and_counts(void **state)
@@ -125,7 +130,8 @@ static void listed_values_are_those_that_all_keywords_allow(void **state)
     assert_schema("{'enum':['a','bb','ccc'],'minLength':2,'pattern':'^[ab]'}", TEXTS("'bb'"),
                   TEXTS("'a'", "'ccc'"));
     assert_schema("{'enum':[1,2,3],'const':2.0}", TEXTS("2"), TEXTS("1", "3"));
-    assert_schema("{'const':'\\u2028\\n\\\\'}", TEXTS("'\xe2\x80\xa8\\n\\\\'"), TEXTS("'\\u2028\\n\\\\'"));
+    assert_schema("{'const':'\\u2028\\n\\\\'}", TEXTS("'\xe2\x80\xa8\\n\\\\'"),
+                  TEXTS("'\\u2028\\n\\\\'"));
 }
 
 static void references_recurse(void **state)
@@ -133,9 +139,11 @@ static void references_recurse(void **state)
     (void)state;
     assert_schema("{'type':'object','properties':{'n':{'anyOf':[{'$ref':'#'},{'type':'null'}]}},"
                   "'required':['n'],'additionalProperties':false}",
-                  TEXTS("{'n':null}", "{'n':{'n':{'n':null}}}"), TEXTS("{'n':{}}", "{'n':{'n':null}"));
+                  TEXTS("{'n':null}", "{'n':{'n':{'n':null}}}"),
+                  TEXTS("{'n':{}}", "{'n':{'n':null}"));
     assert_schema("{'anyOf':[{'$ref':'#'},{'type':'integer'}]}", TEXTS("1"), TEXTS("''", "null"));
-    assert_schema("{'$ref':'#/$defs/a~1b','$defs':{'a/b':{'type':'null'}}}", TEXTS("null"), TEXTS("1"));
+    assert_schema("{'$ref':'#/$defs/a~1b','$defs':{'a/b':{'type':'null'}}}", TEXTS("null"),
+                  TEXTS("1"));
     assert_schema("{'$ref':'#/$defs/a','minimum':5,'$defs':{'a':{'type':'integer'}}}", TEXTS("5"),
                   TEXTS("4", "'5'"));
 }
@@ -143,35 +151,41 @@ static void references_recurse(void **state)
 static void alternatives_may_begin_alike(void **state)
 {
     (void)state;
-    assert_schema("{'anyOf':[{'type':'object','properties':{'k':{'const':'p'},'v':{'type':'integer'}},"
-                  "'required':['k','v'],'additionalProperties':false},"
-                  "{'type':'object','properties':{'k':{'type':'string'},'v':{'type':'string'}},"
-                  "'required':['k','v'],'additionalProperties':false}]}",
-                  TEXTS("{'k':'p','v':1}", "{'k':'p','v':'1'}", "{'k':'q','v':'1'}"),
-                  TEXTS("{'k':'q','v':1}"));
-    assert_schema("{'oneOf':[{'type':'integer','maximum':3},{'type':'integer','exclusiveMinimum':3}]}",
-                  TEXTS("3", "4"), TEXTS("3.5"));
+    assert_schema(
+        "{'anyOf':[{'type':'object','properties':{'k':{'const':'p'},'v':{'type':'integer'}},"
+        "'required':['k','v'],'additionalProperties':false},"
+        "{'type':'object','properties':{'k':{'type':'string'},'v':{'type':'string'}},"
+        "'required':['k','v'],'additionalProperties':false}]}",
+        TEXTS("{'k':'p','v':1}", "{'k':'p','v':'1'}", "{'k':'q','v':'1'}"),
+        TEXTS("{'k':'q','v':1}"));
+    assert_schema(
+        "{'oneOf':[{'type':'integer','maximum':3},{'type':'integer','exclusiveMinimum':3}]}",
+        TEXTS("3", "4"), TEXTS("3.5"));
 }
 
 static void formats_are_enforced(void **state)
 {
     (void)state;
-    assert_schema("{'type':'string','format':'date'}", TEXTS("'2024-02-29'", "'1999-12-31'"),
-                  TEXTS("'2023-02-29'", "'1900-02-29'", "'2024-13-01'", "'0000-01-01'", "'2024-04-31'"));
-    assert_schema("{'type':'string','format':'date-time'}", TEXTS("'2024-02-29T23:59:59.5+01:00'"),
-                  TEXTS("'2024-02-29 23:59:59Z'", "'2024-02-29T24:00:00Z'", "'2024-02-29T23:59:59'"));
+    assert_schema(
+        "{'type':'string','format':'date'}", TEXTS("'2024-02-29'", "'1999-12-31'"),
+        TEXTS("'2023-02-29'", "'1900-02-29'", "'2024-13-01'", "'0000-01-01'", "'2024-04-31'"));
+    assert_schema(
+        "{'type':'string','format':'date-time'}", TEXTS("'2024-02-29T23:59:59.5+01:00'"),
+        TEXTS("'2024-02-29 23:59:59Z'", "'2024-02-29T24:00:00Z'", "'2024-02-29T23:59:59'"));
     assert_schema("{'type':'string','format':'ipv4'}", TEXTS("'255.0.10.1'"),
                   TEXTS("'256.0.0.1'", "'1.2.3'", "'01.2.3.4'"));
-    assert_schema("{'type':'string','format':'ipv6'}", TEXTS("'::'", "'1:2:3:4:5:6:7:8'", "'fe80::1'"),
+    assert_schema("{'type':'string','format':'ipv6'}",
+                  TEXTS("'::'", "'1:2:3:4:5:6:7:8'", "'fe80::1'"),
                   TEXTS("'1::2::3'", "'1:2:3'", "'1:2:3:4:5:6:7:8:9'"));
-    assert_schema("{'type':'string','format':'uuid'}", TEXTS("'123e4567-e89b-12d3-a456-426614174000'"),
+    assert_schema("{'type':'string','format':'uuid'}",
+                  TEXTS("'123e4567-e89b-12d3-a456-426614174000'"),
                   TEXTS("'123e4567e89b12d3a456426614174000'"));
     assert_schema("{'type':'string','format':'email'}", TEXTS("'a.b+c@x-y.org'"),
                   TEXTS("'a@'", "'.a@b'", "'a b@c'", "'a@-b'"));
     assert_schema("{'type':'string','format':'uri'}", TEXTS("'https://a.b/c?d=e#f'", "'urn:a:b'"),
                   TEXTS("'a b'", "'//a'", "'x'"));
-    assert_schema("{'type':'string','format':'duration'}", TEXTS("'P1Y2M3DT4H5M6S'", "'PT5M'", "'P2W'"),
-                  TEXTS("'P'", "'PT'", "'1Y'"));
+    assert_schema("{'type':'string','format':'duration'}",
+                  TEXTS("'P1Y2M3DT4H5M6S'", "'PT5M'", "'P2W'"), TEXTS("'P'", "'PT'", "'1Y'"));
 }
 
 static void what_cannot_be_enforced_is_refused_with_its_place(void **state)
@@ -190,7 +204,8 @@ static void what_cannot_be_enforced_is_refused_with_its_place(void **state)
         {"{'$ref':'http://x/y'}", TW_ERR_UNSUPPORTED, "#/$ref: only references into"},
         {"{'$ref':'#/$defs/a'}", TW_ERR_FORMAT, "#/$ref: there is no schema"},
         {"{'pattern':'(?=a)'}", TW_ERR_UNSUPPORTED, "#/pattern: pattern, byte 0: look-around"},
-        {"{'oneOf':[{'type':'string'},{'const':'a'}]}", TW_ERR_UNSUPPORTED, "#/oneOf: branches 0 and 1"},
+        {"{'oneOf':[{'type':'string'},{'const':'a'}]}", TW_ERR_UNSUPPORTED,
+         "#/oneOf: branches 0 and 1"},
         {"{'oneOf':[{'type':'number'},{'type':'integer'}]}", TW_ERR_UNSUPPORTED, "may both hold"},
         {"{'minProperties':2,'type':'object'}", TW_ERR_UNSUPPORTED, "#/minProperties:"},
         {"{'enum':[{}],'required':['a']}", TW_ERR_UNSUPPORTED, "#/enum: arrays and objects"},
@@ -217,8 +232,8 @@ static void what_cannot_be_enforced_is_refused_with_its_place(void **state)
 }
 
 /* "head" then n times "item", with the number in place of %d, then "tail". */
-static struct tw_automaton *form_of_many(const char *head, const char *item, int n, const char *tail,
-                                         struct tw_error *error)
+static struct tw_automaton *form_of_many(const char *head, const char *item, int n,
+                                         const char *tail, struct tw_error *error)
 {
     struct tw_buf buf;
     tw_buf_init(&buf, (size_t)8 << 20);
@@ -265,11 +280,12 @@ static void schemas_made_to_explode_are_refused(void **state)
 {
     (void)state;
     struct tw_error error;
-    assert_null(form_of_many("{'allOf':[", "{'anyOf':[{'minimum':%d},{'maximum':7}]},", 40, "true]}",
-                             &error));
+    assert_null(form_of_many("{'allOf':[", "{'anyOf':[{'minimum':%d},{'maximum':7}]},", 40,
+                             "true]}", &error));
     assert_int_equal(error.status, TW_ERR_LIMIT);
-    assert_null(form_of_many("{'anyOf':[", "{'type':'object','properties':{'k%d':{'type':'null'}}},",
-                             40, "true]}", &error));
+    assert_null(form_of_many("{'anyOf':[",
+                             "{'type':'object','properties':{'k%d':{'type':'null'}}},", 40,
+                             "true]}", &error));
     assert_int_equal(error.status, TW_ERR_LIMIT);
     assert_null(form_of_schema("{\"type\":\"string\",\"maxLength\":100000}", &error));
     assert_int_equal(error.status, TW_ERR_LIMIT);
@@ -295,8 +311,8 @@ static void values_that_must_nest_too_deep_are_refused(void **state)
     (void)state;
     static char text[TW_LIMIT_GRAMMAR_DEPTH * 64];
     struct tw_error error;
-    struct tw_automaton *automaton = form_of_schema(nested(TW_LIMIT_GRAMMAR_DEPTH, text, sizeof text),
-                                                    &error);
+    struct tw_automaton *automaton =
+        form_of_schema(nested(TW_LIMIT_GRAMMAR_DEPTH, text, sizeof text), &error);
     assert_non_null(automaton);
     tw_automaton_free(automaton);
     assert_null(form_of_schema(nested(TW_LIMIT_GRAMMAR_DEPTH + 1, text, sizeof text), &error));
