@@ -5,7 +5,8 @@
  * Texts are written by drawing among the admissible tokens, closing sooner or later. Prints one CSV
  * row: the schema, tokens of the vocabulary, nodes of its trie, states of the automaton, times to
  * sort the vocabulary and to compile the schema in ms, masks taken, and the median, the 90th and
- * the 99th percentile and the largest of the times for a mask and its step in us. /
+ * the 99th percentile and the largest of the times for a mask and its step in us.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,9 +25,8 @@ struct bench {
     struct tw_masker *masker;
     int64_t trie_ns, compile_ns;
     int64_t *times_ns; /* [MOST_TIMES] */
-size_t n_times;
-}
-;
+    size_t n_times;
+};
 
 static int fail(const struct tw_error *error)
 {

@@ -9,7 +9,8 @@
  * schema allows, every text in the documented spelling is in the grammar. Ownership: the schema is
  * only read. Threads: one at a time per grammar. Errors: TW_ERR_FORMAT for what is no schema,
  * TW_ERR_UNSUPPORTED, TW_ERR_LIMIT, TW_ERR_MEMORY; those of the grammar's budget stay in it for
- * tw_automaton_create to tell. /
+ * tw_automaton_create to tell.
+ */
 #ifndef TW_TEXT_SCHEMA_H
 #define TW_TEXT_SCHEMA_H
 

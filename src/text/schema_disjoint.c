@@ -6,15 +6,25 @@
 
 enum { MOST_DEPTH = 4 };
 
+/* 1 and 1.0 are equal, inside of arrays and objects too: those are not looked into. */
+static bool may_be_equal(const json_t *x, const json_t *y)
+{
+    if (json_is_number(x) && json_is_number(y)) {
+        return json_number_value(x) == json_number_value(y);
+    }
+    bool are_containers = json_is_array(x) || json_is_object(x);
+    return json_typeof(x) == json_typeof(y) && (are_containers || json_equal(x, y));
+}
+
 static bool share_a_value(struct tw_schema_compiler *c, const struct tw_list *a,
                           const struct tw_list *b)
 {
     for (uint32_t i = 0; i < a->n; i++) {
-        for (uint32_t j = 0; j < b->n && tw_budget_spend(c->budget, 1); j++) {
-            const json_t *x = tw_schema_value(c, ((const uint32_t *)a->items)[i]);
+        const json_t *x = tw_schema_value(c, ((const uint32_t *)a->items)[i]);
+        const uint64_t weight = tw_schema_weight(x);
+        for (uint32_t j = 0; j < b->n && tw_budget_spend(c->budget, weight); j++) {
             const json_t *y = tw_schema_value(c, ((const uint32_t *)b->items)[j]);
-            bool are_numbers = json_is_number(x) && json_is_number(y);
-            if (are_numbers ? json_number_value(x) == json_number_value(y) : json_equal(x, y)) {
+            if (may_be_equal(x, y)) {
                 return true;
             }
         }
@@ -59,12 +69,12 @@ static bool are_numbers_disjoint(struct tw_schema_compiler *c, uint32_t a, uint3
     return ends_before(&x, &y) || ends_before(&y, &x);
 }
 
-static bool requires(const struct tw_schema_compiler *c, uint32_t conjunction, const char *name)
+static bool requires(struct tw_schema_compiler *c, uint32_t conjunction, const char *name)
 {
     const json_t *schema;
     for (uint32_t i = 0; (schema = tw_schema_at(c, conjunction, i)) != NULL; i++) {
         const json_t *required = json_object_get(schema, "required");
-        for (size_t j = 0; j < json_array_size(required); j++) {
+        for (size_t j = 0; j < json_array_size(required) && tw_budget_spend(c->budget, 1); j++) {
             if (strcmp(json_string_value(json_array_get(required, j)), name) == 0) {
                 return true;
             }

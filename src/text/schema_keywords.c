@@ -240,10 +240,10 @@ void tw_schema_check(struct tw_schema_compiler *c, const json_t *schema)
     const json_t *value;
     json_object_foreach ((json_t *)(uintptr_t)schema, name, value) {
         enum keyword_kind kind = kind_of(name);
-        const char *wrong = complaint(kind, value);
-        if (!tw_budget_spend(c->budget, 10)) {
+        if (!tw_budget_spend(c->budget, 10 + json_array_size(value) + json_object_size(value))) {
             return;
         }
+        const char *wrong = complaint(kind, value);
         if (wrong != NULL || (strcmp(name, "items") == 0 && !items_are_right(value))) {
             tw_schema_fail(c, TW_ERR_FORMAT, schema, name, "%s",
                            wrong != NULL ? wrong : "it must be a schema");

@@ -115,6 +115,9 @@ bool tw_schema_has(const struct tw_schema_compiler *c, uint32_t conjunction, con
 struct tw_number_range tw_schema_number_range(struct tw_schema_compiler *c, uint32_t conjunction,
                                               int types);
 
+/* About what it costs to compare a value with another one, in steps. */
+uint64_t tw_schema_weight(const json_t *value);
+
 /* The values of enum and const that nothing else in the conjunction forbids: appends numbers.
  * False where there is neither keyword. */
 bool tw_schema_enum(struct tw_schema_compiler *c, uint32_t conjunction, struct tw_list *values);

@@ -88,7 +88,7 @@ int tw_schema_types(struct tw_schema_compiler *c, uint32_t conjunction)
         if (type != NULL && !json_is_array(type)) {
             here = type_of_name(c, schema, type);
         }
-        for (size_t j = 0; j < json_array_size(type); j++) {
+        for (size_t j = 0; j < json_array_size(type) && tw_budget_spend(c->budget, 1); j++) {
             here |= type_of_name(c, schema, json_array_get(type, j));
         }
         types &= here;
@@ -289,12 +289,28 @@ static bool values_are_equal(const json_t *a, const json_t *b)
     return json_equal(a, b) != 0;
 }
 
+uint64_t tw_schema_weight(const json_t *value)
+{
+    const char *name;
+    const json_t *member;
+    uint64_t weight = 1 + json_string_length(value) / 16;
+    json_object_foreach ((json_t *)(uintptr_t)value, name, member) {
+        weight += 1 + tw_schema_weight(member);
+    }
+    for (size_t i = 0; i < json_array_size(value); i++) {
+        weight += tw_schema_weight(json_array_get(value, i));
+    }
+    return weight;
+}
+
 static bool schema_lists(struct tw_schema_compiler *c, const json_t *schema, const json_t *value)
 {
     const json_t *list = json_object_get(schema, "enum");
     const json_t *constant = json_object_get(schema, "const");
+    const uint64_t weight = tw_schema_weight(value);
     bool found = list == NULL;
-    for (size_t i = 0; !found && i < json_array_size(list) && tw_budget_spend(c->budget, 1); i++) {
+    for (size_t i = 0; !found && i < json_array_size(list) && tw_budget_spend(c->budget, weight);
+         i++) {
         found = values_are_equal(json_array_get(list, i), value);
     }
     return found && (constant == NULL || values_are_equal(constant, value));

@@ -11,7 +11,8 @@
  *
  * A text is written by drawing among the admissible tokens, with a leaning towards what closes, and
  * only closing what is open once it is long. At every step the mask is compared with what each
- * token by itself would do; a difference ends the program. /
+ * token by itself would do; a difference ends the program.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,43 +41,43 @@ static struct tw_tokenizer *make_tokenizer(bool with_pieces)
     static char texts[512][32];
     size_t n = 0;
     /* SentencePiece spells any byte as "<0xNN>" and text as it is, but for spaces. */
-for (; n < 256; n++) {
-    snprintf(texts[n], sizeof texts[n], "<0x%02X>", (unsigned)n);
-    kinds[n] = TW_TOKEN_BYTE;
-}
-for (size_t i = 0; with_pieces && i < sizeof pieces / sizeof pieces[0]; i++, n++) {
-    size_t at = 0;
-    for (const char *p = pieces[i]; *p != '\0'; p++) {
-        at += (size_t)snprintf(texts[n] + at, sizeof texts[n] - at, "%s%c",
-                               *p == ' ' ? "\xe2\x96" : "", *p == ' ' ? '\x81' : *p);
+    for (; n < 256; n++) {
+        snprintf(texts[n], sizeof texts[n], "<0x%02X>", (unsigned)n);
+        kinds[n] = TW_TOKEN_BYTE;
     }
-    kinds[n] = TW_TOKEN_NORMAL;
-}
-snprintf(texts[n], sizeof texts[n], "</s>");
-kinds[n++] = TW_TOKEN_CONTROL;
-snprintf(texts[n], sizeof texts[n], "<|x|>");
-kinds[n++] = TW_TOKEN_CONTROL;
-float scores[512] = {0};
-for (size_t i = 0; i < n; i++) {
-    tokens[i] = tw_bytes_of(texts[i]);
-}
-const struct tw_tokenizer_spec spec = {
-    .family = TW_TOKENIZER_SPM,
-    .n_tokens = n,
-    .tokens = tokens,
-    .kinds = kinds,
-    .scores = scores,
-    .bos = TW_TOKEN_NONE,
-    .eos = (tw_token)(n - 2),
-    .unknown = TW_TOKEN_NONE,
-};
-struct tw_tokenizer *tokenizer;
-struct tw_error error;
-if (tw_tokenizer_create(&spec, &tokenizer, &error) != TW_OK) {
-    fprintf(stderr, "constraint_tool: %s\n", error.text);
-    exit(1);
-}
-return tokenizer;
+    for (size_t i = 0; with_pieces && i < sizeof pieces / sizeof pieces[0]; i++, n++) {
+        size_t at = 0;
+        for (const char *p = pieces[i]; *p != '\0'; p++) {
+            at += (size_t)snprintf(texts[n] + at, sizeof texts[n] - at, "%s%c",
+                                   *p == ' ' ? "\xe2\x96" : "", *p == ' ' ? '\x81' : *p);
+        }
+        kinds[n] = TW_TOKEN_NORMAL;
+    }
+    snprintf(texts[n], sizeof texts[n], "</s>");
+    kinds[n++] = TW_TOKEN_CONTROL;
+    snprintf(texts[n], sizeof texts[n], "<|x|>");
+    kinds[n++] = TW_TOKEN_CONTROL;
+    float scores[512] = {0};
+    for (size_t i = 0; i < n; i++) {
+        tokens[i] = tw_bytes_of(texts[i]);
+    }
+    const struct tw_tokenizer_spec spec = {
+        .family = TW_TOKENIZER_SPM,
+        .n_tokens = n,
+        .tokens = tokens,
+        .kinds = kinds,
+        .scores = scores,
+        .bos = TW_TOKEN_NONE,
+        .eos = (tw_token)(n - 2),
+        .unknown = TW_TOKEN_NONE,
+    };
+    struct tw_tokenizer *tokenizer;
+    struct tw_error error;
+    if (tw_tokenizer_create(&spec, &tokenizer, &error) != TW_OK) {
+        fprintf(stderr, "constraint_tool: %s\n", error.text);
+        exit(1);
+    }
+    return tokenizer;
 }
 
 /* ---- writing ---- */
