@@ -183,6 +183,41 @@ static void there_is_a_way_out_at_the_bound_of_the_stack(void **state)
     free_vocabulary(&v);
 }
 
+/* What must come behind an empty array needs more room than the array itself: close to the bound the
+ * walk must not even begin it. */
+static void what_must_follow_is_thought_of_before_a_bracket(void **state)
+{
+    (void)state;
+    struct vocabulary v = make_vocabulary();
+    struct tw_error error;
+    struct tw_automaton *automaton =
+        form_of_schema("{\"type\":\"array\",\"anyOf\":["
+                       "{\"minItems\":1,\"maxItems\":1,\"prefixItems\":[{\"anyOf\":[{\"$ref\":\"#"
+                       "\"},{\"type\":\"null\"}]}]},"
+                       "{\"minItems\":2,\"maxItems\":2,\"prefixItems\":[{\"const\":[]},{\"const\":["
+                       "[[[[[\"a\"]]]]]]}]}]}",
+                       &error);
+    struct tw_masker *masker = make_masker(&v, automaton);
+    struct tw_constraint constraint = tw_constraint_begin(masker);
+    uint32_t deepest = 0;
+    for (int n = 0; !tw_constraint_is_over(&constraint); n++) {
+        static const char order[] = "[]\"a,nul";
+        assert_mask_is_right(&v, &constraint);
+        const uint64_t *mask = mask_of(&constraint);
+        const char *p = order;
+        while (!has(mask, (unsigned char)*p)) {
+            p++;
+            assert_true(*p != '\0' && n < 20000);
+        }
+        assert_true(tw_constraint_advance(&constraint, (unsigned char)*p));
+        deepest = constraint.walk.depth > deepest ? constraint.walk.depth : deepest;
+    }
+    assert_in_range(deepest, TW_LIMIT_GRAMMAR_DEPTH - 7, TW_LIMIT_GRAMMAR_DEPTH);
+    tw_masker_free(masker);
+    tw_automaton_free(automaton);
+    free_vocabulary(&v);
+}
+
 /* So many states that masks are thrown away: what is kept must not show. Each place of the long
  * string is a state of its own. */
 static void a_mask_does_not_depend_on_earlier_ones(void **state)
@@ -325,6 +360,7 @@ int main(void)
         cmocka_unit_test(end_tokens_come_where_the_text_is_complete),
         cmocka_unit_test(special_tokens_never_come_as_text),
         cmocka_unit_test(there_is_a_way_out_at_the_bound_of_the_stack),
+        cmocka_unit_test(what_must_follow_is_thought_of_before_a_bracket),
         cmocka_unit_test(a_mask_does_not_depend_on_earlier_ones),
         cmocka_unit_test(a_form_may_mix_text_and_json),
         cmocka_unit_test(an_opening_byte_with_two_meanings_is_refused),

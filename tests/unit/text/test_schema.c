@@ -73,6 +73,11 @@ static void numbers_keep_their_bounds(void **state)
     assert_schema("{'type':'number','exclusiveMinimum':0,'maximum':2.5}",
                   TEXTS("0.001", "1", "2.5", "2.50", "2.49999"),
                   TEXTS("0", "0.0", "2.51", "-1", "1e0"));
+    assert_schema("{'type':'number','minimum':-2.25,'exclusiveMaximum':7.125}",
+                  TEXTS("-2.25", "-2", "7", "7.1", "7.12", "7.1249"),
+                  TEXTS("-2.251", "-3", "7.125", "7.1250", "7.13", "8"));
+    assert_schema("{'type':'number','minimum':7.125}", TEXTS("7.125", "8", "10"),
+                  TEXTS("7", "7.1", "7.12", "7.1249", "-8"));
     assert_schema("{'type':'integer','multipleOf':12,'minimum':1}", TEXTS("12", "144", "1200"),
                   TEXTS("0", "6", "13", "124"));
     assert_schema("{'type':'number','multipleOf':5}", TEXTS("0", "-15", "20"), TEXTS("2.5", "3"));
