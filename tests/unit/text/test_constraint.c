@@ -183,8 +183,8 @@ static void there_is_a_way_out_at_the_bound_of_the_stack(void **state)
     free_vocabulary(&v);
 }
 
-/* What must come behind an empty array needs more room than the array itself: close to the bound the
- * walk must not even begin it. */
+/* What must come behind an empty array needs more room than the array itself: close to the bound
+ * the walk must not even begin it. */
 static void what_must_follow_is_thought_of_before_a_bracket(void **state)
 {
     (void)state;
