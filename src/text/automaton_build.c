@@ -287,9 +287,10 @@ static void add_byte_edge(struct builder *b, struct tw_automaton_state *state, u
                           uint32_t low, uint32_t high)
 {
     struct tw_list *edges = &b->automaton->edges;
-    struct tw_automaton_edge *last = (struct tw_automaton_edge *)edges->items + edges->n;
-    if (state->n_edges > 0 && last[-1].target == target && last[-1].high + 1u == low) {
-        last[-1].high = (uint8_t)high;
+    struct tw_automaton_edge *all = edges->items;
+    struct tw_automaton_edge *last = state->n_edges > 0 ? &all[edges->n - 1] : NULL;
+    if (last != NULL && last->target == target && last->high + 1u == low) {
+        last->high = (uint8_t)high;
         return;
     }
     struct tw_automaton_edge *edge = tw_list_add(edges, b->budget, 1, sizeof *edge);

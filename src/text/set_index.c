@@ -76,7 +76,7 @@ uint32_t tw_set_index_intern(struct tw_set_index *index, struct tw_budget *budge
         if (!tw_budget_spend(budget, 1)) {
             return TW_SET_NONE;
         }
-        if (n_there == n && memcmp(there, numbers, n * sizeof *numbers) == 0) {
+        if (n_there == n && (n == 0 || memcmp(there, numbers, n * sizeof *numbers) == 0)) {
             return slots[slot] - 1;
         }
         slot = (slot + 1) & (index->slots.n - 1);
