@@ -24,7 +24,6 @@ enum tw_status tw_chat_session_create(struct tw_engine *engine,
     }
     session->engine = engine;
     session->settings = *settings;
-    session->settings.generation.keep_pages = true;
     enum tw_status status = tw_chat_session_set_system(session, NULL, error);
     if (status != TW_OK) {
         tw_chat_session_free(session);
@@ -218,8 +217,7 @@ static enum tw_status start_answer(struct question *question, struct tw_error *e
         status = append_list(session, &question->exchange, error);
     }
     if (status == TW_OK) {
-        question->answer.n_prompt_tokens =
-            question->n_before + question->n_message - tw_sequence_computed(session->sequence);
+        question->answer.n_prompt_tokens = question->n_before + question->n_message;
         status = tw_sequence_generate(session->sequence, &generation, error);
     }
     question->start_ns = tw_clock_monotonic_ns();
@@ -233,6 +231,7 @@ static enum tw_status take_output(struct question *question, struct tw_error *er
     struct tw_output output = tw_sequence_take(sequence);
     if (output.n_tokens > 0 && question->first_ns == 0) {
         question->first_ns = tw_clock_monotonic_ns();
+        question->answer.n_prompt_tokens -= tw_sequence_cached(sequence);
     }
     for (size_t i = 0; i < output.n_tokens; i++) {
         if (!tw_token_list_push(&question->exchange, output.tokens[i])) {
@@ -250,7 +249,7 @@ static enum tw_status take_output(struct question *question, struct tw_error *er
     bool goes_on = output.text_bytes == 0 ||
                    listener->on_text(listener->context, output.text, output.text_bytes);
     if (!goes_on) {
-        tw_sequence_halt(sequence);
+        tw_sequence_cancel(sequence);
     }
     return TW_OK;
 }
@@ -260,7 +259,6 @@ static enum tw_status generate(struct question *question, struct tw_error *error
     const struct tw_chat_listener *listener = question->listener;
     struct tw_sequence *sequence = question->session->sequence;
     size_t n_total = question->answer.n_prompt_tokens;
-    size_t n_start = tw_sequence_computed(sequence);
     while (question->answer.finish == TW_FINISH_NONE) {
         uint32_t n_active;
         enum tw_status status = tw_engine_step(question->session->engine, &n_active, error);
@@ -268,11 +266,11 @@ static enum tw_status generate(struct question *question, struct tw_error *error
             return status;
         }
         if (question->first_ns == 0) {
-            size_t n_done = tw_sequence_computed(sequence) - n_start;
+            size_t n_done = tw_sequence_computed(sequence);
             listener->on_prompt(listener->context, n_done < n_total ? n_done : n_total, n_total);
         }
         if (listener->is_interrupted(listener->context)) {
-            tw_sequence_halt(sequence);
+            tw_sequence_cancel(sequence);
         }
         status = take_output(question, error);
         if (status != TW_OK) {

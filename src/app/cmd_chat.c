@@ -152,7 +152,7 @@ static void show_stats(const struct chat *chat)
     struct tw_engine_usage usage = tw_engine_usage(chat->engine);
     tw_command_note("%zu of %zu tokens of context in %zu exchanges; %u of %u pages of KV cache",
                     state.n_tokens, state.n_context_tokens, state.n_exchanges,
-                    usage.n_pages - usage.n_free_pages, usage.n_pages);
+                    usage.n_pages - usage.n_free_pages + usage.n_cached_pages, usage.n_pages);
     if (chat->n_answers > 0) {
         size_t n_after_first = chat->last.n_tokens > 0 ? chat->last.n_tokens - 1 : 0;
         tw_command_note("last: %zu tokens read at %.1f a second, %zu written at %.1f a second",

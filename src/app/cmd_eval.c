@@ -133,9 +133,17 @@ static enum tw_status check_outputs(const struct eval *eval, struct tw_error *er
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
                             "--show has no place in JSON: use --failures with --json");
     }
-    return eval->args.failures != NULL
-               ? tw_command_check_output(eval->args.failures, eval->args.force, error)
-               : TW_OK;
+    const char *failures = eval->args.failures, *model = eval->model.path;
+    if (failures == NULL) {
+        return TW_OK;
+    }
+    if (tw_file_is_same(failures, eval->file) ||
+        (model != NULL && tw_file_is_same(failures, model))) {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "--failures: '%.160s' is read by this command: write to another place",
+                            failures);
+    }
+    return tw_command_check_output(failures, eval->args.force, error);
 }
 
 static enum tw_status make_room(struct eval *eval, struct tw_error *error)
@@ -320,8 +328,10 @@ static enum tw_status report_results(const struct eval *eval, struct tw_error *e
     if (status == TW_OK) {
         status = tw_eval_report_print_failures(&report, (size_t)eval->args.n_show, error);
     }
-    if (status == TW_OK && eval->args.failures != NULL) {
-        status = tw_eval_report_write_failures(&report, eval->args.failures, error);
+    if (eval->args.failures != NULL) { /* even where nothing can be printed */
+        enum tw_status written = tw_eval_report_write_failures(&report, eval->args.failures,
+                                                               status == TW_OK ? error : NULL);
+        status = status == TW_OK ? written : status;
     }
     return status;
 }

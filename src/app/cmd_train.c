@@ -11,8 +11,10 @@
 #include "app/loss_plot.h"
 #include "base/clock.h"
 #include "base/cpu.h"
+#include "base/file.h"
 #include "base/printable.h"
 #include "probe/machine.h"
+#include "train/train_output.h"
 #include "train/trainer.h"
 
 struct train_args {
@@ -59,7 +61,7 @@ static const struct tw_option options[] = {
 static const struct tw_option_group group = {"Training", options, sizeof options / sizeof *options};
 
 /* The first Ctrl-C ends the run after its step, with a checkpoint, and so does the end of the
- * terminal; the second ends the program. */
+ * terminal or of whoever reads the log; the second Ctrl-C ends the program. */
 static volatile sig_atomic_t is_interrupted;
 
 static void on_interrupt(int signal_number)
@@ -81,6 +83,7 @@ static void watch_signals(void)
             sigaction(signals[i], &action, NULL);
         }
     }
+    signal(SIGPIPE, SIG_IGN); /* no reader of the log: an error, not the end */
 }
 
 /* What the lines of the log are made of. */
@@ -231,10 +234,14 @@ static enum tw_status take_steps(struct run *run, struct tw_error *error)
         status = tw_trainer_step(run->trainer, &report, error);
         double seconds = (double)(tw_clock_monotonic_ns() - start_ns) * 1e-9;
         tw_trainer_spent(run->trainer, seconds);
-        if (status == TW_OK) {
-            status = report_step(run, &report, seconds, error);
-            /* whose terminal is gone cannot report, and still keeps the step */
-            status = is_interrupted ? stopped(run, error) : status;
+        if (status != TW_OK) {
+            break;
+        }
+        status = report_step(run, &report, seconds, error);
+        if (is_interrupted) { /* whose terminal is gone cannot report, and is still told so */
+            status = stopped(run, error);
+        } else if (status != TW_OK) {
+            tw_trainer_save(run->trainer, NULL); /* a full disk or a closed pipe costs no step */
         }
     }
     close_line(run);
@@ -256,10 +263,32 @@ static void print_end(const struct run *run)
                 gguf != NULL ? gguf : "");
 }
 
+/* The recipe itself is no place to write to, and the plot and the GGUF file need one each. */
+static enum tw_status check_places(const struct run *run, struct tw_error *error)
+{
+    const char *plot = run->args->plot, *gguf = run->config->output.gguf;
+    const char *recipe = run->args->config;
+    const char *bad = gguf != NULL && tw_file_is_same(gguf, recipe)   ? gguf
+                      : plot != NULL && tw_file_is_same(plot, recipe) ? plot
+                                                                      : NULL;
+    if (bad != NULL) {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "'%.160s' is the recipe: write to another place", bad);
+    }
+    if (plot != NULL && gguf != NULL && tw_file_is_same(plot, gguf)) {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "--plot: '%.160s' is to be the GGUF file", plot);
+    }
+    return plot != NULL ? tw_train_output_check_path(run->config, plot, error) : TW_OK;
+}
+
 static enum tw_status train(struct run *run, struct tw_error *error)
 {
+    enum tw_status status = check_places(run, error);
+    if (status != TW_OK) {
+        return status;
+    }
     print_beginning(run);
-    enum tw_status status = TW_OK;
     if (run->args->export_only) {
         if (tw_trainer_state(run->trainer)->n_history == 0) {
             return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
@@ -288,7 +317,9 @@ static enum tw_status with_device(struct run *run, struct tw_device *device, str
 {
     enum tw_status status = tw_threadpool_create(tw_device_threads(device), &run->pool, error);
     if (status == TW_OK) {
-        status = tw_trainer_open(run->config, device, &run->trainer, error);
+        status = tw_trainer_open(run->config, device,
+                                 run->args->export_only ? TW_TRAINER_EXPORT : TW_TRAINER_STEPS,
+                                 &run->trainer, error);
     }
     if (status == TW_OK) {
         status = train(run, error);

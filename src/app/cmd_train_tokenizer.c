@@ -196,6 +196,14 @@ static enum tw_status check(const struct train_tokenizer_args *args, const struc
     if (missing != NULL) {
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION, "train tokenizer: %s", missing);
     }
+    for (size_t i = 0; i < n_files(args, words); i++) {
+        if (tw_file_is_same(args->output, file_name(args, words, i))) {
+            return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                                "train tokenizer: '%.160s' is a file of the corpus: write to "
+                                "another place",
+                                args->output);
+        }
+    }
     return tw_command_check_output(args->output, args->force, error);
 }
 

@@ -114,7 +114,10 @@ enum tw_status tw_command_check_output(const char *path, bool force, struct tw_e
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
                             "'%.200s' exists already; --force replaces it", path);
     }
-    return TW_OK;
+    struct tw_file_writer *writer = NULL;
+    enum tw_status status = tw_file_writer_open(path, &writer, error);
+    tw_file_writer_abort(writer);
+    return status;
 }
 
 /* ---- standard output ---- */

@@ -47,7 +47,8 @@ int tw_command_fail(const struct tw_error *error);
 /* A line on standard error that is no error, made printable. */
 void tw_command_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* TW_ERR_USAGE when the path exists and force is false; to be asked before the work is done. */
+/* To be asked before the work is done: TW_ERR_USAGE when the path exists and force is false, and
+ * the error of writing when no file can be made there. */
 enum tw_status tw_command_check_output(const char *path, bool force, struct tw_error *error);
 
 /* ---- standard output ---- */

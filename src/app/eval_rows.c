@@ -1,10 +1,12 @@
 #include "app/eval_rows.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdbool.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "text/lines.h"
 
 enum { MOST_KEYS = 7 };
 
@@ -146,10 +148,11 @@ static enum tw_status check_expect(const json_t *expect, enum tw_eval_kind *ret_
 static enum tw_status check_message(const json_t *message, size_t i, size_t n_messages,
                                     struct tw_error *error)
 {
-    const char *role = json_string_value(json_object_get(message, "role"));
-    bool system = role != NULL && strcmp(role, "system") == 0;
-    bool user = role != NULL && strcmp(role, "user") == 0;
-    bool assistant = role != NULL && strcmp(role, "assistant") == 0;
+    const json_t *value = json_object_get(message, "role");
+    struct tw_bytes role = {json_string_value(value), json_string_length(value)};
+    bool system = tw_bytes_equal(role, tw_bytes_of("system"));
+    bool user = tw_bytes_equal(role, tw_bytes_of("user"));
+    bool assistant = tw_bytes_equal(role, tw_bytes_of("assistant"));
     if (!system && !user && !assistant) {
         return wrong(error, "a message's role", "system, user or assistant");
     }
@@ -261,18 +264,18 @@ static enum tw_status make_room(struct tw_eval_rows *rows, struct tw_error *erro
     return TW_OK;
 }
 
-static enum tw_status read_row(struct tw_eval_rows *rows, const char *text, size_t text_bytes,
-                               size_t line, struct tw_error *error)
+static enum tw_status read_row(struct tw_eval_rows *rows, struct tw_bytes line, size_t number,
+                               struct tw_error *error)
 {
-    struct tw_eval_row row = {.line = line};
-    if (text_bytes > TW_LIMIT_EVAL_ROW_BYTES) {
+    struct tw_eval_row row = {.line = number};
+    if (line.size_bytes > TW_LIMIT_EVAL_ROW_BYTES) {
         return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
-                            "a row of %zu bytes; at most %u are read", text_bytes,
+                            "a row of %zu bytes; at most %u are read", line.size_bytes,
                             TW_LIMIT_EVAL_ROW_BYTES);
     }
     enum tw_status status = make_room(rows, error);
     if (status == TW_OK) {
-        status = tw_json_parse(text, text_bytes, "this row alone", &row.json, error);
+        status = tw_json_parse(line.data, line.size_bytes, "this row alone", &row.json, error);
     }
     if (status != TW_OK) {
         return status;
@@ -290,31 +293,16 @@ static enum tw_status read_row(struct tw_eval_rows *rows, const char *text, size
     return TW_OK;
 }
 
-static bool is_blank(const char *text, size_t text_bytes)
-{
-    size_t i = 0;
-    while (i < text_bytes && (text[i] == ' ' || text[i] == '\t' || text[i] == '\r')) {
-        i++;
-    }
-    return i == text_bytes;
-}
-
 enum tw_status tw_eval_rows_parse(const char *text, size_t text_bytes, const char *name,
                                   struct tw_eval_rows *rows, struct tw_error *error)
 {
+    struct tw_lines lines = {.text = {text, text_bytes}};
     enum tw_status status = TW_OK;
-    size_t line = 0;
-    for (size_t at = 0; status == TW_OK && at < text_bytes;) {
-        const char *newline = memchr(text + at, '\n', text_bytes - at);
-        size_t n_bytes = newline != NULL ? (size_t)(newline - text) - at : text_bytes - at;
-        line++;
-        if (!is_blank(text + at, n_bytes)) {
-            status = read_row(rows, text + at, n_bytes, line, error);
-        }
-        at += n_bytes + (newline != NULL);
+    for (struct tw_bytes line; status == TW_OK && tw_lines_next(&lines, &line);) {
+        status = read_row(rows, line, lines.number, error);
     }
     if (status != TW_OK) {
-        tw_error_prefix(error, "%.100s:%zu", name, line);
+        tw_error_prefix(error, "%.100s:%" PRIu64, name, lines.number);
     } else if (rows->n_rows == 0) {
         status = tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION, "'%.200s' has no rows", name);
     }

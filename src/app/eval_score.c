@@ -134,10 +134,41 @@ static bool equal_texts(struct tw_bytes a, struct tw_bytes b)
     return equal;
 }
 
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static bool is_in_word(char c)
+{
+    return is_digit(c) || (lower(c) >= 'a' && lower(c) <= 'z');
+}
+
+/* Does the number with the digit at `at` go on at `next`, or behind the point or comma there? */
+static bool goes_on(struct tw_bytes text, size_t at, size_t next, size_t behind)
+{
+    if (next >= text.size_bytes || !is_digit(text.data[at])) {
+        return false;
+    }
+    bool is_point = text.data[next] == '.' || text.data[next] == ',';
+    return is_digit(text.data[next]) ||
+           (is_point && behind < text.size_bytes && is_digit(text.data[behind]));
+}
+
+/* Is text [begin, end) there as itself, not as a piece of another word or number? Where it ends
+ * with a letter the word may go on. Places before the text are beyond its end, being unsigned. */
+static bool stands_alone(struct tw_bytes text, size_t begin, size_t end)
+{
+    bool cuts_word = begin > 0 && is_in_word(text.data[begin]) && is_in_word(text.data[begin - 1]);
+    return !cuts_word && !goes_on(text, begin, begin - 1, begin - 2) &&
+           !goes_on(text, end - 1, end, end + 1);
+}
+
 static bool contains(struct tw_bytes text, struct tw_bytes part)
 {
     for (size_t at = 0; at + part.size_bytes <= text.size_bytes; at++) {
-        if (equal_texts((struct tw_bytes){text.data + at, part.size_bytes}, part)) {
+        if (equal_texts((struct tw_bytes){text.data + at, part.size_bytes}, part) &&
+            stands_alone(text, at, at + part.size_bytes)) {
             return true;
         }
     }

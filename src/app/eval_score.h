@@ -14,6 +14,9 @@
  * not; the order of keys does not matter; of a key that comes twice the last one counts. Upper and
  * lower case are told apart in JSON, not in contains and exact, there for the letters A to Z alone.
  *
+ * A text of contains begins where a word begins, and where it ends with a digit the number ends
+ * with it: "male" is not in "female", "14" not in "114", "14.5" or "1,140"; "core" is in "cores".
+ *
  * Pure. Threads: any. Errors: TW_ERR_MEMORY only; any answer can be scored.
  */
 #ifndef TW_APP_EVAL_SCORE_H

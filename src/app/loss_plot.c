@@ -12,8 +12,7 @@ enum {
     RIGHT = 20,
     TOP = 40,
     BOTTOM = 48,
-    MOST_POINTS = 1500, /* of a line, and single ones; more than that are thinned out */
-    MOST_SVG_BYTES = 4 << 20
+    MOST_POINTS = 1500 /* of a line, and single ones; more than that are thinned out */
 };
 
 struct plot {
@@ -138,7 +137,7 @@ enum tw_status tw_loss_plot_write(const char *path, const struct tw_train_state 
                                   struct tw_error *error)
 {
     struct tw_buf svg;
-    tw_buf_init(&svg, MOST_SVG_BYTES);
+    tw_buf_init(&svg, TW_LIMIT_PLOT_BYTES);
     struct plot plot = {.state = state, .svg = &svg};
     draw(&plot);
     struct tw_file_writer *writer;

@@ -18,12 +18,12 @@ static const struct tw_command commands[] = {
     {NULL, NULL, NULL},
 };
 
-/* A mapped model file that somebody truncates raises SIGBUS at the next read of a lost page. There
+/* A mapped file that somebody truncates raises SIGBUS at the next read of a lost page. There
  * is no way back from it, but there is a sentence and an exit code (input/output). */
 static void on_lost_file(int signal_number)
 {
     static const char text[] =
-        "\ntokenworks: error: a model file became shorter while it was being read, or its disk "
+        "\ntokenworks: error: a file became shorter while it was being read, or its disk "
         "failed; restore the file and start again\n";
     (void)signal_number;
     ssize_t written = write(STDERR_FILENO, text, sizeof text - 1);
@@ -39,6 +39,8 @@ static void set_signals(void)
     sigaction(SIGBUS, &action, NULL);
     action.sa_handler = SIG_DFL;
     sigaction(SIGPIPE, &action, NULL);
+    action.sa_handler = SIG_IGN; /* a limit on the size of files is then an error of a write */
+    sigaction(SIGXFSZ, &action, NULL);
 }
 
 int main(int argc, char **argv)

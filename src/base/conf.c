@@ -1,6 +1,5 @@
 #include "base/conf.h"
 
-#include <assert.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -111,16 +110,44 @@ static bool is_switch(const char *text)
     return false;
 }
 
+static bool is_one_of(const char *text, const cyaml_schema_value_t *schema)
+{
+    for (uint32_t i = 0; i < schema->enumeration.count; i++) {
+        if (strcmp(text, schema->enumeration.strings[i].str) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* "one of f32, bf16", as far as there is room. */
+static const char *list_words(const cyaml_schema_value_t *schema, char *words, size_t n_bytes)
+{
+    size_t n = (size_t)snprintf(words, n_bytes, "one of");
+    for (uint32_t i = 0; i < schema->enumeration.count && n < n_bytes; i++) {
+        n += (size_t)snprintf(words + n, n_bytes - n, "%s %s", i > 0 ? "," : "",
+                              schema->enumeration.strings[i].str);
+    }
+    return words;
+}
+
+/* schema: NULL where nothing is known of the value. */
 static enum tw_status check_scalar(struct checker *checker, const yaml_event_t *event,
                                    const cyaml_schema_value_t *schema)
 {
     const char *text = (const char *)event->data.scalar.value, *wanted = NULL;
+    char words[120];
+    if (schema == NULL) {
+        return TW_OK;
+    }
     if (schema->type == CYAML_UINT && !is_unsigned(text)) {
         wanted = "a whole number";
     } else if (schema->type == CYAML_FLOAT && !is_real(text)) {
         wanted = "a number";
     } else if (schema->type == CYAML_BOOL && !is_switch(text)) {
         wanted = "true, false, yes or no";
+    } else if (schema->type == CYAML_ENUM && !is_one_of(text, schema)) {
+        wanted = list_words(schema, words, sizeof words);
     }
     if (wanted == NULL) {
         return TW_OK;
@@ -142,25 +169,36 @@ static enum tw_status next_event(struct checker *checker, yaml_event_t *ret_even
         checker->parser.problem_mark.line + 1, checker->parser.problem_mark.column + 1);
 }
 
-static const cyaml_schema_value_t *value_of(const cyaml_schema_value_t *mapping, const char *key)
+/* NULL for what is no key of a mapping, or is given where there should be none. */
+static const cyaml_schema_value_t *value_of(const cyaml_schema_value_t *schema,
+                                            const yaml_event_t *key)
 {
-    const cyaml_schema_field_t *field = mapping->mapping.fields;
-    while (field->key != NULL && strcmp(field->key, key) != 0) {
+    bool has_fields = schema != NULL && schema->type == CYAML_MAPPING;
+    const cyaml_schema_field_t *field = has_fields ? schema->mapping.fields : NULL;
+    while (field != NULL && field->key != NULL) {
+        if (key->type == YAML_SCALAR_EVENT &&
+            strcmp(field->key, (const char *)key->data.scalar.value) == 0) {
+            return &field->value;
+        }
         field++;
     }
-    assert(field->key != NULL); /* libcyaml refuses unknown keys */
-    return &field->value;
+    return NULL;
 }
 
-/* The value that begins with event, whole; schemas do not contain themselves. */
+/* The value that begins with event, whole; schemas do not contain themselves. What has another form
+ * than its schema is for libcyaml to say, so it is gone through without one. */
 static enum tw_status check_value(struct checker *checker, const yaml_event_t *event,
                                   const cyaml_schema_value_t *schema)
 {
     if (event->type == YAML_SCALAR_EVENT) {
         return check_scalar(checker, event, schema);
     }
-    const cyaml_schema_value_t *inner =
-        schema->type == CYAML_SEQUENCE ? schema->sequence.entry : NULL;
+    bool is_sequence = event->type == YAML_SEQUENCE_START_EVENT, is_key = !is_sequence;
+    if (!is_sequence && event->type != YAML_MAPPING_START_EVENT) {
+        return TW_OK; /* an alias, which libcyaml refuses */
+    }
+    bool has_entries = is_sequence && schema != NULL && schema->type == CYAML_SEQUENCE;
+    const cyaml_schema_value_t *inner = has_entries ? schema->sequence.entry : NULL;
     enum tw_status status = TW_OK;
     for (bool is_end = false; status == TW_OK && !is_end;) {
         yaml_event_t next;
@@ -169,19 +207,28 @@ static enum tw_status check_value(struct checker *checker, const yaml_event_t *e
             break;
         }
         is_end = next.type == YAML_SEQUENCE_END_EVENT || next.type == YAML_MAPPING_END_EVENT;
-        if (is_end || inner != NULL) {
-            status = is_end ? TW_OK : check_value(checker, &next, inner);
-            inner = schema->type == CYAML_SEQUENCE ? inner : NULL;
-        } else {
-            inner = value_of(schema, (const char *)next.data.scalar.value);
-        }
+        inner = is_key ? value_of(schema, &next) : inner;
+        status = is_end ? TW_OK : check_value(checker, &next, is_key ? NULL : inner);
+        is_key = !is_sequence && !is_key;
         yaml_event_delete(&next);
     }
     return status;
 }
 
+/* Texts are C texts for libcyaml: what stands behind a zero byte ("\0") would be lost. */
+static enum tw_status check_zero(const struct checker *checker, const yaml_event_t *event)
+{
+    if (event->type != YAML_SCALAR_EVENT ||
+        memchr(event->data.scalar.value, '\0', event->data.scalar.length) == NULL) {
+        return TW_OK;
+    }
+    return tw_error_set(checker->error, TW_ERR_FORMAT, TW_NO_POSITION,
+                        "'%.100s': a text with a zero byte in it (line: %zu, column: %zu)",
+                        checker->name, event->start_mark.line + 1, event->start_mark.column + 1);
+}
+
 /* All of the text is YAML (libcyaml does not say in which line it is not) and, where there is a
- * schema, its mapping, which libcyaml has found, holds values of the schema's types. */
+ * schema, its mapping holds values of the schema's types. */
 static enum tw_status check_text(const char *text, size_t text_bytes, const char *name,
                                  const cyaml_schema_value_t *schema, struct tw_error *error)
 {
@@ -198,7 +245,8 @@ static enum tw_status check_text(const char *text, size_t text_bytes, const char
             break;
         }
         is_last = event.type == YAML_STREAM_END_EVENT;
-        if (schema != NULL && event.type == YAML_MAPPING_START_EVENT) {
+        status = check_zero(&checker, &event);
+        if (status == TW_OK && schema != NULL && event.type == YAML_MAPPING_START_EVENT) {
             status = check_value(&checker, &event, schema);
             is_last = true;
         }
@@ -301,6 +349,12 @@ enum tw_status tw_conf_parse(const char *text, size_t text_bytes, const char *na
     }
     cyaml_err_t result =
         cyaml_load_data((const uint8_t *)text, text_bytes, &config, schema, &conf, NULL);
+    if (result == CYAML_ERR_INVALID_VALUE) { /* libcyaml does not say what it may be */
+        status = check_text(text, text_bytes, name, schema, error);
+    }
+    if (status != TW_OK) {
+        return status;
+    }
     if (result != CYAML_OK || conf == NULL) {
         return from_messages(result, name, &messages, error);
     }

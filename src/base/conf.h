@@ -3,10 +3,10 @@
  *     file --[schema: names, types, bounds]--> struct, or one sentence with line and column
  *
  * Unknown keys, wrong types and missing required keys are errors. Aliases and directives are
- * refused, so a small file cannot grow large or take long. Numbers are decimal and nothing else
- * (libcyaml alone would read 10_000 as 10); a switch is true, false, yes or no. Whoever reads a
- * configuration checks the ranges of its numbers. Schemas are mappings and sequences of UINT,
- * FLOAT, BOOL, ENUM and STRING.
+ * refused, so a small file cannot grow large or take long, and so are zero bytes. Numbers are
+ * decimal and nothing else (libcyaml alone would read 10_000 as 10); a switch is true, false, yes
+ * or no. Whoever reads a configuration checks the ranges of its numbers. Schemas are mappings and
+ * sequences of UINT, FLOAT, BOOL, ENUM and STRING.
  * Ownership: the struct belongs to the caller until tw_conf_free with the same schema.
  * Threads: any. Errors: TW_ERR_NOT_FOUND, TW_ERR_IO, TW_ERR_FORMAT, TW_ERR_MEMORY; TW_ERR_LIMIT
  * beyond TW_LIMIT_CONF_BYTES or TW_LIMIT_CONF_DEPTH.

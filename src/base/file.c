@@ -170,12 +170,62 @@ bool tw_file_exists(const char *path)
     return stat(path, &st) == 0;
 }
 
+/* The folder that a path's last name is in, and that name. */
+static bool stat_folder_of(const char *path, struct stat *ret_stat, const char **ret_name)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder =
+        slash == NULL ? tw_mem_strndup(".", 1) : tw_mem_strndup(path, (size_t)(slash - path) + 1);
+    bool is_there = folder != NULL && stat(folder, ret_stat) == 0;
+    *ret_name = slash == NULL ? path : slash + 1;
+    tw_mem_free(folder);
+    return is_there;
+}
+
+bool tw_file_is_same(const char *a, const char *b)
+{
+    struct stat at_a, at_b;
+    const char *name_a = "", *name_b = "";
+    bool both = stat(a, &at_a) == 0 && stat(b, &at_b) == 0;
+    if (!both) {
+        both = stat_folder_of(a, &at_a, &name_a) && stat_folder_of(b, &at_b, &name_b);
+    }
+    return both && at_a.st_dev == at_b.st_dev && at_a.st_ino == at_b.st_ino &&
+           strcmp(name_a, name_b) == 0;
+}
+
 enum tw_status tw_file_make_directory(const char *path, struct tw_error *error)
 {
     if (mkdir(path, 0777) == 0 || (errno == EEXIST && tw_file_is_directory(path))) {
         return TW_OK;
     }
     return from_errno("make the folder", path, error);
+}
+
+enum tw_status tw_file_lock_folder(const char *path, struct tw_file_lock *ret_lock,
+                                   struct tw_error *error)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        return from_errno("open the folder", path, error);
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        close(fd);
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "'%.160s' is in use by another run: wait for its end, or name another "
+                            "folder",
+                            path);
+    }
+    *ret_lock = (struct tw_file_lock){.is_held = true, .fd = fd};
+    return TW_OK;
+}
+
+void tw_file_unlock(struct tw_file_lock *lock)
+{
+    if (lock->is_held) {
+        close(lock->fd);
+    }
+    *lock = (struct tw_file_lock){.is_held = false};
 }
 
 struct tw_file_writer {

@@ -40,9 +40,25 @@ enum tw_status tw_file_load(const char *path, size_t bound_bytes, struct tw_buf 
 bool tw_file_is_directory(const char *path);
 bool tw_file_exists(const char *path);
 
+/* Whether two paths lead to the same file, or will when there is one. */
+bool tw_file_is_same(const char *a, const char *b);
+
 /* Makes a folder in one that exists; one that is there already is fine. TW_ERR_NOT_FOUND,
  * TW_ERR_IO (also when the path is something else). */
 enum tw_status tw_file_make_directory(const char *path, struct tw_error *error);
+
+/* A folder that belongs to one process at a time, or to one part of it. The lock ends with the
+ * process, however that ends, and leaves no file behind. Where a file system has no locks nobody is
+ * kept out. */
+struct tw_file_lock {
+    bool is_held; /* false in one that is all zero, which may be unlocked */
+    int fd;
+};
+
+/* TW_ERR_USAGE when another holds it; TW_ERR_NOT_FOUND (a file in its place too), TW_ERR_IO. */
+enum tw_status tw_file_lock_folder(const char *path, struct tw_file_lock *ret_lock,
+                                   struct tw_error *error);
+void tw_file_unlock(struct tw_file_lock *lock);
 
 /* A file that appears under its name only when complete.
  *

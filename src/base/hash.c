@@ -31,3 +31,8 @@ void tw_hash_free(struct tw_hash *hash)
 {
     XXH3_freeState(state_of(hash));
 }
+
+uint64_t tw_hash_of(const void *bytes, size_t n_bytes, uint64_t seed)
+{
+    return XXH3_64bits_withSeed(bytes, n_bytes, seed);
+}

@@ -17,4 +17,7 @@ uint64_t tw_hash_value(const struct tw_hash *hash);
 /* NULL is allowed. */
 void tw_hash_free(struct tw_hash *hash);
 
+/* Of one text, at once. A seed that nobody can guess keeps others from making texts that meet. */
+uint64_t tw_hash_of(const void *bytes, size_t n_bytes, uint64_t seed);
+
 #endif

@@ -43,8 +43,9 @@
 #define TW_LIMIT_PATTERN_EASY_STEPS     2000 /* what nearly every attempt to match takes at most */
 #define TW_LIMIT_PATTERN_STEPS_PER_BYTE 64   /* of the text, for all attempts that need more */
 #define TW_LIMIT_NORMALISED_BYTES       ((size_t)3 << 30) /* a text after normalisation */
-#define TW_LIMIT_NORMALISED_GROWTH      16   /* bytes made of one; form C makes at most 3 */
-#define TW_LIMIT_NORMALISED_EXTRA_BYTES 256  /* whatever the text has: what is put before it */
+#define TW_LIMIT_NORMALISED_GROWTH      16  /* bytes made of one; form C makes at most 3 */
+#define TW_LIMIT_NORMALISED_EXTRA_BYTES 256 /* whatever the text has: what is put before it */
+#define TW_LIMIT_TOKENIZER_SPEC_BYTES   ((size_t)1 << 30) /* a tokenizer.json once it is read */
 #define TW_LIMIT_TOKENIZER_STEPS        16   /* normaliser or pre-tokenizer steps of a tokenizer */
 #define TW_LIMIT_ADDED_TOKEN_BYTES      1024 /* a token that is looked for in raw text */
 #define TW_LIMIT_SPM_PIECE_BYTES        1024 /* a SentencePiece vocabulary entry */
@@ -72,6 +73,9 @@
 #define TW_LIMIT_BATCH_TOKENS       8192 /* tokens in one forward pass */
 #define TW_LIMIT_BATCH_SEQUENCES    1024
 #define TW_LIMIT_KV_PAGES           (1u << 24) /* of one cache; 64 positions each */
+#define TW_LIMIT_TENANTS            65536
+#define TW_LIMIT_TENANT_WEIGHT      1000
+#define TW_LIMIT_WAITING            65536 /* requests in a scheduler's queue */
 /* Segments of attention (512 positions of up to 8 heads) of one operation whose results wait to be
  * merged, 16 KiB each. Beyond, only heads and rows are spread over threads, not segments. */
 #define TW_LIMIT_ATTENTION_SEGMENTS 512
@@ -106,6 +110,7 @@
 #define TW_LIMIT_TRAIN_STEPS          10000000
 #define TW_LIMIT_TRAIN_ROWS           4096 /* rows of a context in one step */
 #define TW_LIMIT_TRAIN_PASS_TOKENS    4096 /* of rows that go through a forward pass together */
+#define TW_LIMIT_PLOT_BYTES           (4u << 20) /* a picture of its losses */
 
 /* Commands */
 #define TW_LIMIT_OPTION_REPEATS  1024        /* how often one option may stand on a command line */

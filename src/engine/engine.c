@@ -1,6 +1,7 @@
 #include "engine/engine.h"
 
 #include "base/mem.h"
+#include "base/rng.h"
 #include "engine/engine_state.h"
 
 #define DEFAULT_SEQUENCES    16
@@ -30,7 +31,6 @@ static struct tw_engine_config without_zeros(const struct tw_engine_config *conf
     if (full.max_batch_tokens == 0) {
         full.max_batch_tokens = DEFAULT_BATCH_TOKENS;
     }
-    full.max_batch_tokens = larger(full.max_batch_tokens, full.max_sequences);
     full.max_output_rows = larger(full.max_output_rows, full.max_sequences);
     return full;
 }
@@ -47,11 +47,11 @@ static enum tw_status check_config(const struct tw_engine_config *config, struct
                             "%u sequences at once: at most %d are possible", config->max_sequences,
                             TW_LIMIT_BATCH_SEQUENCES);
     }
-    if (config->max_batch_tokens > TW_LIMIT_BATCH_TOKENS ||
-        config->max_output_rows > TW_LIMIT_BATCH_TOKENS) {
-        return tw_error_set(
-            error, TW_ERR_LIMIT, TW_NO_POSITION, "%u tokens in one pass: at most %d are possible",
-            larger(config->max_batch_tokens, config->max_output_rows), TW_LIMIT_BATCH_TOKENS);
+    const uint32_t most = TW_LIMIT_BATCH_TOKENS - config->max_sequences;
+    if (config->max_batch_tokens > most || config->max_output_rows > most) {
+        return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
+                            "%u tokens in one pass: at most %d are possible",
+                            larger(config->max_batch_tokens, config->max_output_rows), (int)most);
     }
     if (config->kv_dtype != TW_DTYPE_F16 && config->kv_dtype != TW_DTYPE_Q8_0) {
         return tw_error_set(error, TW_ERR_UNSUPPORTED, TW_NO_POSITION,
@@ -70,7 +70,7 @@ static enum tw_status load_model(struct tw_engine *engine, const char *path, str
         return status;
     }
     const struct tw_model_options options = {
-        .max_batch_tokens = config->max_batch_tokens,
+        .max_batch_tokens = config->max_batch_tokens + config->max_sequences,
         .max_output_rows = config->max_output_rows,
         .progress = config->progress,
         .progress_context = config->progress_context,
@@ -87,8 +87,7 @@ static enum tw_status make_batch_room(struct tw_engine *engine, struct tw_error 
 {
     size_t n = engine->config.max_sequences;
     engine->batch = tw_mem_zalloc(n, sizeof *engine->batch);
-    engine->batch_owners = tw_mem_zalloc(n, sizeof(struct tw_sequence *));
-    if (engine->batch == NULL || engine->batch_owners == NULL) {
+    if (engine->batch == NULL) {
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION,
                             "no memory for a batch of %zu sequences", n);
     }
@@ -141,9 +140,9 @@ void tw_engine_close(struct tw_engine *engine)
     }
     tw_token_trie_free(engine->trie);
     tw_mem_free(engine->batch);
-    tw_mem_free(engine->batch_owners);
     tw_sampler_free(engine->sampler);
-    tw_page_pool_free(engine->pool);
+    tw_scheduler_free(engine->scheduler);
+    tw_fair_share_free(engine->share);
     if (engine->cache != NULL) {
         tw_kv_cache_free(engine->cache);
     }
@@ -154,6 +153,26 @@ void tw_engine_close(struct tw_engine *engine)
         tw_device_free(engine->device);
     }
     tw_mem_free(engine);
+}
+
+/* All sequences are one tenant's. */
+static enum tw_status create_scheduler(struct tw_engine *engine, uint32_t n_pages,
+                                       struct tw_error *error)
+{
+    struct tw_scheduler_config config = tw_scheduler_defaults();
+    config.n_pages = n_pages;
+    config.page_tokens = TW_KV_PAGE_TOKENS;
+    config.max_rows = engine->config.max_sequences;
+    config.max_waiting = TW_LIMIT_WAITING;
+    config.seed = tw_rng_system_seed();
+    enum tw_status status = tw_fair_share_create(&engine->share, error);
+    if (status == TW_OK) {
+        status = tw_fair_share_set(engine->share, 0, 1, TW_CLASS_NORMAL, error);
+    }
+    if (status == TW_OK) {
+        status = tw_scheduler_create(&config, engine->share, &engine->scheduler, error);
+    }
+    return status;
 }
 
 enum tw_status tw_engine_reserve(struct tw_engine *engine, uint64_t n_tokens,
@@ -174,7 +193,7 @@ enum tw_status tw_engine_reserve(struct tw_engine *engine, uint64_t n_tokens,
     if (status != TW_OK) {
         return status;
     }
-    status = tw_page_pool_create((uint32_t)n_pages, &engine->pool, error);
+    status = create_scheduler(engine, (uint32_t)n_pages, error);
     if (status != TW_OK) {
         tw_kv_cache_free(engine->cache);
         engine->cache = NULL;
@@ -210,9 +229,11 @@ struct tw_engine_usage tw_engine_usage(const struct tw_engine *engine)
         .n_steps = engine->n_steps,
         .n_computed_tokens = engine->n_computed_tokens,
     };
-    if (engine->pool != NULL) {
-        usage.n_pages = tw_page_pool_total(engine->pool);
-        usage.n_free_pages = tw_page_pool_free_pages(engine->pool);
+    if (engine->scheduler != NULL) {
+        struct tw_scheduler_usage pages = tw_scheduler_usage(engine->scheduler);
+        usage.n_pages = pages.n_pages;
+        usage.n_free_pages = pages.n_free_pages + pages.n_cached_pages;
+        usage.n_cached_pages = pages.n_cached_pages;
     }
     return usage;
 }

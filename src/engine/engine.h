@@ -3,28 +3,23 @@
  *     tw_engine_open -> tw_engine_reserve -> { tw_sequence_append, tw_sequence_generate,
  *                                              tw_engine_step ..., tw_sequence_take } -> close
  *
- * A sequence is a list of tokens, some of them computed (in KV pages), and at most one answer that
- * is being generated:
+ * A sequence is a list of tokens and at most one answer that is being generated:
  *
- *     IDLE     -> WAITING   [tw_sequence_generate]
- *     WAITING  -> PREFILL   [tw_engine_step: the pages of its prompt could be had]
- *     PREFILL  -> DECODE    [tw_engine_step: the prompt is computed, the first token sampled]
- *     DECODE   -> IDLE      [tw_engine_step: it ends by itself; finish says why]
- *     any      -> IDLE      [tw_sequence_halt: keeps its pages; tw_sequence_cancel: frees them;
- *                            tw_engine_step: it alone fails]
+ *     IDLE   -> ACTIVE [tw_sequence_generate]
+ *     ACTIVE -> IDLE   [tw_engine_step: it ends by itself, finish says why, or it alone fails;
+ *                       tw_sequence_cancel]
  *
- * A step takes one token of every sequence in DECODE first, so that none waits for another's
- * prompt, then fills the batch with pieces of prompts in order of arrival.
+ * What a step computes, and in which pages of the KV cache, is the scheduler's decision
+ * (sched/scheduler.h): one token of those that decode, pieces of prompts, and whole pages of a
+ * common beginning once for all. What was computed stays cached while there is room, so that a chat
+ * goes on from its last whole page.
  *
  * Invariants:
- * 1. What a sequence generates does not depend on the others, on the number of threads, or on how
- *    its prompt was cut into pieces.
- * 2. A computed position is never computed again while the sequence keeps its pages: a chat goes on
- *    where it was.
- * 3. Every page is held by exactly one sequence. A sequence without an answer in the making holds
- *    pages only if it was generated with keep_pages or halted.
- * 4. One sequence's failure (no page left, a damaged row of logits) ends that sequence alone, with
- *    TW_FINISH_ERROR and a sentence; its pages are freed.
+ * 1. What a sequence generates does not depend on the others, on the number of threads, on how its
+ *    prompt was cut into pieces, or on what was cached.
+ * 2. An idle sequence holds no page.
+ * 3. One sequence's failure (a damaged row of logits, no memory for its text) ends that sequence
+ *    alone, with TW_FINISH_ERROR and a sentence.
  *
  * Ownership: sequences belong to their engine and are freed before it. What tw_sequence_take gives
  * is valid until the next call on that sequence or the next step.
@@ -52,8 +47,8 @@ struct tw_sequence;
 struct tw_engine_config {
     int n_threads; /* 0: as many as there are cores */
     enum tw_cpu_level level;
-    uint32_t max_sequences;        /* in one step; 0: 16 */
-    uint32_t max_batch_tokens;     /* in one step; raised to max_sequences where less; 0: 512 */
+    uint32_t max_sequences;        /* in one step, others wait; 0: 16 */
+    uint32_t max_batch_tokens;     /* of prompts in one step; 0: 512 */
     uint32_t max_output_rows;      /* rows of logits, for scoring; raised to max_sequences */
     enum tw_dtype kv_dtype;        /* F16 or Q8_0 */
     tw_model_progress_fn progress; /* while weights are packed; may be NULL */
@@ -79,10 +74,11 @@ struct tw_model *tw_engine_model(const struct tw_engine *engine);
 const char *tw_engine_device_name(const struct tw_engine *engine);
 
 struct tw_engine_usage {
-    uint32_t n_pages; /* 0 before tw_engine_reserve */
-    uint32_t n_free_pages;
+    uint32_t n_pages;      /* 0 before tw_engine_reserve */
+    uint32_t n_free_pages; /* those that only cache something are free */
+    uint32_t n_cached_pages;
     uint32_t n_sequences; /* that exist */
-    uint32_t n_active;    /* WAITING, PREFILL or DECODE */
+    uint32_t n_active;
     uint64_t n_steps;
     uint64_t n_computed_tokens; /* rows of all forward passes so far */
 };
@@ -103,7 +99,6 @@ enum tw_status tw_engine_step(struct tw_engine *engine, uint32_t *ret_n_active,
 struct tw_generation {
     struct tw_sampler_params sampling; /* biases are copied */
     struct tw_stop_rules rules;        /* strings are copied */
-    bool keep_pages;                   /* at the end, for an answer that will be continued */
     struct tw_masker *masker; /* the form of the answer, or NULL; must outlive the answer */
 };
 
@@ -112,7 +107,7 @@ struct tw_generation tw_generation_defaults(void);
 
 enum tw_status tw_sequence_create(struct tw_engine *engine, struct tw_sequence **ret_sequence,
                                   struct tw_error *error);
-/* NULL is allowed. Frees its pages, whatever its state. */
+/* NULL is allowed. Whatever its state. */
 void tw_sequence_free(struct tw_sequence *sequence);
 
 /* Adds tokens to an idle sequence. TW_ERR_LIMIT when they do not fit into the model's context or
@@ -120,18 +115,17 @@ void tw_sequence_free(struct tw_sequence *sequence);
 enum tw_status tw_sequence_append(struct tw_sequence *sequence, const tw_token *tokens,
                                   size_t n_tokens, struct tw_error *error);
 
-/* Forgets all but the first n_tokens of an idle sequence; what of these is computed stays so. */
+/* Forgets all but the first n_tokens of an idle sequence. */
 void tw_sequence_truncate(struct tw_sequence *sequence, size_t n_tokens);
 
-/* Begins an answer: all tokens so far are its prompt, at least one. At most max_sequences may be
- * active. With a masker the answer has that form: it ends with TW_FINISH_STOP at an end token, or
- * as soon as nothing more can come; end tokens must not be ignored then. */
+/* Begins an answer: all tokens so far are its prompt, at least one. It ends with TW_FINISH_LENGTH
+ * where the context or the whole KV cache is full. With a masker the answer has that form: it ends
+ * with TW_FINISH_STOP at an end token, or as soon as nothing more can come; end tokens must not be
+ * ignored then. */
 enum tw_status tw_sequence_generate(struct tw_sequence *sequence,
                                     const struct tw_generation *generation, struct tw_error *error);
 
-/* End the answer in the making with TW_FINISH_CANCELLED; nothing happens to an idle sequence except
- * that cancel frees its pages. */
-void tw_sequence_halt(struct tw_sequence *sequence);
+/* Ends the answer in the making with TW_FINISH_CANCELLED; nothing happens to an idle sequence. */
 void tw_sequence_cancel(struct tw_sequence *sequence);
 
 /* What came since the last take. Token i has logprobs[i * (1 + n_top)] for itself, then n_top for
@@ -152,8 +146,10 @@ bool tw_sequence_is_active(const struct tw_sequence *sequence);
 
 /* All tokens: prompts, answers, and the last one sampled. */
 const tw_token *tw_sequence_tokens(const struct tw_sequence *sequence, size_t *ret_n_tokens);
-/* How many of them are in the KV cache. */
+/* How many of them are in the KV cache now; 0 for an idle one. */
 size_t tw_sequence_computed(const struct tw_sequence *sequence);
+/* How many tokens of the last prompt others had computed already; known with the first token. */
+size_t tw_sequence_cached(const struct tw_sequence *sequence);
 
 /* ---- scoring ---- */
 

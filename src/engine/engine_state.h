@@ -1,8 +1,7 @@
 /* engine_state.h: the inside of struct tw_engine and struct tw_sequence, for this layer alone.
  *
- * engine.c opens and closes, sequence.c edits one sequence, step.c decides what a forward pass
- * computes, score.c reads probabilities. A scheduler replaces step.c's choice of rows and touches
- * nothing else.
+ * engine.c opens and closes, sequence.c edits one sequence, step.c computes what the scheduler has
+ * planned, score.c reads probabilities.
  */
 #ifndef TW_ENGINE_ENGINE_STATE_H
 #define TW_ENGINE_ENGINE_STATE_H
@@ -10,30 +9,20 @@
 #include "base/buf.h"
 #include "device/device.h"
 #include "engine/engine.h"
-#include "sched/page_pool.h"
-
-enum tw_sequence_state {
-    TW_SEQUENCE_IDLE = 0,
-    TW_SEQUENCE_WAITING,
-    TW_SEQUENCE_PREFILL,
-    TW_SEQUENCE_DECODE
-};
+#include "sched/scheduler.h"
 
 struct tw_sequence {
     struct tw_engine *engine;
-    struct tw_sequence *previous, *next; /* among the active, in order of arrival */
-    enum tw_sequence_state state;
+    struct tw_sched_sequence *scheduled; /* while active */
 
     struct tw_token_list tokens;
-    size_t n_computed;      /* positions in the cache; less than tokens.n_tokens when active */
     size_t n_prompt_tokens; /* of the answer in the making: tokens before it */
-    uint32_t *pages;        /* [n_pages] */
-    uint32_t n_pages, page_capacity;
+    size_t n_tokens_most;   /* with the answer */
+    size_t n_cached_tokens; /* of the last prompt */
 
     struct tw_sampler_params sampling;
     struct tw_logit_bias *biases; /* the copy sampling points to */
     struct tw_stop *stop;
-    bool keep_pages;
     struct tw_constraint constraint; /* of the answer; without a masker there is none */
 
     /* What has come since the last take; `taken` is what the last take showed. */
@@ -49,38 +38,28 @@ struct tw_engine {
     struct tw_device *device;
     struct tw_model *model;
     struct tw_kv_cache *cache;
-    struct tw_page_pool *pool;
+    struct tw_fair_share *share;
+    struct tw_scheduler *scheduler; /* with the cache */
     struct tw_sampler *sampler;
     struct tw_engine_config config; /* without zeros */
     const struct tw_model_shape *shape;
     struct tw_token_trie *trie; /* NULL until somebody asks for it */
 
-    struct tw_sequence *first, *last; /* active */
     uint32_t n_active;
     uint32_t n_sequences;
     uint64_t n_steps;
     uint64_t n_computed_tokens;
 
-    /* The forward pass being put together: [max_sequences] each. */
-    struct tw_batch_sequence *batch;
-    struct tw_sequence **batch_owners;
-    uint32_t n_batch;
-    uint32_t n_batch_tokens;
+    struct tw_batch_sequence *batch; /* [max_sequences], the forward pass being put together */
 };
 
-uint32_t tw_sequence_pages_for(size_t n_positions);
-
-/* Makes the sequence hold pages for n_positions; false when the pool has too few (or memory for
- * their numbers is lacking), with nothing changed. */
-bool tw_sequence_grow(struct tw_sequence *sequence, size_t n_positions);
-
-/* Puts the sequence to IDLE with a reason; frees its pages unless they are to be kept. */
-void tw_sequence_end(struct tw_sequence *sequence, enum tw_finish finish, bool keep_pages);
+/* The sequence is idle again, for a reason. */
+void tw_sequence_end(struct tw_sequence *sequence, enum tw_finish finish);
 
 /* Ends the sequence with TW_FINISH_ERROR; sequence->error must be set. */
 void tw_sequence_fail(struct tw_sequence *sequence);
 
-/* Adds a sampled token and its text; may end the sequence. */
+/* Adds a sampled token and its text, and tells the scheduler; may end the sequence. */
 void tw_sequence_push_sample(struct tw_sequence *sequence, const struct tw_sample *sample);
 
 #endif

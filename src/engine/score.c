@@ -87,28 +87,26 @@ static enum tw_status check_request(const struct tw_engine *engine, const tw_tok
 enum tw_status tw_engine_score(struct tw_engine *engine, const tw_token *tokens, size_t n_tokens,
                                size_t first, float *ret_logprobs, struct tw_error *error)
 {
-    assert(engine->pool != NULL && first >= 1 && first < n_tokens);
+    assert(engine->scheduler != NULL && first >= 1 && first < n_tokens);
     enum tw_status status = check_request(engine, tokens, n_tokens, error);
     if (status != TW_OK) {
         return status;
     }
-    uint32_t n_pages = tw_sequence_pages_for(n_tokens - 1);
+    uint32_t n_pages = (uint32_t)((n_tokens + TW_KV_PAGE_TOKENS - 2) / TW_KV_PAGE_TOKENS);
     uint32_t *pages = tw_mem_alloc(n_pages, sizeof *pages);
     if (pages == NULL) {
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for %u page numbers",
                             n_pages);
     }
-    if (!tw_page_pool_alloc(engine->pool, n_pages, pages)) {
+    if (!tw_scheduler_borrow(engine->scheduler, n_pages, pages)) {
         tw_mem_free(pages);
         return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
                             "%zu tokens to score need %u pages of KV cache, %u are free", n_tokens,
-                            n_pages, tw_page_pool_free_pages(engine->pool));
+                            n_pages, tw_engine_usage(engine).n_free_pages);
     }
     const struct scoring scoring = {engine, tokens, n_tokens, first, pages, ret_logprobs};
     status = score_all(&scoring, error);
-    for (uint32_t i = 0; i < n_pages; i++) {
-        tw_page_pool_unref(engine->pool, pages[i]);
-    }
+    tw_scheduler_give_back(engine->scheduler, n_pages, pages);
     tw_mem_free(pages);
     return status;
 }

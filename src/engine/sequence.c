@@ -13,7 +13,7 @@ struct tw_generation tw_generation_defaults(void)
 enum tw_status tw_sequence_create(struct tw_engine *engine, struct tw_sequence **ret_sequence,
                                   struct tw_error *error)
 {
-    assert(engine->pool != NULL);
+    assert(engine->scheduler != NULL);
     struct tw_sequence *sequence = tw_mem_zalloc(1, sizeof *sequence);
     if (sequence == NULL) {
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a sequence");
@@ -35,80 +35,11 @@ void tw_sequence_free(struct tw_sequence *sequence)
     sequence->engine->n_sequences--;
     tw_stop_free(sequence->stop);
     tw_token_list_free(&sequence->tokens);
-    tw_mem_free(sequence->pages);
     tw_mem_free(sequence->biases);
     tw_mem_free(sequence->logprobs);
     tw_buf_free(&sequence->text);
     tw_buf_free(&sequence->taken_text);
     tw_mem_free(sequence);
-}
-
-/* ---- pages ---- */
-
-uint32_t tw_sequence_pages_for(size_t n_positions)
-{
-    return (uint32_t)((n_positions + TW_KV_PAGE_TOKENS - 1) / TW_KV_PAGE_TOKENS);
-}
-
-static bool reserve_page_numbers(struct tw_sequence *sequence, uint32_t n_pages)
-{
-    if (n_pages <= sequence->page_capacity) {
-        return true;
-    }
-    uint32_t capacity = sequence->page_capacity * 2;
-    capacity = capacity < n_pages ? n_pages : capacity;
-    uint32_t *pages = tw_mem_realloc(sequence->pages, capacity, sizeof *pages);
-    if (pages == NULL) {
-        return false;
-    }
-    sequence->pages = pages;
-    sequence->page_capacity = capacity;
-    return true;
-}
-
-bool tw_sequence_grow(struct tw_sequence *sequence, size_t n_positions)
-{
-    uint32_t n_pages = tw_sequence_pages_for(n_positions);
-    if (n_pages <= sequence->n_pages) {
-        return true;
-    }
-    uint32_t n_more = n_pages - sequence->n_pages;
-    if (!reserve_page_numbers(sequence, n_pages) ||
-        !tw_page_pool_alloc(sequence->engine->pool, n_more, sequence->pages + sequence->n_pages)) {
-        return false;
-    }
-    sequence->n_pages = n_pages;
-    return true;
-}
-
-static void free_pages(struct tw_sequence *sequence)
-{
-    for (uint32_t i = 0; i < sequence->n_pages; i++) {
-        tw_page_pool_unref(sequence->engine->pool, sequence->pages[i]);
-    }
-    sequence->n_pages = 0;
-    sequence->n_computed = 0;
-}
-
-/* ---- the list of the active ---- */
-
-static void link_last(struct tw_sequence *sequence)
-{
-    struct tw_engine *engine = sequence->engine;
-    sequence->previous = engine->last;
-    sequence->next = NULL;
-    *(engine->last != NULL ? &engine->last->next : &engine->first) = sequence;
-    engine->last = sequence;
-    engine->n_active++;
-}
-
-static void unlink_active(struct tw_sequence *sequence)
-{
-    struct tw_engine *engine = sequence->engine;
-    *(sequence->previous != NULL ? &sequence->previous->next : &engine->first) = sequence->next;
-    *(sequence->next != NULL ? &sequence->next->previous : &engine->last) = sequence->previous;
-    sequence->previous = sequence->next = NULL;
-    engine->n_active--;
 }
 
 /* ---- prompts ---- */
@@ -126,6 +57,12 @@ static enum tw_status check_tokens(const struct tw_engine *engine, const tw_toke
     return TW_OK;
 }
 
+/* Positions of one sequence that has all pages. */
+static uint64_t room_for(const struct tw_engine *engine)
+{
+    return (uint64_t)tw_engine_usage(engine).n_pages * TW_KV_PAGE_TOKENS;
+}
+
 static enum tw_status check_length(const struct tw_engine *engine, size_t n_before, size_t n_more,
                                    struct tw_error *error)
 {
@@ -135,11 +72,10 @@ static enum tw_status check_length(const struct tw_engine *engine, size_t n_befo
                             "%zu tokens: the model's context is %u tokens", n_before + n_more,
                             n_context);
     }
-    uint32_t n_pages = tw_page_pool_total(engine->pool);
-    if (tw_sequence_pages_for(n_before + n_more) > n_pages) {
+    if (n_before + n_more > room_for(engine)) {
         return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
                             "%zu tokens: the KV cache has room for %llu; give more context",
-                            n_before + n_more, (unsigned long long)n_pages * TW_KV_PAGE_TOKENS);
+                            n_before + n_more, (unsigned long long)room_for(engine));
     }
     return TW_OK;
 }
@@ -147,7 +83,7 @@ static enum tw_status check_length(const struct tw_engine *engine, size_t n_befo
 enum tw_status tw_sequence_append(struct tw_sequence *sequence, const tw_token *tokens,
                                   size_t n_tokens, struct tw_error *error)
 {
-    assert(sequence->state == TW_SEQUENCE_IDLE);
+    assert(sequence->scheduled == NULL);
     const size_t n_before = sequence->tokens.n_tokens;
     enum tw_status status = check_length(sequence->engine, n_before, n_tokens, error);
     if (status == TW_OK) {
@@ -166,16 +102,9 @@ enum tw_status tw_sequence_append(struct tw_sequence *sequence, const tw_token *
 
 void tw_sequence_truncate(struct tw_sequence *sequence, size_t n_tokens)
 {
-    assert(sequence->state == TW_SEQUENCE_IDLE && n_tokens <= sequence->tokens.n_tokens);
+    assert(sequence->scheduled == NULL && n_tokens <= sequence->tokens.n_tokens);
     sequence->tokens.n_tokens = n_tokens;
     sequence->n_taken_tokens = n_tokens;
-    if (sequence->n_computed > n_tokens) {
-        sequence->n_computed = n_tokens;
-    }
-    uint32_t n_pages = tw_sequence_pages_for(n_tokens);
-    while (sequence->n_pages > n_pages) {
-        tw_page_pool_unref(sequence->engine->pool, sequence->pages[--sequence->n_pages]);
-    }
 }
 
 /* ---- answers ---- */
@@ -206,19 +135,37 @@ static void forget_output(struct tw_sequence *sequence)
     sequence->finish = TW_FINISH_NONE;
 }
 
-enum tw_status tw_sequence_generate(struct tw_sequence *sequence,
-                                    const struct tw_generation *generation, struct tw_error *error)
+/* How long the text may become: the last token is never computed. */
+static size_t longest_text(const struct tw_sequence *sequence, uint64_t max_tokens)
 {
-    struct tw_engine *engine = sequence->engine;
-    assert(sequence->state == TW_SEQUENCE_IDLE);
+    const struct tw_engine *engine = sequence->engine;
+    size_t n_prompt = sequence->tokens.n_tokens;
+    uint64_t most = engine->shape->n_context_tokens;
+    most = room_for(engine) + 1 < most ? room_for(engine) + 1 : most;
+    most = max_tokens != 0 && max_tokens < most && n_prompt + max_tokens < most
+               ? n_prompt + max_tokens
+               : most;
+    return most > n_prompt ? (size_t)most : n_prompt + 1;
+}
+
+static enum tw_status schedule(struct tw_sequence *sequence, struct tw_error *error)
+{
+    const struct tw_sched_request request = {
+        .tokens = sequence->tokens.ids,
+        .n_tokens = (uint32_t)sequence->tokens.n_tokens,
+        .n_tokens_most = (uint32_t)sequence->n_tokens_most,
+        .owner = sequence,
+    };
+    return tw_scheduler_submit(sequence->engine->scheduler, &request, &sequence->scheduled, error);
+}
+
+static enum tw_status prepare(struct tw_sequence *sequence, const struct tw_generation *generation,
+                              struct tw_stop **ret_stop, struct tw_error *error)
+{
+    const struct tw_engine *engine = sequence->engine;
     if (sequence->tokens.n_tokens == 0) {
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
                             "the prompt is empty: the model needs at least one token");
-    }
-    if (engine->n_active == engine->config.max_sequences) {
-        return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
-                            "%u sequences are active already: that is the maximum",
-                            engine->n_active);
     }
     if (generation->masker != NULL && generation->rules.ignore_end_tokens) {
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
@@ -226,12 +173,24 @@ enum tw_status tw_sequence_generate(struct tw_sequence *sequence,
                             "ignored");
     }
     enum tw_status status = tw_sampler_check(&generation->sampling, engine->shape->n_vocab, error);
-    struct tw_stop *stop = NULL;
     if (status == TW_OK) {
-        status = tw_stop_create(&generation->rules, tw_engine_tokenizer(engine), &stop, error);
+        status = tw_stop_create(&generation->rules, tw_engine_tokenizer(engine), ret_stop, error);
     }
     if (status == TW_OK) {
         status = copy_sampling(sequence, &generation->sampling, error);
+    }
+    return status;
+}
+
+enum tw_status tw_sequence_generate(struct tw_sequence *sequence,
+                                    const struct tw_generation *generation, struct tw_error *error)
+{
+    assert(sequence->scheduled == NULL);
+    struct tw_stop *stop = NULL;
+    enum tw_status status = prepare(sequence, generation, &stop, error);
+    if (status == TW_OK) {
+        sequence->n_tokens_most = longest_text(sequence, generation->rules.max_tokens);
+        status = schedule(sequence, error);
     }
     if (status != TW_OK) {
         tw_stop_free(stop);
@@ -239,47 +198,35 @@ enum tw_status tw_sequence_generate(struct tw_sequence *sequence,
     }
     tw_stop_free(sequence->stop);
     sequence->stop = stop;
-    sequence->keep_pages = generation->keep_pages;
     sequence->constraint = tw_constraint_begin(generation->masker);
     sequence->n_prompt_tokens = sequence->tokens.n_tokens;
-    if (sequence->n_computed == sequence->tokens.n_tokens) {
-        sequence->n_computed--; /* logits come from computing the last token */
-    }
+    sequence->n_cached_tokens = 0;
     forget_output(sequence);
-    sequence->state = TW_SEQUENCE_WAITING;
-    link_last(sequence);
+    sequence->engine->n_active++;
     return TW_OK;
 }
 
-void tw_sequence_end(struct tw_sequence *sequence, enum tw_finish finish, bool keep_pages)
+void tw_sequence_end(struct tw_sequence *sequence, enum tw_finish finish)
 {
-    assert(sequence->state != TW_SEQUENCE_IDLE && finish != TW_FINISH_NONE);
-    unlink_active(sequence);
-    sequence->state = TW_SEQUENCE_IDLE;
+    assert(sequence->scheduled != NULL && finish != TW_FINISH_NONE);
+    tw_scheduler_end(sequence->engine->scheduler, sequence->scheduled);
+    sequence->scheduled = NULL;
     sequence->finish = finish;
-    if (!keep_pages) {
-        free_pages(sequence);
-    }
+    sequence->engine->n_active--;
 }
 
 void tw_sequence_fail(struct tw_sequence *sequence)
 {
     tw_stop_finish(sequence->stop, &sequence->text);
-    tw_sequence_end(sequence, TW_FINISH_ERROR, false);
-}
-
-void tw_sequence_halt(struct tw_sequence *sequence)
-{
-    if (sequence->state != TW_SEQUENCE_IDLE) {
-        tw_stop_finish(sequence->stop, &sequence->text);
-        tw_sequence_end(sequence, TW_FINISH_CANCELLED, true);
-    }
+    tw_sequence_end(sequence, TW_FINISH_ERROR);
 }
 
 void tw_sequence_cancel(struct tw_sequence *sequence)
 {
-    tw_sequence_halt(sequence);
-    free_pages(sequence);
+    if (sequence->scheduled != NULL) {
+        tw_stop_finish(sequence->stop, &sequence->text);
+        tw_sequence_end(sequence, TW_FINISH_CANCELLED);
+    }
 }
 
 static bool push_logprobs(struct tw_sequence *sequence, const struct tw_sample *sample)
@@ -351,8 +298,7 @@ void tw_sequence_push_sample(struct tw_sequence *sequence, const struct tw_sampl
     if (sequence->constraint.masker != NULL) {
         finish = advance_form(sequence, sample->token, finish);
     }
-    if (finish == TW_FINISH_NONE &&
-        sequence->tokens.n_tokens >= sequence->engine->shape->n_context_tokens) {
+    if (finish == TW_FINISH_NONE && sequence->tokens.n_tokens >= sequence->n_tokens_most) {
         tw_stop_finish(sequence->stop, &sequence->text);
         finish = TW_FINISH_LENGTH;
     }
@@ -361,8 +307,13 @@ void tw_sequence_push_sample(struct tw_sequence *sequence, const struct tw_sampl
                      "%zu bytes of an answer have not been taken", sequence->text.size_bytes);
         finish = TW_FINISH_ERROR;
     }
+    if (finish == TW_FINISH_NONE &&
+        tw_scheduler_push(sequence->engine->scheduler, sequence->scheduled, sample->token,
+                          &sequence->error) != TW_OK) {
+        finish = TW_FINISH_ERROR;
+    }
     if (finish != TW_FINISH_NONE) {
-        tw_sequence_end(sequence, finish, sequence->keep_pages && finish != TW_FINISH_ERROR);
+        tw_sequence_end(sequence, finish);
     }
 }
 
@@ -394,7 +345,7 @@ struct tw_output tw_sequence_take(struct tw_sequence *sequence)
 
 bool tw_sequence_is_active(const struct tw_sequence *sequence)
 {
-    return sequence->state != TW_SEQUENCE_IDLE;
+    return sequence->scheduled != NULL;
 }
 
 const tw_token *tw_sequence_tokens(const struct tw_sequence *sequence, size_t *ret_n_tokens)
@@ -405,5 +356,10 @@ const tw_token *tw_sequence_tokens(const struct tw_sequence *sequence, size_t *r
 
 size_t tw_sequence_computed(const struct tw_sequence *sequence)
 {
-    return sequence->n_computed;
+    return sequence->scheduled != NULL ? tw_scheduler_state(sequence->scheduled).n_computed : 0;
+}
+
+size_t tw_sequence_cached(const struct tw_sequence *sequence)
+{
+    return sequence->n_cached_tokens;
 }

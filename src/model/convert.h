@@ -15,6 +15,7 @@
 #include "model/quantise_model.h"
 #include "model/shape.h"
 #include "model/tensors.h"
+#include "text/tokenizer.h"
 
 /* mix: TW_MODEL_MIX_KEEP leaves the matrices in the folder's type. */
 enum tw_status tw_model_convert(const char *folder_path, const char *out_path,
@@ -30,5 +31,9 @@ enum tw_status tw_convert_put_metadata(const struct tw_model_files *files,
 enum tw_status tw_convert_put_tokenizer(const struct tw_model_files *files,
                                         const struct tw_model_shape *shape,
                                         struct tw_gguf_writer *writer, struct tw_error *error);
+
+/* Whether GGUF has words for all of the tokenizer: TW_ERR_UNSUPPORTED. */
+enum tw_status tw_convert_check_tokenizer(const struct tw_tokenizer_spec *spec,
+                                          struct tw_error *error);
 
 #endif

@@ -180,19 +180,28 @@ static const char *pre_name(const struct tw_tokenizer_spec *spec)
     return spec->ignore_merges ? NULL : name;
 }
 
-static enum tw_status put_bpe(const struct conversion *self)
+static bool has_nfc(const struct tw_tokenizer_spec *spec)
 {
-    const struct tw_tokenizer_spec *spec = self->spec;
-    const char *pre = pre_name(spec);
-    if (pre == NULL) {
+    return spec->n_normalise == 1 && spec->normalise[0].kind == TW_NORMALISE_NFC;
+}
+
+static enum tw_status check_bpe(const struct conversion *self)
+{
+    if (pre_name(self->spec) == NULL) {
         return refuse(self, "this pre_tokenizer");
     }
-    bool has_nfc = spec->n_normalise == 1 && spec->normalise[0].kind == TW_NORMALISE_NFC;
-    if (spec->n_normalise != 0 && !has_nfc) {
-        return refuse(self, "this normalizer");
+    return self->spec->n_normalise == 0 || has_nfc(self->spec) ? TW_OK
+                                                               : refuse(self, "this normalizer");
+}
+
+static enum tw_status put_bpe(const struct conversion *self)
+{
+    enum tw_status status = check_bpe(self);
+    if (status != TW_OK) {
+        return status;
     }
-    tw_gguf_put_text(self->writer, "tokenizer.ggml.pre", pre);
-    if (has_nfc) {
+    tw_gguf_put_text(self->writer, "tokenizer.ggml.pre", pre_name(self->spec));
+    if (has_nfc(self->spec)) {
         tw_gguf_put_bool(self->writer, "tokenworks.tokenizer.nfc", true);
     }
     put_merges(self);
@@ -301,6 +310,19 @@ static void put_specials(const struct conversion *self)
 
 /* ---- all of it ---- */
 
+enum tw_status tw_convert_check_tokenizer(const struct tw_tokenizer_spec *spec,
+                                          struct tw_error *error)
+{
+    const struct conversion self = {.spec = spec, .error = error};
+    bool has_prefix;
+    enum tw_status status = check_added(&self);
+    if (status != TW_OK) {
+        return status;
+    }
+    return spec->family == TW_TOKENIZER_BPE ? check_bpe(&self)
+                                            : read_space_prefix(&self, &has_prefix);
+}
+
 static enum tw_status put_all(const struct conversion *self)
 {
     bool is_bpe = self->spec->family == TW_TOKENIZER_BPE;
@@ -371,7 +393,7 @@ enum tw_status tw_convert_put_tokenizer(const struct tw_model_files *files,
         return status;
     }
     struct tw_arena arena;
-    tw_arena_init(&arena, TW_LIMIT_MODEL_JSON_BYTES);
+    tw_arena_init(&arena, TW_LIMIT_TOKENIZER_SPEC_BYTES);
     status = convert(&self, json, &arena);
     tw_arena_clear(&arena);
     json_decref(json);

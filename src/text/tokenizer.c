@@ -400,7 +400,7 @@ enum tw_status tw_tokenizer_from_json(const json_t *tokenizer_json, const json_t
                                       struct tw_tokenizer **ret_tokenizer, struct tw_error *error)
 {
     struct tw_arena arena;
-    tw_arena_init(&arena, (size_t)TW_LIMIT_MODEL_JSON_BYTES * 4);
+    tw_arena_init(&arena, TW_LIMIT_TOKENIZER_SPEC_BYTES);
     struct tw_tokenizer_spec spec;
     enum tw_status status =
         tw_tokenizer_spec_from_json(tokenizer_json, config_json, &arena, &spec, error);

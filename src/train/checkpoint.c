@@ -1,5 +1,6 @@
 #include "train/checkpoint.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -116,6 +117,20 @@ static enum tw_status check_header(const struct header *header, size_t n_bytes, 
     return size_bytes == n_bytes ? TW_OK : damaged(name, "its size is wrong", error);
 }
 
+/* Whoever draws or prints the points may count on it. */
+static enum tw_status check_history(const unsigned char *points, uint64_t n, const char *name,
+                                    struct tw_error *error)
+{
+    for (uint64_t i = 0; i < n; i++) {
+        struct tw_train_point point;
+        memcpy(&point, points + i * sizeof point, sizeof point);
+        if (point.step != i || !isfinite(point.loss) || isinf(point.valid_loss)) {
+            return damaged(name, "its history has a step that cannot be", error);
+        }
+    }
+    return TW_OK;
+}
+
 static const unsigned char *take(void *to, const unsigned char *from, size_t n_bytes)
 {
     if (n_bytes != 0) {
@@ -137,6 +152,9 @@ enum tw_status tw_checkpoint_parse(const void *bytes, size_t n_bytes, const char
     }
     const unsigned char *p = take(&header, bytes, sizeof header);
     status = check_header(&header, n_bytes, name, state, error);
+    if (status == TW_OK) {
+        status = check_history(p, header.n_history, name, error);
+    }
     if (status != TW_OK) {
         return status;
     }

@@ -4,9 +4,9 @@
  *     (little-endian; history rows are struct tw_train_point, arrays are f32 [n_values])
  *
  * Invariants: 1. The file is replaced whole (base/file.h): a kill at any moment leaves the last
- * one. 2. A file whose checksum, size or version is off is refused, never half-read. 3. Data order,
- * learning rate and initial weights are functions of the recipe and the step, so weights, moments
- * and the step are all there is to a run's state.
+ * one. 2. A file whose checksum, size, version or history is off is refused, never half-read.
+ * 3. Data order, learning rate and initial weights are functions of the recipe and the step, so
+ * weights, moments and the step are all there is to a run's state.
  * Threads: one at a time. Errors: those of base/file.h; TW_ERR_FORMAT for damage; TW_ERR_USAGE when
  * the file belongs to another recipe or other data.
  */
@@ -18,7 +18,8 @@
 
 #include "base/status.h"
 
-/* One step of the run, for the plot and the report. valid_loss: NaN where there is none. */
+/* One step of the run, for the plot and the report. step: its place in the history. loss is finite;
+ * valid_loss: NaN where there is none. */
 struct tw_train_point {
     uint32_t step;
     float loss, valid_loss, learning_rate, gradient_norm;

@@ -135,10 +135,11 @@ static struct tw_dense_limits limits_of(const struct tw_parameters *p, size_t ma
                                     .n_parameters = p->n_values};
 }
 
-size_t tw_gradient_bytes(const struct tw_parameters *parameters, size_t max_tokens)
+size_t tw_gradient_bytes(const struct tw_parameters *parameters, size_t max_tokens, int n_threads)
 {
     struct tw_dense_limits limits = limits_of(parameters, max_tokens);
-    return lay_out(NULL, parameters, max_tokens, NULL) * sizeof(float) + tw_dense_bytes(&limits, 1);
+    return lay_out(NULL, parameters, max_tokens, NULL) * sizeof(float) +
+           tw_dense_bytes(&limits, n_threads);
 }
 
 enum tw_status tw_gradient_create(struct tw_device *device, const struct tw_parameters *parameters,
@@ -158,10 +159,11 @@ enum tw_status tw_gradient_create(struct tw_device *device, const struct tw_para
     g->block = tw_mem_map(g->n_block * sizeof *g->block);
     if (g->layers == NULL || g->losses == NULL || g->targets == NULL || g->rows == NULL ||
         g->block == NULL) {
+        size_t n_bytes = tw_gradient_bytes(parameters, max_tokens, tw_device_threads(device));
         tw_gradient_free(g);
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION,
                             "no memory for the %zu MB that a batch of %zu tokens takes",
-                            tw_gradient_bytes(parameters, max_tokens) >> 20, max_tokens);
+                            n_bytes >> 20, max_tokens);
     }
     lay_out(g, parameters, max_tokens, g->block);
     fill_rope(g);

@@ -48,8 +48,8 @@ struct tw_train_loss tw_gradient_add(struct tw_gradient *gradient, const float *
 /* What it works with, for the optimiser. */
 struct tw_dense *tw_gradient_dense(struct tw_gradient *gradient);
 
-/* Bytes of memory that create takes on one thread; each more has its own work space for attention,
- * a few MB for a context of some thousand tokens. */
-size_t tw_gradient_bytes(const struct tw_parameters *parameters, size_t max_tokens);
+/* Bytes of memory that create takes on a device of n_threads: each has its own work space for
+ * attention, a few MB for a context of some thousand tokens. */
+size_t tw_gradient_bytes(const struct tw_parameters *parameters, size_t max_tokens, int n_threads);
 
 #endif

@@ -75,11 +75,14 @@ size_t tw_parameters_count(const struct tw_parameters *parameters)
            (parameters->shape.tied_head ? 2 : 3);
 }
 
+/* n_rows: 0 for a vector, since a matrix may have one row. */
 static struct tw_parameter tensor_of(const char *name, size_t offset, size_t n_rows,
                                      size_t n_columns)
 {
-    struct tw_parameter tensor = {
-        .offset = offset, .n_rows = n_rows, .n_columns = n_columns, .is_vector = n_rows == 1};
+    struct tw_parameter tensor = {.offset = offset,
+                                  .n_rows = n_rows != 0 ? n_rows : 1,
+                                  .n_columns = n_columns,
+                                  .is_vector = n_rows == 0};
     snprintf(tensor.name, sizeof tensor.name, "%s", name);
     return tensor;
 }
@@ -93,14 +96,14 @@ static struct tw_parameter layer_tensor(const struct tw_parameters *p, size_t la
         const char *name;
         size_t offset, n_rows, n_columns;
     } rows[LAYER_TENSORS] = {
-        {"input_layernorm", at->attention_norm, 1, d},
+        {"input_layernorm", at->attention_norm, 0, d},
         {"self_attn.q_proj", at->qkv, q, d},
         {"self_attn.k_proj", at->qkv + q * d, kv, d},
         {"self_attn.v_proj", at->qkv + (q + kv) * d, kv, d},
-        {"self_attn.q_norm", at->q_norm, 1, head},
-        {"self_attn.k_norm", at->k_norm, 1, head},
+        {"self_attn.q_norm", at->q_norm, 0, head},
+        {"self_attn.k_norm", at->k_norm, 0, head},
         {"self_attn.o_proj", at->o, d, q},
-        {"post_attention_layernorm", at->ffn_norm, 1, d},
+        {"post_attention_layernorm", at->ffn_norm, 0, d},
         {"mlp.gate_proj", at->gate_up, f, d},
         {"mlp.up_proj", at->gate_up + f * d, f, d},
         {"mlp.down_proj", at->down, d, f},
@@ -122,7 +125,7 @@ struct tw_parameter tw_parameters_tensor(const struct tw_parameters *parameters,
         return layer_tensor(parameters, i / LAYER_TENSORS, i % LAYER_TENSORS);
     }
     return i == (size_t)LAYER_TENSORS * parameters->shape.n_layers
-               ? tensor_of("model.norm.weight", parameters->final_norm, 1, d)
+               ? tensor_of("model.norm.weight", parameters->final_norm, 0, d)
                : tensor_of("lm_head.weight", parameters->head, v, d);
 }
 

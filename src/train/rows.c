@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "text/lines.h"
 
 struct reader {
     tw_row_fn fn;
@@ -28,9 +29,8 @@ static struct tw_bytes bytes_of(const json_t *string)
 static const char *role_of(const json_t *value)
 {
     static const char *const roles[] = {"system", "user", "assistant"};
-    const char *name = json_string_value(value);
-    for (size_t i = 0; name != NULL && i < sizeof roles / sizeof roles[0]; i++) {
-        if (strcmp(name, roles[i]) == 0) {
+    for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
+        if (tw_bytes_equal(bytes_of(value), tw_bytes_of(roles[i]))) {
             return roles[i];
         }
     }
@@ -114,37 +114,19 @@ static enum tw_status read_line(struct reader *reader, struct tw_bytes line, str
     return status;
 }
 
-static bool is_blank(struct tw_bytes line)
-{
-    for (size_t i = 0; i < line.size_bytes; i++) {
-        if (line.data[i] != ' ' && line.data[i] != '\t' && line.data[i] != '\r') {
-            return false;
-        }
-    }
-    return true;
-}
-
-enum tw_status tw_rows_read(struct tw_bytes lines, const char *name, tw_row_fn fn, void *context,
+enum tw_status tw_rows_read(struct tw_bytes text, const char *name, tw_row_fn fn, void *context,
                             struct tw_error *error)
 {
     struct reader reader = {.fn = fn, .context = context, .error = error};
+    struct tw_lines lines = {.text = text};
     enum tw_status status = TW_OK;
-    uint64_t number = 0;
-    for (size_t at = 0; at < lines.size_bytes && status == TW_OK;) {
-        const char *begin = lines.data + at;
-        const char *newline = memchr(begin, '\n', lines.size_bytes - at);
-        size_t n = newline != NULL ? (size_t)(newline - begin) : lines.size_bytes - at;
-        at += newline != NULL ? n + 1 : n;
-        number++;
-        struct tw_bytes line = {begin, n};
-        if (!is_blank(line)) {
-            struct tw_row row = {.line = number, .end_bytes = at};
-            status = read_line(&reader, line, row);
-        }
+    for (struct tw_bytes line; status == TW_OK && tw_lines_next(&lines, &line);) {
+        struct tw_row row = {.line = lines.number, .end_bytes = lines.at};
+        status = read_line(&reader, line, row);
     }
     tw_mem_free(reader.messages);
     if (status != TW_OK) {
-        tw_error_prefix(error, "%s:%" PRIu64, name, number);
+        tw_error_prefix(error, "%s:%" PRIu64, name, lines.number);
     }
     return status;
 }

@@ -36,8 +36,8 @@ struct tw_row {
 typedef enum tw_status (*tw_row_fn)(void *context, const struct tw_row *row,
                                     struct tw_error *error);
 
-/* Calls fn for each row of the lines in order. name: the file's, for messages. */
-enum tw_status tw_rows_read(struct tw_bytes lines, const char *name, tw_row_fn fn, void *context,
+/* Calls fn for each row of the text in order. name: the file's, for messages. */
+enum tw_status tw_rows_read(struct tw_bytes text, const char *name, tw_row_fn fn, void *context,
                             struct tw_error *error);
 
 #endif

@@ -43,6 +43,7 @@ static const cyaml_schema_field_t data_fields[] = {
 static const cyaml_strval_t format_names[] = {{"f32", TW_GEMM_F32}, {"bf16", TW_GEMM_BF16}};
 
 static const cyaml_schema_field_t run_fields[] = {
+    PATH_FIELD("start", CYAML_FLAG_OPTIONAL, struct tw_train_run_config, start),
     UINT_FIELD(struct tw_train_run_config, seed),
     UINT_FIELD(struct tw_train_run_config, steps),
     UINT_FIELD(struct tw_train_run_config, warmup_steps),
@@ -188,6 +189,7 @@ static bool resolve_all(const char *config_path, struct tw_train_config *config)
 {
     bool ok = resolve(config_path, &config->data.tokenizer) &&
               resolve(config_path, &config->data.chat_template) &&
+              resolve(config_path, &config->training.start) &&
               resolve(config_path, &config->output.folder) &&
               resolve(config_path, &config->output.gguf);
     for (uint32_t i = 0; ok && i < config->data.train_count; i++) {

@@ -32,7 +32,8 @@ struct tw_train_data_config {
 };
 
 struct tw_train_run_config {
-    uint64_t seed;
+    char *start;   /* a model whose weights are the first ones; NULL: random ones */
+    uint64_t seed; /* of random weights, and of the order of documents */
     uint32_t steps, warmup_steps;
     uint32_t rows_per_step; /* rows of `context` tokens in one step of the optimiser */
     double learning_rate, final_learning_rate;

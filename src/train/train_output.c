@@ -1,6 +1,7 @@
 #include "train/train_output.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/arena.h"
@@ -10,7 +11,7 @@
 #include "model/hf_write.h"
 #include "text/tokenizer_json_write.h"
 
-enum { ARENA_BYTES = 256 << 20 };
+enum { PATH_BYTES = 2 * TW_LIMIT_CONF_STRING_BYTES };
 
 static enum tw_status read_mix(const struct tw_train_config *config, enum tw_model_mix *ret_mix,
                                struct tw_error *error)
@@ -24,36 +25,58 @@ static enum tw_status read_mix(const struct tw_train_config *config, enum tw_mod
     return TW_OK;
 }
 
-/* Empty where the recipe names none. */
-static enum tw_status read_template(const struct tw_train_config *config, struct tw_buf *ret_text,
+static enum tw_status read_template(const char *path, struct tw_buf *ret_text,
                                     struct tw_error *error)
 {
-    if (config->data.chat_template == NULL) {
-        tw_buf_init(ret_text, 0);
-        return TW_OK;
-    }
-    enum tw_status status =
-        tw_file_read(config->data.chat_template, TW_LIMIT_MODEL_STRING_BYTES, ret_text, error);
+    enum tw_status status = tw_file_load(path, TW_LIMIT_MODEL_STRING_BYTES, ret_text, error);
     if (status == TW_OK && !tw_buf_append(ret_text, "", 1)) { /* as C text */
         tw_buf_free(ret_text);
-        status =
-            tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
-                         "'%.120s' is too long for a chat template", config->data.chat_template);
+        status = tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
+                              "'%.120s' is too long for a chat template", path);
     }
     return status;
 }
 
-enum tw_status tw_train_output_check(const struct tw_train_config *config, struct tw_error *error)
+enum tw_status tw_train_texts_read(const struct tw_train_config *config,
+                                   struct tw_train_texts *ret_texts, struct tw_error *error)
 {
     enum tw_model_mix mix;
-    struct tw_buf chat_template;
+    struct tw_train_texts texts;
+    tw_buf_init(&texts.tokenizer, 0);
+    tw_buf_init(&texts.chat_template, 0);
+    const char *template_path = config->data.chat_template;
     enum tw_status status = read_mix(config, &mix, error);
     if (status == TW_OK) {
-        status = read_template(config, &chat_template, error);
+        status = tw_file_load(config->data.tokenizer, TW_LIMIT_MODEL_JSON_BYTES, &texts.tokenizer,
+                              error);
     }
+    if (status == TW_OK && template_path != NULL) {
+        status = read_template(template_path, &texts.chat_template, error);
+    }
+    if (status != TW_OK) {
+        tw_train_texts_free(&texts);
+        return status;
+    }
+    *ret_texts = texts;
+    return TW_OK;
+}
+
+void tw_train_texts_free(struct tw_train_texts *texts)
+{
+    tw_buf_free(&texts->tokenizer);
+    tw_buf_free(&texts->chat_template);
+}
+
+enum tw_status tw_train_output_check_tokenizer(const json_t *tokenizer, struct tw_error *error)
+{
+    struct tw_arena arena;
+    struct tw_tokenizer_spec spec;
+    tw_arena_init(&arena, TW_LIMIT_TOKENIZER_SPEC_BYTES);
+    enum tw_status status = tw_tokenizer_spec_from_json(tokenizer, NULL, &arena, &spec, error);
     if (status == TW_OK) {
-        tw_buf_free(&chat_template);
+        status = tw_convert_check_tokenizer(&spec, error);
     }
+    tw_arena_clear(&arena);
     return status;
 }
 
@@ -65,17 +88,84 @@ static enum tw_status try_to_write(const char *path, struct tw_error *error)
     return status;
 }
 
+static bool is_any(const char *path, char *const *paths, uint32_t n_paths)
+{
+    bool found = false;
+    for (uint32_t i = 0; i < n_paths; i++) {
+        found = found || (paths[i] != NULL && tw_file_is_same(path, paths[i]));
+    }
+    return found;
+}
+
+static bool is_kept_in_folder(const struct tw_train_config *config, const char *path)
+{
+    static const char *const names[] = {
+        "checkpoint.tw",         "config.json",       "generation_config.json", "tokenizer.json",
+        "tokenizer_config.json", "model.safetensors", "chat_template.jinja"};
+    bool found = false;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char kept[PATH_BYTES];
+        snprintf(kept, sizeof kept, "%s/%s", config->output.folder, names[i]);
+        found = found || tw_file_is_same(path, kept);
+    }
+    return found;
+}
+
+enum tw_status tw_train_output_check_path(const struct tw_train_config *config, const char *path,
+                                          struct tw_error *error)
+{
+    const struct tw_train_data_config *data = &config->data;
+    if (is_any(path, data->train, data->train_count) ||
+        is_any(path, data->valid, data->valid_count) || is_any(path, &data->tokenizer, 1) ||
+        is_any(path, &data->chat_template, 1) || is_any(path, &config->training.start, 1)) {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "'%.160s' is read by this run: write to another place", path);
+    }
+    if (is_kept_in_folder(config, path)) {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "'%.160s' is a file of the run's own folder: write to another place",
+                            path);
+    }
+    return TW_OK;
+}
+
+/* Whoever opens the folder prefers this file to the template in tokenizer_config.json. */
+static enum tw_status check_folder(const struct tw_train_config *config, struct tw_error *error)
+{
+    char path[PATH_BYTES];
+    const char *wanted = config->data.chat_template;
+    snprintf(path, sizeof path, "%s/chat_template.jinja", config->output.folder);
+    if (tw_file_exists(path) && (wanted == NULL || !tw_file_is_same(path, wanted))) {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "'%.160s' would be taken for the template of the new model: remove it, "
+                            "or name it under chat_template",
+                            path);
+    }
+    const char *start = config->training.start;
+    if (start != NULL && tw_file_is_same(config->output.folder, start)) {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "'%.160s' is the model that the run starts from: give the run another "
+                            "folder",
+                            config->output.folder);
+    }
+    return TW_OK;
+}
+
 enum tw_status tw_train_output_prepare(const struct tw_train_config *config,
                                        const char *checkpoint_path, struct tw_error *error)
 {
+    const char *gguf = config->output.gguf;
     enum tw_status status = tw_file_make_directory(config->output.folder, error);
+    if (status == TW_OK) {
+        status = check_folder(config, error);
+    }
     if (status == TW_OK) {
         status = try_to_write(checkpoint_path, error);
     }
-    if (status == TW_OK && config->output.gguf != NULL) {
-        status = try_to_write(config->output.gguf, error);
+    if (status == TW_OK && gguf != NULL) {
+        status = tw_train_output_check_path(config, gguf, error);
     }
-    return status;
+    return status == TW_OK && gguf != NULL ? try_to_write(gguf, error) : status;
 }
 
 /* ---- the folder ---- */
@@ -84,7 +174,8 @@ struct output {
     const struct tw_train_config *config;
     const struct tw_parameters *parameters;
     const float *weights;
-    struct tw_buf tokenizer, tokenizer_config, chat_template;
+    const struct tw_train_texts *texts;
+    struct tw_buf tokenizer_config;
 };
 
 static const float *find_tensor(void *context, const char *name, uint64_t n_values)
@@ -121,7 +212,7 @@ static enum tw_status write_folder(struct output *self, const struct tw_tokenize
                : has_end ? end
                          : NULL,
         .pad = has_end ? end : NULL,
-        .chat_template = self->chat_template.data,
+        .chat_template = self->texts->chat_template.data,
         .n_context_tokens = self->config->model.context,
     };
     tw_tokenizer_config_write(spec, &config, &self->tokenizer_config);
@@ -134,7 +225,7 @@ static enum tw_status write_folder(struct output *self, const struct tw_tokenize
         .dtype = TW_DTYPE_F32,
         .eos = has_close ? close_token : end_token,
         .pad = end_token,
-        .tokenizer_json = {self->tokenizer.data, self->tokenizer.size_bytes},
+        .tokenizer_json = {self->texts->tokenizer.data, self->texts->tokenizer.size_bytes},
         .tokenizer_config = {self->tokenizer_config.data, self->tokenizer_config.size_bytes},
         .tensor = find_tensor,
         .tensor_context = self,
@@ -142,45 +233,30 @@ static enum tw_status write_folder(struct output *self, const struct tw_tokenize
     return tw_hf_write_folder(self->config->output.folder, &model, error);
 }
 
-static enum tw_status with_tokenizer(struct output *self, struct tw_error *error)
+enum tw_status tw_train_output_write(const struct tw_train_config *config,
+                                     const struct tw_train_texts *texts,
+                                     const struct tw_parameters *parameters, const float *weights,
+                                     struct tw_error *error)
 {
+    struct output self = {
+        .config = config, .parameters = parameters, .weights = weights, .texts = texts};
     json_t *json;
-    const char *path = self->config->data.tokenizer;
-    enum tw_status status =
-        tw_json_parse(self->tokenizer.data, self->tokenizer.size_bytes, path, &json, error);
+    enum tw_status status = tw_json_parse(texts->tokenizer.data, texts->tokenizer.size_bytes,
+                                          config->data.tokenizer, &json, error);
     if (status != TW_OK) {
         return status;
     }
     struct tw_arena arena;
     struct tw_tokenizer_spec spec;
-    tw_arena_init(&arena, ARENA_BYTES);
+    tw_arena_init(&arena, TW_LIMIT_TOKENIZER_SPEC_BYTES);
+    tw_buf_init(&self.tokenizer_config, TW_LIMIT_MODEL_CONFIG_BYTES);
     status = tw_tokenizer_spec_from_json(json, NULL, &arena, &spec, error);
     if (status == TW_OK) {
-        status = write_folder(self, &spec, error);
-    }
-    tw_arena_clear(&arena);
-    json_decref(json);
-    return status;
-}
-
-enum tw_status tw_train_output_write(const struct tw_train_config *config,
-                                     const struct tw_parameters *parameters, const float *weights,
-                                     struct tw_error *error)
-{
-    struct output self = {.config = config, .parameters = parameters, .weights = weights};
-    enum tw_status status = read_template(config, &self.chat_template, error);
-    if (status != TW_OK) {
-        return status;
-    }
-    tw_buf_init(&self.tokenizer_config, TW_LIMIT_MODEL_CONFIG_BYTES);
-    status =
-        tw_file_read(config->data.tokenizer, TW_LIMIT_MODEL_JSON_BYTES, &self.tokenizer, error);
-    if (status == TW_OK) {
-        status = with_tokenizer(&self, error);
-        tw_buf_free(&self.tokenizer);
+        status = write_folder(&self, &spec, error);
     }
     tw_buf_free(&self.tokenizer_config);
-    tw_buf_free(&self.chat_template);
+    tw_arena_clear(&arena);
+    json_decref(json);
     return status;
 }
 

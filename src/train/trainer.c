@@ -1,5 +1,6 @@
 #include "train/trainer.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include "train/gradient.h"
 #include "train/packing.h"
 #include "train/parameters.h"
+#include "train/start_weights.h"
 #include "train/train_output.h"
 
 enum { PATH_BYTES = TW_LIMIT_CONF_STRING_BYTES + 64 };
@@ -27,6 +29,9 @@ struct pass {
 struct tw_trainer {
     const struct tw_train_config *config;
     struct tw_device *device;
+    enum tw_trainer_purpose purpose;
+    struct tw_file_lock lock; /* on the output's folder */
+    struct tw_train_texts texts;
     struct tw_tokenizer *tokenizer;
     struct tw_dataset *train, *valid;
     struct tw_packing *packing, *valid_packing;
@@ -49,13 +54,28 @@ static enum tw_status no_memory(struct tw_error *error)
     return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for training");
 }
 
+static enum tw_status open_folder(struct tw_trainer *t, struct tw_error *error)
+{
+    const char *folder = t->config->output.folder;
+    snprintf(t->checkpoint_path, sizeof t->checkpoint_path, "%s/checkpoint.tw", folder);
+    enum tw_status status = tw_train_output_prepare(t->config, t->checkpoint_path, error);
+    return status == TW_OK && t->purpose == TW_TRAINER_STEPS
+               ? tw_file_lock_folder(folder, &t->lock, error)
+               : status;
+}
+
 static enum tw_status open_tokenizer(struct tw_trainer *t, struct tw_error *error)
 {
     json_t *json;
     const char *path = t->config->data.tokenizer;
-    enum tw_status status = tw_json_load(path, TW_LIMIT_MODEL_JSON_BYTES, &json, error);
+    const struct tw_buf *text = &t->texts.tokenizer;
+    enum tw_status status = tw_json_parse(text->size_bytes != 0 ? text->data : "", text->size_bytes,
+                                          path, &json, error);
     if (status == TW_OK) {
         status = tw_tokenizer_from_json(json, NULL, &t->tokenizer, error);
+        if (status == TW_OK && t->config->output.gguf != NULL) {
+            status = tw_train_output_check_tokenizer(json, error);
+        }
         if (status != TW_OK) {
             tw_error_prefix(error, "'%.120s'", path);
         }
@@ -160,15 +180,30 @@ static enum tw_status fingerprint(struct tw_trainer *t, struct tw_error *error)
     }
     const struct tw_train_model_config *m = &t->config->model;
     const struct tw_train_run_config *r = &t->config->training;
-    const double numbers[] = {m->layers,        m->embed,         m->heads,
-                              m->kv_heads,      m->head_dim,      m->ffn,
-                              m->context,       m->rope_base,     m->tied_head,
-                              (double)r->seed,  r->steps,         r->warmup_steps,
-                              r->rows_per_step, r->learning_rate, r->final_learning_rate,
-                              r->beta1,         r->beta2,         r->epsilon,
-                              r->weight_decay,  r->clip,          (double)r->format};
+    const double numbers[] = {m->layers,
+                              m->embed,
+                              m->heads,
+                              m->kv_heads,
+                              m->head_dim,
+                              m->ffn,
+                              m->context,
+                              m->rope_base,
+                              m->tied_head,
+                              r->steps,
+                              r->warmup_steps,
+                              r->rows_per_step,
+                              r->learning_rate,
+                              r->beta1,
+                              r->beta2,
+                              r->epsilon,
+                              r->weight_decay,
+                              r->clip,
+                              (double)r->format,
+                              r->final_learning_rate,
+                              t->parameters.shape.n_vocab};
     tw_hash_add(hash, numbers, sizeof numbers);
-    tw_hash_add(hash, &r->seed, sizeof r->seed);
+    tw_hash_add(hash, &r->seed, sizeof r->seed); /* has more digits than a double */
+    tw_hash_add(hash, t->state.weights, t->parameters.n_values * sizeof *t->state.weights);
     for (size_t i = 0; i < tw_dataset_n_documents(t->train); i++) {
         uint32_t n = tw_dataset_document_tokens(t->train, i);
         tw_dataset_copy(t->train, i, t->row.tokens, t->row.is_target);
@@ -210,22 +245,29 @@ static enum tw_status open_memory(struct tw_trainer *t, struct tw_error *error)
                               &t->gradient, error);
 }
 
-static enum tw_status begin_or_resume(struct tw_trainer *t, struct tw_error *error)
+static enum tw_status first_weights(struct tw_trainer *t, struct tw_error *error)
 {
-    snprintf(t->checkpoint_path, sizeof t->checkpoint_path, "%s/checkpoint.tw",
-             t->config->output.folder);
-    enum tw_status status = tw_train_output_prepare(t->config, t->checkpoint_path, error);
-    if (status == TW_OK && tw_file_exists(t->checkpoint_path)) {
+    const char *start = t->config->training.start;
+    if (start != NULL) {
+        return tw_start_weights_read(start, &t->parameters, t->tokenizer, t->state.weights, error);
+    }
+    tw_parameters_randomise(&t->parameters, t->config->training.seed, t->state.weights);
+    return TW_OK;
+}
+
+static enum tw_status resume(struct tw_trainer *t, struct tw_error *error)
+{
+    enum tw_status status = TW_OK;
+    if (tw_file_exists(t->checkpoint_path)) {
         status = tw_checkpoint_read(t->checkpoint_path, &t->state, error);
-    } else if (status == TW_OK) {
-        tw_parameters_randomise(&t->parameters, t->config->training.seed, t->state.weights);
     }
     t->first_step = t->state.n_history;
     return status;
 }
 
 enum tw_status tw_trainer_open(const struct tw_train_config *config, struct tw_device *device,
-                               struct tw_trainer **ret_trainer, struct tw_error *error)
+                               enum tw_trainer_purpose purpose, struct tw_trainer **ret_trainer,
+                               struct tw_error *error)
 {
     struct tw_trainer *t = tw_mem_zalloc(1, sizeof *t);
     if (t == NULL) {
@@ -233,7 +275,11 @@ enum tw_status tw_trainer_open(const struct tw_train_config *config, struct tw_d
     }
     t->config = config;
     t->device = device;
-    enum tw_status status = tw_train_output_check(config, error);
+    t->purpose = purpose;
+    enum tw_status status = tw_train_texts_read(config, &t->texts, error);
+    if (status == TW_OK) {
+        status = open_folder(t, error);
+    }
     if (status == TW_OK) {
         status = open_tokenizer(t, error);
     }
@@ -245,13 +291,16 @@ enum tw_status tw_trainer_open(const struct tw_train_config *config, struct tw_d
         status = tw_parameters_init(&t->parameters, &shape, error);
     }
     if (status == TW_OK) {
-        status = fingerprint(t, error);
-    }
-    if (status == TW_OK) {
         status = open_memory(t, error);
     }
     if (status == TW_OK) {
-        status = begin_or_resume(t, error);
+        status = first_weights(t, error);
+    }
+    if (status == TW_OK) {
+        status = fingerprint(t, error);
+    }
+    if (status == TW_OK) {
+        status = resume(t, error);
     }
     if (status != TW_OK) {
         tw_trainer_close(t);
@@ -273,11 +322,13 @@ void tw_trainer_close(struct tw_trainer *t)
     tw_dataset_free(t->train);
     tw_dataset_free(t->valid);
     tw_tokenizer_free(t->tokenizer);
+    tw_train_texts_free(&t->texts);
     tw_mem_unmap(t->values, 4 * t->parameters.n_values * sizeof *t->values);
     tw_mem_free(t->state.history);
     tw_mem_free(t->pass.tokens);
     tw_mem_free(t->pass.is_target);
     tw_mem_free(t->pass.starts);
+    tw_file_unlock(&t->lock);
     tw_mem_free(t);
 }
 
@@ -285,14 +336,17 @@ struct tw_trainer_info tw_trainer_info(const struct tw_trainer *t)
 {
     size_t most_tokens = t->rows_per_pass * t->config->model.context;
     const struct tw_dataset_report *data = tw_dataset_report(t->train);
+    uint64_t n_data_tokens = data->n_tokens + tw_dataset_report(t->valid)->n_tokens;
     return (struct tw_trainer_info){
         .n_weights = t->parameters.n_weights,
         .n_vocab = t->parameters.shape.n_vocab,
         .data = *data,
         .n_valid_documents = tw_dataset_n_documents(t->valid),
         .first_step = t->first_step,
-        .memory_bytes = 4 * t->parameters.n_values * sizeof(float) +
-                        tw_gradient_bytes(&t->parameters, most_tokens),
+        .memory_bytes =
+            4 * t->parameters.n_values * sizeof(float) +
+            tw_gradient_bytes(&t->parameters, most_tokens, tw_device_threads(t->device)) +
+            n_data_tokens * sizeof(uint32_t),
     };
 }
 
@@ -419,6 +473,7 @@ static enum tw_status no_number(uint32_t step, struct tw_error *error)
 enum tw_status tw_trainer_step(struct tw_trainer *t, struct tw_trainer_report *ret_report,
                                struct tw_error *error)
 {
+    assert(t->purpose == TW_TRAINER_STEPS && !tw_trainer_is_done(t));
     const struct tw_train_run_config *run = &t->config->training;
     uint32_t step = t->state.n_history;
     uint64_t first = (uint64_t)step * run->rows_per_step, n_tokens = 0;
@@ -465,15 +520,34 @@ void tw_trainer_spent(struct tw_trainer *t, double seconds)
     t->state.seconds += seconds;
 }
 
+/* A step's own weights are looked at by the next one only. */
+static enum tw_status check_weights(const struct tw_trainer *t, struct tw_error *error)
+{
+    for (size_t i = 0; i < t->parameters.n_values; i++) {
+        if (!isfinite(t->state.weights[i])) {
+            return tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
+                                "a weight after step %u is no number, so nothing is written: lower "
+                                "learning_rate or weight_decay, or warm up longer",
+                                t->state.n_history);
+        }
+    }
+    return TW_OK;
+}
+
 enum tw_status tw_trainer_save(struct tw_trainer *t, struct tw_error *error)
 {
-    return tw_checkpoint_write(t->checkpoint_path, &t->state, error);
+    assert(t->purpose == TW_TRAINER_STEPS);
+    enum tw_status status = check_weights(t, error);
+    return status == TW_OK ? tw_checkpoint_write(t->checkpoint_path, &t->state, error) : status;
 }
 
 enum tw_status tw_trainer_export(struct tw_trainer *t, struct tw_error *error)
 {
-    enum tw_status status =
-        tw_train_output_write(t->config, &t->parameters, t->state.weights, error);
+    enum tw_status status = check_weights(t, error);
+    if (status == TW_OK) {
+        status =
+            tw_train_output_write(t->config, &t->texts, &t->parameters, t->state.weights, error);
+    }
     if (status == TW_OK && t->config->output.gguf != NULL) {
         status = tw_train_output_gguf(t->config, tw_device_threads(t->device), error);
     }

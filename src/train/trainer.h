@@ -7,11 +7,15 @@
  *
  * Invariants: 1. Weights after step n are a function of recipe and data: not of how often the run
  * was interrupted, of the number of threads or the instruction set. 2. The checkpoint on disk is
- * always whole; at most checkpoint_every steps are done again after a kill.
+ * always whole; at most checkpoint_every steps are done again after a kill. 3. One trainer at a
+ * time takes steps into a folder (base/file.h says where that is not sure). 4. Files are read while
+ * opening and not again: what happens to them later changes nothing. 5. Weights that are no numbers
+ * are not written: the last good checkpoint stays.
  * Ownership: config and device must outlive it. Threads: one at a time. It asks for no time: who
  * measures tells it (tw_trainer_spent).
- * Errors: those of files and data; TW_ERR_USAGE for a recipe that goes through the data more than
- * TW_LIMIT_PACKING_EPOCHS times; TW_ERR_FORMAT when the loss is no longer a number.
+ * Errors: those of files and data; TW_ERR_USAGE for a folder that another trainer uses, and for a
+ * recipe that goes through the data more than TW_LIMIT_PACKING_EPOCHS times; TW_ERR_FORMAT when the
+ * loss or a weight is no longer a number.
  */
 #ifndef TW_TRAIN_TRAINER_H
 #define TW_TRAIN_TRAINER_H
@@ -24,12 +28,17 @@
 
 struct tw_trainer;
 
+enum tw_trainer_purpose {
+    TW_TRAINER_STEPS = 0,
+    TW_TRAINER_EXPORT /* no steps and no checkpoint: another may take steps meanwhile */
+};
+
 struct tw_trainer_info {
     uint64_t n_weights, n_vocab;
     struct tw_dataset_report data; /* of the training data */
     uint64_t n_valid_documents;
-    uint32_t first_step; /* where the run goes on */
-    uint64_t memory_bytes;
+    uint32_t first_step;   /* where the run goes on */
+    uint64_t memory_bytes; /* that a run takes, but for what is small beside the rest */
 };
 
 struct tw_trainer_report {
@@ -39,7 +48,9 @@ struct tw_trainer_report {
 };
 
 enum tw_status tw_trainer_open(const struct tw_train_config *config, struct tw_device *device,
-                               struct tw_trainer **ret_trainer, struct tw_error *error);
+                               enum tw_trainer_purpose purpose, struct tw_trainer **ret_trainer,
+                               struct tw_error *error);
+/* NULL is allowed. */
 void tw_trainer_close(struct tw_trainer *trainer);
 
 struct tw_trainer_info tw_trainer_info(const struct tw_trainer *trainer);
@@ -50,7 +61,7 @@ const struct tw_parameters *tw_trainer_parameters(const struct tw_trainer *train
 const struct tw_dataset *tw_trainer_data(const struct tw_trainer *trainer);
 bool tw_trainer_is_done(const struct tw_trainer *trainer);
 
-/* One step, with validation and checkpoint where the recipe wants them. */
+/* One step, with validation and checkpoint where the recipe wants them; not when it is done. */
 enum tw_status tw_trainer_step(struct tw_trainer *trainer, struct tw_trainer_report *ret_report,
                                struct tw_error *error);
 /* Time that the last step took, for the record. */

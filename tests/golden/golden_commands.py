@@ -95,6 +95,24 @@ def an_existing_output_is_replaced_only_by_force(program):
     assert set(formats) == {"F32", "Q8_0"}, formats
 
 
+def an_output_that_cannot_be_written_is_said_before_the_work(program):
+    golden.make_model(program.folder / "m.gguf")
+    text = "low lower lowest " * 9
+    (program.folder / "c.txt").write_text(text, encoding="utf-8")
+    (program.folder / "e.jsonl").write_text("no row", encoding="utf-8")
+    train = ["train", "tokenizer", "--vocab", "300", "--corpus", "c.txt", "absent.txt", "-o"]
+    refused(program, "not found", "absent/t.json", *train, "absent/t.json")
+    refused(program, "not found", "absent/f", "eval", "e.jsonl", "--model", "m.gguf", "--failures",
+            "absent/f")
+    refused(program, "not found", "absent/q", "model", "quantize", "absent.gguf", "absent/q", "F16")
+    refused(program, "usage", "a file of the corpus", *train, "./c.txt", "--force")
+    for path in ("e.jsonl", "./m.gguf"):
+        refused(program, "usage", "read by this command", "eval", "e.jsonl", "--model", "m.gguf",
+                "--force", "--failures", path)
+    assert (program.folder / "c.txt").read_text(encoding="utf-8") == text
+    assert sorted(os.listdir(program.folder)) == ["c.txt", "e.jsonl", "m.gguf"]
+
+
 def inspect_counts_what_is_in_the_file(program):
     golden.make_model(program.folder / "m.gguf", n_embd=64, n_layers=2, n_ff=128)
     report = json.loads(program.good("model", "inspect", "m.gguf", "--json", "--tensors"))
@@ -199,7 +217,7 @@ def a_model_that_shrinks_while_it_is_read_is_a_sentence(program):
     os.truncate(program.folder / "m.gguf", 65536)
     _, err = process.communicate(timeout=60)
     assert process.returncode == CODES["input/output"], err
-    assert b"became shorter" in err, err
+    assert b"error: a file became shorter" in err, err
     assert not (program.folder / "o.gguf").exists()
 
 
@@ -307,6 +325,7 @@ if __name__ == "__main__":
         mistakes_on_the_command_line_are_usage_errors,
         bad_files_are_named_and_nothing_is_written,
         an_existing_output_is_replaced_only_by_force,
+        an_output_that_cannot_be_written_is_said_before_the_work,
         inspect_counts_what_is_in_the_file,
         special_tokens_in_a_text_are_text_unless_asked_for,
         a_prompt_that_does_not_fit_is_a_limit,

@@ -1,6 +1,7 @@
 """eval: answers are scored as they should be, the same ones however many are computed at once."""
 import json
 import re
+import subprocess
 
 import golden
 
@@ -146,6 +147,12 @@ def failures_can_be_asked_again(program):
     code, out, err = program.run("eval", file, "--model", "m.gguf", "--failures", "f.jsonl")
     assert code == 2 and out == b"" and b"--force" in err
     evaluate(program, "rows.jsonl", "--task", "c", "--failures", "f.jsonl", "--force")
+    with open("/dev/full", "wb") as full:  # what took an hour is not lost with its table
+        process = subprocess.run([program.path, "eval", file, "--model", "m.gguf", "--failures",
+                                  "h.jsonl"], cwd=program.folder, stdout=full,
+                                 stderr=subprocess.PIPE, timeout=60)
+    assert process.returncode == 4 and b"standard output" in process.stderr, process
+    assert (program.folder / "h.jsonl").read_bytes() == first
 
 
 def tasks_and_rows_can_be_chosen(program):

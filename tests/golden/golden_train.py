@@ -3,6 +3,7 @@ import json
 import os
 import random
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -12,7 +13,7 @@ import xml.etree.ElementTree as xml
 import golden
 from golden_chat import Terminal
 
-USAGE, NOT_FOUND, IO, FORMAT, LIMIT, CANCELLED = 2, 3, 4, 5, 7, 130
+USAGE, NOT_FOUND, IO, FORMAT, UNSUPPORTED, LIMIT, CANCELLED = 2, 3, 4, 5, 6, 7, 130
 COLOURS, THINGS = ("red", "blue", "green"), ("chair", "lamp", "desk", "shelf")
 SVG = "{http://www.w3.org/2000/svg}"
 SLOW = {"TW_CPU": "ref"}  # plain C: a step takes long enough to be hit
@@ -52,9 +53,9 @@ def prepare(program):
                  "tokenizer.json")
 
 
-def recipe(**changes):
+def recipe(recipe_data=None, **changes):
     """The text of a recipe; a change to None leaves the key out."""
-    sections = {"model": MODEL, "data": DATA, "training": TRAINING,
+    sections = {"model": MODEL, "data": recipe_data or DATA, "training": TRAINING,
                 "output": {"folder": "out", "gguf": "out.gguf", "type": "F16"}}
     lines = []
     for section, keys in sections.items():
@@ -205,6 +206,19 @@ def refused(program, words, code, *parts):
     assert b"\nstep" not in out, out
 
 
+def a_second_run_into_a_folder_is_refused_and_an_export_beside_a_run_is_not(program):
+    prepare(program)
+    words = write_recipe(program, steps=400, checkpoint_every=3)
+    run = Run(program, words, SLOW)
+    run.wait(4)
+    refused(program, words, USAGE, "'out' is in use by another run", "name another folder")
+    assert re.search(rb"\nas after step \d+ of 400: ", program.good(*words, "--export"))
+    assert run.end(signal.SIGKILL)[0] == -signal.SIGKILL
+    run = Run(program, words, SLOW)  # whoever was killed holds nothing
+    run.wait(8)
+    assert run.end(signal.SIGINT)[0] == CANCELLED
+
+
 def a_checkpoint_that_is_not_whole_or_not_ours_is_refused_and_kept(program):
     prepare(program)
     words = write_recipe(program, steps=6)
@@ -236,7 +250,8 @@ def a_bad_recipe_is_refused_by_line_or_key(program):
             ("steps", "many", FORMAT, "many"), ("steps", "-3", FORMAT, "-3"),
             ("steps", "10_000", FORMAT, "10_000"), ("steps", "1e3", FORMAT, "1e3"),
             ("steps", "[3]", FORMAT, "SEQUENCE"), ("learning_rate", "0,01", FORMAT, "0,01"),
-            ("tied_head", "maybe", FORMAT, "maybe"), ("format", "f16", FORMAT, "f16"),
+            ("tied_head", "maybe", FORMAT, "maybe"),
+            ("format", "f16", FORMAT, "'f16' is not one of f32, bf16"),
             ("train", "train.jsonl", FORMAT, "SEQUENCE"),
             ("seed", "[1", FORMAT, "expected ',' or ']'"),
             ("seed", "*one", FORMAT, "alias"), ("seed", "1\n  seed: 2", FORMAT, "already seen"),
@@ -283,6 +298,9 @@ def what_cannot_work_is_said_before_the_first_step(program):
     write_lines(program, "broken.jsonl", [conversation("a", "b"), {"messages": 3}])
     (program.folder / "none.jsonl").write_text("\n", encoding="utf-8")
     (program.folder / "file").write_text("", encoding="utf-8")
+    cuts = json.loads((program.folder / "tokenizer.json").read_text(encoding="utf-8"))
+    cuts["pre_tokenizer"]["pretokenizers"][0]["pattern"] = {"Regex": "[a-z]+"}
+    (program.folder / "cuts.json").write_text(json.dumps(cuts), encoding="utf-8")
     for changes, code, *parts in (
             ({"train": ["absent.jsonl"]}, NOT_FOUND, "absent.jsonl"),
             ({"tokenizer": "absent.json"}, NOT_FOUND, "absent.json"),
@@ -293,6 +311,7 @@ def what_cannot_work_is_said_before_the_first_step(program):
             ({"valid": ["broken.jsonl"]}, FORMAT, "broken.jsonl:2"),
             ({"steps": 10**7, "rows_per_step": 4096, "train": ["valid.jsonl"]}, USAGE,
              "1048576 times"),
+            ({"tokenizer": "cuts.json"}, UNSUPPORTED, "cuts.json", "GGUF has no word"),
             ({"type": "F17"}, USAGE, "F17"), ({"gguf": "absent/out.gguf"}, NOT_FOUND, "absent/out"),
             ({"folder": "absent/out"}, NOT_FOUND, "absent/out"), ({"folder": "file"}, IO, "file")):
         refused(program, write_recipe(program, **changes), code, *parts)
@@ -300,11 +319,35 @@ def what_cannot_work_is_said_before_the_first_step(program):
     for i in range(1, 100):  # every name that a file being written could have is taken
         (program.folder / "there" / f"checkpoint.tw.partial-tokenworks-{i}").mkdir()
     refused(program, write_recipe(program, folder="there"), IO, "there/checkpoint.tw")
+    program.good(*write_recipe(program, tokenizer="cuts.json", gguf=None, steps=2, warmup_steps=1))
+    shutil.rmtree(program.folder / "out")
     words = write_recipe(program, steps=2, warmup_steps=1)
     with open("/dev/full", "wb") as full:
         process = subprocess.run([program.path, *map(str, words)], cwd=program.folder,
                                         stdout=full, stderr=subprocess.PIPE, timeout=60)
     assert process.returncode == IO and b"standard output" in process.stderr, process
+
+
+def nothing_that_a_run_reads_or_keeps_is_written_over(program):
+    prepare(program)
+    (program.folder / "chat.jinja").write_text("{{ messages }}", encoding="utf-8")
+    (program.folder / "link").symlink_to(".")
+    data = {**DATA, "chat_template": "chat.jinja", "valid": ["train.jsonl", "valid.jsonl"]}
+    for path, part in (("train.jsonl", "is read by this run"), ("valid.jsonl", "is read"),
+                       ("tokenizer.json", "is read"), ("chat.jinja", "is read"),
+                       ("link/train.jsonl", "is read"), ("out.yaml", "is the recipe"),
+                       ("out/checkpoint.tw", "folder"), ("out/config.json", "folder"),
+                       ("link/out/model.safetensors", "folder")):
+        words = write_recipe(program, recipe_data=data, gguf=path, steps=2, warmup_steps=1)
+        refused(program, words, USAGE, f"'{path}' is", part)
+        words = write_recipe(program, recipe_data=data, steps=2, warmup_steps=1)
+        refused(program, [*words, "--plot", path], USAGE, f"'{path}' is", part)
+    refused(program, [*words, "--plot", "out.gguf"], USAGE, "is to be the GGUF file")
+    (program.folder / "out" / "chat_template.jinja").write_text("of another", encoding="utf-8")
+    refused(program, words, USAGE, "'out/chat_template.jinja' would be taken for the template")
+    write_recipe(program, recipe_data={**DATA, "chat_template": "out/chat_template.jinja"},
+                 steps=2, warmup_steps=1)
+    program.good(*words, "--plot", "loss.svg")
 
 
 def a_model_answers_what_it_was_taught(program):
@@ -347,6 +390,10 @@ def weights_that_are_no_numbers_are_not_written(program):
     code, _, err = program.run(*write_recipe(program, steps=step, **wild))  # ends one step before
     assert code == FORMAT and b"the loss of step %d is no number" % (step - 1) in err, (code, err)
     assert not (program.folder / "out" / "config.json").exists()
+    words = write_recipe(program, steps=40, **{**wild, "checkpoint_every": 1, "type": "F32"})
+    code, _, err = program.run(*words)
+    assert code == FORMAT and b"a weight after step %d is no number" % step in err, err
+    assert b"\nas after step %d of 40" % (step - 1) in program.good(*words, "--export")
 
 
 def a_run_that_ignores_a_signal_goes_on_and_one_that_does_not_keeps_its_step(program):
@@ -365,6 +412,36 @@ def a_run_that_ignores_a_signal_goes_on_and_one_that_does_not_keeps_its_step(pro
     run.process.send_signal(signal.SIGHUP)
     code, out, _ = run.end(signal.SIGINT)
     assert code == 0 and b"step 30/30" in run.seen + out, (code, out)
+
+
+def a_run_that_cannot_report_keeps_its_steps(program):
+    prepare(program)
+    (program.folder / "plots").mkdir()
+    words = write_recipe(program, steps=300, checkpoint_every=0, valid_every=0)
+    for plot, code, part in (([], IO, "standard output"),
+                             (["--plot", "plots/loss.svg"], NOT_FOUND, "plots/loss.svg")):
+        run = Run(program, [*words, *plot], SLOW)
+        run.wait(4)
+        if plot:
+            (program.folder / "plots").rename(program.folder / "gone")
+            os.set_blocking(run.process.stdout.fileno(), True)
+            run.process.stdout.read()
+        run.process.stdout.close()
+        err = run.process.stderr.read().decode()
+        assert run.process.wait(60) == code and part in err, err
+        shown = program.good(*words, "--export").decode()
+        assert int(re.search(r"as after step (\d+) of 300", shown)[1]) >= 4, shown
+        (program.folder / "out" / "checkpoint.tw").unlink()
+
+
+def a_limit_on_the_size_of_files_is_said(program):
+    prepare(program)
+    words = write_recipe(program, steps=2, warmup_steps=1, checkpoint_every=1)
+    process = program.start(*words, preexec_fn=lambda: resource.setrlimit(
+        resource.RLIMIT_FSIZE, (4096, 4096)))
+    err = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == IO and "'out/checkpoint.tw': File too large" in err, err
+    assert not partials(program)
 
 
 def a_plot_shows_every_validation_and_is_drawn_again(program):
@@ -422,13 +499,17 @@ if __name__ == "__main__":
         threads_and_instruction_sets_give_the_same_files,
         an_interrupted_run_stops_after_its_step_and_goes_on,
         the_model_of_a_checkpoint_can_be_looked_at_before_the_end,
+        a_second_run_into_a_folder_is_refused_and_an_export_beside_a_run_is_not,
         a_checkpoint_that_is_not_whole_or_not_ours_is_refused_and_kept,
         a_bad_recipe_is_refused_by_line_or_key,
         what_cannot_work_is_said_before_the_first_step,
+        nothing_that_a_run_reads_or_keeps_is_written_over,
         a_model_answers_what_it_was_taught,
         names_in_a_recipe_do_not_steer_the_terminal,
         weights_that_are_no_numbers_are_not_written,
         a_run_that_ignores_a_signal_goes_on_and_one_that_does_not_keeps_its_step,
+        a_run_that_cannot_report_keeps_its_steps,
+        a_limit_on_the_size_of_files_is_said,
         a_plot_shows_every_validation_and_is_drawn_again,
         a_terminal_gets_one_line_that_changes_and_a_pipe_gets_plain_lines,
         an_error_on_a_terminal_begins_a_line_of_its_own,

@@ -70,6 +70,26 @@ export async function llamaGreedy(path, text, n) {
     });
 }
 
+// The most probable continuation of each text, in which special tokens count as such, until the
+// model's end token or n tokens.
+export async function llamaAnswers(path, texts, n) {
+    return withSequence(path, 2048, "F16", async (sequence, model) => {
+        const answers = [];
+        for (const text of texts) {
+            const answer = [];
+            for await (const token of sequence.evaluate(model.tokenize(text, true),
+                {temperature: 0})) {
+                answer.push(token);
+                if (answer.length === n)
+                    break;
+            }
+            answers.push(model.detokenize(answer, true));
+            await sequence.clearHistory();
+        }
+        return answers;
+    });
+}
+
 export async function llamaTokens(path, texts) {
     const llama = await start();
     const model = await llama.loadModel({modelPath: path, gpuLayers: 0, vocabOnly: true});

@@ -89,7 +89,7 @@ int main(int argc, char **argv)
     if (tw_cpu_choose(&level, &error) != TW_OK ||
         tw_train_config_load(argv[1], &config, &error) != TW_OK ||
         tw_device_cpu_create(0, level, &device, &error) != TW_OK ||
-        tw_trainer_open(config, device, &trainer, &error) != TW_OK) {
+        tw_trainer_open(config, device, TW_TRAINER_STEPS, &trainer, &error) != TW_OK) {
         fail(&error);
     }
     write_weights(trainer, argv[2]);

@@ -99,6 +99,7 @@ static void messages_are_a_conversation_that_waits_for_an_answer(void **state)
     assert_messages_refused("\"Hello\"", "rows:1: messages must be");
     assert_messages_refused("[7]", "rows:1: messages[0]: a message's role must be");
     assert_messages_refused("[{\"role\":\"tool\",\"content\":\"?\"}]", "[0]: a message's role");
+    assert_messages_refused("[{\"role\":\"user\\u0000\",\"content\":\"?\"}]", "a message's role");
     assert_messages_refused("[{\"role\":\"user\"}]", "[0]: a message's content must be");
     assert_messages_refused("[" USER ",{\"role\":\"user\",\"content\":7}]", "[1]: a message's con");
     assert_messages_refused("[" USER "," SYSTEM "," USER "]", "[1]: a system message must be");

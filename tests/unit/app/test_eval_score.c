@@ -283,6 +283,60 @@ static void of_each_group_one_must_be_there_and_none_of_the_others(void **state)
     assert_right(expect, "", false);
 }
 
+static void a_piece_of_another_word_or_number_is_not_what_was_asked_for(void **state)
+{
+    static const struct {
+        const char *part, *answer;
+        bool right;
+    } rows[] = {
+        {"male", "female", false},
+        {"male", "The patient is male.", true},
+        {"male", "female, not male", true},
+        {"core", "two Cores", true},
+        {"core", "hardcore", false},
+        {"core", "hard-core", true},
+        {"core", "2core", false},
+        {"core",
+         "\xe2\x80\x9c"
+         "core",
+         true},
+        {"14", "14", true},
+        {"14", "(14)", true},
+        {"14", "It is 14.", true},
+        {"14", "14, 15", true},
+        {"14", "114", false},
+        {"14", "140", false},
+        {"14", "14.5", false},
+        {"14", "0.14", false},
+        {"14", "1,140", false},
+        {"14", "2,14", false},
+        {"14", "14,000", false},
+        {"14", "114 of 14", true},
+        {"14", "v14", false},
+        {"14", "14 C", true},
+        {"14", "14C", true},
+        {"14", "no.14", true},
+        {"14", ".14", true},
+        {"14", "2026-05-14", true},
+        {"EUR", "EUR4", true},
+        {"0 ", "10 pieces", false},
+        {"0 ", "0 pieces", true},
+        {"4 EUR", "14 EUR", false},
+        {"4 EUR", "4 EURO", true},
+        {"EUR 4", "EUR 4.50", false},
+        {"<tool", "x<tool", true},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char all[128], none[128];
+        snprintf(all, sizeof all, "{\"kind\":\"contains\",\"all\":[[\"%s\"]]}", rows[i].part);
+        snprintf(none, sizeof none, "{\"kind\":\"contains\",\"all\":[],\"none\":[\"%s\"]}",
+                 rows[i].part);
+        assert_right(all, rows[i].answer, rows[i].right);
+        assert_right(none, rows[i].answer, !rows[i].right);
+    }
+}
+
 static void only_what_must_not_be_there_can_be_expected(void **state)
 {
     (void)state;
@@ -398,6 +452,7 @@ int main(void)
         cmocka_unit_test(no_call_or_several_or_a_broken_one_has_nothing),
         cmocka_unit_test(a_tag_inside_an_argument_is_text),
         cmocka_unit_test(of_each_group_one_must_be_there_and_none_of_the_others),
+        cmocka_unit_test(a_piece_of_another_word_or_number_is_not_what_was_asked_for),
         cmocka_unit_test(only_what_must_not_be_there_can_be_expected),
         cmocka_unit_test(exact_is_without_case_white_space_and_one_full_stop),
         cmocka_unit_test(characters_beyond_ascii_are_compared_as_they_are),

@@ -27,6 +27,8 @@ struct conf {
     char *text;
     char **list;
     uint32_t list_count;
+    uint32_t *numbers;
+    uint32_t numbers_count;
 };
 
 static const cyaml_strval_t choices[] = {{"one", 1}, {"two", 2}};
@@ -39,6 +41,8 @@ static const cyaml_schema_field_t inner_fields[] = {
 
 static const cyaml_schema_value_t word = {CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, 20)};
 
+static const cyaml_schema_value_t number = {CYAML_VALUE_UINT(CYAML_FLAG_DEFAULT, uint32_t)};
+
 static const cyaml_schema_field_t fields[] = {
     CYAML_FIELD_MAPPING("inner", CYAML_FLAG_DEFAULT, struct conf, inner, inner_fields),
     CYAML_FIELD_FLOAT("real", CYAML_FLAG_DEFAULT, struct conf, real),
@@ -47,6 +51,8 @@ static const cyaml_schema_field_t fields[] = {
     CYAML_FIELD_STRING_PTR("text", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct conf, text, 1,
                            20),
     CYAML_FIELD_SEQUENCE("list", CYAML_FLAG_POINTER, struct conf, list, &word, 1, 3),
+    CYAML_FIELD_SEQUENCE("numbers", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct conf, numbers,
+                         &number, 1, 3),
     CYAML_FIELD_END,
 };
 
@@ -128,6 +134,10 @@ static void a_number_is_read_to_its_last_letter_or_refused(void **state)
         assert_refused(with("real", bad_reals[i]), "line: 4, column: 7");
     }
     assert_refused(with("small", "4294967296"), "4294967296");
+    assert_refused(with("small", "4294967296\n  [k]: {a: *b}\n  odd: [{x: 1}]\n  2: [[x], *c]"),
+                   "4294967296"); /* what was not yet looked at may be anything */
+    assert_refused(with("large", "18446744073709551616\ntext: {a: 1}"), "18446744073709551616");
+    assert_refused(with("on", "yes\nnumbers: [1, 1_0]"), "'1_0' is not a whole number (line: 6");
     assert_refused(with("large", "18446744073709551616"), "18446744073709551616");
     static const struct {
         const char *text;
@@ -168,7 +178,10 @@ static void what_does_not_fit_the_schema_is_refused_with_its_place(void **state)
     assert_refused(with("on", "yes\non: no"), "on");
     assert_refused(with("small", "[1]"), "line: 2");
     assert_refused(with("small", "{a: 1}"), "line: 2");
-    assert_refused(with("choice", "three"), "line: 6");
+    assert_refused(with("choice", "three"), "'three' is not one of one, two (line: 6, column: 9)");
+    assert_refused(with("choice", "1"), "'1' is not one of one, two");
+    assert_refused(with("choice", "''"), "'' is not one of one, two");
+    assert_refused(with("choice", "[one]"), "line: 6");
     assert_refused(with("list", "[]"), "line: 7");
     assert_refused(with("list", "[a, b, c, d]"), "line: 7");
     assert_refused(with("list", "[a, [b]]"), "line: 7");
@@ -222,6 +235,14 @@ static void a_file_that_nests_without_end_is_refused(void **state)
     free(text);
 }
 
+static void a_zero_byte_does_not_end_a_text_unseen(void **state)
+{
+    (void)state;
+    assert_refused(with("on", "yes\ntext: \"a\\0b\""), "a zero byte in it (line: 6, column: 7)");
+    assert_refused(with("small", "\"1\\0\""), "a zero byte in it");
+    assert_refused(with("on", "yes\n\"text\\0s\": a"), "a zero byte in it");
+}
+
 static void directives_are_refused(void **state)
 {
     (void)state;
@@ -260,6 +281,7 @@ int main(void)
         cmocka_unit_test(what_is_no_yaml_is_refused_with_its_line),
         cmocka_unit_test(aliases_are_refused_so_that_a_small_file_stays_small),
         cmocka_unit_test(a_file_that_nests_without_end_is_refused),
+        cmocka_unit_test(a_zero_byte_does_not_end_a_text_unseen),
         cmocka_unit_test(directives_are_refused),
         cmocka_unit_test(files_are_read_up_to_their_bound),
     };

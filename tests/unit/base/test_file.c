@@ -355,6 +355,62 @@ static void folders_and_files_are_told_apart(void **state)
     assert_false(tw_file_exists("missing") || tw_file_is_directory("missing"));
 }
 
+static void two_paths_are_the_same_file_by_what_they_lead_to(void **state)
+{
+    (void)state;
+    put("a", "");
+    put("b", "");
+    assert_int_equal(symlink("a", "c"), 0);
+    assert_int_equal(symlink(".", "d"), 0);
+    assert_int_equal(link("b", "e"), 0);
+    assert_true(tw_file_is_same("a", "a") && tw_file_is_same("a", "./d/a"));
+    assert_true(tw_file_is_same("c", "a") && tw_file_is_same("b", "e"));
+    assert_false(tw_file_is_same("a", "b") || tw_file_is_same("a", "missing"));
+    assert_true(tw_file_is_same("missing", "d/missing"));
+    assert_false(tw_file_is_same("missing", "other") || tw_file_is_same("no/a", "no/a"));
+}
+
+static void a_folder_is_held_by_one_until_that_lets_go_or_dies(void **state)
+{
+    (void)state;
+    struct tw_file_lock mine = {0}, other = {.is_held = true, .fd = 77};
+    struct tw_error error;
+    assert_int_equal(tw_file_lock_folder(".", &mine, NULL), TW_OK);
+    assert_int_equal(tw_file_lock_folder(".", &other, &error), TW_ERR_USAGE);
+    assert_non_null(strstr(error.text, "'.' is in use by another run"));
+    assert_int_equal(other.fd, 77);
+    tw_file_unlock(&mine);
+    tw_file_unlock(&mine);
+    int ready[2];
+    assert_int_equal(pipe(ready), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        ssize_t n = write(ready[1], tw_file_lock_folder(".", &mine, NULL) == TW_OK ? "y" : "n", 1);
+        pause();
+        _exit((int)n);
+    }
+    char answer;
+    assert_int_equal(read(ready[0], &answer, 1), 1);
+    assert_int_equal(answer, 'y');
+    assert_int_equal(tw_file_lock_folder(".", &other, NULL), TW_ERR_USAGE);
+    kill(child, SIGKILL);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    assert_int_equal(tw_file_lock_folder(".", &other, NULL), TW_OK);
+    tw_file_unlock(&other);
+    assert_int_equal(count_entries(false), 0);
+    close(ready[0]);
+    close(ready[1]);
+}
+
+static void what_is_no_folder_cannot_be_held(void **state)
+{
+    (void)state;
+    struct tw_file_lock lock;
+    put("a", "");
+    assert_int_equal(tw_file_lock_folder("missing", &lock, NULL), TW_ERR_NOT_FOUND);
+    assert_int_equal(tw_file_lock_folder("a", &lock, NULL), TW_ERR_NOT_FOUND);
+}
+
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, enter_folder, leave_folder)
 
 int main(void)
@@ -376,6 +432,9 @@ int main(void)
         IN_FOLDER(alignment_and_position_count_bytes_written),
         IN_FOLDER(writes_of_every_size_arrive_in_order),
         IN_FOLDER(folders_and_files_are_told_apart),
+        IN_FOLDER(two_paths_are_the_same_file_by_what_they_lead_to),
+        IN_FOLDER(a_folder_is_held_by_one_until_that_lets_go_or_dies),
+        IN_FOLDER(what_is_no_folder_cannot_be_held),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -236,42 +236,60 @@ static void a_cancelled_sequence_frees_its_pages_and_disturbs_nobody(void **stat
     }
 }
 
-/* Two sequences grow until the pages are gone: the one that asks in vain fails, the other ends as
- * if it had been alone. */
-static void a_sequence_without_pages_fails_alone(void **state)
+/* Two sequences grow until the pages are gone: one gives its own back and goes on later, and both
+ * end as if they had been alone. */
+static void sequences_that_do_not_fit_together_take_turns(void **state)
 {
     (void)state;
-    tw_token prompt[60];
+    tw_token prompts[2][60];
     struct tw_generation generation = tw_generation_defaults();
     generation.rules.max_tokens = 200;
     generation.rules.ignore_end_tokens = true;
-    random_prompt(5, 60, prompt);
-    static struct result expected, survivor, victim;
-    struct tw_engine *engine = open_engine(1, 512, 512);
-    struct tw_sequence *shorter = start(engine, prompt, 50, &generation);
-    run_to_end(engine, shorter, &expected);
-    tw_sequence_free(shorter);
-    tw_engine_close(engine);
-
-    /* 6 pages; both together need 9. The longer one needs its fourth page first. */
-    engine = open_engine(2, 512, 256);
-    memset(&survivor, 0, sizeof survivor);
-    memset(&victim, 0, sizeof victim);
-    struct tw_sequence *longer = start(engine, prompt, 60, &generation);
-    shorter = start(engine, prompt, 50, &generation);
+    generation.sampling.want_logprobs = true;
+    static struct result expected[2], results[2];
+    for (uint64_t i = 0; i < 2; i++) {
+        random_prompt(5 + i, 60, prompts[i]);
+        struct tw_engine *engine = open_engine(1, 512, 512);
+        struct tw_sequence *sequence = start(engine, prompts[i], 60, &generation);
+        run_to_end(engine, sequence, &expected[i]);
+        tw_sequence_free(sequence);
+        tw_engine_close(engine);
+    }
+    /* 6 pages; both together need 10. */
+    struct tw_engine *engine = open_engine(2, 512, 256);
+    struct tw_sequence *sequences[2];
+    for (int i = 0; i < 2; i++) {
+        sequences[i] = start(engine, prompts[i], 60, &generation);
+    }
     while (tw_engine_usage(engine).n_active > 0) {
         step(engine);
-        take(longer, &victim);
-        take(shorter, &survivor);
     }
-    assert_int_equal(victim.finish, TW_FINISH_ERROR);
-    assert_int_equal(victim.error.status, TW_ERR_LIMIT);
-    assert_non_null(strstr(victim.error.text, "KV cache is full"));
-    assert_int_equal(victim.n_tokens, 3 * 64 - 60 + 1);
-    assert_same(&survivor, &expected);
-    tw_sequence_free(longer);
-    tw_sequence_free(shorter);
+    memset(results, 0, sizeof results);
+    for (int i = 0; i < 2; i++) {
+        take(sequences[i], &results[i]);
+        assert_same(&results[i], &expected[i]);
+        tw_sequence_free(sequences[i]);
+    }
+    assert_true(tw_engine_usage(engine).n_computed_tokens > 2 * (60 + 199));
     assert_int_equal(tw_engine_usage(engine).n_free_pages, 6);
+    tw_engine_close(engine);
+}
+
+/* What does not fit into the whole cache ends when this is full. */
+static void a_full_cache_is_a_length_and_no_error(void **state)
+{
+    (void)state;
+    static struct result result;
+    tw_token prompt[60];
+    random_prompt(6, 60, prompt);
+    struct tw_generation generation = tw_generation_defaults();
+    generation.rules.ignore_end_tokens = true;
+    struct tw_engine *engine = open_engine(1, 512, 64); /* 2 pages */
+    struct tw_sequence *sequence = start(engine, prompt, 60, &generation);
+    run_to_end(engine, sequence, &result);
+    assert_int_equal(result.finish, TW_FINISH_LENGTH);
+    assert_int_equal(result.n_tokens, 128 - 60 + 1);
+    tw_sequence_free(sequence);
     tw_engine_close(engine);
 }
 
@@ -298,78 +316,82 @@ static void a_prompt_waits_for_pages_and_then_runs(void **state)
     tw_engine_close(engine);
 }
 
-/* Pages held by an idle chat do not come free by waiting. */
-static void a_prompt_that_nobody_will_make_room_for_fails_at_once(void **state)
-{
-    (void)state;
-    static struct result result;
-    struct tw_engine *engine = open_engine(2, 512, 128);
-    tw_token prompt[200];
-    struct tw_generation generation = tw_generation_defaults();
-    generation.rules.max_tokens = 1;
-    generation.keep_pages = true;
-    random_prompt(77, 200, prompt);
-    struct tw_sequence *idle = start(engine, prompt, 190, &generation);
-    run_to_end(engine, idle, &result);
-    struct tw_sequence *late = start(engine, prompt, 100, &generation);
-    run_to_end(engine, late, &result);
-    assert_int_equal(result.finish, TW_FINISH_ERROR);
-    assert_int_equal(result.error.status, TW_ERR_LIMIT);
-    tw_sequence_free(idle);
-    assert_int_equal(tw_sequence_generate(late, &generation, NULL), TW_OK);
-    run_to_end(engine, late, &result);
-    assert_int_equal(result.finish, TW_FINISH_LENGTH);
-    tw_sequence_free(late);
-    tw_engine_close(engine);
-}
-
-static void a_continued_chat_computes_only_what_is_new(void **state)
+/* Whole pages of the first turn are there still. */
+static void a_continued_chat_computes_what_is_new_and_its_last_page(void **state)
 {
     (void)state;
     tw_token prompt[150], whole[MOST_TOKENS];
     struct tw_generation generation = request(0);
-    generation.keep_pages = true;
     static struct result first_answer, second_answer, expected;
     random_prompt(8, 150, prompt);
     struct tw_engine *engine = open_engine(1, 32, 512);
     struct tw_sequence *chat = start(engine, prompt, 100, &generation);
     run_to_end(engine, chat, &first_answer);
     uint64_t n_before = tw_engine_usage(engine).n_computed_tokens;
+    size_t n_first = 100 + first_answer.n_tokens;
     assert_int_equal(tw_sequence_append(chat, prompt + 100, 50, NULL), TW_OK);
     assert_int_equal(tw_sequence_generate(chat, &generation, NULL), TW_OK);
     run_to_end(engine, chat, &second_answer);
-    /* The last token of the first answer, the 50 new ones, and all but the last of the second. */
+    size_t n_cached = (n_first - 1) / 64 * 64;
+    assert_int_equal(tw_sequence_cached(chat), n_cached);
     assert_int_equal(tw_engine_usage(engine).n_computed_tokens - n_before,
-                     1 + 50 + second_answer.n_tokens - 1);
+                     n_first + 50 - n_cached + second_answer.n_tokens - 1);
     tw_sequence_free(chat);
+    tw_engine_close(engine);
 
-    size_t n = 100 + first_answer.n_tokens;
     memcpy(whole, prompt, 100 * sizeof *whole);
     memcpy(whole + 100, first_answer.tokens, first_answer.n_tokens * sizeof *whole);
-    memcpy(whole + n, prompt + 100, 50 * sizeof *whole);
-    struct tw_sequence *fresh = start(engine, whole, n + 50, &generation);
+    memcpy(whole + n_first, prompt + 100, 50 * sizeof *whole);
+    engine = open_engine(1, 32, 512);
+    struct tw_sequence *fresh = start(engine, whole, n_first + 50, &generation);
     run_to_end(engine, fresh, &expected);
+    assert_int_equal(tw_sequence_cached(fresh), 0);
     assert_same(&second_answer, &expected);
     tw_sequence_free(fresh);
     tw_engine_close(engine);
 }
 
-static void a_halted_answer_can_be_continued_and_truncated(void **state)
+static void equal_prompts_are_computed_once_and_answered_alike(void **state)
+{
+    (void)state;
+    tw_token prompt[200];
+    struct tw_generation generation = request(2);
+    static struct result results[4];
+    random_prompt(9, 200, prompt);
+    struct tw_engine *engine = open_engine(4, 100, 2048);
+    struct tw_sequence *sequences[4];
+    for (int i = 0; i < 4; i++) {
+        sequences[i] = start(engine, prompt, 200, &generation);
+    }
+    while (tw_engine_usage(engine).n_active > 0) {
+        step(engine);
+    }
+    memset(results, 0, sizeof results);
+    size_t n_cached = 0;
+    for (int i = 0; i < 4; i++) {
+        take(sequences[i], &results[i]);
+        assert_same(&results[i], &results[0]);
+        n_cached += tw_sequence_cached(sequences[i]);
+        tw_sequence_free(sequences[i]);
+    }
+    assert_int_equal(n_cached, 3 * 192);
+    assert_int_equal(tw_engine_usage(engine).n_computed_tokens,
+                     192 + 4 * (8 + results[0].n_tokens - 1));
+    tw_engine_close(engine);
+}
+
+static void a_cancelled_answer_can_be_continued_and_truncated(void **state)
 {
     (void)state;
     tw_token prompt[80];
     struct tw_generation generation = request(0);
-    generation.keep_pages = true;
     static struct result full, rest, again;
     random_prompt(8, 80, prompt);
     struct tw_engine *engine = open_engine(1, 32, 512);
     struct tw_sequence *sequence = start(engine, prompt, 80, &generation);
     run_to_end(engine, sequence, &full);
-    size_t n_pages_used = tw_engine_usage(engine).n_pages - tw_engine_usage(engine).n_free_pages;
-    assert_int_equal(n_pages_used, 2);
 
     tw_sequence_truncate(sequence, 80);
-    assert_int_equal(tw_sequence_computed(sequence), 80);
     assert_int_equal(tw_sequence_generate(sequence, &generation, NULL), TW_OK);
     run_to_end(engine, sequence, &again);
     assert_same(&again, &full);
@@ -381,14 +403,14 @@ static void a_halted_answer_can_be_continued_and_truncated(void **state)
     for (int i = 0; i < 4; i++) {
         step(engine);
     }
-    tw_sequence_halt(sequence);
+    assert_int_equal(tw_sequence_computed(sequence), 83);
+    tw_sequence_cancel(sequence);
     take(sequence, &rest);
     assert_int_equal(rest.finish, TW_FINISH_CANCELLED);
     assert_int_equal(rest.n_tokens, 4);
     assert_memory_equal(rest.tokens, full.tokens, 4 * sizeof(tw_token));
-    assert_int_equal(tw_sequence_computed(sequence), 83);
-    tw_sequence_truncate(sequence, 10);
-    assert_int_equal(tw_engine_usage(engine).n_free_pages, tw_engine_usage(engine).n_pages - 1);
+    assert_int_equal(tw_sequence_computed(sequence), 0);
+    assert_int_equal(tw_engine_usage(engine).n_free_pages, tw_engine_usage(engine).n_pages);
     tw_sequence_free(sequence);
     tw_engine_close(engine);
 }
@@ -491,9 +513,8 @@ static void prompts_that_cannot_run_are_refused(void **state)
     assert_int_equal(tw_sequence_generate(a, &generation, &error), TW_OK);
     assert_int_equal(tw_sequence_create(engine, &b, NULL), TW_OK);
     assert_int_equal(tw_sequence_append(b, good, 1, &error), TW_OK);
-    assert_int_equal(tw_sequence_generate(b, &generation, &error), TW_ERR_LIMIT);
+    assert_int_equal(tw_sequence_generate(b, &generation, &error), TW_OK); /* waits */
     tw_sequence_free(a);
-    assert_int_equal(tw_sequence_generate(b, &generation, &error), TW_OK);
     tw_sequence_free(b);
     tw_engine_close(engine);
 }
@@ -709,11 +730,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_answer_is_the_same_alone_and_among_others),
         cmocka_unit_test(a_cancelled_sequence_frees_its_pages_and_disturbs_nobody),
-        cmocka_unit_test(a_sequence_without_pages_fails_alone),
+        cmocka_unit_test(sequences_that_do_not_fit_together_take_turns),
+        cmocka_unit_test(a_full_cache_is_a_length_and_no_error),
         cmocka_unit_test(a_prompt_waits_for_pages_and_then_runs),
-        cmocka_unit_test(a_prompt_that_nobody_will_make_room_for_fails_at_once),
-        cmocka_unit_test(a_continued_chat_computes_only_what_is_new),
-        cmocka_unit_test(a_halted_answer_can_be_continued_and_truncated),
+        cmocka_unit_test(a_continued_chat_computes_what_is_new_and_its_last_page),
+        cmocka_unit_test(equal_prompts_are_computed_once_and_answered_alike),
+        cmocka_unit_test(a_cancelled_answer_can_be_continued_and_truncated),
         cmocka_unit_test(an_end_token_ends_the_answer_without_text),
         cmocka_unit_test(a_stop_string_ends_the_answer_before_itself),
         cmocka_unit_test(the_context_of_the_model_is_a_length_and_no_error),

@@ -1,4 +1,5 @@
 /* What would break if a run went on from another state than the one that was saved. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -219,6 +220,28 @@ static void more_steps_than_there_is_room_for_are_refused_in_a_whole_file_too(vo
     assert_non_null(strstr(error.text, "more steps than the recipe"));
 }
 
+static void a_history_that_no_run_has_is_refused_in_a_whole_file_too(void **state)
+{
+    (void)state;
+    static const struct tw_train_point wrong[] = {
+        {2, 1, NAN, 1e-3f, 7},  {0, 1, NAN, 1e-3f, 7},       {1, NAN, NAN, 1e-3f, 7},
+        {1, INFINITY, 0, 1, 7}, {1, 1, -INFINITY, 1e-3f, 7},
+    };
+    static const struct tw_train_point right = {1, -0.0f, NAN, NAN, INFINITY};
+    uint8_t bytes[FILE_BYTES];
+    struct tw_error error;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        whole(bytes);
+        memcpy(bytes + 40 + 20, &wrong[i], 20);
+        seal(bytes, FILE_BYTES);
+        assert_int_equal(parse(bytes, FILE_BYTES, &error), TW_ERR_FORMAT);
+        assert_non_null(strstr(error.text, "a step that cannot be"));
+    }
+    memcpy(bytes + 40 + 20, &right, 20);
+    seal(bytes, FILE_BYTES);
+    assert_int_equal(parse(bytes, FILE_BYTES, &error), TW_OK);
+}
+
 static void another_recipe_and_another_version_are_told_apart(void **state)
 {
     (void)state;
@@ -258,6 +281,7 @@ int main(void)
         WITH_PATH(a_file_of_any_other_length_is_refused),
         WITH_PATH(numbers_that_claim_too_much_are_refused),
         WITH_PATH(more_steps_than_there_is_room_for_are_refused_in_a_whole_file_too),
+        WITH_PATH(a_history_that_no_run_has_is_refused_in_a_whole_file_too),
         WITH_PATH(another_recipe_and_another_version_are_told_apart),
         WITH_PATH(a_file_that_is_not_there_or_cannot_be_made_is_an_error),
     };

@@ -67,6 +67,8 @@ static void what_is_wrong_with_a_row_is_said_with_file_and_line(void **state)
     assert_bad("\n{\"messages\": []}", TW_ERR_FORMAT, "0 messages");
     assert_bad("\n{\"messages\": [{\"role\": \"tool\", \"content\": \"\"}]}", TW_ERR_FORMAT,
                "'tool'; expected system, user or assistant");
+    assert_bad("\n{\"messages\": [{\"role\": \"user\\u0000s\", \"content\": \"\"}]}", TW_ERR_FORMAT,
+               "expected system, user or assistant");
     assert_bad("\n{\"messages\": [{\"role\": \"user\"}]}", TW_ERR_FORMAT, "message 1 lacks");
     assert_bad("\n{\"messages\": [7]}", TW_ERR_FORMAT, "message 1 lacks");
 }

@@ -191,14 +191,16 @@ static void an_epoch_is_the_same_from_whichever_side_it_is_reached(void **state)
         init_row(&last[e]);
         tw_packing_row(forward, epochs[e].first_row + epochs[e].n_rows - 1, &last[e]);
     }
-    for (size_t i = 0; i < sizeof order / sizeof order[0]; i++) {
-        const struct tw_packing_epoch *want = &epochs[order[i]];
-        if (i % 2 == 0) {
-            tw_packing_epoch(jumping, order[i], &epoch);
+    size_t n_jumps = sizeof order / sizeof order[0];
+    for (size_t i = 0; i < 3 * n_jumps; i++) {
+        uint64_t e = order[i % n_jumps];
+        const struct tw_packing_epoch *want = &epochs[e];
+        if (i >= 2 * n_jumps || (i + i / n_jumps) % 2 == 0) { /* by number, otherwise by row */
+            tw_packing_epoch(jumping, e, &epoch);
             assert_memory_equal(&epoch, want, sizeof epoch);
         }
         tw_packing_row(jumping, want->first_row + want->n_rows - 1, &row);
-        assert_true(same_row(&row, &last[order[i]]));
+        assert_true(same_row(&row, &last[e]));
     }
     for (uint64_t e = 0; e < 4; e++) {
         tw_packed_row_free(&last[e]);

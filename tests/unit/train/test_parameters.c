@@ -95,6 +95,20 @@ static void test_tensors_have_the_names_and_sizes_of_hugging_face_files(void **s
     assert_int_equal(tied.head, tied.embedding);
 }
 
+static void test_a_matrix_of_one_row_is_no_norm(void **state)
+{
+    (void)state;
+    struct tw_model_shape shape = textbook_shape(TEXTBOOK_UNTIED);
+    struct tw_parameters p;
+    shape.n_embed = 1;
+    shape.n_ffn = 1;
+    assert_int_equal(tw_parameters_init(&p, &shape, NULL), TW_OK);
+    for (size_t i = 0; i < tw_parameters_count(&p); i++) {
+        struct tw_parameter tensor = tw_parameters_tensor(&p, i);
+        assert_int_equal(tensor.is_vector, strstr(tensor.name, "norm") != NULL);
+    }
+}
+
 static void test_models_that_training_does_not_know_are_refused(void **state)
 {
     (void)state;
@@ -166,6 +180,7 @@ int main(void)
         cmocka_unit_test(test_every_weight_belongs_to_one_tensor),
         cmocka_unit_test(test_parts_begin_at_multiples_of_sixteen),
         cmocka_unit_test(test_tensors_have_the_names_and_sizes_of_hugging_face_files),
+        cmocka_unit_test(test_a_matrix_of_one_row_is_no_norm),
         cmocka_unit_test(test_models_that_training_does_not_know_are_refused),
         cmocka_unit_test(test_random_weights_have_the_deviation_of_their_kind),
         cmocka_unit_test(test_random_weights_are_a_function_of_the_seed),

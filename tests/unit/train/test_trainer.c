@@ -86,6 +86,16 @@ struct world {
     struct tw_trainer *trainer;
 };
 
+static int embed = 32; /* what few tests vary */
+static const char *out = "out";
+
+static enum tw_status trainer_open(struct world *w, enum tw_trainer_purpose purpose,
+                                   struct tw_error *error)
+{
+    w->trainer = NULL;
+    return tw_trainer_open(w->config, w->device, purpose, &w->trainer, error);
+}
+
 /* clip and rows are what tests vary. */
 static void world_open(struct world *w, double clip, unsigned rows_per_step)
 {
@@ -94,7 +104,7 @@ static void world_open(struct world *w, double clip, unsigned rows_per_step)
     enum tw_cpu_level level;
     int n = snprintf(
         text, sizeof text,
-        "model: {layers: 1, embed: 32, heads: 2, kv_heads: 1, head_dim: 16, ffn: 48, context: %d,\n"
+        "model: {layers: 1, embed: %d, heads: 2, kv_heads: 1, head_dim: 16, ffn: 48, context: %d,\n"
         "        rope_base: 10000, tied_head: yes}\n"
         "data: {tokenizer: tokenizer.json, chat_template: template.jinja, train: [data.jsonl],\n"
         "       valid: [data.jsonl]}\n"
@@ -102,12 +112,12 @@ static void world_open(struct world *w, double clip, unsigned rows_per_step)
         "           final_learning_rate: 0.001, beta1: 0.9, beta2: 0.95, epsilon: 1.0e-8,\n"
         "           weight_decay: 0.5, clip: %g, format: f32, valid_every: 2,\n"
         "           checkpoint_every: 0}\n"
-        "output: {folder: out}\n",
-        CONTEXT, rows_per_step, clip);
+        "output: {folder: %s}\n",
+        embed, CONTEXT, rows_per_step, clip, out);
     assert_int_equal(tw_train_config_parse(text, (size_t)n, "recipe", &w->config, NULL), TW_OK);
     assert_int_equal(tw_cpu_choose(&level, NULL), TW_OK);
     assert_int_equal(tw_device_cpu_create(2, level, &w->device, NULL), TW_OK);
-    if (tw_trainer_open(w->config, w->device, &w->trainer, &error) != TW_OK) {
+    if (trainer_open(w, TW_TRAINER_STEPS, &error) != TW_OK) {
         fail_msg("%s", error.text);
     }
 }
@@ -358,7 +368,214 @@ static void a_loss_that_is_no_number_ends_the_run_and_changes_nothing(void **sta
     world_close(&w);
 }
 
+/* As a run has it whose step went too far, or as a checkpoint of somebody else may have it. */
+static void weights_that_are_no_numbers_are_neither_kept_nor_exported(void **state)
+{
+    (void)state;
+    struct world w = {0};
+    struct tw_error error;
+    struct tw_buf before, after;
+    put_data("<|im_");
+    world_open(&w, 1, 3);
+    struct tw_train_state *inside = (struct tw_train_state *)(uintptr_t)tw_trainer_state(w.trainer);
+    assert_int_equal(tw_trainer_save(w.trainer, NULL), TW_OK);
+    assert_int_equal(tw_file_read("out/checkpoint.tw", 1 << 24, &before, NULL), TW_OK);
+    inside->weights[tw_trainer_parameters(w.trainer)->final_norm] = INFINITY;
+    assert_int_equal(tw_trainer_save(w.trainer, &error), TW_ERR_FORMAT);
+    assert_non_null(strstr(error.text, "a weight after step 0 is no number"));
+    assert_int_equal(tw_trainer_export(w.trainer, NULL), TW_ERR_FORMAT);
+    assert_false(tw_file_exists("out/model.safetensors"));
+    assert_int_equal(tw_file_read("out/checkpoint.tw", 1 << 24, &after, NULL), TW_OK);
+    assert_int_equal(before.size_bytes, after.size_bytes);
+    assert_memory_equal(before.data, after.data, before.size_bytes);
+    tw_buf_free(&before);
+    tw_buf_free(&after);
+    world_close(&w);
+}
+
+static void the_memory_that_is_said_has_the_data_in_it(void **state)
+{
+    (void)state;
+    struct world w = {0};
+    put_data("<|im_");
+    world_open(&w, 0, 3);
+    const struct tw_parameters *p = tw_trainer_parameters(w.trainer);
+    struct tw_trainer_info info = tw_trainer_info(w.trainer);
+    uint64_t rest = 16 * p->n_values + tw_gradient_bytes(p, TW_LIMIT_TRAIN_PASS_TOKENS, 2);
+    assert_int_equal(info.memory_bytes - rest, 2 * 4 * info.data.n_tokens);
+    world_close(&w);
+}
+
+static void one_run_at_a_time_takes_steps_into_a_folder(void **state)
+{
+    (void)state;
+    struct world w = {0}, other;
+    struct tw_error error;
+    put_data("<|im_");
+    world_open(&w, 1, 3);
+    other = w;
+    assert_int_equal(trainer_open(&other, TW_TRAINER_STEPS, &error), TW_ERR_USAGE);
+    assert_non_null(strstr(error.text, "'out' is in use by another run"));
+    assert_int_equal(trainer_open(&other, TW_TRAINER_EXPORT, &error), TW_OK);
+    tw_trainer_close(other.trainer);
+    assert_int_equal(trainer_open(&other, TW_TRAINER_STEPS, &error), TW_ERR_USAGE);
+    tw_trainer_close(w.trainer);
+    assert_int_equal(trainer_open(&w, TW_TRAINER_STEPS, &error), TW_OK);
+    world_close(&w);
+}
+
+/* With a width of one, a token more is lost in the rounding of the array of weights. */
+static void a_checkpoint_belongs_to_its_size_of_vocabulary(void **state)
+{
+    (void)state;
+    static const char more[] = "\"added_tokens\":[{\"id\":275,\"content\":\"<more>\","
+                               "\"single_word\":false,\"lstrip\":false,\"rstrip\":false,"
+                               "\"normalized\":false,\"special\":true},";
+    struct world w = {0};
+    struct tw_error error;
+    struct tw_buf old, new;
+    embed = 1;
+    put_data("<|im_");
+    world_open(&w, 1, 3);
+    size_t n_values = tw_trainer_parameters(w.trainer)->n_values;
+    assert_int_equal(tw_trainer_info(w.trainer).n_vocab, 275);
+    assert_int_equal(tw_trainer_save(w.trainer, NULL), TW_OK);
+    tw_trainer_close(w.trainer);
+    assert_int_equal(tw_file_read("tokenizer.json", 1 << 20, &old, NULL), TW_OK);
+    tw_buf_init(&new, 1 << 20);
+    assert_true(tw_buf_append(&old, "", 1));
+    char *list = strstr(old.data, "\"added_tokens\":[");
+    assert_non_null(list);
+    tw_buf_append(&new, old.data, (size_t)(list - old.data));
+    tw_buf_append_text(&new, more);
+    tw_buf_append_text(&new, list + strlen("\"added_tokens\":["));
+    put("tokenizer.json", new.data, new.size_bytes);
+    assert_int_equal(trainer_open(&w, TW_TRAINER_STEPS, &error), TW_ERR_USAGE);
+    assert_non_null(strstr(error.text, "belongs to another recipe"));
+    unlink("out/checkpoint.tw");
+    assert_int_equal(trainer_open(&w, TW_TRAINER_STEPS, &error), TW_OK);
+    assert_int_equal(tw_trainer_info(w.trainer).n_vocab, 276);
+    assert_int_equal(tw_trainer_parameters(w.trainer)->n_values, n_values);
+    world_close(&w);
+    tw_buf_free(&old);
+    tw_buf_free(&new);
+    embed = 32;
+}
+
+static void open_again(struct world *w, const char *new_start, const char *new_out,
+                       struct tw_error *error, enum tw_status wanted)
+{
+    struct tw_train_config *old = w->config;
+    char *path = strdup(new_start), *folder_path = strdup(new_out);
+    char *saved_start = old->training.start, *saved_folder = old->output.folder;
+    old->training.start = path;
+    old->output.folder = folder_path;
+    assert_int_equal(trainer_open(w, TW_TRAINER_STEPS, error), wanted);
+    old->training.start = saved_start;
+    old->output.folder = saved_folder;
+    free(path);
+    free(folder_path);
+}
+
+static void a_run_can_start_from_what_another_made(void **state)
+{
+    (void)state;
+    struct world w = {0}, next;
+    struct tw_error error;
+    put_data("<|im_");
+    world_open(&w, 1, 3);
+    size_t n_bytes = tw_trainer_parameters(w.trainer)->n_values * sizeof(float);
+    float *weights = malloc(n_bytes);
+    assert_non_null(weights);
+    for (int i = 0; i < 3; i++) {
+        struct tw_trainer_report step;
+        assert_int_equal(tw_trainer_step(w.trainer, &step, NULL), TW_OK);
+    }
+    memcpy(weights, tw_trainer_state(w.trainer)->weights, n_bytes);
+    assert_int_equal(tw_trainer_export(w.trainer, NULL), TW_OK);
+    next = w;
+    open_again(&next, "out", "next", &error, TW_OK);
+    assert_memory_equal(tw_trainer_state(next.trainer)->weights, weights, n_bytes);
+    assert_int_equal(tw_trainer_state(next.trainer)->n_history, 0);
+    assert_int_equal(tw_trainer_save(next.trainer, NULL), TW_OK);
+    tw_trainer_close(next.trainer);
+    /* Its checkpoint is not one of a run that starts elsewhere. */
+    next.trainer = NULL;
+    free(next.config->output.folder);
+    next.config->output.folder = strdup("next");
+    assert_int_equal(trainer_open(&next, TW_TRAINER_STEPS, &error), TW_ERR_USAGE);
+    assert_non_null(strstr(error.text, "belongs to another recipe"));
+    open_again(&next, "next", "next", &error, TW_ERR_USAGE);
+    assert_non_null(strstr(error.text, "is the model that the run starts from"));
+    free(weights);
+    world_close(&w);
+}
+
+static void a_run_does_not_start_from_another_kind_of_model(void **state)
+{
+    (void)state;
+    struct world w = {0};
+    struct tw_error error;
+    put_data("<|im_");
+    embed = 48;
+    world_open(&w, 1, 3);
+    assert_int_equal(tw_trainer_export(w.trainer, NULL), TW_OK);
+    world_close(&w);
+    embed = 32;
+    out = "other";
+    world_open(&w, 1, 3);
+    tw_trainer_close(w.trainer);
+    open_again(&w, "out", "next", &error, TW_ERR_USAGE);
+    assert_non_null(strstr(error.text, "its embed is 48 and the recipe's 32"));
+    open_again(&w, "nowhere", "next", &error, TW_ERR_NOT_FOUND);
+    w.trainer = NULL;
+    world_close(&w);
+    /* The same sizes, other tokens. */
+    out = "third";
+    put_data("<|xy_");
+    world_open(&w, 1, 3);
+    assert_int_equal(tw_trainer_export(w.trainer, NULL), TW_OK);
+    tw_trainer_close(w.trainer);
+    put_data("<|im_");
+    open_again(&w, "third", "next", &error, TW_ERR_USAGE);
+    assert_non_null(strstr(error.text, "of its vocabulary is another"));
+    w.trainer = NULL;
+    world_close(&w);
+    out = "out";
+}
+
 /* ---- what a run leaves ---- */
+
+static void assert_same_file(const char *path, const struct tw_buf *want)
+{
+    struct tw_buf got;
+    assert_int_equal(tw_file_read(path, 1 << 20, &got, NULL), TW_OK);
+    assert_int_equal(got.size_bytes, want->size_bytes);
+    assert_memory_equal(got.data, want->data, got.size_bytes);
+    tw_buf_free(&got);
+}
+
+static void what_happens_to_the_files_of_a_run_meanwhile_changes_nothing(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"tokenizer.json", "template.jinja", "data.jsonl"};
+    struct world w = {0};
+    struct tw_buf tokenizer, config;
+    put_data("<|im_");
+    world_open(&w, 1, 3);
+    assert_int_equal(tw_trainer_export(w.trainer, NULL), TW_OK);
+    assert_int_equal(tw_file_read("out/tokenizer.json", 1 << 20, &tokenizer, NULL), TW_OK);
+    assert_int_equal(tw_file_read("out/tokenizer_config.json", 1 << 20, &config, NULL), TW_OK);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        put(names[i], "{}", 2);
+    }
+    assert_int_equal(tw_trainer_export(w.trainer, NULL), TW_OK);
+    assert_same_file("out/tokenizer.json", &tokenizer);
+    assert_same_file("out/tokenizer_config.json", &config);
+    tw_buf_free(&tokenizer);
+    tw_buf_free(&config);
+    world_close(&w);
+}
 
 static void check_ends(const char *prefix, const char *eos, json_int_t n_ends)
 {
@@ -406,6 +623,13 @@ int main(void)
         IN_FOLDER(rows_of_several_passes_weigh_as_if_it_were_one),
         IN_FOLDER(validation_is_the_mean_loss_of_all_its_documents),
         IN_FOLDER(a_loss_that_is_no_number_ends_the_run_and_changes_nothing),
+        IN_FOLDER(weights_that_are_no_numbers_are_neither_kept_nor_exported),
+        IN_FOLDER(the_memory_that_is_said_has_the_data_in_it),
+        IN_FOLDER(one_run_at_a_time_takes_steps_into_a_folder),
+        IN_FOLDER(a_checkpoint_belongs_to_its_size_of_vocabulary),
+        IN_FOLDER(a_run_can_start_from_what_another_made),
+        IN_FOLDER(a_run_does_not_start_from_another_kind_of_model),
+        IN_FOLDER(what_happens_to_the_files_of_a_run_meanwhile_changes_nothing),
         IN_FOLDER(the_folder_says_what_ends_an_answer_and_carries_the_template),
         IN_FOLDER(a_vocabulary_without_markers_ends_with_what_ends_its_texts),
     };

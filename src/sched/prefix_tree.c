@@ -1,0 +1,285 @@
+#include "sched/prefix_tree.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/mem.h"
+
+struct node {
+    bool there;
+    uint32_t domain, parent;
+    uint32_t n_users, n_filled;
+    uint32_t next_in_bucket;
+    uint32_t older, newer; /* among the cached */
+    uint64_t hash;
+};
+
+struct tw_prefix_tree {
+    struct tw_page_pool *pool;
+    uint64_t seed;
+    uint32_t page_tokens;
+    uint32_t n_pages;
+    struct node *nodes; /* [n_pages]: a node's number is its page's */
+    int32_t *tokens;    /* [n_pages][page_tokens] */
+    uint32_t *buckets;  /* [n_buckets], a power of two */
+    uint32_t n_buckets;
+    uint32_t oldest, newest; /* cached nodes by time of release */
+    uint32_t n_cached, n_nodes;
+};
+
+enum tw_status tw_prefix_tree_create(struct tw_page_pool *pool, uint32_t page_tokens, uint64_t seed,
+                                     struct tw_prefix_tree **ret_tree, struct tw_error *error)
+{
+    uint32_t n_pages = tw_page_pool_total(pool);
+    struct tw_prefix_tree *tree = tw_mem_zalloc(1, sizeof *tree);
+    if (tree != NULL) {
+        tree->n_buckets = 1;
+        while (tree->n_buckets < n_pages) {
+            tree->n_buckets *= 2;
+        }
+        tree->nodes = tw_mem_zalloc(n_pages, sizeof *tree->nodes);
+        tree->tokens = tw_mem_alloc((size_t)n_pages * page_tokens, sizeof *tree->tokens);
+        tree->buckets = tw_mem_alloc(tree->n_buckets, sizeof *tree->buckets);
+    }
+    if (tree == NULL || tree->nodes == NULL || tree->tokens == NULL || tree->buckets == NULL) {
+        tw_prefix_tree_free(tree);
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION,
+                            "no memory for a prefix tree of %u pages", n_pages);
+    }
+    memset(tree->buckets, 0xff, tree->n_buckets * sizeof *tree->buckets);
+    tree->pool = pool;
+    tree->seed = seed;
+    tree->page_tokens = page_tokens;
+    tree->n_pages = n_pages;
+    tree->oldest = tree->newest = TW_PREFIX_NONE;
+    *ret_tree = tree;
+    return TW_OK;
+}
+
+void tw_prefix_tree_free(struct tw_prefix_tree *tree)
+{
+    if (tree == NULL) {
+        return;
+    }
+    for (uint32_t page = 0; tree->nodes != NULL && page < tree->n_pages; page++) {
+        if (tree->nodes[page].there) {
+            tw_page_pool_unref(tree->pool, page);
+        }
+    }
+    tw_mem_free(tree->nodes);
+    tw_mem_free(tree->tokens);
+    tw_mem_free(tree->buckets);
+    tw_mem_free(tree);
+}
+
+static struct node *get(const struct tw_prefix_tree *tree, uint32_t page)
+{
+    assert(page < tree->n_pages && tree->nodes[page].there);
+    return &tree->nodes[page];
+}
+
+static size_t page_bytes(const struct tw_prefix_tree *tree)
+{
+    return tree->page_tokens * sizeof *tree->tokens;
+}
+
+static int32_t *tokens_of(const struct tw_prefix_tree *tree, uint32_t page)
+{
+    return tree->tokens + (size_t)page * tree->page_tokens;
+}
+
+/* Below the first page the parent stands for the domain. */
+static uint64_t hash_of(const struct tw_prefix_tree *tree, uint32_t domain, uint32_t parent,
+                        const int32_t *tokens)
+{
+    uint64_t above = parent == TW_PREFIX_ROOT ? ((uint64_t)domain << 32 | UINT32_MAX) : parent;
+    return tw_hash_of(tokens, page_bytes(tree), tree->seed + above);
+}
+
+static uint32_t *bucket_of(const struct tw_prefix_tree *tree, uint64_t hash)
+{
+    return &tree->buckets[hash & (tree->n_buckets - 1)];
+}
+
+uint32_t tw_prefix_tree_find(const struct tw_prefix_tree *tree, uint32_t domain, uint32_t parent,
+                             const int32_t *tokens)
+{
+    uint64_t hash = hash_of(tree, domain, parent, tokens);
+    uint32_t page = *bucket_of(tree, hash);
+    while (page != TW_PREFIX_NONE) {
+        const struct node *node = get(tree, page);
+        if (node->hash == hash && node->parent == parent && node->domain == domain &&
+            memcmp(tokens_of(tree, page), tokens, page_bytes(tree)) == 0) {
+            return page;
+        }
+        page = node->next_in_bucket;
+    }
+    return TW_PREFIX_NONE;
+}
+
+void tw_prefix_tree_add(struct tw_prefix_tree *tree, uint32_t domain, uint32_t parent,
+                        const int32_t *tokens, uint32_t page, uint32_t n_filled)
+{
+    assert(page < tree->n_pages && !tree->nodes[page].there && n_filled <= tree->page_tokens);
+    assert(parent == TW_PREFIX_ROOT || get(tree, parent)->n_users > 0);
+    assert(tw_prefix_tree_find(tree, domain, parent, tokens) == TW_PREFIX_NONE);
+    uint64_t hash = hash_of(tree, domain, parent, tokens);
+    uint32_t *bucket = bucket_of(tree, hash);
+    memcpy(tokens_of(tree, page), tokens, page_bytes(tree));
+    tree->nodes[page] = (struct node){
+        .there = true,
+        .domain = domain,
+        .parent = parent,
+        .n_users = 1,
+        .n_filled = n_filled,
+        .next_in_bucket = *bucket,
+        .older = TW_PREFIX_NONE,
+        .newer = TW_PREFIX_NONE,
+        .hash = hash,
+    };
+    *bucket = page;
+    tree->n_nodes++;
+}
+
+static void remove_node(struct tw_prefix_tree *tree, uint32_t page)
+{
+    struct node *node = get(tree, page);
+    uint32_t *link = bucket_of(tree, node->hash);
+    while (*link != page) {
+        link = &get(tree, *link)->next_in_bucket;
+    }
+    *link = node->next_in_bucket;
+    node->there = false;
+    tree->n_nodes--;
+    tw_page_pool_unref(tree->pool, page);
+}
+
+/* ---- cached nodes, by time of release ---- */
+
+static void link_newest(struct tw_prefix_tree *tree, uint32_t page)
+{
+    struct node *node = get(tree, page);
+    node->older = tree->newest;
+    node->newer = TW_PREFIX_NONE;
+    *(tree->newest != TW_PREFIX_NONE ? &get(tree, tree->newest)->newer : &tree->oldest) = page;
+    tree->newest = page;
+    tree->n_cached++;
+}
+
+static void unlink_cached(struct tw_prefix_tree *tree, uint32_t page)
+{
+    struct node *node = get(tree, page);
+    *(node->older != TW_PREFIX_NONE ? &get(tree, node->older)->newer : &tree->oldest) = node->newer;
+    *(node->newer != TW_PREFIX_NONE ? &get(tree, node->newer)->older : &tree->newest) = node->older;
+    tree->n_cached--;
+}
+
+void tw_prefix_tree_use(struct tw_prefix_tree *tree, uint32_t page)
+{
+    struct node *node = get(tree, page);
+    assert(node->parent == TW_PREFIX_ROOT || get(tree, node->parent)->n_users > 0);
+    if (node->n_users++ == 0) {
+        unlink_cached(tree, page);
+    }
+}
+
+void tw_prefix_tree_release(struct tw_prefix_tree *tree, uint32_t page)
+{
+    struct node *node = get(tree, page);
+    assert(node->n_users > 0);
+    if (--node->n_users > 0) {
+        return;
+    }
+    if (node->n_filled == tree->page_tokens) {
+        link_newest(tree, page);
+    } else {
+        remove_node(tree, page);
+    }
+}
+
+uint32_t tw_prefix_tree_filled(const struct tw_prefix_tree *tree, uint32_t page)
+{
+    return get(tree, page)->n_filled;
+}
+
+void tw_prefix_tree_fill(struct tw_prefix_tree *tree, uint32_t page, uint32_t n_filled)
+{
+    struct node *node = get(tree, page);
+    assert(node->n_users > 0 && n_filled >= node->n_filled && n_filled <= tree->page_tokens);
+    node->n_filled = n_filled;
+}
+
+uint32_t tw_prefix_tree_evict(struct tw_prefix_tree *tree, uint32_t n)
+{
+    uint32_t n_evicted = 0;
+    while (n_evicted < n && tree->oldest != TW_PREFIX_NONE) {
+        uint32_t page = tree->oldest;
+        unlink_cached(tree, page);
+        remove_node(tree, page);
+        n_evicted++;
+    }
+    return n_evicted;
+}
+
+uint32_t tw_prefix_tree_cached(const struct tw_prefix_tree *tree)
+{
+    return tree->n_cached;
+}
+
+uint32_t tw_prefix_tree_nodes(const struct tw_prefix_tree *tree)
+{
+    return tree->n_nodes;
+}
+
+/* ---- proof ---- */
+
+static bool node_is_right(const struct tw_prefix_tree *tree, uint32_t page)
+{
+    const struct node *node = &tree->nodes[page];
+    if (tw_page_pool_references(tree->pool, page) != 1 || node->n_filled > tree->page_tokens ||
+        tw_prefix_tree_find(tree, node->domain, node->parent, tokens_of(tree, page)) != page ||
+        (node->n_users == 0 && node->n_filled < tree->page_tokens)) {
+        return false;
+    }
+    if (node->parent == TW_PREFIX_ROOT) {
+        return true;
+    }
+    const struct node *parent = &tree->nodes[node->parent];
+    return parent->there && parent->domain == node->domain && parent->n_users >= node->n_users &&
+           (node->n_filled == 0 || parent->n_filled == tree->page_tokens);
+}
+
+/* Walks the cached from the oldest: none may come after a node that is above it. A node's state is
+ * its own: `seen` marks those passed. */
+static bool cached_are_in_order(const struct tw_prefix_tree *tree)
+{
+    uint32_t n = 0;
+    bool *seen = tw_mem_zalloc(tree->n_pages, sizeof *seen);
+    bool right = seen != NULL;
+    for (uint32_t page = tree->oldest; right && page != TW_PREFIX_NONE;
+         page = tree->nodes[page].newer) {
+        const struct node *node = &tree->nodes[page];
+        right = ++n <= tree->n_cached && node->there && node->n_users == 0 &&
+                (node->parent == TW_PREFIX_ROOT || !seen[node->parent]);
+        seen[page] = true;
+    }
+    tw_mem_free(seen);
+    return right && n == tree->n_cached;
+}
+
+bool tw_prefix_tree_check(const struct tw_prefix_tree *tree)
+{
+    uint32_t n_nodes = 0, n_cached = 0;
+    for (uint32_t page = 0; page < tree->n_pages; page++) {
+        if (!tree->nodes[page].there) {
+            continue;
+        }
+        n_nodes++;
+        n_cached += tree->nodes[page].n_users == 0;
+        if (!node_is_right(tree, page)) {
+            return false;
+        }
+    }
+    return n_nodes == tree->n_nodes && n_cached == tree->n_cached && cached_are_in_order(tree);
+}

@@ -1,0 +1,228 @@
+/* What a step computes. */
+#include <assert.h>
+#include <stddef.h>
+
+#include "sched/scheduler_state.h"
+
+/* ---- who becomes resident ---- */
+
+static struct tw_sched_sequence *next_waiting(const struct tw_scheduler *s)
+{
+    bool any = false;
+    uint32_t best = 0;
+    for (uint32_t i = 0; i < s->n_tenants; i++) {
+        uint32_t tenant = s->tenants[i];
+        if (s->lanes[tenant]->waiting.n > 0 &&
+            (!any || tw_fair_share_before(s->share, tenant, best))) {
+            best = tenant;
+            any = true;
+        }
+    }
+    return any ? s->lanes[best]->waiting.first : NULL;
+}
+
+/* As many run as have rows. Those that would give way to this one do not count: they keep their
+ * pages, and the rows go to whoever is behind. */
+static bool has_a_place(const struct tw_scheduler *s, const struct tw_sched_sequence *sequence)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < s->n_tenants && n < s->config.max_rows; i++) {
+        uint32_t tenant = s->tenants[i];
+        uint32_t n_running = s->lanes[tenant]->running.n;
+        if (n_running > 0 && !tw_sched_gives_way(s, sequence->tenant, tenant, 0)) {
+            n += n_running;
+        }
+    }
+    return n < s->config.max_rows;
+}
+
+static void admit_waiting(struct tw_scheduler *s)
+{
+    struct tw_sched_sequence *sequence;
+    while ((sequence = next_waiting(s)) != NULL && has_a_place(s, sequence) &&
+           tw_sched_admit(s, sequence)) {
+    }
+}
+
+/* ---- who has a row ---- */
+
+/* How many tokens from where it is may be computed by this row: up to a page of the tree that
+ * another row of this step computes. Claims the pages. (Behind a page that is not full, none has
+ * anything yet.) */
+static uint32_t claim(struct tw_scheduler *s, const struct tw_sched_sequence *sequence,
+                      uint32_t n_most)
+{
+    const uint32_t page_tokens = s->config.page_tokens;
+    uint32_t n = 0;
+    while (n < n_most) {
+        uint32_t position = sequence->n_computed + n;
+        uint32_t i = position / page_tokens;
+        if (i >= sequence->n_nodes) {
+            return n_most;
+        }
+        uint32_t page = sequence->pages[i];
+        if (s->claims[page] == s->n_plans) {
+            break;
+        }
+        s->claims[page] = s->n_plans;
+        n = (i + 1) * page_tokens - sequence->n_computed;
+    }
+    return n < n_most ? n : n_most;
+}
+
+static uint64_t cost_of(const struct tw_scheduler *s, const struct tw_sched_sequence *sequence,
+                        uint32_t first, uint32_t last)
+{
+    uint32_t n_prompt = sequence->n_prompt_tokens;
+    uint64_t n_prefill = first < n_prompt ? (last < n_prompt ? last : n_prompt) - first : 0;
+    return n_prefill * s->config.prefill_cost + (last - first - n_prefill) * s->config.decode_cost;
+}
+
+/* What of a row the tenant has not paid for yet. */
+static uint64_t row_cost(const struct tw_scheduler *s, const struct tw_sched_sequence *sequence,
+                         uint32_t n_tokens)
+{
+    uint32_t last = sequence->n_computed + n_tokens;
+    uint32_t first =
+        sequence->n_computed > sequence->n_accounted ? sequence->n_computed : sequence->n_accounted;
+    return last > first ? cost_of(s, sequence, first, last) : 0;
+}
+
+/* The lane whose next sequence gets the next row. */
+static struct tw_sched_lane *next_lane(const struct tw_scheduler *s, uint32_t *ret_tenant)
+{
+    struct tw_sched_lane *best = NULL;
+    bool best_idle = false;
+    for (uint32_t i = 0; i < s->n_tenants; i++) {
+        uint32_t tenant = s->tenants[i];
+        struct tw_sched_lane *lane = s->lanes[tenant];
+        if (lane->cursor == NULL) {
+            continue;
+        }
+        bool idle = tw_fair_share_class(s->share, tenant) == TW_CLASS_IDLE;
+        bool before =
+            best == NULL || (idle != best_idle                ? !idle
+                             : lane->counter != best->counter ? lane->counter < best->counter
+                                                              : tenant < *ret_tenant);
+        if (before) {
+            best = lane;
+            best_idle = idle;
+            *ret_tenant = tenant;
+        }
+    }
+    return best;
+}
+
+/* One token of a sequence that decodes; of a prompt what the budget allows. */
+static uint32_t row_tokens(struct tw_scheduler *s, const struct tw_sched_sequence *sequence,
+                           uint32_t *budget)
+{
+    uint32_t n_left = sequence->n_tokens - sequence->n_computed;
+    assert(n_left > 0);
+    if (n_left == 1) {
+        return 1;
+    }
+    uint32_t n = claim(s, sequence, n_left < *budget ? n_left : *budget);
+    *budget -= n;
+    return n;
+}
+
+static void begin_choice(struct tw_scheduler *s)
+{
+    for (uint32_t i = 0; i < s->n_tenants; i++) {
+        struct tw_sched_lane *lane = s->lanes[s->tenants[i]];
+        lane->cursor = lane->running.first;
+        lane->counter = tw_fair_share_counter(s->share, s->tenants[i]);
+        for (struct tw_sched_sequence *one = lane->running.first; one != NULL; one = one->next) {
+            tw_sched_catch_up(s, one);
+        }
+    }
+}
+
+static uint32_t choose_rows(struct tw_scheduler *s, uint32_t budget)
+{
+    uint32_t n_tokens = 0, tenant = 0;
+    struct tw_sched_lane *lane;
+    s->n_rows = 0;
+    while (s->n_rows < s->config.max_rows && (lane = next_lane(s, &tenant)) != NULL) {
+        struct tw_sched_sequence *sequence = lane->cursor;
+        lane->cursor = sequence->next;
+        uint32_t n = row_tokens(s, sequence, &budget);
+        if (n == 0) {
+            continue;
+        }
+        lane->counter += tw_fair_share_step(s->share, tenant, row_cost(s, sequence, n));
+        s->rows[s->n_rows++] = (struct tw_step_row){
+            .sequence = sequence,
+            .tokens = sequence->tokens + sequence->n_computed,
+            .pages = sequence->pages,
+            .n_tokens = n,
+            .first_position = sequence->n_computed,
+            .wants_token = sequence->n_computed + n == sequence->n_tokens,
+        };
+        n_tokens += n;
+    }
+    return n_tokens;
+}
+
+struct tw_step tw_scheduler_plan(struct tw_scheduler *s, uint32_t prefill_budget)
+{
+    assert(!s->planned && s->n_owed == 0 && prefill_budget > 0);
+    s->n_plans++;
+    tw_sched_grow_all(s);
+    admit_waiting(s);
+    begin_choice(s);
+    uint32_t n_tokens = choose_rows(s, prefill_budget);
+    s->planned = s->n_rows > 0;
+    return (struct tw_step){.rows = s->rows, .n_rows = s->n_rows, .n_tokens = n_tokens};
+}
+
+/* ---- what becomes of it ---- */
+
+static void fill_nodes(struct tw_scheduler *s, const struct tw_step_row *row)
+{
+    const uint32_t page_tokens = s->config.page_tokens;
+    const struct tw_sched_sequence *sequence = row->sequence;
+    uint32_t last = row->first_position + row->n_tokens;
+    for (uint32_t i = row->first_position / page_tokens;
+         i < sequence->n_nodes && i * page_tokens < last; i++) {
+        uint32_t n = last - i * page_tokens;
+        tw_prefix_tree_fill(s->tree, sequence->pages[i], n < page_tokens ? n : page_tokens);
+    }
+}
+
+static void commit_row(struct tw_scheduler *s, const struct tw_step_row *row)
+{
+    struct tw_sched_sequence *sequence = row->sequence;
+    fill_nodes(s, row);
+    tw_fair_share_charge(s->share, sequence->tenant, row_cost(s, sequence, row->n_tokens));
+    bool was_prompt = sequence->n_accounted < sequence->n_prompt_tokens;
+    sequence->n_computed += row->n_tokens;
+    if (sequence->n_computed > sequence->n_accounted) {
+        sequence->n_accounted = sequence->n_computed;
+    }
+    if (was_prompt && sequence->n_accounted >= sequence->n_prompt_tokens) {
+        s->usage.n_prompt_tokens += sequence->n_prompt_tokens;
+        s->usage.n_cached_tokens += sequence->n_cached_tokens;
+    }
+    tw_sched_publish(s, sequence);
+    s->usage.n_computed_tokens += row->n_tokens;
+    sequence->owes_token = row->wants_token;
+    s->n_owed += row->wants_token;
+}
+
+void tw_scheduler_commit(struct tw_scheduler *s)
+{
+    assert(s->planned);
+    s->planned = false;
+    s->usage.n_steps++;
+    for (uint32_t i = 0; i < s->n_rows; i++) {
+        commit_row(s, &s->rows[i]);
+    }
+}
+
+void tw_scheduler_abandon(struct tw_scheduler *s)
+{
+    assert(s->planned);
+    s->planned = false;
+}

@@ -1,0 +1,148 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "sched/prefix_tree.h"
+
+enum { PAGE_TOKENS = 2 };
+
+struct fixture {
+    struct tw_page_pool *pool;
+    struct tw_prefix_tree *tree;
+};
+
+static struct fixture set_up(uint32_t n_pages)
+{
+    struct fixture f;
+    assert_int_equal(tw_page_pool_create(n_pages, &f.pool, NULL), TW_OK);
+    assert_int_equal(tw_prefix_tree_create(f.pool, PAGE_TOKENS, 7, &f.tree, NULL), TW_OK);
+    return f;
+}
+
+static void tear_down(struct fixture f)
+{
+    assert_true(tw_prefix_tree_check(f.tree));
+    tw_prefix_tree_free(f.tree);
+    assert_int_equal(tw_page_pool_free_pages(f.pool), tw_page_pool_total(f.pool));
+    tw_page_pool_free(f.pool);
+}
+
+static uint32_t add(struct fixture f, uint32_t domain, uint32_t parent, int32_t a, int32_t b)
+{
+    uint32_t page;
+    assert_true(tw_page_pool_alloc(f.pool, 1, &page));
+    tw_prefix_tree_add(f.tree, domain, parent, (int32_t[]){a, b}, page, PAGE_TOKENS);
+    return page;
+}
+
+static uint32_t find(struct fixture f, uint32_t domain, uint32_t parent, int32_t a, int32_t b)
+{
+    return tw_prefix_tree_find(f.tree, domain, parent, (int32_t[]){a, b});
+}
+
+static void a_page_is_found_by_tokens_parent_and_domain(void **state)
+{
+    (void)state;
+    struct fixture f = set_up(8);
+    uint32_t first = add(f, 1, TW_PREFIX_ROOT, 10, 11);
+    uint32_t second = add(f, 1, first, 12, 13);
+    assert_int_equal(find(f, 1, TW_PREFIX_ROOT, 10, 11), first);
+    assert_int_equal(find(f, 1, first, 12, 13), second);
+    assert_int_equal(find(f, 1, TW_PREFIX_ROOT, 12, 13), TW_PREFIX_NONE);
+    assert_int_equal(find(f, 1, first, 12, 14), TW_PREFIX_NONE);
+    assert_int_equal(find(f, 2, TW_PREFIX_ROOT, 10, 11), TW_PREFIX_NONE);
+    uint32_t other = add(f, 2, TW_PREFIX_ROOT, 10, 11);
+    assert_int_equal(find(f, 2, TW_PREFIX_ROOT, 10, 11), other);
+    assert_int_equal(find(f, 1, TW_PREFIX_ROOT, 10, 11), first);
+    tear_down(f);
+}
+
+static void a_page_that_nobody_finished_goes_with_its_last_user(void **state)
+{
+    (void)state;
+    struct fixture f = set_up(4);
+    uint32_t page;
+    assert_true(tw_page_pool_alloc(f.pool, 1, &page));
+    tw_prefix_tree_add(f.tree, 0, TW_PREFIX_ROOT, (int32_t[]){1, 2}, page, 0);
+    tw_prefix_tree_use(f.tree, page);
+    tw_prefix_tree_fill(f.tree, page, 1);
+    tw_prefix_tree_release(f.tree, page);
+    assert_int_equal(find(f, 0, TW_PREFIX_ROOT, 1, 2), page);
+    assert_int_equal(tw_prefix_tree_filled(f.tree, page), 1);
+    tw_prefix_tree_release(f.tree, page);
+    assert_int_equal(find(f, 0, TW_PREFIX_ROOT, 1, 2), TW_PREFIX_NONE);
+    assert_int_equal(tw_page_pool_free_pages(f.pool), 4);
+    tear_down(f);
+}
+
+static void the_least_recently_used_leaf_is_evicted_first(void **state)
+{
+    (void)state;
+    struct fixture f = set_up(8);
+    uint32_t a = add(f, 0, TW_PREFIX_ROOT, 1, 1);
+    uint32_t ab = add(f, 0, a, 2, 2);
+    uint32_t c = add(f, 0, TW_PREFIX_ROOT, 3, 3);
+    tw_prefix_tree_release(f.tree, c);
+    tw_prefix_tree_release(f.tree, ab);
+    tw_prefix_tree_release(f.tree, a);
+    assert_int_equal(tw_prefix_tree_cached(f.tree), 3);
+    /* c is used again: now it is the newest. */
+    tw_prefix_tree_use(f.tree, c);
+    tw_prefix_tree_release(f.tree, c);
+    assert_int_equal(tw_prefix_tree_evict(f.tree, 1), 1);
+    assert_int_equal(find(f, 0, a, 2, 2), TW_PREFIX_NONE);
+    assert_int_equal(find(f, 0, TW_PREFIX_ROOT, 1, 1), a);
+    assert_int_equal(tw_prefix_tree_evict(f.tree, 1), 1);
+    assert_int_equal(find(f, 0, TW_PREFIX_ROOT, 1, 1), TW_PREFIX_NONE);
+    assert_int_equal(find(f, 0, TW_PREFIX_ROOT, 3, 3), c);
+    assert_int_equal(tw_prefix_tree_evict(f.tree, 5), 1);
+    tear_down(f);
+}
+
+static void what_is_in_use_is_never_evicted(void **state)
+{
+    (void)state;
+    struct fixture f = set_up(4);
+    uint32_t a = add(f, 0, TW_PREFIX_ROOT, 1, 1);
+    uint32_t ab = add(f, 0, a, 2, 2);
+    tw_prefix_tree_use(f.tree, a);
+    tw_prefix_tree_release(f.tree, ab);
+    tw_prefix_tree_release(f.tree, a); /* one user is left */
+    assert_int_equal(tw_prefix_tree_evict(f.tree, 4), 1);
+    assert_int_equal(find(f, 0, TW_PREFIX_ROOT, 1, 1), a);
+    tear_down(f);
+}
+
+/* With three pages in one bucket at least: removal from the middle of a chain. */
+static void nodes_that_share_a_bucket_do_not_lose_each_other(void **state)
+{
+    (void)state;
+    struct fixture f = set_up(64);
+    uint32_t pages[64];
+    for (int32_t i = 0; i < 64; i++) {
+        pages[i] = add(f, 0, TW_PREFIX_ROOT, i, -i);
+    }
+    for (int32_t i = 0; i < 64; i += 2) {
+        tw_prefix_tree_release(f.tree, pages[i]);
+    }
+    assert_int_equal(tw_prefix_tree_evict(f.tree, 64), 32);
+    for (int32_t i = 0; i < 64; i++) {
+        assert_int_equal(find(f, 0, TW_PREFIX_ROOT, i, -i), i % 2 ? pages[i] : TW_PREFIX_NONE);
+    }
+    tear_down(f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_page_is_found_by_tokens_parent_and_domain),
+        cmocka_unit_test(a_page_that_nobody_finished_goes_with_its_last_user),
+        cmocka_unit_test(the_least_recently_used_leaf_is_evicted_first),
+        cmocka_unit_test(what_is_in_use_is_never_evicted),
+        cmocka_unit_test(nodes_that_share_a_bucket_do_not_lose_each_other),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
