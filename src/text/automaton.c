@@ -7,9 +7,8 @@
 uint32_t tw_automaton_follow(const struct tw_automaton *automaton, uint32_t state,
                              unsigned char byte)
 {
-    const struct tw_automaton_state *s = tw_automaton_state(automaton, state);
-    const struct tw_automaton_edge *edges =
-        (const struct tw_automaton_edge *)automaton->edges.items + s->first_edge;
+    const struct tw_automaton_state *s = &automaton->states[state];
+    const struct tw_automaton_edge *edges = automaton->edges + s->first_edge;
     uint32_t low = 0, high = s->n_edges;
     while (low < high) {
         uint32_t middle = (low + high) / 2;
@@ -27,9 +26,9 @@ uint32_t tw_automaton_follow(const struct tw_automaton *automaton, uint32_t stat
 uint32_t tw_automaton_find_call(const struct tw_automaton *automaton, uint32_t state,
                                 unsigned char byte)
 {
-    const struct tw_automaton_state *s = tw_automaton_state(automaton, state);
+    const struct tw_automaton_state *s = &automaton->states[state];
     for (uint32_t i = 0; i < s->n_calls; i++) {
-        if (tw_automaton_call(automaton, s->extra + i)->byte == byte) {
+        if (automaton->calls[s->extra + i].byte == byte) {
             return s->extra + i;
         }
     }
@@ -38,9 +37,8 @@ uint32_t tw_automaton_find_call(const struct tw_automaton *automaton, uint32_t s
 
 uint32_t tw_automaton_go_on(const struct tw_automaton *automaton, uint32_t call, uint32_t outcome)
 {
-    const struct tw_automaton_call *c = tw_automaton_call(automaton, call);
-    const struct tw_automaton_return *returns =
-        (const struct tw_automaton_return *)automaton->returns.items + c->first_return;
+    const struct tw_automaton_call *c = &automaton->calls[call];
+    const struct tw_automaton_return *returns = automaton->returns + c->first_return;
     uint32_t i = 0;
     while (returns[i].outcome != outcome) {
         i++;
@@ -51,15 +49,13 @@ uint32_t tw_automaton_go_on(const struct tw_automaton *automaton, uint32_t call,
 
 void tw_automaton_free(struct tw_automaton *automaton)
 {
-    if (automaton == NULL) {
-        return;
+    if (automaton != NULL) {
+        tw_mem_free(automaton->states);
+        tw_mem_free(automaton->edges);
+        tw_mem_free(automaton->calls);
+        tw_mem_free(automaton->returns);
+        tw_mem_free(automaton);
     }
-    struct tw_budget *budget = &automaton->budget;
-    tw_list_free(&automaton->states, budget, sizeof(struct tw_automaton_state));
-    tw_list_free(&automaton->edges, budget, sizeof(struct tw_automaton_edge));
-    tw_list_free(&automaton->calls, budget, sizeof(struct tw_automaton_call));
-    tw_list_free(&automaton->returns, budget, sizeof(struct tw_automaton_return));
-    tw_mem_free(automaton);
 }
 
 /* ---- walking ---- */
@@ -78,8 +74,8 @@ static uint32_t open_call(const struct tw_automaton *automaton, const struct tw_
     if (call == TW_AUTOMATON_NONE) {
         return call;
     }
-    const struct tw_automaton_call *c = tw_automaton_call(automaton, call);
-    uint32_t inside = walk->depth + 1 + tw_automaton_state(automaton, c->entry)->need;
+    const struct tw_automaton_call *c = &automaton->calls[call];
+    uint32_t inside = walk->depth + 1 + automaton->states[c->entry].need;
     uint32_t after = walk->depth + c->need_after;
     return inside <= TW_LIMIT_GRAMMAR_DEPTH && after <= TW_LIMIT_GRAMMAR_DEPTH ? call
                                                                                : TW_AUTOMATON_NONE;
@@ -94,16 +90,16 @@ bool tw_walk_step(const struct tw_automaton *automaton, struct tw_walk *walk, un
             return false;
         }
         walk->calls[walk->depth++] = call;
-        state = tw_automaton_call(automaton, call)->entry;
+        state = automaton->calls[call].entry;
     }
-    const struct tw_automaton_state *s = tw_automaton_state(automaton, state);
+    const struct tw_automaton_state *s = &automaton->states[state];
     if (walk->depth + s->need > TW_LIMIT_GRAMMAR_DEPTH) {
         return false;
     }
     while ((s->flags & TW_AUTOMATON_EXIT) != 0) {
         assert(walk->depth > 0);
         state = tw_automaton_go_on(automaton, walk->calls[--walk->depth], s->extra);
-        s = tw_automaton_state(automaton, state);
+        s = &automaton->states[state];
     }
     walk->state = state;
     return true;
@@ -111,12 +107,11 @@ bool tw_walk_step(const struct tw_automaton *automaton, struct tw_walk *walk, un
 
 bool tw_walk_accepts(const struct tw_automaton *automaton, const struct tw_walk *walk)
 {
-    return walk->depth == 0 &&
-           (tw_automaton_state(automaton, walk->state)->flags & TW_AUTOMATON_ACCEPTS) != 0;
+    return walk->depth == 0 && (automaton->states[walk->state].flags & TW_AUTOMATON_ACCEPTS) != 0;
 }
 
 bool tw_walk_is_over(const struct tw_automaton *automaton, const struct tw_walk *walk)
 {
-    const struct tw_automaton_state *s = tw_automaton_state(automaton, walk->state);
+    const struct tw_automaton_state *s = &automaton->states[walk->state];
     return tw_walk_accepts(automaton, walk) && s->n_edges == 0 && s->n_calls == 0;
 }

@@ -50,8 +50,11 @@ struct tw_automaton_return {
 };
 
 struct tw_automaton {
-    struct tw_budget budget;                      /* what its lists grew with */
-    struct tw_list states, edges, calls, returns; /* of the structs above; state 0 begins */
+    struct tw_automaton_state *states; /* [n_states]; state 0 begins */
+    struct tw_automaton_edge *edges;
+    struct tw_automaton_call *calls;
+    struct tw_automaton_return *returns;
+    uint32_t n_states;
     uint8_t most_need;
 };
 
@@ -60,18 +63,6 @@ enum tw_status tw_automaton_create(const struct tw_grammar *grammar, const char 
                                    struct tw_automaton **ret_automaton, struct tw_error *error);
 /* NULL is allowed. */
 void tw_automaton_free(struct tw_automaton *automaton);
-
-static inline const struct tw_automaton_state *tw_automaton_state(
-    const struct tw_automaton *automaton, uint32_t state)
-{
-    return (const struct tw_automaton_state *)automaton->states.items + state;
-}
-
-static inline const struct tw_automaton_call *tw_automaton_call(
-    const struct tw_automaton *automaton, uint32_t call)
-{
-    return (const struct tw_automaton_call *)automaton->calls.items + call;
-}
 
 /* The state behind byte, or TW_AUTOMATON_NONE. */
 uint32_t tw_automaton_follow(const struct tw_automaton *automaton, uint32_t state,

@@ -4,6 +4,12 @@
 
 #include "base/mem.h"
 
+struct tw_block {
+    struct tw_block *before, *after;
+    size_t size_bytes;
+    max_align_t items[];
+};
+
 struct tw_budget tw_budget_full(void)
 {
     return (struct tw_budget){
@@ -37,23 +43,59 @@ enum tw_status tw_budget_check(const struct tw_budget *budget, const char *what,
     return TW_OK;
 }
 
+/* ---- memory ---- */
+
+static struct tw_block *block_of(const struct tw_list *list)
+{
+    return list->items != NULL
+               ? (struct tw_block *)((char *)list->items - offsetof(struct tw_block, items))
+               : NULL;
+}
+
+static void put_back(struct tw_budget *budget, struct tw_block *block)
+{
+    *(block->before != NULL ? &block->before->after : &budget->blocks) = block->after;
+    if (block->after != NULL) {
+        block->after->before = block->before;
+    }
+    budget->n_bytes += block->size_bytes;
+    tw_mem_free(block);
+}
+
+void tw_budget_end(struct tw_budget *budget)
+{
+    while (budget->blocks != NULL) {
+        put_back(budget, budget->blocks);
+    }
+}
+
+/* The old block goes only when the new one is there, so growth counts both. */
 static bool grow(struct tw_list *list, struct tw_budget *budget, uint64_t n_needed,
                  size_t item_bytes)
 {
     uint64_t capacity = list->capacity + list->capacity / 2 + 8;
     capacity = capacity < n_needed ? n_needed : capacity;
-    size_t more_bytes = (size_t)(capacity - list->capacity) * item_bytes;
-    if (capacity > UINT32_MAX || more_bytes > budget->n_bytes) {
+    size_t size_bytes = offsetof(struct tw_block, items) + (size_t)capacity * item_bytes;
+    if (capacity > UINT32_MAX || size_bytes > budget->n_bytes) {
         budget->status = TW_ERR_LIMIT;
         return false;
     }
-    void *grown = tw_mem_realloc(list->items, (size_t)capacity, item_bytes);
-    if (grown == NULL) {
+    struct tw_block *block = tw_mem_alloc(1, size_bytes), *old = block_of(list);
+    if (block == NULL) {
         budget->status = TW_ERR_MEMORY;
         return false;
     }
-    budget->n_bytes -= more_bytes;
-    list->items = grown;
+    *block = (struct tw_block){.after = budget->blocks, .size_bytes = size_bytes};
+    if (budget->blocks != NULL) {
+        budget->blocks->before = block;
+    }
+    budget->blocks = block;
+    budget->n_bytes -= size_bytes;
+    if (old != NULL) {
+        memcpy(block->items, list->items, (size_t)list->n * item_bytes);
+        put_back(budget, old);
+    }
+    list->items = block->items;
     list->capacity = (uint32_t)capacity;
     return true;
 }
@@ -67,16 +109,23 @@ void *tw_list_add(struct tw_list *list, struct tw_budget *budget, uint32_t n_mor
         return NULL;
     }
     char *first = (char *)list->items + (size_t)list->n * item_bytes;
-    if (n_more > 0) {
-        memset(first, 0, (size_t)n_more * item_bytes);
-    }
+    memset(first, 0, (size_t)n_more * item_bytes);
     list->n += n_more;
     return first;
 }
 
-void tw_list_free(struct tw_list *list, struct tw_budget *budget, size_t item_bytes)
+void tw_list_free(struct tw_list *list, struct tw_budget *budget)
 {
-    tw_mem_free(list->items);
-    budget->n_bytes += (size_t)list->capacity * item_bytes;
+    if (list->items != NULL) {
+        put_back(budget, block_of(list));
+    }
     *list = (struct tw_list){0};
+}
+
+void tw_list_push(struct tw_list *list, struct tw_budget *budget, uint32_t number)
+{
+    uint32_t *place = tw_list_add(list, budget, 1, sizeof *place);
+    if (place != NULL) {
+        *place = number;
+    }
 }

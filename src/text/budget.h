@@ -6,7 +6,7 @@
  *
  *     OK --[steps or bytes are used up]--> TW_ERR_LIMIT     OK --[no memory]--> TW_ERR_MEMORY
  *
- * Ownership: lists are freed by their owner with the budget they grew with.
+ * Ownership: the budget's; tw_budget_end frees every list that grew with it.
  * Threads: one at a time. Limits: TW_LIMIT_GRAMMAR_STEPS, TW_LIMIT_GRAMMAR_BYTES.
  */
 #ifndef TW_TEXT_BUDGET_H
@@ -18,13 +18,17 @@
 
 #include "base/status.h"
 
+struct tw_block;
+
 struct tw_budget {
     uint64_t n_steps; /* left */
     size_t n_bytes;   /* left */
     enum tw_status status;
+    struct tw_block *blocks; /* lent to lists */
 };
 
 struct tw_budget tw_budget_full(void);
+void tw_budget_end(struct tw_budget *budget);
 
 /* False when there are not that many steps left, or something has failed before. */
 bool tw_budget_spend(struct tw_budget *budget, uint64_t n_steps);
@@ -45,7 +49,15 @@ struct tw_list {
 void *tw_list_add(struct tw_list *list, struct tw_budget *budget, uint32_t n_more,
                   size_t item_bytes);
 
-/* item_bytes as for tw_list_add. The list is empty afterwards. */
-void tw_list_free(struct tw_list *list, struct tw_budget *budget, size_t item_bytes);
+/* Before the budget ends, for what is large or short-lived. The list is empty afterwards. */
+void tw_list_free(struct tw_list *list, struct tw_budget *budget);
+
+/* A list of numbers. */
+void tw_list_push(struct tw_list *list, struct tw_budget *budget, uint32_t number);
+
+static inline uint32_t tw_list_at(const struct tw_list *list, uint32_t i)
+{
+    return ((const uint32_t *)list->items)[i];
+}
 
 #endif

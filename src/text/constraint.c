@@ -1,9 +1,10 @@
 #include "text/constraint.h"
 
+#include "text/regex.h"
 #include "text/utf8.h"
 
 /* Fills rule 0 of a new grammar and makes the automaton. */
-typedef enum tw_status (*fill_fn)(struct tw_grammar *grammar, uint32_t from, uint32_t to,
+typedef enum tw_status (*fill_fn)(struct tw_grammar *grammar, struct tw_grammar_rule rule,
                                   const void *what, struct tw_error *error);
 
 static enum tw_status compile(fill_fn fill, const void *what, const char *name,
@@ -11,20 +12,21 @@ static enum tw_status compile(fill_fn fill, const void *what, const char *name,
 {
     struct tw_budget budget = tw_budget_full();
     struct tw_grammar grammar;
-    tw_grammar_init(&grammar, &budget);
-    struct tw_grammar_rule rule = tw_grammar_rule_at(&grammar, 0);
-    enum tw_status status = fill(&grammar, rule.begin, rule.end, what, error);
+    enum tw_status status = TW_OK;
+    if (tw_grammar_init(&grammar, &budget)) {
+        status = fill(&grammar, tw_grammar_rule_at(&grammar, 0), what, error);
+    }
     if (status == TW_OK) {
         status = tw_automaton_create(&grammar, name, ret_automaton, error);
     }
-    tw_grammar_free(&grammar);
+    tw_budget_end(&budget);
     return status;
 }
 
-static enum tw_status fill_schema(struct tw_grammar *grammar, uint32_t from, uint32_t to,
+static enum tw_status fill_schema(struct tw_grammar *grammar, struct tw_grammar_rule rule,
                                   const void *what, struct tw_error *error)
 {
-    return tw_schema_add(grammar, from, to, what, error);
+    return tw_schema_add(grammar, rule.begin, rule.end, what, error);
 }
 
 enum tw_status tw_constraint_compile_schema(const json_t *schema,
@@ -47,19 +49,15 @@ enum tw_status tw_constraint_compile_object(struct tw_automaton **ret_automaton,
     return status;
 }
 
-static enum tw_status fill_regex(struct tw_grammar *grammar, uint32_t from, uint32_t to,
+static enum tw_status fill_regex(struct tw_grammar *grammar, struct tw_grammar_rule rule,
                                  const void *what, struct tw_error *error)
 {
-    struct tw_arena arena;
-    const struct tw_regex *regex;
-    tw_arena_init(&arena, TW_LIMIT_GRAMMAR_BYTES);
-    enum tw_status status = tw_regex_parse(*(const struct tw_bytes *)what, &arena, &regex, error);
+    const struct tw_bytes *pattern = what;
+    tw_expr expr;
+    enum tw_status status = tw_regex_parse(*pattern, &grammar->exprs, &expr, error);
     if (status == TW_OK) {
-        struct tw_char_dfa dfa = tw_char_dfa_from_regex(regex, false, grammar->budget);
-        tw_grammar_add_chars(grammar, from, to, &dfa, TW_SPELLING_PLAIN);
-        tw_char_dfa_free(&dfa, grammar->budget);
+        tw_grammar_add_expr(grammar, rule.begin, rule.end, expr, TW_SPELLING_PLAIN);
     }
-    tw_arena_clear(&arena);
     return status;
 }
 
@@ -88,7 +86,7 @@ static bool is_utf8(struct tw_bytes text)
     return true;
 }
 
-static enum tw_status fill_choices(struct tw_grammar *grammar, uint32_t from, uint32_t to,
+static enum tw_status fill_choices(struct tw_grammar *grammar, struct tw_grammar_rule rule,
                                    const void *what, struct tw_error *error)
 {
     const struct choices *choices = what;
@@ -96,7 +94,7 @@ static enum tw_status fill_choices(struct tw_grammar *grammar, uint32_t from, ui
         if (!is_utf8(choices->texts[i])) {
             return tw_error_set(error, TW_ERR_USAGE, i, "choice %zu is not valid UTF-8", i);
         }
-        tw_grammar_add_text(grammar, from, to, choices->texts[i]);
+        tw_grammar_add_text(grammar, rule.begin, rule.end, choices->texts[i]);
     }
     return TW_OK;
 }
@@ -125,19 +123,7 @@ struct tw_constraint tw_constraint_begin(struct tw_masker *masker)
 enum tw_status tw_constraint_mask(struct tw_constraint *constraint, const uint64_t **ret_mask,
                                   struct tw_error *error)
 {
-    const uint64_t *mask;
-    size_t n_tokens;
-    enum tw_status status =
-        tw_masker_fill(constraint->masker, &constraint->walk, &mask, &n_tokens, error);
-    if (status == TW_OK && n_tokens == 0) {
-        return tw_error_set(error, TW_ERR_UNSUPPORTED, TW_NO_POSITION,
-                            "the model's vocabulary has no token for what must come next in the "
-                            "form that was asked for");
-    }
-    if (status == TW_OK) {
-        *ret_mask = mask;
-    }
-    return status;
+    return tw_masker_fill(constraint->masker, &constraint->walk, ret_mask, error);
 }
 
 bool tw_constraint_advance(struct tw_constraint *constraint, tw_token token)

@@ -2,17 +2,12 @@
 
 #include <assert.h>
 
-void tw_grammar_init(struct tw_grammar *grammar, struct tw_budget *budget)
+bool tw_grammar_init(struct tw_grammar *grammar, struct tw_budget *budget)
 {
     *grammar = (struct tw_grammar){.budget = budget};
+    tw_exprs_init(&grammar->exprs, budget);
     tw_grammar_add_rule(grammar, '\0');
-}
-
-void tw_grammar_free(struct tw_grammar *grammar)
-{
-    tw_list_free(&grammar->nodes, grammar->budget, sizeof(uint32_t));
-    tw_list_free(&grammar->edges, grammar->budget, sizeof(struct tw_grammar_edge));
-    tw_list_free(&grammar->rules, grammar->budget, sizeof(struct tw_grammar_rule));
+    return budget->status == TW_OK;
 }
 
 struct tw_grammar_rule tw_grammar_rule_at(const struct tw_grammar *grammar, uint32_t rule)

@@ -12,14 +12,13 @@
  *
  * Invariants: 1. Rule 0 exists, has no opening byte and is never called. 2. Where a rule may be
  * called at its opening byte, that byte may not be taken as well; automaton.h refuses it.
- * Ownership: freed with its budget. Threads: one at a time. Errors: those of the budget, which
+ * Ownership: everything is the budget's. Threads: one at a time. Errors: those of the budget, which
  * stick; after a failure ids are 0 and what is added is lost.
  */
 #ifndef TW_TEXT_GRAMMAR_H
 #define TW_TEXT_GRAMMAR_H
 
-#include "text/bytes.h"
-#include "text/char_dfa.h"
+#include "text/expr.h"
 
 enum tw_grammar_label { TW_LABEL_BYTES = 0, TW_LABEL_EMPTY, TW_LABEL_CALL, TW_LABEL_END };
 
@@ -37,14 +36,14 @@ struct tw_grammar_rule {
 
 struct tw_grammar {
     struct tw_budget *budget;
-    struct tw_list nodes; /* uint32_t: first edge plus one; 0: none */
-    struct tw_list edges; /* struct tw_grammar_edge */
-    struct tw_list rules; /* struct tw_grammar_rule */
+    struct tw_list nodes;  /* uint32_t: first edge plus one; 0: none */
+    struct tw_list edges;  /* struct tw_grammar_edge */
+    struct tw_list rules;  /* struct tw_grammar_rule */
+    struct tw_exprs exprs; /* for tw_grammar_add_expr */
 };
 
-/* With rule 0. */
-void tw_grammar_init(struct tw_grammar *grammar, struct tw_budget *budget);
-void tw_grammar_free(struct tw_grammar *grammar);
+/* With rule 0. Where the budget has failed already, and only there, false: no grammar. */
+bool tw_grammar_init(struct tw_grammar *grammar, struct tw_budget *budget);
 
 struct tw_grammar_rule tw_grammar_rule_at(const struct tw_grammar *grammar, uint32_t rule);
 
@@ -60,19 +59,15 @@ void tw_grammar_add_call(struct tw_grammar *grammar, uint32_t from, uint32_t to,
 void tw_grammar_add_text(struct tw_grammar *grammar, uint32_t from, uint32_t to,
                          struct tw_bytes text);
 
-/* How a set of texts is spelt. JSON spellings are of what stands between the quotes; NUL is in none
- * of them. */
-enum tw_spelling {
-    TW_SPELLING_PLAIN = 0, /* UTF-8 */
-    TW_SPELLING_FREE,      /* JSON, every escape allowed */
-    TW_SPELLING_TIDY,      /* JSON; from space to ~ only what needs an escape has one ("\/" too) */
-    TW_SPELLING_ONE        /* JSON, one spelling for each text: escapes where needed, shortest */
-};
+/* How a text is spelt. In JSON every text has one spelling, which is what stands between the
+ * quotes: escapes where JSON needs them, the shortest ones. U+0000 has none. */
+enum tw_spelling { TW_SPELLING_PLAIN = 0, TW_SPELLING_JSON };
 
-void tw_grammar_add_chars(struct tw_grammar *grammar, uint32_t from, uint32_t to,
-                          const struct tw_char_dfa *dfa, enum tw_spelling spelling);
+/* The texts of an expression. */
+void tw_grammar_add_expr(struct tw_grammar *grammar, uint32_t from, uint32_t to, tw_expr expr,
+                         enum tw_spelling spelling);
 
-/* One text in TW_SPELLING_ONE, without the quotes. */
+/* One text in TW_SPELLING_JSON; valid UTF-8. */
 void tw_grammar_add_json_text(struct tw_grammar *grammar, uint32_t from, uint32_t to,
                               struct tw_bytes text);
 

@@ -1,6 +1,6 @@
 #include "text/number_range.h"
 
-#include <stdio.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -95,164 +95,96 @@ int tw_decimal_compare(const struct tw_decimal *a, const struct tw_decimal *b)
     return a->is_negative ? -order : order;
 }
 
-/* ---- numbers without their sign ---- */
-
-enum order { BELOW, EQUAL, ABOVE, ORDERS };
-
-struct bound {
-    bool exists, is_open;
-    struct tw_decimal at; /* not negative */
-};
-
-/* Where the writer is: `place` counts digits of the whole part (1..n_whole_most), then comes a
- * single "0", the point, and digits of the fraction. */
-struct moment {
-    uint32_t place;
-    enum order low, high;
-    uint32_t remainder;
-};
-
-struct machine {
-    struct tw_grammar *grammar;
-    struct bound low, high;
-    bool is_integer;
-    uint32_t multiple_of;
-    uint32_t n_whole_most, n_fraction_most;
-    uint32_t zero, point; /* places */
-    uint32_t to;
-    uint32_t exponent;    /* a node behind which an exponent's digits come; 0: none */
-    struct tw_list nodes; /* uint32_t by moment; 0: not met yet */
-    struct tw_list met;   /* struct moment, in the order in which they were met */
-};
-
-static uint32_t node_of(struct machine *m, struct moment moment)
+bool tw_number_range_has(const struct tw_number_range *range, const json_t *value)
 {
-    uint32_t place =
-        ((moment.place * ORDERS + moment.low) * ORDERS + moment.high) * m->multiple_of +
-        moment.remainder;
-    uint32_t *node = (uint32_t *)m->nodes.items + place;
-    if (*node == 0) {
-        struct moment *met = tw_list_add(&m->met, m->grammar->budget, 1, sizeof *met);
-        if (met != NULL) {
-            *met = moment;
-            *node = tw_grammar_add_node(m->grammar);
+    struct tw_decimal at;
+    if (!tw_decimal_from_json(value, &at)) {
+        return false;
+    }
+    int low = range->low.exists ? tw_decimal_compare(&at, &range->low.at) : 1;
+    int high = range->high.exists ? tw_decimal_compare(&at, &range->high.at) : -1;
+    bool is_inside = low >= (range->low.is_open ? 1 : 0) && high <= (range->high.is_open ? -1 : 0);
+    bool is_multiple =
+        range->multiple_of == 1 || fmod(json_number_value(value), (double)range->multiple_of) == 0;
+    return is_inside && is_multiple && (!range->is_integer || at.n_fraction == 0);
+}
+
+/* ---- expressions ---- */
+
+static void push(struct tw_exprs *x, tw_expr expr)
+{
+    tw_list_push(&x->stack, x->budget, expr);
+}
+
+static tw_expr digits(struct tw_exprs *x, uint32_t first, uint32_t least, uint32_t most)
+{
+    return tw_expr_repeat(x, tw_expr_char(x, first, '9'), least, most);
+}
+
+/* digits[0..n) and then one above digits[n], which is not '9'. */
+static void push_above(struct tw_exprs *x, const char *text, uint32_t n)
+{
+    push(x, tw_expr_text(x, (struct tw_bytes){text, n}));
+    push(x, tw_expr_char(x, (uint32_t)text[n] + 1, '9'));
+}
+
+/* Digits of numbers above (or equal to) a magnitude, and whatever else: how numbers look must be
+ * said beside it. */
+static tw_expr above(struct tw_exprs *x, const struct tw_decimal *at, bool or_equal)
+{
+    const uint32_t base = x->stack.n;
+    const tw_expr point = tw_expr_char(x, '.', '.');
+    const tw_expr end = tw_expr_either(x, TW_EXPR_EMPTY, tw_expr_sequence(x, point, TW_EXPR_ANY));
+    /* More digits before the point. */
+    push(x, tw_expr_sequence(
+                x, digits(x, '1', 1, 1),
+                tw_expr_sequence(x, digits(x, '0', at->n_whole, at->n_whole), TW_EXPR_ANY)));
+    for (uint32_t i = 0; i < at->n_whole; i++) {
+        uint32_t inner = x->stack.n, n_more = at->n_whole - i - 1u;
+        if (at->whole[i] < '9') {
+            push_above(x, at->whole, i);
+            push(x, digits(x, '0', n_more, n_more));
+            push(x, end);
+            push(x, tw_expr_pop_sequence(x, inner));
         }
     }
-    return *node;
-}
-
-static uint32_t whole_digits(const struct machine *m, uint32_t place)
-{
-    return place <= m->n_whole_most ? place : 0;
-}
-
-/* The comparison behind one more digit; n_before digits of its part came before it. */
-static enum order compare_digit(const struct bound *bound, enum order order, bool is_fraction,
-                                uint32_t n_before, char digit)
-{
-    uint32_t n_there = is_fraction ? bound->at.n_fraction : bound->at.n_whole;
-    if (!is_fraction && n_before >= n_there) {
-        return ABOVE; /* longer than the bound, and it does not begin with 0 */
-    }
-    if (order != EQUAL) {
-        return order;
-    }
-    char there = n_before >= n_there ? '0'
-                 : is_fraction       ? bound->at.fraction[n_before]
-                                     : bound->at.whole[n_before];
-    return digit < there ? BELOW : digit > there ? ABOVE : EQUAL;
-}
-
-/* The comparison when the whole part ends here. */
-static enum order end_whole(const struct machine *m, const struct bound *bound, enum order order,
-                            uint32_t place)
-{
-    bool is_shorter = place < m->point && whole_digits(m, place) < bound->at.n_whole;
-    return is_shorter ? BELOW : order;
-}
-
-/* And when the number does. */
-static enum order end_number(const struct machine *m, const struct bound *bound, enum order order,
-                             uint32_t place)
-{
-    order = end_whole(m, bound, order, place);
-    uint32_t n_fraction = place > m->point ? place - m->point : 0;
-    return order == EQUAL && n_fraction < bound->at.n_fraction ? BELOW : order;
-}
-
-static bool is_inside(const struct machine *m, struct moment now)
-{
-    enum order low = end_number(m, &m->low, now.low, now.place);
-    enum order high = end_number(m, &m->high, now.high, now.place);
-    bool above_low = !m->low.exists || low == ABOVE || (low == EQUAL && !m->low.is_open);
-    bool below_high = !m->high.exists || high == BELOW || (high == EQUAL && !m->high.is_open);
-    return above_low && below_high && now.remainder == 0 && now.place != 0 && now.place != m->point;
-}
-
-/* False where no digit may come. */
-static bool next_place(const struct machine *m, uint32_t place, char digit, uint32_t *ret_place)
-{
-    if (place == 0) {
-        *ret_place = digit == '0' ? m->zero : 1;
-        return true;
-    }
-    bool goes_on =
-        place < m->n_whole_most || (place >= m->point && place < m->point + m->n_fraction_most);
-    *ret_place = place + 1;
-    return goes_on;
-}
-
-/* "0" as the whole part has no digits to compare; a bound's comparison starts as EQUAL. */
-static enum order follow_bound(const struct machine *m, const struct bound *bound, enum order order,
-                               uint32_t place, char digit)
-{
-    if (!bound->exists || (place == 0 && digit == '0')) {
-        return order;
-    }
-    bool is_fraction = place >= m->point;
-    uint32_t n_before = is_fraction ? place - m->point : place;
-    return compare_digit(bound, order, is_fraction, n_before, digit);
-}
-
-/* Digits that lead to the same moment are one edge: most do. */
-static void add_digits(struct machine *m, struct moment now, uint32_t node)
-{
-    uint32_t target = 0;
-    unsigned first = '0';
-    for (char digit = '0'; digit <= '9'; digit++) {
-        struct moment next = now;
-        if (!next_place(m, now.place, digit, &next.place)) {
-            return;
+    /* The same before the point, and above behind it. */
+    uint32_t outer = x->stack.n;
+    push(x, at->n_whole > 0 ? tw_expr_text(x, (struct tw_bytes){at->whole, at->n_whole})
+                            : tw_expr_char(x, '0', '0'));
+    uint32_t fractions = x->stack.n;
+    for (uint32_t i = 0; i <= at->n_fraction; i++) {
+        uint32_t inner = x->stack.n;
+        push(x, point);
+        if (i < at->n_fraction && at->fraction[i] < '9') {
+            push_above(x, at->fraction, i);
+        } else if (i == at->n_fraction) {
+            push(x, tw_expr_text(x, (struct tw_bytes){at->fraction, i}));
+            push(x, or_equal ? TW_EXPR_EMPTY : digits(x, '0', 0, TW_EXPR_NO_END));
+            push(x, or_equal ? TW_EXPR_EMPTY : digits(x, '1', 1, 1));
+        } else {
+            push(x, TW_EXPR_NOTHING);
         }
-        next.low = follow_bound(m, &m->low, now.low, now.place, digit);
-        next.high = follow_bound(m, &m->high, now.high, now.place, digit);
-        next.remainder = (now.remainder * 10 + (uint32_t)(digit - '0')) % m->multiple_of;
-        uint32_t reached = node_of(m, next);
-        if (digit > '0' && reached != target) {
-            tw_grammar_add_range(m->grammar, node, target, first, (unsigned)digit - 1);
-            first = (unsigned)digit;
-        }
-        target = reached;
+        push(x, TW_EXPR_ANY);
+        push(x, tw_expr_pop_sequence(x, inner));
     }
-    tw_grammar_add_range(m->grammar, node, target, first, '9');
+    if (or_equal && at->n_fraction == 0) {
+        push(x, TW_EXPR_EMPTY);
+    }
+    push(x, tw_expr_pop_choice(x, fractions));
+    push(x, tw_expr_pop_sequence(x, outer));
+    return tw_expr_pop_choice(x, base);
 }
 
-static void add_moment(struct machine *m, struct moment now)
+/* Magnitudes that a bound keeps away from zero, and those that it keeps near it. */
+static tw_expr beyond(struct tw_exprs *x, const struct tw_number_bound *bound)
 {
-    uint32_t node = node_of(m, now);
-    add_digits(m, now, node);
-    if (!m->is_integer && now.place > 0 && now.place < m->point) {
-        struct moment next = {m->point, end_whole(m, &m->low, now.low, now.place),
-                              end_whole(m, &m->high, now.high, now.place), 0};
-        tw_grammar_add_byte(m->grammar, node, node_of(m, next), '.');
-    }
-    if (is_inside(m, now)) {
-        tw_grammar_add_empty(m->grammar, node, m->to);
-        if (m->exponent != 0) {
-            tw_grammar_add_byte(m->grammar, node, m->exponent, 'e');
-            tw_grammar_add_byte(m->grammar, node, m->exponent, 'E');
-        }
-    }
+    return above(x, &bound->at, !bound->is_open);
+}
+
+static tw_expr within(struct tw_exprs *x, const struct tw_number_bound *bound)
+{
+    return tw_expr_not(x, above(x, &bound->at, bound->is_open));
 }
 
 static uint32_t most_digits(uint8_t a, uint8_t b)
@@ -261,81 +193,51 @@ static uint32_t most_digits(uint8_t a, uint8_t b)
     return n > TW_NUMBER_DIGITS ? n : TW_NUMBER_DIGITS;
 }
 
-static void run_machine(struct machine *m, uint32_t from)
+/* How magnitudes look. */
+static tw_expr shape(struct tw_exprs *x, const struct tw_number_range *range)
 {
-    struct tw_budget *budget = m->grammar->budget;
-    m->n_whole_most = most_digits(m->low.at.n_whole, m->high.at.n_whole);
-    m->n_fraction_most = most_digits(m->low.at.n_fraction, m->high.at.n_fraction);
-    m->zero = m->n_whole_most + 1;
-    m->point = m->zero + 1;
-    uint32_t n_places = m->is_integer ? m->point : m->point + m->n_fraction_most + 1;
-    struct moment first = {0, EQUAL, EQUAL, 0};
-    if (tw_list_add(&m->nodes, budget, n_places * ORDERS * ORDERS * m->multiple_of,
-                    sizeof(uint32_t)) != NULL) {
-        tw_grammar_add_empty(m->grammar, from, node_of(m, first));
+    const struct tw_decimal *low = &range->low.at, *high = &range->high.at;
+    const struct tw_char_range e[] = {{'E', 'E'}, {'e', 'e'}}, sign[] = {{'+', '+'}, {'-', '-'}};
+    uint32_t n_whole = most_digits(low->n_whole, high->n_whole), base = x->stack.n;
+    push(x,
+         tw_expr_either(x, tw_expr_char(x, '0', '0'),
+                        tw_expr_sequence(x, digits(x, '1', 1, 1), digits(x, '0', 0, n_whole - 1))));
+    if (!range->is_integer) {
+        tw_expr fraction = digits(x, '0', 1, most_digits(low->n_fraction, high->n_fraction));
+        fraction = tw_expr_sequence(x, tw_expr_char(x, '.', '.'), fraction);
+        push(x, tw_expr_either(x, TW_EXPR_EMPTY, fraction));
     }
-    for (uint32_t i = 0; i < m->met.n && budget->status == TW_OK; i++) {
-        add_moment(m, ((const struct moment *)m->met.items)[i]);
+    if (!range->is_integer && !range->low.exists && !range->high.exists) {
+        uint32_t inner = x->stack.n;
+        push(x, tw_expr_set(x, e, 2));
+        push(x, tw_expr_repeat(x, tw_expr_set(x, sign, 2), 0, 1));
+        push(x, digits(x, '0', 1, 2));
+        push(x, tw_expr_repeat(x, tw_expr_pop_sequence(x, inner), 0, 1));
     }
-    tw_list_free(&m->nodes, budget, sizeof(uint32_t));
-    tw_list_free(&m->met, budget, sizeof(struct moment));
+    tw_expr all = tw_expr_pop_sequence(x, base);
+    return range->multiple_of > 1 ? tw_expr_both(x, all, tw_expr_multiple(x, range->multiple_of, 0))
+                                  : all;
 }
 
-/* ---- signs ---- */
-
-static struct bound magnitude(bool exists, bool is_open, const struct tw_decimal *at)
+tw_expr tw_number_range_expr(struct tw_exprs *exprs, const struct tw_number_range *range)
 {
-    struct bound bound = {.exists = exists, .is_open = is_open};
-    if (exists) {
-        bound.at = *at;
-        bound.at.is_negative = false;
+    const struct tw_number_bound *low = &range->low, *high = &range->high;
+    const struct tw_decimal zero = {0};
+    bool low_is_negative = !low->exists || low->at.is_negative;
+    bool high_is_positive = !high->exists || !high->at.is_negative;
+    tw_expr positive = high_is_positive ? shape(exprs, range) : TW_EXPR_NOTHING;
+    tw_expr negative = low_is_negative ? shape(exprs, range) : TW_EXPR_NOTHING;
+    negative = tw_expr_both(exprs, negative, above(exprs, &zero, false));
+    if (low->exists && low_is_negative) {
+        negative = tw_expr_both(exprs, negative, within(exprs, low));
+    } else if (low->exists) {
+        positive = tw_expr_both(exprs, positive, beyond(exprs, low));
     }
-    return bound;
-}
-
-static uint32_t add_exponent(struct tw_grammar *grammar, uint32_t to)
-{
-    uint32_t sign = tw_grammar_add_node(grammar), first = tw_grammar_add_node(grammar);
-    uint32_t second = tw_grammar_add_node(grammar);
-    tw_grammar_add_byte(grammar, sign, first, '+');
-    tw_grammar_add_byte(grammar, sign, first, '-');
-    tw_grammar_add_empty(grammar, sign, first);
-    tw_grammar_add_range(grammar, first, second, '0', '9');
-    tw_grammar_add_empty(grammar, second, to);
-    tw_grammar_add_range(grammar, second, to, '0', '9');
-    return sign;
-}
-
-void tw_grammar_add_number(struct tw_grammar *grammar, uint32_t from, uint32_t to,
-                           const struct tw_number_range *range)
-{
-    static const struct tw_decimal zero;
-    bool may_be_negative = !range->has_low || range->low.is_negative;
-    bool may_be_positive = !range->has_high || !range->high.is_negative;
-    bool is_free = !range->has_low && !range->has_high && !range->is_integer;
-    uint32_t exponent = is_free ? add_exponent(grammar, to) : 0;
-    const struct machine common = {
-        .grammar = grammar,
-        .is_integer = range->is_integer,
-        .multiple_of = range->multiple_of,
-        .to = to,
-        .exponent = exponent,
-    };
-    if (may_be_positive) {
-        struct machine m = common;
-        bool has_low = range->has_low && !range->low.is_negative;
-        m.low = magnitude(has_low, range->is_low_open, &range->low);
-        m.high = magnitude(range->has_high, range->is_high_open, &range->high);
-        run_machine(&m, from);
+    if (high->exists && high_is_positive) {
+        positive = tw_expr_both(exprs, positive, within(exprs, high));
+    } else if (high->exists) {
+        negative = tw_expr_both(exprs, negative, beyond(exprs, high));
     }
-    if (may_be_negative) {
-        struct machine m = common;
-        uint32_t node = tw_grammar_add_node(grammar);
-        tw_grammar_add_byte(grammar, from, node, '-');
-        bool has_low = range->has_high && range->high.is_negative;
-        m.low = has_low ? magnitude(true, range->is_high_open, &range->high)
-                        : magnitude(true, true, &zero);
-        m.high = magnitude(range->has_low, range->is_low_open, &range->low);
-        run_machine(&m, node);
-    }
+    return tw_expr_either(exprs, positive,
+                          tw_expr_sequence(exprs, tw_expr_char(exprs, '-', '-'), negative));
 }

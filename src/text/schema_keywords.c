@@ -6,69 +6,61 @@
 
 #include "text/schema_parts.h"
 
+/* What a keyword's value must be; the messages stand in `wishes`. */
 enum keyword_kind {
-    KEYWORD_IGNORED, /* says nothing about values */
     KEYWORD_REFUSED,
+    KEYWORD_IGNORED, /* says nothing about values */
+    KEYWORD_OTHER,   /* looked at where it is used */
     KEYWORD_SCHEMA,
-    KEYWORD_SCHEMA_OR_LIST,
-    KEYWORD_SCHEMAS,      /* a list of schemas, not empty */
+    KEYWORD_SCHEMAS,      /* a list, not empty */
     KEYWORD_SCHEMA_TABLE, /* an object whose values are schemas */
     KEYWORD_NUMBER,
     KEYWORD_COUNT,
     KEYWORD_STRING,
     KEYWORD_NAMES, /* a list of strings */
     KEYWORD_VALUES,
-    KEYWORD_FALSE, /* only false can be enforced */
-    KEYWORD_OTHER  /* looked at where it is used */
+    KEYWORD_FALSE /* only false can be enforced */
 };
 
+static const char *const wishes[] = {
+    [KEYWORD_SCHEMA] = "it must be a schema",
+    [KEYWORD_SCHEMAS] = "it must be a list of schemas, not empty",
+    [KEYWORD_SCHEMA_TABLE] = "it must be an object of schemas",
+    [KEYWORD_NUMBER] = "it must be a number",
+    [KEYWORD_COUNT] = "it must be a whole number, not negative",
+    [KEYWORD_STRING] = "it must be a string",
+    [KEYWORD_NAMES] = "it must be a list of strings",
+    [KEYWORD_VALUES] = "it must be a list of values, not empty",
+    [KEYWORD_FALSE] = "it must be true or false",
+};
+
+/* clang-format off */
 static const struct {
     const char *name;
     enum keyword_kind kind;
 } keywords[] = {
-    {"$ref", KEYWORD_STRING},
-    {"type", KEYWORD_OTHER},
-    {"properties", KEYWORD_SCHEMA_TABLE},
-    {"required", KEYWORD_NAMES},
-    {"additionalProperties", KEYWORD_SCHEMA},
-    {"patternProperties", KEYWORD_SCHEMA_TABLE},
-    {"minProperties", KEYWORD_COUNT},
-    {"maxProperties", KEYWORD_COUNT},
-    {"enum", KEYWORD_VALUES},
-    {"const", KEYWORD_OTHER},
-    {"anyOf", KEYWORD_SCHEMAS},
-    {"oneOf", KEYWORD_SCHEMAS},
-    {"allOf", KEYWORD_SCHEMAS},
-    {"items", KEYWORD_SCHEMA_OR_LIST},
-    {"prefixItems", KEYWORD_SCHEMAS},
-    {"additionalItems", KEYWORD_SCHEMA},
-    {"minItems", KEYWORD_COUNT},
-    {"maxItems", KEYWORD_COUNT},
-    {"uniqueItems", KEYWORD_FALSE},
-    {"pattern", KEYWORD_STRING},
-    {"format", KEYWORD_STRING},
-    {"minLength", KEYWORD_COUNT},
-    {"maxLength", KEYWORD_COUNT},
-    {"minimum", KEYWORD_NUMBER},
-    {"maximum", KEYWORD_NUMBER},
-    {"exclusiveMinimum", KEYWORD_NUMBER},
-    {"exclusiveMaximum", KEYWORD_NUMBER},
-    {"multipleOf", KEYWORD_NUMBER},
-    {"$defs", KEYWORD_IGNORED},
-    {"definitions", KEYWORD_IGNORED},
-    {"$schema", KEYWORD_IGNORED},
-    {"$id", KEYWORD_IGNORED},
-    {"$comment", KEYWORD_IGNORED},
-    {"title", KEYWORD_IGNORED},
-    {"description", KEYWORD_IGNORED},
-    {"default", KEYWORD_IGNORED},
-    {"example", KEYWORD_IGNORED},
-    {"examples", KEYWORD_IGNORED},
-    {"deprecated", KEYWORD_IGNORED},
-    {"readOnly", KEYWORD_IGNORED},
-    {"writeOnly", KEYWORD_IGNORED},
-    {"discriminator", KEYWORD_IGNORED},
+    {"$ref", KEYWORD_STRING},                  {"type", KEYWORD_OTHER},
+    {"properties", KEYWORD_SCHEMA_TABLE},      {"required", KEYWORD_NAMES},
+    {"additionalProperties", KEYWORD_SCHEMA},  {"minProperties", KEYWORD_COUNT},
+    {"maxProperties", KEYWORD_COUNT},          {"enum", KEYWORD_VALUES},
+    {"const", KEYWORD_OTHER},                  {"anyOf", KEYWORD_SCHEMAS},
+    {"oneOf", KEYWORD_SCHEMAS},                {"allOf", KEYWORD_SCHEMAS},
+    {"items", KEYWORD_SCHEMA},                 {"prefixItems", KEYWORD_SCHEMAS},
+    {"minItems", KEYWORD_COUNT},               {"maxItems", KEYWORD_COUNT},
+    {"uniqueItems", KEYWORD_FALSE},            {"pattern", KEYWORD_STRING},
+    {"format", KEYWORD_STRING},                {"minLength", KEYWORD_COUNT},
+    {"maxLength", KEYWORD_COUNT},              {"minimum", KEYWORD_NUMBER},
+    {"maximum", KEYWORD_NUMBER},               {"exclusiveMinimum", KEYWORD_NUMBER},
+    {"exclusiveMaximum", KEYWORD_NUMBER},      {"multipleOf", KEYWORD_NUMBER},
+    {"$defs", KEYWORD_IGNORED},                {"definitions", KEYWORD_IGNORED},
+    {"$schema", KEYWORD_IGNORED},              {"$id", KEYWORD_IGNORED},
+    {"$comment", KEYWORD_IGNORED},             {"title", KEYWORD_IGNORED},
+    {"description", KEYWORD_IGNORED},          {"default", KEYWORD_IGNORED},
+    {"example", KEYWORD_IGNORED},              {"examples", KEYWORD_IGNORED},
+    {"deprecated", KEYWORD_IGNORED},           {"readOnly", KEYWORD_IGNORED},
+    {"writeOnly", KEYWORD_IGNORED},            {"discriminator", KEYWORD_IGNORED},
 };
+/* clang-format on */
 
 bool tw_schema_goes_on(const struct tw_schema_compiler *c)
 {
@@ -85,11 +77,8 @@ static bool find_in_child(const json_t *child, const json_t *wanted, const char 
     size_t before = place->size_bytes;
     tw_buf_append_text(place, "/");
     for (const char *p = name; *p != '\0'; p++) {
-        tw_buf_append(place,
-                      *p == '~'   ? "~0"
-                      : *p == '/' ? "~1"
-                                  : p,
-                      *p == '~' || *p == '/' ? 2 : 1);
+        bool is_escaped = *p == '~' || *p == '/';
+        tw_buf_append(place, is_escaped ? (*p == '~' ? "~0" : "~1") : p, is_escaped ? 2 : 1);
     }
     if (find_place(child, wanted, place)) {
         return true;
@@ -104,22 +93,16 @@ static bool find_place(const json_t *at, const json_t *wanted, struct tw_buf *pl
 {
     const char *name;
     const json_t *child;
-    if (at == wanted) {
-        return true;
-    }
+    bool found = at == wanted;
     json_object_foreach ((json_t *)(uintptr_t)at, name, child) {
-        if (find_in_child(child, wanted, name, place)) {
-            return true;
-        }
+        found = found || find_in_child(child, wanted, name, place);
     }
-    for (size_t i = 0; i < json_array_size(at); i++) {
+    for (size_t i = 0; i < json_array_size(at) && !found; i++) {
         char number[24];
         snprintf(number, sizeof number, "%zu", i);
-        if (find_in_child(json_array_get(at, i), wanted, number, place)) {
-            return true;
-        }
+        found = find_in_child(json_array_get(at, i), wanted, number, place);
     }
-    return false;
+    return found;
 }
 
 void tw_schema_fail(struct tw_schema_compiler *c, enum tw_status status, const json_t *schema,
@@ -149,14 +132,13 @@ static bool is_schema(const json_t *value)
     return json_is_object(value) || json_is_boolean(value);
 }
 
-static bool are_schemas(const json_t *list)
+static bool is_list_of(const json_t *list, bool (*is_right)(const json_t *))
 {
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        if (!is_schema(json_array_get(list, i))) {
-            return false;
-        }
+    size_t n = 0;
+    while (n < json_array_size(list) && is_right(json_array_get(list, n))) {
+        n++;
     }
-    return json_array_size(list) > 0;
+    return json_is_array(list) && n == json_array_size(list);
 }
 
 static bool is_schema_table(const json_t *table)
@@ -171,52 +153,39 @@ static bool is_schema_table(const json_t *table)
     return json_is_object(table);
 }
 
-static bool are_names(const json_t *list)
+static bool is_string(const json_t *value)
 {
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        if (!json_is_string(json_array_get(list, i))) {
-            return false;
-        }
-    }
-    return json_is_array(list);
+    return json_is_string(value);
 }
 
-static bool is_count(const json_t *value)
+static bool is_right(enum keyword_kind kind, const json_t *value)
 {
-    return json_is_number(value) && json_number_value(value) >= 0 &&
-           floor(json_number_value(value)) == json_number_value(value);
-}
-
-/* What is wrong with a keyword's value, or NULL. */
-static const char *complaint(enum keyword_kind kind, const json_t *value)
-{
+    double number = json_number_value(value);
     switch (kind) {
     case KEYWORD_SCHEMA:
-        return is_schema(value) ? NULL : "it must be a schema";
-    case KEYWORD_SCHEMA_OR_LIST:
-        return is_schema(value) || json_is_array(value) ? NULL : "it must be a schema";
+        return is_schema(value);
     case KEYWORD_SCHEMAS:
-        return are_schemas(value) ? NULL : "it must be a list of schemas, not empty";
+        return is_list_of(value, is_schema) && json_array_size(value) > 0;
     case KEYWORD_SCHEMA_TABLE:
-        return is_schema_table(value) ? NULL : "it must be an object of schemas";
+        return is_schema_table(value);
     case KEYWORD_NUMBER:
-        return json_is_number(value) ? NULL : "it must be a number";
+        return json_is_number(value);
     case KEYWORD_COUNT:
-        return is_count(value) ? NULL : "it must be a whole number, not negative";
+        return json_is_number(value) && number >= 0 && floor(number) == number;
     case KEYWORD_STRING:
-        return json_is_string(value) ? NULL : "it must be a string";
+        return json_is_string(value);
     case KEYWORD_NAMES:
-        return are_names(value) ? NULL : "it must be a list of strings";
+        return is_list_of(value, is_string);
     case KEYWORD_VALUES:
-        return json_array_size(value) > 0 ? NULL : "it must be a list of values, not empty";
+        return json_array_size(value) > 0;
     case KEYWORD_FALSE:
-        return json_is_boolean(value) ? NULL : "it must be true or false";
-    case KEYWORD_IGNORED:
+        return json_is_boolean(value);
     case KEYWORD_REFUSED:
+    case KEYWORD_IGNORED:
     case KEYWORD_OTHER:
         break;
     }
-    return NULL;
+    return true;
 }
 
 static enum keyword_kind kind_of(const char *name)
@@ -229,11 +198,6 @@ static enum keyword_kind kind_of(const char *name)
     return strncmp(name, "x-", 2) == 0 ? KEYWORD_IGNORED : KEYWORD_REFUSED;
 }
 
-static bool items_are_right(const json_t *items)
-{
-    return !json_is_array(items) || json_array_size(items) == 0 || are_schemas(items);
-}
-
 void tw_schema_check(struct tw_schema_compiler *c, const json_t *schema)
 {
     const char *name;
@@ -243,10 +207,8 @@ void tw_schema_check(struct tw_schema_compiler *c, const json_t *schema)
         if (!tw_budget_spend(c->budget, 10 + json_array_size(value) + json_object_size(value))) {
             return;
         }
-        const char *wrong = complaint(kind, value);
-        if (wrong != NULL || (strcmp(name, "items") == 0 && !items_are_right(value))) {
-            tw_schema_fail(c, TW_ERR_FORMAT, schema, name, "%s",
-                           wrong != NULL ? wrong : "it must be a schema");
+        if (!is_right(kind, value)) {
+            tw_schema_fail(c, TW_ERR_FORMAT, schema, name, "%s", wishes[kind]);
         }
         if (kind == KEYWORD_REFUSED || (kind == KEYWORD_FALSE && json_is_true(value))) {
             tw_schema_fail(c, TW_ERR_UNSUPPORTED, schema, name,
@@ -255,21 +217,29 @@ void tw_schema_check(struct tw_schema_compiler *c, const json_t *schema)
     }
 }
 
-void tw_schema_read_count(struct tw_schema_compiler *c, const json_t *schema, const char *keyword,
-                          bool is_least, uint32_t *count)
+static void read_count(struct tw_schema_compiler *c, const json_t *schema, const char *keyword,
+                       bool is_least, uint32_t *count)
 {
     const json_t *value = json_object_get(schema, keyword);
-    if (value == NULL) {
-        return;
-    }
     double number = json_number_value(value);
     if (number > TW_LIMIT_SCHEMA_REPEAT) {
         tw_schema_fail(c, TW_ERR_LIMIT, schema, keyword, "at most %d can be enforced",
                        TW_LIMIT_SCHEMA_REPEAT);
-        return;
+    } else if (value != NULL && (is_least ? number > *count : number < *count)) {
+        *count = (uint32_t)number;
     }
-    uint32_t n = (uint32_t)number;
-    *count = is_least ? (n > *count ? n : *count) : (n < *count ? n : *count);
+}
+
+struct tw_schema_counts tw_schema_read_counts(struct tw_schema_compiler *c, uint32_t conjunction,
+                                              const char *least, const char *most)
+{
+    struct tw_schema_counts counts = {0, TW_EXPR_NO_END};
+    const json_t *schema;
+    for (uint32_t i = 0; (schema = tw_schema_at(c, conjunction, i)) != NULL; i++) {
+        read_count(c, schema, least, true, &counts.least);
+        read_count(c, schema, most, false, &counts.most);
+    }
+    return counts;
 }
 
 /* ---- references ---- */

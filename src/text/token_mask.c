@@ -11,7 +11,7 @@
 enum {
     ROWS = 64,           /* states whose edges are laid out by byte */
     CHEAP_NODES = 2048,  /* a walk of so many nodes is not worth keeping */
-    MOST_ENTRIES = 4096, /* masks kept, if the bytes allow */
+    MOST_ENTRIES = 4096, /* masks kept, if the bytes allow; when they are full all are let go */
     LEAST_ENTRIES = 4,
 };
 
@@ -41,8 +41,7 @@ struct exit_point {
 /* What a state does by itself. */
 struct entry {
     uint32_t state;
-    uint32_t newer, older;
-    uint64_t *bits;
+    uint64_t *bits;           /* kept for the next state when this one is let go */
     struct exit_point *exits; /* [n_exits] */
     uint32_t n_exits;
 };
@@ -56,7 +55,7 @@ struct tw_masker {
     struct cell *cells;   /* [TW_LIMIT_GRAMMAR_DEPTH + most_bytes + 1] */
     uint32_t *entry_of;   /* [states] */
     struct entry *entries;
-    uint32_t n_entries, most_entries, newest, oldest;
+    uint32_t n_entries, most_entries;
     struct exit_point *exits; /* of the walk being made */
     uint32_t n_exits, exit_capacity;
     uint64_t *scratch; /* [n_words] */
@@ -89,7 +88,7 @@ static bool make_room(struct tw_masker *m)
     m->rows = tw_mem_zalloc(ROWS, sizeof *m->rows);
     m->places = tw_mem_alloc(n_bytes + 1, sizeof *m->places);
     m->cells = tw_mem_alloc(TW_LIMIT_GRAMMAR_DEPTH + n_bytes + 1, sizeof *m->cells);
-    m->entry_of = tw_mem_alloc(m->automaton->states.n, sizeof *m->entry_of);
+    m->entry_of = tw_mem_alloc(m->automaton->n_states, sizeof *m->entry_of);
     m->entries = tw_mem_zalloc(n, sizeof *m->entries);
     m->scratch = tw_mem_alloc(m->n_words, sizeof *m->scratch);
     return m->rows != NULL && m->places != NULL && m->cells != NULL && m->entry_of != NULL &&
@@ -105,14 +104,13 @@ enum tw_status tw_masker_create(const struct tw_automaton *automaton,
         m->automaton = automaton;
         m->trie = trie;
         m->n_words = ((size_t)trie->n_vocab + 63) / 64;
-        m->newest = m->oldest = NO_ENTRY;
     }
     if (m == NULL || !make_room(m)) {
         tw_masker_free(m);
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION,
                             "no memory for masks over %u tokens", trie->n_vocab);
     }
-    memset(m->entry_of, 0xff, automaton->states.n * sizeof *m->entry_of);
+    memset(m->entry_of, 0xff, automaton->n_states * sizeof *m->entry_of);
     *ret_masker = m;
     return TW_OK;
 }
@@ -122,7 +120,7 @@ void tw_masker_free(struct tw_masker *masker)
     if (masker == NULL) {
         return;
     }
-    for (uint32_t i = 0; i < masker->n_entries; i++) {
+    for (uint32_t i = 0; masker->entries != NULL && i < masker->most_entries; i++) {
         tw_mem_free(masker->entries[i].bits);
         tw_mem_free(masker->entries[i].exits);
     }
@@ -146,9 +144,8 @@ static const uint32_t *row_of(struct tw_masker *m, uint32_t state)
     }
     row->state = state + 1;
     memset(row->targets, 0xff, sizeof row->targets);
-    const struct tw_automaton_state *s = tw_automaton_state(m->automaton, state);
-    const struct tw_automaton_edge *edges =
-        (const struct tw_automaton_edge *)m->automaton->edges.items + s->first_edge;
+    const struct tw_automaton_state *s = &m->automaton->states[state];
+    const struct tw_automaton_edge *edges = m->automaton->edges + s->first_edge;
     for (uint32_t i = 0; i < s->n_edges; i++) {
         for (uint32_t byte = edges[i].low; byte <= edges[i].high; byte++) {
             row->targets[byte] = edges[i].target;
@@ -183,7 +180,7 @@ static void add_exit(struct tw_masker *m, uint32_t node, uint32_t outcome)
  * in *place's state. */
 static bool leave_frames(const struct tw_masker *m, struct place *place)
 {
-    const struct tw_automaton_state *s = tw_automaton_state(m->automaton, place->state);
+    const struct tw_automaton_state *s = &m->automaton->states[place->state];
     while ((s->flags & TW_AUTOMATON_EXIT) != 0) {
         if (place->cell == NO_CELL) {
             place->state = s->extra;
@@ -193,7 +190,7 @@ static bool leave_frames(const struct tw_masker *m, struct place *place)
         place->state = tw_automaton_go_on(m->automaton, cell.call, s->extra);
         place->cell = cell.around;
         place->depth--;
-        s = tw_automaton_state(m->automaton, place->state);
+        s = &m->automaton->states[place->state];
     }
     return true;
 }
@@ -207,7 +204,7 @@ static bool take_byte(struct tw_masker *m, struct place *place, uint8_t byte)
         if (call == TW_AUTOMATON_NONE) {
             return false;
         }
-        const struct tw_automaton_call *c = tw_automaton_call(m->automaton, call);
+        const struct tw_automaton_call *c = &m->automaton->calls[call];
         if (place->depth + c->need_after > TW_LIMIT_GRAMMAR_DEPTH) {
             return false;
         }
@@ -217,7 +214,7 @@ static bool take_byte(struct tw_masker *m, struct place *place, uint8_t byte)
         place->depth++;
     }
     place->state = target;
-    return place->depth + tw_automaton_state(m->automaton, target)->need <= TW_LIMIT_GRAMMAR_DEPTH;
+    return place->depth + m->automaton->states[target].need <= TW_LIMIT_GRAMMAR_DEPTH;
 }
 
 /* Walks nodes begin..end, all below a node at `base` bytes where the automaton is at `from`. */
@@ -248,52 +245,25 @@ static void walk_nodes(struct tw_masker *m, uint32_t begin, uint32_t end, uint32
 
 /* ---- what is kept ---- */
 
-static void unlink_entry(struct tw_masker *m, uint32_t i)
+static void let_go(struct tw_masker *m)
 {
-    struct entry *e = &m->entries[i];
-    *(e->newer != NO_ENTRY ? &m->entries[e->newer].older : &m->newest) = e->older;
-    *(e->older != NO_ENTRY ? &m->entries[e->older].newer : &m->oldest) = e->newer;
-}
-
-static void link_newest(struct tw_masker *m, uint32_t i)
-{
-    struct entry *e = &m->entries[i];
-    e->newer = NO_ENTRY;
-    e->older = m->newest;
-    *(m->newest != NO_ENTRY ? &m->entries[m->newest].newer : &m->oldest) = i;
-    m->newest = i;
-}
-
-/* An entry to be filled: a new one, or the one used longest ago. */
-static struct entry *take_entry(struct tw_masker *m, uint32_t state)
-{
-    uint32_t i;
-    if (m->n_entries < m->most_entries) {
-        uint64_t *bits = tw_mem_alloc(m->n_words, sizeof *bits);
-        if (bits == NULL) {
-            return NULL;
-        }
-        i = m->n_entries++;
-        m->entries[i].bits = bits;
-    } else {
-        i = m->oldest;
-        unlink_entry(m, i);
+    for (uint32_t i = 0; i < m->n_entries; i++) {
         m->entry_of[m->entries[i].state] = NO_ENTRY;
         tw_mem_free(m->entries[i].exits);
+        m->entries[i].exits = NULL;
     }
-    m->entries[i].state = state;
-    m->entries[i].exits = NULL;
-    m->entries[i].n_exits = 0;
-    m->entry_of[state] = i;
-    link_newest(m, i);
-    return &m->entries[i];
+    m->n_entries = 0;
 }
 
 static void keep(struct tw_masker *m, uint32_t state, const uint64_t *bits)
 {
+    if (m->n_entries == m->most_entries) {
+        let_go(m);
+    }
+    struct entry *entry = &m->entries[m->n_entries];
     struct exit_point *exits = tw_mem_alloc(m->n_exits, sizeof *exits);
-    struct entry *entry = exits != NULL ? take_entry(m, state) : NULL;
-    if (entry == NULL) {
+    entry->bits = entry->bits != NULL ? entry->bits : tw_mem_alloc(m->n_words, sizeof *bits);
+    if (exits == NULL || entry->bits == NULL) {
         tw_mem_free(exits);
         m->failed = true;
         return;
@@ -302,8 +272,8 @@ static void keep(struct tw_masker *m, uint32_t state, const uint64_t *bits)
     if (m->n_exits > 0) {
         memcpy(exits, m->exits, m->n_exits * sizeof *exits);
     }
-    entry->exits = exits;
-    entry->n_exits = m->n_exits;
+    *entry = (struct entry){state, entry->bits, exits, m->n_exits};
+    m->entry_of[state] = m->n_entries++;
 }
 
 /* The bits of what stays in the frame into mask; *ret_exits [n] is valid until the next walk. */
@@ -312,8 +282,6 @@ static void fill_inside(struct tw_masker *m, uint32_t state, uint64_t *mask,
 {
     uint32_t i = m->entry_of[state];
     if (i != NO_ENTRY) {
-        unlink_entry(m, i);
-        link_newest(m, i);
         memcpy(mask, m->entries[i].bits, m->n_words * sizeof *mask);
         *ret_exits = m->entries[i].exits;
         *ret_n = m->entries[i].n_exits;
@@ -369,18 +337,17 @@ static bool is_near_bound(const struct tw_masker *m, const struct tw_walk *walk)
            TW_LIMIT_GRAMMAR_DEPTH;
 }
 
-static size_t count_bits(const uint64_t *mask, size_t n_words)
+static bool is_empty(const uint64_t *mask, size_t n_words)
 {
-    size_t n = 0;
+    uint64_t any = 0;
     for (size_t i = 0; i < n_words; i++) {
-        n += (size_t)__builtin_popcountll(mask[i]);
+        any |= mask[i];
     }
-    return n;
+    return any == 0;
 }
 
 enum tw_status tw_masker_fill(struct tw_masker *masker, const struct tw_walk *walk,
-                              const uint64_t **ret_mask, size_t *ret_n_tokens,
-                              struct tw_error *error)
+                              const uint64_t **ret_mask, struct tw_error *error)
 {
     uint64_t *mask = masker->scratch;
     masker->failed = false;
@@ -403,7 +370,11 @@ enum tw_status tw_masker_fill(struct tw_masker *masker, const struct tw_walk *wa
             mask[t / 64] |= UINT64_C(1) << (t % 64);
         }
     }
+    if (is_empty(mask, masker->n_words)) {
+        return tw_error_set(error, TW_ERR_UNSUPPORTED, TW_NO_POSITION,
+                            "the model's vocabulary has no token for what must come next in the "
+                            "form that was asked for");
+    }
     *ret_mask = mask;
-    *ret_n_tokens = count_bits(mask, masker->n_words);
     return TW_OK;
 }

@@ -12,7 +12,8 @@
  * Invariants: 1. A token is admissible when the automaton can take all its bytes; an end token when
  * it accepts. 2. A mask is a function of automaton, trie and walk: what is kept changes nothing.
  * Ownership: a masker refers to automaton and trie, which must outlive it. Threads: one at a time
- * per masker. Errors: TW_ERR_MEMORY. Limits: TW_LIMIT_MASK_CACHE_BYTES.
+ * per masker. Errors: TW_ERR_MEMORY; TW_ERR_UNSUPPORTED where no token can come and the text is not
+ * complete. Limits: TW_LIMIT_MASK_CACHE_BYTES.
  */
 #ifndef TW_TEXT_TOKEN_MASK_H
 #define TW_TEXT_TOKEN_MASK_H
@@ -31,11 +32,10 @@ void tw_masker_free(struct tw_masker *masker);
 /* Of the masks below: 64 tokens in each. */
 size_t tw_masker_words(const struct tw_masker *masker);
 
-/* Bit t % 64 of mask[t / 64] is set for every admissible token t and for no other; *ret_n_tokens:
- * how many there are. The mask is the masker's and valid until the next call. */
+/* Bit t % 64 of mask[t / 64] is set for every admissible token t and for no other. The mask is the
+ * masker's and valid until the next call. */
 enum tw_status tw_masker_fill(struct tw_masker *masker, const struct tw_walk *walk,
-                              const uint64_t **ret_mask, size_t *ret_n_tokens,
-                              struct tw_error *error);
+                              const uint64_t **ret_mask, struct tw_error *error);
 
 const struct tw_automaton *tw_masker_automaton(const struct tw_masker *masker);
 const struct tw_token_trie *tw_masker_trie(const struct tw_masker *masker);

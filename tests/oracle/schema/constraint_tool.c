@@ -116,11 +116,10 @@ enum { FAR = 1 << 24 };
 static uint32_t return_distance(const struct tw_automaton *automaton, const uint32_t *distances,
                                 uint32_t call)
 {
-    const struct tw_automaton_call *c = tw_automaton_call(automaton, call);
-    const struct tw_automaton_return *returns = automaton->returns.items;
+    const struct tw_automaton_call *c = &automaton->calls[call];
     uint32_t least = FAR;
     for (uint32_t i = 0; i < c->n_returns; i++) {
-        uint32_t d = distances[returns[c->first_return + i].target];
+        uint32_t d = distances[automaton->returns[c->first_return + i].target];
         least = d < least ? d : least;
     }
     return least;
@@ -129,15 +128,14 @@ static uint32_t return_distance(const struct tw_automaton *automaton, const uint
 static uint32_t state_distance(const struct tw_automaton *automaton, const uint32_t *distances,
                                uint32_t state)
 {
-    const struct tw_automaton_state *s = tw_automaton_state(automaton, state);
-    const struct tw_automaton_edge *edges = automaton->edges.items;
+    const struct tw_automaton_state *s = &automaton->states[state];
     uint32_t least = s->flags != 0 ? 0 : FAR;
     for (uint32_t i = 0; i < s->n_edges; i++) {
-        uint32_t d = 1 + distances[edges[s->first_edge + i].target];
+        uint32_t d = 1 + distances[automaton->edges[s->first_edge + i].target];
         least = d < least ? d : least;
     }
     for (uint32_t i = 0; i < s->n_calls; i++) {
-        uint32_t entry = tw_automaton_call(automaton, s->extra + i)->entry;
+        uint32_t entry = automaton->calls[s->extra + i].entry;
         uint32_t d = 1 + distances[entry] + return_distance(automaton, distances, s->extra + i);
         least = d < least ? d : least;
     }
@@ -147,14 +145,14 @@ static uint32_t state_distance(const struct tw_automaton *automaton, const uint3
 /* The bytes that each state is away from the end of its frame. */
 static uint32_t *find_distances(const struct tw_automaton *automaton)
 {
-    uint32_t *distances = tw_mem_alloc(automaton->states.n, sizeof *distances);
-    for (uint32_t s = 0; s < automaton->states.n; s++) {
+    uint32_t *distances = tw_mem_alloc(automaton->n_states, sizeof *distances);
+    for (uint32_t s = 0; s < automaton->n_states; s++) {
         distances[s] = FAR;
     }
     bool changed = true;
     while (changed) {
         changed = false;
-        for (uint32_t s = automaton->states.n; s > 0; s--) {
+        for (uint32_t s = automaton->n_states; s > 0; s--) {
             uint32_t d = state_distance(automaton, distances, s - 1);
             changed |= d != distances[s - 1];
             distances[s - 1] = d;
@@ -317,7 +315,7 @@ static void answer(const json_t *request)
     tw_json_put_text(&out, "error", status == TW_OK ? "" : error.text);
     if (status == TW_OK) {
         const json_t *texts = json_object_get(request, "texts");
-        tw_json_put_uint(&out, "states", automaton->states.n);
+        tw_json_put_uint(&out, "states", automaton->n_states);
         tw_json_key(&out, "accepted");
         tw_json_array_begin(&out);
         for (size_t i = 0; i < json_array_size(texts); i++) {

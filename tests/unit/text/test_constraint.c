@@ -263,7 +263,7 @@ static void a_form_may_mix_text_and_json(void **state)
     const char *text = "{\"type\":\"object\",\"properties\":{\"x\":{\"type\":\"integer\"}},"
                        "\"additionalProperties\":false}";
     assert_int_equal(tw_json_parse(text, strlen(text), "schema", &schema, &error), TW_OK);
-    tw_grammar_init(&grammar, &budget);
+    assert_true(tw_grammar_init(&grammar, &budget));
     struct tw_grammar_rule rule = tw_grammar_rule_at(&grammar, 0);
     static const char *const names[] = {"f", "ab"};
     for (int i = 0; i < 2; i++) {
@@ -277,7 +277,7 @@ static void a_form_may_mix_text_and_json(void **state)
     }
     struct tw_automaton *automaton = NULL;
     assert_int_equal(tw_automaton_create(&grammar, "the call", &automaton, &error), TW_OK);
-    tw_grammar_free(&grammar);
+    tw_budget_end(&budget);
     json_decref(schema);
     struct tw_masker *masker = make_masker(&v, automaton);
     struct tw_constraint constraint = tw_constraint_begin(masker);
@@ -298,13 +298,13 @@ static void an_opening_byte_with_two_meanings_is_refused(void **state)
     struct tw_error error;
     struct tw_automaton *automaton = NULL;
     json_t *any = json_true();
-    tw_grammar_init(&grammar, &budget);
+    assert_true(tw_grammar_init(&grammar, &budget));
     struct tw_grammar_rule rule = tw_grammar_rule_at(&grammar, 0);
     tw_grammar_add_text(&grammar, rule.begin, rule.end, tw_bytes_of("{x"));
     assert_int_equal(tw_schema_add(&grammar, rule.begin, rule.end, any, &error), TW_OK);
     assert_int_equal(tw_automaton_create(&grammar, "it", &automaton, &error), TW_ERR_UNSUPPORTED);
     assert_non_null(strstr(error.text, "bracket or quote"));
-    tw_grammar_free(&grammar);
+    tw_budget_end(&budget);
 }
 
 static void a_vocabulary_that_cannot_spell_is_an_error(void **state)

@@ -51,8 +51,9 @@ static void values_have_their_types(void **state)
     assert_schema("true", TEXTS("1", "'x'", "[]", "{}", "[{'a': [null]}]"), TEXTS("", "x", "[1,]"));
     assert_schema(
         "{'type':'string'}",
-        TEXTS("''", "'a'", "'\\u0041\\n\\/\\\\'", "'\xc3\xa9'", "'\\ud83d\\uDE00'"),
-        TEXTS("'", "a", "'\n'", "'\\u0000'", "'\\ud83d'", "'\\ude00'", "'\\x'", "'\xff'"));
+        TEXTS("''", "'a/b'", "'\\n\\\\\\\"'", "'\xc3\xa9'", "'\\u0001\\u001f'", "'\x7f'"),
+        TEXTS("'", "a", "'\n'", "'\\u0000'", "'\\u0041'", "'\\u000a'", "'\\/'", "'\\ud83d'",
+              "'\\x'", "'\xff'"));
 }
 
 static void lengths_are_counted_in_characters(void **state)
@@ -60,8 +61,8 @@ static void lengths_are_counted_in_characters(void **state)
     (void)state;
     assert_schema(
         "{'type':'string','minLength':2,'maxLength':3}",
-        TEXTS("'ab'", "'\xc3\xa9\xf0\x9f\x98\x80'", "'\\ud83d\\ude00\\u00e9x'", "'\\n\\'a'"),
-        TEXTS("'a'", "'abcd'", "'\\ud83d\\ude00'", "'\xf0\x9f\x98\x80'"));
+        TEXTS("'ab'", "'\xc3\xa9\xf0\x9f\x98\x80'", "'\\u0001\\u0002'", "'\\n\\'a'"),
+        TEXTS("'a'", "'abcd'", "'\\u0001'", "'\xf0\x9f\x98\x80'"));
 }
 
 static void numbers_keep_their_bounds(void **state)
@@ -109,10 +110,6 @@ static void objects_keep_order_and_requirements(void **state)
     assert_schema("{'type':'object','properties':{'a':true,'b':true,'c':true},"
                   "'additionalProperties':false,'minProperties':2,'maxProperties':2}",
                   TEXTS("{'a':1,'c':1}", "{'b':1,'c':1}"), TEXTS("{'a':1}", "{'a':1,'b':1,'c':1}"));
-    assert_schema(
-        "{'type':'object','patternProperties':{'^n':{'type':'integer'},'s$':{'minimum':3}},"
-        "'additionalProperties':false}",
-        TEXTS("{'n':1}", "{'s':'x'}", "{'ns':3}"), TEXTS("{'n':''}", "{'ns':2}", "{'x':1}"));
 }
 
 static void arrays_keep_items_and_counts(void **state)
@@ -122,8 +119,6 @@ static void arrays_keep_items_and_counts(void **state)
                   TEXTS("[1]", "[1,2]", "[1, 2, 3]"), TEXTS("[]", "[1,2,3,4]", "['a']", "[1 ,2]"));
     assert_schema("{'prefixItems':[{'const':1},{'const':2}],'items':{'const':3},'type':'array'}",
                   TEXTS("[]", "[1]", "[1,2,3,3,3]"), TEXTS("[2]", "[1,3]"));
-    assert_schema("{'type':'array','items':[{'const':1}],'additionalItems':false}",
-                  TEXTS("[]", "[1]"), TEXTS("[1,1]"));
     assert_schema("{'type':'array','items':false}", TEXTS("[]"), TEXTS("[1]"));
 }
 
@@ -204,6 +199,8 @@ static void what_cannot_be_enforced_is_refused_with_its_place(void **state)
         {"{'not':{}}", TW_ERR_UNSUPPORTED, "#/not: this keyword"},
         {"{'properties':{'a/b':{'if':true}}}", TW_ERR_UNSUPPORTED, "#/properties/a~1b/if:"},
         {"{'items':{'uniqueItems':true}}", TW_ERR_UNSUPPORTED, "#/items/uniqueItems:"},
+        {"{'patternProperties':{'^a':true}}", TW_ERR_UNSUPPORTED, "#/patternProperties: this"},
+        {"{'items':[{'const':1}]}", TW_ERR_FORMAT, "#/items: it must be a schema"},
         {"{'format':'regex'}", TW_ERR_UNSUPPORTED, "#/format: the format 'regex'"},
         {"{'multipleOf':0.01}", TW_ERR_UNSUPPORTED, "#/multipleOf:"},
         {"{'$ref':'http://x/y'}", TW_ERR_UNSUPPORTED, "#/$ref: only references into"},
