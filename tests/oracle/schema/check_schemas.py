@@ -134,10 +134,6 @@ BY_HAND = (
      {"type": "array", "prefixItems": [{"const": 1}], "items": {"const": 2}, "maxItems": 4},
      {"required": ["x"], "type": "object"},
      {"type": "object", "additionalProperties": {"type": "integer"}, "maxProperties": 2},
-     {"type": "object", "patternProperties": {"^a": {"type": "integer"}, "b$": {"minimum": 3}},
-      "additionalProperties": {"type": "boolean"}},
-     {"type": "object", "properties": {"ab": {"maximum": 9}}, "additionalProperties": False,
-      "patternProperties": {"^a": {"type": "integer"}, "b$": {"minimum": 3}}},
      {"allOf": [{"$ref": "#/$defs/a"}, {"properties": {"y": {"type": "integer"}}}],
       "$defs": {"a": {"type": "object", "properties": {"x": {"type": "string"}},
                       "required": ["x"]}}},
@@ -152,9 +148,8 @@ BY_HAND = (
 
 def test_values(tool, schema, maker, n_values):
     """The verdicts on values near the schema; how many of them were allowed."""
-    plain = json.dumps(schema, ensure_ascii=False)
     values = [maker.value(schema, schema) for _ in range(n_values)]
-    texts = [write(v, maker.random, plain.isascii()) for v in values]
+    texts = [write(v, maker.random) for v in values]
     answer = tool.ask("schema", schema, texts)
     assert answer["status"] == "ok", f"{schema}: {answer['error']}"
     for value, text, accepted in zip(values, texts, answer["accepted"]):

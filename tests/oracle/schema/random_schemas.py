@@ -7,7 +7,6 @@ WORDS = ["", "a", "ab", "abc", "x1", "hello world", "é€", "\U0001f600", "\n\t
          "\x01", "A-Z", "zzzzzzzz"]
 PATTERNS = ["^a", "b$", "^[a-z]+$", "[0-9]{2,4}", "^(ab|cd)*$", "^.{1,3}$", "^[^a]*$",
             "x+y?z", "^$", "é|€", "^a{0,3}b{1,2}$", "[\\s-]", "^\\d+(\\.\\d+)?$"]
-NAME_PATTERNS = ["^x", "_id$", "^[a-c]"]
 NUMBERS = [0, 1, -1, 2, 5, 7, 10, 12, 99, 100, 1000, -17, 0.5, -2.5, 3.25, 99.5, 0.1, 123456789]
 
 
@@ -96,9 +95,6 @@ class Maker:
             schema["additionalProperties"] = False
         elif self.chance(0.5):
             schema["additionalProperties"] = self.schema(0)
-        if self.chance(0.2):
-            schema["patternProperties"] = {
-                p: self.schema(0) for p in self.random.sample(NAME_PATTERNS, 2)}
         if self.chance(0.2):
             schema["maxProperties"] = self.random.randint(0, 3)
         if self.chance(0.2):
@@ -210,26 +206,24 @@ class Maker:
         if more is not False or self.chance(0.1):
             for _ in range(self.random.randint(0, 2)):
                 value.setdefault(self.pick(NAMES + ["x1", "y_id"]), self.value(more, root))
-        for pattern, part in schema.get("patternProperties", {}).items():
-            if self.chance(0.5):
-                value.setdefault({"^x": "x7", "_id$": "n_id"}.get(pattern, "b9"),
-                                 self.value(part, root))
-        return value
+        declared = [*schema.get("properties", {}), *schema.get("required", [])]
+        return {n: value[n] for n in declared if n in value} | value
 
     def array_value(self, schema, root):
         prefix = schema.get("prefixItems", [])
-        n = self.random.randint(schema.get("minItems", 0), schema.get("maxItems", 4) + 1
-                                if "maxItems" in schema else 5)
+        least = schema.get("minItems", 0)
+        most = schema["maxItems"] + 1 if "maxItems" in schema else 5
+        n = self.random.randint(least, max(least, most))
         return [self.value(prefix[i] if i < len(prefix) else schema.get("items", {}), root)
                 for i in range(n)]
 
 
-def write(value, random, may_escape):
-    """JSON as the documentation says it is written: names and constants in their one spelling."""
+def write(value, random):
+    """JSON as the documentation says it is written: every text has one spelling."""
     comma, colon = random.choice([",", ", "]), random.choice([":", ": "])
     if isinstance(value, dict):
-        return "{" + comma.join(json.dumps(k, ensure_ascii=False) + colon +
-                                write(v, random, may_escape) for k, v in value.items()) + "}"
+        return "{" + comma.join(json.dumps(k, ensure_ascii=False) + colon + write(v, random)
+                                for k, v in value.items()) + "}"
     if isinstance(value, list):
-        return "[" + comma.join(write(v, random, may_escape) for v in value) + "]"
-    return json.dumps(value, ensure_ascii=may_escape and random.random() < 0.5)
+        return "[" + comma.join(write(v, random) for v in value) + "]"
+    return json.dumps(value, ensure_ascii=False)
