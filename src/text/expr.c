@@ -149,6 +149,7 @@ static tw_expr join(struct tw_exprs *x, enum kind kind, uint32_t base)
         return x->budget->status != TW_OK ? TW_EXPR_NOTHING : is_absorbed ? absorbing : neutral;
     }
     uint32_t *words = (uint32_t *)x->stack.items + end;
+    tw_budget_spend(x->budget, n);
     n = 1 + tw_subset_sort(words + 1, n - 1);
     return n == 2 ? words[1] : term(x, words, n);
 }
@@ -311,6 +312,11 @@ static bool passes(const struct tw_exprs *x, tw_expr a, bool is_start)
 
 static tw_expr derive(struct tw_exprs *x, tw_expr a, uint32_t code, bool is_start);
 
+static bool is_known(const struct tw_exprs *x, tw_expr a)
+{
+    return ((const struct memo *)x->memo.items)[a].walk == x->n_walks;
+}
+
 static tw_expr derive_set(const struct tw_exprs *x, tw_expr a, uint32_t code)
 {
     uint32_t n;
@@ -327,16 +333,15 @@ static tw_expr derive_set(const struct tw_exprs *x, tw_expr a, uint32_t code)
 static tw_expr derive_sequence(struct tw_exprs *x, tw_expr a, uint32_t code, bool is_start)
 {
     uint32_t base = x->stack.n;
-    while (is(x, a, SEQUENCE) && a != TW_EXPR_EMPTY) {
-        tw_expr first = word(x, a, 1), rest = word(x, a, 2);
-        tw_expr behind = derive(x, first, code, is_start);
-        push(x, tw_expr_sequence(x, behind, behind_character(x, rest)));
-        if (!passes(x, first, is_start)) {
-            return join(x, CHOICE, base);
-        }
-        a = rest;
+    bool goes_on = true;
+    for (; goes_on && is(x, a, SEQUENCE) && !is_known(x, a); a = word(x, a, 2)) {
+        tw_expr behind = derive(x, word(x, a, 1), code, is_start);
+        push(x, tw_expr_sequence(x, behind, behind_character(x, word(x, a, 2))));
+        goes_on = passes(x, word(x, a, 1), is_start) && tw_budget_spend(x->budget, 1);
     }
-    push(x, derive(x, a, code, is_start));
+    if (goes_on) {
+        push(x, derive(x, a, code, is_start));
+    }
     return join(x, CHOICE, base);
 }
 
@@ -388,9 +393,8 @@ static tw_expr derive_term(struct tw_exprs *x, tw_expr a, uint32_t code, bool is
 /* Terms are shared: each is looked at once for a character. */
 static tw_expr derive(struct tw_exprs *x, tw_expr a, uint32_t code, bool is_start)
 {
-    const struct memo *known = (const struct memo *)x->memo.items + a;
-    if (known->walk == x->n_walks) {
-        return known->result;
+    if (is_known(x, a)) {
+        return ((const struct memo *)x->memo.items)[a].result;
     }
     if (!tw_budget_spend(x->budget, 1)) {
         return TW_EXPR_NOTHING;
@@ -424,14 +428,16 @@ static void cut(struct tw_exprs *x, tw_expr a, bool is_start)
             tw_sweep_add(&x->sweep, x->budget, digit, digit, 0);
         }
     } else if (kind == SEQUENCE && a != TW_EXPR_EMPTY) {
-        while (is(x, a, SEQUENCE)) {
+        bool goes_on = true;
+        for (; goes_on && is(x, a, SEQUENCE); a = word(x, a, 2)) {
+            ((struct memo *)x->memo.items)[a].walk = x->n_walks;
             cut(x, word(x, a, 1), is_start);
-            if (!passes(x, word(x, a, 1), is_start)) {
-                return;
-            }
-            a = word(x, a, 2);
+            goes_on = passes(x, word(x, a, 1), is_start) && !is_known(x, word(x, a, 2)) &&
+                      tw_budget_spend(x->budget, 1);
         }
-        cut(x, a, is_start);
+        if (goes_on) {
+            cut(x, a, is_start);
+        }
     } else if (kind == CHOICE || kind == BOTH) {
         for (uint32_t i = 1; i < n; i++) {
             cut(x, word(x, a, i), is_start);

@@ -4,7 +4,7 @@
 
 #include "text/schema_parts.h"
 
-enum { MOST_DEPTH = 4 };
+enum { MOST_DEPTH = 4, STEPS = 200 }; /* what a proof costs, whatever it looks at */
 
 /* 1 and 1.0 are equal, inside of arrays and objects too: those are not looked into. */
 static bool may_be_equal(const json_t *x, const json_t *y)
@@ -106,7 +106,7 @@ static bool has_telling_member(struct tw_schema_compiler *c, uint32_t a, uint32_
 
 bool tw_schema_are_disjoint(struct tw_schema_compiler *c, uint32_t a, uint32_t b, int depth)
 {
-    if (depth > MOST_DEPTH || !tw_schema_goes_on(c)) {
+    if (depth > MOST_DEPTH || !tw_schema_goes_on(c) || !tw_budget_spend(c->budget, STEPS)) {
         return false;
     }
     struct tw_list in_a = {0}, in_b = {0};
