@@ -154,7 +154,7 @@ static uint32_t close_set(struct builder *b)
         }
     }
     b->n_closed++;
-    if (!tw_budget_spend(b->budget, b->set.n)) {
+    if (!tw_budget_spend(b->budget, 2 * (uint64_t)b->set.n)) {
         return TW_TUPLE_NONE;
     }
     b->set.n = tw_subset_sort(b->set.items, b->set.n);

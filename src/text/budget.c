@@ -124,8 +124,8 @@ void tw_list_free(struct tw_list *list, struct tw_budget *budget)
 
 void tw_list_push(struct tw_list *list, struct tw_budget *budget, uint32_t number)
 {
-    uint32_t *place = tw_list_add(list, budget, 1, sizeof *place);
-    if (place != NULL) {
-        *place = number;
+    if (budget->status == TW_OK &&
+        (list->n < list->capacity || grow(list, budget, list->n + UINT64_C(1), sizeof number))) {
+        ((uint32_t *)list->items)[list->n++] = number;
     }
 }

@@ -149,7 +149,7 @@ static tw_expr join(struct tw_exprs *x, enum kind kind, uint32_t base)
         return x->budget->status != TW_OK ? TW_EXPR_NOTHING : is_absorbed ? absorbing : neutral;
     }
     uint32_t *words = (uint32_t *)x->stack.items + end;
-    tw_budget_spend(x->budget, n);
+    tw_budget_spend(x->budget, 2 * (uint64_t)n);
     n = 1 + tw_subset_sort(words + 1, n - 1);
     return n == 2 ? words[1] : term(x, words, n);
 }
