@@ -8,19 +8,12 @@ uint32_t tw_automaton_follow(const struct tw_automaton *automaton, uint32_t stat
                              unsigned char byte)
 {
     const struct tw_automaton_state *s = &automaton->states[state];
-    const struct tw_automaton_edge *edges = automaton->edges + s->first_edge;
-    uint32_t low = 0, high = s->n_edges;
-    while (low < high) {
-        uint32_t middle = (low + high) / 2;
-        if (byte > edges[middle].high) {
-            low = middle + 1;
-        } else if (byte < edges[middle].low) {
-            high = middle;
-        } else {
-            return edges[middle].target;
-        }
+    const struct tw_automaton_edge *edge = automaton->edges + s->first_edge,
+                                   *end = edge + s->n_edges;
+    while (edge < end && edge->high < byte) {
+        edge++;
     }
-    return TW_AUTOMATON_NONE;
+    return edge < end && edge->low <= byte ? edge->target : TW_AUTOMATON_NONE;
 }
 
 uint32_t tw_automaton_find_call(const struct tw_automaton *automaton, uint32_t state,

@@ -1,9 +1,9 @@
-#include "text/token_mask.h"
-
+/* Masks, and answers that follow them. */
 #include <assert.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "text/constraint.h"
 
 #define NO_CELL  UINT32_MAX
 #define NO_ENTRY UINT32_MAX
@@ -62,21 +62,6 @@ struct tw_masker {
     uint64_t n_visited;
     bool failed;
 };
-
-size_t tw_masker_words(const struct tw_masker *masker)
-{
-    return masker->n_words;
-}
-
-const struct tw_automaton *tw_masker_automaton(const struct tw_masker *masker)
-{
-    return masker->automaton;
-}
-
-const struct tw_token_trie *tw_masker_trie(const struct tw_masker *masker)
-{
-    return masker->trie;
-}
 
 static bool make_room(struct tw_masker *m)
 {
@@ -346,9 +331,11 @@ static bool is_empty(const uint64_t *mask, size_t n_words)
     return any == 0;
 }
 
-enum tw_status tw_masker_fill(struct tw_masker *masker, const struct tw_walk *walk,
-                              const uint64_t **ret_mask, struct tw_error *error)
+enum tw_status tw_constraint_mask(struct tw_constraint *constraint, const uint64_t **ret_mask,
+                                  struct tw_error *error)
 {
+    struct tw_masker *masker = constraint->masker;
+    const struct tw_walk *walk = &constraint->walk;
     uint64_t *mask = masker->scratch;
     masker->failed = false;
     if (is_near_bound(masker, walk)) {
@@ -377,4 +364,43 @@ enum tw_status tw_masker_fill(struct tw_masker *masker, const struct tw_walk *wa
     }
     *ret_mask = mask;
     return TW_OK;
+}
+
+/* ---- one answer ---- */
+
+struct tw_constraint tw_constraint_begin(struct tw_masker *masker)
+{
+    struct tw_constraint constraint = {.masker = masker};
+    tw_walk_begin(&constraint.walk);
+    return constraint;
+}
+
+bool tw_constraint_advance(struct tw_constraint *constraint, tw_token token)
+{
+    const struct tw_automaton *automaton = constraint->masker->automaton;
+    const struct tw_tokenizer *tokenizer = constraint->masker->trie->tokenizer;
+    if (tw_tokenizer_ends_generation(tokenizer, token)) {
+        return tw_walk_accepts(automaton, &constraint->walk);
+    }
+    struct tw_walk walk = constraint->walk;
+    struct tw_bytes bytes = tw_tokenizer_token_bytes(tokenizer, token, false);
+    for (size_t i = 0; i < bytes.size_bytes; i++) {
+        if (!tw_walk_step(automaton, &walk, (unsigned char)bytes.data[i])) {
+            return false;
+        }
+    }
+    if (bytes.size_bytes > 0) {
+        constraint->walk = walk;
+    }
+    return bytes.size_bytes > 0;
+}
+
+bool tw_constraint_accepts(const struct tw_constraint *constraint)
+{
+    return tw_walk_accepts(constraint->masker->automaton, &constraint->walk);
+}
+
+bool tw_constraint_is_over(const struct tw_constraint *constraint)
+{
+    return tw_walk_is_over(constraint->masker->automaton, &constraint->walk);
 }
