@@ -118,7 +118,7 @@ def compare(tool, seed):
 def patterns_agree_with_another_implementation(tool):
     n_matches = sum(compare(tool, seed) for seed in range(N_PATTERNS))
     assert n_matches > 3 * N_PATTERNS, n_matches
-    assert len(TOO_COMPLEX) < 0.01 * N_PATTERNS, TOO_COMPLEX
+    assert len(TOO_COMPLEX) < 0.02 * N_PATTERNS, TOO_COMPLEX
     assert len(GIVEN_UP) < 0.1 * N_PATTERNS + 3, len(GIVEN_UP)
     return (f"{N_PATTERNS} patterns, {n_matches} texts that match, {len(TOO_COMPLEX)} refused, "
             f"{len(GIVEN_UP)} verdicts done without")

@@ -5,6 +5,7 @@ documented spelling the automaton must accept exactly those that the validator a
 """
 import datetime
 import ipaddress
+import itertools
 import json
 import random
 import re
@@ -146,6 +147,24 @@ BY_HAND = (
      {"type": "string", "pattern": "^[a-z]+$", "minLength": 3, "maxLength": 3}])
 
 
+def orders(value):
+    """The value with its members in every order."""
+    if isinstance(value, dict):
+        for items in itertools.permutations(value.items()):
+            for parts in itertools.product(*(orders(v) for _, v in items)):
+                yield dict(zip((k for k, _ in items), parts))
+    elif isinstance(value, list):
+        yield from map(list, itertools.product(*map(orders, value)))
+    else:
+        yield value
+
+
+def is_accepted_in_another_order(tool, schema, value):
+    """Members must come as declared; a value made for one branch may be another branch's."""
+    texts = [json.dumps(v, ensure_ascii=False) for v in itertools.islice(orders(value), 5000)]
+    return any(tool.ask("schema", schema, texts)["accepted"])
+
+
 def test_values(tool, schema, maker, n_values):
     """The verdicts on values near the schema; how many of them were allowed."""
     values = [maker.value(schema, schema) for _ in range(n_values)]
@@ -154,6 +173,8 @@ def test_values(tool, schema, maker, n_values):
     assert answer["status"] == "ok", f"{schema}: {answer['error']}"
     for value, text, accepted in zip(values, texts, answer["accepted"]):
         allowed = is_allowed(schema, value)
+        if allowed and not accepted:
+            accepted = is_accepted_in_another_order(tool, schema, value)
         assert allowed == accepted, f"{schema}: {text!r} is allowed: {allowed}, here: {accepted}"
     return sum(answer["accepted"])
 
