@@ -69,7 +69,7 @@ struct tw_constraint {
 
 struct tw_constraint tw_constraint_begin(struct tw_masker *masker);
 
-/* Bit t % 64 of mask[t / 64] is set for every admissible token t of the trie's vocabulary and for no
+/* Bit t % 64 of mask[t / 64] is set for every admissible token t of the vocabulary and for no
  * other. The mask is the masker's and valid until its next use. */
 enum tw_status tw_constraint_mask(struct tw_constraint *constraint, const uint64_t **ret_mask,
                                   struct tw_error *error);

@@ -1,9 +1,9 @@
 """Random patterns, compared with Python's re: texts written match, and texts that match are taken.
 
 Python's matcher tries one way after another, which for some patterns takes for ever: after a
-twentieth of a second its verdict on a text is done without. Python reads the same dialect but for a few points, which the patterns here keep clear of: $ before
-a last line end (\\Z is put in its place), and \\d, \\w, \\s beyond ASCII (re.ASCII, texts without
-the spaces in question).
+twentieth of a second its verdict on a text is done without. Python reads the same dialect but for
+a few points, which the patterns here keep clear of: $ before a last line end (\\Z is put in its
+place), and \\d, \\w, \\s beyond ASCII (re.ASCII, texts without the spaces in question).
 """
 import random
 import re
@@ -111,7 +111,7 @@ def compare(tool, seed):
         if not re.search("[\r\v\f\x1c-\x1f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
                          "\ufeff]", given):
             matches = verdict(expected.fullmatch, given)
-            assert matches in (accepted, None), f"{text!r} and {given!r}: {matches}, here {accepted}"
+            assert matches in (accepted, None), f"{text!r}, {given!r}: {matches}, here {accepted}"
     return sum(answer["accepted"])
 
 
@@ -140,7 +140,7 @@ def patterns_of_schemas_are_looked_for_anywhere(tool):
         answer = search(tool, text, texts)
         for given, accepted in zip(texts, answer["accepted"] if answer else [False] * len(texts)):
             matches = verdict(expected.search, given)
-            assert matches in (accepted, None), f"{text!r} in {given!r}: {matches}, here {accepted}"
+            assert matches in (accepted, None), f"{text!r} in {given!r}: {matches}, not {accepted}"
             n += accepted
     assert n > N_PATTERNS, n
     return f"{n} texts that match"
