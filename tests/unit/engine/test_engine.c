@@ -700,6 +700,7 @@ static void an_answer_of_a_prescribed_form_has_it(void **state)
         assert_int_equal(result.finish, TW_FINISH_STOP);
         assert_int_equal(result.text_bytes, 13);
         assert_true(result.text[0] == '{' && result.text[4] == ',' && result.text[12] == '}');
+        tw_sequence_free(sequence);
         sequence = start(engine, prompt, 8, &generation);
         run_to_end(engine, sequence, &other);
         assert_same(&result, &other);
