@@ -29,10 +29,10 @@ static struct vocabulary make_vocabulary(void)
     for (size_t i = 0; i < sizeof merges / sizeof merges[0]; i++) {
         text_fixture_merge(&fixture, merges[i][0], merges[i][1]);
     }
-    for (char c = 'a'; c < 'm'; c++) { /* so long that masks of strings are worth keeping */
+    for (char c = 'a'; c <= 'z'; c++) { /* so long that masks of strings are worth keeping */
         char text[256];
         memset(text, c, 240);
-        memcpy(text + 240, "\",", 3);
+        memcpy(text + 240, "\"", 2);
         text_fixture_token(&fixture, text, TW_TOKEN_USER_DEFINED, 0);
     }
     v.end = text_fixture_token(&fixture, "<|end|>", TW_TOKEN_CONTROL, 0);
@@ -232,7 +232,7 @@ static void a_mask_does_not_depend_on_earlier_ones(void **state)
     struct vocabulary v = make_vocabulary();
     struct tw_error error;
     struct tw_automaton *automaton =
-        form_of_schema("{\"type\":\"string\",\"maxLength\":4200,\"minLength\":4190}", &error);
+        form_of_schema("{\"type\":\"string\",\"maxLength\":4200}", &error);
     struct tw_masker *used = make_masker(&v, automaton);
     struct tw_constraint constraint = tw_constraint_begin(used);
     advance_text(&constraint, "\"");
