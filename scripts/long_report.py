@@ -3,8 +3,9 @@
     long_report.py FOLDER FAILED_STAGES PAGE
 
 FOLDER holds <runner>.json as count_tests.py reads them, fuzz.json with seconds, inputs and findings
-of each target, and bench-<model>.csv as step_rates prints it. What is not there is said to be
-missing, so that a page cannot look complete when it is not.
+of each target, bench-<model>.csv as step_rates prints it, and train-rates.txt what
+bench/train/compare.sh prints. What is not there is said to be missing, so that a page cannot look
+complete when it is not.
 """
 import argparse
 import csv
@@ -133,6 +134,13 @@ def rates(folder):
     return "\n\n".join(texts) or "Missing: no rate was measured."
 
 
+def training(folder):
+    path = folder / "train-rates.txt"
+    if not path.is_file():
+        return "Missing: training was not measured."
+    return "```\n" + path.read_text(encoding="utf-8").strip() + "\n```"
+
+
 def page(folder, failed_stages, today):
     return f"""# ./check --long, {today}
 
@@ -154,6 +162,11 @@ Of a whole forward pass, beside the machine's own limit, measured in turn
 (`bench/engine/step_rates.c`).
 
 {rates(folder)}
+
+Of a step of training, beside PyTorch's with the same model, batch and threads, in turn
+(`bench/train/compare.sh`):
+
+{training(folder)}
 
 ## Figures of the oracles
 

@@ -10,14 +10,14 @@ package_list() {
         build) # the program itself
             echo gcc libc6-dev meson ninja-build pkg-config
             echo libjansson-dev libcyaml-dev libyaml-dev libxxhash-dev libutf8proc-dev
-            echo libpcre2-dev libedit-dev
+            echo libpcre2-dev libedit-dev libmicrohttpd-dev libsodium-dev
             ;;
         test) # the second compiler, sanitizers, fuzzers, checkers; locales to test numbers in
             echo libcmocka-dev clang-14 libclang-rt-14-dev llvm-14 clang-format-14
             echo binutils locales python3 python3-numpy python3-jinja2
-            echo python3-jsonschema python3-torch libopenblas0-pthread
+            echo python3-jsonschema python3-torch libopenblas0-pthread curl
             ;;
-        npm) # the oracles of tests/oracle; node itself comes from their lock file
+        npm) # oracles and clients; node itself comes from the lock file of tests/oracle
             command -v npm > /dev/null || echo npm
             ;;
         *)

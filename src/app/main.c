@@ -9,6 +9,7 @@
 static const struct tw_command commands[] = {
     {"run", "complete prompts: one or several at once", tw_cmd_run},
     {"chat", "talk to a model in the terminal", tw_cmd_chat},
+    {"serve", "answer clients of the OpenAI API", tw_cmd_serve},
     {"tokenize", "show the tokens of a text", tw_cmd_tokenize},
     {"model", "inspect, quantize and convert model files", tw_cmd_model},
     {"perplexity", "measure how well a model predicts a text", tw_cmd_perplexity},

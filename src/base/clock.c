@@ -18,3 +18,9 @@ int64_t tw_clock_wall_ns(void)
 {
     return read_clock_ns(CLOCK_REALTIME);
 }
+
+struct timespec tw_clock_after(int64_t ns)
+{
+    const int64_t then_ns = tw_clock_monotonic_ns() + ns;
+    return (struct timespec){.tv_sec = then_ns / 1000000000, .tv_nsec = then_ns % 1000000000};
+}

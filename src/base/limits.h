@@ -112,6 +112,16 @@
 #define TW_LIMIT_TRAIN_PASS_TOKENS    4096 /* of rows that go through a forward pass together */
 #define TW_LIMIT_PLOT_BYTES           (4u << 20) /* a picture of its losses */
 
+/* HTTP */
+#define TW_LIMIT_HTTP_SPARE_CONNECTIONS 64 /* beyond the configured ones, to be told so */
+
+/* API */
+#define TW_LIMIT_API_CHOICES      128  /* answers of one request: prompts times n */
+#define TW_LIMIT_API_TOP_LOGPROBS 20   /* alternatives shown of a token */
+#define TW_LIMIT_API_TASKS        4096 /* requests that wait to be prepared */
+#define TW_LIMIT_API_KEYS         4096 /* rows of a key file */
+#define TW_LIMIT_API_FAILURES     20   /* wrong keys from one address in a minute */
+
 /* Commands */
 #define TW_LIMIT_OPTION_REPEATS  1024        /* how often one option may stand on a command line */
 #define TW_LIMIT_PROMPT_BYTES    (64u << 20) /* a prompt from a file or from standard input */

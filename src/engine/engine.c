@@ -201,6 +201,12 @@ enum tw_status tw_engine_reserve(struct tw_engine *engine, uint64_t n_tokens,
     return status;
 }
 
+enum tw_status tw_engine_set_tenant(struct tw_engine *engine, uint32_t tenant, uint32_t weight,
+                                    enum tw_priority_class priority_class, struct tw_error *error)
+{
+    return tw_fair_share_set(engine->share, tenant, weight, priority_class, error);
+}
+
 const struct tw_model_shape *tw_engine_shape(const struct tw_engine *engine)
 {
     return engine->shape;

@@ -39,6 +39,7 @@
 #include "engine/sampler.h"
 #include "engine/stop.h"
 #include "model/model.h"
+#include "sched/fair_share.h"
 #include "text/constraint.h"
 
 struct tw_engine;
@@ -67,6 +68,11 @@ void tw_engine_close(struct tw_engine *engine);
  * per sequence: n_tokens / 64 + max_sequences pages. Once, before the first sequence. */
 enum tw_status tw_engine_reserve(struct tw_engine *engine, uint64_t n_tokens,
                                  struct tw_error *error);
+
+/* Makes a tenant (1..TW_LIMIT_TENANTS - 1) known, or changes it; after tw_engine_reserve. Weight
+ * and class: sched/fair_share.h. Tenant 0 is there from the beginning, with weight 1. */
+enum tw_status tw_engine_set_tenant(struct tw_engine *engine, uint32_t tenant, uint32_t weight,
+                                    enum tw_priority_class priority_class, struct tw_error *error);
 
 const struct tw_model_shape *tw_engine_shape(const struct tw_engine *engine);
 const struct tw_tokenizer *tw_engine_tokenizer(const struct tw_engine *engine);
@@ -99,6 +105,9 @@ enum tw_status tw_engine_step(struct tw_engine *engine, uint32_t *ret_n_active,
 struct tw_generation {
     struct tw_sampler_params sampling; /* biases are copied */
     struct tw_stop_rules rules;        /* strings are copied */
+    uint32_t tenant;                   /* whose share it is: 0, or one of tw_engine_set_tenant */
+    uint32_t domain;                   /* only sequences of one domain share what was computed */
+    int32_t priority;                  /* among the tenant's own: less comes first */
     struct tw_masker *masker; /* the form of the answer, or NULL; must outlive the answer */
 };
 
@@ -141,6 +150,11 @@ struct tw_output {
     const struct tw_error *error; /* for TW_FINISH_ERROR */
 };
 struct tw_output tw_sequence_take(struct tw_sequence *sequence);
+
+/* An active sequence keeps its pages and is in no step until it is resumed. Without effect on an
+ * idle one, or where it is so already. */
+void tw_sequence_pause(struct tw_sequence *sequence);
+void tw_sequence_resume(struct tw_sequence *sequence);
 
 bool tw_sequence_is_active(const struct tw_sequence *sequence);
 

@@ -148,9 +148,13 @@ static size_t longest_text(const struct tw_sequence *sequence, uint64_t max_toke
     return most > n_prompt ? (size_t)most : n_prompt + 1;
 }
 
-static enum tw_status schedule(struct tw_sequence *sequence, struct tw_error *error)
+static enum tw_status schedule(struct tw_sequence *sequence, const struct tw_generation *generation,
+                               struct tw_error *error)
 {
     const struct tw_sched_request request = {
+        .tenant = generation->tenant,
+        .domain = generation->domain,
+        .priority = generation->priority,
         .tokens = sequence->tokens.ids,
         .n_tokens = (uint32_t)sequence->tokens.n_tokens,
         .n_tokens_most = (uint32_t)sequence->n_tokens_most,
@@ -166,6 +170,10 @@ static enum tw_status prepare(struct tw_sequence *sequence, const struct tw_gene
     if (sequence->tokens.n_tokens == 0) {
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
                             "the prompt is empty: the model needs at least one token");
+    }
+    if (!tw_fair_share_knows(engine->share, generation->tenant)) {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION, "there is no tenant %u",
+                            generation->tenant);
     }
     if (generation->masker != NULL && generation->rules.ignore_end_tokens) {
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
@@ -190,7 +198,7 @@ enum tw_status tw_sequence_generate(struct tw_sequence *sequence,
     enum tw_status status = prepare(sequence, generation, &stop, error);
     if (status == TW_OK) {
         sequence->n_tokens_most = longest_text(sequence, generation->rules.max_tokens);
-        status = schedule(sequence, error);
+        status = schedule(sequence, generation, error);
     }
     if (status != TW_OK) {
         tw_stop_free(stop);
@@ -226,6 +234,20 @@ void tw_sequence_cancel(struct tw_sequence *sequence)
     if (sequence->scheduled != NULL) {
         tw_stop_finish(sequence->stop, &sequence->text);
         tw_sequence_end(sequence, TW_FINISH_CANCELLED);
+    }
+}
+
+void tw_sequence_pause(struct tw_sequence *sequence)
+{
+    if (sequence->scheduled != NULL) {
+        tw_scheduler_pause(sequence->engine->scheduler, sequence->scheduled);
+    }
+}
+
+void tw_sequence_resume(struct tw_sequence *sequence)
+{
+    if (sequence->scheduled != NULL) {
+        tw_scheduler_resume(sequence->engine->scheduler, sequence->scheduled);
     }
 }
 

@@ -29,6 +29,7 @@ def write_results(folder):
             "findings": 0}
     (folder / "gcc.json").write_text("".join(json.dumps(test) + "\n" for test in tests))
     (folder / "fuzz.json").write_text(json.dumps(fuzz) + "\n")
+    (folder / "train-rates.txt").write_text("ratio of the medians: 3.17\n")
     (folder / "bench-qwen2.5-0.5b-Q8_0.csv").write_text(
         "# cpu avx512, 2 threads, /somewhere/rates.gguf\nphase,batch,pass_ms\ndecode,1,9.87\n")
 
@@ -64,7 +65,9 @@ def main():
          "### qwen2.5-0.5b-Q8_0" in page and "| decode | 1 | 9.87 |" in page
          and "somewhere" not in page),
         ("what did not run is said to be missing",
-         empty.count("Missing: ") == 9 and page.count("Missing: ") == 6),
+         empty.count("Missing: ") == 10 and page.count("Missing: ") == 6),
+        ("the rates of training stand as they were printed",
+         "ratio of the medians: 3.17\n```" in page),
     ]
     for number, (what, passed) in enumerate(checks, 1):
         print(f"{'ok' if passed else 'not ok'} {number} - {what}")

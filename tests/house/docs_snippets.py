@@ -8,6 +8,7 @@ test of its own.
 import argparse
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -29,13 +30,24 @@ def blocks(tree):
 
 
 def run_block(script, folder, programs):
+    """What it starts in the background ends with it, even where it fails."""
     environment = dict(os.environ, PATH=f"{programs}:{os.environ['PATH']}", LC_ALL="C.UTF-8")
-    try:
-        return subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=folder,
-                              env=environment, stdin=subprocess.DEVNULL, capture_output=True,
-                              text=True, errors="replace", timeout=SECONDS)
-    except subprocess.TimeoutExpired:
-        return subprocess.CompletedProcess([], 124, "", f"longer than {SECONDS} s")
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(["bash", "-euo", "pipefail", "-c", script], cwd=folder,
+                                   env=environment, stdin=subprocess.DEVNULL, stdout=output,
+                                   stderr=subprocess.STDOUT, start_new_session=True)
+        try:
+            code = process.wait(SECONDS)
+        except subprocess.TimeoutExpired:
+            code = 124
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # nothing is left
+        process.wait()
+        output.seek(0)
+        text = output.read().decode(errors="replace")
+    return subprocess.CompletedProcess([], code, text, "")
 
 
 def run_documents(tree, programs):

@@ -1,0 +1,474 @@
+#include "api/api.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "api/api_state.h"
+#include "base/clock.h"
+#include "base/mem.h"
+
+#define SMALL_BYTES 65536
+#define SECOND_NS   INT64_C(1000000000)
+
+/* ---- what is answered at once ---- */
+
+static void answer_status(struct tw_api *api, struct tw_http_request *http, const char *status)
+{
+    char text[64];
+    struct tw_buf body;
+    tw_buf_init(&body, sizeof text);
+    tw_buf_append_format(&body, "{\"status\":\"%s\"}", status);
+    tw_api_answer_json(api, http, &body);
+    tw_buf_free(&body);
+}
+
+static void get_health(struct tw_api *api, struct tw_http_request *http)
+{
+    answer_status(api, http, "ok");
+}
+
+/* Whether new requests are taken: for load balancers. */
+static void get_ready(struct tw_api *api, struct tw_http_request *http)
+{
+    struct tw_api_error error;
+    for (size_t i = 0; i < api->config.n_models; i++) {
+        if (tw_backend_usage(api->models[i].backend).has_failed) {
+            tw_api_refuse_status(&error, 503, "server_error", NULL, "the model '%.100s' has failed",
+                                 api->models[i].name);
+            tw_api_answer_error(api, http, &error);
+            return;
+        }
+    }
+    if (api->is_draining) {
+        tw_api_refuse_status(&error, 503, "server_error", NULL, "the server is shutting down");
+        tw_api_answer_error(api, http, &error);
+        return;
+    }
+    answer_status(api, http, "ready");
+}
+
+static void write_model(struct tw_json_writer *writer, const struct tw_api_served *model)
+{
+    tw_json_object_begin(writer);
+    tw_json_put_text(writer, "id", model->name);
+    tw_json_put_text(writer, "object", "model");
+    tw_json_put_int(writer, "created", model->created_s);
+    tw_json_put_text(writer, "owned_by", "tokenworks");
+    tw_json_put_uint(writer, "max_model_len", tw_backend_context_tokens(model->backend));
+    tw_json_object_end(writer);
+}
+
+static void get_models(struct tw_api *api, struct tw_http_request *http)
+{
+    struct tw_buf body;
+    struct tw_json_writer writer;
+    tw_buf_init(&body, SMALL_BYTES);
+    tw_json_begin(&writer, &body);
+    tw_json_object_begin(&writer);
+    tw_json_put_text(&writer, "object", "list");
+    tw_json_key(&writer, "data");
+    tw_json_array_begin(&writer);
+    for (size_t i = 0; i < api->config.n_models; i++) {
+        write_model(&writer, &api->models[i]);
+    }
+    tw_json_array_end(&writer);
+    tw_json_object_end(&writer);
+    tw_api_answer_json(api, http, &body);
+    tw_buf_free(&body);
+}
+
+#define MODELS_PREFIX "/v1/models/"
+
+static void get_model(struct tw_api *api, struct tw_http_request *http)
+{
+    const char *name = tw_http_path(http) + strlen(MODELS_PREFIX);
+    struct tw_api_error error;
+    json_t *body = json_pack("{s:s}", "model", name);
+    const struct tw_api_served *model = NULL;
+    if (body == NULL) { /* a name that is no UTF-8 is none of ours */
+        tw_api_refuse_status(&error, 404, "invalid_request_error", "model_not_found",
+                             "there is no such model; GET /v1/models lists those there are");
+    } else {
+        model = tw_api_find_model(api, body, &error);
+    }
+    json_decref(body);
+    if (model == NULL) {
+        tw_api_answer_error(api, http, &error);
+        return;
+    }
+    struct tw_buf out;
+    struct tw_json_writer writer;
+    tw_buf_init(&out, SMALL_BYTES);
+    tw_json_begin(&writer, &out);
+    write_model(&writer, model);
+    tw_api_answer_json(api, http, &out);
+    tw_buf_free(&out);
+}
+
+/* ---- routes ---- */
+
+static const struct tw_api_route routes[] = {
+    {.method = "GET", .path = "/health", .is_open = true, .get = get_health},
+    {.method = "GET", .path = "/v1/health", .is_open = true, .get = get_health},
+    {.method = "GET", .path = "/ready", .is_open = true, .get = get_ready},
+    {.method = "GET", .path = "/metrics", .get = tw_api_metrics_text},
+    {.method = "GET", .path = "/v1/models", .get = get_models},
+    {.method = "GET", .path = MODELS_PREFIX, .get = get_model},
+    {.method = "POST", .path = "/v1/chat/completions", .post = tw_api_chat_completions},
+    {.method = "POST", .path = "/v1/completions", .post = tw_api_completions},
+    {.method = "POST", .path = "/tokenize", .post = tw_api_tokenize},
+    {.method = "POST", .path = "/detokenize", .post = tw_api_detokenize},
+};
+
+static bool is_at(const struct tw_api_route *route, const char *path)
+{
+    if (strcmp(route->path, MODELS_PREFIX) == 0) {
+        return strncmp(path, MODELS_PREFIX, strlen(MODELS_PREFIX)) == 0 &&
+               path[strlen(MODELS_PREFIX)] != '\0';
+    }
+    return strcmp(route->path, path) == 0;
+}
+
+static const struct tw_api_route *find_route(const struct tw_http_request *http,
+                                             struct tw_api_error *error)
+{
+    const char *method = tw_http_method(http), *path = tw_http_path(http);
+    const struct tw_api_route *other = NULL;
+    for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {
+        if (is_at(&routes[i], path)) {
+            other = &routes[i];
+            if (strcmp(routes[i].method, method) == 0) {
+                return &routes[i];
+            }
+        }
+    }
+    if (other != NULL) {
+        tw_api_refuse_status(error, 405, "invalid_request_error", "method_not_allowed",
+                             "%.80s is asked with %s, not with %s", path, other->method, method);
+    } else {
+        tw_api_refuse_status(error, 404, "invalid_request_error", "unknown_url",
+                             "there is nothing at %.80s; docs/serve.md lists what there is", path);
+    }
+    return NULL;
+}
+
+/* ---- who may ask ---- */
+
+static bool is_same_host(const char *host, size_t n_bytes, const char *allowed)
+{
+    return strlen(allowed) == n_bytes && strncasecmp(host, allowed, n_bytes) == 0;
+}
+
+/* A page in a browser can make a name of its own point to this machine and then ask it anything
+ * (DNS rebinding); the Host header still says that name. */
+static bool allows_host(const struct tw_api *api, const char *host)
+{
+    static const char *const ours[] = {"localhost", "127.0.0.1", "[::1]", NULL};
+    if (!api->config.checks_host) {
+        return true;
+    }
+    if (host == NULL) {
+        return false;
+    }
+    const char *end = host[0] == '[' ? strchr(host, ']') : NULL;
+    size_t n_bytes = end != NULL ? (size_t)(end - host) + 1 : strcspn(host, ":");
+    for (size_t i = 0; ours[i] != NULL; i++) {
+        if (is_same_host(host, n_bytes, ours[i])) {
+            return true;
+        }
+    }
+    for (size_t i = 0; api->config.hosts != NULL && api->config.hosts[i] != NULL; i++) {
+        if (is_same_host(host, n_bytes, api->config.hosts[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- preparing ---- */
+
+static bool refuse_body(struct tw_api_error *error, const struct tw_error *cause)
+{
+    return cause->status == TW_ERR_MEMORY ? tw_api_refuse_error(error, cause, NULL)
+                                          : tw_api_refuse(error, NULL, "%s", cause->text);
+}
+
+static void prepare(struct tw_api *api, struct tw_api_task *task)
+{
+    struct tw_api_call *call = &task->call;
+    struct tw_api_error error;
+    struct tw_error cause;
+    size_t n_bytes;
+    const char *text = tw_http_body(call->http, &n_bytes);
+    if (tw_http_is_gone(call->http)) {
+        tw_http_release(call->http);
+        return;
+    }
+    if (tw_json_parse(text, n_bytes, "the body", &call->body, &cause) != TW_OK) {
+        refuse_body(&error, &cause);
+        tw_api_answer_error(api, call->http, &error);
+    } else if (!json_is_object(call->body)) {
+        tw_api_refuse(&error, NULL, "the body must be a JSON object");
+        tw_api_answer_error(api, call->http, &error);
+        json_decref(call->body);
+    } else {
+        task->route->post(api, call);
+    }
+}
+
+static void *prepare_tasks(void *context)
+{
+    struct tw_api *api = context;
+    pthread_mutex_lock(&api->lock);
+    for (;;) {
+        struct tw_api_task *task = api->tasks;
+        if (task == NULL) {
+            if (api->stops) {
+                break;
+            }
+            pthread_cond_wait(&api->wake, &api->lock);
+            continue;
+        }
+        api->tasks = task->next;
+        if (api->tasks == NULL) {
+            api->tasks_end = &api->tasks;
+        }
+        api->n_tasks--;
+        pthread_mutex_unlock(&api->lock);
+        prepare(api, task);
+        tw_mem_free(task);
+        pthread_mutex_lock(&api->lock);
+    }
+    pthread_mutex_unlock(&api->lock);
+    return NULL;
+}
+
+static void queue_task(struct tw_api *api, struct tw_http_request *http,
+                       const struct tw_api_route *route, struct tw_api_tenant tenant)
+{
+    struct tw_api_error error;
+    struct tw_api_task *task = tw_mem_zalloc(1, sizeof *task);
+    bool is_queued = false;
+    if (task != NULL) {
+        *task = (struct tw_api_task){
+            .call = {.http = http, .arrived_ns = tw_clock_monotonic_ns(), .tenant = tenant},
+            .route = route};
+        pthread_mutex_lock(&api->lock);
+        if (api->n_tasks < TW_LIMIT_API_TASKS && !api->stops) {
+            *api->tasks_end = task;
+            api->tasks_end = &task->next;
+            api->n_tasks++;
+            is_queued = true;
+            pthread_cond_signal(&api->wake);
+        }
+        pthread_mutex_unlock(&api->lock);
+    }
+    if (!is_queued) {
+        tw_mem_free(task);
+        tw_api_refuse_status(&error, 429, "rate_limit_error", "queue_full",
+                             "too many requests are waiting; try again later");
+        tw_api_answer_error(api, http, &error);
+    }
+}
+
+/* ---- the handler ---- */
+
+static const char *key_of(const struct tw_http_request *http)
+{
+    static const char scheme[] = "Bearer ";
+    const char *value = tw_http_header(http, "Authorization");
+    if (value != NULL && strncasecmp(value, scheme, sizeof scheme - 1) == 0) {
+        return value + sizeof scheme - 1;
+    }
+    return tw_http_header(http, "X-Api-Key");
+}
+
+/* Numbers about the work are for those who run the machine, or have a key. */
+static bool needs_key(const struct tw_api *api, const struct tw_http_request *http,
+                      const struct tw_api_route *route)
+{
+    if (api->config.keys == NULL || (route != NULL && route->is_open)) {
+        return false;
+    }
+    const char *peer = tw_http_peer(http);
+    const bool is_here = strncmp(peer, "127.", 4) == 0 || strcmp(peer, "::1") == 0;
+    return !(is_here && route != NULL && route->get == tw_api_metrics_text);
+}
+
+static bool check_key(struct tw_api *api, const struct tw_http_request *http,
+                      struct tw_api_tenant *ret_tenant, struct tw_api_error *error)
+{
+    const char *key = key_of(http);
+    switch (tw_api_keys_check(api->config.keys, key, tw_http_peer(http),
+                              tw_clock_monotonic_ns() / SECOND_NS, ret_tenant)) {
+    case TW_API_KEY_GOOD:
+        return true;
+    case TW_API_KEY_TOO_OFTEN:
+        return tw_api_refuse_status(error, 429, "rate_limit_error", "too_many_wrong_keys",
+                                    "too many wrong keys came from your address; wait a minute");
+    case TW_API_KEY_BAD:
+        break;
+    }
+    return tw_api_refuse_status(error, 401, "invalid_request_error", "invalid_api_key",
+                                key != NULL ? "this key is not known here"
+                                            : "a key is needed: Authorization: Bearer KEY");
+}
+
+static bool may_ask(struct tw_api *api, const struct tw_http_request *http,
+                    const struct tw_api_route *route, struct tw_api_tenant *ret_tenant,
+                    struct tw_api_error *error)
+{
+    const char *host = tw_http_header(http, "Host");
+    if (!allows_host(api, host)) {
+        return tw_api_refuse_status(
+            error, 403, "invalid_request_error", "host_not_allowed",
+            "the Host header '%.60s' is not this machine's; see --allow-host",
+            host != NULL ? host : "");
+    }
+    const bool is_vital =
+        route != NULL && route->get != NULL && route->get != get_models && route->get != get_model;
+    if (!is_vital && (tw_http_is_crowded(http) || api->is_draining)) {
+        return tw_api_refuse_status(error, 503, "server_error", NULL,
+                                    api->is_draining ? "the server is shutting down"
+                                                     : "too many connections; try again later");
+    }
+    return !needs_key(api, http, route) || check_key(api, http, ret_tenant, error);
+}
+
+void tw_api_handle(void *context, struct tw_http_request *http)
+{
+    struct tw_api *api = context;
+    struct tw_api_error error, refusal;
+    struct tw_api_tenant tenant = {0};
+    const struct tw_api_route *route = find_route(http, &error);
+    if (!may_ask(api, http, route, &tenant, &refusal)) {
+        tw_api_answer_error(api, http, &refusal);
+    } else if (route == NULL) {
+        tw_api_answer_error(api, http, &error);
+    } else if (route->get != NULL) {
+        route->get(api, http);
+    } else {
+        queue_task(api, http, route, tenant);
+    }
+}
+
+/* ---- making and freeing ---- */
+
+static enum tw_status copy_models(struct tw_api *api, struct tw_error *error)
+{
+    api->models = tw_mem_zalloc(api->config.n_models, sizeof *api->models);
+    for (size_t i = 0; api->models != NULL && i < api->config.n_models; i++) {
+        const struct tw_api_model *from = &api->config.models[i];
+        api->models[i] = (struct tw_api_served){
+            .name = tw_mem_strndup(from->name, strlen(from->name)),
+            .backend = from->backend,
+            .format = tw_chat_format_detect(tw_backend_tokenizer(from->backend),
+                                            tw_backend_chat_template(from->backend)),
+            .created_s = tw_clock_wall_ns() / SECOND_NS,
+        };
+        if (api->models[i].name == NULL) {
+            break;
+        }
+    }
+    if (api->models == NULL || api->models[api->config.n_models - 1].name == NULL) {
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for the API");
+    }
+    return TW_OK;
+}
+
+static enum tw_status start_threads(struct tw_api *api, struct tw_error *error)
+{
+    api->threads = tw_mem_zalloc(api->config.n_preparing_threads, sizeof *api->threads);
+    if (api->threads == NULL) {
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for the API");
+    }
+    while (api->n_threads < api->config.n_preparing_threads) {
+        int failure = pthread_create(&api->threads[api->n_threads], NULL, prepare_tasks, api);
+        if (failure != 0) {
+            return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no thread: %s",
+                                strerror(failure));
+        }
+        api->n_threads++;
+    }
+    return TW_OK;
+}
+
+enum tw_status tw_api_create(const struct tw_api_config *config, struct tw_api **ret_api,
+                             struct tw_error *error)
+{
+    struct tw_api *api = tw_mem_zalloc(1, sizeof *api);
+    if (api == NULL) {
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for the API");
+    }
+    api->config = *config;
+    api->tasks_end = &api->tasks;
+    pthread_mutex_init(&api->lock, NULL);
+    pthread_cond_init(&api->wake, NULL);
+    enum tw_status status = copy_models(api, error);
+    if (status == TW_OK) {
+        status = tw_api_announce_tenants(api, error);
+    }
+    if (status == TW_OK) {
+        status = start_threads(api, error);
+    }
+    if (status != TW_OK) {
+        tw_api_free(api);
+        return status;
+    }
+    *ret_api = api;
+    return TW_OK;
+}
+
+enum tw_status tw_api_announce_tenants(struct tw_api *api, struct tw_error *error)
+{
+    struct tw_api_tenant tenant;
+    enum tw_status status = TW_OK;
+    const struct tw_api_keys *keys = api->config.keys;
+    for (size_t i = 0; status == TW_OK && keys != NULL && tw_api_keys_tenant(keys, i, &tenant);
+         i++) {
+        for (size_t m = 0; status == TW_OK && m < api->config.n_models; m++) {
+            status = tw_backend_set_tenant(api->models[m].backend, tenant.number, tenant.weight,
+                                           tenant.priority_class, error);
+        }
+    }
+    return status;
+}
+
+void tw_api_set_server(struct tw_api *api, const struct tw_http_server *server)
+{
+    api->server = server;
+}
+
+void tw_api_drain(struct tw_api *api)
+{
+    api->is_draining = true;
+}
+
+void tw_api_stop(struct tw_api *api)
+{
+    pthread_mutex_lock(&api->lock);
+    api->stops = true;
+    pthread_cond_broadcast(&api->wake);
+    pthread_mutex_unlock(&api->lock);
+    for (uint32_t i = 0; i < api->n_threads; i++) {
+        pthread_join(api->threads[i], NULL);
+    }
+    api->n_threads = 0;
+}
+
+void tw_api_free(struct tw_api *api)
+{
+    if (api == NULL) {
+        return;
+    }
+    tw_api_stop(api);
+    for (size_t i = 0; api->models != NULL && i < api->config.n_models; i++) {
+        tw_mem_free(api->models[i].name);
+    }
+    pthread_cond_destroy(&api->wake);
+    pthread_mutex_destroy(&api->lock);
+    tw_mem_free(api->threads);
+    tw_mem_free(api->models);
+    tw_mem_free(api);
+}

@@ -1,0 +1,63 @@
+/* api.h: the OpenAI API over models that are loaded.
+ *
+ *     GET  /health /ready /metrics /v1/models /v1/models/{id}
+ *     POST /v1/chat/completions /v1/completions /tokenize /detokenize
+ *
+ * GET is answered on the HTTP server's threads, which therefore never wait. POST goes to a few
+ * threads of our own that parse, check and tokenise, and from there to a backend, whose thread
+ * writes the answer as it comes:
+ *
+ *     handler -> QUEUED [a preparing thread] -> SUBMITTED [the backend] -> answered
+ *
+ * Errors have OpenAI's form; docs/serve.md lists them.
+ *
+ * Ownership: names are copied; tw_api_stop says in which order all is taken down.
+ * Threads: tw_api_handle from any; the rest from one.
+ */
+#ifndef TW_API_API_H
+#define TW_API_API_H
+
+#include "api/api_keys.h"
+#include "backend/backend.h"
+#include "net/http_server.h"
+
+struct tw_api;
+
+struct tw_api_model {
+    const char *name; /* what clients call it; copied */
+    struct tw_backend *backend;
+};
+
+struct tw_api_config {
+    const struct tw_api_model *models; /* [n_models], at least one; the first is the default */
+    size_t n_models;
+    uint32_t n_preparing_threads;
+    bool checks_host;         /* refuse a Host that is not this machine (DNS rebinding) */
+    const char *const *hosts; /* allowed beside localhost and loopback addresses; ends with NULL */
+    uint32_t heartbeat_seconds;
+    struct tw_api_keys *keys; /* NULL: everybody may ask; not owned */
+    bool shares_prefixes;     /* also between tenants, who can then notice it */
+};
+
+enum tw_status tw_api_create(const struct tw_api_config *config, struct tw_api **ret_api,
+                             struct tw_error *error);
+
+/* A tw_http_handler_fn; context: the API. */
+void tw_api_handle(void *context, struct tw_http_request *request);
+
+/* Tells the backends all tenants of the keys: at the start, and when the keys were read again. */
+enum tw_status tw_api_announce_tenants(struct tw_api *api, struct tw_error *error);
+
+/* For /metrics: the server the API answers for. */
+void tw_api_set_server(struct tw_api *api, const struct tw_http_server *server);
+
+/* From here on new requests get 503; those that run go on. */
+void tw_api_drain(struct tw_api *api);
+/* Ends the preparing threads, after what is queued. Then the backends can be closed, which answers
+ * what they have; then the HTTP server can be stopped; then the API can be freed. */
+void tw_api_stop(struct tw_api *api);
+
+/* NULL is allowed. */
+void tw_api_free(struct tw_api *api);
+
+#endif

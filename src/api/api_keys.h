@@ -1,0 +1,55 @@
+/* api_keys.h: who may ask: keys by their hashes, and whose they are.
+ *
+ *     keys:
+ *       - {tenant: finance, hash: 9f86d0..., weight: 2, class: normal}
+ *       - {tenant: night-jobs, hash: 60303a..., class: idle, special: yes}
+ *
+ * A tenant is a name; its keys share its part of the machine, which weight and class decide
+ * (sched/fair_share.h), and must agree on them. Tenants are numbered from 1 in their order; 0 is
+ * everybody where there are no keys. The file can be read again while it is in use: a tenant that
+ * is named again keeps its number.
+ *
+ * Failed attempts are counted by the address they come from: more than TW_LIMIT_API_FAILURES in a
+ * minute, and further ones are not even looked at, so that guessing takes for ever.
+ *
+ * Threads: any. Errors: those of conf.h, and TW_ERR_FORMAT for a key that is not fit.
+ */
+#ifndef TW_API_API_KEYS_H
+#define TW_API_API_KEYS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "backend/backend.h"
+#include "base/status.h"
+
+struct tw_api_keys;
+
+struct tw_api_tenant {
+    uint32_t number;
+    uint32_t weight;
+    enum tw_priority_class priority_class;
+    bool may_use_special; /* of this key: special tokens in a completion's prompt */
+};
+
+enum tw_status tw_api_keys_load(const char *path, struct tw_api_keys **ret_keys,
+                                struct tw_error *error);
+/* NULL is allowed. */
+void tw_api_keys_free(struct tw_api_keys *keys);
+
+/* Reads the file again. On an error the keys stay as they were. */
+enum tw_status tw_api_keys_reload(struct tw_api_keys *keys, struct tw_error *error);
+
+/* Every tenant there is, for who has to know them all: false at the end of i. By the thread that
+ * reloads. */
+bool tw_api_keys_tenant(const struct tw_api_keys *keys, size_t i, struct tw_api_tenant *ret_tenant);
+
+enum tw_api_verdict { TW_API_KEY_GOOD = 0, TW_API_KEY_BAD, TW_API_KEY_TOO_OFTEN };
+
+/* key: NULL for none. peer: the client's address. now_s: seconds on any clock that does not go
+ * back. */
+enum tw_api_verdict tw_api_keys_check(struct tw_api_keys *keys, const char *key, const char *peer,
+                                      int64_t now_s, struct tw_api_tenant *ret_tenant);
+
+#endif

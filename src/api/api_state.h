@@ -1,0 +1,110 @@
+/* api_state.h: the inside of the API, for this layer alone.
+ *
+ * api.c routes requests; completion.c carries one from its fields to the end of its answer.
+ */
+#ifndef TW_API_API_STATE_H
+#define TW_API_API_STATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "api/api.h"
+#include "api/api_metrics.h"
+#include "base/json.h"
+#include "text/chat_format.h"
+
+struct tw_api_served {
+    char *name;
+    struct tw_backend *backend;
+    struct tw_chat_format format;
+    int64_t created_s;
+};
+
+/* Who asks for what. The body belongs to whoever has the call: a reference that two threads give
+ * back would be counted by both at once. */
+struct tw_api_call {
+    struct tw_http_request *http;
+    json_t *body;
+    int64_t arrived_ns;
+    struct tw_api_tenant tenant;
+};
+
+/* A POST on its way to a preparing thread. */
+struct tw_api_task {
+    struct tw_api_call call;
+    const struct tw_api_route *route;
+    struct tw_api_task *next;
+};
+
+struct tw_api {
+    struct tw_api_config config;
+    struct tw_api_served *models; /* [config.n_models] */
+    _Atomic(const struct tw_http_server *) server;
+    struct tw_api_metrics metrics;
+    atomic_bool is_draining;
+
+    pthread_t *threads; /* [n_threads] */
+    uint32_t n_threads;
+    pthread_mutex_t lock; /* of what follows */
+    pthread_cond_t wake;
+    struct tw_api_task *tasks, **tasks_end;
+    uint32_t n_tasks;
+    bool stops;
+};
+
+struct tw_api_route {
+    const char *method, *path;
+    bool is_open; /* without a key */
+    /* GET: on an I/O thread. POST: on a preparing thread, with the body parsed, which is then the
+     * callee's. Either answers, or hands the request on to somebody who will. */
+    void (*get)(struct tw_api *api, struct tw_http_request *http);
+    void (*post)(struct tw_api *api, const struct tw_api_call *call);
+};
+
+/* ---- api_answer.c ---- */
+
+/* What a request is refused for. */
+struct tw_api_error {
+    int http_status;
+    const char *type, *code; /* code may be NULL */
+    char param[96];          /* "" for none */
+    char message[TW_LIMIT_ERROR_TEXT_BYTES];
+};
+
+/* Fill *error and give false, so that a refusal is one line. param may be NULL. */
+bool tw_api_refuse(struct tw_api_error *error, const char *param, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+bool tw_api_refuse_status(struct tw_api_error *error, int http_status, const char *type,
+                          const char *code, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+/* From an error of the layers below; param may be NULL. */
+bool tw_api_refuse_error(struct tw_api_error *error, const struct tw_error *cause,
+                         const char *param);
+
+/* The error as JSON: {"error":{...}}. */
+void tw_api_write_error(struct tw_buf *out, const struct tw_api_error *error);
+
+/* Count, answer, log nothing. All of them give the reference back. */
+void tw_api_answer_error(struct tw_api *api, struct tw_http_request *http,
+                         const struct tw_api_error *error);
+void tw_api_answer_json(struct tw_api *api, struct tw_http_request *http,
+                        const struct tw_buf *body);
+/* unknown: names of parameters that nobody knows, for a header; "" for none. */
+void tw_api_answer_completion(struct tw_api *api, struct tw_http_request *http,
+                              const struct tw_buf *body, const char *unknown);
+void tw_api_answer_text(struct tw_api *api, struct tw_http_request *http, const char *content_type,
+                        const struct tw_buf *body);
+
+/* The model a body asks for: by "model", or the first one where that is missing. NULL: refused. */
+const struct tw_api_served *tw_api_find_model(struct tw_api *api, const json_t *body,
+                                              struct tw_api_error *error);
+
+/* ---- endpoints ---- */
+
+void tw_api_chat_completions(struct tw_api *api, const struct tw_api_call *call);
+void tw_api_completions(struct tw_api *api, const struct tw_api_call *call);
+void tw_api_tokenize(struct tw_api *api, const struct tw_api_call *call);
+void tw_api_detokenize(struct tw_api *api, const struct tw_api_call *call);
+void tw_api_metrics_text(struct tw_api *api, struct tw_http_request *http);
+
+#endif

@@ -1,0 +1,18 @@
+/* chat_messages.h: the messages of a chat request as the tokens of its prompt. */
+#ifndef TW_API_CHAT_MESSAGES_H
+#define TW_API_CHAT_MESSAGES_H
+
+#include "api/api_state.h"
+
+/* body: {"messages": [...]}. System and developer messages become one at the beginning, since
+ * models' formats have one. Appends to *tokens, up to the place where the answer begins. */
+bool tw_api_chat_prompt(const struct tw_api_served *model, const json_t *body,
+                        struct tw_token_list *tokens, struct tw_api_error *error);
+
+/* A JSON string as tokens. with_begin: after the begin token, where the model asks for one. flags:
+ * of tw_tokenizer_encode. param: what the text is called. */
+bool tw_api_text_tokens(const struct tw_tokenizer *tokenizer, const json_t *text, bool with_begin,
+                        int flags, struct tw_token_list *tokens, const char *param,
+                        struct tw_api_error *error);
+
+#endif

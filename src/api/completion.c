@@ -1,0 +1,535 @@
+/* One completion, from its fields to the end of its answer.
+ *
+ * Threads: a preparing thread makes it and submits its choices; from then on the backend's thread
+ * calls the sinks, perhaps before the last choice is submitted. n_open counts the choices that have
+ * not ended and the preparing thread itself; who brings it to zero ends the answer. Everything else
+ * is written by the backend's thread alone, after submission.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/api_state.h"
+#include "api/chat_messages.h"
+#include "api/completion_json.h"
+#include "api/request_fields.h"
+#include "base/clock.h"
+#include "base/mem.h"
+
+#define HEARTBEAT    ": waiting\n\n"
+#define PAUSE_BYTES  ((size_t)64 << 10) /* not taken by the client: its sequences pause */
+#define ANSWER_BYTES ((size_t)TW_LIMIT_GENERATED_BYTES * 4)
+#define SECOND_NS    INT64_C(1000000000)
+
+struct choice {
+    struct completion *owner;
+    uint32_t index;
+    const struct tw_token_list *prompt;
+    struct tw_generation generation;
+    struct tw_buf text; /* not yet sent; without a stream: all */
+    struct tw_completion_logprobs logprobs;
+    size_t n_cached_tokens;
+    enum tw_finish finish;
+    bool has_begun; /* a chunk was sent */
+    int64_t last_ns;
+};
+
+struct completion {
+    struct tw_api *api;
+    struct tw_http_request *http;
+    json_t *body; /* the fields' texts are in it */
+    const struct tw_api_served *model;
+    struct tw_api_fields fields;
+    struct tw_completion_head head;
+    struct tw_token_list *prompts; /* [n_prompts] */
+    size_t n_prompts;
+    struct choice *choices; /* [n_choices], those of a prompt together */
+    size_t n_choices;
+    int64_t arrived_ns;
+    struct tw_api_tenant tenant;
+    atomic_size_t n_open;
+    atomic_bool is_cancelled;
+    bool has_failed; /* error is why; nothing more is sent of the choices */
+    bool is_refused; /* not all choices could be submitted: no stream has begun */
+    struct tw_api_error error, refusal;
+    struct tw_completion_usage usage;
+    struct tw_buf chunk;
+};
+
+static void free_completion(struct completion *completion)
+{
+    for (size_t i = 0; i < completion->n_prompts; i++) {
+        tw_token_list_free(&completion->prompts[i]);
+    }
+    for (size_t i = 0; i < completion->n_choices; i++) {
+        tw_buf_free(&completion->choices[i].text);
+        tw_completion_logprobs_free(&completion->choices[i].logprobs);
+    }
+    tw_mem_free(completion->prompts);
+    tw_mem_free(completion->choices);
+    tw_buf_free(&completion->chunk);
+    tw_api_fields_free(&completion->fields);
+    json_decref(completion->body);
+    tw_mem_free(completion);
+}
+
+/* ---- the end ---- */
+
+static const char *finish_reason(enum tw_finish finish)
+{
+    return finish == TW_FINISH_NONE ? NULL : tw_finish_name(finish);
+}
+
+static struct tw_completion_choice shown(const struct choice *choice)
+{
+    const bool has_logprobs = choice->owner->fields.wants_logprobs;
+    return (struct tw_completion_choice){
+        .index = choice->index,
+        .text = {choice->text.size_bytes > 0 ? choice->text.data : "", choice->text.size_bytes},
+        .finish_reason = finish_reason(choice->finish),
+        .logprobs = has_logprobs ? &choice->logprobs : NULL,
+    };
+}
+
+static void answer_whole(struct completion *completion)
+{
+    struct tw_completion_choice *choices = tw_mem_zalloc(completion->n_choices, sizeof *choices);
+    struct tw_buf body;
+    tw_buf_init(&body, ANSWER_BYTES);
+    body.failed = choices == NULL;
+    for (size_t i = 0; choices != NULL && i < completion->n_choices; i++) {
+        choices[i] = shown(&completion->choices[i]);
+        body.failed = body.failed || completion->choices[i].text.failed ||
+                      completion->choices[i].logprobs.items[0].failed;
+    }
+    if (!body.failed) {
+        tw_completion_json_whole(&body, &completion->head, choices, completion->n_choices,
+                                 &completion->usage);
+    }
+    tw_api_answer_completion(completion->api, completion->http, &body, completion->fields.unknown);
+    tw_buf_free(&body);
+    tw_mem_free(choices);
+}
+
+static void write_chunk(struct completion *completion)
+{
+    struct tw_buf *chunk = &completion->chunk;
+    if (!completion->has_failed && chunk->size_bytes > 0) {
+        tw_http_stream_write(completion->http, chunk->data, chunk->size_bytes);
+    }
+    tw_buf_clear(chunk);
+}
+
+static void end_stream(struct completion *completion)
+{
+    struct tw_buf *chunk = &completion->chunk;
+    if (completion->has_failed) {
+        completion->has_failed = false; /* this is to be sent */
+        tw_buf_append_text(chunk, "data: ");
+        tw_api_write_error(chunk, &completion->error);
+        tw_buf_append_text(chunk, "\n\n");
+    } else if (completion->fields.include_usage) {
+        tw_completion_json_chunk(chunk, &completion->head, NULL, &completion->usage, true);
+    }
+    tw_buf_append_text(chunk, "data: [DONE]\n\n");
+    write_chunk(completion);
+    tw_api_metrics_count_answer(&completion->api->metrics, 200);
+    tw_http_stream_end(completion->http);
+    tw_http_release(completion->http);
+}
+
+/* A prompt counts once, however many answers it has. */
+static void count_prompts(struct completion *completion)
+{
+    const size_t n = (size_t)completion->fields.n;
+    for (size_t i = 0; i < completion->n_prompts; i++) {
+        completion->usage.n_prompt_tokens += completion->prompts[i].n_tokens;
+        completion->usage.n_cached_tokens += completion->choices[i * n].n_cached_tokens;
+    }
+}
+
+/* One of those that n_open counts is done. */
+static void drop(struct completion *completion, size_t n)
+{
+    struct tw_api *api = completion->api;
+    if (atomic_fetch_sub(&completion->n_open, n) > n) {
+        return;
+    }
+    count_prompts(completion);
+    tw_histogram_add(&api->metrics.whole, tw_clock_monotonic_ns() - completion->arrived_ns);
+    if (completion->is_refused) {
+        tw_api_answer_error(api, completion->http, &completion->refusal);
+    } else if (completion->has_failed && !completion->fields.is_stream) {
+        tw_api_answer_error(api, completion->http, &completion->error);
+    } else if (completion->fields.is_stream) {
+        end_stream(completion);
+    } else {
+        answer_whole(completion);
+    }
+    free_completion(completion);
+}
+
+/* ---- what the backend calls ---- */
+
+static enum tw_wish wish(void *context)
+{
+    const struct choice *choice = context;
+    const struct completion *completion = choice->owner;
+    if (completion->is_cancelled || tw_http_is_gone(completion->http)) {
+        return TW_WISH_CANCEL;
+    }
+    return completion->fields.is_stream && tw_http_pending_bytes(completion->http) > PAUSE_BYTES
+               ? TW_WISH_PAUSE
+               : TW_WISH_GO_ON;
+}
+
+static void measure(struct choice *choice, const struct tw_output *output)
+{
+    struct tw_api_metrics *metrics = &choice->owner->api->metrics;
+    int64_t now_ns = tw_clock_monotonic_ns();
+    if (output->n_tokens > 0) {
+        if (choice->last_ns == 0) {
+            tw_histogram_add(&metrics->first_token, now_ns - choice->owner->arrived_ns);
+        } else {
+            tw_histogram_add(&metrics->between_tokens, now_ns - choice->last_ns);
+        }
+        choice->last_ns = now_ns;
+    }
+    if (output->finish != TW_FINISH_NONE) {
+        metrics->finished[output->finish]++;
+    }
+}
+
+/* A chunk is sent when there is text, or the end; a chat's first one has the role. */
+static void send_chunk(struct choice *choice)
+{
+    struct completion *completion = choice->owner;
+    if (choice->text.size_bytes == 0 && choice->finish == TW_FINISH_NONE) {
+        return;
+    }
+    struct tw_completion_choice part = shown(choice);
+    const struct tw_completion_logprobs *logprobs = part.logprobs;
+    part.finish_reason = NULL;
+    if (completion->fields.is_chat && !choice->has_begun) {
+        part.has_role = true;
+        part.text = (struct tw_bytes){"", 0};
+        part.logprobs = NULL;
+        tw_completion_json_chunk(&completion->chunk, &completion->head, &part, NULL,
+                                 completion->fields.include_usage);
+        part = shown(choice);
+        part.finish_reason = NULL;
+    }
+    choice->has_begun = true;
+    if (choice->text.size_bytes > 0) {
+        tw_completion_json_chunk(&completion->chunk, &completion->head, &part, NULL,
+                                 completion->fields.include_usage);
+        logprobs = NULL;
+    }
+    if (choice->finish != TW_FINISH_NONE) {
+        part.text = (struct tw_bytes){"", 0};
+        part.finish_reason = finish_reason(choice->finish);
+        part.logprobs = logprobs;
+        tw_completion_json_chunk(&completion->chunk, &completion->head, &part, NULL,
+                                 completion->fields.include_usage);
+    }
+    tw_buf_clear(&choice->text);
+    tw_completion_logprobs_clear(&choice->logprobs);
+    write_chunk(completion);
+}
+
+/* A failure that is not the request's fault. cause NULL: it was cancelled by us. */
+static void describe_failure(struct tw_api_error *error, const struct tw_error *cause)
+{
+    if (cause == NULL) {
+        tw_api_refuse_status(error, 503, "server_error", NULL, "the server is shutting down");
+    } else if (cause->status == TW_ERR_LIMIT) {
+        tw_api_refuse_status(error, 429, "rate_limit_error", "queue_full", "%s", cause->text);
+    } else if (cause->status == TW_ERR_MEMORY || cause->status == TW_ERR_CANCELLED) {
+        tw_api_refuse_error(error, cause, NULL);
+    } else {
+        tw_api_refuse_status(error, 500, "server_error", NULL, "%s", cause->text);
+    }
+}
+
+/* The whole answer fails with one of its choices. */
+static void fail(struct completion *completion, const struct tw_error *cause)
+{
+    completion->is_cancelled = true;
+    if (!completion->has_failed) {
+        completion->has_failed = true;
+        describe_failure(&completion->error, cause);
+    }
+}
+
+static void output(void *context, const struct tw_output *output_part, size_t n_cached_tokens)
+{
+    struct choice *choice = context;
+    struct completion *completion = choice->owner;
+    measure(choice, output_part);
+    choice->n_cached_tokens = output_part->n_tokens > 0 ? n_cached_tokens : choice->n_cached_tokens;
+    completion->usage.n_completion_tokens += output_part->n_tokens;
+    tw_buf_append(&choice->text, output_part->text, output_part->text_bytes);
+    if (output_part->logprobs != NULL) {
+        tw_completion_logprobs_add(&choice->logprobs, output_part, completion->fields.is_chat,
+                                   tw_backend_tokenizer(completion->model->backend));
+    }
+    choice->finish = output_part->finish;
+    if (choice->finish == TW_FINISH_ERROR || choice->finish == TW_FINISH_CANCELLED) {
+        fail(completion, output_part->error);
+    }
+    if (completion->fields.is_stream && !completion->has_failed) {
+        send_chunk(choice);
+    }
+    if (choice->finish != TW_FINISH_NONE) {
+        drop(completion, 1);
+    }
+}
+
+/* ---- making it ---- */
+
+static bool check_length(const struct completion *completion, struct tw_api_error *error)
+{
+    const uint32_t n_context = tw_backend_context_tokens(completion->model->backend);
+    for (size_t i = 0; i < completion->n_prompts; i++) {
+        const size_t n = completion->prompts[i].n_tokens;
+        if (n == 0) {
+            return tw_api_refuse(error, "prompt",
+                                 "the prompt is empty: it needs at least one token");
+        }
+        if (n >= n_context) {
+            tw_api_refuse_status(error, 400, "invalid_request_error", "context_length_exceeded",
+                                 "the prompt has %zu tokens; the model's context is %u tokens, of "
+                                 "which the answer needs at least one",
+                                 n, n_context);
+            snprintf(error->param, sizeof error->param, "%s",
+                     completion->fields.is_chat ? "messages" : "prompt");
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The context may be less than what the model could do. */
+static void bound_answer(const struct completion *completion, struct choice *choice)
+{
+    const uint64_t most =
+        tw_backend_context_tokens(completion->model->backend) - choice->prompt->n_tokens;
+    uint64_t *max_tokens = &choice->generation.rules.max_tokens;
+    *max_tokens = *max_tokens == 0 || *max_tokens > most ? most : *max_tokens;
+}
+
+static bool make_choices(struct completion *completion, struct tw_api_error *error)
+{
+    const size_t n = (size_t)completion->fields.n;
+    if (completion->n_prompts * n > TW_LIMIT_API_CHOICES) {
+        return tw_api_refuse(error, "n", "%zu prompts with %zu answers each; at most %d together",
+                             completion->n_prompts, n, TW_LIMIT_API_CHOICES);
+    }
+    completion->choices = tw_mem_zalloc(completion->n_prompts * n, sizeof *completion->choices);
+    if (completion->choices == NULL) {
+        return tw_api_refuse_status(error, 503, "server_error", "out_of_memory",
+                                    "no memory for the answers");
+    }
+    completion->n_choices = completion->n_prompts * n;
+    for (size_t i = 0; i < completion->n_choices; i++) {
+        struct choice *choice = &completion->choices[i];
+        *choice = (struct choice){.owner = completion,
+                                  .index = (uint32_t)i,
+                                  .prompt = &completion->prompts[i / n],
+                                  .generation = completion->fields.generation};
+        choice->generation.sampling.seed += i % n;
+        choice->generation.tenant = completion->tenant.number;
+        choice->generation.domain =
+            completion->api->config.shares_prefixes ? 0 : completion->tenant.number;
+        bound_answer(completion, choice);
+        tw_buf_init(&choice->text, TW_LIMIT_GENERATED_BYTES);
+        tw_completion_logprobs_init(&choice->logprobs);
+    }
+    return true;
+}
+
+static bool add_prompt_ids(struct tw_token_list *tokens, const json_t *ids, size_t n_vocab,
+                           struct tw_api_error *error)
+{
+    for (size_t i = 0; i < json_array_size(ids); i++) {
+        const json_t *id = json_array_get(ids, i);
+        if (!json_is_integer(id) || json_integer_value(id) < 0 ||
+            (uint64_t)json_integer_value(id) >= n_vocab) {
+            return tw_api_refuse(error, "prompt",
+                                 "'prompt' has an item that is no token id from 0 "
+                                 "to %zu",
+                                 n_vocab - 1);
+        }
+        if (!tw_token_list_push(tokens, (tw_token)json_integer_value(id))) {
+            return tw_api_refuse_status(error, 503, "server_error", "out_of_memory",
+                                        "no memory for the prompt");
+        }
+    }
+    return true;
+}
+
+/* A text or a list of token ids. */
+static bool add_prompt(struct completion *completion, const json_t *prompt,
+                       struct tw_api_error *error)
+{
+    const struct tw_tokenizer *tokenizer = tw_backend_tokenizer(completion->model->backend);
+    struct tw_token_list *tokens = &completion->prompts[completion->n_prompts++];
+    if (json_is_array(prompt)) {
+        return add_prompt_ids(tokens, prompt, tw_tokenizer_size(tokenizer), error);
+    }
+    if (!json_is_string(prompt)) {
+        return tw_api_refuse(error, "prompt",
+                             "'prompt' must be a string, a list of strings, a list "
+                             "of token ids, or a list of such lists");
+    }
+    const int flags = completion->tenant.may_use_special ? TW_ENCODE_SPECIAL : 0;
+    return tw_api_text_tokens(tokenizer, prompt, true, flags, tokens, "prompt", error);
+}
+
+static bool make_text_prompts(struct completion *completion, struct tw_api_error *error)
+{
+    const json_t *prompt = json_object_get(completion->body, "prompt");
+    const bool is_list = json_is_array(prompt) && json_array_size(prompt) > 0 &&
+                         !json_is_integer(json_array_get(prompt, 0));
+    const size_t n = is_list ? json_array_size(prompt) : 1;
+    if (n > TW_LIMIT_API_CHOICES) {
+        return tw_api_refuse(error, "prompt", "%zu prompts; at most %d in one request", n,
+                             TW_LIMIT_API_CHOICES);
+    }
+    completion->prompts = tw_mem_zalloc(n, sizeof *completion->prompts);
+    if (completion->prompts == NULL) {
+        return tw_api_refuse_status(error, 503, "server_error", "out_of_memory",
+                                    "no memory for the prompts");
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (!add_prompt(completion, is_list ? json_array_get(prompt, i) : prompt, error)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool make_chat_prompt(struct completion *completion, struct tw_api_error *error)
+{
+    completion->prompts = tw_mem_zalloc(1, sizeof *completion->prompts);
+    if (completion->prompts == NULL) {
+        return tw_api_refuse_status(error, 503, "server_error", "out_of_memory",
+                                    "no memory for the prompt");
+    }
+    completion->n_prompts = 1;
+    return tw_api_chat_prompt(completion->model, completion->body, completion->prompts, error);
+}
+
+/* With echo an answer begins with its prompt. */
+static void echo_prompts(struct completion *completion)
+{
+    const struct tw_tokenizer *tokenizer = tw_backend_tokenizer(completion->model->backend);
+    for (size_t i = 0; completion->fields.echo && i < completion->n_choices; i++) {
+        struct choice *choice = &completion->choices[i];
+        struct tw_detokenizer detokenizer;
+        tw_detokenizer_init(&detokenizer, tokenizer, false);
+        for (size_t k = 0; k < choice->prompt->n_tokens; k++) {
+            tw_detokenizer_push(&detokenizer, choice->prompt->ids[k], &choice->text);
+        }
+        tw_detokenizer_finish(&detokenizer, &choice->text);
+    }
+}
+
+static bool prepare(struct completion *completion, struct tw_api_error *error)
+{
+    completion->model = tw_api_find_model(completion->api, completion->body, error);
+    if (completion->model == NULL) {
+        return false;
+    }
+    const bool is_chat = completion->fields.is_chat;
+    if (!tw_api_fields_read(&completion->fields, is_chat, completion->body,
+                            tw_backend_tokenizer(completion->model->backend), error) ||
+        !(is_chat ? make_chat_prompt : make_text_prompts)(completion, error) ||
+        !check_length(completion, error) || !make_choices(completion, error)) {
+        return false;
+    }
+    echo_prompts(completion);
+    completion->head.is_chat = is_chat;
+    completion->head.model = completion->model->name;
+    completion->head.created_s = tw_clock_wall_ns() / SECOND_NS;
+    snprintf(completion->head.id, sizeof completion->head.id, "%s%.80s",
+             is_chat ? "chatcmpl-" : "cmpl-", tw_http_id(completion->http));
+    return true;
+}
+
+static void begin_stream(const struct completion *completion)
+{
+    const struct tw_http_header headers[] = {
+        {"Content-Type", "text/event-stream; charset=utf-8"},
+        {"Cache-Control", "no-cache"},
+        {"X-Accel-Buffering", "no"}, /* a proxy must pass it on as it comes */
+        {"X-Unknown-Parameters", completion->fields.unknown}};
+    tw_http_stream_begin(completion->http, 200, headers,
+                         completion->fields.unknown[0] != '\0' ? 4 : 3, HEARTBEAT,
+                         completion->api->config.heartbeat_seconds);
+}
+
+/* From here on the completion belongs to whoever drops it last. */
+static void submit(struct completion *completion)
+{
+    struct tw_error error;
+    size_t n_submitted = 0;
+    enum tw_status status = TW_OK;
+    completion->n_open = completion->n_choices + 1;
+    while (n_submitted < completion->n_choices) {
+        struct choice *choice = &completion->choices[n_submitted];
+        const struct tw_job_request request = {.tokens = choice->prompt->ids,
+                                               .n_tokens = choice->prompt->n_tokens,
+                                               .generation = &choice->generation,
+                                               .sink = {choice, wish, output}};
+        status = tw_backend_submit(completion->model->backend, &request, &error);
+        if (status != TW_OK) {
+            break;
+        }
+        n_submitted++;
+    }
+    if (status == TW_OK && completion->fields.is_stream) {
+        begin_stream(completion);
+    }
+    if (status != TW_OK) {
+        completion->is_cancelled = true;
+        completion->is_refused = true;
+        describe_failure(&completion->refusal, &error);
+    }
+    drop(completion, 1 + completion->n_choices - n_submitted);
+}
+
+static void complete(struct tw_api *api, const struct tw_api_call *call, bool is_chat)
+{
+    struct completion *completion = tw_mem_zalloc(1, sizeof *completion);
+    struct tw_api_error error;
+    if (completion == NULL) {
+        tw_api_refuse_status(&error, 503, "server_error", "out_of_memory", "no memory");
+        tw_api_answer_error(api, call->http, &error);
+        json_decref(call->body);
+        return;
+    }
+    completion->api = api;
+    completion->http = call->http;
+    completion->body = call->body;
+    completion->arrived_ns = call->arrived_ns;
+    completion->tenant = call->tenant;
+    completion->fields.is_chat = is_chat;
+    tw_buf_init(&completion->chunk, TW_LIMIT_GENERATED_BYTES);
+    if (prepare(completion, &error)) {
+        submit(completion);
+    } else {
+        tw_api_answer_error(api, call->http, &error);
+        free_completion(completion);
+    }
+}
+
+void tw_api_chat_completions(struct tw_api *api, const struct tw_api_call *call)
+{
+    complete(api, call, true);
+}
+
+void tw_api_completions(struct tw_api *api, const struct tw_api_call *call)
+{
+    complete(api, call, false);
+}

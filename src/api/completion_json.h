@@ -1,0 +1,55 @@
+/* completion_json.h: the objects of a completion, whole and in chunks, as OpenAI sends them. */
+#ifndef TW_API_COMPLETION_JSON_H
+#define TW_API_COMPLETION_JSON_H
+
+#include "api/api_state.h"
+
+/* What every object of one answer says. */
+struct tw_completion_head {
+    bool is_chat;
+    char id[96];
+    int64_t created_s;
+    const char *model;
+};
+
+struct tw_completion_usage {
+    uint64_t n_prompt_tokens, n_cached_tokens, n_completion_tokens;
+};
+
+/* Log-probabilities not yet sent, as items of lists: of a chat, objects in items[0]; of a text,
+ * tokens, their log-probabilities, the best ones, and where in the text each token begins. */
+enum { COMPLETION_LOGPROB_LISTS = 4 };
+struct tw_completion_logprobs {
+    struct tw_buf items[COMPLETION_LOGPROB_LISTS];
+    uint64_t n_characters; /* of the text so far */
+};
+
+/* One of the answers. */
+struct tw_completion_choice {
+    uint32_t index;
+    struct tw_bytes text;
+    bool has_role;                                 /* chunks: the first one of a chat */
+    const char *finish_reason;                     /* NULL: goes on */
+    const struct tw_completion_logprobs *logprobs; /* NULL: not asked for */
+};
+
+void tw_completion_logprobs_init(struct tw_completion_logprobs *logprobs);
+void tw_completion_logprobs_free(struct tw_completion_logprobs *logprobs);
+/* Forgets what was sent. */
+void tw_completion_logprobs_clear(struct tw_completion_logprobs *logprobs);
+/* The token that ended the answer is left out: it has no text. */
+void tw_completion_logprobs_add(struct tw_completion_logprobs *logprobs,
+                                const struct tw_output *output, bool is_chat,
+                                const struct tw_tokenizer *tokenizer);
+
+/* "data: {...}\n\n". choice NULL: the chunk with the usage; says_usage: the others carry
+ * "usage": null. */
+void tw_completion_json_chunk(struct tw_buf *out, const struct tw_completion_head *head,
+                              const struct tw_completion_choice *choice,
+                              const struct tw_completion_usage *usage, bool says_usage);
+
+void tw_completion_json_whole(struct tw_buf *out, const struct tw_completion_head *head,
+                              const struct tw_completion_choice *choices, size_t n_choices,
+                              const struct tw_completion_usage *usage);
+
+#endif

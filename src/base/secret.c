@@ -1,0 +1,30 @@
+#include "base/secret.h"
+
+#include <sodium.h>
+#include <string.h>
+
+struct tw_secret_hash tw_secret_hash_of(const void *secret, size_t n_bytes)
+{
+    struct tw_secret_hash hash;
+    crypto_hash_sha256(hash.bytes, secret, n_bytes);
+    return hash;
+}
+
+bool tw_secret_hash_parse(const char *hex, struct tw_secret_hash *ret_hash)
+{
+    struct tw_secret_hash hash;
+    size_t n_bytes;
+    if (strlen(hex) != TW_SECRET_HEX_BYTES ||
+        sodium_hex2bin(hash.bytes, sizeof hash.bytes, hex, TW_SECRET_HEX_BYTES, NULL, &n_bytes,
+                       NULL) != 0 ||
+        n_bytes != sizeof hash.bytes) {
+        return false;
+    }
+    *ret_hash = hash;
+    return true;
+}
+
+bool tw_secret_hash_equal(const struct tw_secret_hash *a, const struct tw_secret_hash *b)
+{
+    return sodium_memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
+}

@@ -1,0 +1,23 @@
+/* secret.h: what is known of a secret without keeping it: its SHA-256, compared in constant time.
+ *
+ * For keys that are drawn at random, as API keys are; a password that a person chose would need a
+ * slow hash. Threads: any. */
+#ifndef TW_BASE_SECRET_H
+#define TW_BASE_SECRET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { TW_SECRET_HASH_BYTES = 32, TW_SECRET_HEX_BYTES = 2 * TW_SECRET_HASH_BYTES };
+
+struct tw_secret_hash {
+    unsigned char bytes[TW_SECRET_HASH_BYTES];
+};
+
+struct tw_secret_hash tw_secret_hash_of(const void *secret, size_t n_bytes);
+/* From 64 hexadecimal digits; false for anything else. */
+bool tw_secret_hash_parse(const char *hex, struct tw_secret_hash *ret_hash);
+/* Takes as long wherever they differ. */
+bool tw_secret_hash_equal(const struct tw_secret_hash *a, const struct tw_secret_hash *b);
+
+#endif

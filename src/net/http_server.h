@@ -1,0 +1,130 @@
+/* http_server.h: HTTP/1.1 for a few thousand clients at once, on libmicrohttpd.
+ *
+ * A request is given to the handler as a whole, head and body, and is answered from any thread:
+ *
+ *     RECEIVING -> HANDLED   [the handler, on an I/O thread]
+ *     HANDLED   -> ANSWERED  [tw_http_answer: status, headers and the whole body]
+ *     HANDLED   -> STREAMING [tw_http_stream_begin]
+ *     STREAMING -> ANSWERED  [tw_http_stream_end]
+ *     any       -> GONE      [the client closed, a deadline passed, or it read too slowly]
+ *
+ * Deadlines are absolute, not times without activity: a head or body that arrives byte by byte does
+ * not hold a connection for longer than its deadline. libmicrohttpd does not look at a connection
+ * that waits for its answer, so a thread of ours watches all of them for EPOLLRDHUP. A client that
+ * closes its sending side counts as gone, as with Go's net/http: to tell it from one that left, one
+ * would have to write to it.
+ *
+ * Invariants:
+ * 1. The handler is called at most once a request, and not for one that is malformed or too large.
+ * 2. After GONE calls on the request do nothing; it stays valid until it is released.
+ * 3. A stream never holds more than stream_hard_bytes; one that holds more than stream_soft_bytes
+ *    for stream_soft_seconds is ended. Others do not notice.
+ *
+ * Ownership: the handler gets one reference and whoever answers gives it back with
+ * tw_http_release, once, after its last call. What is passed in is copied.
+ * Threads: the handler runs on several threads at once and must not block. Calls on one request
+ * come from one thread at a time, tw_http_is_gone and tw_http_pending_bytes from any.
+ * Errors: TW_ERR_IO for addresses that cannot be used, TW_ERR_USAGE for certificates.
+ */
+#ifndef TW_NET_HTTP_SERVER_H
+#define TW_NET_HTTP_SERVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+struct tw_http_server;
+struct tw_http_request;
+
+typedef void (*tw_http_handler_fn)(void *context, struct tw_http_request *request);
+
+struct tw_http_config {
+    const char *host; /* a numeric IPv4 or IPv6 address */
+    uint16_t port;    /* 0: any free one */
+    int listen_fd;    /* a listening socket instead, which becomes the server's; -1: none */
+    uint32_t n_threads;
+    /* Beyond it requests are answered with 503 by the handler's asking tw_http_is_crowded, and
+     * TW_LIMIT_HTTP_SPARE_CONNECTIONS later connections are closed at once. */
+    uint32_t max_connections;
+    size_t head_bytes, body_bytes;
+    uint32_t head_seconds, body_seconds; /* from the connection's or head's beginning */
+    uint32_t idle_seconds;               /* between two requests */
+    uint32_t answer_seconds;             /* for a whole answer to be read */
+    size_t stream_soft_bytes, stream_hard_bytes;
+    uint32_t stream_soft_seconds;
+    const char *tls_cert_pem, *tls_key_pem; /* texts; both NULL: no TLS */
+    tw_http_handler_fn handler;
+    void *context;
+};
+
+/* 127.0.0.1:8080, 2 threads, the bounds of docs/serve.md. */
+struct tw_http_config tw_http_defaults(void);
+
+enum tw_status tw_http_server_start(const struct tw_http_config *config,
+                                    struct tw_http_server **ret_server, struct tw_error *error);
+
+/* The port that is listened on. */
+uint16_t tw_http_server_port(const struct tw_http_server *server);
+
+/* No new connections from here on; what is being answered goes on, and its connection is closed
+ * afterwards. */
+void tw_http_server_drain(struct tw_http_server *server);
+
+struct tw_http_usage {
+    uint32_t n_connections;
+    uint32_t n_requests; /* received and not yet answered in full */
+    uint32_t n_streams;  /* among them */
+    uint64_t n_refused;  /* malformed, too large or too slow */
+    uint64_t n_gone;     /* clients that left before the end of their answer */
+};
+struct tw_http_usage tw_http_server_usage(const struct tw_http_server *server);
+
+/* Requests that are not answered become GONE; the handler's side must have released all before the
+ * server is freed. NULL is allowed. */
+void tw_http_server_stop(struct tw_http_server *server);
+
+/* ---- within the handler ---- */
+
+const char *tw_http_method(const struct tw_http_request *request); /* "POST" */
+const char *tw_http_path(const struct tw_http_request *request);   /* decoded, without query */
+/* NULL where there is none. Valid within the handler only. */
+const char *tw_http_header(const struct tw_http_request *request, const char *name);
+/* The client's address, numeric, without port; "" where there is none. Valid within the handler
+ * only. */
+const char *tw_http_peer(const struct tw_http_request *request);
+/* More connections than max_connections: only what matters then should be answered. */
+bool tw_http_is_crowded(const struct tw_http_request *request);
+
+/* ---- until the release ---- */
+
+/* Not NUL-terminated. */
+const char *tw_http_body(const struct tw_http_request *request, size_t *ret_bytes);
+/* The client's X-Request-Id where it is fit to be one, otherwise a random one. */
+const char *tw_http_id(const struct tw_http_request *request);
+
+struct tw_http_header {
+    const char *name, *value;
+};
+
+/* The whole answer. Content-Length, Date and X-Request-Id are added. */
+void tw_http_answer(struct tw_http_request *request, int status,
+                    const struct tw_http_header *headers, size_t n_headers, const void *body,
+                    size_t body_bytes);
+
+/* An answer of unknown length. heartbeat is sent whenever nothing was for heartbeat_seconds;
+ * NULL: never. */
+void tw_http_stream_begin(struct tw_http_request *request, int status,
+                          const struct tw_http_header *headers, size_t n_headers,
+                          const char *heartbeat, uint32_t heartbeat_seconds);
+void tw_http_stream_write(struct tw_http_request *request, const void *bytes, size_t n_bytes);
+void tw_http_stream_end(struct tw_http_request *request);
+
+bool tw_http_is_gone(const struct tw_http_request *request);
+/* Written to the stream and not yet taken by the client's socket. */
+size_t tw_http_pending_bytes(const struct tw_http_request *request);
+
+void tw_http_release(struct tw_http_request *request);
+
+#endif

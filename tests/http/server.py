@@ -1,0 +1,98 @@
+"""A server for a test: started on a free port, asked, and stopped whatever happens."""
+import http.client
+import json
+import re
+import signal
+import subprocess
+import tempfile
+import time
+
+
+class Answer:
+    """Status, headers and body of an answer."""
+
+    def __init__(self, response):
+        self.status = response.status
+        self.headers = {name.lower(): value for name, value in response.getheaders()}
+        self.body = response.read()
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+    @property
+    def error(self):
+        return self.json["error"]
+
+    @property
+    def events(self):
+        """The objects of a stream, which must end with [DONE]."""
+        events = [part[6:] for part in self.body.decode().split("\n\n")
+                  if part.startswith("data: ")]
+        assert events and events[-1] == "[DONE]", f"the stream ends with {events[-1:]}"
+        return [json.loads(event) for event in events[:-1]]
+
+
+class Server:
+    """`tokenworks serve` with the words given; a context manager."""
+
+    def __init__(self, program, *words):
+        self.log = tempfile.TemporaryFile()
+        self.process = subprocess.Popen([program, "serve", "--port", "0", *map(str, words)],
+                                        stderr=self.log)
+        self.port = self.wait_for_port()
+
+    def log_text(self):
+        self.log.seek(0)
+        return self.log.read().decode(errors="replace")
+
+    def wait_for_port(self):
+        end = time.monotonic() + 60
+        while time.monotonic() < end and self.process.poll() is None:
+            match = re.search(r'"url":"http://[^"]*:(\d+)"', self.log_text())
+            if match:
+                return int(match[1])
+            time.sleep(0.02)
+        self.process.kill()
+        raise AssertionError(f"the server does not start: {self.log_text()}")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.stop()
+
+    def stop(self, signal_number=signal.SIGTERM, seconds=60):
+        """The exit code."""
+        self.process.send_signal(signal_number)
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+
+    def ask(self, method, path, body=None, headers=None, raw=False):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+        data = body if raw or body is None else json.dumps(body)
+        connection.request(method, path, data, headers or {})
+        answer = Answer(connection.getresponse())
+        connection.close()
+        return answer
+
+    def get(self, path, **more):
+        return self.ask("GET", path, **more)
+
+    def post(self, path, body, **more):
+        return self.ask("POST", path, body, **more)
+
+    def chat(self, text, **more):
+        return self.post("/v1/chat/completions",
+                         {"messages": [{"role": "user", "content": text}], "temperature": 0,
+                          **more})
+
+    def metric(self, name):
+        """The sum over all labels."""
+        lines = self.get("/metrics").body.decode().splitlines()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines
+                   if re.match(rf"tokenworks_{name}(\{{| )", line))
