@@ -15,7 +15,7 @@ package_list() {
         test) # the second compiler, sanitizers, fuzzers, checkers; locales to test numbers in
             echo libcmocka-dev clang-14 libclang-rt-14-dev llvm-14 clang-format-14
             echo binutils locales python3 python3-numpy python3-jinja2
-            echo python3-torch libopenblas0-pthread curl
+            echo python3-jsonschema python3-torch libopenblas0-pthread curl
             ;;
         npm) # oracles and clients; node itself comes from the lock file of tests/oracle
             command -v npm > /dev/null || echo npm

@@ -7,6 +7,7 @@
 #include "app/chat_input.h"
 #include "app/chat_session.h"
 #include "app/command.h"
+#include "app/form_args.h"
 #include "app/model_args.h"
 #include "app/progress.h"
 #include "app/sampling_args.h"
@@ -32,6 +33,7 @@ struct chat {
     struct chat_args args;
     struct tw_model_args model;
     struct tw_sampling_args sampling;
+    struct tw_form_args form;
     struct tw_sampling_arrays arrays;
     struct tw_engine *engine;
     struct tw_chat_form form;
@@ -270,6 +272,9 @@ static enum tw_status start_session(struct chat *chat, struct tw_error *error)
     enum tw_status status =
         tw_sampling_args_generation(&chat->sampling, &chat->arrays, &settings.generation, error);
     if (status == TW_OK) {
+        status = tw_form_args_attach(&chat->form, chat->engine, &settings.generation, error);
+    }
+    if (status == TW_OK) {
         status = tw_engine_reserve(chat->engine, settings.n_context_tokens, error);
     }
     if (status != TW_OK) {
@@ -293,7 +298,10 @@ static void greet(const struct chat *chat)
 
 static enum tw_status execute(struct chat *chat, struct tw_error *error)
 {
-    enum tw_status status = tw_model_args_open(&chat->model, 1, 0, &chat->engine, error);
+    enum tw_status status = tw_form_args_compile(&chat->form, chat->sampling.ignore_eos, error);
+    if (status == TW_OK) {
+        status = tw_model_args_open(&chat->model, 1, 0, &chat->engine, error);
+    }
     if (status == TW_OK) {
         status = start_session(chat, error);
     }
@@ -321,6 +329,7 @@ static void free_chat(struct chat *chat)
     tw_buf_free(&chat->message);
     tw_buf_free(&chat->system);
     tw_sampling_args_free(&chat->sampling);
+    tw_form_args_free(&chat->form);
 }
 
 int tw_cmd_chat(int argc, char **argv)
@@ -341,7 +350,8 @@ int tw_cmd_chat(int argc, char **argv)
             "how it reads a conversation; a model without one goes on from the text.",
         .uses = {{&chat_group, &chat.args},
                  {&tw_model_args_group, &chat.model},
-                 {&tw_sampling_args_group, &chat.sampling}},
+                 {&tw_sampling_args_group, &chat.sampling},
+                 {&tw_form_args_group, &chat.form}},
     };
     struct tw_words words;
     int exit_code;

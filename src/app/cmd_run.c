@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "app/command.h"
+#include "app/form_args.h"
 #include "app/model_args.h"
 #include "app/progress.h"
 #include "app/sampling_args.h"
@@ -74,6 +75,7 @@ struct run {
     struct run_args args;
     struct tw_model_args model;
     struct tw_sampling_args sampling;
+    struct tw_form_args form;
     struct tw_sampling_arrays arrays;
     struct tw_generation generation;
     struct tw_buf *inputs; /* [n_inputs] what was read from files */
@@ -432,12 +434,18 @@ static enum tw_status execute(struct run *run, struct tw_words words, struct tw_
     }
     run->generation.rules.show_special = run->args.special;
     if (status == TW_OK) {
+        status = tw_form_args_compile(&run->form, run->sampling.ignore_eos, error);
+    }
+    if (status == TW_OK) {
         status = collect_prompts(run, words, error);
     }
     if (status == TW_OK) {
         status = tw_model_args_open(&run->model, (uint32_t)run->n_jobs, 0, &run->engine, error);
     }
     uint64_t n_tokens = 0;
+    if (status == TW_OK) {
+        status = tw_form_args_attach(&run->form, run->engine, &run->generation, error);
+    }
     if (status == TW_OK) {
         status = encode_prompts(run, &n_tokens, error);
     }
@@ -480,6 +488,7 @@ static void free_run(struct run *run)
     tw_mem_free(run->inputs);
     tw_engine_close(run->engine);
     tw_sampling_args_free(&run->sampling);
+    tw_form_args_free(&run->form);
     tw_option_strings_free(&run->args.prompts);
     tw_option_strings_free(&run->args.files);
 }
@@ -500,7 +509,8 @@ int tw_cmd_run(int argc, char **argv)
         .most_words = 1,
         .uses = {{&run_group, &run.args},
                  {&tw_model_args_group, &run.model},
-                 {&tw_sampling_args_group, &run.sampling}},
+                 {&tw_sampling_args_group, &run.sampling},
+                 {&tw_form_args_group, &run.form}},
     };
     struct tw_words words;
     int exit_code;

@@ -67,6 +67,16 @@
 #define TW_LIMIT_JINJA_OUTPUT_BYTES (64u << 20)
 #define TW_LIMIT_JINJA_MEMORY_BYTES ((size_t)256 << 20) /* of one rendering */
 
+/* Structured output */
+#define TW_LIMIT_GRAMMAR_STEPS    4000000            /* of compiling; some ten nanoseconds each */
+#define TW_LIMIT_GRAMMAR_BYTES    ((size_t)16 << 20) /* what compiling holds at most */
+#define TW_LIMIT_GRAMMAR_DEPTH    128                /* arrays, objects, strings in one another */
+#define TW_LIMIT_SCHEMA_BYTES     ((size_t)4 << 20)  /* a schema's file */
+#define TW_LIMIT_SCHEMA_REPEAT    100000             /* minItems, maxLength and their like */
+#define TW_LIMIT_MASK_CACHE_BYTES ((size_t)32 << 20) /* masks kept for one grammar */
+#define TW_LIMIT_REGEX_DEPTH      200                /* groups in one another */
+#define TW_LIMIT_REGEX_REPEAT     100000             /* n and m of x{n,m} */
+
 /* JSON */
 #define TW_LIMIT_JSON_DEPTH      512
 #define TW_LIMIT_JSON_TREE_BYTES ((size_t)1 << 30) /* estimate: the largest in use take 300 MB */

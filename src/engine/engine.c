@@ -119,11 +119,26 @@ enum tw_status tw_engine_open(const char *path, const struct tw_engine_config *c
     return TW_OK;
 }
 
+enum tw_status tw_engine_token_trie(struct tw_engine *engine, const struct tw_token_trie **ret_trie,
+                                    struct tw_error *error)
+{
+    enum tw_status status = TW_OK;
+    if (engine->trie == NULL) {
+        status = tw_token_trie_create(tw_engine_tokenizer(engine), engine->shape->n_vocab,
+                                      &engine->trie, error);
+    }
+    if (status == TW_OK) {
+        *ret_trie = engine->trie;
+    }
+    return status;
+}
+
 void tw_engine_close(struct tw_engine *engine)
 {
     if (engine == NULL) {
         return;
     }
+    tw_token_trie_free(engine->trie);
     tw_mem_free(engine->batch);
     tw_sampler_free(engine->sampler);
     tw_scheduler_free(engine->scheduler);

@@ -40,6 +40,7 @@
 #include "engine/stop.h"
 #include "model/model.h"
 #include "sched/fair_share.h"
+#include "text/constraint.h"
 
 struct tw_engine;
 struct tw_sequence;
@@ -89,6 +90,11 @@ struct tw_engine_usage {
 };
 struct tw_engine_usage tw_engine_usage(const struct tw_engine *engine);
 
+/* The engine's vocabulary sorted by bytes, for tw_masker_create. Made at the first call, and the
+ * engine's. TW_ERR_MEMORY. */
+enum tw_status tw_engine_token_trie(struct tw_engine *engine, const struct tw_token_trie **ret_trie,
+                                    struct tw_error *error);
+
 /* One forward pass over what is active; nothing is done when nothing is. *ret_n_active: sequences
  * that go on. TW_OK also when a sequence failed alone. */
 enum tw_status tw_engine_step(struct tw_engine *engine, uint32_t *ret_n_active,
@@ -102,6 +108,7 @@ struct tw_generation {
     uint32_t tenant;                   /* whose share it is: 0, or one of tw_engine_set_tenant */
     uint32_t domain;                   /* only sequences of one domain share what was computed */
     int32_t priority;                  /* among the tenant's own: less comes first */
+    struct tw_masker *masker; /* the form of the answer, or NULL; must outlive the answer */
 };
 
 /* Greedy, no bound but the model's context. */
@@ -121,7 +128,9 @@ enum tw_status tw_sequence_append(struct tw_sequence *sequence, const tw_token *
 void tw_sequence_truncate(struct tw_sequence *sequence, size_t n_tokens);
 
 /* Begins an answer: all tokens so far are its prompt, at least one. It ends with TW_FINISH_LENGTH
- * where the context or the whole KV cache is full. */
+ * where the context or the whole KV cache is full. With a masker the answer has that form: it ends
+ * with TW_FINISH_STOP at an end token, or as soon as nothing more can come; end tokens must not be
+ * ignored then. */
 enum tw_status tw_sequence_generate(struct tw_sequence *sequence,
                                     const struct tw_generation *generation, struct tw_error *error);
 

@@ -23,6 +23,7 @@ struct tw_sequence {
     struct tw_sampler_params sampling;
     struct tw_logit_bias *biases; /* the copy sampling points to */
     struct tw_stop *stop;
+    struct tw_constraint constraint; /* of the answer; without a masker there is none */
 
     /* What has come since the last take; `taken` is what the last take showed. */
     struct tw_buf text, taken_text;
@@ -42,6 +43,7 @@ struct tw_engine {
     struct tw_sampler *sampler;
     struct tw_engine_config config; /* without zeros */
     const struct tw_model_shape *shape;
+    struct tw_token_trie *trie; /* NULL until somebody asks for it */
 
     uint32_t n_active;
     uint32_t n_sequences;

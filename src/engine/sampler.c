@@ -176,6 +176,19 @@ static void apply_penalties(struct tw_sampler *sampler, const struct tw_sampler_
     }
 }
 
+/* ---- form ---- */
+
+static void apply_form(struct tw_sampler *sampler, const uint64_t *admissible)
+{
+    for (size_t begin = 0; begin < sampler->n_vocab; begin += 64) {
+        uint64_t word = admissible[begin / 64];
+        size_t end = sampler->n_vocab - begin < 64 ? sampler->n_vocab : begin + 64;
+        for (size_t t = begin; word != UINT64_MAX && t < end; t++) {
+            sampler->logits[t] = (word >> (t - begin) & 1) != 0 ? sampler->logits[t] : -INFINITY;
+        }
+    }
+}
+
 /* ---- the draw ---- */
 
 static tw_token best_token(const float *logits, size_t n)
@@ -300,6 +313,9 @@ static tw_token choose(struct tw_sampler *sampler, const struct tw_sampler_param
     apply_biases(sampler, params);
     if (has_penalties(params)) {
         apply_penalties(sampler, params, history);
+    }
+    if (history->admissible != NULL) {
+        apply_form(sampler, history->admissible);
     }
     if (params->temperature < TW_SAMPLER_LEAST_TEMPERATURE) {
         return best_token(sampler->logits, sampler->n_vocab);

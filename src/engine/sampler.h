@@ -7,17 +7,19 @@
  *     repetition  l[t] = l[t] > 0 ? l[t] / r : l[t] * r   tokens of prompt and completion
  *     frequency   l[t] -= count[t] * f                    tokens of the completion only
  *     presence    l[t] -= p where count[t] > 0            tokens of the completion only
+ *     form        l[t] = -infinity where t is not admissible
  *     temperature l / T; 0 takes the best token and ends here
  *     top-k       the k best tokens
  *     top-p       the shortest list of best tokens whose share of what is left reaches p
  *     min-p       tokens with at least min_p times the best one's probability
  *     draw        in proportion to the weights left
  *
- * Bias and penalties come first because they say which distribution is meant; the temperature
- * shapes it; the filters then cut the distribution that is really drawn from, so that "top-p 0.9"
- * means 90% of it whatever the temperature. This is the order of vLLM and Hugging Face
- * (llama.cpp applies the temperature last). Repetition is Keskar et al. 2019 (arXiv 1909.05858) as
- * in Hugging Face; frequency and presence are OpenAI's, whose counts leave the prompt out.
+ * Bias and penalties come first because they say which distribution is meant; a prescribed form
+ * then takes out what no bias may bring back; the temperature shapes it; the filters then cut the
+ * distribution that is really drawn from, so that "top-p 0.9" means 90% of it whatever the
+ * temperature. This is the order of vLLM and Hugging Face (llama.cpp applies the temperature last).
+ * Repetition is Keskar et al. 2019 (arXiv 1909.05858) as in Hugging Face; frequency and presence
+ * are OpenAI's, whose counts leave the prompt out.
  *
  * Invariants:
  * 1. The result depends on logits, parameters, history and position alone: not on the batch,
@@ -69,12 +71,14 @@ struct tw_sampler_params {
 /* Greedy, everything else off. */
 struct tw_sampler_params tw_sampler_defaults(void);
 
-/* The tokens before the one to be sampled. Tokens outside the vocabulary are passed over. */
+/* The tokens before the one to be sampled, and which may come now. Tokens outside the vocabulary
+ * are passed over. */
 struct tw_sampler_history {
     const tw_token *tokens; /* [n_tokens], the first n_prompt_tokens of them the prompt */
     size_t n_tokens;
     size_t n_prompt_tokens;
-    uint64_t position; /* of the token to be sampled, in its sequence */
+    uint64_t position;          /* of the token to be sampled, in its sequence */
+    const uint64_t *admissible; /* bit t % 64 of word t / 64: token t may come; NULL: all may */
 };
 
 struct tw_token_logprob {

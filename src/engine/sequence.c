@@ -175,6 +175,11 @@ static enum tw_status prepare(struct tw_sequence *sequence, const struct tw_gene
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION, "there is no tenant %u",
                             generation->tenant);
     }
+    if (generation->masker != NULL && generation->rules.ignore_end_tokens) {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "an answer of a prescribed form ends at an end token: they cannot be "
+                            "ignored");
+    }
     enum tw_status status = tw_sampler_check(&generation->sampling, engine->shape->n_vocab, error);
     if (status == TW_OK) {
         status = tw_stop_create(&generation->rules, tw_engine_tokenizer(engine), ret_stop, error);
@@ -201,6 +206,7 @@ enum tw_status tw_sequence_generate(struct tw_sequence *sequence,
     }
     tw_stop_free(sequence->stop);
     sequence->stop = stop;
+    sequence->constraint = tw_constraint_begin(generation->masker);
     sequence->n_prompt_tokens = sequence->tokens.n_tokens;
     sequence->n_cached_tokens = 0;
     forget_output(sequence);
@@ -285,6 +291,23 @@ static bool record_sample(struct tw_sequence *sequence, const struct tw_sample *
     return true;
 }
 
+/* Where nothing more can come the answer is over: to ask the model for its end token would be a
+ * pass for nothing. */
+static enum tw_finish advance_form(struct tw_sequence *sequence, tw_token token,
+                                   enum tw_finish finish)
+{
+    bool is_admissible = tw_constraint_advance(&sequence->constraint, token);
+    assert(is_admissible);
+    if (!is_admissible || finish == TW_FINISH_STOP ||
+        !tw_constraint_is_over(&sequence->constraint)) {
+        return finish;
+    }
+    if (finish == TW_FINISH_NONE) {
+        tw_stop_finish(sequence->stop, &sequence->text);
+    }
+    return TW_FINISH_STOP;
+}
+
 void tw_sequence_push_sample(struct tw_sequence *sequence, const struct tw_sample *sample)
 {
     if (!record_sample(sequence, sample)) {
@@ -294,6 +317,9 @@ void tw_sequence_push_sample(struct tw_sequence *sequence, const struct tw_sampl
         return;
     }
     enum tw_finish finish = tw_stop_push(sequence->stop, sample->token, &sequence->text);
+    if (sequence->constraint.masker != NULL) {
+        finish = advance_form(sequence, sample->token, finish);
+    }
     if (finish == TW_FINISH_NONE && sequence->tokens.n_tokens >= sequence->n_tokens_most) {
         tw_stop_finish(sequence->stop, &sequence->text);
         finish = TW_FINISH_LENGTH;

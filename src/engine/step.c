@@ -26,7 +26,7 @@ static struct tw_sequence *owner_of(const struct tw_step_row *row)
 
 static void sample_row(struct tw_engine *engine, struct tw_sequence *sequence, const float *logits)
 {
-    const struct tw_sampler_history history = {
+    struct tw_sampler_history history = {
         .tokens = sequence->tokens.ids,
         .n_tokens = sequence->tokens.n_tokens,
         .n_prompt_tokens = sequence->n_prompt_tokens,
@@ -34,8 +34,14 @@ static void sample_row(struct tw_engine *engine, struct tw_sequence *sequence, c
     };
     struct tw_sample sample;
     sequence->n_cached_tokens = tw_scheduler_state(sequence->scheduled).n_cached_tokens;
-    enum tw_status status = tw_sampler_sample(engine->sampler, logits, &sequence->sampling,
-                                              &history, &sample, &sequence->error);
+    enum tw_status status = TW_OK;
+    if (sequence->constraint.masker != NULL) {
+        status = tw_constraint_mask(&sequence->constraint, &history.admissible, &sequence->error);
+    }
+    if (status == TW_OK) {
+        status = tw_sampler_sample(engine->sampler, logits, &sequence->sampling, &history, &sample,
+                                   &sequence->error);
+    }
     if (status != TW_OK) {
         tw_sequence_fail(sequence);
         return;

@@ -2,13 +2,14 @@
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import time
 
 import golden
 
-CODES = {"usage": 2, "not found": 3, "input/output": 4, "format": 5, "limit": 7}
+CODES = {"usage": 2, "not found": 3, "input/output": 4, "format": 5, "unsupported": 6, "limit": 7}
 COMMANDS = ["run", "chat", "tokenize", "model", "model inspect", "model quantize", "model convert",
             "perplexity", "eval", "train", "train tokenizer", "version"]
 
@@ -317,6 +318,37 @@ def a_model_whose_rows_are_out_of_proportion_is_refused(program):
     program.good(*words, "--batch", 16)
 
 
+def an_answer_has_the_form_that_was_asked_for(program):
+    program.synthesise("m.gguf")
+    schema = {"type": "object", "properties": {"name": {"type": "string", "maxLength": 12},
+                                               "size": {"enum": ["small", "large"]}},
+              "required": ["name", "size"], "additionalProperties": False}
+    (program.folder / "s.json").write_text(json.dumps(schema))
+    words = ["run", "--model", "m.gguf", "--prompt", "x", "--temperature", 1, "--max-tokens", 100]
+    for seed in range(5):
+        value = json.loads(program.good(*words, "--seed", seed, "--json-schema", "s.json"))
+        assert list(value) == ["name", "size"] and value["size"] in ("small", "large"), value
+        assert len(value["name"]) <= 12, value
+    out = program.good(*words, "--regex", "[ab]{3}-[0-9]{2}").decode()
+    assert re.fullmatch(r"[ab]{3}-[0-9]{2}\n", out), out
+    out = program.good("chat", "--model", "m.gguf", "--regex", "(yes|no)",
+                       stdin=b"Well?\nReally?\n")
+    assert set(out.split()) <= {b"yes", b"no"} and len(out.split()) == 2, out
+
+
+def a_form_that_cannot_be_enforced_is_named(program):
+    program.synthesise("m.gguf")
+    words = ["run", "--model", "m.gguf", "--prompt", "x"]
+    (program.folder / "s.json").write_text('{"properties": {"a": {"not": {}}}}')
+    refused(program, "unsupported", "s.json: schema, #/properties/a/not", *words,
+            "--json-schema", "s.json")
+    refused(program, "unsupported", "--regex: pattern, byte 3: back references", *words,
+            "--regex", "(a)\\1")
+    refused(program, "usage", "exclude each other", *words, "--regex", "a", "--json-schema",
+            "s.json")
+    refused(program, "usage", "--ignore-eos", *words, "--regex", "a", "--ignore-eos")
+
+
 if __name__ == "__main__":
     golden.main([
         every_command_explains_itself,
@@ -337,4 +369,6 @@ if __name__ == "__main__":
         a_stopped_quantize_leaves_nothing,
         whoever_stops_a_command_gets_one_line_and_the_signals_own_code,
         a_model_whose_rows_are_out_of_proportion_is_refused,
+        an_answer_has_the_form_that_was_asked_for,
+        a_form_that_cannot_be_enforced_is_named,
     ])

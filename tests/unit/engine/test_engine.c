@@ -672,6 +672,136 @@ static void settings_beyond_the_bounds_are_refused(void **state)
     tw_engine_close(engine);
 }
 
+/* A form that no model writes by itself; an answer whose form is complete ends at once. */
+static void an_answer_of_a_prescribed_form_has_it(void **state)
+{
+    (void)state;
+    struct tw_engine *engine = open_engine(2, 64, 1024);
+    struct tw_automaton *automaton = NULL;
+    const struct tw_token_trie *trie = NULL;
+    struct tw_masker *masker = NULL;
+    const char *pattern = "\\{[0-9]{3}(,[0-9]{3}){2}\\}";
+    assert_int_equal(tw_constraint_compile_regex(tw_bytes_of(pattern), &automaton, NULL), TW_OK);
+    assert_int_equal(tw_engine_token_trie(engine, &trie, NULL), TW_OK);
+    assert_int_equal(tw_masker_create(automaton, trie, &masker, NULL), TW_OK);
+    tw_token prompt[8];
+    random_prompt(5, 8, prompt);
+    for (uint64_t seed = 0; seed < 8; seed++) {
+        static struct result result, other;
+        struct tw_generation generation = tw_generation_defaults();
+        generation.sampling.temperature = 1.0;
+        generation.sampling.seed = seed;
+        struct tw_sequence *free_one = start(engine, prompt, 8, &generation);
+        generation.masker = masker;
+        generation.rules.max_tokens = seed == 0 ? 13 : 100; /* enough, to the byte, or more */
+        struct tw_sequence *sequence = start(engine, prompt, 8, &generation);
+        run_to_end(engine, sequence, &result);
+        tw_sequence_free(free_one);
+        assert_int_equal(result.finish, TW_FINISH_STOP);
+        assert_int_equal(result.text_bytes, 13);
+        assert_true(result.text[0] == '{' && result.text[4] == ',' && result.text[12] == '}');
+        tw_sequence_free(sequence);
+        sequence = start(engine, prompt, 8, &generation);
+        run_to_end(engine, sequence, &other);
+        assert_same(&result, &other);
+        tw_sequence_free(sequence);
+    }
+    struct tw_generation generation = tw_generation_defaults();
+    struct tw_sequence *sequence = NULL;
+    generation.masker = masker;
+    generation.rules.ignore_end_tokens = true;
+    assert_int_equal(tw_sequence_create(engine, &sequence, NULL), TW_OK);
+    assert_int_equal(tw_sequence_append(sequence, prompt, 8, NULL), TW_OK);
+    assert_int_equal(tw_sequence_generate(sequence, &generation, NULL), TW_ERR_USAGE);
+    tw_sequence_free(sequence);
+    tw_engine_close(engine);
+    tw_masker_free(masker);
+    tw_automaton_free(automaton);
+}
+
+/* A list of small objects: long enough to be met by others at every stage. */
+static struct tw_masker *make_list_masker(struct tw_engine *engine,
+                                          struct tw_automaton **ret_automaton)
+{
+    static const char text[] =
+        "{\"type\":\"array\",\"minItems\":4,\"maxItems\":6,\"items\":{\"type\":\"object\","
+        "\"properties\":{\"a\":{\"type\":\"integer\",\"minimum\":10},"
+        "\"b\":{\"type\":\"string\",\"maxLength\":6}},"
+        "\"required\":[\"a\"],\"additionalProperties\":false}}";
+    const struct tw_token_trie *trie = NULL;
+    struct tw_masker *masker = NULL;
+    json_t *schema;
+    assert_int_equal(tw_json_parse(text, sizeof text - 1, "schema", &schema, NULL), TW_OK);
+    assert_int_equal(tw_constraint_compile_schema(schema, ret_automaton, NULL), TW_OK);
+    json_decref(schema);
+    assert_int_equal(tw_engine_token_trie(engine, &trie, NULL), TW_OK);
+    assert_int_equal(tw_masker_create(*ret_automaton, trie, &masker, NULL), TW_OK);
+    return masker;
+}
+
+static struct tw_generation list_request(uint64_t seed, struct tw_masker *masker)
+{
+    struct tw_generation generation = tw_generation_defaults();
+    generation.sampling.temperature = seed % 2 == 0 ? 0.0 : 0.9;
+    generation.sampling.seed = seed;
+    generation.sampling.want_logprobs = true;
+    generation.rules.max_tokens = 120;
+    generation.masker = masker;
+    return generation;
+}
+
+/* One masker serves all answers of a form; others, of no form, run among them; pages of the prompt
+ * are computed anew, or found in the prefix tree. */
+static void a_prescribed_answer_is_the_same_alone_in_a_batch_and_behind_a_cached_prefix(
+    void **state)
+{
+    (void)state;
+    enum { ANSWERS = 5, PROMPT = 150 };
+    static struct result first[ANSWERS], other;
+    tw_token prompt[PROMPT];
+    random_prompt(9, PROMPT, prompt);
+    for (uint64_t i = 0; i < ANSWERS; i++) {
+        struct tw_automaton *automaton = NULL;
+        struct tw_engine *engine = open_engine(1, 512, 1024);
+        struct tw_masker *masker = make_list_masker(engine, &automaton);
+        struct tw_generation generation = list_request(i, masker);
+        for (int again = 0; again < 2; again++) {
+            struct result *result = again ? &other : &first[i];
+            struct tw_sequence *sequence = start(engine, prompt, PROMPT, &generation);
+            run_to_end(engine, sequence, result);
+            assert_int_equal(tw_sequence_cached(sequence) > 0, again);
+            tw_sequence_free(sequence);
+        }
+        assert_same(&first[i], &other);
+        assert_true(first[i].n_tokens > 20 && first[i].text[0] == '[');
+        tw_engine_close(engine);
+        tw_masker_free(masker);
+        tw_automaton_free(automaton);
+    }
+    static const uint32_t batch_sizes[] = {11, 64, 512};
+    for (size_t b = 0; b < 3; b++) {
+        struct tw_automaton *automaton = NULL;
+        struct tw_engine *engine = open_engine(2 * ANSWERS, batch_sizes[b], 4096);
+        struct tw_masker *masker = make_list_masker(engine, &automaton);
+        struct tw_sequence *sequences[2 * ANSWERS];
+        for (uint64_t i = 0; i < 2 * ANSWERS; i++) {
+            struct tw_generation generation = i % 2 == 0 ? list_request(i / 2, masker) : request(i);
+            sequences[i] = start(engine, prompt, PROMPT, &generation);
+            step(engine);
+        }
+        for (uint64_t i = 0; i < ANSWERS; i++) {
+            run_to_end(engine, sequences[2 * i], &other);
+            assert_same(&first[i], &other);
+        }
+        for (uint64_t i = 0; i < 2 * ANSWERS; i++) {
+            tw_sequence_free(sequences[i]);
+        }
+        tw_engine_close(engine);
+        tw_masker_free(masker);
+        tw_automaton_free(automaton);
+    }
+}
+
 int main(void)
 {
     const char *shared = getenv("TW_SHARED");
@@ -697,6 +827,9 @@ int main(void)
         cmocka_unit_test(scores_are_the_logprobs_of_generation),
         cmocka_unit_test(the_quantised_cache_gives_nearly_the_same_scores),
         cmocka_unit_test(a_row_without_numbers_fails_its_sequence_alone),
+        cmocka_unit_test(an_answer_of_a_prescribed_form_has_it),
+        cmocka_unit_test(
+            a_prescribed_answer_is_the_same_alone_in_a_batch_and_behind_a_cached_prefix),
         cmocka_unit_test(settings_beyond_the_bounds_are_refused),
     };
     return cmocka_run_group_tests(tests, run_each_alone, NULL);

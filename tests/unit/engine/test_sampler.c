@@ -539,6 +539,29 @@ static void parameters_out_of_range_are_named(void **state)
     }
 }
 
+static void what_is_not_admissible_is_never_chosen_whatever_its_bias(void **state)
+{
+    (void)state;
+    static float logits[200];
+    struct tw_logit_bias bias = {130, 100.0f};
+    uint64_t admissible[4] = {0, 1ull << 6 | 1ull << 40, 1ull << 3, UINT64_MAX << 8};
+    for (size_t i = 0; i < 200; i++) {
+        logits[i] = (float)(i % 7);
+    }
+    struct fixture *f = fixture_of(200, logits);
+    f->params.biases = &bias;
+    f->params.n_biases = 1;
+    f->history.admissible = admissible;
+    int n_seen[200] = {0};
+    for (uint64_t i = 0; i < 2000; i++) {
+        n_seen[sample_at(f, i).token]++;
+    }
+    assert_int_equal(n_seen[70] + n_seen[104] + n_seen[131], 2000);
+    assert_true(n_seen[70] > 0 && n_seen[104] > 0 && n_seen[131] > 0);
+    assert_int_equal(greedy(f), 104); /* 104 % 7 is 6, the others' less */
+    tw_sampler_free(f->sampler);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -560,6 +583,7 @@ int main(void)
         cmocka_unit_test(frequency_counts_each_use_and_presence_counts_once),
         cmocka_unit_test(the_prompt_counts_for_repetition_only),
         cmocka_unit_test(repeat_last_n_forgets_what_is_further_back),
+        cmocka_unit_test(what_is_not_admissible_is_never_chosen_whatever_its_bias),
         cmocka_unit_test(penalties_leave_nothing_behind_for_the_next_call),
         cmocka_unit_test(logprobs_are_those_of_the_unmodified_row_and_sum_to_one),
         cmocka_unit_test(a_smaller_vocabulary_than_top_logprobs_gives_what_there_is),
