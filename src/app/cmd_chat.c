@@ -33,7 +33,7 @@ struct chat {
     struct chat_args args;
     struct tw_model_args model;
     struct tw_sampling_args sampling;
-    struct tw_form_args form;
+    struct tw_form_args answer_form;
     struct tw_sampling_arrays arrays;
     struct tw_engine *engine;
     struct tw_chat_form form;
@@ -272,7 +272,7 @@ static enum tw_status start_session(struct chat *chat, struct tw_error *error)
     enum tw_status status =
         tw_sampling_args_generation(&chat->sampling, &chat->arrays, &settings.generation, error);
     if (status == TW_OK) {
-        status = tw_form_args_attach(&chat->form, chat->engine, &settings.generation, error);
+        status = tw_form_args_attach(&chat->answer_form, chat->engine, &settings.generation, error);
     }
     if (status == TW_OK) {
         status = tw_engine_reserve(chat->engine, settings.n_context_tokens, error);
@@ -298,7 +298,8 @@ static void greet(const struct chat *chat)
 
 static enum tw_status execute(struct chat *chat, struct tw_error *error)
 {
-    enum tw_status status = tw_form_args_compile(&chat->form, chat->sampling.ignore_eos, error);
+    enum tw_status status =
+        tw_form_args_compile(&chat->answer_form, chat->sampling.ignore_eos, error);
     if (status == TW_OK) {
         status = tw_model_args_open(&chat->model, 1, 0, &chat->engine, error);
     }
@@ -329,7 +330,7 @@ static void free_chat(struct chat *chat)
     tw_buf_free(&chat->message);
     tw_buf_free(&chat->system);
     tw_sampling_args_free(&chat->sampling);
-    tw_form_args_free(&chat->form);
+    tw_form_args_free(&chat->answer_form);
 }
 
 int tw_cmd_chat(int argc, char **argv)
@@ -351,7 +352,7 @@ int tw_cmd_chat(int argc, char **argv)
         .uses = {{&chat_group, &chat.args},
                  {&tw_model_args_group, &chat.model},
                  {&tw_sampling_args_group, &chat.sampling},
-                 {&tw_form_args_group, &chat.form}},
+                 {&tw_form_args_group, &chat.answer_form}},
     };
     struct tw_words words;
     int exit_code;
