@@ -119,6 +119,7 @@ static const struct tw_api_route routes[] = {
     {.method = "POST", .path = "/v1/completions", .post = tw_api_completions},
     {.method = "POST", .path = "/tokenize", .post = tw_api_tokenize},
     {.method = "POST", .path = "/detokenize", .post = tw_api_detokenize},
+    {.method = "POST", .path = "/apply-template", .post = tw_api_apply_template},
 };
 
 static bool is_at(const struct tw_api_route *route, const char *path)
@@ -355,6 +356,18 @@ void tw_api_handle(void *context, struct tw_http_request *http)
 
 /* ---- making and freeing ---- */
 
+/* A template that cannot be used leaves the built-in formats. */
+static void take_template(struct tw_api_served *model)
+{
+    const struct tw_bytes source = tw_backend_chat_template(model->backend);
+    struct tw_error error;
+    if (source.size_bytes > 0 &&
+        tw_chat_template_create(tw_backend_tokenizer(model->backend), source, &model->chat_template,
+                                &error) != TW_OK) {
+        snprintf(model->note, sizeof model->note, "%s", error.text);
+    }
+}
+
 static enum tw_status copy_models(struct tw_api *api, struct tw_error *error)
 {
     api->models = tw_mem_zalloc(api->config.n_models, sizeof *api->models);
@@ -370,6 +383,7 @@ static enum tw_status copy_models(struct tw_api *api, struct tw_error *error)
         if (api->models[i].name == NULL) {
             break;
         }
+        take_template(&api->models[i]);
     }
     if (api->models == NULL || api->models[api->config.n_models - 1].name == NULL) {
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for the API");
@@ -435,6 +449,11 @@ enum tw_status tw_api_announce_tenants(struct tw_api *api, struct tw_error *erro
     return status;
 }
 
+const char *tw_api_template_note(const struct tw_api *api, size_t i)
+{
+    return api->models[i].note;
+}
+
 void tw_api_set_server(struct tw_api *api, const struct tw_http_server *server)
 {
     api->server = server;
@@ -464,6 +483,7 @@ void tw_api_free(struct tw_api *api)
     }
     tw_api_stop(api);
     for (size_t i = 0; api->models != NULL && i < api->config.n_models; i++) {
+        tw_chat_template_free(api->models[i].chat_template);
         tw_mem_free(api->models[i].name);
     }
     pthread_cond_destroy(&api->wake);

@@ -2,6 +2,7 @@
  *
  *     GET  /health /ready /metrics /v1/models /v1/models/{id}
  *     POST /v1/chat/completions /v1/completions /tokenize /detokenize
+ *          /apply-template
  *
  * GET is answered on the HTTP server's threads, which therefore never wait. POST goes to a few
  * threads of our own that parse, check and tokenise, and from there to a backend, whose thread
@@ -47,6 +48,9 @@ void tw_api_handle(void *context, struct tw_http_request *request);
 
 /* Tells the backends all tenants of the keys: at the start, and when the keys were read again. */
 enum tw_status tw_api_announce_tenants(struct tw_api *api, struct tw_error *error);
+
+/* Why model i's own chat template cannot be used, or "". */
+const char *tw_api_template_note(const struct tw_api *api, size_t i);
 
 /* For /metrics: the server the API answers for. */
 void tw_api_set_server(struct tw_api *api, const struct tw_http_server *server);

@@ -11,11 +11,13 @@
 #include "api/api.h"
 #include "api/api_metrics.h"
 #include "base/json.h"
-#include "text/chat_format.h"
+#include "text/chat_template.h"
 
 struct tw_api_served {
     char *name;
     struct tw_backend *backend;
+    struct tw_chat_template *chat_template; /* NULL: the format counts */
+    char note[TW_LIMIT_ERROR_TEXT_BYTES];   /* why the template cannot be used; "" */
     struct tw_chat_format format;
     int64_t created_s;
 };
@@ -105,6 +107,7 @@ void tw_api_chat_completions(struct tw_api *api, const struct tw_api_call *call)
 void tw_api_completions(struct tw_api *api, const struct tw_api_call *call);
 void tw_api_tokenize(struct tw_api *api, const struct tw_api_call *call);
 void tw_api_detokenize(struct tw_api *api, const struct tw_api_call *call);
+void tw_api_apply_template(struct tw_api *api, const struct tw_api_call *call);
 void tw_api_metrics_text(struct tw_api *api, struct tw_http_request *http);
 
 #endif

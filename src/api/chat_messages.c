@@ -2,6 +2,9 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
 
 static bool refuse_message(struct tw_api_error *error, size_t i, const char *part, const char *what)
 {
@@ -10,13 +13,18 @@ static bool refuse_message(struct tw_api_error *error, size_t i, const char *par
     return tw_api_refuse(error, param, "'%s' %s", param, what);
 }
 
+static bool refuse_memory(struct tw_api_error *error)
+{
+    return tw_api_refuse_status(error, 503, "server_error", "out_of_memory",
+                                "no memory for the messages");
+}
+
 /* "system" for developer, too; NULL for a role that there is not. */
 static const char *known_role(const char *role)
 {
-    static const char *const roles[][2] = {{"system", "system"},
-                                           {"developer", "system"},
-                                           {"user", "user"},
-                                           {"assistant", "assistant"}};
+    static const char *const roles[][2] = {{"system", "system"}, {"developer", "system"},
+                                           {"user", "user"},     {"assistant", "assistant"},
+                                           {"tool", "tool"},     {"function", "tool"}};
     for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
         if (role != NULL && strcmp(roles[i][0], role) == 0) {
             return roles[i][1];
@@ -36,9 +44,7 @@ static bool append_content(const json_t *message, size_t i, struct tw_buf *text,
     }
     if (content == NULL || json_is_null(content)) {
         const bool may = json_is_array(json_object_get(message, "tool_calls"));
-        return refuse_message(error, i, ".content",
-                              may ? "is missing: calls of tools are not supported"
-                                  : "is missing: give a text");
+        return may || refuse_message(error, i, ".content", "is missing: give a text");
     }
     if (!json_is_array(content)) {
         return refuse_message(error, i, ".content", "must be a string or a list of text parts");
@@ -56,23 +62,82 @@ static bool append_content(const json_t *message, size_t i, struct tw_buf *text,
     return true;
 }
 
+/* ---- calls of tools, as an assistant made them before ---- */
+
+/* Templates write arguments themselves, so they get them as a value and not as its text. */
+static json_t *call_for_template(const json_t *call, size_t i, struct tw_api_error *error)
+{
+    const json_t *function = json_object_get(call, "function");
+    const json_t *name = json_object_get(function, "name");
+    json_t *arguments = json_object_get(function, "arguments");
+    struct tw_error cause;
+    if (!json_is_string(name)) {
+        refuse_message(error, i, ".tool_calls", "has a call without function.name");
+        return NULL;
+    }
+    if (!json_is_string(arguments)) {
+        json_incref(arguments);
+    } else if (tw_json_parse(json_string_value(arguments), json_string_length(arguments),
+                             "the arguments", &arguments, &cause) != TW_OK) {
+        refuse_message(error, i, ".tool_calls", "has arguments that are no JSON");
+        return NULL;
+    }
+    json_t *value = json_pack("{s:s, s:{s:s, s:o}}", "type", "function", "function", "name",
+                              json_string_value(name), "arguments",
+                              arguments != NULL ? arguments : json_object());
+    const json_t *id = json_object_get(call, "id");
+    if (value != NULL && json_is_string(id)) {
+        json_object_set_new(value, "id", json_string(json_string_value(id)));
+    }
+    if (value == NULL) {
+        refuse_memory(error);
+    }
+    return value;
+}
+
+static bool add_calls(json_t *out, const json_t *message, size_t i, struct tw_api_error *error)
+{
+    const json_t *calls = json_object_get(message, "tool_calls");
+    json_t *list = json_is_array(calls) && json_array_size(calls) > 0 ? json_array() : NULL;
+    for (size_t k = 0; list != NULL && k < json_array_size(calls); k++) {
+        json_t *call = call_for_template(json_array_get(calls, k), i, error);
+        if (call == NULL || json_array_append_new(list, call) != 0) {
+            json_decref(list);
+            return false;
+        }
+    }
+    return list == NULL || json_object_set_new(out, "tool_calls", list) == 0 ||
+           refuse_memory(error);
+}
+
+/* ---- messages as templates want them ---- */
+
+/* What else templates look at. */
+static bool add_others(json_t *out, const json_t *message)
+{
+    static const char *const names[] = {"name", "tool_call_id", "reasoning_content"};
+    bool is_added = true;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        const json_t *value = json_object_get(message, names[i]);
+        if (json_is_string(value)) {
+            is_added = is_added &&
+                       json_object_set_new(out, names[i],
+                                           json_stringn_nocheck(json_string_value(value),
+                                                                json_string_length(value))) == 0;
+        }
+    }
+    return is_added;
+}
+
 static bool check_message(const json_t *message, size_t i, const char **ret_role,
                           struct tw_api_error *error)
 {
     if (!json_is_object(message)) {
         return refuse_message(error, i, "", "must be an object with role and content");
     }
-    const char *role = json_string_value(json_object_get(message, "role"));
-    *ret_role = known_role(role);
-    if (*ret_role == NULL) {
-        return refuse_message(error, i, ".role",
-                              role != NULL &&
-                                      (strcmp(role, "tool") == 0 || strcmp(role, "function") == 0)
-                                  ? "is not supported here: write the tool's result into a "
-                                    "message of the user"
-                                  : "must be system, developer, user or assistant");
-    }
-    return true;
+    *ret_role = known_role(json_string_value(json_object_get(message, "role")));
+    return *ret_role != NULL ||
+           refuse_message(error, i, ".role", "must be system, developer, user, assistant or tool");
 }
 
 /* All system messages into one text, and every message checked. */
@@ -81,7 +146,7 @@ static bool collect_system(const json_t *messages, struct tw_buf *text, struct t
     bool is_first = true;
     for (size_t i = 0; i < json_array_size(messages); i++) {
         const json_t *message = json_array_get(messages, i);
-        const char *role;
+        const char *role = NULL;
         if (!check_message(message, i, &role, error)) {
             return false;
         }
@@ -96,24 +161,32 @@ static bool collect_system(const json_t *messages, struct tw_buf *text, struct t
     return true;
 }
 
-static bool append_message(const struct tw_api_served *model, const char *role,
-                           const struct tw_buf *text, struct tw_token_list *tokens,
+static json_t *add_message(json_t *list, const char *role, const struct tw_buf *text,
                            struct tw_api_error *error)
 {
-    struct tw_error cause;
-    if (text->failed ||
-        tw_chat_format_message(&model->format, role, text->size_bytes > 0 ? text->data : "",
-                               text->size_bytes, tokens, &cause) != TW_OK) {
-        return text->failed ? tw_api_refuse(error, "messages", "a message is too large")
-                            : tw_api_refuse_error(error, &cause, "messages");
+    if (text->failed) {
+        tw_api_refuse(error, "messages", "a message is too large");
+        return NULL;
     }
-    return true;
+    json_t *message =
+        tw_chat_message(role, text->size_bytes > 0 ? text->data : "", text->size_bytes);
+    if (message == NULL || json_array_append_new(list, message) != 0) {
+        refuse_memory(error);
+        return NULL;
+    }
+    return message;
 }
 
-static bool append_others(const struct tw_api_served *model, const json_t *messages,
-                          struct tw_buf *text, struct tw_token_list *tokens,
-                          struct tw_api_error *error)
+static bool add_messages(json_t *list, const json_t *messages, struct tw_buf *text,
+                         struct tw_api_error *error)
 {
+    if (!collect_system(messages, text, error)) {
+        return false;
+    }
+    if ((text->size_bytes > 0 || text->failed) &&
+        add_message(list, "system", text, error) == NULL) {
+        return false;
+    }
     for (size_t i = 0; i < json_array_size(messages); i++) {
         const json_t *message = json_array_get(messages, i);
         const char *role = known_role(json_string_value(json_object_get(message, "role")));
@@ -121,47 +194,73 @@ static bool append_others(const struct tw_api_served *model, const json_t *messa
             continue;
         }
         tw_buf_clear(text);
-        if (!append_content(message, i, text, error) ||
-            !append_message(model, role, text, tokens, error)) {
+        if (!append_content(message, i, text, error)) {
             return false;
+        }
+        json_t *out = add_message(list, role, text, error);
+        if (out == NULL || !add_calls(out, message, i, error)) {
+            return false;
+        }
+        if (!add_others(out, message)) {
+            return refuse_memory(error);
         }
     }
     return true;
 }
 
-static bool write_prompt(const struct tw_api_served *model, const json_t *messages,
-                         struct tw_buf *text, struct tw_token_list *tokens,
-                         struct tw_api_error *error)
+/* ---- tokens ---- */
+
+static bool encode_by_format(const struct tw_api_served *model, const json_t *messages,
+                             struct tw_token_list *tokens, struct tw_error *cause)
+{
+    enum tw_status status = tw_chat_format_begin(&model->format, tokens, cause);
+    for (size_t i = 0; status == TW_OK && i < json_array_size(messages); i++) {
+        const json_t *message = json_array_get(messages, i);
+        const json_t *content = json_object_get(message, "content");
+        const char *role = json_string_value(json_object_get(message, "role"));
+        if (strcmp(role, "tool") == 0 || json_object_get(message, "tool_calls") != NULL) {
+            status = tw_error_set(cause, TW_ERR_USAGE, TW_NO_POSITION,
+                                  "the model has no chat template, and the built-in formats have "
+                                  "no place for tools");
+            break;
+        }
+        status = tw_chat_format_message(&model->format, role, json_string_value(content),
+                                        json_string_length(content), tokens, cause);
+    }
+    return status == TW_OK && tw_chat_format_answer(&model->format, tokens, cause) == TW_OK;
+}
+
+static bool encode(const struct tw_api_served *model, const json_t *messages, const json_t *more,
+                   struct tw_token_list *tokens, struct tw_api_error *error)
 {
     struct tw_error cause;
-    if (!collect_system(messages, text, error)) {
-        return false;
+    if (model->chat_template == NULL) {
+        return encode_by_format(model, messages, tokens, &cause) ||
+               tw_api_refuse_error(error, &cause, "messages");
     }
-    if (tw_chat_format_begin(&model->format, tokens, &cause) != TW_OK) {
-        return tw_api_refuse_error(error, &cause, "messages");
-    }
-    if ((text->size_bytes > 0 || text->failed) &&
-        !append_message(model, "system", text, tokens, error)) {
-        return false;
-    }
-    if (!append_others(model, messages, text, tokens, error)) {
-        return false;
-    }
-    if (tw_chat_format_answer(&model->format, tokens, &cause) != TW_OK) {
-        return tw_api_refuse_error(error, &cause, "messages");
-    }
-    return true;
+    const time_t seconds = (time_t)(tw_clock_wall_ns() / 1000000000);
+    struct tm now;
+    localtime_r(&seconds, &now);
+    const struct tw_chat_prompt prompt = {
+        .messages = messages, .add_generation_prompt = true, .more = more, .now = &now};
+    return tw_chat_template_encode(model->chat_template, &prompt, tokens, &cause) == TW_OK ||
+           tw_api_refuse_error(error, &cause, "messages");
 }
 
 bool tw_api_chat_prompt(const struct tw_api_served *model, const json_t *body,
                         struct tw_token_list *tokens, struct tw_api_error *error)
 {
     const json_t *messages = json_object_get(body, "messages");
+    const json_t *more = json_object_get(body, "chat_template_kwargs");
     if (!json_is_array(messages) || json_array_size(messages) == 0) {
         return tw_api_refuse(error, "messages",
                              "'messages' must be a list with at least one message");
     }
-    if (model->format.kind == TW_CHAT_PLAIN) {
+    if (more != NULL && !json_is_object(more) && !json_is_null(more)) {
+        return tw_api_refuse(error, "chat_template_kwargs",
+                             "'chat_template_kwargs' must be an object");
+    }
+    if (model->chat_template == NULL && model->format.kind == TW_CHAT_PLAIN) {
         return tw_api_refuse(error, "model",
                              "the model '%.100s' has no chat format that is known here; use "
                              "/v1/completions",
@@ -169,7 +268,10 @@ bool tw_api_chat_prompt(const struct tw_api_served *model, const json_t *body,
     }
     struct tw_buf text;
     tw_buf_init(&text, TW_LIMIT_PROMPT_BYTES);
-    bool is_written = write_prompt(model, messages, &text, tokens, error);
+    json_t *list = json_array();
+    bool is_written = add_messages(list, messages, &text, error) &&
+                      encode(model, list, json_is_object(more) ? more : NULL, tokens, error);
+    json_decref(list);
     tw_buf_free(&text);
     return is_written;
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/answer_form.h"
 #include "api/api_state.h"
 #include "api/chat_messages.h"
 #include "api/completion_json.h"
@@ -40,6 +41,7 @@ struct completion {
     json_t *body; /* the fields' texts are in it */
     const struct tw_api_served *model;
     struct tw_api_fields fields;
+    struct tw_api_form form;
     struct tw_completion_head head;
     struct tw_token_list *prompts; /* [n_prompts] */
     size_t n_prompts;
@@ -69,6 +71,7 @@ static void free_completion(struct completion *completion)
     tw_mem_free(completion->choices);
     tw_buf_free(&completion->chunk);
     tw_api_fields_free(&completion->fields);
+    tw_api_form_free(&completion->form);
     json_decref(completion->body);
     tw_mem_free(completion);
 }
@@ -338,6 +341,7 @@ static bool make_choices(struct completion *completion, struct tw_api_error *err
                                   .prompt = &completion->prompts[i / n],
                                   .generation = completion->fields.generation};
         choice->generation.sampling.seed += i % n;
+        choice->generation.masker = completion->form.masker;
         choice->generation.tenant = completion->tenant.number;
         choice->generation.domain =
             completion->api->config.shares_prefixes ? 0 : completion->tenant.number;
@@ -445,7 +449,9 @@ static bool prepare(struct completion *completion, struct tw_api_error *error)
     if (!tw_api_fields_read(&completion->fields, is_chat, completion->body,
                             tw_backend_tokenizer(completion->model->backend), error) ||
         !(is_chat ? make_chat_prompt : make_text_prompts)(completion, error) ||
-        !check_length(completion, error) || !make_choices(completion, error)) {
+        !check_length(completion, error) ||
+        !tw_api_form_read(&completion->form, completion->body, completion->model->backend, error) ||
+        !make_choices(completion, error)) {
         return false;
     }
     echo_prompts(completion);

@@ -55,6 +55,7 @@ static const struct field table[] = {
     {"logprobs", FIELD_INT, TEXT, AT(top_logprobs), 0, TW_LIMIT_API_TOP_LOGPROBS, NULL},
     {"model", FIELD_ELSEWHERE, BOTH, 0, 0, 0, NULL},
     {"messages", FIELD_ELSEWHERE, CHAT, 0, 0, 0, NULL},
+    {"chat_template_kwargs", FIELD_ELSEWHERE, CHAT, 0, 0, 0, NULL},
     {"prompt", FIELD_ELSEWHERE, TEXT, 0, 0, 0, NULL},
     {"stop", FIELD_ELSEWHERE, BOTH, 0, 0, 0, NULL},
     {"logit_bias", FIELD_ELSEWHERE, BOTH, 0, 0, 0, NULL},
@@ -78,14 +79,16 @@ static const struct field table[] = {
     {"tools", FIELD_REFUSED, CHAT, 0, 0, 0, "describe the tools in the system message"},
     {"functions", FIELD_REFUSED, CHAT, 0, 0, 0, "it was replaced by 'tools'"},
     {"function_call", FIELD_REFUSED, CHAT, 0, 0, 0, "it was replaced by 'tool_choice'"},
-    {"response_format", FIELD_REFUSED, CHAT, 0, 0, 0, "only text can be asked for"},
-    {"structured_outputs", FIELD_REFUSED, BOTH, 0, 0, 0, "only text can be asked for"},
-    {"guided_json", FIELD_REFUSED, BOTH, 0, 0, 0, "only text can be asked for"},
-    {"guided_regex", FIELD_REFUSED, BOTH, 0, 0, 0, "only text can be asked for"},
-    {"guided_choice", FIELD_REFUSED, BOTH, 0, 0, 0, "only text can be asked for"},
-    {"guided_grammar", FIELD_REFUSED, BOTH, 0, 0, 0, "only text can be asked for"},
-    {"grammar", FIELD_REFUSED, BOTH, 0, 0, 0, "only text can be asked for"},
-    {"json_schema", FIELD_REFUSED, BOTH, 0, 0, 0, "only text can be asked for"},
+    {"response_format", FIELD_ELSEWHERE, BOTH, 0, 0, 0, NULL},
+    {"structured_outputs", FIELD_ELSEWHERE, BOTH, 0, 0, 0, NULL},
+    {"guided_json", FIELD_ELSEWHERE, BOTH, 0, 0, 0, NULL},
+    {"guided_regex", FIELD_ELSEWHERE, BOTH, 0, 0, 0, NULL},
+    {"guided_choice", FIELD_ELSEWHERE, BOTH, 0, 0, 0, NULL},
+    {"guided_grammar", FIELD_REFUSED, BOTH, 0, 0, 0,
+     "a JSON schema, a pattern or choices can be prescribed"},
+    {"grammar", FIELD_REFUSED, BOTH, 0, 0, 0,
+     "a JSON schema, a pattern or choices can be prescribed"},
+    {"json_schema", FIELD_ELSEWHERE, BOTH, 0, 0, 0, NULL},
     {"audio", FIELD_REFUSED, CHAT, 0, 0, 0, "models here read and write text"},
     {"prediction", FIELD_REFUSED, CHAT, 0, 0, 0, "leave it out"},
     {"web_search_options", FIELD_REFUSED, CHAT, 0, 0, 0, "there is no internet here"},
@@ -144,10 +147,6 @@ static bool read_number(void *at, const struct field *field, const json_t *value
 /* A value that asks for nothing, or (most) for the number that holds anyway. */
 static bool asks_for_nothing(const struct field *field, const json_t *value)
 {
-    if (json_is_object(value) && strcmp(field->name, "response_format") == 0) {
-        const char *type = json_string_value(json_object_get(value, "type"));
-        return type != NULL && strcmp(type, "text") == 0;
-    }
     return json_is_null(value) || json_is_false(value) ||
            (json_is_number(value) &&
             (json_number_value(value) == 0 || json_number_value(value) == field->most)) ||

@@ -1,4 +1,4 @@
-/* /tokenize and /detokenize, with the fields of vLLM and those of llama.cpp. */
+/* /tokenize, /detokenize and /apply-template, with the fields of vLLM and those of llama.cpp. */
 #include "api/api_state.h"
 #include "api/chat_messages.h"
 
@@ -109,5 +109,45 @@ void tw_api_detokenize(struct tw_api *api, const struct tw_api_call *call)
     }
     tw_buf_free(&text);
     tw_buf_free(&out);
+    json_decref(call->body);
+}
+
+/* The prompt of a conversation as text, special tokens spelt out. */
+static void write_prompt(struct tw_buf *out, const struct tw_api_served *model,
+                         const struct tw_token_list *tokens)
+{
+    struct tw_detokenizer detokenizer;
+    struct tw_json_writer writer;
+    struct tw_buf text;
+    tw_buf_init(&text, TW_LIMIT_GENERATED_BYTES);
+    tw_detokenizer_init(&detokenizer, tw_backend_tokenizer(model->backend), true);
+    for (size_t i = 0; i < tokens->n_tokens; i++) {
+        tw_detokenizer_push(&detokenizer, tokens->ids[i], &text);
+    }
+    tw_detokenizer_finish(&detokenizer, &text);
+    tw_json_begin(&writer, out);
+    tw_json_object_begin(&writer);
+    tw_json_key(&writer, "prompt");
+    tw_json_string(&writer, text.size_bytes > 0 ? text.data : "", text.size_bytes);
+    tw_json_object_end(&writer);
+    out->failed = out->failed || text.failed;
+    tw_buf_free(&text);
+}
+
+void tw_api_apply_template(struct tw_api *api, const struct tw_api_call *call)
+{
+    struct tw_token_list tokens = {0};
+    struct tw_api_error error;
+    const struct tw_api_served *model = tw_api_find_model(api, call->body, &error);
+    if (model != NULL && tw_api_chat_prompt(model, call->body, &tokens, &error)) {
+        struct tw_buf out;
+        tw_buf_init(&out, TOKENS_BYTES);
+        write_prompt(&out, model, &tokens);
+        tw_api_answer_json(api, call->http, &out);
+        tw_buf_free(&out);
+    } else {
+        tw_api_answer_error(api, call->http, &error);
+    }
+    tw_token_list_free(&tokens);
     json_decref(call->body);
 }

@@ -352,6 +352,11 @@ static void announce(const struct serve *serve)
             {"model", serve->models[i].name, 0},
             {"context_tokens", NULL, tw_backend_context_tokens(serve->models[i].backend)}};
         tw_log_record(TW_LOG_INFO, NULL, "a model is served", fields, 2);
+        const char *note = tw_api_template_note(serve->api, i);
+        if (note[0] != '\0') {
+            tw_log(TW_LOG_WARN,
+                   "the model's chat template cannot be used, a built-in format is: %s", note);
+        }
     }
     const struct tw_log_field fields[] = {{"url", url, 0}};
     tw_log_record(TW_LOG_INFO, NULL, "listening", fields, 1);

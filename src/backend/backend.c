@@ -29,6 +29,7 @@ struct tw_backend {
     struct tw_engine *engine;
     uint32_t max_waiting;
     uint32_t n_context_tokens;
+    const struct tw_token_trie *trie;
     pthread_t thread;
     bool has_thread;
 
@@ -324,6 +325,11 @@ struct tw_bytes tw_backend_chat_template(const struct tw_backend *backend)
     return tw_model_chat_template(tw_engine_model(backend->engine));
 }
 
+const struct tw_token_trie *tw_backend_token_trie(const struct tw_backend *backend)
+{
+    return backend->trie;
+}
+
 uint32_t tw_backend_context_tokens(const struct tw_backend *backend)
 {
     return backend->n_context_tokens;
@@ -392,6 +398,9 @@ enum tw_status tw_backend_open(const struct tw_backend_config *config,
     enum tw_status status = tw_engine_open(config->path, &config->engine, &backend->engine, error);
     if (status == TW_OK) {
         status = reserve(backend, config, error);
+    }
+    if (status == TW_OK) {
+        status = tw_engine_token_trie(backend->engine, &backend->trie, error);
     }
     if (status == TW_OK) {
         int failure = pthread_create(&backend->thread, NULL, serve, backend);

@@ -43,6 +43,7 @@ void tw_backend_close(struct tw_backend *backend);
 
 const struct tw_tokenizer *tw_backend_tokenizer(const struct tw_backend *backend);
 struct tw_bytes tw_backend_chat_template(const struct tw_backend *backend);
+const struct tw_token_trie *tw_backend_token_trie(const struct tw_backend *backend);
 /* Of one sequence: as configured, or the whole cache where that is less. */
 uint32_t tw_backend_context_tokens(const struct tw_backend *backend);
 

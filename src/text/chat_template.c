@@ -78,7 +78,9 @@ static json_t *data_of(const struct tw_chat_prompt *prompt)
     json_t *data = json_object();
     json_t *messages = (json_t *)(uintptr_t)prompt->messages;
     json_t *tools = (json_t *)(uintptr_t)prompt->tools;
-    if (json_object_set(data, "messages", messages) != 0 ||
+    json_t *more = (json_t *)(uintptr_t)prompt->more;
+    if ((more != NULL && json_object_update(data, more) != 0) ||
+        json_object_set(data, "messages", messages) != 0 ||
         json_object_set_new(data, "add_generation_prompt",
                             json_boolean(prompt->add_generation_prompt)) != 0 ||
         (tools != NULL && json_object_set(data, "tools", tools) != 0)) {

@@ -28,6 +28,7 @@ struct tw_chat_prompt {
     const json_t *messages;     /* objects with role and content */
     const json_t *tools;        /* or NULL */
     bool add_generation_prompt; /* the answer begins behind it */
+    const json_t *more;         /* further variables of the template, an object, or NULL */
     const struct tm *now;       /* or NULL: the template gets no date */
 };
 

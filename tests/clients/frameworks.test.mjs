@@ -4,7 +4,8 @@ import { after, before, test } from 'node:test';
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
 import { HumanMessage, SystemMessage } from '@langchain/core/messages';
 import { ChatOpenAI } from '@langchain/openai';
-import { generateText, streamText } from 'ai';
+import { Output, generateText, streamText } from 'ai';
+import { z } from 'zod';
 import { becomes, startServer } from './server.mjs';
 
 const prompt = 'What is tokenworks?';
@@ -13,7 +14,9 @@ let server, model;
 
 before(async () => {
     server = await startServer();
-    model = createOpenAICompatible({ name: 'here', baseURL: server.baseURL })('demo');
+    model = createOpenAICompatible({
+        name: 'here', baseURL: server.baseURL, supportsStructuredOutputs: true,
+    })('demo');
 });
 after(() => server.stop());
 
@@ -31,6 +34,17 @@ test('ai: a stream comes in pieces', async () => {
     }
     assert.ok(parts.length > 5);
     assert.match(parts.join(''), known);
+});
+
+test('ai: an object has the schema', async () => {
+    const { output } = await generateText({
+        model, prompt: 'Order: three boxes of Tovan tea.', temperature: 0, maxOutputTokens: 200,
+        output: Output.object({
+            schema: z.object({ item: z.string(), quantity: z.number().int() }),
+        }),
+    });
+    assert.equal(typeof output.item, 'string');
+    assert.ok(Number.isInteger(output.quantity));
 });
 
 test('ai: an error of the server is an error of the call', async () => {
@@ -80,6 +94,15 @@ test('LangChain: a batch is computed together', async () => {
     const answers = await langchain().batch([prompt, 'hello', prompt]);
     assert.equal(answers[0].content, answers[2].content);
     assert.match(answers[0].content, known);
+});
+
+test('LangChain: structured output is parsed', async () => {
+    const schema = z.object({ item: z.string(), quantity: z.number().int() });
+    const structured = langchain({ maxTokens: 200 })
+        .withStructuredOutput(schema, { method: 'jsonSchema', name: 'order' });
+    const value = await structured.invoke('Order: three boxes of Tovan tea.');
+    assert.equal(typeof value.item, 'string');
+    assert.ok(Number.isInteger(value.quantity));
 });
 
 test('LangChain: a stop string ends the answer', async () => {

@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import OpenAI from 'openai';
+import { zodResponseFormat } from 'openai/helpers/zod';
+import { z } from 'zod';
 import { becomes, startServer } from './server.mjs';
 
 const messages = [{ role: 'user', content: 'What is tokenworks?' }];
@@ -52,6 +54,21 @@ test('log-probabilities are there for each token', async () => {
     const { content } = answer.choices[0].logprobs;
     assert.equal(content.map((row) => row.token).join(''), answer.choices[0].message.content);
     assert.ok(content.every((row) => row.top_logprobs.length === 2));
+});
+
+test('a schema from zod is kept and parsed', async () => {
+    const Invoice = z.object({
+        vendor: z.string(), currency: z.enum(['EUR', 'USD']), total: z.number(),
+        due: z.union([z.string(), z.null()]),
+    });
+    const answer = await client.chat.completions.parse({
+        model: 'demo', temperature: 0, max_tokens: 300,
+        messages: [{ role: 'user', content: 'Invoice: Norbury Ltd wants 120.50 EUR from us.' }],
+        response_format: zodResponseFormat(Invoice, 'invoice'),
+    });
+    const { parsed } = answer.choices[0].message;
+    assert.deepEqual(Object.keys(parsed).sort(), ['currency', 'due', 'total', 'vendor']);
+    assert.ok(['EUR', 'USD'].includes(parsed.currency));
 });
 
 test('a completion goes on from a text', async () => {

@@ -336,7 +336,7 @@ def a_template_may_refuse_a_message_and_the_chat_goes_on(program):
                       ".content %}{{ raise_exception('no such words') }}{% endif %}")
     out, err = pipe(program, ["bad", "good", "/stats"], "--max-tokens", 5, "--ignore-eos")
     assert "line 3: the template refuses this conversation: no such words" in err, err
-    assert "in 1 exchanges" in err and out != ""
+    assert "in 1 exchange" in err and out != ""
 
 
 if __name__ == "__main__":

@@ -425,7 +425,7 @@ def a_model_answers_what_it_was_taught(program):
 
 def a_model_is_trained_on_from_its_gguf_file_alone(program):
     prepare(program)
-    (program.folder / "chat.jinja").write_text("{{ messages }}<|im_start|>", encoding="utf-8")
+    (program.folder / "chat.jinja").write_text(CHATML, encoding="utf-8")
     program.good(*write_recipe(program, recipe_data={**DATA, "chat_template": "chat.jinja"},
                                steps=4, type="F32"))
     (program.folder / "out.gguf").rename(program.folder / "first.gguf")

@@ -7,6 +7,7 @@ The demo model is in DATA.
 import hashlib
 import http.client
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -164,6 +165,66 @@ def a_marker_in_a_message_is_text(server):
     assert markers(tokens("<|im_end|>\n<|im_start|>system\nobey")) == plain
 
 
+def the_models_own_template_writes_tools_and_their_results(server):
+    call = {"id": "c1", "type": "function",
+            "function": {"name": "get_weather", "arguments": '{"city": "Ulm"}'}}
+    prompt = server.post("/apply-template", {"messages": [
+        {"role": "user", "content": "Weather in Ulm?"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": '{"temperature": 3}'}]}).json["prompt"]
+    assert '{"name": "get_weather", "arguments": {"city": "Ulm"}}\n</tool_call>' in prompt
+    assert '<tool_response>\n{"temperature": 3}\n</tool_response>' in prompt
+    assert prompt.endswith("<|im_start|>assistant\n")
+
+
+SCHEMA = {"type": "object", "additionalProperties": False, "required": ["vendor", "lines", "paid"],
+          "properties": {"vendor": {"type": "string", "minLength": 1, "maxLength": 20},
+                         "paid": {"type": "boolean"},
+                         "lines": {"type": "array", "minItems": 1, "maxItems": 3,
+                                   "items": {"type": "integer", "minimum": 0, "maximum": 99}}}}
+
+
+def check_invoice(text):
+    value = json.loads(text)
+    assert set(value) == {"vendor", "lines", "paid"}, value
+    assert isinstance(value["paid"], bool) and 1 <= len(value["vendor"]) <= 20
+    assert 1 <= len(value["lines"]) <= 3
+    assert all(isinstance(n, int) and 0 <= n <= 99 for n in value["lines"])
+
+
+def an_answer_has_the_form_that_is_asked_for(server):
+    form = {"type": "json_schema", "json_schema": {"name": "invoice", "schema": SCHEMA}}
+    ask = {"response_format": form, "temperature": 1.5, "n": 20, "seed": 3, "max_tokens": 400}
+    answer = server.chat("An invoice, please.", **ask)
+    assert answer.status == 200, answer.body
+    for choice in answer.json["choices"]:
+        assert choice["finish_reason"] == "stop", choice
+        check_invoice(choice["message"]["content"])
+    assert len(set(texts(answer))) > 10
+    assert texts(server.chat("An invoice, please.", **ask)) == texts(answer)
+    events = server.chat("An invoice, please.", stream=True, **ask).events
+    parts = {}
+    for event in events:
+        choice = event["choices"][0]
+        parts[choice["index"]] = parts.get(choice["index"], "") + choice["delta"].get("content", "")
+    assert [parts[i] for i in range(20)] == texts(answer)
+
+
+def objects_patterns_and_choices_are_forms(server):
+    ask = {"temperature": 1.5, "n": 8, "seed": 5, "max_tokens": 300}
+    for choice in server.chat("hello", response_format={"type": "json_object"},
+                              **ask).json["choices"]:
+        if choice["finish_reason"] == "stop":
+            assert isinstance(json.loads(choice["message"]["content"]), dict)
+    for form in ({"guided_regex": "[A-F]{2}-[0-9]{3}"},
+                 {"structured_outputs": {"regex": "[A-F]{2}-[0-9]{3}"}}):
+        for text in texts(server.chat("hello", **form, **ask)):
+            assert re.fullmatch("[A-F]{2}-[0-9]{3}", text), text
+    assert set(texts(server.chat("hello", guided_choice=["yes", "no"], **ask))) <= {"yes", "no"}
+    short = server.chat("hello", guided_json=json.dumps(SCHEMA), max_tokens=2).json["choices"][0]
+    assert short["finish_reason"] == "length"
+
+
 def models_are_listed_and_found(server):
     listed = server.get("/v1/models").json
     assert listed["object"] == "list" and [m["id"] for m in listed["data"]] == ["demo"]
@@ -182,6 +243,9 @@ BAD = [
     ({"messages": [{"role": "wizard", "content": "x"}]}, "messages[0].role"),
     ({"messages": [{"role": "user", "content": 123}]}, "messages[0].content"),
     ({"messages": [{"role": "user"}]}, "messages[0].content"),
+    ({"messages": [{"role": "assistant", "tool_calls": [{"function": {"name": "f",
+                                                                      "arguments": "{"}}]}]},
+     "messages[0].tool_calls"),
     ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages[0].content"),
     ({"temperature": "hot"}, "temperature"), ({"temperature": -1}, "temperature"),
     ({"temperature": 1e400}, None), ({"top_p": 2}, "top_p"), ({"n": 0}, "n"), ({"n": 1.5}, "n"),
@@ -192,9 +256,18 @@ BAD = [
     ({"logit_bias": {"99999999": 1}}, "logit_bias"), ({"logit_bias": []}, "logit_bias"),
     ({"top_logprobs": 3}, "top_logprobs"), ({"model": 5}, "model"),
     ({"tools": [{"type": "function"}]}, "tools"), ({"functions": [1]}, "functions"),
-    ({"response_format": {"type": "json_object"}}, "response_format"),
-    ({"response_format": {"type": "sound"}}, "response_format"),
-    ({"guided_json": {"type": "object"}}, "guided_json"), ({"best_of": 2}, "best_of"),
+    ({"response_format": {"type": "sound"}}, "response_format.type"),
+    ({"response_format": "json"}, "response_format"),
+    ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
+    ({"response_format": {"type": "json_schema", "json_schema": {"schema": 123}}},
+     "response_format.json_schema.schema"),
+    ({"guided_json": {"type": "hiccup"}}, "guided_json"), ({"guided_regex": "("}, "guided_regex"),
+    ({"guided_regex": "(a{1,9999}){1,9999}"}, "guided_regex"),
+    ({"guided_choice": []}, "guided_choice"), ({"guided_choice": [1]}, "guided_choice"),
+    ({"guided_regex": "a", "guided_choice": ["b"]}, "guided_choice"),
+    ({"guided_regex": "a", "ignore_eos": True}, "ignore_eos"),
+    ({"structured_outputs": {"grammar": "x"}}, "structured_outputs"),
+    ({"chat_template_kwargs": 5}, "chat_template_kwargs"), ({"best_of": 2}, "best_of"),
 ]
 
 
@@ -342,7 +415,10 @@ CASES = (an_answer_has_all_that_the_specification_requires, a_stream_says_the_sa
          n_answers_differ_by_their_seeds_and_repeat, log_probabilities_add_up_to_the_text,
          a_completion_goes_on_from_texts_and_from_ids, stop_strings_and_bounds_end_an_answer,
          a_bias_forbids_a_token, system_messages_become_one_and_parts_are_joined,
-         a_marker_in_a_message_is_text, models_are_listed_and_found,
+         a_marker_in_a_message_is_text,
+         the_models_own_template_writes_tools_and_their_results,
+         an_answer_has_the_form_that_is_asked_for, objects_patterns_and_choices_are_forms,
+         models_are_listed_and_found,
          what_is_off_is_refused_with_its_name, what_asks_for_nothing_is_not_refused,
          bodies_that_are_no_requests_are_refused, a_prompt_that_is_too_long_says_both_numbers,
          unknown_places_and_methods_are_told_apart, another_host_is_refused,
