@@ -1,6 +1,6 @@
 /* answer_form.h: the form that a request prescribes for its answer.
  *
- *     response_format     {"type": "json_object"}, {"type": "json_schema", "json_schema": {"schema"}}
+ *     response_format     {"type": "json_object"} or {"type": "json_schema", "json_schema": {...}}
  *     structured_outputs  {"json" | "regex" | "choice" | "json_object"}: vLLM's
  *     guided_json, guided_regex, guided_choice: the same, older; json_schema: llama.cpp's
  *

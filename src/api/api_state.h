@@ -17,6 +17,7 @@ struct tw_api_served {
     char *name;
     struct tw_backend *backend;
     struct tw_chat_template *chat_template; /* NULL: the format counts */
+    bool writes_tool_calls;                 /* as text/tool_calls.h reads them */
     char note[TW_LIMIT_ERROR_TEXT_BYTES];   /* why the template cannot be used; "" */
     struct tw_chat_format format;
     int64_t created_s;

@@ -230,8 +230,8 @@ static bool encode_by_format(const struct tw_api_served *model, const json_t *me
     return status == TW_OK && tw_chat_format_answer(&model->format, tokens, cause) == TW_OK;
 }
 
-static bool encode(const struct tw_api_served *model, const json_t *messages, const json_t *more,
-                   struct tw_token_list *tokens, struct tw_api_error *error)
+static bool encode(const struct tw_api_served *model, const json_t *messages, const json_t *tools,
+                   const json_t *more, struct tw_token_list *tokens, struct tw_api_error *error)
 {
     struct tw_error cause;
     if (model->chat_template == NULL) {
@@ -241,13 +241,16 @@ static bool encode(const struct tw_api_served *model, const json_t *messages, co
     const time_t seconds = (time_t)(tw_clock_wall_ns() / 1000000000);
     struct tm now;
     localtime_r(&seconds, &now);
-    const struct tw_chat_prompt prompt = {
-        .messages = messages, .add_generation_prompt = true, .more = more, .now = &now};
+    const struct tw_chat_prompt prompt = {.messages = messages,
+                                          .tools = tools,
+                                          .add_generation_prompt = true,
+                                          .more = more,
+                                          .now = &now};
     return tw_chat_template_encode(model->chat_template, &prompt, tokens, &cause) == TW_OK ||
            tw_api_refuse_error(error, &cause, "messages");
 }
 
-bool tw_api_chat_prompt(const struct tw_api_served *model, const json_t *body,
+bool tw_api_chat_prompt(const struct tw_api_served *model, const json_t *body, const json_t *tools,
                         struct tw_token_list *tokens, struct tw_api_error *error)
 {
     const json_t *messages = json_object_get(body, "messages");
@@ -270,7 +273,7 @@ bool tw_api_chat_prompt(const struct tw_api_served *model, const json_t *body,
     tw_buf_init(&text, TW_LIMIT_PROMPT_BYTES);
     json_t *list = json_array();
     bool is_written = add_messages(list, messages, &text, error) &&
-                      encode(model, list, json_is_object(more) ? more : NULL, tokens, error);
+                      encode(model, list, tools, json_is_object(more) ? more : NULL, tokens, error);
     json_decref(list);
     tw_buf_free(&text);
     return is_written;

@@ -14,8 +14,11 @@
 #include "api/chat_messages.h"
 #include "api/completion_json.h"
 #include "api/request_fields.h"
+#include "api/tool_choice.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/rng.h"
+#include "text/tool_calls.h"
 
 #define HEARTBEAT    ": waiting\n\n"
 #define PAUSE_BYTES  ((size_t)64 << 10) /* not taken by the client: its sequences pause */
@@ -30,6 +33,9 @@ struct choice {
     struct tw_buf text; /* not yet sent; without a stream: all */
     struct tw_completion_logprobs logprobs;
     size_t n_cached_tokens;
+    struct tw_tool_parser parser; /* where the request has tools */
+    struct tw_buf calls;          /* without a stream: items of the list */
+    uint32_t n_calls;
     enum tw_finish finish;
     bool has_begun; /* a chunk was sent */
     int64_t last_ns;
@@ -42,6 +48,7 @@ struct completion {
     const struct tw_api_served *model;
     struct tw_api_fields fields;
     struct tw_api_form form;
+    struct tw_api_tools tools;
     struct tw_completion_head head;
     struct tw_token_list *prompts; /* [n_prompts] */
     size_t n_prompts;
@@ -66,6 +73,8 @@ static void free_completion(struct completion *completion)
     for (size_t i = 0; i < completion->n_choices; i++) {
         tw_buf_free(&completion->choices[i].text);
         tw_completion_logprobs_free(&completion->choices[i].logprobs);
+        tw_tool_parser_free(&completion->choices[i].parser);
+        tw_buf_free(&completion->choices[i].calls);
     }
     tw_mem_free(completion->prompts);
     tw_mem_free(completion->choices);
@@ -78,9 +87,12 @@ static void free_completion(struct completion *completion)
 
 /* ---- the end ---- */
 
-static const char *finish_reason(enum tw_finish finish)
+static const char *finish_reason(const struct choice *choice)
 {
-    return finish == TW_FINISH_NONE ? NULL : tw_finish_name(finish);
+    if (choice->finish == TW_FINISH_STOP && choice->n_calls > 0) {
+        return "tool_calls";
+    }
+    return choice->finish == TW_FINISH_NONE ? NULL : tw_finish_name(choice->finish);
 }
 
 static struct tw_completion_choice shown(const struct choice *choice)
@@ -89,7 +101,8 @@ static struct tw_completion_choice shown(const struct choice *choice)
     return (struct tw_completion_choice){
         .index = choice->index,
         .text = {choice->text.size_bytes > 0 ? choice->text.data : "", choice->text.size_bytes},
-        .finish_reason = finish_reason(choice->finish),
+        .finish_reason = finish_reason(choice),
+        .calls = choice->calls.size_bytes > 0 ? &choice->calls : NULL,
         .logprobs = has_logprobs ? &choice->logprobs : NULL,
     };
 }
@@ -203,7 +216,24 @@ static void measure(struct choice *choice, const struct tw_output *output)
     }
 }
 
-/* A chunk is sent when there is text, or the end; a chat's first one has the role. */
+static void put_chunk(struct completion *completion, const struct tw_completion_choice *part)
+{
+    tw_completion_json_chunk(&completion->chunk, &completion->head, part, NULL,
+                             completion->fields.include_usage);
+}
+
+/* A chat's first chunk has the role and nothing else. */
+static void begin_choice(struct choice *choice)
+{
+    if (!choice->has_begun && choice->owner->fields.is_chat) {
+        const struct tw_completion_choice part = {
+            .index = choice->index, .text = {"", 0}, .has_role = true};
+        put_chunk(choice->owner, &part);
+    }
+    choice->has_begun = true;
+}
+
+/* A chunk is sent when there is text, or the end. */
 static void send_chunk(struct choice *choice)
 {
     struct completion *completion = choice->owner;
@@ -211,29 +241,16 @@ static void send_chunk(struct choice *choice)
         return;
     }
     struct tw_completion_choice part = shown(choice);
-    const struct tw_completion_logprobs *logprobs = part.logprobs;
-    part.finish_reason = NULL;
-    if (completion->fields.is_chat && !choice->has_begun) {
-        part.has_role = true;
-        part.text = (struct tw_bytes){"", 0};
-        part.logprobs = NULL;
-        tw_completion_json_chunk(&completion->chunk, &completion->head, &part, NULL,
-                                 completion->fields.include_usage);
-        part = shown(choice);
-        part.finish_reason = NULL;
-    }
-    choice->has_begun = true;
+    begin_choice(choice);
     if (choice->text.size_bytes > 0) {
-        tw_completion_json_chunk(&completion->chunk, &completion->head, &part, NULL,
-                                 completion->fields.include_usage);
-        logprobs = NULL;
+        part.finish_reason = NULL;
+        put_chunk(completion, &part);
+        part.logprobs = NULL;
     }
     if (choice->finish != TW_FINISH_NONE) {
         part.text = (struct tw_bytes){"", 0};
-        part.finish_reason = finish_reason(choice->finish);
-        part.logprobs = logprobs;
-        tw_completion_json_chunk(&completion->chunk, &completion->head, &part, NULL,
-                                 completion->fields.include_usage);
+        part.finish_reason = finish_reason(choice);
+        put_chunk(completion, &part);
     }
     tw_buf_clear(&choice->text);
     tw_completion_logprobs_clear(&choice->logprobs);
@@ -264,6 +281,64 @@ static void fail(struct completion *completion, const struct tw_error *cause)
     }
 }
 
+/* A call is sent as OpenAI does: first what is called, then with what. */
+static void send_call(struct choice *choice, struct tw_completion_call call)
+{
+    struct completion *completion = choice->owner;
+    const struct tw_bytes arguments = call.arguments;
+    struct tw_completion_choice part = {.index = choice->index, .text = {"", 0}, .call = &call};
+    call.arguments = (struct tw_bytes){"", 0};
+    tw_completion_json_chunk(&completion->chunk, &completion->head, &part, NULL,
+                             completion->fields.include_usage);
+    call = (struct tw_completion_call){.index = call.index, .arguments = arguments};
+    tw_completion_json_chunk(&completion->chunk, &completion->head, &part, NULL,
+                             completion->fields.include_usage);
+    write_chunk(completion);
+}
+
+static void take_call(struct choice *choice, const struct tw_tool_part *part)
+{
+    const struct completion *completion = choice->owner;
+    char id[40];
+    if (choice->n_calls > 0 && !completion->fields.is_parallel) {
+        return;
+    }
+    snprintf(id, sizeof id, "call_%016llx", (unsigned long long)tw_rng_system_seed());
+    const struct tw_completion_call call = {choice->n_calls, id, part->name, part->arguments};
+    choice->n_calls++;
+    if (completion->fields.is_stream) {
+        begin_choice(choice);
+        send_chunk(choice);
+        send_call(choice, call);
+    } else {
+        tw_completion_json_call(&choice->calls, &call);
+    }
+}
+
+static void take_part(void *context, const struct tw_tool_part *part)
+{
+    struct choice *choice = context;
+    if (part->name != NULL) {
+        take_call(choice, part);
+    } else {
+        tw_buf_append(&choice->text, part->text.data, part->text.size_bytes);
+    }
+}
+
+static void take_text(struct choice *choice, const struct tw_output *part)
+{
+    if (choice->owner->tools.shown == NULL) {
+        tw_buf_append(&choice->text, part->text, part->text_bytes);
+        return;
+    }
+    if (!tw_tool_parser_push(&choice->parser, part->text, part->text_bytes, take_part, choice)) {
+        choice->text.failed = true;
+    }
+    if (part->finish != TW_FINISH_NONE) {
+        tw_tool_parser_finish(&choice->parser, take_part, choice);
+    }
+}
+
 static void output(void *context, const struct tw_output *output_part, size_t n_cached_tokens)
 {
     struct choice *choice = context;
@@ -271,7 +346,7 @@ static void output(void *context, const struct tw_output *output_part, size_t n_
     measure(choice, output_part);
     choice->n_cached_tokens = output_part->n_tokens > 0 ? n_cached_tokens : choice->n_cached_tokens;
     completion->usage.n_completion_tokens += output_part->n_tokens;
-    tw_buf_append(&choice->text, output_part->text, output_part->text_bytes);
+    take_text(choice, output_part);
     if (output_part->logprobs != NULL) {
         tw_completion_logprobs_add(&choice->logprobs, output_part, completion->fields.is_chat,
                                    tw_backend_tokenizer(completion->model->backend));
@@ -347,6 +422,8 @@ static bool make_choices(struct completion *completion, struct tw_api_error *err
             completion->api->config.shares_prefixes ? 0 : completion->tenant.number;
         bound_answer(completion, choice);
         tw_buf_init(&choice->text, TW_LIMIT_GENERATED_BYTES);
+        tw_buf_init(&choice->calls, TW_LIMIT_GENERATED_BYTES);
+        tw_tool_parser_init(&choice->parser);
         tw_completion_logprobs_init(&choice->logprobs);
     }
     return true;
@@ -421,7 +498,10 @@ static bool make_chat_prompt(struct completion *completion, struct tw_api_error 
                                     "no memory for the prompt");
     }
     completion->n_prompts = 1;
-    return tw_api_chat_prompt(completion->model, completion->body, completion->prompts, error);
+    return tw_api_tools_read(&completion->tools, &completion->form, completion->body,
+                             completion->model, error) &&
+           tw_api_chat_prompt(completion->model, completion->body, completion->tools.shown,
+                              completion->prompts, error);
 }
 
 /* With echo an answer begins with its prompt. */
@@ -448,10 +528,9 @@ static bool prepare(struct completion *completion, struct tw_api_error *error)
     const bool is_chat = completion->fields.is_chat;
     if (!tw_api_fields_read(&completion->fields, is_chat, completion->body,
                             tw_backend_tokenizer(completion->model->backend), error) ||
-        !(is_chat ? make_chat_prompt : make_text_prompts)(completion, error) ||
-        !check_length(completion, error) ||
         !tw_api_form_read(&completion->form, completion->body, completion->model->backend, error) ||
-        !make_choices(completion, error)) {
+        !(is_chat ? make_chat_prompt : make_text_prompts)(completion, error) ||
+        !check_length(completion, error) || !make_choices(completion, error)) {
         return false;
     }
     echo_prompts(completion);

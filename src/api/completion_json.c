@@ -205,6 +205,38 @@ static void put_text(struct tw_json_writer *writer, const char *key, struct tw_b
     tw_json_string(writer, text.data, text.size_bytes);
 }
 
+/* OpenAI's clients want no null here: what is not said again is left out. */
+static void put_call(struct tw_json_writer *writer, const struct tw_completion_call *call,
+                     bool has_index)
+{
+    tw_json_object_begin(writer);
+    if (has_index) {
+        tw_json_put_uint(writer, "index", call->index);
+    }
+    if (call->id != NULL) {
+        tw_json_put_text(writer, "id", call->id);
+        tw_json_put_text(writer, "type", "function");
+    }
+    tw_json_key(writer, "function");
+    tw_json_object_begin(writer);
+    if (call->name != NULL) {
+        tw_json_put_text(writer, "name", call->name);
+    }
+    put_text(writer, "arguments", call->arguments);
+    tw_json_object_end(writer);
+    tw_json_object_end(writer);
+}
+
+void tw_completion_json_call(struct tw_buf *items, const struct tw_completion_call *call)
+{
+    struct tw_json_writer writer;
+    if (items->size_bytes > 0) {
+        tw_buf_append(items, ",", 1);
+    }
+    tw_json_begin(&writer, items);
+    put_call(&writer, call, false);
+}
+
 static void put_delta(struct tw_json_writer *writer, const struct tw_completion_choice *choice)
 {
     tw_json_key(writer, "delta");
@@ -214,6 +246,12 @@ static void put_delta(struct tw_json_writer *writer, const struct tw_completion_
     }
     if (choice->text.size_bytes > 0 || choice->has_role) {
         put_text(writer, "content", choice->text);
+    }
+    if (choice->call != NULL) {
+        tw_json_key(writer, "tool_calls");
+        tw_json_array_begin(writer);
+        put_call(writer, choice->call, true);
+        tw_json_array_end(writer);
     }
     tw_json_object_end(writer);
 }
@@ -260,8 +298,15 @@ static void put_whole_choice(struct tw_json_writer *writer, bool is_chat,
         tw_json_key(writer, "message");
         tw_json_object_begin(writer);
         tw_json_put_text(writer, "role", "assistant");
-        put_text(writer, "content", choice->text);
+        if (choice->calls != NULL && choice->text.size_bytes == 0) {
+            tw_json_put_null(writer, "content");
+        } else {
+            put_text(writer, "content", choice->text);
+        }
         tw_json_put_null(writer, "refusal");
+        if (choice->calls != NULL) {
+            put_items(writer, "tool_calls", choice->calls);
+        }
         tw_json_object_end(writer);
     } else {
         put_text(writer, "text", choice->text);

@@ -24,6 +24,13 @@ struct tw_completion_logprobs {
     uint64_t n_characters; /* of the text so far */
 };
 
+/* A call of a tool, in chunks: first id and name, then the arguments. */
+struct tw_completion_call {
+    uint32_t index;
+    const char *id, *name; /* NULL: the arguments */
+    struct tw_bytes arguments;
+};
+
 /* One of the answers. */
 struct tw_completion_choice {
     uint32_t index;
@@ -31,6 +38,8 @@ struct tw_completion_choice {
     bool has_role;                                 /* chunks: the first one of a chat */
     const char *finish_reason;                     /* NULL: goes on */
     const struct tw_completion_logprobs *logprobs; /* NULL: not asked for */
+    const struct tw_completion_call *call;         /* chunks: a call instead of text */
+    const struct tw_buf *calls; /* whole: items of the list of calls; NULL: none */
 };
 
 void tw_completion_logprobs_init(struct tw_completion_logprobs *logprobs);
@@ -47,6 +56,9 @@ void tw_completion_logprobs_add(struct tw_completion_logprobs *logprobs,
 void tw_completion_json_chunk(struct tw_buf *out, const struct tw_completion_head *head,
                               const struct tw_completion_choice *choice,
                               const struct tw_completion_usage *usage, bool says_usage);
+
+/* A whole call as an item for tw_completion_choice.calls. */
+void tw_completion_json_call(struct tw_buf *items, const struct tw_completion_call *call);
 
 void tw_completion_json_whole(struct tw_buf *out, const struct tw_completion_head *head,
                               const struct tw_completion_choice *choices, size_t n_choices,

@@ -55,6 +55,9 @@ static const struct field table[] = {
     {"logprobs", FIELD_INT, TEXT, AT(top_logprobs), 0, TW_LIMIT_API_TOP_LOGPROBS, NULL},
     {"model", FIELD_ELSEWHERE, BOTH, 0, 0, 0, NULL},
     {"messages", FIELD_ELSEWHERE, CHAT, 0, 0, 0, NULL},
+    {"tools", FIELD_ELSEWHERE, CHAT, 0, 0, 0, NULL},
+    {"tool_choice", FIELD_ELSEWHERE, CHAT, 0, 0, 0, NULL},
+    {"parallel_tool_calls", FIELD_BOOL, CHAT, AT(is_parallel), 0, 0, NULL},
     {"chat_template_kwargs", FIELD_ELSEWHERE, CHAT, 0, 0, 0, NULL},
     {"prompt", FIELD_ELSEWHERE, TEXT, 0, 0, 0, NULL},
     {"stop", FIELD_ELSEWHERE, BOTH, 0, 0, 0, NULL},
@@ -69,14 +72,12 @@ static const struct field table[] = {
     {"prompt_cache_key", FIELD_NO_EFFECT, CHAT, 0, 0, 0, NULL},
     {"prompt_cache_retention", FIELD_NO_EFFECT, CHAT, 0, 0, 0, NULL},
     {"prompt_cache_options", FIELD_NO_EFFECT, CHAT, 0, 0, 0, NULL},
-    {"parallel_tool_calls", FIELD_NO_EFFECT, CHAT, 0, 0, 0, NULL},
     {"verbosity", FIELD_NO_EFFECT, CHAT, 0, 0, 0, NULL},
     {"request_id", FIELD_NO_EFFECT, BOTH, 0, 0, 0, NULL},
     {"session_id", FIELD_NO_EFFECT, BOTH, 0, 0, 0, NULL},
     {"cache_prompt", FIELD_NO_EFFECT, BOTH, 0, 0, 0, NULL},
     {"cache_salt", FIELD_NO_EFFECT, BOTH, 0, 0, 0, NULL},
 
-    {"tools", FIELD_REFUSED, CHAT, 0, 0, 0, "describe the tools in the system message"},
     {"functions", FIELD_REFUSED, CHAT, 0, 0, 0, "it was replaced by 'tools'"},
     {"function_call", FIELD_REFUSED, CHAT, 0, 0, 0, "it was replaced by 'tool_choice'"},
     {"response_format", FIELD_ELSEWHERE, BOTH, 0, 0, 0, NULL},
@@ -182,7 +183,9 @@ static bool read_field(struct tw_api_fields *fields, const char *name, const jso
         if (!json_is_boolean(value) && !json_is_null(value)) {
             return tw_api_refuse(error, name, "'%s' must be true or false", name);
         }
-        *(bool *)at = json_is_true(value);
+        if (!json_is_null(value)) {
+            *(bool *)at = json_is_true(value);
+        }
         return true;
     case FIELD_REFUSED:
         if (!asks_for_nothing(field, value)) {
@@ -339,6 +342,7 @@ static void set_defaults(struct tw_api_fields *fields, bool is_chat)
         .top_p = 1,
         .repetition_penalty = 1,
         .n = 1,
+        .is_parallel = true,
         /* OpenAI's default for completions; a chat answers to its end. */
         .max_tokens = is_chat ? -1 : 16,
         .max_completion_tokens = -1,

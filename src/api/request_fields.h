@@ -18,7 +18,7 @@ struct tw_api_fields {
     /* By the table. */
     double temperature, top_p, min_p, repetition_penalty, frequency_penalty, presence_penalty;
     int64_t top_k, n, max_tokens, max_completion_tokens, seed, top_logprobs, priority;
-    bool is_stream, ignore_eos, echo, wants_logprobs;
+    bool is_stream, ignore_eos, echo, wants_logprobs, is_parallel;
     /* By hand. */
     bool include_usage;
     struct tw_bytes *stops;

@@ -10,6 +10,12 @@ static const json_t *first_of(const json_t *body, const char *name, const char *
     return value != NULL ? value : json_object_get(body, other);
 }
 
+static const json_t *shown_tools(const json_t *body)
+{
+    const json_t *tools = json_object_get(body, "tools");
+    return json_array_size(tools) > 0 ? tools : NULL;
+}
+
 static bool read_tokens(struct tw_api *api, const json_t *body,
                         const struct tw_api_served **ret_model, struct tw_token_list *tokens,
                         struct tw_api_error *error)
@@ -20,7 +26,7 @@ static bool read_tokens(struct tw_api *api, const json_t *body,
         return false;
     }
     if (json_object_get(body, "messages") != NULL) {
-        return tw_api_chat_prompt(model, body, tokens, error);
+        return tw_api_chat_prompt(model, body, shown_tools(body), tokens, error);
     }
     const json_t *add = first_of(body, "add_special_tokens", "add_special");
     return tw_api_text_tokens(tw_backend_tokenizer(model->backend),
@@ -139,7 +145,8 @@ void tw_api_apply_template(struct tw_api *api, const struct tw_api_call *call)
     struct tw_token_list tokens = {0};
     struct tw_api_error error;
     const struct tw_api_served *model = tw_api_find_model(api, call->body, &error);
-    if (model != NULL && tw_api_chat_prompt(model, call->body, &tokens, &error)) {
+    if (model != NULL &&
+        tw_api_chat_prompt(model, call->body, shown_tools(call->body), &tokens, &error)) {
         struct tw_buf out;
         tw_buf_init(&out, TOKENS_BYTES);
         write_prompt(&out, model, &tokens);

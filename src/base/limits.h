@@ -67,6 +67,9 @@
 #define TW_LIMIT_JINJA_OUTPUT_BYTES (64u << 20)
 #define TW_LIMIT_JINJA_MEMORY_BYTES ((size_t)256 << 20) /* of one rendering */
 
+/* Calls of tools */
+#define TW_LIMIT_TOOL_CALL_BYTES ((size_t)1 << 20) /* one call in an answer */
+
 /* Structured output */
 #define TW_LIMIT_GRAMMAR_STEPS    4000000            /* of compiling; some ten nanoseconds each */
 #define TW_LIMIT_GRAMMAR_BYTES    ((size_t)16 << 20) /* what compiling holds at most */
@@ -133,6 +136,7 @@
 #define TW_LIMIT_API_CHOICES      128  /* answers of one request: prompts times n */
 #define TW_LIMIT_API_TOP_LOGPROBS 20   /* alternatives shown of a token */
 #define TW_LIMIT_API_TASKS        4096 /* requests that wait to be prepared */
+#define TW_LIMIT_API_TOOLS        128  /* of a request */
 #define TW_LIMIT_API_KEYS         4096 /* rows of a key file */
 #define TW_LIMIT_API_FAILURES     20   /* wrong keys from one address in a minute */
 

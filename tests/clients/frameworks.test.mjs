@@ -4,7 +4,7 @@ import { after, before, test } from 'node:test';
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
 import { HumanMessage, SystemMessage } from '@langchain/core/messages';
 import { ChatOpenAI } from '@langchain/openai';
-import { Output, generateText, streamText } from 'ai';
+import { Output, generateText, stepCountIs, streamText, tool } from 'ai';
 import { z } from 'zod';
 import { becomes, startServer } from './server.mjs';
 
@@ -45,6 +45,26 @@ test('ai: an object has the schema', async () => {
     });
     assert.equal(typeof output.item, 'string');
     assert.ok(Number.isInteger(output.quantity));
+});
+
+test('ai: a tool is run and its result answered', async () => {
+    const cities = [];
+    const { text, steps } = await generateText({
+        model, prompt: 'What is the weather in Norbury?', temperature: 0, stopWhen: stepCountIs(3),
+        tools: {
+            get_weather: tool({
+                description: 'Get the current weather of a city.',
+                inputSchema: z.object({ city: z.string().describe('The city.') }),
+                execute({ city }) {
+                    cities.push(city);
+                    return { city, temperature_c: 12, conditions: 'rain' };
+                },
+            }),
+        },
+    });
+    assert.deepEqual(cities, ['Norbury']);
+    assert.equal(steps.length, 2);
+    assert.match(text, /Norbury/);
 });
 
 test('ai: an error of the server is an error of the call', async () => {
@@ -94,6 +114,17 @@ test('LangChain: a batch is computed together', async () => {
     const answers = await langchain().batch([prompt, 'hello', prompt]);
     assert.equal(answers[0].content, answers[2].content);
     assert.match(answers[0].content, known);
+});
+
+test('LangChain: a bound tool is called', async () => {
+    const weather = { type: 'function', function: {
+        name: 'get_weather', description: 'Get the current weather of a city.',
+        parameters: { type: 'object', properties: { city: { type: 'string' } },
+            required: ['city'] } } };
+    const answer = await langchain().bindTools([weather])
+        .invoke('What is the weather in Norbury?');
+    assert.equal(answer.tool_calls[0].name, 'get_weather');
+    assert.deepEqual(answer.tool_calls[0].args, { city: 'Norbury' });
 });
 
 test('LangChain: structured output is parsed', async () => {

@@ -71,6 +71,45 @@ test('a schema from zod is kept and parsed', async () => {
     assert.ok(['EUR', 'USD'].includes(parsed.currency));
 });
 
+const weather = {
+    type: 'function',
+    function: {
+        name: 'get_weather', description: 'Get the current weather of a city.',
+        parameters: {
+            type: 'object', properties: { city: { type: 'string', description: 'The city.' } },
+            required: ['city'],
+        },
+    },
+};
+
+test('a tool is called, and its result answered', async () => {
+    const asked = [{ role: 'user', content: 'What is the weather in Norbury?' }];
+    const answer = await client.chat.completions.create({
+        model: 'demo', messages: asked, tools: [weather], temperature: 0,
+    });
+    const { message, finish_reason: reason } = answer.choices[0];
+    assert.equal(reason, 'tool_calls');
+    const [call] = message.tool_calls;
+    assert.equal(call.function.name, 'get_weather');
+    assert.deepEqual(JSON.parse(call.function.arguments), { city: 'Norbury' });
+    const result = { role: 'tool', tool_call_id: call.id,
+        content: JSON.stringify({ city: 'Norbury', temperature_c: 12, conditions: 'rain' }) };
+    const said = await client.chat.completions.create({
+        model: 'demo', messages: [...asked, message, result], tools: [weather], temperature: 0,
+    });
+    assert.match(said.choices[0].message.content, /Norbury/);
+    assert.equal(said.choices[0].finish_reason, 'stop');
+});
+
+test('a streamed call is put together', async () => {
+    const stream = client.chat.completions.stream({
+        model: 'demo', temperature: 0, tools: [weather],
+        messages: [{ role: 'user', content: 'What is the weather in Norbury?' }],
+    });
+    const [call] = (await stream.finalChatCompletion()).choices[0].message.tool_calls;
+    assert.deepEqual(JSON.parse(call.function.arguments), { city: 'Norbury' });
+});
+
 test('a completion goes on from a text', async () => {
     const answer = await client.completions.create({
         model: 'demo', prompt: 'tokenworks is', max_tokens: 6, temperature: 0, stop: ['\n'],

@@ -177,6 +177,58 @@ def the_models_own_template_writes_tools_and_their_results(server):
     assert prompt.endswith("<|im_start|>assistant\n")
 
 
+def tool(name, description, **properties):
+    return {"type": "function", "function": {
+        "name": name, "description": description, "parameters": {
+            "type": "object", "properties": properties, "required": list(properties),
+            "additionalProperties": False}}}
+
+
+TOOLS = [tool("get_weather", "Get the current weather of a city.",
+              city={"type": "string", "description": "The city."}),
+         tool("stock_level", "Look up how many units of an item are in stock.",
+              item={"type": "string"}, warehouse={"type": "string"})]
+
+
+def a_call_of_a_tool_is_taken_out_of_the_text(server):
+    ask = {"tools": TOOLS}
+    answer = server.chat("What is the weather in Norbury?", **ask).json["choices"][0]
+    assert answer["finish_reason"] == "tool_calls", answer
+    assert answer["message"]["content"] is None
+    call, = answer["message"]["tool_calls"]
+    assert call["type"] == "function" and call["id"].startswith("call_")
+    assert call["function"]["name"] == "get_weather"
+    assert json.loads(call["function"]["arguments"]) == {"city": "Norbury"}
+    events = server.chat("What is the weather in Norbury?", stream=True, **ask).events
+    deltas = [event["choices"][0]["delta"] for event in events]
+    assert deltas[0]["role"] == "assistant" and deltas[-1] == {}
+    first, second = [delta["tool_calls"][0] for delta in deltas if "tool_calls" in delta]
+    assert first["index"] == 0 and first["function"] == {"name": "get_weather", "arguments": ""}
+    assert set(second) == {"index", "function"} and set(second["function"]) == {"arguments"}
+    assert json.loads(second["function"]["arguments"]) == {"city": "Norbury"}
+    assert events[-1]["choices"][0]["finish_reason"] == "tool_calls"
+    unseen = server.chat("What is the weather in Norbury?", tool_choice="none", **ask).json
+    assert unseen["choices"][0]["finish_reason"] == "stop"
+    assert "tool_calls" not in unseen["choices"][0]["message"]
+
+
+def a_call_can_be_required_whatever_the_model_would_say(server):
+    for choice, names in (("required", {"get_weather", "stock_level"}),
+                          ({"type": "function", "function": {"name": "stock_level"}},
+                           {"stock_level"})):
+        answer = server.chat("Tell me a joke.", tools=TOOLS, tool_choice=choice, temperature=1.5,
+                             n=8, seed=2, max_tokens=300)
+        for one in answer.json["choices"]:
+            if one["finish_reason"] == "length":
+                continue
+            assert one["finish_reason"] == "tool_calls", one
+            call, = one["message"]["tool_calls"]
+            assert call["function"]["name"] in names
+            arguments = json.loads(call["function"]["arguments"])
+            wanted = next(t for t in TOOLS if t["function"]["name"] == call["function"]["name"])
+            assert set(arguments) == set(wanted["function"]["parameters"]["properties"])
+
+
 SCHEMA = {"type": "object", "additionalProperties": False, "required": ["vendor", "lines", "paid"],
           "properties": {"vendor": {"type": "string", "minLength": 1, "maxLength": 20},
                          "paid": {"type": "boolean"},
@@ -255,7 +307,18 @@ BAD = [
     ({"logit_bias": {"x": 1}}, "logit_bias"), ({"logit_bias": {"1": 1000}}, "logit_bias"),
     ({"logit_bias": {"99999999": 1}}, "logit_bias"), ({"logit_bias": []}, "logit_bias"),
     ({"top_logprobs": 3}, "top_logprobs"), ({"model": 5}, "model"),
-    ({"tools": [{"type": "function"}]}, "tools"), ({"functions": [1]}, "functions"),
+    ({"tools": 5}, "tools"), ({"tools": [{"type": "function"}]}, "tools[0]"),
+    ({"tools": [{"type": "magic", "function": {"name": "a"}}]}, "tools[0]"),
+    ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools[0]"),
+    ({"tools": [{"type": "function", "function": {"name": "a", "parameters": 5}}]}, "tools[0]"),
+    ({"tools": [{"type": "function", "function": {"name": "a"}}] * 2}, "tools[1]"),
+    ({"tool_choice": "required"}, "tool_choice"), ({"tool_choice": "maybe"}, "tool_choice"),
+    ({"tool_choice": {"type": "function", "function": {"name": "b"}},
+      "tools": [{"type": "function", "function": {"name": "a"}}]}, "tool_choice"),
+    ({"tool_choice": "required", "guided_regex": "a",
+      "tools": [{"type": "function", "function": {"name": "a"}}]}, "tool_choice"),
+    ({"tool_choice": "required", "tools": [{"type": "function", "function": {
+        "name": "a", "parameters": {"type": "hiccup"}}}]}, "tools"), ({"functions": [1]}, "functions"),
     ({"response_format": {"type": "sound"}}, "response_format.type"),
     ({"response_format": "json"}, "response_format"),
     ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
@@ -364,7 +427,7 @@ def a_common_beginning_is_computed_once(server):
     cached = sorted(usage["prompt_tokens_details"]["cached_tokens"] for usage in counts)
     pages = (counts[0]["prompt_tokens"] - 20) // 64 * 64
     assert cached[0] <= cached[1] and all(n >= pages for n in cached[1:]), cached
-    assert server.metric("prefix_cache_hits_total") - before == sum(cached)
+    assert becomes(lambda: server.metric("prefix_cache_hits_total") - before == sum(cached))
 
 
 def pages_in_use(server):
@@ -417,6 +480,8 @@ CASES = (an_answer_has_all_that_the_specification_requires, a_stream_says_the_sa
          a_bias_forbids_a_token, system_messages_become_one_and_parts_are_joined,
          a_marker_in_a_message_is_text,
          the_models_own_template_writes_tools_and_their_results,
+         a_call_of_a_tool_is_taken_out_of_the_text,
+         a_call_can_be_required_whatever_the_model_would_say,
          an_answer_has_the_form_that_is_asked_for, objects_patterns_and_choices_are_forms,
          models_are_listed_and_found,
          what_is_off_is_refused_with_its_name, what_asks_for_nothing_is_not_refused,
