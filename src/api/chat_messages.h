@@ -4,8 +4,9 @@
 
 #include "api/api_state.h"
 
-/* tools: for the template, or NULL. body: {"messages": [...]}. System and developer messages become one at the beginning, since
- * models' formats have one. Appends to *tokens, up to the place where the answer begins. */
+/* body: {"messages": [...]}. System and developer messages become one at the beginning, since
+ * models' formats have one. tools: for the template, or NULL. Appends to *tokens, up to the place
+ * where the answer begins. */
 bool tw_api_chat_prompt(const struct tw_api_served *model, const json_t *body, const json_t *tools,
                         struct tw_token_list *tokens, struct tw_api_error *error);
 
