@@ -207,7 +207,9 @@ static void prepare(struct tw_api *api, struct tw_api_task *task)
         tw_http_release(call->http);
         return;
     }
-    if (tw_json_parse(text, n_bytes, "the body", &call->body, &cause) != TW_OK) {
+    enum tw_status status = tw_json_parse(text, n_bytes, "the body", &call->body, &cause);
+    tw_http_drop_body(call->http);
+    if (status != TW_OK) {
         refuse_body(&error, &cause);
         tw_api_answer_error(api, call->http, &error);
     } else if (!json_is_object(call->body)) {

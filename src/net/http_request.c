@@ -310,6 +310,17 @@ const char *tw_http_body(const struct tw_http_request *request, size_t *ret_byte
     return request->body.size_bytes > 0 ? request->body.data : "";
 }
 
+void tw_http_uncount_body(struct tw_http_request *request)
+{
+    request->server->n_body_bytes -= atomic_exchange(&request->n_counted_bytes, 0);
+}
+
+void tw_http_drop_body(struct tw_http_request *request)
+{
+    tw_http_uncount_body(request);
+    tw_buf_free(&request->body);
+}
+
 const char *tw_http_id(const struct tw_http_request *request)
 {
     return request->id;

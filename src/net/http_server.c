@@ -24,6 +24,7 @@ struct tw_http_config tw_http_defaults(void)
         .max_connections = 2300,
         .head_bytes = 32768,
         .body_bytes = (size_t)16 << 20,
+        .all_bodies_bytes = (size_t)256 << 20,
         .head_seconds = 10,
         .body_seconds = 60,
         .idle_seconds = 120,
@@ -170,6 +171,25 @@ static enum MHD_Result refuse(struct tw_http_request *request, int status)
     return request->response != NULL ? queue_reply(request) : MHD_NO;
 }
 
+/* 0, or the status with which to refuse. Bodies are bounded one by one and all together: many
+ * clients with bodies that are allowed could otherwise fill the memory. */
+static int take_body(struct tw_http_request *request, const char *bytes, size_t n_bytes)
+{
+    struct tw_http_server *server = request->server;
+    if (n_bytes > server->config.body_bytes - request->body.size_bytes) {
+        tw_http_drop_body(request);
+        return MHD_HTTP_CONTENT_TOO_LARGE;
+    }
+    const size_t n_all = atomic_fetch_add(&server->n_body_bytes, n_bytes) + n_bytes;
+    if (n_all > server->config.all_bodies_bytes || !tw_buf_append(&request->body, bytes, n_bytes)) {
+        server->n_body_bytes -= n_bytes;
+        tw_http_drop_body(request);
+        return MHD_HTTP_SERVICE_UNAVAILABLE;
+    }
+    request->n_counted_bytes += n_bytes;
+    return 0;
+}
+
 static enum MHD_Result on_request(void *context, struct MHD_Connection *connection, const char *url,
                                   const char *method, const char *version, const char *upload,
                                   size_t *upload_bytes, void **request_context)
@@ -183,11 +203,8 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
     }
     struct tw_http_request *request = *request_context;
     if (*upload_bytes > 0) {
-        if (request->refusal == 0 && !tw_buf_append(&request->body, upload, *upload_bytes)) {
-            request->refusal = request->body.size_bytes + *upload_bytes > server->config.body_bytes
-                                   ? MHD_HTTP_CONTENT_TOO_LARGE
-                                   : MHD_HTTP_SERVICE_UNAVAILABLE;
-            tw_buf_free(&request->body);
+        if (request->refusal == 0) {
+            request->refusal = take_body(request, upload, *upload_bytes);
         }
         *upload_bytes = 0;
         return MHD_YES;
@@ -227,6 +244,7 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
     request->connection = NULL;
     pthread_mutex_unlock(&request->lock);
     server->n_requests--;
+    tw_http_uncount_body(request); /* the handler's side may still be reading it */
     tw_http_release(request);
 }
 

@@ -49,6 +49,7 @@ struct tw_http_config {
      * TW_LIMIT_HTTP_SPARE_CONNECTIONS later connections are closed at once. */
     uint32_t max_connections;
     size_t head_bytes, body_bytes;
+    size_t all_bodies_bytes;             /* of all requests together; beyond it 503 */
     uint32_t head_seconds, body_seconds; /* from the connection's or head's beginning */
     uint32_t idle_seconds;               /* between two requests */
     uint32_t answer_seconds;             /* for a whole answer to be read */
@@ -101,6 +102,8 @@ bool tw_http_is_crowded(const struct tw_http_request *request);
 
 /* Not NUL-terminated. */
 const char *tw_http_body(const struct tw_http_request *request, size_t *ret_bytes);
+/* Frees the body, which may be large, before the request is released; while there is a server. */
+void tw_http_drop_body(struct tw_http_request *request);
 /* The client's X-Request-Id where it is fit to be one, otherwise a random one. */
 const char *tw_http_id(const struct tw_http_request *request);
 

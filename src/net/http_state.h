@@ -48,6 +48,7 @@ struct tw_http_request {
     char id[HTTP_ID_BYTES + 1];
     char peer[HTTP_PEER_BYTES];
     struct tw_buf body;
+    atomic_size_t n_counted_bytes; /* of it, in the server's sum */
     int refusal; /* status of an answer that is due before the handler is called */
 
     pthread_mutex_t lock;              /* of what follows */
@@ -84,6 +85,7 @@ struct tw_http_server {
 
     atomic_uint n_connections, n_requests, n_streams;
     atomic_ullong n_refused, n_gone;
+    atomic_size_t n_body_bytes; /* of all requests */
 };
 
 /* ---- http_request.c ---- */
@@ -92,6 +94,8 @@ struct tw_http_request *tw_http_request_create(struct tw_http_server *server,
                                                struct tw_http_slot *slot,
                                                struct MHD_Connection *connection,
                                                const char *method, const char *path);
+/* The body counts no longer among all bodies. */
+void tw_http_uncount_body(struct tw_http_request *request);
 /* Under the lock. An answer of our own, as JSON in OpenAI's form. */
 void tw_http_refuse(struct tw_http_request *request, int status);
 /* Under the lock. Lets libmicrohttpd look at the request again. */

@@ -269,6 +269,43 @@ static void a_body_beyond_the_bound_is_refused_however_it_comes(void **state)
     tw_http_server_stop(site.server);
 }
 
+static void bodies_are_bounded_all_together(void **state)
+{
+    (void)state;
+    struct site site;
+    struct tw_http_config config = quick_config();
+    config.all_bodies_bytes = 150000;
+    config.body_seconds = 10;
+    open_site_with(&site, config);
+    int first = connect_to(&site), second = connect_to(&site);
+    char *filler = calloc(1, 90001);
+    memset(filler, 'x', 90000);
+    send_text(first, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 90001\r\n\r\n");
+    send_text(first, filler);
+    wait_ms(200);
+    send_text(second, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 90000\r\n\r\n");
+    send_text(second, filler);
+    char *answer = receive(second, "HTTP/1.1 503");
+    assert_non_null(strstr(answer, "HTTP/1.1 503"));
+    free(answer);
+    send_text(first, "y"); /* the first one is not hurt */
+    answer = receive(first, "hello");
+    assert_non_null(strstr(answer, "HTTP/1.1 200"));
+    free(answer);
+    wait_ms(100); /* and there is room again */
+    int third = connect_to(&site);
+    send_text(third, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 90000\r\n\r\n");
+    send_text(third, filler);
+    answer = receive(third, "hello");
+    assert_non_null(strstr(answer, "HTTP/1.1 200"));
+    free(answer);
+    free(filler);
+    close(first);
+    close(second);
+    close(third);
+    tw_http_server_stop(site.server);
+}
+
 static void a_head_beyond_the_bound_is_refused(void **state)
 {
     (void)state;
@@ -648,6 +685,7 @@ int main(void)
         cmocka_unit_test(a_stream_arrives_piece_by_piece_with_heartbeats),
         cmocka_unit_test(ambiguous_lengths_are_refused),
         cmocka_unit_test(a_body_beyond_the_bound_is_refused_however_it_comes),
+        cmocka_unit_test(bodies_are_bounded_all_together),
         cmocka_unit_test(a_head_beyond_the_bound_is_refused),
         cmocka_unit_test(a_head_that_trickles_is_cut_off_at_its_deadline),
         cmocka_unit_test(a_body_that_trickles_is_cut_off_at_its_deadline),
