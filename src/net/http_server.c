@@ -242,7 +242,12 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
     server->n_streams -= request->reply == HTTP_STREAM;
     request->is_suspended = false;
     request->connection = NULL;
+    struct MHD_Response *unsent = request->response; /* the client left before it was queued */
+    request->response = NULL;
     pthread_mutex_unlock(&request->lock);
+    if (unsent != NULL) {
+        MHD_destroy_response(unsent); /* a stream's refers to the request: it would keep it */
+    }
     server->n_requests--;
     tw_http_uncount_body(request); /* the handler's side may still be reading it */
     tw_http_release(request);

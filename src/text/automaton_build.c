@@ -294,7 +294,9 @@ static void add_byte_edges(struct builder *b, struct tw_automaton_state *state)
         }
         uint32_t target = close_set(b);
         struct tw_automaton_edge *edge = b->edges.items;
-        edge += state->n_edges > 0 ? b->edges.n - 1 : 0;
+        if (state->n_edges > 0) {
+            edge += b->edges.n - 1;
+        }
         if (state->n_edges > 0 && edge->target == target && edge->high + 1u == low) {
             edge->high = (uint8_t)high;
         } else if ((edge = tw_list_add(&b->edges, b->budget, 1, sizeof *edge)) != NULL) {
