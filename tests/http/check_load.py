@@ -126,7 +126,9 @@ CASES = (two_thousand_idle_and_two_hundred_active_streams_are_held,
 
 def main():
     program, data = sys.argv[1:3]
-    allow_descriptors(2 * (N_IDLE + N_ACTIVE))
+    if not allow_descriptors(2 * (N_IDLE + N_ACTIVE)):
+        print("1..0 # SKIP the system allows too few file descriptors (ulimit -Hn)")
+        return
     print(f"1..{len(CASES)}")
     with Server(program, "--model", f"demo={data}/tokenworks-demo.gguf", "--max-seqs",
                 N_ACTIVE) as server:
