@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "api/api_state.h"
-#include "base/printable.h"
 
 #define ERROR_BYTES 4096
 

@@ -286,13 +286,12 @@ static void send_call(struct choice *choice, struct tw_completion_call call)
 {
     struct completion *completion = choice->owner;
     const struct tw_bytes arguments = call.arguments;
-    struct tw_completion_choice part = {.index = choice->index, .text = {"", 0}, .call = &call};
+    const struct tw_completion_choice part = {
+        .index = choice->index, .text = {"", 0}, .call = &call};
     call.arguments = (struct tw_bytes){"", 0};
-    tw_completion_json_chunk(&completion->chunk, &completion->head, &part, NULL,
-                             completion->fields.include_usage);
+    put_chunk(completion, &part);
     call = (struct tw_completion_call){.index = call.index, .arguments = arguments};
-    tw_completion_json_chunk(&completion->chunk, &completion->head, &part, NULL,
-                             completion->fields.include_usage);
+    put_chunk(completion, &part);
     write_chunk(completion);
 }
 

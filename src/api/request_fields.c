@@ -9,7 +9,6 @@
 #include <sys/random.h>
 
 #include "base/mem.h"
-#include "base/printable.h"
 
 enum field_kind {
     FIELD_DOUBLE = 0,

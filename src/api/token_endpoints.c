@@ -51,7 +51,11 @@ static void write_tokens(struct tw_buf *out, const struct tw_api_served *model,
     tw_json_object_end(&writer);
 }
 
-void tw_api_tokenize(struct tw_api *api, const struct tw_api_call *call)
+typedef void (*write_fn)(struct tw_buf *out, const struct tw_api_served *model,
+                         const struct tw_token_list *tokens);
+
+/* A prompt or a conversation as tokens, shown in one way or another. */
+static void answer_tokens(struct tw_api *api, const struct tw_api_call *call, write_fn write)
 {
     struct tw_token_list tokens = {0};
     struct tw_api_error error;
@@ -59,7 +63,7 @@ void tw_api_tokenize(struct tw_api *api, const struct tw_api_call *call)
     if (read_tokens(api, call->body, &model, &tokens, &error)) {
         struct tw_buf out;
         tw_buf_init(&out, TOKENS_BYTES);
-        write_tokens(&out, model, &tokens);
+        write(&out, model, &tokens);
         tw_api_answer_json(api, call->http, &out);
         tw_buf_free(&out);
     } else {
@@ -67,6 +71,11 @@ void tw_api_tokenize(struct tw_api *api, const struct tw_api_call *call)
     }
     tw_token_list_free(&tokens);
     json_decref(call->body);
+}
+
+void tw_api_tokenize(struct tw_api *api, const struct tw_api_call *call)
+{
+    answer_tokens(api, call, write_tokens);
 }
 
 static bool write_text(const struct tw_api_served *model, const json_t *ids, struct tw_buf *text,
@@ -142,19 +151,5 @@ static void write_prompt(struct tw_buf *out, const struct tw_api_served *model,
 
 void tw_api_apply_template(struct tw_api *api, const struct tw_api_call *call)
 {
-    struct tw_token_list tokens = {0};
-    struct tw_api_error error;
-    const struct tw_api_served *model = tw_api_find_model(api, call->body, &error);
-    if (model != NULL &&
-        tw_api_chat_prompt(model, call->body, shown_tools(call->body), &tokens, &error)) {
-        struct tw_buf out;
-        tw_buf_init(&out, TOKENS_BYTES);
-        write_prompt(&out, model, &tokens);
-        tw_api_answer_json(api, call->http, &out);
-        tw_buf_free(&out);
-    } else {
-        tw_api_answer_error(api, call->http, &error);
-    }
-    tw_token_list_free(&tokens);
-    json_decref(call->body);
+    answer_tokens(api, call, write_prompt);
 }

@@ -11,6 +11,7 @@
 
 #include "api/api.h"
 #include "app/command.h"
+#include "app/model_args.h"
 #include "app/progress.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -32,9 +33,6 @@ struct serve_args {
     int64_t kv_bytes, max_connections, drain_seconds, heartbeat_seconds;
     int kv_type;
 };
-
-static const char *const kv_type_names[] = {"f16", "q8_0", NULL};
-static const enum tw_dtype kv_types[] = {TW_DTYPE_F16, TW_DTYPE_Q8_0};
 
 #define ROW(field) offsetof(struct serve_args, field)
 
@@ -116,7 +114,7 @@ static const struct tw_option serve_options[] = {
      .kind = TW_OPTION_CHOICE,
      .offset = ROW(kv_type),
      .value_name = "T",
-     .choices = kv_type_names,
+     .choices = tw_kv_type_names,
      .help = "How the KV cache is kept: f16, or q8_0 for about half the memory. Default: f16."},
     {.name = "batch",
      .kind = TW_OPTION_INT,
@@ -207,7 +205,7 @@ static enum tw_status open_model(struct serve *serve, const char *word, struct t
         .engine = {.n_threads = (int)args->n_threads,
                    .max_sequences = (uint32_t)args->max_sequences,
                    .max_batch_tokens = (uint32_t)args->n_batch_tokens,
-                   .kv_dtype = kv_types[args->kv_type],
+                   .kv_dtype = tw_kv_types[args->kv_type],
                    .progress = tw_progress_update,
                    .progress_context = &progress},
         .n_context_tokens = (uint32_t)args->n_context_tokens,

@@ -3,8 +3,8 @@
 #include "app/progress.h"
 #include "base/cpu.h"
 
-static const char *const kv_type_names[] = {"f16", "q8_0", NULL};
-static const enum tw_dtype kv_types[] = {TW_DTYPE_F16, TW_DTYPE_Q8_0};
+const char *const tw_kv_type_names[] = {"f16", "q8_0", NULL};
+const enum tw_dtype tw_kv_types[] = {TW_DTYPE_F16, TW_DTYPE_Q8_0};
 
 #define ROW(field) offsetof(struct tw_model_args, field)
 
@@ -34,7 +34,7 @@ static const struct tw_option options[] = {
      .kind = TW_OPTION_CHOICE,
      .offset = ROW(kv_type),
      .value_name = "T",
-     .choices = kv_type_names,
+     .choices = tw_kv_type_names,
      .help = "How the KV cache is kept: f16, or q8_0 for about half the memory. Default: f16."},
     {.name = "batch",
      .kind = TW_OPTION_INT,
@@ -70,7 +70,7 @@ enum tw_status tw_model_args_open(const struct tw_model_args *args, uint32_t max
         .max_sequences = max_sequences,
         .max_batch_tokens = (uint32_t)args->n_batch_tokens,
         .max_output_rows = max_output_rows,
-        .kv_dtype = kv_types[args->kv_type],
+        .kv_dtype = tw_kv_types[args->kv_type],
         .progress = tw_progress_update,
         .progress_context = &progress,
     };

@@ -14,6 +14,10 @@ struct tw_model_args {
     int kv_type; /* place in the choices f16, q8_0 */
 };
 
+/* The choices of --kv-type, and what they stand for. */
+extern const char *const tw_kv_type_names[];
+extern const enum tw_dtype tw_kv_types[];
+
 extern const struct tw_option_group tw_model_args_group;
 /* All but --batch, for a command that counts something else with it. */
 extern const struct tw_option_group tw_model_args_group_no_batch;
