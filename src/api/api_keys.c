@@ -13,7 +13,8 @@
 #include "base/secret.h"
 
 #define WINDOW_S     60
-#define PEERS        1024 /* addresses whose failures are remembered, by hash */
+#define PEER_SETS    256 /* addresses whose failures are remembered: sets by hash, and rows of a set */
+#define PEERS_A_SET  4
 #define TENANT_BYTES 64
 
 struct key_row {
@@ -39,6 +40,7 @@ struct tenant {
 };
 
 struct failures {
+    uint64_t peer; /* hash of the address */
     int64_t since_s;
     uint32_t n;
 };
@@ -51,7 +53,7 @@ struct tw_api_keys {
     size_t n_keys;
     struct tenant *tenants; /* [n_tenants], tenant i has the number i + 1 */
     size_t n_tenants;
-    struct failures failures[PEERS];
+    struct failures failures[PEER_SETS][PEERS_A_SET];
 };
 
 /* ---- the file ---- */
@@ -263,20 +265,40 @@ static bool find_key(const struct tw_api_keys *keys, const char *key,
     return is_found;
 }
 
+/* The peer's row, or the one that it may take: of its set, the one with the fewest failures. */
+static struct failures *failures_of(struct tw_api_keys *keys, uint64_t peer, int64_t now_s)
+{
+    struct failures *set = keys->failures[peer % PEER_SETS], *fewest = &set[0];
+    for (size_t i = 0; i < PEERS_A_SET; i++) {
+        if (now_s - set[i].since_s >= WINDOW_S) {
+            set[i] = (struct failures){.n = 0};
+        }
+        if (set[i].peer == peer) {
+            return &set[i];
+        }
+        if (set[i].n < fewest->n) {
+            fewest = &set[i];
+        }
+    }
+    return fewest;
+}
+
 enum tw_api_verdict tw_api_keys_check(struct tw_api_keys *keys, const char *key, const char *peer,
                                       int64_t now_s, struct tw_api_tenant *ret_tenant)
 {
     enum tw_api_verdict verdict = TW_API_KEY_BAD;
     pthread_mutex_lock(&keys->lock);
-    struct failures *failures = &keys->failures[tw_hash_of(peer, strlen(peer), keys->seed) % PEERS];
-    if (now_s - failures->since_s >= WINDOW_S) {
-        *failures = (struct failures){.since_s = now_s};
-    }
-    if (failures->n >= TW_LIMIT_API_FAILURES) {
+    const uint64_t hash = tw_hash_of(peer, strlen(peer), keys->seed);
+    struct failures *failures = failures_of(keys, hash, now_s);
+    const bool is_seen = failures->peer == hash;
+    if (is_seen && failures->n >= TW_LIMIT_API_FAILURES) {
         verdict = TW_API_KEY_TOO_OFTEN;
     } else if (key != NULL && find_key(keys, key, ret_tenant)) {
         verdict = TW_API_KEY_GOOD;
     } else {
+        if (!is_seen) {
+            *failures = (struct failures){.peer = hash, .since_s = now_s};
+        }
         failures->n++;
     }
     pthread_mutex_unlock(&keys->lock);
