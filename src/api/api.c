@@ -49,13 +49,16 @@ static void get_ready(struct tw_api *api, struct tw_http_request *http)
     answer_status(api, http, "ready");
 }
 
-static void write_model(struct tw_json_writer *writer, const struct tw_api_served *model)
+/* name: its own, or an alias. */
+static void write_model(struct tw_json_writer *writer, const struct tw_api_served *model,
+                        const char *name)
 {
     tw_json_object_begin(writer);
-    tw_json_put_text(writer, "id", model->name);
+    tw_json_put_text(writer, "id", name);
     tw_json_put_text(writer, "object", "model");
     tw_json_put_int(writer, "created", model->created_s);
     tw_json_put_text(writer, "owned_by", "tokenworks");
+    tw_json_put_text(writer, "root", model->name);
     tw_json_put_uint(writer, "max_model_len", tw_backend_context_tokens(model->backend));
     tw_json_object_end(writer);
 }
@@ -71,7 +74,11 @@ static void get_models(struct tw_api *api, struct tw_http_request *http)
     tw_json_key(&writer, "data");
     tw_json_array_begin(&writer);
     for (size_t i = 0; i < api->config.n_models; i++) {
-        write_model(&writer, &api->models[i]);
+        const struct tw_api_served *model = &api->models[i];
+        write_model(&writer, model, model->name);
+        for (size_t k = 0; k < model->n_aliases; k++) {
+            write_model(&writer, model, model->aliases[k]);
+        }
     }
     tw_json_array_end(&writer);
     tw_json_object_end(&writer);
@@ -102,7 +109,7 @@ static void get_model(struct tw_api *api, struct tw_http_request *http)
     struct tw_json_writer writer;
     tw_buf_init(&out, SMALL_BYTES);
     tw_json_begin(&writer, &out);
-    write_model(&writer, model);
+    write_model(&writer, model, name);
     tw_api_answer_json(api, http, &out);
     tw_buf_free(&out);
 }
@@ -379,6 +386,8 @@ static enum tw_status copy_models(struct tw_api *api, struct tw_error *error)
         const struct tw_api_model *from = &api->config.models[i];
         api->models[i] = (struct tw_api_served){
             .name = tw_mem_strndup(from->name, strlen(from->name)),
+            .aliases = from->aliases,
+            .n_aliases = from->n_aliases,
             .backend = from->backend,
             .format = tw_chat_format_detect(tw_backend_tokenizer(from->backend),
                                             tw_backend_chat_template(from->backend)),

@@ -25,7 +25,9 @@
 struct tw_api;
 
 struct tw_api_model {
-    const char *name; /* what clients call it; copied */
+    const char *name;     /* what clients call it; copied */
+    char *const *aliases; /* [n_aliases], other names for it, which outlive the API */
+    size_t n_aliases;
     struct tw_backend *backend;
 };
 

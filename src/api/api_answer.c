@@ -141,6 +141,15 @@ void tw_api_answer_completion(struct tw_api *api, struct tw_http_request *http,
     answer(api, http, headers, unknown[0] != '\0' ? 2 : 1, body);
 }
 
+static bool is_called(const struct tw_api_served *model, const char *name)
+{
+    bool is_it = strcmp(model->name, name) == 0;
+    for (size_t i = 0; !is_it && i < model->n_aliases; i++) {
+        is_it = strcmp(model->aliases[i], name) == 0;
+    }
+    return is_it;
+}
+
 const struct tw_api_served *tw_api_find_model(struct tw_api *api, const json_t *body,
                                               struct tw_api_error *error)
 {
@@ -153,7 +162,7 @@ const struct tw_api_served *tw_api_find_model(struct tw_api *api, const json_t *
         return NULL;
     }
     for (size_t i = 0; i < api->config.n_models; i++) {
-        if (strcmp(api->models[i].name, json_string_value(name)) == 0) {
+        if (is_called(&api->models[i], json_string_value(name))) {
             return &api->models[i];
         }
     }

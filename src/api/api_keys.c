@@ -168,7 +168,8 @@ static enum tw_status take_file(struct tw_api_keys *keys, const struct key_file 
     }
     if (status == TW_OK && n_tenants >= TW_LIMIT_TENANTS) {
         status = tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
-                              "more than %u tenants since the start", TW_LIMIT_TENANTS - 1);
+                              "'%.100s': more than %u tenants since the start", keys->path,
+                              TW_LIMIT_TENANTS - 1);
     }
     if (status != TW_OK) {
         tw_mem_free(made);
@@ -188,43 +189,74 @@ static enum tw_status take_file(struct tw_api_keys *keys, const struct key_file 
     return TW_OK;
 }
 
-enum tw_status tw_api_keys_reload(struct tw_api_keys *keys, struct tw_error *error)
+static enum tw_status take_text(struct tw_api_keys *keys, const char *text, size_t text_bytes,
+                                struct tw_error *error)
 {
-    struct tw_buf text;
     void *file;
-    tw_buf_init(&text, TW_LIMIT_CONF_BYTES);
-    enum tw_status status = tw_file_read(keys->path, TW_LIMIT_CONF_BYTES, &text, error);
-    if (status == TW_OK) {
-        status = tw_conf_parse(text.size_bytes > 0 ? text.data : "", text.size_bytes, keys->path,
-                               &schema, &file, error);
-    }
+    enum tw_status status = tw_conf_parse(text, text_bytes, keys->path, &schema, &file, error);
     if (status == TW_OK) {
         status = take_file(keys, file, error);
         tw_conf_free(&schema, file);
     }
-    tw_buf_free(&text);
     return status;
 }
 
-enum tw_status tw_api_keys_load(const char *path, struct tw_api_keys **ret_keys,
-                                struct tw_error *error)
+enum tw_status tw_api_keys_reload(struct tw_api_keys *keys, struct tw_error *error)
+{
+    struct tw_buf text;
+    enum tw_status status = tw_file_read(keys->path, TW_LIMIT_CONF_BYTES, &text, error);
+    if (status == TW_OK) {
+        status = take_text(keys, text.data, text.size_bytes, error);
+        tw_buf_free(&text);
+    }
+    return status;
+}
+
+static struct tw_api_keys *make(const char *path)
 {
     struct tw_api_keys *keys = tw_mem_zalloc(1, sizeof *keys);
     if (keys == NULL) {
-        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for keys");
+        return NULL;
     }
     pthread_mutex_init(&keys->lock, NULL);
     keys->seed = tw_rng_system_seed();
     keys->path = tw_mem_strndup(path, strlen(path));
-    enum tw_status status = keys->path != NULL
-                                ? tw_api_keys_reload(keys, error)
-                                : tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory");
+    if (keys->path == NULL) {
+        tw_api_keys_free(keys);
+        return NULL;
+    }
+    return keys;
+}
+
+/* Keys that hold nothing yet, and what came of filling them. */
+static enum tw_status hand_over(struct tw_api_keys *keys, enum tw_status status,
+                                struct tw_api_keys **ret_keys, struct tw_error *error)
+{
+    if (keys == NULL) {
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for keys");
+    }
     if (status != TW_OK) {
         tw_api_keys_free(keys);
         return status;
     }
     *ret_keys = keys;
     return TW_OK;
+}
+
+enum tw_status tw_api_keys_load(const char *path, struct tw_api_keys **ret_keys,
+                                struct tw_error *error)
+{
+    struct tw_api_keys *keys = make(path);
+    enum tw_status status = keys != NULL ? tw_api_keys_reload(keys, error) : TW_ERR_MEMORY;
+    return hand_over(keys, status, ret_keys, error);
+}
+
+enum tw_status tw_api_keys_parse(const char *text, size_t text_bytes, const char *name,
+                                 struct tw_api_keys **ret_keys, struct tw_error *error)
+{
+    struct tw_api_keys *keys = make(name);
+    enum tw_status status = keys != NULL ? take_text(keys, text, text_bytes, error) : TW_ERR_MEMORY;
+    return hand_over(keys, status, ret_keys, error);
 }
 
 void tw_api_keys_free(struct tw_api_keys *keys)

@@ -35,6 +35,9 @@ struct tw_api_tenant {
 
 enum tw_status tw_api_keys_load(const char *path, struct tw_api_keys **ret_keys,
                                 struct tw_error *error);
+/* The same from a text; name goes into messages, and is the file that is read again. */
+enum tw_status tw_api_keys_parse(const char *text, size_t text_bytes, const char *name,
+                                 struct tw_api_keys **ret_keys, struct tw_error *error);
 /* NULL is allowed. */
 void tw_api_keys_free(struct tw_api_keys *keys);
 

@@ -15,6 +15,8 @@
 
 struct tw_api_served {
     char *name;
+    char *const *aliases; /* [n_aliases] */
+    size_t n_aliases;
     struct tw_backend *backend;
     struct tw_chat_template *chat_template; /* NULL: the format counts */
     bool writes_tool_calls;                 /* as text/tool_calls.h reads them */

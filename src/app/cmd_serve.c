@@ -13,6 +13,8 @@
 #include "app/command.h"
 #include "app/model_args.h"
 #include "app/progress.h"
+#include "app/serve_args.h"
+#include "app/serve_check.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -23,136 +25,9 @@
 #define WAITING_REQUESTS  4096
 #define OTHER_DESCRIPTORS (TW_LIMIT_HTTP_SPARE_CONNECTIONS + 100)
 
-struct serve_args {
-    struct tw_option_strings models, hosts;
-    const char *host;
-    const char *keys_path;
-    bool no_auth, shares_prefixes;
-    int64_t port;
-    int64_t n_threads, n_context_tokens, max_sequences, n_batch_tokens;
-    int64_t kv_bytes, max_connections, drain_seconds, heartbeat_seconds;
-    int kv_type;
-};
-
-#define ROW(field) offsetof(struct serve_args, field)
-
-static const struct tw_option serve_options[] = {
-    {.name = "model",
-     .kind = TW_OPTION_STRINGS,
-     .offset = ROW(models),
-     .value_name = "[NAME=]F",
-     .help = "A model: a .gguf file or a Hugging Face folder, and what clients call it. Default "
-             "name: that of the file without .gguf. Several may be given; the first one answers "
-             "requests that name none."},
-    {.name = "host",
-     .kind = TW_OPTION_STRING,
-     .offset = ROW(host),
-     .value_name = "A",
-     .help = "The address to listen on. One that is no loopback address needs --api-keys. Default: "
-             "127.0.0.1."},
-    {.name = "port",
-     .kind = TW_OPTION_INT,
-     .offset = ROW(port),
-     .value_name = "N",
-     .least = 0,
-     .most = 65535,
-     .help = "The port to listen on; 0 takes a free one and prints it. Default: 8080."},
-    {.name = "api-keys",
-     .kind = TW_OPTION_STRING,
-     .offset = ROW(keys_path),
-     .value_name = "F",
-     .help =
-         "A file with the keys that may ask and whose they are; docs/serve.md says how it looks. "
-         "SIGHUP reads it again."},
-    {.name = "no-auth",
-     .kind = TW_OPTION_FLAG,
-     .offset = ROW(no_auth),
-     .help = "Ask nobody for a key, whatever the address: for a network where everybody may ask."},
-    {.name = "share-prefixes",
-     .kind = TW_OPTION_FLAG,
-     .offset = ROW(shares_prefixes),
-     .help =
-         "Let tenants share what was computed for equal beginnings. One can then notice, by the "
-         "time it takes, what another has asked."},
-    {.name = "allow-host",
-     .kind = TW_OPTION_STRINGS,
-     .offset = ROW(hosts),
-     .value_name = "H",
-     .help = "A name by which clients may call this server, beside localhost and loopback "
-             "addresses."},
-    {.name = "threads",
-     .kind = TW_OPTION_INT,
-     .offset = ROW(n_threads),
-     .value_name = "N",
-     .least = 0,
-     .most = TW_LIMIT_THREADS,
-     .help = "Threads that compute, for each model. Default: 0, as many as there are cores."},
-    {.name = "ctx",
-     .kind = TW_OPTION_INT,
-     .offset = ROW(n_context_tokens),
-     .value_name = "N",
-     .least = 0,
-     .most = TW_LIMIT_MODEL_CONTEXT_TOKENS,
-     .help = "Context of a request in tokens, prompt and answer together. Default: 0, what the "
-             "model was trained for."},
-    {.name = "max-seqs",
-     .kind = TW_OPTION_INT,
-     .offset = ROW(max_sequences),
-     .value_name = "N",
-     .least = 1,
-     .most = TW_LIMIT_BATCH_SEQUENCES,
-     .help = "Most requests in one step; others wait for their turn. Default: 16."},
-    {.name = "kv-bytes",
-     .kind = TW_OPTION_INT,
-     .offset = ROW(kv_bytes),
-     .value_name = "N",
-     .least = 0,
-     .most = 1e15,
-     .help = "Memory for the KV cache of each model. Default: 0, a whole context for every "
-             "request of a step, but at most a quarter of the machine's memory."},
-    {.name = "kv-type",
-     .kind = TW_OPTION_CHOICE,
-     .offset = ROW(kv_type),
-     .value_name = "T",
-     .choices = tw_kv_type_names,
-     .help = "How the KV cache is kept: f16, or q8_0 for about half the memory. Default: f16."},
-    {.name = "batch",
-     .kind = TW_OPTION_INT,
-     .offset = ROW(n_batch_tokens),
-     .value_name = "N",
-     .least = 1,
-     .most = TW_LIMIT_BATCH_TOKENS,
-     .help = "Most tokens of prompts in one step: more is faster, less lets answers flow more "
-             "evenly. Default: 256."},
-    {.name = "max-connections",
-     .kind = TW_OPTION_INT,
-     .offset = ROW(max_connections),
-     .value_name = "N",
-     .least = 1,
-     .most = 60000,
-     .help = "Most connections at once. Default: 2300."},
-    {.name = "drain",
-     .kind = TW_OPTION_INT,
-     .offset = ROW(drain_seconds),
-     .value_name = "S",
-     .least = 0,
-     .most = 3600,
-     .help = "How many seconds answers may still take after SIGTERM. Default: 30."},
-    {.name = "heartbeat",
-     .kind = TW_OPTION_INT,
-     .offset = ROW(heartbeat_seconds),
-     .value_name = "S",
-     .least = 1,
-     .most = 3600,
-     .help = "A stream without news gets a comment every so many seconds. Default: 10."},
-};
-
-static const struct tw_option_group serve_group = {"Serving", serve_options,
-                                                   sizeof serve_options / sizeof serve_options[0]};
-
 struct serve {
-    struct serve_args args;
-    struct tw_api_model *models; /* [args.models.n_items] */
+    struct tw_serve_args args;
+    struct tw_api_model *models; /* [args.n_models] */
     size_t n_models;
     const char **hosts; /* ends with NULL */
     struct tw_api_keys *keys;
@@ -162,54 +37,21 @@ struct serve {
 
 /* ---- models ---- */
 
-/* "NAME=F" as name and path; a name has no slash, so that a path may have a '='. */
-static const char *split_name(const char *word, char *ret_name, size_t name_bytes)
+static enum tw_status open_model(struct serve *serve, const struct tw_serve_model *from,
+                                 struct tw_error *error)
 {
-    const char *equals = strchr(word, '='), *slash = strchr(word, '/');
-    if (equals != NULL && equals > word && (slash == NULL || equals < slash)) {
-        snprintf(ret_name, name_bytes, "%.*s", (int)(equals - word), word);
-        return equals + 1;
-    }
-    size_t n_bytes = strlen(word);
-    while (n_bytes > 1 && word[n_bytes - 1] == '/') {
-        n_bytes--;
-    }
-    size_t start = n_bytes;
-    while (start > 0 && word[start - 1] != '/') {
-        start--;
-    }
-    const size_t n_suffix = strlen(".gguf");
-    if (n_bytes - start > n_suffix && strncmp(word + n_bytes - n_suffix, ".gguf", n_suffix) == 0) {
-        n_bytes -= n_suffix;
-    }
-    snprintf(ret_name, name_bytes, "%.*s", (int)(n_bytes - start), word + start);
-    return word;
-}
-
-static enum tw_status open_model(struct serve *serve, const char *word, struct tw_error *error)
-{
-    const struct serve_args *args = &serve->args;
-    char name[256];
-    const char *path = split_name(word, name, sizeof name);
-    for (size_t i = 0; i < serve->n_models; i++) {
-        if (strcmp(serve->models[i].name, name) == 0) {
-            return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
-                                "two models are called '%.60s': give one another name, as in "
-                                "--model other=%.60s",
-                                name, path);
-        }
-    }
+    const struct tw_serve_args *args = &serve->args;
     struct tw_progress progress;
     struct tw_backend_config config = {
-        .path = path,
+        .path = from->path,
         .engine = {.n_threads = (int)args->n_threads,
                    .max_sequences = (uint32_t)args->max_sequences,
                    .max_batch_tokens = (uint32_t)args->n_batch_tokens,
-                   .kv_dtype = tw_kv_types[args->kv_type],
+                   .kv_dtype = tw_kv_types[from->kv_type],
                    .progress = tw_progress_update,
                    .progress_context = &progress},
-        .n_context_tokens = (uint32_t)args->n_context_tokens,
-        .kv_bytes = (uint64_t)args->kv_bytes,
+        .n_context_tokens = from->n_context_tokens,
+        .kv_bytes = from->kv_bytes > 0 ? from->kv_bytes : (uint64_t)args->kv_bytes / args->n_models,
         .max_waiting = WAITING_REQUESTS,
     };
     struct tw_api_model *model = &serve->models[serve->n_models];
@@ -219,30 +61,27 @@ static enum tw_status open_model(struct serve *serve, const char *word, struct t
         status = tw_backend_open(&config, &model->backend, error);
         tw_progress_end(&progress);
     }
-    if (status != TW_OK) {
-        return status;
+    if (status == TW_OK) {
+        model->name = from->name;
+        model->aliases = from->aliases;
+        model->n_aliases = from->n_aliases;
+        serve->n_models++;
     }
-    serve->n_models++;
-    model->name = tw_mem_strndup(name, strlen(name));
-    return model->name != NULL
-               ? TW_OK
-               : tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a name");
+    return status;
 }
 
 static enum tw_status open_models(struct serve *serve, struct tw_error *error)
 {
-    const struct tw_option_strings *words = &serve->args.models;
-    if (words->n_items == 0) {
-        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
-                            "no model: give --model with a .gguf file or a Hugging Face folder");
+    enum tw_status status = tw_serve_args_take_models(&serve->args, error);
+    if (status != TW_OK) {
+        return status;
     }
-    serve->models = tw_mem_zalloc(words->n_items, sizeof *serve->models);
-    enum tw_status status = TW_OK;
+    serve->models = tw_mem_zalloc(serve->args.n_models, sizeof *serve->models);
     if (serve->models == NULL) {
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for models");
     }
-    for (size_t i = 0; status == TW_OK && i < words->n_items; i++) {
-        status = open_model(serve, words->items[i], error);
+    for (size_t i = 0; status == TW_OK && i < serve->args.n_models; i++) {
+        status = open_model(serve, &serve->args.models[i], error);
     }
     return status;
 }
@@ -303,14 +142,9 @@ static void raise_descriptors(const struct serve *serve)
     }
 }
 
-static bool is_loopback(const char *host)
-{
-    return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0;
-}
-
 static enum tw_status start(struct serve *serve, struct tw_error *error)
 {
-    const struct serve_args *args = &serve->args;
+    const struct tw_serve_args *args = &serve->args;
     const struct tw_api_config api_config = {
         .models = serve->models,
         .n_models = serve->n_models,
@@ -390,17 +224,9 @@ static void take_down(struct serve *serve)
     tw_http_server_stop(serve->server);
     tw_api_free(serve->api);
     tw_api_keys_free(serve->keys);
-    for (size_t i = 0; i < serve->n_models; i++) {
-        union {
-            const char *in;
-            void *out;
-        } name = {serve->models[i].name};
-        tw_mem_free(name.out);
-    }
     tw_mem_free(serve->models);
     tw_mem_free(serve->hosts);
-    tw_option_strings_free(&serve->args.models);
-    tw_option_strings_free(&serve->args.hosts);
+    tw_serve_args_free(&serve->args);
 }
 
 static enum tw_status copy_hosts(struct serve *serve, struct tw_error *error)
@@ -416,25 +242,14 @@ static enum tw_status copy_hosts(struct serve *serve, struct tw_error *error)
     return TW_OK;
 }
 
-/* Without keys nobody but this machine may ask. */
 static enum tw_status load_keys(struct serve *serve, struct tw_error *error)
 {
-    const struct serve_args *args = &serve->args;
-    if (args->keys_path != NULL && args->no_auth) {
-        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
-                            "--api-keys and --no-auth contradict each other: leave one out");
+    const struct tw_serve_args *args = &serve->args;
+    enum tw_status status = tw_serve_check_access(args, error);
+    if (status == TW_OK && args->keys_path != NULL) {
+        status = tw_api_keys_load(args->keys_path, &serve->keys, error);
     }
-    if (args->keys_path != NULL) {
-        return tw_api_keys_load(args->keys_path, &serve->keys, error);
-    }
-    if (!is_loopback(args->host) && !args->no_auth) {
-        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
-                            "--host %.60s is not only this machine: give --api-keys, or --no-auth "
-                            "if everybody there may ask; without them only loopback addresses "
-                            "such as 127.0.0.1 or ::1",
-                            args->host);
-    }
-    return TW_OK;
+    return status;
 }
 
 /* A file that is wrong changes nothing. */
@@ -498,29 +313,15 @@ static enum tw_status execute(struct serve *serve, struct tw_error *error)
 int tw_cmd_serve(int argc, char **argv)
 {
     static struct serve serve;
-    serve.args = (struct serve_args){.host = "127.0.0.1",
-                                     .port = 8080,
-                                     .max_sequences = 16,
-                                     .n_batch_tokens = 256,
-                                     .max_connections = 2300,
-                                     .drain_seconds = 30,
-                                     .heartbeat_seconds = 10};
-    const struct tw_command_spec spec = {
-        .name = "serve",
-        .synopsis = "--model [NAME=]F... [OPTIONS]",
-        .about = "Serves models with the OpenAI API until SIGTERM.\n"
-                 "Requests that come together are computed together, and a beginning that they\n"
-                 "share is computed once.",
-        .uses = {{&serve_group, &serve.args}},
-    };
-    struct tw_words words;
     int exit_code;
-    if (!tw_command_parse(&spec, argc, argv, &words, &exit_code)) {
-        take_down(&serve);
-        return exit_code;
+    if (tw_serve_args_parse(argc, argv, &serve.args, &exit_code)) {
+        struct tw_error error;
+        if (serve.args.only_check) {
+            exit_code = tw_serve_check(&serve.args);
+        } else {
+            exit_code = execute(&serve, &error) == TW_OK ? 0 : tw_command_fail(&error);
+        }
     }
-    struct tw_error error;
-    exit_code = execute(&serve, &error) == TW_OK ? 0 : tw_command_fail(&error);
     take_down(&serve);
     return exit_code;
 }

@@ -150,6 +150,26 @@ enum tw_status tw_conf_parse(const char *text, size_t text_bytes, const char *na
     return TW_OK;
 }
 
+/* The library frees what is in the struct with the C library's free. */
+bool tw_conf_resolve(const char *conf_path, char **path)
+{
+    const char *slash = strrchr(conf_path, '/');
+    if (*path == NULL || (*path)[0] == '/' || slash == NULL) {
+        return true;
+    }
+    size_t folder_bytes = (size_t)(slash - conf_path) + 1, path_bytes = strlen(*path) + 1;
+    cyaml_mem_fn_t memory = cyaml_mem;
+    char *whole = memory(NULL, NULL, folder_bytes + path_bytes);
+    if (whole == NULL) {
+        return false;
+    }
+    memcpy(whole, conf_path, folder_bytes);
+    memcpy(whole + folder_bytes, *path, path_bytes);
+    memory(NULL, *path, 0);
+    *path = whole;
+    return true;
+}
+
 void tw_conf_free(const cyaml_schema_value_t *schema, void *conf)
 {
     cyaml_config_t config = base_config;

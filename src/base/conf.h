@@ -26,14 +26,18 @@ enum tw_status tw_conf_parse(const char *text, size_t text_bytes, const char *na
                              const cyaml_schema_value_t *schema, void **ret_conf,
                              struct tw_error *error);
 
-/* Where the value of a key of a section stands in a text that was read, both from 1. False where it
- * is not there. */
+/* Where a value stands in a text that was read, both from 1. path: keys, and numbers of list entries
+ * from 0, with dots between them ("models.0.ctx"). False where it is not there. */
 struct tw_conf_place {
     size_t line, column;
 };
 
-bool tw_conf_find(const char *text, size_t text_bytes, const char *section, const char *key,
+bool tw_conf_find(const char *text, size_t text_bytes, const char *path,
                   struct tw_conf_place *ret_place);
+
+/* A path in a configuration is seen from the configuration's folder: *path, which came from
+ * tw_conf_parse or is NULL, is replaced where it has to be. False: no memory. */
+bool tw_conf_resolve(const char *conf_path, char **path);
 
 /* NULL is allowed. */
 void tw_conf_free(const cyaml_schema_value_t *schema, void *conf);

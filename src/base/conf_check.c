@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <yaml.h>
 
@@ -358,47 +359,87 @@ enum tw_status tw_conf_check(const char *text, size_t text_bytes, const char *na
 
 /* ---- places ---- */
 
-static bool is_word(const yaml_event_t *event, const char *word)
+static bool next_of(yaml_parser_t *parser, yaml_event_t *ret_event)
 {
-    return event->type == YAML_SCALAR_EVENT &&
-           strcmp((const char *)event->data.scalar.value, word) == 0;
+    return yaml_parser_parse(parser, ret_event) != 0;
 }
 
-bool tw_conf_find(const char *text, size_t text_bytes, const char *section, const char *key,
+/* Passes over the value that begins with the event, which is deleted. */
+static bool skip_value(yaml_parser_t *parser, yaml_event_t *event)
+{
+    int depth = 0;
+    for (;;) {
+        const yaml_event_type_t type = event->type;
+        yaml_event_delete(event);
+        depth += (type == YAML_MAPPING_START_EVENT || type == YAML_SEQUENCE_START_EVENT) -
+                 (type == YAML_MAPPING_END_EVENT || type == YAML_SEQUENCE_END_EVENT);
+        if (depth <= 0) {
+            return depth == 0;
+        }
+        if (!next_of(parser, event)) {
+            return false;
+        }
+    }
+}
+
+static bool is_word(const yaml_event_t *event, const char *word, size_t word_bytes)
+{
+    return event->type == YAML_SCALAR_EVENT && event->data.scalar.length == word_bytes &&
+           memcmp(event->data.scalar.value, word, word_bytes) == 0;
+}
+
+/* Goes into the list or mapping that has begun, to the value of the path's first word. */
+static bool enter(yaml_parser_t *parser, bool is_list, const char *path, yaml_event_t *ret_event)
+{
+    const size_t word_bytes = strcspn(path, ".");
+    for (unsigned long i = 0; next_of(parser, ret_event); i++) {
+        const bool is_end =
+            ret_event->type == YAML_MAPPING_END_EVENT || ret_event->type == YAML_SEQUENCE_END_EVENT;
+        bool is_it = is_list ? strtoul(path, NULL, 10) == i : is_word(ret_event, path, word_bytes);
+        if (is_end || (is_list && is_it)) {
+            return !is_end;
+        }
+        if (!skip_value(parser, ret_event) || (!is_list && !next_of(parser, ret_event))) {
+            return false;
+        }
+        if (is_it) {
+            return true;
+        }
+        if (!is_list && !skip_value(parser, ret_event)) {
+            return false;
+        }
+    }
+    return false;
+}
+
+bool tw_conf_find(const char *text, size_t text_bytes, const char *path,
                   struct tw_conf_place *ret_place)
 {
     yaml_parser_t parser;
-    bool in_section = false, is_key = false, is_next = false, is_found = false;
-    int depth = 0;
+    yaml_event_t event = {.type = YAML_NO_EVENT};
     if (yaml_parser_initialize(&parser) == 0) {
         return false;
     }
     yaml_parser_set_input_string(&parser, (const unsigned char *)text, text_bytes);
-    for (bool is_last = false; !is_last && !is_found;) {
-        yaml_event_t event;
-        if (yaml_parser_parse(&parser, &event) == 0) {
-            break;
-        }
-        is_last = event.type == YAML_STREAM_END_EVENT;
-        is_found = is_next;
-        if (is_found) {
-            *ret_place =
-                (struct tw_conf_place){event.start_mark.line + 1, event.start_mark.column + 1};
-        } else if (depth == 1 && is_key) {
-            in_section = is_word(&event, section);
-        } else if (depth == 1) {
-            in_section = in_section && event.type == YAML_MAPPING_START_EVENT;
-        } else if (depth == 2 && is_key) {
-            is_next = in_section && is_word(&event, key);
-        }
-        bool opens =
-            event.type == YAML_MAPPING_START_EVENT || event.type == YAML_SEQUENCE_START_EVENT;
-        bool closes = event.type == YAML_MAPPING_END_EVENT || event.type == YAML_SEQUENCE_END_EVENT;
-        depth += opens - closes;
-        /* keys and values take turns; what closes was a value */
-        is_key = opens || closes ? true : depth > 0 && !is_key;
+    bool goes_on = true;
+    while (goes_on && event.type != YAML_DOCUMENT_START_EVENT) {
         yaml_event_delete(&event);
+        goes_on = next_of(&parser, &event) && event.type != YAML_STREAM_END_EVENT;
     }
+    yaml_event_delete(&event);
+    goes_on = goes_on && next_of(&parser, &event);
+    while (goes_on && *path != '\0') {
+        const bool is_list = event.type == YAML_SEQUENCE_START_EVENT;
+        goes_on = is_list || event.type == YAML_MAPPING_START_EVENT;
+        yaml_event_delete(&event);
+        goes_on = goes_on && enter(&parser, is_list, path, &event);
+        path += strcspn(path, ".");
+        path += *path == '.';
+    }
+    if (goes_on) {
+        *ret_place = (struct tw_conf_place){event.start_mark.line + 1, event.start_mark.column + 1};
+    }
+    yaml_event_delete(&event);
     yaml_parser_delete(&parser);
-    return is_found;
+    return goes_on;
 }

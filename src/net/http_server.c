@@ -274,6 +274,12 @@ static enum tw_status parse_address(const struct tw_http_config *config,
     return TW_OK;
 }
 
+enum tw_status tw_http_check_address(const char *host, struct tw_error *error)
+{
+    struct sockaddr_storage address;
+    return parse_address(&(struct tw_http_config){.host = host}, &address, error);
+}
+
 static enum tw_status listen_on(struct tw_http_server *server, int *ret_fd, struct tw_error *error)
 {
     const struct tw_http_config *config = &server->config;

@@ -63,6 +63,9 @@ struct tw_http_config {
 /* 127.0.0.1:8080, 2 threads, the bounds of docs/serve.md. */
 struct tw_http_config tw_http_defaults(void);
 
+/* Whether it is an address to listen on: TW_ERR_USAGE otherwise. */
+enum tw_status tw_http_check_address(const char *host, struct tw_error *error);
+
 enum tw_status tw_http_server_start(const struct tw_http_config *config,
                                     struct tw_http_server **ret_server, struct tw_error *error);
 

@@ -107,13 +107,14 @@ static __attribute__((format(printf, 4, 5))) enum tw_status wrong(const struct s
                                                                   const char *key,
                                                                   const char *format, ...)
 {
-    char what[160], where[64] = "";
+    char what[160], path[80], where[64] = "";
     struct tw_conf_place place;
     va_list args;
     va_start(args, format);
     vsnprintf(what, sizeof what, format, args);
     va_end(args);
-    if (tw_conf_find(source->text, source->text_bytes, section, key, &place)) {
+    snprintf(path, sizeof path, "%s.%s", section, key);
+    if (tw_conf_find(source->text, source->text_bytes, path, &place)) {
         snprintf(where, sizeof where, " (line: %zu, column: %zu)", place.line, place.column);
     }
     return tw_error_set(source->error, TW_ERR_FORMAT, TW_NO_POSITION, "'%.100s': %s%s",
@@ -215,38 +216,18 @@ static enum tw_status check_all(const struct source *source, struct tw_train_con
 
 /* ---- paths ---- */
 
-/* The library frees what is in the struct with the C library's free. */
-static bool resolve(const char *config_path, char **path)
-{
-    const char *slash = strrchr(config_path, '/');
-    if (*path == NULL || (*path)[0] == '/' || slash == NULL) {
-        return true;
-    }
-    size_t folder_bytes = (size_t)(slash - config_path) + 1, path_bytes = strlen(*path) + 1;
-    cyaml_mem_fn_t memory = cyaml_mem;
-    char *whole = memory(NULL, NULL, folder_bytes + path_bytes);
-    if (whole == NULL) {
-        return false;
-    }
-    memcpy(whole, config_path, folder_bytes);
-    memcpy(whole + folder_bytes, *path, path_bytes);
-    memory(NULL, *path, 0);
-    *path = whole;
-    return true;
-}
-
 static bool resolve_all(const char *config_path, struct tw_train_config *config)
 {
-    bool ok = resolve(config_path, &config->data.tokenizer) &&
-              resolve(config_path, &config->data.chat_template) &&
-              resolve(config_path, &config->training.start) &&
-              resolve(config_path, &config->output.folder) &&
-              resolve(config_path, &config->output.gguf);
+    bool ok = tw_conf_resolve(config_path, &config->data.tokenizer) &&
+              tw_conf_resolve(config_path, &config->data.chat_template) &&
+              tw_conf_resolve(config_path, &config->training.start) &&
+              tw_conf_resolve(config_path, &config->output.folder) &&
+              tw_conf_resolve(config_path, &config->output.gguf);
     for (uint32_t i = 0; ok && i < config->data.train_count; i++) {
-        ok = resolve(config_path, &config->data.train[i]);
+        ok = tw_conf_resolve(config_path, &config->data.train[i]);
     }
     for (uint32_t i = 0; ok && i < config->data.valid_count; i++) {
-        ok = resolve(config_path, &config->data.valid[i]);
+        ok = tw_conf_resolve(config_path, &config->data.valid[i]);
     }
     return ok;
 }

@@ -121,10 +121,10 @@ class Server:
     def post(self, path, body, **more):
         return self.ask("POST", path, body, **more)
 
-    def chat(self, text, **more):
+    def chat(self, text, headers=None, **more):
         return self.post("/v1/chat/completions",
                          {"messages": [{"role": "user", "content": text}], "temperature": 0,
-                          **more})
+                          **more}, headers=headers)
 
     def metric(self, name):
         """The sum over all labels."""

@@ -269,14 +269,22 @@ static void a_value_is_found_where_it_stands(void **state)
     static const char text[] = "# one\nlist: [small, [large]]\ninner:\n  large: 2\n  small:  1\n"
                                "real: 1\n";
     struct tw_conf_place place = {0};
-    assert_true(tw_conf_find(text, sizeof text - 1, "inner", "small", &place));
+    assert_true(tw_conf_find(text, sizeof text - 1, "inner.small", &place));
     assert_int_equal(place.line, 5);
     assert_int_equal(place.column, 11);
-    assert_true(tw_conf_find(text, sizeof text - 1, "inner", "large", &place));
+    assert_true(tw_conf_find(text, sizeof text - 1, "inner.large", &place));
     assert_int_equal(place.line, 4);
-    assert_false(tw_conf_find(text, sizeof text - 1, "inner", "real", &place));
-    assert_false(tw_conf_find(text, sizeof text - 1, "list", "small", &place));
-    assert_false(tw_conf_find("inner: [", 8, "inner", "small", &place));
+    assert_true(tw_conf_find(text, sizeof text - 1, "real", &place));
+    assert_int_equal(place.line, 6);
+    assert_int_equal(place.column, 7);
+    assert_true(tw_conf_find(text, sizeof text - 1, "list.1.0", &place));
+    assert_int_equal(place.line, 2);
+    assert_int_equal(place.column, 16);
+    assert_false(tw_conf_find(text, sizeof text - 1, "list.2", &place));
+    assert_false(tw_conf_find(text, sizeof text - 1, "inner.real", &place));
+    assert_false(tw_conf_find(text, sizeof text - 1, "real.large", &place));
+    assert_false(tw_conf_find("inner: [", 8, "inner.small", &place));
+    assert_false(tw_conf_find("", 0, "inner", &place));
 }
 
 int main(void)

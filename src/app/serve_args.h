@@ -1,0 +1,60 @@
+/* serve_args.h: what `tokenworks serve` is told, by its command line and by a file.
+ *
+ *     defaults <- the file of --config <- the command line
+ *
+ * Every option but --config and --check is a key of the file, of the same name; its models are a
+ * list, and have more to say than --model (serve_config.h). What stands on the command line counts
+ * more: a --model there replaces the list, --allow-host adds to it.
+ *
+ * Ownership: tw_serve_args_free frees all, the file's texts too; argv must outlive the values.
+ * Threads: one at a time. Errors: TW_ERR_USAGE for options, those of conf.h for the file.
+ */
+#ifndef TW_APP_SERVE_ARGS_H
+#define TW_APP_SERVE_ARGS_H
+
+#include "app/options.h"
+#include "base/limits.h"
+
+struct tw_serve_model {
+    char name[TW_LIMIT_SERVED_NAME_BYTES]; /* what clients call it */
+    const char *path;
+    char *const *aliases; /* [n_aliases], other names for it */
+    unsigned n_aliases;
+    uint32_t n_context_tokens;
+    uint64_t kv_bytes; /* 0: what is left for it */
+    int kv_type;       /* place in tw_kv_type_names */
+};
+
+struct tw_serve_file;
+
+struct tw_serve_args {
+    const char *config_path;
+    bool only_check;
+    struct tw_option_strings model_words, hosts;
+    const char *host;
+    const char *keys_path;
+    bool no_auth, shares_prefixes;
+    int64_t port;
+    int64_t n_threads, n_context_tokens, max_sequences, n_batch_tokens;
+    int64_t kv_bytes, max_connections, drain_seconds, heartbeat_seconds;
+    int kv_type;
+
+    struct tw_serve_model *models; /* [n_models], made of all that */
+    size_t n_models;
+    struct tw_serve_file *file; /* whose texts are pointed to; NULL without --config */
+};
+
+extern const struct tw_option_group tw_serve_options;
+
+struct tw_serve_args tw_serve_args_defaults(void);
+
+/* Both sources. False: *ret_exit_code is the command's, and what is due was printed. */
+bool tw_serve_args_parse(int argc, char **argv, struct tw_serve_args *args, int *ret_exit_code);
+
+/* What the models are called and where they are. TW_ERR_USAGE for a name that is there twice, or
+ * for no model at all. Once. */
+enum tw_status tw_serve_args_take_models(struct tw_serve_args *args, struct tw_error *error);
+
+void tw_serve_args_free(struct tw_serve_args *args);
+
+#endif

@@ -1,0 +1,133 @@
+#include "app/serve_check.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "api/api_keys.h"
+#include "app/command.h"
+#include "model/arch.h"
+#include "model/model.h"
+#include "net/http_server.h"
+
+#define LINE_BYTES 1024
+
+static bool is_loopback(const char *host)
+{
+    return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0;
+}
+
+enum tw_status tw_serve_check_access(const struct tw_serve_args *args, struct tw_error *error)
+{
+    if (args->keys_path != NULL && args->no_auth) {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "--api-keys and --no-auth contradict each other: leave one out");
+    }
+    if (args->keys_path == NULL && !args->no_auth && !is_loopback(args->host)) {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "--host %.60s is not only this machine: give --api-keys, or --no-auth "
+                            "if everybody there may ask; without them only loopback addresses "
+                            "such as 127.0.0.1 or ::1",
+                            args->host);
+    }
+    return TW_OK;
+}
+
+/* ---- lines ---- */
+
+/* What was looked at, and whether it was in order so far. */
+struct check {
+    int exit_code;
+    struct tw_error error;
+};
+
+static __attribute__((format(printf, 3, 4))) void report(struct check *check, enum tw_status status,
+                                                         const char *format, ...)
+{
+    if (status != TW_OK) {
+        const int code = tw_command_fail(&check->error);
+        check->exit_code = check->exit_code == 0 ? code : check->exit_code;
+        return;
+    }
+    char what[LINE_BYTES];
+    struct tw_buf line;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(what, sizeof what, format, arguments);
+    va_end(arguments);
+    tw_buf_init(&line, LINE_BYTES + 16);
+    tw_buf_append_format(&line, "ok: %s", what);
+    if (tw_command_write_line(&line, &check->error) != TW_OK) {
+        check->exit_code = tw_command_fail(&check->error);
+    }
+    tw_buf_free(&line);
+}
+
+/* ---- what is looked at ---- */
+
+static void check_address(struct check *check, const struct tw_serve_args *args)
+{
+    enum tw_status status = tw_http_check_address(args->host, &check->error);
+    if (status == TW_OK) {
+        status = tw_serve_check_access(args, &check->error);
+    }
+    report(check, status, "address %s port %lld, %s", args->host, (long long)args->port,
+           args->keys_path != NULL   ? "for those who have a key"
+           : is_loopback(args->host) ? "for this machine"
+                                     : "for everybody there");
+}
+
+static void check_keys(struct check *check, const struct tw_serve_args *args)
+{
+    struct tw_api_keys *keys = NULL;
+    struct tw_api_tenant tenant;
+    size_t n_tenants = 0;
+    if (args->keys_path == NULL) {
+        return;
+    }
+    enum tw_status status = tw_api_keys_load(args->keys_path, &keys, &check->error);
+    while (status == TW_OK && tw_api_keys_tenant(keys, n_tenants, &tenant)) {
+        n_tenants++;
+    }
+    report(check, status, "keys '%s': %zu tenant%s", args->keys_path, n_tenants,
+           n_tenants == 1 ? "" : "s");
+    tw_api_keys_free(keys);
+}
+
+static void check_model(struct check *check, const struct tw_serve_model *model)
+{
+    struct tw_model_files *files = NULL;
+    struct tw_tokenizer *tokenizer = NULL;
+    struct tw_model_shape shape = {.n_layers = 0};
+    enum tw_status status = tw_model_files_open(model->path, &files, &check->error);
+    if (status == TW_OK) {
+        status = tw_model_read_shape(files, &shape, &check->error);
+    }
+    if (status == TW_OK) {
+        status = tw_arch_check_tensors(files, &shape, &check->error);
+    }
+    if (status == TW_OK) {
+        status = tw_model_files_tokenizer(files, &tokenizer, &check->error);
+    }
+    report(check, status, "model %s: '%s', %s, a context of %u tokens", model->name, model->path,
+           shape.arch, shape.n_context_tokens);
+    tw_tokenizer_free(tokenizer);
+    tw_model_files_close(files);
+}
+
+int tw_serve_check(struct tw_serve_args *args)
+{
+    struct check check = {.exit_code = 0};
+    if (args->config_path != NULL) {
+        report(&check, TW_OK, "configuration '%s'", args->config_path);
+    }
+    check_address(&check, args);
+    check_keys(&check, args);
+    enum tw_status status = tw_serve_args_take_models(args, &check.error);
+    report(&check, status, "%zu model%s, no name twice", args->n_models,
+           args->n_models == 1 ? "" : "s");
+    for (size_t i = 0; i < args->n_models; i++) {
+        check_model(&check, &args->models[i]);
+    }
+    return check.exit_code;
+}

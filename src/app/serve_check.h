@@ -1,0 +1,17 @@
+/* serve_check.h: whether what `tokenworks serve` is told can be used.
+ *
+ * Threads: the main thread only. Errors: those of what is looked at.
+ */
+#ifndef TW_APP_SERVE_CHECK_H
+#define TW_APP_SERVE_CHECK_H
+
+#include "app/serve_args.h"
+
+/* Whether the options agree about who may ask: without keys nobody but this machine. */
+enum tw_status tw_serve_check_access(const struct tw_serve_args *args, struct tw_error *error);
+
+/* Looks at everything that can be looked at without serving, and prints a line on each: "ok: ..."
+ * on standard output, errors where errors go. The exit code: that of the first error, or 0. */
+int tw_serve_check(struct tw_serve_args *args);
+
+#endif

@@ -1,0 +1,311 @@
+#include "app/serve_config.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "app/model_args.h"
+#include "base/conf.h"
+#include "base/file.h"
+#include "base/mem.h"
+
+#define MOST_KEYS    48
+#define MOST_ALIASES 64
+
+struct values {
+    void *scalars[MOST_KEYS]; /* by row of tw_serve_options: char *, uint64_t * or bool * */
+    char **hosts;
+    unsigned hosts_count;
+    struct tw_serve_file_model *models;
+    unsigned models_count;
+};
+
+struct tw_serve_file {
+    cyaml_schema_field_t fields[MOST_KEYS + 1];
+    cyaml_schema_value_t schema;
+    struct values *values;
+};
+
+/* ---- the schema ---- */
+
+#define OPTIONAL ((enum cyaml_flag)(CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL))
+
+static const cyaml_schema_value_t text_value = {
+    CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char *, 1, TW_LIMIT_CONF_STRING_BYTES)};
+static const cyaml_schema_value_t name_value = {
+    CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char *, 1, TW_LIMIT_SERVED_NAME_BYTES - 1)};
+
+static const cyaml_schema_field_t model_fields[] = {
+    CYAML_FIELD_STRING_PTR("path", CYAML_FLAG_POINTER, struct tw_serve_file_model, path, 1,
+                           TW_LIMIT_CONF_STRING_BYTES),
+    CYAML_FIELD_STRING_PTR("name", OPTIONAL, struct tw_serve_file_model, name, 1,
+                           TW_LIMIT_SERVED_NAME_BYTES - 1),
+    CYAML_FIELD_SEQUENCE("aliases", OPTIONAL, struct tw_serve_file_model, aliases, &name_value, 0,
+                         MOST_ALIASES),
+    CYAML_FIELD_UINT_PTR("ctx", OPTIONAL, struct tw_serve_file_model, ctx),
+    CYAML_FIELD_UINT_PTR("kv-bytes", OPTIONAL, struct tw_serve_file_model, kv_bytes),
+    CYAML_FIELD_STRING_PTR("kv-type", OPTIONAL, struct tw_serve_file_model, kv_type, 1, 16),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_value_t model_value = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct tw_serve_file_model, model_fields)};
+
+static cyaml_schema_field_t list_field(const struct tw_option *option)
+{
+    static const cyaml_schema_field_t fields[] = {
+        CYAML_FIELD_SEQUENCE("models", OPTIONAL, struct values, models, &model_value, 0,
+                             TW_LIMIT_SERVED_MODELS),
+        CYAML_FIELD_SEQUENCE("allow-host", OPTIONAL, struct values, hosts, &text_value, 0,
+                             TW_LIMIT_OPTION_REPEATS)};
+    return fields[strcmp(option->name, "model") != 0];
+}
+
+static cyaml_schema_field_t scalar_field(const struct tw_option *option, size_t i)
+{
+    cyaml_schema_field_t field = {
+        .key = option->name,
+        .data_offset = (uint32_t)(i * sizeof(void *)),
+        .value = {CYAML_VALUE_STRING(OPTIONAL, char *, 1, TW_LIMIT_CONF_STRING_BYTES)}};
+    if (option->kind == TW_OPTION_FLAG) {
+        field.value = (cyaml_schema_value_t){CYAML_VALUE_BOOL(OPTIONAL, bool)};
+    } else if (option->kind == TW_OPTION_INT) {
+        field.value = (cyaml_schema_value_t){CYAML_VALUE_UINT(OPTIONAL, uint64_t)};
+    }
+    return field;
+}
+
+/* What is about the file itself is not in it. */
+static bool is_key(const struct tw_option *option)
+{
+    return strcmp(option->name, "config") != 0 && strcmp(option->name, "check") != 0;
+}
+
+static void make_schema(struct tw_serve_file *file)
+{
+    static const cyaml_schema_field_t last = CYAML_FIELD_END;
+    size_t n = 0;
+    _Static_assert(offsetof(struct values, scalars) == 0, "a row's number is its place");
+    for (size_t i = 0; i < tw_serve_options.n_options && i < MOST_KEYS; i++) {
+        const struct tw_option *option = &tw_serve_options.options[i];
+        if (is_key(option)) {
+            file->fields[n++] =
+                option->kind == TW_OPTION_STRINGS ? list_field(option) : scalar_field(option, i);
+        }
+    }
+    file->fields[n] = last;
+    file->schema = (cyaml_schema_value_t){
+        CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct values, file->fields)};
+}
+
+/* ---- from the file to the arguments ---- */
+
+/* The text, to say where in it a value stands. */
+struct source {
+    const char *text;
+    size_t text_bytes;
+    const char *name;
+    struct tw_error *error;
+};
+
+static __attribute__((format(printf, 3, 4))) enum tw_status wrong(const struct source *source,
+                                                                  const char *path,
+                                                                  const char *format, ...)
+{
+    char what[160], where[64] = "";
+    struct tw_conf_place place;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(what, sizeof what, format, args);
+    va_end(args);
+    if (tw_conf_find(source->text, source->text_bytes, path, &place)) {
+        snprintf(where, sizeof where, " (line: %zu, column: %zu)", place.line, place.column);
+    }
+    return tw_error_set(source->error, TW_ERR_FORMAT, TW_NO_POSITION, "'%.100s': %s%s",
+                        source->name, what, where);
+}
+
+static enum tw_status check_range(const struct source *source, const char *path,
+                                  const struct tw_option *option, uint64_t value)
+{
+    return (double)value >= option->least && (double)value <= option->most
+               ? TW_OK
+               : wrong(source, path, "%s is %llu; it must be from %.12g to %.12g", option->name,
+                       (unsigned long long)value, option->least, option->most);
+}
+
+static enum tw_status find_choice(const struct source *source, const char *path,
+                                  const struct tw_option *option, const char *word, int *ret_place)
+{
+    char list[80] = "";
+    for (int i = 0; option->choices[i] != NULL; i++) {
+        if (strcmp(option->choices[i], word) == 0) {
+            *ret_place = i;
+            return TW_OK;
+        }
+        const size_t used = strlen(list);
+        snprintf(list + used, sizeof list - used, "%s%s", i > 0 ? ", " : "", option->choices[i]);
+    }
+    return wrong(source, path, "%s: '%.40s' is not one of %s", option->name, word, list);
+}
+
+static enum tw_status put_scalar(const struct source *source, const struct tw_option *option,
+                                 void *value, struct tw_serve_args *args)
+{
+    void *place = (char *)args + option->offset;
+    enum tw_status status = TW_OK;
+    if (option->kind == TW_OPTION_FLAG) {
+        *(bool *)place = *(const bool *)value;
+    } else if (option->kind == TW_OPTION_STRING) {
+        *(const char **)place = value;
+    } else if (option->kind == TW_OPTION_CHOICE) {
+        status = find_choice(source, option->name, option, value, place);
+    } else {
+        const uint64_t number = *(const uint64_t *)value;
+        status = check_range(source, option->name, option, number);
+        *(int64_t *)place = status == TW_OK ? (int64_t)number : 0;
+    }
+    return status;
+}
+
+static const struct tw_option *option_named(const char *name)
+{
+    const struct tw_option *option = tw_serve_options.options;
+    while (strcmp(option->name, name) != 0) {
+        option++;
+    }
+    return option;
+}
+
+static enum tw_status check_model(const struct source *source, unsigned i,
+                                  const struct tw_serve_file_model *model)
+{
+    char path[48];
+    int place;
+    enum tw_status status = TW_OK;
+    if (model->ctx != NULL) {
+        snprintf(path, sizeof path, "models.%u.ctx", i);
+        status = check_range(source, path, option_named("ctx"), *model->ctx);
+    }
+    if (status == TW_OK && model->kv_bytes != NULL) {
+        snprintf(path, sizeof path, "models.%u.kv-bytes", i);
+        status = check_range(source, path, option_named("kv-bytes"), *model->kv_bytes);
+    }
+    if (status == TW_OK && model->kv_type != NULL) {
+        snprintf(path, sizeof path, "models.%u.kv-type", i);
+        status = find_choice(source, path, option_named("kv-type"), model->kv_type, &place);
+    }
+    return status;
+}
+
+static enum tw_status copy_hosts(const struct values *values, struct tw_serve_args *args,
+                                 struct tw_error *error)
+{
+    if (values->hosts_count == 0) {
+        return TW_OK;
+    }
+    args->hosts.items = tw_mem_alloc(values->hosts_count, sizeof *args->hosts.items);
+    if (args->hosts.items == NULL) {
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for host names");
+    }
+    for (unsigned i = 0; i < values->hosts_count; i++) {
+        args->hosts.items[args->hosts.n_items++] = values->hosts[i];
+    }
+    return TW_OK;
+}
+
+static enum tw_status put_all(const struct source *source, const struct values *values,
+                              struct tw_serve_args *args)
+{
+    enum tw_status status = copy_hosts(values, args, source->error);
+    for (size_t i = 0; status == TW_OK && i < tw_serve_options.n_options; i++) {
+        if (values->scalars[i] != NULL) {
+            status = put_scalar(source, &tw_serve_options.options[i], values->scalars[i], args);
+        }
+    }
+    for (unsigned i = 0; status == TW_OK && i < values->models_count; i++) {
+        status = check_model(source, i, &values->models[i]);
+    }
+    return status;
+}
+
+/* ---- paths ---- */
+
+static bool is_path(const struct tw_option *option)
+{
+    return option->kind == TW_OPTION_STRING && strcmp(option->value_name, "F") == 0;
+}
+
+static bool resolve_all(const char *path, struct values *values)
+{
+    bool ok = true;
+    for (size_t i = 0; ok && i < tw_serve_options.n_options; i++) {
+        if (values->scalars[i] != NULL && is_path(&tw_serve_options.options[i])) {
+            char *text = values->scalars[i];
+            ok = tw_conf_resolve(path, &text);
+            values->scalars[i] = text;
+        }
+    }
+    for (unsigned i = 0; ok && i < values->models_count; i++) {
+        ok = tw_conf_resolve(path, &values->models[i].path);
+    }
+    return ok;
+}
+
+/* ---- loading ---- */
+
+/* config_path: from whose folder paths are seen; NULL leaves them. */
+static enum tw_status parse(const struct source *source, const char *config_path,
+                            struct tw_serve_args *args)
+{
+    struct tw_serve_file *file = tw_mem_zalloc(1, sizeof *file);
+    void *values = NULL;
+    if (file == NULL) {
+        return tw_error_set(source->error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory");
+    }
+    args->file = file;
+    make_schema(file);
+    enum tw_status status = tw_conf_parse(source->text, source->text_bytes, source->name,
+                                          &file->schema, &values, source->error);
+    file->values = values;
+    if (status == TW_OK && config_path != NULL && !resolve_all(config_path, values)) {
+        status = tw_error_set(source->error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory");
+    }
+    return status == TW_OK ? put_all(source, values, args) : status;
+}
+
+enum tw_status tw_serve_config_parse(const char *text, size_t text_bytes, const char *name,
+                                     struct tw_serve_args *args, struct tw_error *error)
+{
+    const struct source source = {text, text_bytes, name, error};
+    return parse(&source, NULL, args);
+}
+
+enum tw_status tw_serve_config_load(const char *path, struct tw_serve_args *args,
+                                    struct tw_error *error)
+{
+    struct tw_buf text;
+    enum tw_status status = tw_file_read(path, TW_LIMIT_CONF_BYTES, &text, error);
+    if (status == TW_OK) {
+        const struct source source = {text.size_bytes > 0 ? text.data : "", text.size_bytes, path,
+                                      error};
+        status = parse(&source, path, args);
+        tw_buf_free(&text);
+    }
+    return status;
+}
+
+const struct tw_serve_file_model *tw_serve_file_models(const struct tw_serve_file *file,
+                                                       unsigned *ret_n)
+{
+    *ret_n = file != NULL ? file->values->models_count : 0;
+    return file != NULL ? file->values->models : NULL;
+}
+
+void tw_serve_file_free(struct tw_serve_file *file)
+{
+    if (file != NULL) {
+        tw_conf_free(&file->schema, file->values);
+        tw_mem_free(file);
+    }
+}

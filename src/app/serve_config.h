@@ -1,0 +1,42 @@
+/* serve_config.h: the configuration file of `tokenworks serve`.
+ *
+ *     port: 8080
+ *     api-keys: keys.yaml
+ *     models:
+ *       - {path: demo.gguf, name: demo, aliases: [default], ctx: 2048, kv-type: q8_0}
+ *
+ * A key is an option's name without its dashes, with the same bounds; the schema is made of the
+ * options' table, so that neither can lack what the other has. Paths are seen from the file's
+ * folder.
+ *
+ * Ownership: values point into the file, which the caller frees after them. Threads: any.
+ * Errors: those of conf.h, and TW_ERR_FORMAT for a number out of its bounds, each with its place.
+ */
+#ifndef TW_APP_SERVE_CONFIG_H
+#define TW_APP_SERVE_CONFIG_H
+
+#include "app/serve_args.h"
+
+/* Rows of a key that is not in the file are as missing: NULL. */
+struct tw_serve_file_model {
+    char *path, *name, *kv_type;
+    char **aliases;
+    unsigned aliases_count;
+    uint64_t *ctx, *kv_bytes;
+};
+
+/* Puts the file's values into args, over those that are there. */
+enum tw_status tw_serve_config_load(const char *path, struct tw_serve_args *args,
+                                    struct tw_error *error);
+/* The same from a text; name goes into messages, paths stay as they are. */
+enum tw_status tw_serve_config_parse(const char *text, size_t text_bytes, const char *name,
+                                     struct tw_serve_args *args, struct tw_error *error);
+
+/* The list of models; *ret_n is 0 where there is none. */
+const struct tw_serve_file_model *tw_serve_file_models(const struct tw_serve_file *file,
+                                                       unsigned *ret_n);
+
+/* NULL is allowed. */
+void tw_serve_file_free(struct tw_serve_file *file);
+
+#endif
