@@ -10,11 +10,11 @@ package_list() {
         build) # the program itself
             echo gcc libc6-dev meson ninja-build pkg-config
             echo libjansson-dev libcyaml-dev libyaml-dev libxxhash-dev libutf8proc-dev
-            echo libpcre2-dev libedit-dev libmicrohttpd-dev libsodium-dev
+            echo libpcre2-dev libedit-dev libmicrohttpd-dev libgnutls28-dev libsodium-dev
             ;;
         test) # the second compiler, sanitizers, fuzzers, checkers; locales to test numbers in
             echo libcmocka-dev clang-14 libclang-rt-14-dev llvm-14 clang-format-14
-            echo binutils locales python3 python3-numpy python3-jinja2
+            echo binutils locales openssl python3 python3-numpy python3-jinja2
             echo python3-jsonschema python3-torch libopenblas0-pthread curl
             ;;
         npm) # oracles and clients; node itself comes from the lock file of tests/oracle

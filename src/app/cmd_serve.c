@@ -31,6 +31,7 @@ struct serve {
     size_t n_models;
     const char **hosts; /* ends with NULL */
     struct tw_api_keys *keys;
+    struct tw_buf cert, cert_key; /* until the server has them */
     struct tw_api *api;
     struct tw_http_server *server;
 };
@@ -142,6 +143,12 @@ static void raise_descriptors(const struct serve *serve)
     }
 }
 
+static void free_certificate(struct serve *serve)
+{
+    tw_buf_free(&serve->cert);
+    tw_buf_free(&serve->cert_key);
+}
+
 static enum tw_status start(struct serve *serve, struct tw_error *error)
 {
     const struct tw_serve_args *args = &serve->args;
@@ -166,10 +173,13 @@ static enum tw_status start(struct serve *serve, struct tw_error *error)
     http_config.max_connections = (uint32_t)args->max_connections;
     http_config.handler = tw_api_handle;
     http_config.context = serve->api;
+    http_config.tls_cert_pem = serve->cert.data;
+    http_config.tls_key_pem = serve->cert_key.data;
     status = tw_http_server_start(&http_config, &serve->server, error);
     if (status == TW_OK) {
         tw_api_set_server(serve->api, serve->server);
     }
+    free_certificate(serve);
     return status;
 }
 
@@ -177,8 +187,9 @@ static void announce(const struct serve *serve)
 {
     const bool is_v6 = strchr(serve->args.host, ':') != NULL;
     char url[128];
-    snprintf(url, sizeof url, "http://%s%.60s%s:%u", is_v6 ? "[" : "", serve->args.host,
-             is_v6 ? "]" : "", tw_http_server_port(serve->server));
+    snprintf(url, sizeof url, "http%s://%s%.60s%s:%u", serve->args.cert_path != NULL ? "s" : "",
+             is_v6 ? "[" : "", serve->args.host, is_v6 ? "]" : "",
+             tw_http_server_port(serve->server));
     for (size_t i = 0; i < serve->n_models; i++) {
         const struct tw_log_field fields[] = {
             {"model", serve->models[i].name, 0},
@@ -224,6 +235,7 @@ static void take_down(struct serve *serve)
     tw_http_server_stop(serve->server);
     tw_api_free(serve->api);
     tw_api_keys_free(serve->keys);
+    free_certificate(serve);
     tw_mem_free(serve->models);
     tw_mem_free(serve->hosts);
     tw_serve_args_free(&serve->args);
@@ -242,24 +254,24 @@ static enum tw_status copy_hosts(struct serve *serve, struct tw_error *error)
     return TW_OK;
 }
 
+/* What is small and may be wrong comes before the models, which take their time. */
 static enum tw_status load_keys(struct serve *serve, struct tw_error *error)
 {
     const struct tw_serve_args *args = &serve->args;
-    enum tw_status status = tw_serve_check_access(args, error);
+    enum tw_status status = tw_serve_check_options(args, error);
     if (status == TW_OK && args->keys_path != NULL) {
         status = tw_api_keys_load(args->keys_path, &serve->keys, error);
+    }
+    if (status == TW_OK) {
+        status = tw_serve_read_certificate(args, &serve->cert, &serve->cert_key, error);
     }
     return status;
 }
 
 /* A file that is wrong changes nothing. */
-static void reload(struct serve *serve)
+static void reload_keys(struct serve *serve)
 {
     struct tw_error error;
-    if (serve->keys == NULL) {
-        tw_log(TW_LOG_WARN, "SIGHUP: there is no key file to read again");
-        return;
-    }
     enum tw_status status = tw_api_keys_reload(serve->keys, &error);
     if (status == TW_OK) {
         status = tw_api_announce_tenants(serve->api, &error);
@@ -271,7 +283,37 @@ static void reload(struct serve *serve)
     }
 }
 
-/* SIGHUP reads the keys again; any other of the signals is the end. */
+static void reload_certificate(struct serve *serve)
+{
+    struct tw_buf cert, key;
+    struct tw_error error;
+    enum tw_status status = tw_serve_read_certificate(&serve->args, &cert, &key, &error);
+    if (status == TW_OK) {
+        status = tw_http_server_set_certificate(serve->server, cert.data, key.data, &error);
+    }
+    if (status == TW_OK) {
+        tw_log(TW_LOG_INFO, "the certificate was read again: new connections get it");
+    } else {
+        tw_log(TW_LOG_ERROR, "the certificate stays as it was: %s", error.text);
+    }
+    tw_buf_free(&cert);
+    tw_buf_free(&key);
+}
+
+static void reload(struct serve *serve)
+{
+    if (serve->keys != NULL) {
+        reload_keys(serve);
+    }
+    if (serve->args.cert_path != NULL) {
+        reload_certificate(serve);
+    }
+    if (serve->keys == NULL && serve->args.cert_path == NULL) {
+        tw_log(TW_LOG_WARN, "SIGHUP: there are no keys and no certificate to read again");
+    }
+}
+
+/* SIGHUP reads keys and certificate again; any other of the signals is the end. */
 static void wait_for_end(struct serve *serve, const sigset_t *signals)
 {
     int signal_number = 0;

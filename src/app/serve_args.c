@@ -49,6 +49,17 @@ static const struct tw_option options[] = {
      .help =
          "A file with the keys that may ask and whose they are; docs/serve.md says how it looks. "
          "SIGHUP reads it again."},
+    {.name = "tls-cert",
+     .kind = TW_OPTION_STRING,
+     .offset = ROW(cert_path),
+     .value_name = "F",
+     .help = "Serve HTTPS with this certificate, a PEM file; those that certify it stand behind "
+             "it. SIGHUP reads it again."},
+    {.name = "tls-key",
+     .kind = TW_OPTION_STRING,
+     .offset = ROW(cert_key_path),
+     .value_name = "F",
+     .help = "The certificate's key, a PEM file."},
     {.name = "no-auth",
      .kind = TW_OPTION_FLAG,
      .offset = ROW(no_auth),

@@ -33,6 +33,7 @@ struct tw_serve_args {
     struct tw_option_strings model_words, hosts;
     const char *host;
     const char *keys_path;
+    const char *cert_path, *cert_key_path; /* of TLS; both or none */
     bool no_auth, shares_prefixes;
     int64_t port;
     int64_t n_threads, n_context_tokens, max_sequences, n_batch_tokens;

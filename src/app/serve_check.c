@@ -6,6 +6,7 @@
 
 #include "api/api_keys.h"
 #include "app/command.h"
+#include "base/file.h"
 #include "model/arch.h"
 #include "model/model.h"
 #include "net/http_server.h"
@@ -17,7 +18,7 @@ static bool is_loopback(const char *host)
     return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0;
 }
 
-enum tw_status tw_serve_check_access(const struct tw_serve_args *args, struct tw_error *error)
+enum tw_status tw_serve_check_options(const struct tw_serve_args *args, struct tw_error *error)
 {
     if (args->keys_path != NULL && args->no_auth) {
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
@@ -30,7 +31,48 @@ enum tw_status tw_serve_check_access(const struct tw_serve_args *args, struct tw
                             "such as 127.0.0.1 or ::1",
                             args->host);
     }
+    if ((args->cert_path == NULL) != (args->cert_key_path == NULL)) {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "--tls-cert and --tls-key belong together: give both or none");
+    }
     return TW_OK;
+}
+
+/* A text without a zero byte: GnuTLS gets texts, not files. */
+static enum tw_status read_text(const char *path, struct tw_buf *ret_text, struct tw_error *error)
+{
+    enum tw_status status = tw_file_read(path, TW_LIMIT_CONF_BYTES, ret_text, error);
+    if (status == TW_OK &&
+        (!tw_buf_append(ret_text, "", 1) || strlen(ret_text->data) + 1 < ret_text->size_bytes)) {
+        tw_buf_free(ret_text);
+        status =
+            tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
+                         "'%.200s' is no text: certificates and keys must be in PEM form", path);
+    }
+    return status;
+}
+
+enum tw_status tw_serve_read_certificate(const struct tw_serve_args *args, struct tw_buf *ret_cert,
+                                         struct tw_buf *ret_key, struct tw_error *error)
+{
+    struct tw_error cause;
+    tw_buf_init(ret_cert, 1);
+    tw_buf_init(ret_key, 1);
+    if (args->cert_path == NULL) {
+        return TW_OK;
+    }
+    enum tw_status status = read_text(args->cert_path, ret_cert, error);
+    if (status == TW_OK) {
+        status = read_text(args->cert_key_path, ret_key, error);
+    }
+    if (status == TW_OK) {
+        status = tw_http_check_certificate(ret_cert->data, ret_key->data, &cause);
+        if (status != TW_OK) {
+            tw_error_set(error, status, TW_NO_POSITION, "'%.60s', '%.60s': %.180s", args->cert_path,
+                         args->cert_key_path, cause.text);
+        }
+    }
+    return status;
 }
 
 /* ---- lines ---- */
@@ -69,7 +111,7 @@ static void check_address(struct check *check, const struct tw_serve_args *args)
 {
     enum tw_status status = tw_http_check_address(args->host, &check->error);
     if (status == TW_OK) {
-        status = tw_serve_check_access(args, &check->error);
+        status = tw_serve_check_options(args, &check->error);
     }
     report(check, status, "address %s port %lld, %s", args->host, (long long)args->port,
            args->keys_path != NULL   ? "for those who have a key"
@@ -92,6 +134,18 @@ static void check_keys(struct check *check, const struct tw_serve_args *args)
     report(check, status, "keys '%s': %zu tenant%s", args->keys_path, n_tenants,
            n_tenants == 1 ? "" : "s");
     tw_api_keys_free(keys);
+}
+
+static void check_certificate(struct check *check, const struct tw_serve_args *args)
+{
+    struct tw_buf cert, key;
+    if (args->cert_path == NULL || args->cert_key_path == NULL) {
+        return;
+    }
+    enum tw_status status = tw_serve_read_certificate(args, &cert, &key, &check->error);
+    report(check, status, "certificate '%s' and its key", args->cert_path);
+    tw_buf_free(&cert);
+    tw_buf_free(&key);
 }
 
 static void check_model(struct check *check, const struct tw_serve_model *model)
@@ -123,6 +177,7 @@ int tw_serve_check(struct tw_serve_args *args)
     }
     check_address(&check, args);
     check_keys(&check, args);
+    check_certificate(&check, args);
     enum tw_status status = tw_serve_args_take_models(args, &check.error);
     report(&check, status, "%zu model%s, no name twice", args->n_models,
            args->n_models == 1 ? "" : "s");

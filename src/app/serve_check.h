@@ -6,9 +6,15 @@
 #define TW_APP_SERVE_CHECK_H
 
 #include "app/serve_args.h"
+#include "base/buf.h"
 
-/* Whether the options agree about who may ask: without keys nobody but this machine. */
-enum tw_status tw_serve_check_access(const struct tw_serve_args *args, struct tw_error *error);
+/* Whether the options agree with each other: without keys nobody but this machine may ask. */
+enum tw_status tw_serve_check_options(const struct tw_serve_args *args, struct tw_error *error);
+
+/* The texts of the certificate and its key, which are checked; empty where there is none. The caller
+ * frees them. */
+enum tw_status tw_serve_read_certificate(const struct tw_serve_args *args, struct tw_buf *ret_cert,
+                                         struct tw_buf *ret_key, struct tw_error *error);
 
 /* Looks at everything that can be looked at without serving, and prints a line on each: "ok: ..."
  * on standard output, errors where errors go. The exit code: that of the first error, or 0. */

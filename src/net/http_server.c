@@ -325,25 +325,26 @@ static uint16_t port_of(int fd)
 static enum tw_status start_daemon(struct tw_http_server *server, int fd, struct tw_error *error)
 {
     const struct tw_http_config *config = &server->config;
-    struct MHD_OptionItem options[5] = {{MHD_OPTION_END, 0, NULL}};
+    struct MHD_OptionItem options[4] = {{MHD_OPTION_END, 0, NULL}};
     size_t n = 0;
     if (config->n_threads > 1) {
         options[n++] =
             (struct MHD_OptionItem){MHD_OPTION_THREAD_POOL_SIZE, (intptr_t)config->n_threads, NULL};
     }
+    static char priorities[] = TW_TLS_PRIORITIES;
     union {
-        const char *in;
+        gnutls_certificate_retrieve_function3 *in;
         void *out;
-    } key = {config->tls_key_pem}, cert = {config->tls_cert_pem};
-    if (config->tls_key_pem != NULL) {
-        options[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, key.out};
-        options[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, cert.out};
+    } retrieve = {tw_tls_retrieve};
+    if (server->tls != NULL) {
+        options[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_CERT_CALLBACK2, 0, retrieve.out};
+        options[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_PRIORITIES, 0, priorities};
     }
     options[n] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME;
     server->daemon = MHD_start_daemon(
-        config->tls_key_pem != NULL ? flags | MHD_USE_TLS : flags, 0, NULL, NULL, on_request,
-        server, MHD_OPTION_LISTEN_SOCKET, (MHD_socket)fd, MHD_OPTION_CONNECTION_LIMIT,
+        server->tls != NULL ? flags | MHD_USE_TLS : flags, 0, NULL, NULL, on_request, server,
+        MHD_OPTION_LISTEN_SOCKET, (MHD_socket)fd, MHD_OPTION_CONNECTION_LIMIT,
         (unsigned)server->n_slots, MHD_OPTION_CONNECTION_MEMORY_LIMIT, config->head_bytes,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_NOTIFY_CONNECTION,
         on_connection, server, MHD_OPTION_URI_LOG_CALLBACK, on_request_line, server,
@@ -351,11 +352,8 @@ static enum tw_status start_daemon(struct tw_http_server *server, int fd, struct
     if (server->daemon == NULL) {
         close(fd);
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
-                            config->tls_key_pem != NULL
-                                ? "the HTTP server does not start: do TLS key and certificate "
-                                  "belong together, both in PEM form?"
-                                : "the HTTP server does not start: are there enough file "
-                                  "descriptors (ulimit -n) and threads?");
+                            "the HTTP server does not start: are there enough file descriptors "
+                            "(ulimit -n) and threads?");
     }
     server->port = port_of(fd);
     return TW_OK;
@@ -373,7 +371,14 @@ enum tw_status tw_http_server_start(const struct tw_http_config *config,
     server->epoll_fd = -1;
     pthread_mutex_init(&server->lock, NULL);
     int fd = config->listen_fd;
-    enum tw_status status = fd >= 0 ? TW_OK : listen_on(server, &fd, error);
+    enum tw_status status = TW_OK;
+    if (config->tls_cert_pem != NULL) {
+        status = tw_http_server_set_certificate(server, config->tls_cert_pem, config->tls_key_pem,
+                                                error);
+    }
+    if (status == TW_OK && fd < 0) {
+        status = listen_on(server, &fd, error);
+    }
     if (status == TW_OK) {
         status = tw_http_watch_start(server, error);
         if (status != TW_OK) {
@@ -389,6 +394,29 @@ enum tw_status tw_http_server_start(const struct tw_http_config *config,
     }
     *ret_server = server;
     return TW_OK;
+}
+
+enum tw_status tw_http_server_set_certificate(struct tw_http_server *server, const char *cert_pem,
+                                              const char *key_pem, struct tw_error *error)
+{
+    struct tw_tls *tls;
+    enum tw_status status = tw_tls_create(cert_pem, key_pem, &tls, error);
+    if (status == TW_OK) {
+        tw_tls_use(tls, server->tls);
+        server->tls = tls;
+    }
+    return status;
+}
+
+enum tw_status tw_http_check_certificate(const char *cert_pem, const char *key_pem,
+                                         struct tw_error *error)
+{
+    struct tw_tls *tls;
+    enum tw_status status = tw_tls_create(cert_pem, key_pem, &tls, error);
+    if (status == TW_OK) {
+        tw_tls_free(tls);
+    }
+    return status;
 }
 
 uint16_t tw_http_server_port(const struct tw_http_server *server)
@@ -442,6 +470,10 @@ void tw_http_server_stop(struct tw_http_server *server)
         MHD_stop_daemon(server->daemon);
     }
     tw_http_watch_stop(server);
+    if (server->tls != NULL) {
+        tw_tls_end();
+        tw_tls_free(server->tls);
+    }
     pthread_mutex_destroy(&server->lock);
     tw_mem_free(server);
 }

@@ -24,7 +24,7 @@
  * tw_http_release, once, after its last call. What is passed in is copied.
  * Threads: the handler runs on several threads at once and must not block. Calls on one request
  * come from one thread at a time, tw_http_is_gone and tw_http_pending_bytes from any.
- * Errors: TW_ERR_IO for addresses that cannot be used, TW_ERR_USAGE for certificates.
+ * Errors: TW_ERR_IO for addresses that cannot be used; for certificates those of net/tls.h.
  */
 #ifndef TW_NET_HTTP_SERVER_H
 #define TW_NET_HTTP_SERVER_H
@@ -55,7 +55,7 @@ struct tw_http_config {
     uint32_t answer_seconds;             /* for a whole answer to be read */
     size_t stream_soft_bytes, stream_hard_bytes;
     uint32_t stream_soft_seconds;
-    const char *tls_cert_pem, *tls_key_pem; /* texts; both NULL: no TLS */
+    const char *tls_cert_pem, *tls_key_pem; /* texts (net/tls.h), copied; both NULL: no TLS */
     tw_http_handler_fn handler;
     void *context;
 };
@@ -71,6 +71,15 @@ enum tw_status tw_http_server_start(const struct tw_http_config *config,
 
 /* The port that is listened on. */
 uint16_t tw_http_server_port(const struct tw_http_server *server);
+
+/* New connections get another certificate; those there are go on. For a server that has one. On an
+ * error everything stays as it was. */
+enum tw_status tw_http_server_set_certificate(struct tw_http_server *server, const char *cert_pem,
+                                              const char *key_pem, struct tw_error *error);
+
+/* Whether the two texts are a certificate and its key. */
+enum tw_status tw_http_check_certificate(const char *cert_pem, const char *key_pem,
+                                         struct tw_error *error);
 
 /* No new connections from here on; what is being answered goes on, and its connection is closed
  * afterwards. */

@@ -16,6 +16,7 @@
 
 #include "base/buf.h"
 #include "net/http_server.h"
+#include "net/tls.h"
 
 #define HTTP_ID_BYTES   64
 #define HTTP_METHOD_MAX 16
@@ -72,6 +73,7 @@ struct tw_http_request {
 struct tw_http_server {
     struct tw_http_config config;
     struct MHD_Daemon *daemon;
+    struct tw_tls *tls; /* NULL: no TLS */
     uint16_t port;
     atomic_bool is_draining;
     pthread_t watcher;

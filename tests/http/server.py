@@ -84,7 +84,7 @@ class Server:
     def wait_for_port(self):
         end = time.monotonic() + 60
         while time.monotonic() < end and self.process.poll() is None:
-            match = re.search(r'"url":"http://[^"]*:(\d+)"', self.log_text())
+            match = re.search(r'"url":"https?://[^"]*:(\d+)"', self.log_text())
             if match:
                 return int(match[1])
             time.sleep(0.02)
