@@ -60,6 +60,7 @@ static void write_model(struct tw_json_writer *writer, const struct tw_api_serve
     tw_json_put_text(writer, "owned_by", "tokenworks");
     tw_json_put_text(writer, "root", model->name);
     tw_json_put_uint(writer, "max_model_len", tw_backend_context_tokens(model->backend));
+    tw_json_put_bool(writer, "loaded", tw_backend_usage(model->backend).is_loaded);
     tw_json_object_end(writer);
 }
 
@@ -454,10 +455,8 @@ enum tw_status tw_api_announce_tenants(struct tw_api *api, struct tw_error *erro
     const struct tw_api_keys *keys = api->config.keys;
     for (size_t i = 0; status == TW_OK && keys != NULL && tw_api_keys_tenant(keys, i, &tenant);
          i++) {
-        for (size_t m = 0; status == TW_OK && m < api->config.n_models; m++) {
-            status = tw_backend_set_tenant(api->models[m].backend, tenant.number, tenant.weight,
-                                           tenant.priority_class, error);
-        }
+        status = tw_stage_set_tenant(api->config.stage, tenant.number, tenant.weight,
+                                     tenant.priority_class, error);
     }
     return status;
 }

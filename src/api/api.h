@@ -1,4 +1,4 @@
-/* api.h: the OpenAI API over models that are loaded.
+/* api.h: the OpenAI API over models, whether or not they are in memory.
  *
  *     GET  /health /ready /metrics /v1/models /v1/models/{id}
  *     POST /v1/chat/completions /v1/completions /tokenize /detokenize
@@ -39,6 +39,7 @@ struct tw_api_config {
     const char *const *hosts; /* allowed beside localhost and loopback addresses; ends with NULL */
     uint32_t heartbeat_seconds;
     struct tw_api_keys *keys; /* NULL: everybody may ask; not owned */
+    struct tw_stage *stage;   /* the models'; learns the tenants */
     bool shares_prefixes;     /* also between tenants, who can then notice it */
 };
 
@@ -48,7 +49,7 @@ enum tw_status tw_api_create(const struct tw_api_config *config, struct tw_api *
 /* A tw_http_handler_fn; context: the API. */
 void tw_api_handle(void *context, struct tw_http_request *request);
 
-/* Tells the backends all tenants of the keys: at the start, and when the keys were read again. */
+/* Tells the models all tenants of the keys: at the start, and when the keys were read again. */
 enum tw_status tw_api_announce_tenants(struct tw_api *api, struct tw_error *error);
 
 /* Why model i's own chat template cannot be used, or "". */

@@ -105,6 +105,15 @@ static uint64_t steps(const struct tw_backend_usage *u)
     return u->n_steps;
 }
 
+static uint64_t loaded(const struct tw_backend_usage *u)
+{
+    return u->is_loaded;
+}
+static uint64_t loads(const struct tw_backend_usage *u)
+{
+    return u->n_loads;
+}
+
 static const struct model_metric model_metrics[] = {
     {"num_requests_running", "gauge", "Requests that have pages of the KV cache.", running},
     {"num_requests_waiting", "gauge", "Requests that wait for their turn.", waiting},
@@ -116,6 +125,8 @@ static const struct model_metric model_metrics[] = {
     {"prefix_cache_hits_total", "counter", "Of those, found: not computed again.", cached_tokens},
     {"generation_tokens_total", "counter", "Tokens of answers.", generated_tokens},
     {"engine_steps_total", "counter", "Forward passes.", steps},
+    {"model_loaded", "gauge", "Whether the model is in memory.", loaded},
+    {"model_loads_total", "counter", "How often it was loaded.", loads},
 };
 
 static void write_models(struct tw_api *api, struct tw_buf *out)

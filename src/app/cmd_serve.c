@@ -11,10 +11,9 @@
 
 #include "api/api.h"
 #include "app/command.h"
-#include "app/model_args.h"
-#include "app/progress.h"
 #include "app/serve_args.h"
 #include "app/serve_check.h"
+#include "app/serve_models.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -22,70 +21,17 @@
 #define SECOND_NS         INT64_C(1000000000)
 #define FIRST_PASSED_FD   3 /* of socket activation: sd_listen_fds(3) */
 #define PREPARING         2
-#define WAITING_REQUESTS  4096
 #define OTHER_DESCRIPTORS (TW_LIMIT_HTTP_SPARE_CONNECTIONS + 100)
 
 struct serve {
     struct tw_serve_args args;
-    struct tw_api_model *models; /* [args.n_models] */
-    size_t n_models;
+    struct tw_serve_models models;
     const char **hosts; /* ends with NULL */
     struct tw_api_keys *keys;
     struct tw_buf cert, cert_key; /* until the server has them */
     struct tw_api *api;
     struct tw_http_server *server;
 };
-
-/* ---- models ---- */
-
-static enum tw_status open_model(struct serve *serve, const struct tw_serve_model *from,
-                                 struct tw_error *error)
-{
-    const struct tw_serve_args *args = &serve->args;
-    struct tw_progress progress;
-    struct tw_backend_config config = {
-        .path = from->path,
-        .engine = {.n_threads = (int)args->n_threads,
-                   .max_sequences = (uint32_t)args->max_sequences,
-                   .max_batch_tokens = (uint32_t)args->n_batch_tokens,
-                   .kv_dtype = tw_kv_types[from->kv_type],
-                   .progress = tw_progress_update,
-                   .progress_context = &progress},
-        .n_context_tokens = from->n_context_tokens,
-        .kv_bytes = from->kv_bytes > 0 ? from->kv_bytes : (uint64_t)args->kv_bytes / args->n_models,
-        .max_waiting = WAITING_REQUESTS,
-    };
-    struct tw_api_model *model = &serve->models[serve->n_models];
-    enum tw_status status = tw_cpu_choose(&config.engine.level, error);
-    if (status == TW_OK) {
-        tw_progress_begin(&progress, "loading");
-        status = tw_backend_open(&config, &model->backend, error);
-        tw_progress_end(&progress);
-    }
-    if (status == TW_OK) {
-        model->name = from->name;
-        model->aliases = from->aliases;
-        model->n_aliases = from->n_aliases;
-        serve->n_models++;
-    }
-    return status;
-}
-
-static enum tw_status open_models(struct serve *serve, struct tw_error *error)
-{
-    enum tw_status status = tw_serve_args_take_models(&serve->args, error);
-    if (status != TW_OK) {
-        return status;
-    }
-    serve->models = tw_mem_zalloc(serve->args.n_models, sizeof *serve->models);
-    if (serve->models == NULL) {
-        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for models");
-    }
-    for (size_t i = 0; status == TW_OK && i < serve->args.n_models; i++) {
-        status = open_model(serve, &serve->args.models[i], error);
-    }
-    return status;
-}
 
 /* ---- systemd ---- */
 
@@ -153,8 +99,9 @@ static enum tw_status start(struct serve *serve, struct tw_error *error)
 {
     const struct tw_serve_args *args = &serve->args;
     const struct tw_api_config api_config = {
-        .models = serve->models,
-        .n_models = serve->n_models,
+        .models = serve->models.items,
+        .n_models = serve->models.n_items,
+        .stage = serve->models.stage,
         .n_preparing_threads = PREPARING,
         .checks_host = serve->keys == NULL && !args->no_auth,
         .keys = serve->keys,
@@ -190,10 +137,11 @@ static void announce(const struct serve *serve)
     snprintf(url, sizeof url, "http%s://%s%.60s%s:%u", serve->args.cert_path != NULL ? "s" : "",
              is_v6 ? "[" : "", serve->args.host, is_v6 ? "]" : "",
              tw_http_server_port(serve->server));
-    for (size_t i = 0; i < serve->n_models; i++) {
+    for (size_t i = 0; i < serve->models.n_items; i++) {
+        const struct tw_api_model *model = &serve->models.items[i];
         const struct tw_log_field fields[] = {
-            {"model", serve->models[i].name, 0},
-            {"context_tokens", NULL, tw_backend_context_tokens(serve->models[i].backend)}};
+            {"model", model->name, 0},
+            {"context_tokens", NULL, tw_backend_context_tokens(model->backend)}};
         tw_log_record(TW_LOG_INFO, NULL, "a model is served", fields, 2);
         const char *note = tw_api_template_note(serve->api, i);
         if (note[0] != '\0') {
@@ -229,14 +177,11 @@ static void take_down(struct serve *serve)
     if (serve->api != NULL) {
         tw_api_stop(serve->api);
     }
-    for (size_t i = 0; i < serve->n_models; i++) {
-        tw_backend_close(serve->models[i].backend);
-    }
+    tw_serve_models_close(&serve->models);
     tw_http_server_stop(serve->server);
     tw_api_free(serve->api);
     tw_api_keys_free(serve->keys);
     free_certificate(serve);
-    tw_mem_free(serve->models);
     tw_mem_free(serve->hosts);
     tw_serve_args_free(&serve->args);
 }
@@ -320,6 +265,18 @@ static void wait_for_end(struct serve *serve, const sigset_t *signals)
     while (sigwait(signals, &signal_number) == 0 && signal_number == SIGHUP) {
         reload(serve);
     }
+}
+
+static enum tw_status open_models(struct serve *serve, struct tw_error *error)
+{
+    enum tw_status status = tw_serve_args_take_models(&serve->args, error);
+    if (status == TW_OK) {
+        status = tw_serve_models_begin(&serve->models, &serve->args, error);
+    }
+    for (size_t i = 0; status == TW_OK && i < serve->args.n_models; i++) {
+        status = tw_serve_models_open(&serve->models, &serve->args, i, error);
+    }
+    return status == TW_OK ? tw_serve_models_load(&serve->models, &serve->args, error) : status;
 }
 
 static enum tw_status execute(struct serve *serve, struct tw_error *error)

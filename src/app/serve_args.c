@@ -98,6 +98,15 @@ static const struct tw_option options[] = {
      .least = 1,
      .most = TW_LIMIT_BATCH_SEQUENCES,
      .help = "Most requests in one step; others wait for their turn. Default: 16."},
+    {.name = "models-bytes",
+     .kind = TW_OPTION_INT,
+     .offset = ROW(models_bytes),
+     .value_name = "N",
+     .least = 0,
+     .most = 1e15,
+     .help = "Memory for the weights and KV caches of the models. With it a model is loaded when "
+             "it is first asked, and the one least recently used makes room. Default: 0, all "
+             "models are loaded at the start."},
     {.name = "kv-bytes",
      .kind = TW_OPTION_INT,
      .offset = ROW(kv_bytes),
@@ -232,6 +241,7 @@ static void take_row(const struct tw_serve_file_model *row, struct tw_serve_mode
     }
     model->n_context_tokens = row->ctx != NULL ? (uint32_t)*row->ctx : model->n_context_tokens;
     model->kv_bytes = row->kv_bytes != NULL ? *row->kv_bytes : model->kv_bytes;
+    model->preload = row->preload != NULL ? *row->preload : model->preload;
     for (int i = 0; row->kv_type != NULL && tw_kv_type_names[i] != NULL; i++) {
         model->kv_type = strcmp(row->kv_type, tw_kv_type_names[i]) == 0 ? i : model->kv_type;
     }
@@ -291,6 +301,7 @@ enum tw_status tw_serve_args_take_models(struct tw_serve_args *args, struct tw_e
         struct tw_serve_model *model = &args->models[args->n_models++];
         model->n_context_tokens = (uint32_t)args->n_context_tokens;
         model->kv_type = args->kv_type;
+        model->preload = args->models_bytes == 0;
         if (n_words > 0) {
             take_word(args->model_words.items[i], model);
         } else {

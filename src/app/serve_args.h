@@ -23,6 +23,7 @@ struct tw_serve_model {
     uint32_t n_context_tokens;
     uint64_t kv_bytes; /* 0: what is left for it */
     int kv_type;       /* place in tw_kv_type_names */
+    bool preload;      /* at the start, not when it is first asked */
 };
 
 struct tw_serve_file;
@@ -37,7 +38,7 @@ struct tw_serve_args {
     bool no_auth, shares_prefixes;
     int64_t port;
     int64_t n_threads, n_context_tokens, max_sequences, n_batch_tokens;
-    int64_t kv_bytes, max_connections, drain_seconds, heartbeat_seconds;
+    int64_t models_bytes, kv_bytes, max_connections, drain_seconds, heartbeat_seconds;
     int kv_type;
 
     struct tw_serve_model *models; /* [n_models], made of all that */

@@ -6,9 +6,8 @@
 
 #include "api/api_keys.h"
 #include "app/command.h"
+#include "app/serve_models.h"
 #include "base/file.h"
-#include "model/arch.h"
-#include "model/model.h"
 #include "net/http_server.h"
 
 #define LINE_BYTES 1024
@@ -148,25 +147,33 @@ static void check_certificate(struct check *check, const struct tw_serve_args *a
     tw_buf_free(&key);
 }
 
-static void check_model(struct check *check, const struct tw_serve_model *model)
+static void check_models(struct check *check, const struct tw_serve_args *args)
 {
-    struct tw_model_files *files = NULL;
-    struct tw_tokenizer *tokenizer = NULL;
-    struct tw_model_shape shape = {.n_layers = 0};
-    enum tw_status status = tw_model_files_open(model->path, &files, &check->error);
-    if (status == TW_OK) {
-        status = tw_model_read_shape(files, &shape, &check->error);
+    struct tw_serve_models models = {.n_items = 0};
+    enum tw_status status = tw_serve_models_begin(&models, args, &check->error);
+    if (status != TW_OK) {
+        report(check, status, " ");
+        return;
     }
-    if (status == TW_OK) {
-        status = tw_arch_check_tensors(files, &shape, &check->error);
+    for (size_t i = 0; i < args->n_models; i++) {
+        struct tw_backend_sizes sizes = {0, 0};
+        uint32_t n_context_tokens = 0;
+        status = tw_serve_models_open(&models, args, i, &check->error);
+        if (status == TW_OK) {
+            const struct tw_backend *backend = models.items[models.n_items - 1].backend;
+            sizes = tw_backend_sizes(backend);
+            n_context_tokens = tw_backend_context_tokens(backend);
+        }
+        report(check, status,
+               "model %s: '%s', a context of %u tokens, %llu bytes of weights and %llu of KV cache",
+               args->models[i].name, args->models[i].path, n_context_tokens,
+               (unsigned long long)sizes.weight_bytes, (unsigned long long)sizes.kv_bytes);
     }
-    if (status == TW_OK) {
-        status = tw_model_files_tokenizer(files, &tokenizer, &check->error);
+    if (models.n_items == args->n_models) {
+        status = tw_serve_models_check(&models, args, &check->error);
+        report(check, status, "memory");
     }
-    report(check, status, "model %s: '%s', %s, a context of %u tokens", model->name, model->path,
-           shape.arch, shape.n_context_tokens);
-    tw_tokenizer_free(tokenizer);
-    tw_model_files_close(files);
+    tw_serve_models_close(&models);
 }
 
 int tw_serve_check(struct tw_serve_args *args)
@@ -181,8 +188,8 @@ int tw_serve_check(struct tw_serve_args *args)
     enum tw_status status = tw_serve_args_take_models(args, &check.error);
     report(&check, status, "%zu model%s, no name twice", args->n_models,
            args->n_models == 1 ? "" : "s");
-    for (size_t i = 0; i < args->n_models; i++) {
-        check_model(&check, &args->models[i]);
+    if (args->n_models > 0) {
+        check_models(&check, args);
     }
     return check.exit_code;
 }

@@ -45,6 +45,7 @@ static const cyaml_schema_field_t model_fields[] = {
     CYAML_FIELD_UINT_PTR("ctx", OPTIONAL, struct tw_serve_file_model, ctx),
     CYAML_FIELD_UINT_PTR("kv-bytes", OPTIONAL, struct tw_serve_file_model, kv_bytes),
     CYAML_FIELD_STRING_PTR("kv-type", OPTIONAL, struct tw_serve_file_model, kv_type, 1, 16),
+    CYAML_FIELD_BOOL_PTR("preload", OPTIONAL, struct tw_serve_file_model, preload),
     CYAML_FIELD_END,
 };
 

@@ -23,6 +23,7 @@ struct tw_serve_file_model {
     char **aliases;
     unsigned aliases_count;
     uint64_t *ctx, *kv_bytes;
+    bool *preload;
 };
 
 /* Puts the file's values into args, over those that are there. */

@@ -1,61 +1,111 @@
 #include "backend/backend.h"
 
 #include <assert.h>
-#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "backend/model_card.h"
+#include "backend/stage_state.h"
 #include "base/clock.h"
 #include "base/mem.h"
 
-/* How long to wait before asking again, when all requests pause. */
+/* How long to wait before asking again, when all requests pause, and when the model is away. */
 #define PAUSE_NS 5000000
+#define AWAY_NS  20000000
 
 struct job {
     struct tw_job_request request;
     struct tw_sequence *sequence; /* NULL before it runs */
+    bool has_begun;               /* for the arbiter it runs */
     bool is_started;              /* its first token is there */
+    bool is_paused;
     struct job *next;
 };
 
-/* A tenant on its way to the engine, which has one caller. */
-struct news {
-    uint32_t tenant, weight;
-    enum tw_priority_class priority_class;
-    struct news *next;
-};
-
 struct tw_backend {
-    struct tw_engine *engine;
-    uint32_t max_waiting;
-    uint32_t n_context_tokens;
-    const struct tw_token_trie *trie;
+    struct tw_stage *stage;
+    uint32_t number; /* the arbiter's */
+    struct tw_backend_config config;
+    char *path;
+    struct tw_model_card card;
+    uint32_t n_context_tokens, n_pages;
+    struct tw_backend_sizes sizes;
     pthread_t thread;
     bool has_thread;
 
-    pthread_mutex_t lock; /* of what follows */
-    pthread_cond_t wake;
+    pthread_cond_t wake; /* with the stage's lock, of what follows */
     struct job *queue, **queue_end;
     uint32_t n_queued;
-    struct news *news, **news_end; /* in their order: of two about a tenant the later one holds */
     bool stops;
     struct tw_backend_usage usage; /* as of the last step */
+    uint32_t n_failed_loads;
+    struct tw_error load_error; /* of the last one */
 
-    struct job *jobs; /* of the thread alone: those that have a sequence, oldest first */
+    /* Of the thread alone. */
+    struct tw_engine *engine; /* NULL while the model is away */
+    struct job *jobs;         /* those that have a sequence, oldest first */
+    uint64_t n_engine_steps;  /* of the engine, that are counted */
 };
+
+static void lock(struct tw_backend *backend)
+{
+    pthread_mutex_lock(&backend->stage->lock);
+}
+
+static void unlock(struct tw_backend *backend)
+{
+    pthread_mutex_unlock(&backend->stage->lock);
+}
 
 /* ---- the engine's thread ---- */
 
-static void finish(struct job *job, enum tw_finish reason, const struct tw_error *error)
+static void resume_job(struct tw_backend *backend, struct job *job)
 {
-    const struct tw_output output = {.text = "", .finish = reason, .error = error};
-    job->request.sink.output(job->request.sink.context, &output, 0);
+    if (job->is_paused) {
+        job->is_paused = false;
+        lock(backend);
+        tw_arbiter_resume(backend->stage->arbiter, backend->number,
+                          job->request.generation->tenant);
+        unlock(backend);
+        tw_sequence_resume(job->sequence);
+    }
 }
 
-static void free_job(struct job *job)
+static void pause_job(struct tw_backend *backend, struct job *job)
 {
+    if (!job->is_paused) {
+        job->is_paused = true;
+        lock(backend);
+        tw_arbiter_pause(backend->stage->arbiter, backend->number, job->request.generation->tenant);
+        unlock(backend);
+        tw_sequence_pause(job->sequence);
+    }
+}
+
+/* The last output, after which nothing of the request may be looked at: whose it was comes first. */
+static void end_job(struct tw_backend *backend, struct job *job, const struct tw_output *output,
+                    size_t n_cached_tokens)
+{
+    const uint32_t tenant = job->request.generation->tenant;
+    const bool ran = job->has_begun;
+    if (job->is_paused) {
+        resume_job(backend, job);
+    }
+    job->request.sink.output(job->request.sink.context, output, n_cached_tokens);
     tw_sequence_free(job->sequence);
     tw_mem_free(job);
+    lock(backend);
+    tw_arbiter_depart(backend->stage->arbiter, backend->number, tenant, ran,
+                      tw_clock_monotonic_ns());
+    tw_stage_settle(backend->stage);
+    unlock(backend);
+}
+
+static void finish(struct tw_backend *backend, struct job *job, enum tw_finish reason,
+                   const struct tw_error *error)
+{
+    const struct tw_output output = {.text = "", .finish = reason, .error = error};
+    end_job(backend, job, &output, 0);
 }
 
 static enum tw_status begin(struct tw_backend *backend, struct job *job, struct tw_error *error)
@@ -86,20 +136,19 @@ static void take_queue(struct tw_backend *backend, struct job *queue)
             *end = job;
             end = &job->next;
         } else {
-            finish(job, TW_FINISH_ERROR, &error);
-            free_job(job);
+            finish(backend, job, TW_FINISH_ERROR, &error);
         }
     }
 }
 
-static void ask_wish(struct job *job)
+static void ask_wish(struct tw_backend *backend, struct job *job)
 {
     switch (job->request.sink.wish(job->request.sink.context)) {
     case TW_WISH_GO_ON:
-        tw_sequence_resume(job->sequence);
+        resume_job(backend, job);
         break;
     case TW_WISH_PAUSE:
-        tw_sequence_pause(job->sequence);
+        pause_job(backend, job);
         break;
     case TW_WISH_CANCEL:
         tw_sequence_cancel(job->sequence);
@@ -108,7 +157,7 @@ static void ask_wish(struct job *job)
 }
 
 /* True when it was the last of the job. */
-static bool deliver(struct job *job, struct tw_backend_usage *usage)
+static bool deliver(struct tw_backend *backend, struct job *job, struct tw_backend_usage *usage)
 {
     struct tw_output output = tw_sequence_take(job->sequence);
     if (output.n_tokens == 0 && output.finish == TW_FINISH_NONE) {
@@ -121,8 +170,12 @@ static bool deliver(struct job *job, struct tw_backend_usage *usage)
         usage->n_cached_tokens += n_cached;
     }
     usage->n_generated_tokens += output.n_tokens;
+    if (output.finish != TW_FINISH_NONE) {
+        end_job(backend, job, &output, n_cached);
+        return true;
+    }
     job->request.sink.output(job->request.sink.context, &output, n_cached);
-    return output.finish != TW_FINISH_NONE;
+    return false;
 }
 
 static void deliver_all(struct tw_backend *backend, struct tw_backend_usage *usage)
@@ -130,10 +183,9 @@ static void deliver_all(struct tw_backend *backend, struct tw_backend_usage *usa
     struct job **link = &backend->jobs;
     usage->n_waiting = usage->n_running = 0;
     while (*link != NULL) {
-        struct job *job = *link;
-        if (deliver(job, usage)) {
-            *link = job->next;
-            free_job(job);
+        struct job *job = *link, *next = job->next;
+        if (deliver(backend, job, usage)) {
+            *link = next;
             continue;
         }
         if (tw_sequence_computed(job->sequence) > 0) {
@@ -150,8 +202,7 @@ static void fail_all(struct tw_backend *backend, const struct tw_error *error)
     while (backend->jobs != NULL) {
         struct job *job = backend->jobs;
         backend->jobs = job->next;
-        finish(job, TW_FINISH_ERROR, error);
-        free_job(job);
+        finish(backend, job, TW_FINISH_ERROR, error);
     }
 }
 
@@ -159,7 +210,7 @@ static void fail_all(struct tw_backend *backend, const struct tw_error *error)
 static bool work(struct tw_backend *backend, struct tw_backend_usage *usage)
 {
     for (struct job *job = backend->jobs; job != NULL; job = job->next) {
-        ask_wish(job);
+        ask_wish(backend, job);
     }
     const uint64_t n_steps_before = usage->n_steps;
     const struct job *first_before = backend->jobs;
@@ -174,32 +225,12 @@ static bool work(struct tw_backend *backend, struct tw_backend_usage *usage)
     struct tw_engine_usage engine = tw_engine_usage(backend->engine);
     usage->n_pages = engine.n_pages;
     usage->n_free_pages = engine.n_free_pages;
-    usage->n_steps = engine.n_steps;
-    return engine.n_steps != n_steps_before || backend->jobs != first_before;
+    usage->n_steps += engine.n_steps - backend->n_engine_steps;
+    backend->n_engine_steps = engine.n_steps;
+    return usage->n_steps != n_steps_before || backend->jobs != first_before;
 }
 
-/* Under the lock. False when the backend is to end. */
-static bool wait_for_work(struct tw_backend *backend, bool is_stuck)
-{
-    if (is_stuck && !backend->stops && backend->queue == NULL) {
-        const struct timespec until = tw_clock_after(PAUSE_NS);
-        pthread_cond_timedwait(&backend->wake, &backend->lock, &until);
-    }
-    while (!backend->stops && backend->queue == NULL && backend->jobs == NULL) {
-        pthread_cond_wait(&backend->wake, &backend->lock);
-    }
-    return !backend->stops;
-}
-
-static void end_queue(struct job *queue)
-{
-    while (queue != NULL) {
-        struct job *job = queue;
-        queue = job->next;
-        finish(job, TW_FINISH_CANCELLED, NULL);
-        free_job(job);
-    }
-}
+/* ---- requests that wait ---- */
 
 static struct job *detach_queue(struct tw_backend *backend)
 {
@@ -210,22 +241,270 @@ static struct job *detach_queue(struct tw_backend *backend)
     return queue;
 }
 
-static void free_news(struct news *news)
+static void end_queue(struct tw_backend *backend, struct job *queue, enum tw_finish reason,
+                      const struct tw_error *error)
 {
-    while (news != NULL) {
-        struct news *next = news->next;
-        tw_mem_free(news);
-        news = next;
+    while (queue != NULL) {
+        struct job *job = queue;
+        queue = job->next;
+        finish(backend, job, reason, error);
     }
 }
 
-/* Where there is no memory for a tenant, its requests are told so. */
-static void take_news(struct tw_backend *backend, const struct news *news)
+/* Ends those whose clients left; the others stay in their order, before those that have come. */
+static void sweep_queue(struct tw_backend *backend)
 {
-    for (; news != NULL; news = news->next) {
-        tw_engine_set_tenant(backend->engine, news->tenant, news->weight, news->priority_class,
-                             NULL);
+    lock(backend);
+    struct job *kept = detach_queue(backend);
+    unlock(backend);
+    struct job **link = &kept;
+    uint32_t n_kept = 0;
+    while (*link != NULL) {
+        struct job *job = *link;
+        if (job->request.sink.wish(job->request.sink.context) == TW_WISH_CANCEL) {
+            *link = job->next;
+            finish(backend, job, TW_FINISH_CANCELLED, NULL);
+        } else {
+            link = &job->next;
+            n_kept++;
+        }
     }
+    if (kept != NULL) {
+        lock(backend);
+        *link = backend->queue;
+        backend->queue_end = backend->queue != NULL ? backend->queue_end : link;
+        backend->queue = kept;
+        backend->n_queued += n_kept;
+        unlock(backend);
+    }
+}
+
+/* ---- the model comes and goes ---- */
+
+/* Between two tensors: the others compute, and clients that left are let go. */
+static void on_progress(void *context, uint64_t done_bytes, uint64_t total_bytes)
+{
+    struct tw_backend *backend = context;
+    const struct tw_engine_config *config = &backend->config.engine;
+    if (config->progress != NULL) {
+        config->progress(config->progress_context, done_bytes, total_bytes);
+    }
+    sweep_queue(backend);
+    lock(backend);
+    tw_stage_end_turn(backend->stage, backend->number, 0, true);
+    tw_stage_take_turn(backend->stage, backend->number);
+    unlock(backend);
+}
+
+/* The tokenizer and all that requests were prepared with are those of the start. */
+static enum tw_status check_same(const struct tw_backend *backend, const struct tw_engine *engine,
+                                 struct tw_error *error)
+{
+    const struct tw_model_shape *now = tw_engine_shape(engine), *then = &backend->card.shape;
+    if (now->n_vocab == then->n_vocab && now->n_layers == then->n_layers &&
+        now->n_embed == then->n_embed && now->n_context_tokens == then->n_context_tokens) {
+        return TW_OK;
+    }
+    return tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
+                        "'%.100s' is another model than at the start: start the server again",
+                        backend->path);
+}
+
+static enum tw_status open_engine(struct tw_backend *backend, struct tw_error *error)
+{
+    struct tw_engine_config config = backend->config.engine;
+    struct tw_engine *engine = NULL;
+    config.device = backend->stage->device;
+    config.share = backend->stage->share;
+    config.tokenizer = backend->card.tokenizer;
+    config.progress = on_progress;
+    config.progress_context = backend;
+    enum tw_status status = tw_engine_open(backend->path, &config, &engine, error);
+    if (status == TW_OK) {
+        status = check_same(backend, engine, error);
+    }
+    if (status == TW_OK) {
+        const uint64_t n_pages = backend->n_pages - config.max_sequences;
+        status = tw_engine_reserve(engine, n_pages * TW_KV_PAGE_TOKENS, error);
+    }
+    if (status != TW_OK) {
+        tw_engine_close(engine);
+        return status;
+    }
+    backend->engine = engine;
+    backend->n_engine_steps = 0;
+    return TW_OK;
+}
+
+static void tell(struct tw_backend *backend, enum tw_backend_event event, int64_t since_ns,
+                 const struct tw_error *error)
+{
+    const struct tw_backend_config *config = &backend->config;
+    if (config->notice != NULL) {
+        config->notice(config->notice_context, event, tw_clock_monotonic_ns() - since_ns, error);
+    }
+}
+
+/* Clients get a sentence without paths; the reason itself is for the log. */
+static void fail_load(struct tw_backend *backend, const struct tw_error *cause)
+{
+    struct tw_error error;
+    lock(backend);
+    backend->load_error = *cause;
+    backend->n_failed_loads++;
+    struct job *queue = detach_queue(backend);
+    unlock(backend);
+    tw_error_set(&error, cause->status == TW_ERR_MEMORY ? TW_ERR_MEMORY : TW_ERR_IO, TW_NO_POSITION,
+                 "the model '%.100s' cannot be loaded (%s); the server's log says why",
+                 backend->config.name, tw_status_name(cause->status));
+    end_queue(backend, queue, TW_FINISH_ERROR, &error);
+}
+
+static void load(struct tw_backend *backend, struct tw_backend_usage *usage)
+{
+    const int64_t since_ns = tw_clock_monotonic_ns();
+    struct tw_error error;
+    lock(backend);
+    tw_stage_take_turn(backend->stage, backend->number);
+    unlock(backend);
+    enum tw_status status = open_engine(backend, &error);
+    lock(backend);
+    tw_stage_withdraw(backend->stage, backend->number);
+    unlock(backend);
+    if (status == TW_OK) {
+        const struct tw_engine_usage engine = tw_engine_usage(backend->engine);
+        usage->n_pages = engine.n_pages;
+        usage->n_free_pages = engine.n_free_pages;
+        usage->n_loads++;
+        usage->is_loaded = true;
+    }
+    tell(backend, status == TW_OK ? TW_BACKEND_LOADED : TW_BACKEND_NOT_LOADED, since_ns, &error);
+    if (status != TW_OK) {
+        fail_load(backend, &error);
+    }
+    lock(backend);
+    backend->usage = *usage;
+    tw_arbiter_loaded(backend->stage->arbiter, backend->number, status == TW_OK,
+                      tw_clock_monotonic_ns());
+    tw_stage_settle(backend->stage);
+    pthread_cond_broadcast(&backend->stage->changed);
+    unlock(backend);
+}
+
+static void leave(struct tw_backend *backend, struct tw_backend_usage *usage)
+{
+    const int64_t since_ns = tw_clock_monotonic_ns();
+    assert(backend->jobs == NULL);
+    tw_engine_close(backend->engine);
+    backend->engine = NULL;
+    usage->n_pages = usage->n_free_pages = 0;
+    usage->is_loaded = false;
+    tell(backend, TW_BACKEND_LEFT, since_ns, NULL);
+    lock(backend);
+    backend->usage = *usage;
+    tw_arbiter_left(backend->stage->arbiter, backend->number, tw_clock_monotonic_ns());
+    tw_stage_settle(backend->stage);
+    unlock(backend);
+}
+
+/* ---- the thread ---- */
+
+/* A turn: what waits begins, and a step. True when something was computed or ended. */
+static bool compute(struct tw_backend *backend, struct tw_backend_usage *usage)
+{
+    struct tw_stage *stage = backend->stage;
+    struct job *queue = NULL;
+    lock(backend);
+    tw_stage_take_turn(stage, backend->number);
+    const bool may_begin = tw_arbiter_may_begin(stage->arbiter, backend->number);
+    if (may_begin) {
+        queue = detach_queue(backend);
+    }
+    for (struct job *job = queue; job != NULL; job = job->next) {
+        job->has_begun = true;
+        tw_arbiter_begin(stage->arbiter, backend->number, tw_clock_monotonic_ns());
+    }
+    unlock(backend);
+    const int64_t since_ns = tw_clock_monotonic_ns();
+    take_queue(backend, queue);
+    const bool has_moved = work(backend, usage);
+    lock(backend);
+    backend->usage = *usage;
+    tw_stage_end_turn(stage, backend->number, tw_clock_monotonic_ns() - since_ns,
+                      has_moved && backend->jobs != NULL);
+    unlock(backend);
+    if (!may_begin) {
+        sweep_queue(backend);
+    }
+    return has_moved;
+}
+
+enum errand { REST, WATCH_QUEUE, LOAD, LEAVE, COMPUTE, STOP };
+
+/* Under the lock: what there is to do now. */
+static enum errand next_errand(const struct tw_backend *backend)
+{
+    const struct tw_arbiter *arbiter = backend->stage->arbiter;
+    const enum tw_arbiter_state state = tw_arbiter_state(arbiter, backend->number);
+    if (backend->stops) {
+        return STOP;
+    }
+    if (state == TW_MODEL_LOADING || state == TW_MODEL_LEAVING) {
+        return state == TW_MODEL_LOADING ? LOAD : LEAVE;
+    }
+    const bool may_begin = tw_arbiter_may_begin(arbiter, backend->number);
+    if (state == TW_MODEL_LOADED &&
+        (backend->jobs != NULL || (backend->queue != NULL && may_begin))) {
+        return COMPUTE;
+    }
+    return backend->queue != NULL ? WATCH_QUEUE : REST;
+}
+
+/* Waits until something is to be done. In between the stage may give the turn to a thread that has
+ * found nothing to do: that one gives it on. */
+static enum errand wait_for_errand(struct tw_backend *backend, bool is_stuck)
+{
+    lock(backend);
+    tw_stage_settle(backend->stage);
+    enum errand errand = next_errand(backend);
+    if (errand != COMPUTE) {
+        tw_stage_withdraw(backend->stage, backend->number);
+    }
+    const bool may_begin = tw_arbiter_may_begin(backend->stage->arbiter, backend->number);
+    if (errand == WATCH_QUEUE ||
+        (errand == COMPUTE && is_stuck && (backend->queue == NULL || !may_begin))) {
+        const struct timespec until = tw_clock_after(errand == COMPUTE ? PAUSE_NS : AWAY_NS);
+        pthread_cond_timedwait(&backend->wake, &backend->stage->lock, &until);
+        errand = next_errand(backend);
+    }
+    while (errand == REST) {
+        pthread_cond_wait(&backend->wake, &backend->stage->lock);
+        errand = next_errand(backend);
+    }
+    unlock(backend);
+    return errand;
+}
+
+/* Other models may be computing: what is cancelled is cancelled in a turn. */
+static void end_all(struct tw_backend *backend, struct tw_backend_usage *usage)
+{
+    lock(backend);
+    struct job *queue = detach_queue(backend);
+    unlock(backend);
+    end_queue(backend, queue, TW_FINISH_CANCELLED, NULL);
+    if (backend->jobs != NULL) {
+        lock(backend);
+        tw_stage_take_turn(backend->stage, backend->number);
+        unlock(backend);
+        for (struct job *job = backend->jobs; job != NULL; job = job->next) {
+            tw_sequence_cancel(job->sequence);
+        }
+        deliver_all(backend, usage);
+        assert(backend->jobs == NULL);
+    }
+    lock(backend);
+    tw_stage_withdraw(backend->stage, backend->number);
+    unlock(backend);
 }
 
 static void *serve(void *context)
@@ -233,29 +512,27 @@ static void *serve(void *context)
     struct tw_backend *backend = context;
     struct tw_backend_usage usage = backend->usage;
     bool is_stuck = false;
-    pthread_mutex_lock(&backend->lock);
-    while (wait_for_work(backend, is_stuck)) {
-        struct job *queue = detach_queue(backend);
-        struct news *news = backend->news;
-        backend->news = NULL;
-        backend->news_end = &backend->news;
-        pthread_mutex_unlock(&backend->lock);
-        take_news(backend, news);
-        free_news(news);
-        take_queue(backend, queue);
-        is_stuck = !work(backend, &usage);
-        pthread_mutex_lock(&backend->lock);
-        backend->usage = usage;
+    for (;;) {
+        switch (wait_for_errand(backend, is_stuck)) {
+        case LOAD:
+            load(backend, &usage);
+            break;
+        case LEAVE:
+            leave(backend, &usage);
+            break;
+        case WATCH_QUEUE:
+            sweep_queue(backend);
+            break;
+        case COMPUTE:
+            is_stuck = !compute(backend, &usage);
+            break;
+        case STOP:
+            end_all(backend, &usage);
+            return NULL;
+        case REST:
+            break;
+        }
     }
-    struct job *queue = detach_queue(backend);
-    pthread_mutex_unlock(&backend->lock);
-    end_queue(queue);
-    for (struct job *job = backend->jobs; job != NULL; job = job->next) {
-        tw_sequence_cancel(job->sequence);
-    }
-    deliver_all(backend, &usage);
-    assert(backend->jobs == NULL);
-    return NULL;
 }
 
 /* ---- every thread ---- */
@@ -268,18 +545,21 @@ enum tw_status tw_backend_submit(struct tw_backend *backend, const struct tw_job
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a request");
     }
     job->request = *request;
-    pthread_mutex_lock(&backend->lock);
+    lock(backend);
     const bool has_failed = backend->usage.has_failed, stops = backend->stops;
-    const bool is_full = backend->n_queued + backend->usage.n_waiting >= backend->max_waiting;
-    if (!is_full && !has_failed && !stops) {
+    const bool is_full =
+        backend->n_queued + backend->usage.n_waiting >= backend->config.max_waiting;
+    const bool is_in = !is_full && !has_failed && !stops &&
+                       tw_arbiter_arrive(backend->stage->arbiter, backend->number,
+                                         request->generation->tenant, tw_clock_monotonic_ns());
+    if (is_in) {
         *backend->queue_end = job;
         backend->queue_end = &job->next;
         backend->n_queued++;
         pthread_cond_signal(&backend->wake);
-        job = NULL;
     }
-    pthread_mutex_unlock(&backend->lock);
-    if (job == NULL) {
+    unlock(backend);
+    if (is_in) {
         return TW_OK;
     }
     tw_mem_free(job);
@@ -287,47 +567,36 @@ enum tw_status tw_backend_submit(struct tw_backend *backend, const struct tw_job
         return tw_error_set(error, TW_ERR_CANCELLED, TW_NO_POSITION,
                             "the model is not served any more");
     }
-    return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
-                        "%u requests are waiting already; try again later", backend->max_waiting);
-}
-
-enum tw_status tw_backend_set_tenant(struct tw_backend *backend, uint32_t tenant, uint32_t weight,
-                                     enum tw_priority_class priority_class, struct tw_error *error)
-{
-    struct news *news = tw_mem_zalloc(1, sizeof *news);
-    if (news == NULL) {
-        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a tenant");
+    if (!is_full) {
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a request");
     }
-    *news = (struct news){tenant, weight, priority_class, NULL};
-    pthread_mutex_lock(&backend->lock);
-    *backend->news_end = news;
-    backend->news_end = &news->next;
-    pthread_mutex_unlock(&backend->lock);
-    return TW_OK;
+    return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
+                        "%u requests are waiting already; try again later",
+                        backend->config.max_waiting);
 }
 
 struct tw_backend_usage tw_backend_usage(struct tw_backend *backend)
 {
-    pthread_mutex_lock(&backend->lock);
+    lock(backend);
     struct tw_backend_usage usage = backend->usage;
     usage.n_waiting += backend->n_queued;
-    pthread_mutex_unlock(&backend->lock);
+    unlock(backend);
     return usage;
 }
 
 const struct tw_tokenizer *tw_backend_tokenizer(const struct tw_backend *backend)
 {
-    return tw_engine_tokenizer(backend->engine);
+    return backend->card.tokenizer;
 }
 
 struct tw_bytes tw_backend_chat_template(const struct tw_backend *backend)
 {
-    return tw_model_chat_template(tw_engine_model(backend->engine));
+    return (struct tw_bytes){backend->card.chat_template, backend->card.template_bytes};
 }
 
 const struct tw_token_trie *tw_backend_token_trie(const struct tw_backend *backend)
 {
-    return backend->trie;
+    return backend->card.trie;
 }
 
 uint32_t tw_backend_context_tokens(const struct tw_backend *backend)
@@ -335,9 +604,16 @@ uint32_t tw_backend_context_tokens(const struct tw_backend *backend)
     return backend->n_context_tokens;
 }
 
-static uint64_t choose_kv_bytes(const struct tw_backend *backend,
-                                const struct tw_backend_config *config, size_t page_bytes)
+struct tw_backend_sizes tw_backend_sizes(const struct tw_backend *backend)
 {
+    return backend->sizes;
+}
+
+/* ---- opening and closing ---- */
+
+static uint64_t choose_kv_bytes(const struct tw_backend *backend, size_t page_bytes)
+{
+    const struct tw_backend_config *config = &backend->config;
     if (config->kv_bytes > 0) {
         return config->kv_bytes;
     }
@@ -345,41 +621,71 @@ static uint64_t choose_kv_bytes(const struct tw_backend *backend,
     const uint64_t whole_bytes = n_pages * config->engine.max_sequences * page_bytes;
     const uint64_t memory_bytes =
         (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-    return whole_bytes < memory_bytes / 4 ? whole_bytes : memory_bytes / 4;
+    const uint64_t most_bytes = memory_bytes / 4 / backend->stage->n_most_models;
+    return whole_bytes < most_bytes ? whole_bytes : most_bytes;
 }
 
-/* Makes the cache and settles how long a sequence may become. */
-static enum tw_status reserve(struct tw_backend *backend, const struct tw_backend_config *config,
-                              struct tw_error *error)
+/* How large the cache is, and how long a sequence may become: whatever else is in memory, so that
+ * an answer does not depend on it. */
+static enum tw_status plan_cache(struct tw_backend *backend, struct tw_error *error)
 {
-    const struct tw_model_shape *shape = tw_engine_shape(backend->engine);
+    const struct tw_backend_config *config = &backend->config;
+    const struct tw_model_shape *shape = &backend->card.shape;
     const size_t page_bytes = tw_kv_page_bytes(shape, config->engine.kv_dtype);
     const uint32_t n_wanted = config->n_context_tokens, n_most = shape->n_context_tokens;
     backend->n_context_tokens = n_wanted == 0 || n_wanted > n_most ? n_most : n_wanted;
-    const uint64_t n_pages = choose_kv_bytes(backend, config, page_bytes) / page_bytes;
+    const uint64_t n_pages = choose_kv_bytes(backend, page_bytes) / page_bytes;
     const uint32_t n_least = config->engine.max_sequences + 1; /* the engine's own reserve */
-    if (n_pages < n_least) {
+    if (n_pages < n_least || n_pages > TW_LIMIT_KV_PAGES) {
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
                             "a KV cache of %llu bytes has room for %llu pages of %zu bytes; %u "
-                            "sequences at once need at least %u",
+                            "sequences at once need at least %u, and %u are the most",
                             (unsigned long long)config->kv_bytes, (unsigned long long)n_pages,
-                            page_bytes, config->engine.max_sequences, n_least);
+                            page_bytes, config->engine.max_sequences, n_least, TW_LIMIT_KV_PAGES);
     }
-    enum tw_status status = tw_engine_reserve(
-        backend->engine, (n_pages - config->engine.max_sequences) * TW_KV_PAGE_TOKENS, error);
-    if (status == TW_OK) {
-        struct tw_engine_usage usage = tw_engine_usage(backend->engine);
-        const uint64_t n_room = (uint64_t)usage.n_pages * TW_KV_PAGE_TOKENS;
-        if (n_room < backend->n_context_tokens) {
-            backend->n_context_tokens = (uint32_t)n_room;
-        }
-        backend->usage.n_pages = usage.n_pages;
-        backend->usage.n_free_pages = usage.n_free_pages;
+    const uint64_t n_room = n_pages * TW_KV_PAGE_TOKENS;
+    if (n_room < backend->n_context_tokens) {
+        backend->n_context_tokens = (uint32_t)n_room;
     }
-    return status;
+    backend->n_pages = (uint32_t)n_pages;
+    backend->sizes.weight_bytes = backend->card.weight_bytes;
+    backend->sizes.kv_bytes = n_pages * page_bytes;
+    return TW_OK;
 }
 
-enum tw_status tw_backend_open(const struct tw_backend_config *config,
+static enum tw_status copy_config(struct tw_backend *backend,
+                                  const struct tw_backend_config *config, struct tw_error *error)
+{
+    backend->config = *config;
+    backend->path = tw_mem_strndup(config->path, strlen(config->path));
+    return backend->path != NULL
+               ? TW_OK
+               : tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a model");
+}
+
+/* The thread is the last to come: from here on the stage knows the backend. */
+static enum tw_status start_thread(struct tw_backend *backend, struct tw_error *error)
+{
+    struct tw_stage *stage = backend->stage;
+    lock(backend);
+    enum tw_status status =
+        tw_arbiter_set_size(stage->arbiter, backend->number, backend->config.name,
+                            backend->sizes.weight_bytes, backend->sizes.kv_bytes, error);
+    if (status == TW_OK) {
+        stage->wakes[stage->n_models++] = &backend->wake;
+    }
+    unlock(backend);
+    if (status != TW_OK) {
+        return status;
+    }
+    int failure = pthread_create(&backend->thread, NULL, serve, backend);
+    backend->has_thread = failure == 0;
+    return failure == 0 ? TW_OK
+                        : tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no thread: %s",
+                                       strerror(failure));
+}
+
+enum tw_status tw_backend_open(const struct tw_backend_config *config, struct tw_stage *stage,
                                struct tw_backend **ret_backend, struct tw_error *error)
 {
     struct tw_backend *backend = tw_mem_zalloc(1, sizeof *backend);
@@ -391,24 +697,18 @@ enum tw_status tw_backend_open(const struct tw_backend_config *config,
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&backend->wake, &attributes);
     pthread_condattr_destroy(&attributes);
-    pthread_mutex_init(&backend->lock, NULL);
     backend->queue_end = &backend->queue;
-    backend->news_end = &backend->news;
-    backend->max_waiting = config->max_waiting;
-    enum tw_status status = tw_engine_open(config->path, &config->engine, &backend->engine, error);
+    backend->stage = stage;
+    backend->number = stage->n_models;
+    enum tw_status status = copy_config(backend, config, error);
     if (status == TW_OK) {
-        status = reserve(backend, config, error);
+        status = tw_model_card_open(config->path, &backend->card, error);
     }
     if (status == TW_OK) {
-        status = tw_engine_token_trie(backend->engine, &backend->trie, error);
+        status = plan_cache(backend, error);
     }
     if (status == TW_OK) {
-        int failure = pthread_create(&backend->thread, NULL, serve, backend);
-        backend->has_thread = failure == 0;
-        if (failure != 0) {
-            status = tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no thread: %s",
-                                  strerror(failure));
-        }
+        status = start_thread(backend, error);
     }
     if (status != TW_OK) {
         tw_backend_close(backend);
@@ -418,21 +718,46 @@ enum tw_status tw_backend_open(const struct tw_backend_config *config,
     return TW_OK;
 }
 
+enum tw_status tw_backend_load(struct tw_backend *backend, struct tw_error *error)
+{
+    struct tw_stage *stage = backend->stage;
+    lock(backend);
+    const uint32_t n_failed_loads = backend->n_failed_loads;
+    tw_arbiter_want(stage->arbiter, backend->number, tw_clock_monotonic_ns());
+    tw_stage_settle(stage);
+    while (tw_arbiter_state(stage->arbiter, backend->number) != TW_MODEL_LOADED &&
+           backend->n_failed_loads == n_failed_loads) {
+        pthread_cond_wait(&stage->changed, &stage->lock);
+    }
+    const bool has_failed = backend->n_failed_loads != n_failed_loads;
+    const struct tw_error cause = backend->load_error;
+    unlock(backend);
+    if (has_failed && error != NULL) {
+        *error = cause;
+    }
+    return has_failed ? cause.status : TW_OK;
+}
+
 void tw_backend_close(struct tw_backend *backend)
 {
     if (backend == NULL) {
         return;
     }
     if (backend->has_thread) {
-        pthread_mutex_lock(&backend->lock);
+        lock(backend);
         backend->stops = true;
         pthread_cond_signal(&backend->wake);
-        pthread_mutex_unlock(&backend->lock);
+        unlock(backend);
         pthread_join(backend->thread, NULL);
     }
-    free_news(backend->news);
+    lock(backend);
+    if (backend->stage->wakes[backend->number] == &backend->wake) {
+        backend->stage->wakes[backend->number] = NULL;
+    }
+    unlock(backend);
     tw_engine_close(backend->engine);
+    tw_model_card_close(&backend->card);
     pthread_cond_destroy(&backend->wake);
-    pthread_mutex_destroy(&backend->lock);
+    tw_mem_free(backend->path);
     tw_mem_free(backend);
 }

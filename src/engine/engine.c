@@ -64,8 +64,11 @@ static enum tw_status check_config(const struct tw_engine_config *config, struct
 static enum tw_status load_model(struct tw_engine *engine, const char *path, struct tw_error *error)
 {
     const struct tw_engine_config *config = &engine->config;
-    enum tw_status status =
-        tw_device_cpu_create(config->n_threads, config->level, &engine->device, error);
+    enum tw_status status = TW_OK;
+    engine->device = config->device;
+    if (engine->device == NULL) {
+        status = tw_device_cpu_create(config->n_threads, config->level, &engine->device, error);
+    }
     if (status != TW_OK) {
         return status;
     }
@@ -74,6 +77,7 @@ static enum tw_status load_model(struct tw_engine *engine, const char *path, str
         .max_output_rows = config->max_output_rows,
         .progress = config->progress,
         .progress_context = config->progress_context,
+        .tokenizer = config->tokenizer,
     };
     status = tw_model_load(path, engine->device, &options, &engine->model, error);
     if (status != TW_OK) {
@@ -142,20 +146,21 @@ void tw_engine_close(struct tw_engine *engine)
     tw_mem_free(engine->batch);
     tw_sampler_free(engine->sampler);
     tw_scheduler_free(engine->scheduler);
-    tw_fair_share_free(engine->share);
+    if (engine->config.share == NULL) {
+        tw_fair_share_free(engine->share);
+    }
     if (engine->cache != NULL) {
         tw_kv_cache_free(engine->cache);
     }
     if (engine->model != NULL) {
         tw_model_free(engine->model);
     }
-    if (engine->device != NULL) {
+    if (engine->config.device == NULL) {
         tw_device_free(engine->device);
     }
     tw_mem_free(engine);
 }
 
-/* All sequences are one tenant's. */
 static enum tw_status create_scheduler(struct tw_engine *engine, uint32_t n_pages,
                                        struct tw_error *error)
 {
@@ -165,8 +170,12 @@ static enum tw_status create_scheduler(struct tw_engine *engine, uint32_t n_page
     config.max_rows = engine->config.max_sequences;
     config.max_waiting = TW_LIMIT_WAITING;
     config.seed = tw_rng_system_seed();
-    enum tw_status status = tw_fair_share_create(&engine->share, error);
-    if (status == TW_OK) {
+    enum tw_status status = TW_OK;
+    engine->share = engine->config.share;
+    if (engine->share == NULL) {
+        status = tw_fair_share_create(&engine->share, error);
+    }
+    if (status == TW_OK && !tw_fair_share_knows(engine->share, 0)) {
         status = tw_fair_share_set(engine->share, 0, 1, TW_CLASS_NORMAL, error);
     }
     if (status == TW_OK) {

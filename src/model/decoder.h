@@ -31,7 +31,8 @@ struct tw_model {
     struct tw_device *device;
     struct tw_model_files *files;
     struct tw_model_shape shape;
-    struct tw_tokenizer *tokenizer;
+    const struct tw_tokenizer *tokenizer;
+    struct tw_tokenizer *own_tokenizer; /* NULL: it is somebody else's */
     uint32_t max_rows, max_outputs;
     uint64_t weight_bytes;
 

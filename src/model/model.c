@@ -311,8 +311,19 @@ static enum tw_status load_weights(struct loader *loader)
     return status;
 }
 
-static enum tw_status check_tokenizer(const struct tw_model *model, struct tw_error *error)
+static enum tw_status take_tokenizer(struct loader *loader)
 {
+    struct tw_model *model = loader->model;
+    struct tw_error *error = loader->error;
+    model->tokenizer = loader->options->tokenizer;
+    if (model->tokenizer == NULL) {
+        enum tw_status status =
+            tw_model_files_tokenizer(model->files, &model->own_tokenizer, error);
+        if (status != TW_OK) {
+            return status;
+        }
+        model->tokenizer = model->own_tokenizer;
+    }
     size_t n_tokens = tw_tokenizer_size(model->tokenizer);
     if (n_tokens > model->shape.n_vocab) {
         return tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
@@ -329,9 +340,7 @@ static enum tw_status load_into(struct loader *loader, const char *path)
     enum tw_status status = tw_model_files_open(path, &model->files, error);
     status = status != TW_OK ? status : tw_model_read_shape(model->files, &model->shape, error);
     status = status != TW_OK ? status : tw_arch_check_tensors(model->files, &model->shape, error);
-    status =
-        status != TW_OK ? status : tw_model_files_tokenizer(model->files, &model->tokenizer, error);
-    status = status != TW_OK ? status : check_tokenizer(model, error);
+    status = status != TW_OK ? status : take_tokenizer(loader);
     status = status != TW_OK ? status : tw_decoder_init_rope(model, error);
     status = status != TW_OK ? status : check_sizes(loader);
     status = status != TW_OK ? status : load_weights(loader);
@@ -410,7 +419,7 @@ void tw_model_free(struct tw_model *model)
     tw_mem_free(model->outputs);
     tw_mem_free(model->tables);
     tw_mem_free(model->cos_sin_host);
-    tw_tokenizer_free(model->tokenizer);
+    tw_tokenizer_free(model->own_tokenizer);
     tw_model_files_close(model->files);
     tw_mem_free(model);
 }

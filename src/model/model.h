@@ -35,6 +35,8 @@ struct tw_model_options {
     uint32_t max_output_rows;      /* rows whose logits one pass may return; 0: 64 */
     tw_model_progress_fn progress; /* may be NULL */
     void *progress_context;
+    const struct tw_tokenizer
+        *tokenizer; /* of these files, and outlives the model; NULL: its own */
 };
 
 /* The device must outlive the model. The files stay mapped: embedding rows are read from there. */

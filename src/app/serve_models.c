@@ -1,0 +1,117 @@
+#include "app/serve_models.h"
+
+#include "app/model_args.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#define WAITING_REQUESTS 4096
+#define MILLISECOND_NS   1000000
+
+enum tw_status tw_serve_models_begin(struct tw_serve_models *models,
+                                     const struct tw_serve_args *args, struct tw_error *error)
+{
+    struct tw_stage_config config = {.n_models = (uint32_t)args->n_models,
+                                     .n_threads = (int)args->n_threads,
+                                     .memory_bytes = (uint64_t)args->models_bytes,
+                                     .cache_bytes = (uint64_t)args->kv_bytes};
+    models->items = tw_mem_zalloc(args->n_models, sizeof *models->items);
+    if (models->items == NULL) {
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for models");
+    }
+    enum tw_status status = tw_cpu_choose(&config.level, error);
+    return status == TW_OK ? tw_stage_create(&config, &models->stage, error) : status;
+}
+
+/* On the model's thread. */
+static void log_notice(void *context, enum tw_backend_event event, int64_t took_ns,
+                       const struct tw_error *error)
+{
+    const struct tw_serve_model *model = context;
+    const struct tw_log_field fields[] = {
+        {"model", model->name, 0},
+        {"took_ms", NULL, took_ns / MILLISECOND_NS},
+        {"reason", event == TW_BACKEND_NOT_LOADED ? error->text : "", 0}};
+    static const char *const messages[] = {[TW_BACKEND_LOADED] = "a model was loaded",
+                                           [TW_BACKEND_LEFT] = "a model made room",
+                                           [TW_BACKEND_NOT_LOADED] = "a model cannot be loaded"};
+    tw_log_record(event == TW_BACKEND_NOT_LOADED ? TW_LOG_ERROR : TW_LOG_INFO, NULL,
+                  messages[event], fields, event == TW_BACKEND_NOT_LOADED ? 3 : 2);
+}
+
+enum tw_status tw_serve_models_open(struct tw_serve_models *models,
+                                    const struct tw_serve_args *args, size_t i,
+                                    struct tw_error *error)
+{
+    struct tw_serve_model *from = &args->models[i];
+    const uint64_t part = (uint64_t)args->kv_bytes / args->n_models;
+    const struct tw_backend_config config = {
+        .name = from->name,
+        .path = from->path,
+        .engine = {.max_sequences = (uint32_t)args->max_sequences,
+                   .max_batch_tokens = (uint32_t)args->n_batch_tokens,
+                   .kv_dtype = tw_kv_types[from->kv_type],
+                   .progress = tw_progress_update,
+                   .progress_context = &models->progress},
+        .n_context_tokens = from->n_context_tokens,
+        .kv_bytes = from->kv_bytes > 0 ? from->kv_bytes : part,
+        .max_waiting = WAITING_REQUESTS,
+        .notice = log_notice,
+        .notice_context = from,
+    };
+    struct tw_api_model *model = &models->items[models->n_items];
+    enum tw_status status = tw_backend_open(&config, models->stage, &model->backend, error);
+    if (status == TW_OK) {
+        model->name = from->name;
+        model->aliases = from->aliases;
+        model->n_aliases = from->n_aliases;
+        models->n_items++;
+    }
+    return status;
+}
+
+enum tw_status tw_serve_models_check(const struct tw_serve_models *models,
+                                     const struct tw_serve_args *args, struct tw_error *error)
+{
+    uint64_t memory_bytes = 0, cache_bytes = 0;
+    for (size_t i = 0; i < models->n_items; i++) {
+        if (args->models[i].preload) {
+            const struct tw_backend_sizes sizes = tw_backend_sizes(models->items[i].backend);
+            memory_bytes += sizes.weight_bytes + sizes.kv_bytes;
+            cache_bytes += sizes.kv_bytes;
+        }
+    }
+    if ((args->models_bytes > 0 && memory_bytes > (uint64_t)args->models_bytes) ||
+        (args->kv_bytes > 0 && cache_bytes > (uint64_t)args->kv_bytes)) {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "the models that are to be loaded at the start take %llu bytes, %llu "
+                            "of them for KV caches: raise models-bytes or kv-bytes, or let some be "
+                            "loaded when they are asked",
+                            (unsigned long long)memory_bytes, (unsigned long long)cache_bytes);
+    }
+    return TW_OK;
+}
+
+enum tw_status tw_serve_models_load(struct tw_serve_models *models,
+                                    const struct tw_serve_args *args, struct tw_error *error)
+{
+    enum tw_status status = tw_serve_models_check(models, args, error);
+    tw_progress_begin(&models->progress, "loading");
+    for (size_t i = 0; status == TW_OK && i < models->n_items; i++) {
+        if (args->models[i].preload) {
+            status = tw_backend_load(models->items[i].backend, error);
+        }
+    }
+    tw_progress_end(&models->progress);
+    models->progress.is_enabled = false; /* what comes later goes into the log */
+    return status;
+}
+
+void tw_serve_models_close(struct tw_serve_models *models)
+{
+    for (size_t i = 0; i < models->n_items; i++) {
+        tw_backend_close(models->items[i].backend);
+    }
+    tw_stage_free(models->stage);
+    tw_mem_free(models->items);
+    *models = (struct tw_serve_models){.n_items = 0};
+}
