@@ -67,16 +67,18 @@ static void depart(struct world *world, struct request *request)
     request->exists = false;
 }
 
-static void arrive(struct world *world)
+/* Most want the favourite, where there is one. */
+static void arrive(struct world *world, bool has_favourite)
 {
     for (int i = 0; i < N_REQUESTS_MOST; i++) {
         struct request *request = &world->requests[i];
         if (!request->exists) {
-            *request = (struct request){.exists = true,
-                                        .model = draw(world, N_MODELS),
-                                        .tenant = draw(world, N_TENANTS),
-                                        .n_tokens = 1 + draw(world, N_TOKENS_MOST),
-                                        .since_ns = world->now_ns};
+            *request = (struct request){
+                .exists = true,
+                .model = has_favourite && draw(world, 8) != 0 ? 5 : draw(world, N_MODELS),
+                .tenant = draw(world, N_TENANTS),
+                .n_tokens = 1 + draw(world, N_TOKENS_MOST),
+                .since_ns = world->now_ns};
             assert_true(
                 tw_arbiter_arrive(world->arbiter, request->model, request->tenant, world->now_ns));
             world->n_arrived++;
@@ -283,9 +285,10 @@ static void nothing_is_lost_and_nobody_waits_for_ever(void **state)
     static struct world world;
     create(&world, MEMORY, CACHE);
     for (int i = 0; i < N_ROUNDS; i++) {
-        /* Crowded times and quiet ones. */
-        if (draw(&world, 16) < (i / 5000 % 2 == 0 ? 4u : 1u)) {
-            arrive(&world);
+        /* Quiet times, and crowded ones. */
+        const bool is_crowded = i / 20000 % 2 == 0;
+        if (draw(&world, 16) < (is_crowded ? 4u : 1u)) {
+            arrive(&world, is_crowded);
         }
         if (draw(&world, 12) == 0) {
             disturb(&world);
