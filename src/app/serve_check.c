@@ -171,7 +171,7 @@ static void check_models(struct check *check, const struct tw_serve_args *args)
     }
     if (models.n_items == args->n_models) {
         status = tw_serve_models_check(&models, args, &check->error);
-        report(check, status, "memory");
+        report(check, status, "what is to be loaded at the start fits");
     }
     tw_serve_models_close(&models);
 }

@@ -11,8 +11,8 @@
 /* Whether the options agree with each other: without keys nobody but this machine may ask. */
 enum tw_status tw_serve_check_options(const struct tw_serve_args *args, struct tw_error *error);
 
-/* The texts of the certificate and its key, which are checked; empty where there is none. The caller
- * frees them. */
+/* The texts of the certificate and its key, which are checked; empty where there is none. Whatever
+ * comes of it, the caller frees them. */
 enum tw_status tw_serve_read_certificate(const struct tw_serve_args *args, struct tw_buf *ret_cert,
                                          struct tw_buf *ret_key, struct tw_error *error);
 

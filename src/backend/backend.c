@@ -43,6 +43,7 @@ struct tw_backend {
 
     /* Of the thread alone. */
     struct tw_engine *engine; /* NULL while the model is away */
+    int64_t turn_ns;          /* since when it has the turn, while it is loaded */
     struct job *jobs;         /* those that have a sequence, oldest first */
     uint64_t n_engine_steps;  /* of the engine, that are counted */
 };
@@ -82,7 +83,7 @@ static void pause_job(struct tw_backend *backend, struct job *job)
     }
 }
 
-/* The last output, after which nothing of the request may be looked at: whose it was comes first. */
+/* The last output. After it nothing of the request may be looked at: whose it was comes first. */
 static void end_job(struct tw_backend *backend, struct job *job, const struct tw_output *output,
                     size_t n_cached_tokens)
 {
@@ -291,9 +292,11 @@ static void on_progress(void *context, uint64_t done_bytes, uint64_t total_bytes
     }
     sweep_queue(backend);
     lock(backend);
-    tw_stage_end_turn(backend->stage, backend->number, 0, true);
+    tw_stage_end_turn(backend->stage, backend->number, tw_clock_monotonic_ns() - backend->turn_ns,
+                      true);
     tw_stage_take_turn(backend->stage, backend->number);
     unlock(backend);
+    backend->turn_ns = tw_clock_monotonic_ns();
 }
 
 /* The tokenizer and all that requests were prepared with are those of the start. */
@@ -367,6 +370,7 @@ static void load(struct tw_backend *backend, struct tw_backend_usage *usage)
     lock(backend);
     tw_stage_take_turn(backend->stage, backend->number);
     unlock(backend);
+    backend->turn_ns = tw_clock_monotonic_ns();
     enum tw_status status = open_engine(backend, &error);
     lock(backend);
     tw_stage_withdraw(backend->stage, backend->number);

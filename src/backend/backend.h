@@ -2,15 +2,16 @@
  *
  *     tw_backend_open -> { tw_backend_submit ... } -> tw_backend_close
  *
- * A thread of its own has the model loaded when there is something to do and the stage (stage.h) has
- * room for it, and then drives the engine, step after step:
+ * A thread of its own has the model loaded when there is something to do and the stage (stage.h)
+ * has room for it, and then drives the engine, step after step:
  *
  *     submit -> QUEUE [while the model is away, is loaded, or makes room for another]
  *            -> RUNNING [between two steps] -> sink.output ... sink.output with a finish
  *
  * Before each step every request is asked what it wishes: to go on, to pause (its client reads too
  * slowly; it keeps what it has computed), or to be cancelled. So a client that leaves costs at most
- * the step that is being computed; one that waits for a model to be loaded is asked as well.
+ * the step that is being computed, and where others compute holds its pages until its model's next
+ * turn; one that waits for a model to be loaded is asked as well.
  *
  * Invariants:
  * 1. Of a request that was submitted, exactly one output has a finish, and it is the last call.

@@ -26,8 +26,8 @@ enum tw_status tw_conf_parse(const char *text, size_t text_bytes, const char *na
                              const cyaml_schema_value_t *schema, void **ret_conf,
                              struct tw_error *error);
 
-/* Where a value stands in a text that was read, both from 1. path: keys, and numbers of list entries
- * from 0, with dots between them ("models.0.ctx"). False where it is not there. */
+/* Where a value stands in a text that was read, both from 1. path: keys, and numbers of entries of
+ * lists from 0, with dots between them ("models.0.ctx"). False where it is not there. */
 struct tw_conf_place {
     size_t line, column;
 };

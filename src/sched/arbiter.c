@@ -396,6 +396,11 @@ static bool comes_before(const struct tw_arbiter *a, const struct model *one,
         (one->n_passed >= TW_ARBITER_TURNS || other->n_passed >= TW_ARBITER_TURNS)) {
         return one->n_passed > other->n_passed;
     }
+    /* A load that does not wait for those who compute, and does not keep them waiting. */
+    const bool loads = one->state == TW_MODEL_LOADING;
+    if (loads != (other->state == TW_MODEL_LOADING)) {
+        return loads ? one->n_passed > 0 : other->n_passed == 0;
+    }
     /* Without a tenant there is only something to be tidied up. */
     const bool has = first_tenant(a, one, &tenant),
                other_has = first_tenant(a, other, &other_tenant);

@@ -14,7 +14,8 @@
  * Turns. One model computes at a time, with all cores. Of those that ask, the turn goes to the one
  * that has the tenant whose turn it is (fair_share.h; the models' schedulers charge the same
  * counters, so a tenant that used much on one model does not start fresh on another). Of equals the
- * one that has computed for less time comes first. Whatever the counters say, who has seen
+ * one that has computed for less time comes first. A model that is being loaded takes every second
+ * turn, if others ask. Whatever the counters say, who has seen
  * TW_ARBITER_TURNS turns of others pass comes next, the one that has seen most first.
  *
  * Invariants:

@@ -9,7 +9,8 @@ EXTERNAL = re.compile(r"^\s*#\s*include\s+<([^>]+)>", re.MULTILINE)
 LIBRARY_OF = {
     "jansson.h": "jansson", "cyaml/cyaml.h": "libcyaml", "yaml.h": "libyaml",
     "xxhash.h": "xxHash", "utf8proc.h": "utf8proc", "pcre2.h": "PCRE2",
-    "microhttpd.h": "libmicrohttpd", "sodium.h": "libsodium", "gnutls/gnutls.h": "GnuTLS", "gnutls/abstract.h": "GnuTLS", "histedit.h": "libedit",
+    "microhttpd.h": "libmicrohttpd", "gnutls/gnutls.h": "GnuTLS", "gnutls/abstract.h": "GnuTLS",
+    "sodium.h": "libsodium", "histedit.h": "libedit",
     "editline/readline.h": "libedit",
 }
 

@@ -259,6 +259,31 @@ static void two_models_of_one_tenant_share_its_time(void **state)
     unmake(f);
 }
 
+static void a_model_that_is_loaded_takes_every_second_turn(void **state)
+{
+    (void)state;
+    struct fixture f = make(3, 0, 0);
+    int n_turns = 0;
+    for (uint32_t i = 0; i < 2; i++) {
+        load(f, i, 1);
+        run(f, i, 0, 2);
+        tw_arbiter_ask(f.arbiter, i, true);
+    }
+    assert_true(tw_arbiter_arrive(f.arbiter, 2, 1, 3));
+    assert_int_equal(move(f, 3), 2);
+    tw_arbiter_ask(f.arbiter, 2, true);
+    for (int i = 0; i < 100; i++) {
+        const int model = next(f);
+        n_turns += model == 2;
+        tw_arbiter_end(f.arbiter, (uint32_t)model, 1);
+    }
+    assert_int_equal(n_turns, 50);
+    tw_arbiter_ask(f.arbiter, 0, false);
+    tw_arbiter_ask(f.arbiter, 1, false);
+    assert_int_equal(next(f), 2);
+    unmake(f);
+}
+
 static void nobody_is_passed_for_ever(void **state)
 {
     (void)state;
@@ -294,6 +319,7 @@ int main(void)
         cmocka_unit_test(one_model_has_the_turn_and_keeps_it_to_its_end),
         cmocka_unit_test(the_turn_goes_to_the_tenant_who_was_given_least),
         cmocka_unit_test(two_models_of_one_tenant_share_its_time),
+        cmocka_unit_test(a_model_that_is_loaded_takes_every_second_turn),
         cmocka_unit_test(nobody_is_passed_for_ever),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
