@@ -381,9 +381,9 @@ enum tw_status tw_http_server_start(const struct tw_http_config *config,
     }
     if (status == TW_OK) {
         status = tw_http_watch_start(server, error);
-        if (status != TW_OK) {
-            close(fd);
-        }
+    }
+    if (status != TW_OK && fd >= 0) {
+        close(fd);
     }
     if (status == TW_OK) {
         status = start_daemon(server, fd, error);

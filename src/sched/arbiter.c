@@ -77,16 +77,18 @@ enum tw_status tw_arbiter_set_size(struct tw_arbiter *a, uint32_t model, const c
     struct model *one = get(a, model);
     assert(one->state == TW_MODEL_AWAY);
     if (config->cache_bytes > 0 && cache_bytes > config->cache_bytes) {
-        return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
-                            "'%.100s': a KV cache of %llu bytes; all models together may have %llu",
-                            name, (unsigned long long)cache_bytes,
-                            (unsigned long long)config->cache_bytes);
+        return tw_error_set(
+            error, TW_ERR_LIMIT, TW_NO_POSITION,
+            "'%.100s': a KV cache of %llu bytes; all models together may have %llu: "
+            "raise kv-bytes, or give it less",
+            name, (unsigned long long)cache_bytes, (unsigned long long)config->cache_bytes);
     }
     if (config->memory_bytes > 0 && (weight_bytes > config->memory_bytes ||
                                      cache_bytes > config->memory_bytes - weight_bytes)) {
         return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
                             "'%.100s': %llu bytes of weights and %llu of KV cache are more than "
-                            "the %llu that all models together may have",
+                            "the %llu that all models together may have: raise models-bytes, or "
+                            "give it a smaller cache (ctx, max-seqs, kv-bytes)",
                             name, (unsigned long long)weight_bytes, (unsigned long long)cache_bytes,
                             (unsigned long long)config->memory_bytes);
     }

@@ -6,6 +6,7 @@ The demo model is in DATA; SYNTH_MODEL makes two more, which babble.
 """
 import hashlib
 import json
+import random
 import re
 import socket
 import subprocess
@@ -263,6 +264,35 @@ def a_model_that_cannot_be_loaded_says_so_and_hurts_nobody(models):
         assert complete(server, "one", "hello")
 
 
+def a_storm_of_requests_leaves_nothing_behind(models):
+    """Short and long ones for all models, some of which are given up at any stage."""
+    expected = alone(models)
+    with models.server() as server:
+        end = time.monotonic() + 6
+
+        def ask(number):
+            rng = random.Random(number)
+            while time.monotonic() < end:
+                name, prompt = rng.choice(NAMES), rng.choice(PROMPTS)
+                if rng.random() < 0.5:
+                    assert complete(server, name, prompt) == expected[name, prompt]
+                    continue
+                stream = Stream(server, name, prompt, max_tokens=rng.randrange(1, 300))
+                if rng.random() < 0.5:
+                    stream.read_until(b"data: ")
+                else:
+                    time.sleep(rng.random() * 0.1)
+                stream.close()
+        all_at_once(ask, range(10))
+        assert becomes(lambda: server.metric("num_requests_waiting") == 0 and
+                       server.metric("num_requests_running") == 0)
+        assert becomes(lambda: server.metric("kv_cache_pages_used") == 0)
+        assert len(loaded(server)) <= 1 and server.metric("model_loads_total") > 3
+        for name in NAMES:
+            assert complete(server, name, "hello") == expected[name, "hello"]
+        assert server.stop() == 0, server.log_text()
+
+
 def a_server_stops_while_somebody_waits_for_a_model(models):
     with models.server("--drain", 1) as server:
         running = Stream(server, "demo", max_tokens=480)
@@ -328,6 +358,7 @@ CASES = (each_answer_is_that_of_a_server_with_that_model_alone,
          caches_share_one_budget, a_model_that_is_always_asked_does_not_keep_others_out,
          a_stream_that_waits_for_its_model_lives_and_can_be_cancelled,
          a_model_that_cannot_be_loaded_says_so_and_hurts_nobody,
+         a_storm_of_requests_leaves_nothing_behind,
          a_server_stops_while_somebody_waits_for_a_model,
          tenants_on_different_models_share_by_their_weights,
          who_uses_two_models_gets_no_more_than_who_uses_one)
