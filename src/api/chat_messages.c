@@ -269,6 +269,16 @@ static bool read_manner(struct manner *manner, const json_t *body, bool may_thin
     return true;
 }
 
+/* Takes back the end of the last message: its marker, which no text can be, and what is behind. */
+static void drop_close(const struct tw_chat_format *format, struct tw_token_list *tokens)
+{
+    size_t n = tokens->n_tokens;
+    while (n > 0 && tokens->ids[n - 1] != format->close) {
+        n--;
+    }
+    tokens->n_tokens = n > 0 ? n - 1 : 0;
+}
+
 static bool encode_by_format(const struct tw_api_served *model, const json_t *messages,
                              const struct manner *manner, struct tw_token_list *tokens,
                              struct tw_error *cause)
@@ -285,14 +295,12 @@ static bool encode_by_format(const struct tw_api_served *model, const json_t *me
             status = tw_error_set(cause, TW_ERR_USAGE, TW_NO_POSITION,
                                   "the model has no chat template, and the built-in formats have "
                                   "no place for tools");
-        } else if (manner->continues && i + 1 == n) {
-            status = tw_chat_format_answer(&model->format, tokens, cause);
-            status = status == TW_OK ? tw_tokenizer_encode(model->format.tokenizer, text,
-                                                           text_bytes, 0, tokens, cause)
-                                     : status;
         } else {
             status = tw_chat_format_message(&model->format, role, text, text_bytes, tokens, cause);
         }
+    }
+    if (status == TW_OK && manner->continues) {
+        drop_close(&model->format, tokens);
     }
     return status == TW_OK && (!manner->begins_answer ||
                                tw_chat_format_answer(&model->format, tokens, cause) == TW_OK);
