@@ -54,24 +54,11 @@ TEMPLATES = {"hermes": HERMES, "coder": CODER, "llama": LLAMA, "broken": HERMES,
              "no_template": None}
 
 
-def pieces(text, size=4):
-    """The text in different pieces; three characters or more, so that no two tokens make one."""
-    parts = []
-    while text:
-        n = size
-        while text[:n] in parts:
-            n += 1
-        n = n if len(text) - n >= 3 else len(text)
-        parts.append(text[:n])
-        text = text[n:]
-    return [(part, 1) for part in parts]
-
-
 def make_models(folder):
     words = []
     for name, text in SAID.items():
         path = golden.make_model(Path(folder, f"{name}.gguf"), n_embd=96, n_layers=1,
-                                 recites=pieces(text), template=TEMPLATES[name])
+                                 recites=golden.pieces(text), template=TEMPLATES[name])
         words += ["--model", f"{name}={path}"]
     return words
 
@@ -160,9 +147,9 @@ def without_tools_an_answer_is_text(server):
 
 def a_call_that_is_cut_has_the_arguments_so_far(server):
     for model in CALLS:
-        text = SAID[model]
-        n = sum(text.index("Bad") >= len("".join(p for p, _ in pieces(text)[:i]))
-                for i in range(len(pieces(text)))) + 1
+        text, parts = SAID[model], golden.pieces(SAID[model])
+        n = sum(text.index("Bad") >= len("".join(p for p, _ in parts[:i]))
+                for i in range(len(parts))) + 1
         message, reason = both(server, model, tools=TOOLS, max_tokens=n)
         call, = message["tool_calls"]
         assert reason == "length" and call["function"]["name"] == "weather"
