@@ -112,7 +112,7 @@ static bool add_calls(json_t *out, const json_t *message, size_t i, struct tw_ap
 
 /* ---- messages as templates want them ---- */
 
-/* What else templates look at. `reasoning` is the newer name of what they call reasoning_content. */
+/* What else templates look at. `reasoning` is a newer name of their reasoning_content. */
 static bool add_others(json_t *out, const json_t *message)
 {
     static const char *const names[][2] = {{"name", "name"},

@@ -7,8 +7,8 @@
  *         until tw_constraint_is_over, or an end token (admissible where the text is complete)
  *
  * A form that mixes plain text and JSON (a tool call's frame around its arguments) is a grammar of
- * its own: tw_grammar_add_text, tw_schema_add and their like between nodes, by tw_constraint_compile.
- * The rest is the same.
+ * its own: tw_grammar_add_text, tw_schema_add and their like between nodes, and
+ * tw_constraint_compile. The rest is the same.
  *
  * A mask is found by walking the trie together with the automaton:
  *

@@ -74,7 +74,7 @@ static enum tw_status check_schema(const json_t *schema, struct tw_error *error)
     return TW_OK;
 }
 
-/* "<parameter=NAME>\nVALUE\n</parameter>\n", each in its turn; what need not come may be left out. */
+/* "<parameter=NAME>\nVALUE\n</parameter>\n", each in its turn; those not required may not come. */
 enum tw_status tw_tool_add_parameters(struct tw_grammar *grammar, uint32_t from, uint32_t to,
                                       const json_t *schema, struct tw_error *error)
 {

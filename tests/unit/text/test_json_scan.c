@@ -10,7 +10,7 @@
 #include "base/json.h"
 #include "text/json_scan.h"
 
-/* How many bytes were taken until the end, or until one was refused (then *ret_is_over is false). */
+/* How many bytes were taken until the end, or until one was refused. */
 static size_t scan(const char *text, bool *ret_is_over)
 {
     struct tw_json_scan scan;
