@@ -47,11 +47,11 @@ THOUGHT = "<think>\nHe asks for a greeting.\n</think>\n\nHello to you!"
 SAID = {
     **CALLS, "broken": '<tool_call>\n{"name": "weather", "arguments": {"city": Bad Ems}}\n'
                        '</tool_call>',
-    "thinks": THOUGHT, "opens": THOUGHT[8:], "plain": THOUGHT, "no_template": "It goes on.",
+    "thinks": THOUGHT, "opens": THOUGHT[8:], "plain": THOUGHT, "no_template": "It goes on.", "shouts": "It goes on.",
 }
 TEMPLATES = {"hermes": HERMES, "coder": CODER, "llama": LLAMA, "broken": HERMES, "thinks": THINKS,
              "opens": OPENS, "plain": CHATML.replace("<think>", "").replace("</think>", ""),
-             "no_template": None}
+             "no_template": None, "shouts": CHATML.replace("m.content", "m.content | upper")}
 
 
 def make_models(folder):
@@ -251,6 +251,11 @@ def a_form_stands_behind_a_thought(server):
         message, reason = both(server, model, response_format=form)
         assert json.loads(message["content"])["a"] in (1, 22, "x"), message
         assert message.get("reasoning") == thought and reason == "stop"
+    lengths = [ask(server, "thinks", max_tokens=1, **more).json["usage"]["prompt_tokens"]
+               for more in ({"guided_regex": "a"}, {"chat_template_kwargs": {
+                   "enable_thinking": False}}, {}, {"guided_regex": "a", "chat_template_kwargs": {
+                       "enable_thinking": True}})]
+    assert lengths[0] == lengths[1] > lengths[2] == lengths[3], lengths
     message, _ = both(server, "opens", guided_choice=["yes", "no"])
     assert message["content"] in ("yes", "no") and message["reasoning"]
     message, reason = both(server, "opens", tools=TOOLS[1:], tool_choice="required",
@@ -304,6 +309,8 @@ def what_cannot_be_continued_is_refused(server):
         answer = server.post("/v1/chat/completions", {
             "model": "plain", "messages": messages, "continue_final_message": True, **more})
         assert answer.status == 400 and answer.error["param"] == "continue_final_message"
+    shouted = prompt_of(server, "shouts", "a", continue_final_message=True)
+    assert shouted.status == 400 and "cannot be continued" in shouted.error["message"]
     assert prompt_of(server, "plain", "a", add_generation_prompt=5).error["param"] == \
         "add_generation_prompt"
 
