@@ -47,7 +47,8 @@ THOUGHT = "<think>\nHe asks for a greeting.\n</think>\n\nHello to you!"
 SAID = {
     **CALLS, "broken": '<tool_call>\n{"name": "weather", "arguments": {"city": Bad Ems}}\n'
                        '</tool_call>',
-    "thinks": THOUGHT, "opens": THOUGHT[8:], "plain": THOUGHT, "no_template": "It goes on.", "shouts": "It goes on.",
+    "thinks": THOUGHT, "opens": THOUGHT[8:], "plain": THOUGHT, "no_template": "It goes on.",
+    "shouts": "It goes on.",
 }
 TEMPLATES = {"hermes": HERMES, "coder": CODER, "llama": LLAMA, "broken": HERMES, "thinks": THINKS,
              "opens": OPENS, "plain": CHATML.replace("<think>", "").replace("</think>", ""),
