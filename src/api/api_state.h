@@ -12,12 +12,14 @@
 #include "api/api_metrics.h"
 #include "base/json.h"
 #include "text/chat_template.h"
+#include "text/tool_calls.h"
 
 struct tw_api_served {
     char *name;
     struct tw_backend *backend;
     struct tw_chat_template *chat_template; /* NULL: the format counts */
-    bool writes_tool_calls;                 /* as text/tool_calls.h reads them */
+    const struct tw_tool_form *tool_form;   /* how the template writes calls of tools; or NULL */
+    bool thinks;                            /* the template knows <think> */
     char note[TW_LIMIT_ERROR_TEXT_BYTES];   /* why the template cannot be used; "" */
     struct tw_chat_format format;
     int64_t created_s;

@@ -155,6 +155,10 @@ static void put_usage(struct tw_json_writer *writer, const struct tw_completion_
     tw_json_object_begin(writer);
     tw_json_put_uint(writer, "cached_tokens", usage->n_cached_tokens);
     tw_json_object_end(writer);
+    tw_json_key(writer, "completion_tokens_details");
+    tw_json_object_begin(writer);
+    tw_json_put_uint(writer, "reasoning_tokens", usage->n_reasoning_tokens);
+    tw_json_object_end(writer);
     tw_json_object_end(writer);
 }
 
@@ -237,6 +241,15 @@ void tw_completion_json_call(struct tw_buf *items, const struct tw_completion_ca
     put_call(&writer, call, false);
 }
 
+/* Under both names that clients look for. */
+static void put_reasoning(struct tw_json_writer *writer, struct tw_bytes reasoning)
+{
+    if (reasoning.size_bytes > 0) {
+        put_text(writer, "reasoning_content", reasoning);
+        put_text(writer, "reasoning", reasoning);
+    }
+}
+
 static void put_delta(struct tw_json_writer *writer, const struct tw_completion_choice *choice)
 {
     tw_json_key(writer, "delta");
@@ -244,6 +257,7 @@ static void put_delta(struct tw_json_writer *writer, const struct tw_completion_
     if (choice->has_role) {
         tw_json_put_text(writer, "role", "assistant");
     }
+    put_reasoning(writer, choice->reasoning);
     if (choice->text.size_bytes > 0 || choice->has_role) {
         put_text(writer, "content", choice->text);
     }
@@ -303,6 +317,7 @@ static void put_whole_choice(struct tw_json_writer *writer, bool is_chat,
         } else {
             put_text(writer, "content", choice->text);
         }
+        put_reasoning(writer, choice->reasoning);
         tw_json_put_null(writer, "refusal");
         if (choice->calls != NULL) {
             put_items(writer, "tool_calls", choice->calls);

@@ -14,6 +14,7 @@ struct tw_completion_head {
 
 struct tw_completion_usage {
     uint64_t n_prompt_tokens, n_cached_tokens, n_completion_tokens;
+    uint64_t n_reasoning_tokens; /* of those of the completion */
 };
 
 /* Log-probabilities not yet sent, as items of lists: of a chat, objects in items[0]; of a text,
@@ -34,6 +35,7 @@ struct tw_completion_call {
 /* One of the answers. */
 struct tw_completion_choice {
     uint32_t index;
+    struct tw_bytes reasoning; /* what the model thought; empty: nothing */
     struct tw_bytes text;
     bool has_role;                                 /* chunks: the first one of a chat */
     const char *finish_reason;                     /* NULL: goes on */

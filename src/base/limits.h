@@ -68,7 +68,8 @@
 #define TW_LIMIT_JINJA_MEMORY_BYTES ((size_t)256 << 20) /* of one rendering */
 
 /* Calls of tools */
-#define TW_LIMIT_TOOL_CALL_BYTES ((size_t)1 << 20) /* one call in an answer */
+#define TW_LIMIT_TOOL_CALL_BYTES ((size_t)1 << 20) /* of an answer, until it is clear what it is */
+#define TW_LIMIT_TOOL_NAME_BYTES 256               /* of a function or a parameter between tags */
 
 /* Structured output */
 #define TW_LIMIT_GRAMMAR_STEPS    4000000            /* of compiling; some ten nanoseconds each */

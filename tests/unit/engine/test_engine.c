@@ -681,7 +681,8 @@ static void an_answer_of_a_prescribed_form_has_it(void **state)
     const struct tw_token_trie *trie = NULL;
     struct tw_masker *masker = NULL;
     const char *pattern = "\\{[0-9]{3}(,[0-9]{3}){2}\\}";
-    assert_int_equal(tw_constraint_compile_regex(tw_bytes_of(pattern), &automaton, NULL), TW_OK);
+    assert_int_equal(tw_constraint_compile_regex(tw_bytes_of(pattern), false, &automaton, NULL),
+                     TW_OK);
     assert_int_equal(tw_engine_token_trie(engine, &trie, NULL), TW_OK);
     assert_int_equal(tw_masker_create(automaton, trie, &masker, NULL), TW_OK);
     tw_token prompt[8];
@@ -732,7 +733,7 @@ static struct tw_masker *make_list_masker(struct tw_engine *engine,
     struct tw_masker *masker = NULL;
     json_t *schema;
     assert_int_equal(tw_json_parse(text, sizeof text - 1, "schema", &schema, NULL), TW_OK);
-    assert_int_equal(tw_constraint_compile_schema(schema, ret_automaton, NULL), TW_OK);
+    assert_int_equal(tw_constraint_compile_schema(schema, false, ret_automaton, NULL), TW_OK);
     json_decref(schema);
     assert_int_equal(tw_engine_token_trie(engine, &trie, NULL), TW_OK);
     assert_int_equal(tw_masker_create(*ret_automaton, trie, &masker, NULL), TW_OK);
