@@ -139,7 +139,7 @@ def ask(server, request, key):
 
 def serve(program, model, folder, rows, *words):
     return Server(program, "--model", f"demo={model}", "--api-keys", write_keys(folder, *rows),
-                  "--port", "0", *words)
+                  *words)
 
 
 def own_tenants():
