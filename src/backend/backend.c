@@ -203,9 +203,11 @@ static void end_queue(struct job *queue)
     }
 }
 
+/* What is taken still waits, until the step that follows says otherwise. */
 static struct job *detach_queue(struct tw_backend *backend)
 {
     struct job *queue = backend->queue;
+    backend->usage.n_waiting += backend->n_queued;
     backend->queue = NULL;
     backend->queue_end = &backend->queue;
     backend->n_queued = 0;
