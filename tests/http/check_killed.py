@@ -1,5 +1,5 @@
-"""A client that is killed frees what it held within one step and 20 ms: while it waits in the queue,
-while its prompt is read, and while its answer is written.
+"""A client that is killed frees what it held within one step and 20 ms: while it waits in the
+queue, while its prompt is read, and while its answer is written.
 
     check_killed.py TOKENWORKS DATA
 
