@@ -1,10 +1,10 @@
-// An agent of the command line, headless: it reads a file, writes another, and says that it is done,
-// all with calls of its own tools in answers of our server.
+// An agent of the command line, headless: it reads a file, writes another, and says that it is
+// done, all with calls of its own tools in answers of our server.
 //
-// The model has the vocabulary and the chat template of Qwen, a context of 32,768 tokens, and random
-// weights. What it is to say is prescribed: between client and server every request is given a
-// pattern that matches one text. The server is as it is: each token comes out of the sampler under a
-// mask, through scheduler, tool parser and stream.
+// The model has the vocabulary and the chat template of Qwen, a context of 32,768 tokens, and
+// random weights. What it is to say is prescribed: between client and server every request is given
+// a pattern that matches one text. The server is as it is: each token comes out of the sampler
+// under a mask, through scheduler, tool parser and stream.
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import {

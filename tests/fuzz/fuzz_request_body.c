@@ -1,5 +1,5 @@
-/* Any bytes as the body of a request for a completion, read as a chat's and as a text's, down to the
- * tokens of its prompt: what is taken is within its bounds, what is refused has a status, and a
+/* Any bytes as the body of a request for a completion, read as a chat's and as a text's, down to
+ * the tokens of its prompt: what is taken is within its bounds, what is refused has a status, and a
  * reason that is JSON. The demo model stands behind it: its vocabulary, its template. */
 #include <assert.h>
 #include <math.h>
