@@ -175,6 +175,8 @@ static bool work(struct tw_backend *backend, struct tw_backend_usage *usage)
     usage->n_pages = engine.n_pages;
     usage->n_free_pages = engine.n_free_pages;
     usage->n_steps = engine.n_steps;
+    usage->n_computed_tokens = engine.n_computed_tokens;
+    usage->n_preemptions = engine.n_preemptions;
     return engine.n_steps != n_steps_before || backend->jobs != first_before;
 }
 
@@ -201,9 +203,11 @@ static void end_queue(struct job *queue)
     }
 }
 
+/* What is taken still waits, until the step that follows says otherwise. */
 static struct job *detach_queue(struct tw_backend *backend)
 {
     struct job *queue = backend->queue;
+    backend->usage.n_waiting += backend->n_queued;
     backend->queue = NULL;
     backend->queue_end = &backend->queue;
     backend->n_queued = 0;

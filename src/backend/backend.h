@@ -75,6 +75,8 @@ struct tw_backend_usage {
     uint32_t n_running;
     uint32_t n_pages, n_free_pages;
     uint64_t n_steps;
+    uint64_t n_computed_tokens; /* over all steps, of prompts and answers */
+    uint64_t n_preemptions;
     uint64_t n_prompt_tokens; /* of the requests that gave a first token */
     uint64_t n_cached_tokens; /* of those, not computed for them */
     uint64_t n_generated_tokens;

@@ -73,7 +73,7 @@
 
 /* Structured output */
 #define TW_LIMIT_GRAMMAR_STEPS    4000000            /* of compiling; some ten nanoseconds each */
-#define TW_LIMIT_GRAMMAR_BYTES    ((size_t)16 << 20) /* what compiling holds at most */
+#define TW_LIMIT_GRAMMAR_BYTES    ((size_t)12 << 20) /* what compiling holds; 16 MB resident */
 #define TW_LIMIT_GRAMMAR_DEPTH    128                /* arrays, objects, strings in one another */
 #define TW_LIMIT_SCHEMA_BYTES     ((size_t)4 << 20)  /* a schema's file */
 #define TW_LIMIT_SCHEMA_REPEAT    100000             /* minItems, maxLength and their like */

@@ -240,6 +240,7 @@ struct tw_engine_usage tw_engine_usage(const struct tw_engine *engine)
         usage.n_pages = pages.n_pages;
         usage.n_free_pages = pages.n_free_pages + pages.n_cached_pages;
         usage.n_cached_pages = pages.n_cached_pages;
+        usage.n_preemptions = pages.n_preemptions;
     }
     return usage;
 }

@@ -87,6 +87,7 @@ struct tw_engine_usage {
     uint32_t n_active;
     uint64_t n_steps;
     uint64_t n_computed_tokens; /* rows of all forward passes so far */
+    uint64_t n_preemptions;     /* sequences that had to give their pages back */
 };
 struct tw_engine_usage tw_engine_usage(const struct tw_engine *engine);
 

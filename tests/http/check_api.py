@@ -4,7 +4,6 @@
 
 The demo model is in DATA.
 """
-import hashlib
 import http.client
 import json
 import re
@@ -18,7 +17,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from server import Server, becomes, run_cases  # noqa: E402
+from server import Server, bearer, becomes, run_cases, write_keys  # noqa: E402
 
 QUESTIONS = ["What is tokenworks?", "What happens when a budget is used up?", "hello",
              "Repeat: Norbury 17", "What does the ledger hold?", "explain the KV cache",
@@ -520,19 +519,6 @@ def a_second_signal_cuts_streams_off(program, model):
         time.sleep(0.2)
         assert server.stop() == 0
         assert '"error"' in response.read().decode()
-
-
-def write_keys(folder, *rows):
-    """A key file; a row is (tenant, key, more)."""
-    lines = [f"  - {{tenant: {tenant}, hash: {hashlib.sha256(key.encode()).hexdigest()}{more}}}"
-             for tenant, key, more in rows]
-    path = Path(folder, "keys.yaml")
-    path.write_text("keys:\n" + "\n".join(lines) + "\n", encoding="ascii")
-    return path
-
-
-def bearer(key):
-    return {"Authorization": f"Bearer {key}"}
 
 
 def keys_decide_who_may_ask(program, model):
