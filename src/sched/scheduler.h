@@ -74,7 +74,8 @@ struct tw_sched_request {
     const int32_t *tokens; /* [n_tokens], at least one */
     uint32_t n_tokens;
     uint32_t n_tokens_most; /* with the answer; at least n_tokens + 1 */
-    void *owner;            /* the caller's, unused here */
+    bool wants_all; /* rows of the whole prompt, so none of it may have been computed by others */
+    void *owner;    /* the caller's, unused here */
 };
 
 enum tw_status tw_scheduler_submit(struct tw_scheduler *scheduler,
@@ -96,7 +97,8 @@ struct tw_step_row {
     const uint32_t *pages; /* of the whole sequence */
     uint32_t n_tokens;
     uint32_t first_position;
-    bool wants_token; /* the row reaches the end of the text: what comes next? */
+    uint32_t n_outputs; /* the last of the tokens, whose results are wanted; each once */
+    bool wants_token;   /* the row reaches the end of the text: what comes next? */
 };
 
 struct tw_step {
