@@ -13,7 +13,7 @@
 #include "base/secret.h"
 
 #define WINDOW_S     60
-#define PEER_SETS    256 /* addresses whose failures are remembered: sets by hash, and rows of a set */
+#define PEER_SETS    256 /* of addresses whose failures are remembered, by hash; and rows of one */
 #define PEERS_A_SET  4
 #define TENANT_BYTES 64
 

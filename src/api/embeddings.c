@@ -301,9 +301,9 @@ static bool read_inputs(struct embedding *embedding, struct tw_api_error *error)
     const json_t *input = json_object_get(embedding->body, "input");
     const bool is_list = json_is_array(input) && !json_is_integer(json_array_get(input, 0));
     const size_t n = is_list ? json_array_size(input) : 1;
-    if (n == 0 || n > TW_LIMIT_API_EMBEDDINGS) {
+    if (n == 0 || n > TW_LIMIT_EMBEDDINGS) {
         return tw_api_refuse(error, "input", "'input' has %zu texts; it must have 1 to %d", n,
-                             TW_LIMIT_API_EMBEDDINGS);
+                             TW_LIMIT_EMBEDDINGS);
     }
     embedding->inputs = tw_mem_zalloc(n, sizeof *embedding->inputs);
     embedding->vectors = tw_mem_zalloc(n, embedding->n_dimensions * sizeof *embedding->vectors);
@@ -315,10 +315,10 @@ static bool read_inputs(struct embedding *embedding, struct tw_api_error *error)
         if (!read_input(embedding, i, is_list ? json_array_get(input, i) : input, error)) {
             return false;
         }
-        if (embedding->n_tokens > TW_LIMIT_API_EMBEDDED_TOKENS) {
+        if (embedding->n_tokens > TW_LIMIT_EMBEDDED_TOKENS) {
             return tw_api_refuse(error, "input",
                                  "'input' has more than %d tokens together; send it in parts",
-                                 TW_LIMIT_API_EMBEDDED_TOKENS);
+                                 TW_LIMIT_EMBEDDED_TOKENS);
         }
     }
     return true;
@@ -357,7 +357,7 @@ void tw_api_embeddings(struct tw_api *api, const struct tw_api_call *call)
         return;
     }
     embedding->n_open = embedding->n_inputs + 1;
-    for (size_t i = 0; i < TW_LIMIT_API_EMBEDDINGS_AT_ONCE; i++) {
+    for (size_t i = 0; i < TW_LIMIT_EMBEDDINGS_AT_ONCE; i++) {
         submit_next(embedding);
     }
     drop(embedding);

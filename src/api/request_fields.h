@@ -33,9 +33,9 @@ struct tw_api_fields {
 /* False: refused. body must outlive the fields, which tw_api_fields_free frees in either case. */
 bool tw_api_fields_read(struct tw_api_fields *fields, bool is_chat, const json_t *body,
                         const struct tw_tokenizer *tokenizer, struct tw_api_error *error);
-/* Adds the name of a parameter that nobody knows to those in `unknown`, where it can stand there. */
-void tw_api_name_unknown(char unknown[API_UNKNOWN_BYTES], const char *name);
-
 void tw_api_fields_free(struct tw_api_fields *fields);
+
+/* Adds the name of a parameter that nobody knows, where it can stand in a header. */
+void tw_api_name_unknown(char unknown[API_UNKNOWN_BYTES], const char *name);
 
 #endif

@@ -133,15 +133,17 @@
 #define TW_LIMIT_HTTP_SPARE_CONNECTIONS 64 /* beyond the configured ones, to be told so */
 
 /* API */
-#define TW_LIMIT_API_CHOICES            128    /* answers of one request: prompts times n */
-#define TW_LIMIT_API_EMBEDDINGS         2048   /* inputs of one request */
-#define TW_LIMIT_API_EMBEDDED_TOKENS    300000 /* of all of them */
-#define TW_LIMIT_API_EMBEDDINGS_AT_ONCE 32 /* inputs of one request that a model has; others wait */
-#define TW_LIMIT_API_TOP_LOGPROBS       20 /* alternatives shown of a token */
-#define TW_LIMIT_API_TASKS              4096 /* requests that wait to be prepared */
-#define TW_LIMIT_API_TOOLS              128  /* of a request */
-#define TW_LIMIT_API_KEYS               4096 /* rows of a key file */
-#define TW_LIMIT_API_FAILURES           20   /* wrong keys from one address in a minute */
+#define TW_LIMIT_API_CHOICES      128  /* answers of one request: prompts times n */
+#define TW_LIMIT_API_TOP_LOGPROBS 20   /* alternatives shown of a token */
+#define TW_LIMIT_API_TASKS        4096 /* requests that wait to be prepared */
+#define TW_LIMIT_API_TOOLS        128  /* of a request */
+#define TW_LIMIT_API_KEYS         4096 /* rows of a key file */
+#define TW_LIMIT_API_FAILURES     20   /* wrong keys from one address in a minute */
+
+/* Embeddings */
+#define TW_LIMIT_EMBEDDINGS         2048   /* texts of one request */
+#define TW_LIMIT_EMBEDDINGS_AT_ONCE 32     /* of them that a model has; the others wait */
+#define TW_LIMIT_EMBEDDED_TOKENS    300000 /* of all of them together */
 
 /* Commands */
 #define TW_LIMIT_OPTION_REPEATS  1024        /* how often one option may stand on a command line */

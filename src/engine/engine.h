@@ -130,11 +130,10 @@ enum tw_status tw_sequence_append(struct tw_sequence *sequence, const tw_token *
 /* Forgets all but the first n_tokens of an idle sequence. */
 void tw_sequence_truncate(struct tw_sequence *sequence, size_t n_tokens);
 
-/* Begins an answer: all tokens so far are its prompt, at least one. TW_ERR_UNSUPPORTED for an
- * embedding where the model's is of a kind that we do not compute. An answer ends with TW_FINISH_LENGTH
+/* Begins an answer: all tokens so far are its prompt, at least one. It ends with TW_FINISH_LENGTH
  * where the context or the whole KV cache is full. With a masker the answer has that form: it ends
  * with TW_FINISH_STOP at an end token, or as soon as nothing more can come; end tokens must not be
- * ignored then. */
+ * ignored then. TW_ERR_UNSUPPORTED for an embedding of a kind that we do not compute. */
 enum tw_status tw_sequence_generate(struct tw_sequence *sequence,
                                     const struct tw_generation *generation, struct tw_error *error);
 

@@ -14,6 +14,7 @@
  * decode, a piece of the prompt of the others, together at most the budget given to plan. Of two
  * sequences with the same beginning, whole pages of it are computed once, also when both arrive
  * together: in each step one of them computes the page, the other waits for it.
+ * (Not for a sequence that wants the results of its whole prompt: it computes it itself.)
  *
  * Who is chosen: tenants by fair_share.h, within a tenant the least priority number, then the order
  * of arrival. Sequences that are resident keep their pages; more of them than a step has rows are

@@ -55,9 +55,9 @@ export async function llamaLogits(path, tokens, kv) {
     });
 }
 
-// [texts][numbers]: the embedding of each list of tokens, made to length 1. Before and behind a list
-// come the tokens that the model's file asks for; the lists as they were read come back too. What
-// the binding has for embeddings leaves the type of the cache to the library, so its parts are used.
+// [lists][numbers]: the embedding of each list of tokens, made to length 1. Before and behind a
+// list come the tokens that the model's file asks for; the lists as they were read come back too.
+// The binding's own call leaves the type of the cache to the library, so its parts are used.
 export async function llamaEmbeddings(path, lists, kv) {
     const llama = await start();
     const model = await llama.loadModel({modelPath: path, gpuLayers: 0});

@@ -545,8 +545,8 @@ static void scores_are_the_logprobs_of_generation(void **state)
 }
 
 /* Prompts of all lengths are scored among others, in pieces of every size, in an engine that has
- * fewer rows for logits than a piece has tokens and pages for some of them only, with what they need
- * cached before. */
+ * fewer rows for logits than a piece has tokens and pages for some of them only, where what they
+ * need was cached before. */
 static void a_scored_prompt_is_that_of_tw_engine_score_whatever_else_runs(void **state)
 {
     (void)state;
