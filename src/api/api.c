@@ -118,6 +118,7 @@ static const struct tw_api_route routes[] = {
     {.method = "GET", .path = MODELS_PREFIX, .get = get_model},
     {.method = "POST", .path = "/v1/chat/completions", .post = tw_api_chat_completions},
     {.method = "POST", .path = "/v1/completions", .post = tw_api_completions},
+    {.method = "POST", .path = "/v1/embeddings", .post = tw_api_embeddings},
     {.method = "POST", .path = "/tokenize", .post = tw_api_tokenize},
     {.method = "POST", .path = "/detokenize", .post = tw_api_detokenize},
     {.method = "POST", .path = "/apply-template", .post = tw_api_apply_template},

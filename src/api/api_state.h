@@ -86,6 +86,9 @@ bool tw_api_refuse_status(struct tw_api_error *error, int http_status, const cha
 bool tw_api_refuse_error(struct tw_api_error *error, const struct tw_error *cause,
                          const char *param);
 
+/* From a failure that is not the request's fault. cause NULL: we cancelled it. */
+void tw_api_refuse_failure(struct tw_api_error *error, const struct tw_error *cause);
+
 /* The error as JSON: {"error":{...}}. */
 void tw_api_write_error(struct tw_buf *out, const struct tw_api_error *error);
 
@@ -108,6 +111,7 @@ const struct tw_api_served *tw_api_find_model(struct tw_api *api, const json_t *
 
 void tw_api_chat_completions(struct tw_api *api, const struct tw_api_call *call);
 void tw_api_completions(struct tw_api *api, const struct tw_api_call *call);
+void tw_api_embeddings(struct tw_api *api, const struct tw_api_call *call);
 void tw_api_tokenize(struct tw_api *api, const struct tw_api_call *call);
 void tw_api_detokenize(struct tw_api *api, const struct tw_api_call *call);
 void tw_api_apply_template(struct tw_api *api, const struct tw_api_call *call);

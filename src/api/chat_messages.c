@@ -395,3 +395,22 @@ bool tw_api_text_tokens(const struct tw_tokenizer *tokenizer, const json_t *text
     }
     return true;
 }
+
+bool tw_api_id_tokens(const struct tw_tokenizer *tokenizer, const json_t *ids,
+                      struct tw_token_list *tokens, const char *param, struct tw_api_error *error)
+{
+    const size_t n_vocab = tw_tokenizer_size(tokenizer);
+    for (size_t i = 0; i < json_array_size(ids); i++) {
+        const json_t *id = json_array_get(ids, i);
+        if (!json_is_integer(id) || json_integer_value(id) < 0 ||
+            (uint64_t)json_integer_value(id) >= n_vocab) {
+            return tw_api_refuse(error, param, "'%s' has an item that is no token id from 0 to %zu",
+                                 param, n_vocab - 1);
+        }
+        if (!tw_token_list_push(tokens, (tw_token)json_integer_value(id))) {
+            return tw_api_refuse_status(error, 503, "server_error", "out_of_memory",
+                                        "no memory for the tokens");
+        }
+    }
+    return true;
+}

@@ -23,4 +23,8 @@ bool tw_api_text_tokens(const struct tw_tokenizer *tokenizer, const json_t *text
                         int flags, struct tw_token_list *tokens, const char *param,
                         struct tw_api_error *error);
 
+/* A JSON list of token ids as tokens. */
+bool tw_api_id_tokens(const struct tw_tokenizer *tokenizer, const json_t *ids,
+                      struct tw_token_list *tokens, const char *param, struct tw_api_error *error);
+
 #endif

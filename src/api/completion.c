@@ -200,7 +200,7 @@ static void measure(struct choice *choice, const struct tw_output *output)
 {
     struct tw_api_metrics *metrics = &choice->owner->api->metrics;
     int64_t now_ns = tw_clock_monotonic_ns();
-    if (output->n_tokens > 0) {
+    if (output->n_tokens > output->n_prompt_tokens) {
         if (choice->last_ns == 0) {
             tw_histogram_add(&metrics->first_token, now_ns - choice->owner->arrived_ns);
         } else {
@@ -246,27 +246,13 @@ static void send_part(void *context, struct tw_completion_choice part)
     choice->has_logprobs = false;
 }
 
-/* A failure that is not the request's fault. cause NULL: it was cancelled by us. */
-static void describe_failure(struct tw_api_error *error, const struct tw_error *cause)
-{
-    if (cause == NULL) {
-        tw_api_refuse_status(error, 503, "server_error", NULL, "the server is shutting down");
-    } else if (cause->status == TW_ERR_LIMIT) {
-        tw_api_refuse_status(error, 429, "rate_limit_error", "queue_full", "%s", cause->text);
-    } else if (cause->status == TW_ERR_MEMORY || cause->status == TW_ERR_CANCELLED) {
-        tw_api_refuse_error(error, cause, NULL);
-    } else {
-        tw_api_refuse_status(error, 500, "server_error", NULL, "%s", cause->text);
-    }
-}
-
 /* The whole answer fails with one of its choices. */
 static void fail(struct completion *completion, const struct tw_error *cause)
 {
     completion->is_cancelled = true;
     if (!completion->has_failed) {
         completion->has_failed = true;
-        describe_failure(&completion->error, cause);
+        tw_api_refuse_failure(&completion->error, cause);
     }
 }
 
@@ -286,7 +272,7 @@ static void output(void *context, const struct tw_output *output_part, size_t n_
     struct completion *completion = choice->owner;
     measure(choice, output_part);
     choice->n_cached_tokens = output_part->n_tokens > 0 ? n_cached_tokens : choice->n_cached_tokens;
-    completion->usage.n_completion_tokens += output_part->n_tokens;
+    completion->usage.n_completion_tokens += output_part->n_tokens - output_part->n_prompt_tokens;
     if (output_part->logprobs != NULL) {
         tw_completion_logprobs_add(&choice->logprobs, output_part, completion->fields.is_chat,
                                    tw_backend_tokenizer(completion->model->backend));
@@ -296,7 +282,12 @@ static void output(void *context, const struct tw_output *output_part, size_t n_
     if (choice->finish == TW_FINISH_ERROR || choice->finish == TW_FINISH_CANCELLED) {
         fail(completion, output_part->error);
     }
-    take_text(choice, output_part);
+    /* An echoed prompt is sent whole, once all of it is scored. */
+    const bool is_reading =
+        choice->finish == TW_FINISH_NONE && output_part->n_tokens == output_part->n_prompt_tokens;
+    if (!is_reading) {
+        take_text(choice, output_part);
+    }
     if (choice->parts.has_failed && !completion->has_failed) {
         struct tw_error error;
         tw_error_set(&error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for an answer's text");
@@ -316,17 +307,18 @@ static void output(void *context, const struct tw_output *output_part, size_t n_
 static bool check_length(const struct completion *completion, struct tw_api_error *error)
 {
     const uint32_t n_context = tw_backend_context_tokens(completion->model->backend);
+    const size_t n_least = completion->fields.generation.only_prompt ? 0 : 1;
     for (size_t i = 0; i < completion->n_prompts; i++) {
         const size_t n = completion->prompts[i].n_tokens;
         if (n == 0) {
             return tw_api_refuse(error, "prompt",
                                  "the prompt is empty: it needs at least one token");
         }
-        if (n >= n_context) {
+        if (n + n_least > n_context) {
             tw_api_refuse_status(error, 400, "invalid_request_error", "context_length_exceeded",
-                                 "the prompt has %zu tokens; the model's context is %u tokens, of "
-                                 "which the answer needs at least one",
-                                 n, n_context);
+                                 "the prompt has %zu tokens; the model's context is %u tokens%s", n,
+                                 n_context,
+                                 n_least > 0 ? ", of which the answer needs at least one" : "");
             snprintf(error->param, sizeof error->param, "%s",
                      completion->fields.is_chat ? "messages" : "prompt");
             return false;
@@ -382,26 +374,6 @@ static bool make_choices(struct completion *completion, struct tw_api_error *err
     return true;
 }
 
-static bool add_prompt_ids(struct tw_token_list *tokens, const json_t *ids, size_t n_vocab,
-                           struct tw_api_error *error)
-{
-    for (size_t i = 0; i < json_array_size(ids); i++) {
-        const json_t *id = json_array_get(ids, i);
-        if (!json_is_integer(id) || json_integer_value(id) < 0 ||
-            (uint64_t)json_integer_value(id) >= n_vocab) {
-            return tw_api_refuse(error, "prompt",
-                                 "'prompt' has an item that is no token id from 0 "
-                                 "to %zu",
-                                 n_vocab - 1);
-        }
-        if (!tw_token_list_push(tokens, (tw_token)json_integer_value(id))) {
-            return tw_api_refuse_status(error, 503, "server_error", "out_of_memory",
-                                        "no memory for the prompt");
-        }
-    }
-    return true;
-}
-
 /* A text or a list of token ids. */
 static bool add_prompt(struct completion *completion, const json_t *prompt,
                        struct tw_api_error *error)
@@ -409,7 +381,7 @@ static bool add_prompt(struct completion *completion, const json_t *prompt,
     const struct tw_tokenizer *tokenizer = tw_backend_tokenizer(completion->model->backend);
     struct tw_token_list *tokens = &completion->prompts[completion->n_prompts++];
     if (json_is_array(prompt)) {
-        return add_prompt_ids(tokens, prompt, tw_tokenizer_size(tokenizer), error);
+        return tw_api_id_tokens(tokenizer, prompt, tokens, "prompt", error);
     }
     if (!json_is_string(prompt)) {
         return tw_api_refuse(error, "prompt",
@@ -462,7 +434,7 @@ static bool make_chat_prompt(struct completion *completion, struct tw_api_error 
     return true;
 }
 
-/* With echo an answer begins with its prompt. */
+/* With echo an answer begins with its prompt, and so do its log-probabilities. */
 static void echo_prompts(struct completion *completion)
 {
     const struct tw_tokenizer *tokenizer = tw_backend_tokenizer(completion->model->backend);
@@ -470,6 +442,8 @@ static void echo_prompts(struct completion *completion)
         struct choice *choice = &completion->choices[i];
         struct tw_detokenizer detokenizer;
         tw_detokenizer_init(&detokenizer, tokenizer, false);
+        tw_completion_logprobs_begin(&choice->logprobs, choice->prompt->ids[0], tokenizer);
+        choice->has_logprobs = completion->fields.wants_logprobs;
         for (size_t k = 0; k < choice->prompt->n_tokens; k++) {
             tw_detokenizer_push(&detokenizer, choice->prompt->ids[k], &choice->parts.text);
         }
@@ -539,7 +513,7 @@ static void submit(struct completion *completion)
     if (status != TW_OK) {
         completion->is_cancelled = true;
         completion->is_refused = true;
-        describe_failure(&completion->refusal, &error);
+        tw_api_refuse_failure(&completion->refusal, &error);
     }
     drop(completion, 1 + completion->n_choices - n_submitted);
 }

@@ -71,6 +71,19 @@ static uint64_t characters(struct tw_bytes bytes)
     return n;
 }
 
+/* Special tokens are no part of the text. */
+static void count_characters(struct tw_completion_logprobs *logprobs, tw_token token,
+                             const struct tw_tokenizer *tokenizer)
+{
+    struct tw_bytes bytes = tw_tokenizer_token_bytes(tokenizer, token, false);
+    logprobs->n_characters += characters(bytes);
+    if (bytes.size_bytes > 0) {
+        logprobs->n_characters -= logprobs->drops_space && bytes.data[0] == ' ';
+        logprobs->drops_space = false;
+    }
+}
+
+/* output NULL: nothing is known of the token. */
 static void add_text_row(struct tw_completion_logprobs *logprobs, const struct tw_output *output,
                          const struct tw_token_logprob *row, const struct tw_tokenizer *tokenizer)
 {
@@ -80,10 +93,24 @@ static void add_text_row(struct tw_completion_logprobs *logprobs, const struct t
         tw_json_begin(&writers[i], &logprobs->items[i]);
     }
     tw_json_string(&writers[0], bytes.data, bytes.size_bytes);
-    tw_json_double(&writers[1], (double)row->logprob);
-    put_best(&writers[2], output, row, tokenizer);
+    if (output != NULL) {
+        tw_json_double(&writers[1], (double)row->logprob);
+        put_best(&writers[2], output, row, tokenizer);
+    } else {
+        tw_json_null(&writers[1]);
+        tw_json_null(&writers[2]);
+    }
     tw_json_uint(&writers[3], logprobs->n_characters);
-    logprobs->n_characters += characters(bytes);
+    count_characters(logprobs, row->token, tokenizer);
+}
+
+void tw_completion_logprobs_begin(struct tw_completion_logprobs *logprobs, tw_token token,
+                                  const struct tw_tokenizer *tokenizer)
+{
+    struct tw_detokenizer detokenizer;
+    tw_detokenizer_init(&detokenizer, tokenizer, false);
+    logprobs->drops_space = detokenizer.drop_leading_space;
+    add_text_row(logprobs, NULL, &(struct tw_token_logprob){.token = token}, tokenizer);
 }
 
 void tw_completion_logprobs_init(struct tw_completion_logprobs *logprobs)
@@ -92,6 +119,7 @@ void tw_completion_logprobs_init(struct tw_completion_logprobs *logprobs)
         tw_buf_init(&logprobs->items[i], TW_LIMIT_GENERATED_BYTES);
     }
     logprobs->n_characters = 0;
+    logprobs->drops_space = false;
 }
 
 void tw_completion_logprobs_free(struct tw_completion_logprobs *logprobs)
@@ -114,7 +142,7 @@ void tw_completion_logprobs_add(struct tw_completion_logprobs *logprobs,
 {
     for (size_t i = 0; i < output->n_tokens; i++) {
         const struct tw_token_logprob *row = &output->logprobs[i * (1 + output->n_top)];
-        if (i + 1 == output->n_tokens && output->finish == TW_FINISH_STOP &&
+        if (is_chat && i + 1 == output->n_tokens && output->finish == TW_FINISH_STOP &&
             tw_tokenizer_ends_generation(tokenizer, row->token)) {
             break;
         }

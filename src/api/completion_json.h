@@ -23,6 +23,7 @@ enum { COMPLETION_LOGPROB_LISTS = 4 };
 struct tw_completion_logprobs {
     struct tw_buf items[COMPLETION_LOGPROB_LISTS];
     uint64_t n_characters; /* of the text so far */
+    bool drops_space;      /* the first one is left out of the text */
 };
 
 /* A call of a tool, in chunks: first id and name, then the arguments. */
@@ -46,9 +47,12 @@ struct tw_completion_choice {
 
 void tw_completion_logprobs_init(struct tw_completion_logprobs *logprobs);
 void tw_completion_logprobs_free(struct tw_completion_logprobs *logprobs);
+/* The first token of an echoed prompt, which has no log-probability. */
+void tw_completion_logprobs_begin(struct tw_completion_logprobs *logprobs, tw_token token,
+                                  const struct tw_tokenizer *tokenizer);
 /* Forgets what was sent. */
 void tw_completion_logprobs_clear(struct tw_completion_logprobs *logprobs);
-/* The token that ended the answer is left out: it has no text. */
+/* A chat leaves out the token that ended the answer: it has no text. */
 void tw_completion_logprobs_add(struct tw_completion_logprobs *logprobs,
                                 const struct tw_output *output, bool is_chat,
                                 const struct tw_tokenizer *tokenizer);

@@ -141,6 +141,11 @@
 #define TW_LIMIT_API_KEYS         4096 /* rows of a key file */
 #define TW_LIMIT_API_FAILURES     20   /* wrong keys from one address in a minute */
 
+/* Embeddings */
+#define TW_LIMIT_EMBEDDINGS         2048   /* texts of one request */
+#define TW_LIMIT_EMBEDDINGS_AT_ONCE 32     /* of them that a model has; the others wait */
+#define TW_LIMIT_EMBEDDED_TOKENS    300000 /* of all of them together */
+
 /* Commands */
 #define TW_LIMIT_OPTION_REPEATS  1024        /* how often one option may stand on a command line */
 #define TW_LIMIT_PROMPT_BYTES    (64u << 20) /* a prompt from a file or from standard input */

@@ -34,7 +34,7 @@ static const struct tw_api_served *served(void)
         const struct tw_api_config api_config = {
             .models = &model, .n_models = 1, .n_preparing_threads = 1};
         status = tw_api_create(&api_config, &api, &error);
-        assert(status == TW_OK && api->models[0].writes_tool_calls);
+        assert(status == TW_OK && api->models[0].tool_form != NULL);
     }
     return &api->models[0];
 }
@@ -68,12 +68,12 @@ static void check_fields(const struct tw_api_fields *fields)
 }
 
 static bool read_prompt(bool is_chat, const json_t *body, const struct tw_api_tools *tools,
-                        struct tw_token_list *tokens, struct tw_api_error *error)
+                        bool may_think, struct tw_token_list *tokens, struct tw_api_error *error)
 {
     const struct tw_api_served *model = served();
     const json_t *prompt = json_object_get(body, "prompt");
     if (is_chat) {
-        return tw_api_chat_prompt(model, body, tools->shown, tokens, error);
+        return tw_api_chat_prompt(model, body, tools->shown, may_think, tokens, error);
     }
     return !json_is_string(prompt) ||
            tw_api_text_tokens(tw_backend_tokenizer(model->backend), prompt, true, TW_ENCODE_SPECIAL,
@@ -101,9 +101,10 @@ static void read_body(bool is_chat, const json_t *body)
     if (is_good) {
         check_fields(&fields);
     }
-    is_good = is_good && tw_api_form_read(&form, body, model->backend, &error) &&
+    is_good = is_good && tw_api_form_read(&form, body, &error) &&
               (!is_chat || tw_api_tools_read(&tools, &form, body, model, &error)) &&
-              read_prompt(is_chat, body, &tools, &tokens, &error);
+              read_prompt(is_chat, body, &tools, form.kind == TW_API_FORM_NONE, &tokens, &error) &&
+              tw_api_form_compile(&form, body, model, false, &error);
     if (is_good) {
         check_tokens(&tokens);
     } else {
