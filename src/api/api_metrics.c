@@ -113,6 +113,14 @@ static uint64_t loads(const struct tw_backend_usage *u)
 {
     return u->n_loads;
 }
+static uint64_t computed_tokens(const struct tw_backend_usage *u)
+{
+    return u->n_computed_tokens;
+}
+static uint64_t preemptions(const struct tw_backend_usage *u)
+{
+    return u->n_preemptions;
+}
 
 static const struct model_metric model_metrics[] = {
     {"num_requests_running", "gauge", "Requests that have pages of the KV cache.", running},
@@ -127,6 +135,10 @@ static const struct model_metric model_metrics[] = {
     {"engine_steps_total", "counter", "Forward passes.", steps},
     {"model_loaded", "gauge", "Whether the model is in memory.", loaded},
     {"model_loads_total", "counter", "How often it was loaded.", loads},
+    {"computed_tokens_total", "counter", "Tokens of prompts and answers that went through them.",
+     computed_tokens},
+    {"num_preemptions_total", "counter", "Requests that gave their pages back for a while.",
+     preemptions},
 };
 
 static void write_models(struct tw_api *api, struct tw_buf *out)

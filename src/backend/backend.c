@@ -17,7 +17,7 @@ struct job {
     struct tw_job_request request;
     struct tw_sequence *sequence; /* NULL before it runs */
     bool has_begun;               /* for the arbiter it runs */
-    bool is_started;              /* its first token is there */
+    bool is_started;              /* its prompt is computed */
     bool is_paused;
     struct job *next;
 };
@@ -42,10 +42,10 @@ struct tw_backend {
     struct tw_error load_error; /* of the last one */
 
     /* Of the thread alone. */
-    struct tw_engine *engine; /* NULL while the model is away */
-    int64_t turn_ns;          /* since when it has the turn, while it is loaded */
-    struct job *jobs;         /* those that have a sequence, oldest first */
-    uint64_t n_engine_steps;  /* of the engine, that are counted */
+    struct tw_engine *engine;       /* NULL while the model is away */
+    int64_t turn_ns;                /* since when it has the turn, while it is loaded */
+    struct job *jobs;               /* those that have a sequence, oldest first */
+    struct tw_engine_usage counted; /* of the engine, what is in usage already */
 };
 
 static void lock(struct tw_backend *backend)
@@ -165,12 +165,14 @@ static bool deliver(struct tw_backend *backend, struct job *job, struct tw_backe
         return false;
     }
     size_t n_cached = tw_sequence_cached(job->sequence);
-    if (!job->is_started && output.n_tokens > 0) {
+    const size_t n_generated = output.n_tokens - output.n_prompt_tokens;
+    if (!job->is_started &&
+        (n_generated > 0 || output.finish == TW_FINISH_STOP || output.finish == TW_FINISH_LENGTH)) {
         job->is_started = true;
         usage->n_prompt_tokens += job->request.n_tokens;
         usage->n_cached_tokens += n_cached;
     }
-    usage->n_generated_tokens += output.n_tokens;
+    usage->n_generated_tokens += n_generated;
     if (output.finish != TW_FINISH_NONE) {
         end_job(backend, job, &output, n_cached);
         return true;
@@ -207,6 +209,16 @@ static void fail_all(struct tw_backend *backend, const struct tw_error *error)
     }
 }
 
+/* What this engine has done; before it there may have been others. */
+static void count_engine(struct tw_backend *backend, struct tw_backend_usage *usage,
+                         const struct tw_engine_usage *engine)
+{
+    usage->n_steps += engine->n_steps - backend->counted.n_steps;
+    usage->n_computed_tokens += engine->n_computed_tokens - backend->counted.n_computed_tokens;
+    usage->n_preemptions += engine->n_preemptions - backend->counted.n_preemptions;
+    backend->counted = *engine;
+}
+
 /* One round: wishes, a step, what came of it. True when something was computed or ended. */
 static bool work(struct tw_backend *backend, struct tw_backend_usage *usage)
 {
@@ -226,8 +238,7 @@ static bool work(struct tw_backend *backend, struct tw_backend_usage *usage)
     struct tw_engine_usage engine = tw_engine_usage(backend->engine);
     usage->n_pages = engine.n_pages;
     usage->n_free_pages = engine.n_free_pages;
-    usage->n_steps += engine.n_steps - backend->n_engine_steps;
-    backend->n_engine_steps = engine.n_steps;
+    count_engine(backend, usage, &engine);
     return usage->n_steps != n_steps_before || backend->jobs != first_before;
 }
 
@@ -256,7 +267,9 @@ static void end_queue(struct tw_backend *backend, struct job *queue, enum tw_fin
 static void sweep_queue(struct tw_backend *backend)
 {
     lock(backend);
+    const uint32_t n_swept = backend->n_queued;
     struct job *kept = detach_queue(backend);
+    backend->usage.n_waiting += n_swept; /* meanwhile they wait as before */
     unlock(backend);
     struct job **link = &kept;
     uint32_t n_kept = 0;
@@ -270,14 +283,15 @@ static void sweep_queue(struct tw_backend *backend)
             n_kept++;
         }
     }
+    lock(backend);
     if (kept != NULL) {
-        lock(backend);
         *link = backend->queue;
         backend->queue_end = backend->queue != NULL ? backend->queue_end : link;
         backend->queue = kept;
         backend->n_queued += n_kept;
-        unlock(backend);
     }
+    backend->usage.n_waiting -= n_swept;
+    unlock(backend);
 }
 
 /* ---- the model comes and goes ---- */
@@ -335,7 +349,7 @@ static enum tw_status open_engine(struct tw_backend *backend, struct tw_error *e
         return status;
     }
     backend->engine = engine;
-    backend->n_engine_steps = 0;
+    backend->counted = (struct tw_engine_usage){.n_steps = 0};
     return TW_OK;
 }
 
@@ -422,6 +436,7 @@ static bool compute(struct tw_backend *backend, struct tw_backend_usage *usage)
     tw_stage_take_turn(stage, backend->number);
     const bool may_begin = tw_arbiter_may_begin(stage->arbiter, backend->number);
     if (may_begin) {
+        backend->usage.n_waiting += backend->n_queued; /* until the step says otherwise */
         queue = detach_queue(backend);
     }
     for (struct job *job = queue; job != NULL; job = job->next) {
@@ -606,6 +621,11 @@ const struct tw_token_trie *tw_backend_token_trie(const struct tw_backend *backe
 uint32_t tw_backend_context_tokens(const struct tw_backend *backend)
 {
     return backend->n_context_tokens;
+}
+
+uint32_t tw_backend_embedding_length(const struct tw_backend *backend)
+{
+    return backend->card.pooling != TW_POOLING_OTHER ? backend->card.shape.n_embed : 0;
 }
 
 struct tw_backend_sizes tw_backend_sizes(const struct tw_backend *backend)

@@ -11,6 +11,9 @@ static enum tw_status read_card(const struct tw_model_files *files, struct tw_mo
         status = tw_arch_check_tensors(files, &card->shape, error);
     }
     if (status == TW_OK) {
+        status = tw_model_files_pooling(files, &card->pooling, error);
+    }
+    if (status == TW_OK) {
         status = tw_model_files_tokenizer(files, &card->tokenizer, error);
     }
     if (status == TW_OK) {

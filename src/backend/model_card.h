@@ -15,6 +15,7 @@
 
 struct tw_model_card {
     struct tw_model_shape shape;
+    enum tw_pooling pooling;
     struct tw_tokenizer *tokenizer;
     struct tw_token_trie *trie;
     char *chat_template; /* "" where there is none */
