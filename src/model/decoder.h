@@ -34,6 +34,7 @@ struct tw_model {
     struct tw_tokenizer *tokenizer;
     uint32_t max_rows, max_outputs;
     uint64_t weight_bytes;
+    struct tw_model_products products;
 
     struct tw_device_table *embedding;
     struct tw_decoder_layer *layers;
