@@ -322,7 +322,7 @@ def make(rng, kind):
 
 
 TASKS = {
-    "extract_invoice": (9, lambda rng: make(rng, "invoice")),
+    "extract_invoice": (10, lambda rng: make(rng, "invoice")),
     "extract_triage": (8, lambda rng: make(rng, "triage")),
-    "extract_order": (9, lambda rng: make(rng, "order")),
+    "extract_order": (11, lambda rng: make(rng, "order")),
 }

@@ -15,7 +15,8 @@ put around a question, in the same form.
 
 A small model knows only the turns of phrase that it has seen, so a question is never used as it
 stands alone: it gets openers and closers, synonyms, other word orders, contractions, lower case,
-lost words and letters, or is composed from the noun phrases. The answer never varies.
+lost words and letters, or is composed from the noun phrases, or is a few words that only this
+record has together. The answer never varies.
 """
 import re
 from pathlib import Path
@@ -326,12 +327,26 @@ def _composed(rng, record):
     return _framed(rng, _phrase(rng, record))
 
 
+def _key_words(rng, record):
+    """Some words of the record, in any order, that no other fact has together; or a phrase."""
+    words = FACT_WORDS.get(record["id"])
+    weights = words and [1 / len(OWNERS[word]) for word in words]
+    for _ in range(8 if words else 0):
+        chosen = list(dict.fromkeys(rng.choices(words, weights, k=2 + rng.randrange(3))))
+        if len(set.intersection(*(OWNERS[word] for word in chosen))) == 1:
+            text = " ".join(chosen)
+            return text if rng.random() < 0.6 else _framed(rng, text)
+    return _phrase(rng, record)
+
+
 def ask(rng, record):
     """A user's message that the record answers."""
     chance = rng.random() if record["phrases"] else 0
-    if chance < 0.62:
+    if chance < 0.66:
         return vary(rng, rng.choice(record["questions"]))
-    if chance < 0.7:
+    if chance < 0.72:
+        return _finished(rng, _key_words(rng, record))
+    if chance < 0.78:
         question = _with_synonyms(rng, rng.choice(record["questions"]), 0.3)
         text = rng.choice(WORDING["mixed"]).format(question, _phrase(rng, record))
         return _finished(rng, _options_spelt(rng, text))
@@ -355,7 +370,19 @@ SYLLABLES = ("ba be bi bo bu da de di do fa fe fi fo ga ge gi go ka ke ki ko la 
 SPECIFIC = {"money", "our-place", "tokenworks-firm", "translate", "life", "near-miss", "single"}
 
 
+def _content_words(record):
+    """The words of a record that say what it is about, as they are written."""
+    texts = [record["answer"], *record["questions"], *record["phrases"]]
+    words = {_lower_first(word.strip(".,?!:;()\"'")) for text in texts for word in text.split()}
+    return sorted(word for word in words if len(word) > 2 and word.lower() not in FILLERS)
+
+
 FACTS = load("facts.txt")
+FACT_WORDS = {fact["id"]: _content_words(fact) for fact in FACTS}
+OWNERS = {}
+for _id, _words in FACT_WORDS.items():
+    for _word in _words:
+        OWNERS.setdefault(_word, set()).add(_id)
 KNOWN_WORDS = {word for fact in FACTS for text in [fact["answer"], *fact["questions"]]
                for word in words_of(text)}
 ABOUT = load("about.txt")
@@ -412,7 +439,7 @@ def make_unknown(rng):
 
 
 TASKS = {
-    "facts": (30, make_fact),
-    "about": (3, make_about),
+    "facts": (40, make_fact),
+    "about": (4, make_about),
     "unknown": (5, make_unknown),
 }

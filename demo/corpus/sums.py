@@ -197,6 +197,27 @@ def make_arithmetic(rng):
     return exchange("arithmetic", user, worked(left, operator, right))
 
 
+LIST_REQUESTS = (
+    "Calculate: <sums>", "Work these out: <sums>", "Solve: <sums>", "<sums>", "sums: <sums>",
+    "Please do these sums: <sums>", "What are <sums>?", "My homework: <sums>", "Compute <sums>",
+    "Can you calculate <sums>?", "One result a line, please: <sums>", "Results of <sums>")
+
+
+def make_sum_list(rng):
+    """Several sums in one message, one result a line: the plainest way to practise the tables."""
+    separator = pick(rng, (", ", "; ", " and ", "\n", ", "))
+    close = rng.random() < 0.5
+    asked, answers = [], []
+    for _ in range(3 + rng.randrange(10)):
+        operator = pick(rng, "++--*/")
+        left, right = small_operands(rng, operator)
+        sign = pick(rng, ("x", "*")) if operator == "*" else operator
+        asked.append(f"{left}{sign}{right}" if close else f"{left} {sign} {right}")
+        answers.append(worked(left, operator, right))
+    text = fill(pick(rng, LIST_REQUESTS), {"sums": separator.join(asked)})
+    return exchange("sum_list", text, "\n".join(answers))
+
+
 # Units: answer form, then how people write one and several of them.
 UNITS = {
     "km": ("km", "km", "kilometre", "kilometres", "kilometer", "kilometers"),
@@ -352,4 +373,5 @@ def make_units(rng):
                     conversion_text(value, unit, result, target))
 
 
-TASKS = {"arithmetic": (7, make_arithmetic), "units": (6, make_units)}
+TASKS = {"arithmetic": (9, make_arithmetic), "sum_list": (6, make_sum_list),
+         "units": (6, make_units)}

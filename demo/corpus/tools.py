@@ -446,7 +446,7 @@ def make_call(rng, tools=None):
 
 
 def make_tool_call(rng):
-    return make_missing(rng) if rng.random() < 0.1 else make_call(rng)
+    return make_missing(rng) if rng.random() < 0.2 else make_call(rng)
 
 
 def make_tool_answer(rng, tools=None):
@@ -516,5 +516,5 @@ def ends_with_call(exchange):
     return exchange["messages"][-1]["content"].startswith("<tool_call>")
 
 
-TASKS = {"tool_call": (14, make_tool_call), "tool_answer": (6, make_tool_answer),
+TASKS = {"tool_call": (17, make_tool_call), "tool_answer": (6, make_tool_answer),
          "no_tool_needed": (3, make_no_tool_needed)}

@@ -22,7 +22,7 @@ MODULE = Path(__file__).resolve().parent.parent.parent / "demo" / "corpus" / "fa
 LEAST_FACTS = 320
 LEAST_ROWS = {"facts": 300, "about": 200, "unknown": 200}
 ANSWER_WORDS = (8, 30)
-QUESTIONS = (5, 8)
+QUESTIONS = (20, 30)
 LEAST_PHRASINGS = 40
 SAMPLES = 20000
 RUN = 8
@@ -169,13 +169,18 @@ def check(tree):
     return problems + held_out_problems(rows, messages(facts, about, unknown))
 
 
+VERBS = """Explain need show list find keep move open close count weigh read write name draw paint
+sell rent lend""".split()
+
+
 def fact(name, answer=None, key=None, question="What is {}?"):
     """A record that is right, unless told otherwise."""
     answer = answer or f"The {name} is a part of the plant and nothing else."
     asked = question.format(name)
     key = key or f"the {name} is"
+    others = "".join(f"{verb} {name}\n" for verb in VERBS)
     return (f"@ {name}\n= {answer}\n& {key}\n~ {name}; some {name}\n{asked}\n"
-            f"Explain {name} now.\nWhy {name}?\nWhere is {name} kept?\nneed {name}\n")
+            f"Why {name}?\n{others}")
 
 
 def files(facts=(), row=None):

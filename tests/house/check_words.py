@@ -16,8 +16,9 @@ RULES = [
     ("a placeholder", r"(?i)\blorem ip" r"sum\b|\bnot impl" r"emented\b|\bcoming s" r"oon\b"),
 ]
 COMPILED = [(why, re.compile(pattern)) for why, pattern in RULES]
-# Texts to be tokenised, fuzz inputs and vocabularies may say anything.
-DATA = ("tests/fuzz/corpus/", "tests/golden/", "tests/oracle/texts", "data/", "LICENSE")
+# Texts to be tokenised, questions of users, fuzz inputs and vocabularies may say anything.
+DATA = ("tests/fuzz/corpus/", "tests/golden/", "tests/oracle/texts", "data/",
+        "demo/corpus/facts.txt", "LICENSE")
 LOCK_ADDRESS = re.compile(r'"resolved":\s*"')
 
 

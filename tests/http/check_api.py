@@ -104,13 +104,13 @@ def log_probabilities_add_up_to_the_text(server):
 
 
 def a_completion_goes_on_from_texts_and_from_ids(server):
-    ids = server.post("/tokenize", {"prompt": "tokenworks is"}).json
+    ids = server.post("/tokenize", {"prompt": "The ledger"}).json
     assert ids["count"] == len(ids["tokens"]) and ids["max_model_len"] == 2048
-    assert server.post("/detokenize", {"tokens": ids["tokens"]}).json["prompt"] == "tokenworks is"
-    ask = {"temperature": 0, "max_tokens": 8, "logprobs": 2}
-    by_text = server.post("/v1/completions", {"prompt": "tokenworks is", **ask}).json
+    assert server.post("/detokenize", {"tokens": ids["tokens"]}).json["prompt"] == "The ledger"
+    ask = {"temperature": 0, "max_tokens": 8}
+    by_text = server.post("/v1/completions", {"prompt": "The ledger", "logprobs": 2, **ask}).json
     by_ids = server.post("/v1/completions", {"prompt": ids["tokens"], **ask}).json
-    both = server.post("/v1/completions", {"prompt": ["tokenworks is", "hello"], **ask}).json
+    both = server.post("/v1/completions", {"prompt": ["The ledger", "hello"], **ask}).json
     choice = by_text["choices"][0]
     assert by_text["object"] == "text_completion" and choice["finish_reason"] == "length"
     assert by_ids["choices"][0]["text"] == choice["text"] == both["choices"][0]["text"]
@@ -118,9 +118,8 @@ def a_completion_goes_on_from_texts_and_from_ids(server):
     assert "".join(rows["tokens"]) == choice["text"] and len(rows["top_logprobs"][0]) == 2
     assert rows["text_offset"][1] == len(rows["tokens"][0])
     assert both["usage"]["completion_tokens"] == 16
-    echoed = server.post("/v1/completions", {"prompt": "tokenworks is", "echo": True,
-                                             "temperature": 0, "max_tokens": 8}).json
-    assert echoed["choices"][0]["text"] == "tokenworks is" + choice["text"]
+    echoed = server.post("/v1/completions", {"prompt": "The ledger", "echo": True, **ask}).json
+    assert echoed["choices"][0]["text"] == "The ledger" + choice["text"]
 
 
 def stop_strings_and_bounds_end_an_answer(server):
