@@ -13,8 +13,8 @@
 #include "base/secret.h"
 
 #define WINDOW_S     60
-#define PEER_SETS    256 /* addresses whose failures are remembered: sets by hash, and rows of a set */
-#define PEERS_A_SET  4
+#define PEER_SETS    256 /* addresses whose failures are remembered: sets by hash, */
+#define PEERS_A_SET  4   /* and rows of a set */
 #define TENANT_BYTES 64
 
 struct key_row {

@@ -354,6 +354,7 @@ int tw_cmd_bench(int argc, char **argv)
 {
     static const struct tw_command commands[] = {
         {"engine", "measure prompts and generation, beside the machine's limits", run_engine},
+        {"server", "measure what clients of a server get", tw_cmd_bench_server},
         {NULL, NULL, NULL},
     };
     return tw_command_dispatch(commands, "tokenworks bench", "Measures speed.", argc, argv);

@@ -52,14 +52,15 @@ def bytes_and_operations_are_those_of_the_model(program):
         prefill, decode = out["points"]
         attended = 600 * 64 + 600 * 601 // 2
         products = 2 * (600 * layers + head)
-        assert prefill[whole + "_operations"] == products + (whole == "float") * attention * attended
-        assert prefill[other + "_operations"] == (other == "float") * attention * attended
+        plain = whole == "float"
+        assert prefill[whole + "_operations"] == products + plain * attention * attended
+        assert prefill[other + "_operations"] == (not plain) * attention * attended
         # Two pieces of the prompt: the weights twice, and the cache up to either end.
         cached = (64 + 512) + (64 + 600)
         assert prefill["bytes"] == 2 * out["weight_bytes"] + cached * shape["kv_bytes_a_token_f16"]
         attended = 3 * (64 + 1.5)  # two steps, of 65 and 66 positions
         products = 2 * 3 * (layers + head)
-        assert decode[whole + "_operations"] == products + (whole == "float") * attention * attended
+        assert decode[whole + "_operations"] == products + plain * attention * attended
         assert decode["bytes"] == out["weight_bytes"] + attended * shape["kv_bytes_a_token_f16"]
 
 

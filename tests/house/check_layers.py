@@ -9,8 +9,8 @@ EXTERNAL = re.compile(r"^\s*#\s*include\s+<([^>]+)>", re.MULTILINE)
 LIBRARY_OF = {
     "jansson.h": "jansson", "cyaml/cyaml.h": "libcyaml", "yaml.h": "libyaml",
     "xxhash.h": "xxHash", "utf8proc.h": "utf8proc", "pcre2.h": "PCRE2",
-    "microhttpd.h": "libmicrohttpd", "sodium.h": "libsodium", "histedit.h": "libedit",
-    "editline/readline.h": "libedit",
+    "microhttpd.h": "libmicrohttpd", "sodium.h": "libsodium", "curl/curl.h": "libcurl",
+    "histedit.h": "libedit", "editline/readline.h": "libedit",
 }
 
 
