@@ -47,6 +47,9 @@ static void put_shape(struct gguf_maker *maker, const struct synth_plan *plan)
     tw_gguf_put_u32(writer, arch_key(maker, "attention.value_length"), shape->head_dim);
     tw_gguf_put_f32(writer, arch_key(maker, "attention.layer_norm_rms_epsilon"), shape->rms_eps);
     tw_gguf_put_u32(writer, arch_key(maker, "vocab_size"), shape->n_vocab);
+    if (plan->pooling != TW_POOLING_NONE) {
+        tw_gguf_put_u32(writer, arch_key(maker, "pooling_type"), plan->pooling);
+    }
     put_rope(maker, &shape->rope);
 }
 

@@ -20,6 +20,7 @@ static const char usage[] =
     "  --fast              rows from a stock of blocks: seconds for a large model, for benchmarks\n"
     "  --dequantised       F32, with the values that blocks of --type stand for (gguf only)\n"
     "  --seed N            the weights are a function of this number (default: 1)\n"
+    "  --pooling NAME      how embeddings are made: mean or last (gguf only)\n"
     "  --layers N          another number of layers than the preset's\n"
     "  --tokenizer FILE    a tokenizer.json (default: a small vocabulary made here)\n"
     "  --format gguf|hf    one GGUF file, or a Hugging Face folder (default: gguf)\n"
@@ -32,6 +33,7 @@ struct request {
     bool hf, pure, dequantised, fast;
     uint64_t seed;
     uint32_t n_layers;
+    enum tw_pooling pooling;
     int n_threads;
     enum tw_model_mix mix;
     enum tw_dtype dtype;
@@ -45,6 +47,7 @@ enum option_code {
     OPT_FAST,
     OPT_SEED,
     OPT_LAYERS,
+    OPT_POOLING,
     OPT_TOKENIZER,
     OPT_FORMAT,
     OPT_THREADS,
@@ -60,6 +63,7 @@ static const struct option options[] = {
     {"fast", no_argument, NULL, OPT_FAST},
     {"seed", required_argument, NULL, OPT_SEED},
     {"layers", required_argument, NULL, OPT_LAYERS},
+    {"pooling", required_argument, NULL, OPT_POOLING},
     {"tokenizer", required_argument, NULL, OPT_TOKENIZER},
     {"format", required_argument, NULL, OPT_FORMAT},
     {"threads", required_argument, NULL, OPT_THREADS},
@@ -126,6 +130,11 @@ static enum tw_status read_option(struct request *request, int code, const char 
         }
         request->n_layers = (uint32_t)number;
         return TW_OK;
+    case OPT_POOLING:
+        request->pooling = strcmp(value, "mean") == 0   ? TW_POOLING_MEAN
+                           : strcmp(value, "last") == 0 ? TW_POOLING_LAST
+                                                        : TW_POOLING_NONE;
+        return request->pooling == TW_POOLING_NONE ? bad_value("--pooling", value, error) : TW_OK;
     case OPT_THREADS:
         if (!read_number(value, 1, TW_LIMIT_THREADS, &number)) {
             return bad_value("--threads", value, error);
@@ -174,6 +183,7 @@ static enum tw_status write_model(const struct request *request, struct tw_error
         return status;
     }
     plan.dequantised = request->dequantised;
+    plan.pooling = request->pooling;
     plan.has_stock = request->fast;
     status = synth_vocab_create(request->tokenizer, request->preset->words, shape.n_vocab, &vocab,
                                 error);

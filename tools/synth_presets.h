@@ -2,7 +2,8 @@
  *
  * The big ones are those of published models. The small ones exist to run every branch of the
  * forward pass in a second: ratios of query to key heads of 1, 2, 4 and 7, head sizes 8, 64 and
- * 128, rows that 256 does not divide, tied and untied heads, each kind of rope scaling.
+ * 128, rows that 256 does not divide, tied and untied heads, each kind of rope scaling. One has a
+ * whole vocabulary and a long context above hardly any layers, for clients that send a lot.
  *
  * Threads: any. Nothing here allocates.
  */

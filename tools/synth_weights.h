@@ -68,6 +68,7 @@ struct synth_plan {
     uint64_t seed;
     uint32_t file_type; /* general.file_type */
     bool has_stock;
+    enum tw_pooling pooling; /* said in a GGUF file */
     bool dequantised; /* files hold, as F32, what the blocks of each tensor's type stand for */
     struct synth_tensor *tensors;
     uint32_t n_tensors;

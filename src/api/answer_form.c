@@ -5,34 +5,26 @@
 
 #include "base/mem.h"
 
-enum form_kind { FORM_NONE = 0, FORM_OBJECT, FORM_SCHEMA, FORM_REGEX, FORM_CHOICE };
+/* ---- finding what is asked for ---- */
 
-/* What was asked for, and by which parameter. */
-struct wish {
-    enum form_kind kind;
-    const json_t *value;
-    char param[64];
-};
-
-/* ---- finding the wish ---- */
-
-static bool add_wish(struct wish *wish, enum form_kind kind, const json_t *value, const char *param,
-                     struct tw_api_error *error)
+static bool add_wish(struct tw_api_form *form, enum tw_api_form_kind kind, const json_t *value,
+                     const char *param, struct tw_api_error *error)
 {
     if (value == NULL || json_is_null(value) || json_is_false(value)) {
         return true;
     }
-    if (wish->kind != FORM_NONE) {
+    if (form->kind != TW_API_FORM_NONE) {
         return tw_api_refuse(error, param, "'%s' and '%s' both prescribe a form; give one of them",
-                             wish->param, param);
+                             form->param, param);
     }
-    wish->kind = kind;
-    wish->value = value;
-    snprintf(wish->param, sizeof wish->param, "%s", param);
+    form->kind = kind;
+    form->value = value;
+    snprintf(form->param, sizeof form->param, "%s", param);
     return true;
 }
 
-static bool read_response_format(struct wish *wish, const json_t *body, struct tw_api_error *error)
+static bool read_response_format(struct tw_api_form *form, const json_t *body,
+                                 struct tw_api_error *error)
 {
     static const char param[] = "response_format";
     const json_t *format = json_object_get(body, param);
@@ -50,8 +42,9 @@ static bool read_response_format(struct wish *wish, const json_t *body, struct t
     }
     if (strcmp(type, "json_object") == 0) {
         const json_t *schema = json_object_get(format, "schema");
-        return schema != NULL ? add_wish(wish, FORM_SCHEMA, schema, "response_format.schema", error)
-                              : add_wish(wish, FORM_OBJECT, format, param, error);
+        return schema != NULL
+                   ? add_wish(form, TW_API_FORM_SCHEMA, schema, "response_format.schema", error)
+                   : add_wish(form, TW_API_FORM_OBJECT, format, param, error);
     }
     if (strcmp(type, "json_schema") != 0) {
         return tw_api_refuse(error, "response_format.type",
@@ -64,10 +57,11 @@ static bool read_response_format(struct wish *wish, const json_t *body, struct t
         return tw_api_refuse(error, "response_format.json_schema",
                              "'response_format.json_schema' must be an object with a schema");
     }
-    return add_wish(wish, FORM_SCHEMA, schema, "response_format.json_schema.schema", error);
+    return add_wish(form, TW_API_FORM_SCHEMA, schema, "response_format.json_schema.schema", error);
 }
 
-static bool read_structured(struct wish *wish, const json_t *body, struct tw_api_error *error)
+static bool read_structured(struct tw_api_form *form, const json_t *body,
+                            struct tw_api_error *error)
 {
     static const char param[] = "structured_outputs";
     const json_t *outputs = json_object_get(body, param);
@@ -88,30 +82,30 @@ static bool read_structured(struct wish *wish, const json_t *body, struct tw_api
                                  name);
         }
     }
-    return add_wish(wish, FORM_SCHEMA, json_object_get(outputs, "json"), "structured_outputs.json",
-                    error) &&
-           add_wish(wish, FORM_REGEX, json_object_get(outputs, "regex"), "structured_outputs.regex",
-                    error) &&
-           add_wish(wish, FORM_CHOICE, json_object_get(outputs, "choice"),
+    return add_wish(form, TW_API_FORM_SCHEMA, json_object_get(outputs, "json"),
+                    "structured_outputs.json", error) &&
+           add_wish(form, TW_API_FORM_REGEX, json_object_get(outputs, "regex"),
+                    "structured_outputs.regex", error) &&
+           add_wish(form, TW_API_FORM_CHOICE, json_object_get(outputs, "choice"),
                     "structured_outputs.choice", error) &&
-           add_wish(wish, FORM_OBJECT, json_object_get(outputs, "json_object"),
+           add_wish(form, TW_API_FORM_OBJECT, json_object_get(outputs, "json_object"),
                     "structured_outputs.json_object", error);
 }
 
-static bool find_wish(struct wish *wish, const json_t *body, struct tw_api_error *error)
+bool tw_api_form_read(struct tw_api_form *form, const json_t *body, struct tw_api_error *error)
 {
     static const struct {
         const char *name;
-        enum form_kind kind;
-    } plain[] = {{"guided_json", FORM_SCHEMA},
-                 {"json_schema", FORM_SCHEMA},
-                 {"guided_regex", FORM_REGEX},
-                 {"guided_choice", FORM_CHOICE}};
-    if (!read_response_format(wish, body, error) || !read_structured(wish, body, error)) {
+        enum tw_api_form_kind kind;
+    } plain[] = {{"guided_json", TW_API_FORM_SCHEMA},
+                 {"json_schema", TW_API_FORM_SCHEMA},
+                 {"guided_regex", TW_API_FORM_REGEX},
+                 {"guided_choice", TW_API_FORM_CHOICE}};
+    if (!read_response_format(form, body, error) || !read_structured(form, body, error)) {
         return false;
     }
     for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++) {
-        if (!add_wish(wish, plain[i].kind, json_object_get(body, plain[i].name), plain[i].name,
+        if (!add_wish(form, plain[i].kind, json_object_get(body, plain[i].name), plain[i].name,
                       error)) {
             return false;
         }
@@ -122,34 +116,34 @@ static bool find_wish(struct wish *wish, const json_t *body, struct tw_api_error
 /* ---- compiling it ---- */
 
 /* A schema may come as the text of one, too. */
-static enum tw_status compile_schema(const struct wish *wish, struct tw_automaton **ret_automaton,
+static enum tw_status compile_schema(struct tw_api_form *form, bool is_thinking,
                                      struct tw_error *error)
 {
-    if (!json_is_string(wish->value)) {
-        return tw_constraint_compile_schema(wish->value, ret_automaton, error);
+    if (!json_is_string(form->value)) {
+        return tw_constraint_compile_schema(form->value, is_thinking, &form->automaton, error);
     }
     json_t *schema;
     enum tw_status status =
-        tw_json_parse(json_string_value(wish->value), json_string_length(wish->value), "the schema",
+        tw_json_parse(json_string_value(form->value), json_string_length(form->value), "the schema",
                       &schema, error);
     if (status == TW_OK) {
-        status = tw_constraint_compile_schema(schema, ret_automaton, error);
+        status = tw_constraint_compile_schema(schema, is_thinking, &form->automaton, error);
         json_decref(schema);
     }
     return status;
 }
 
-static enum tw_status compile_choices(const struct wish *wish, struct tw_automaton **ret_automaton,
+static enum tw_status compile_choices(struct tw_api_form *form, bool is_thinking,
                                       struct tw_error *error)
 {
-    const size_t n = json_array_size(wish->value);
+    const size_t n = json_array_size(form->value);
     struct tw_bytes *texts = tw_mem_zalloc(n, sizeof *texts);
     enum tw_status status = TW_OK;
     if (texts == NULL) {
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for choices");
     }
     for (size_t i = 0; status == TW_OK && i < n; i++) {
-        const json_t *text = json_array_get(wish->value, i);
+        const json_t *text = json_array_get(form->value, i);
         if (!json_is_string(text)) {
             status = tw_error_set(error, TW_ERR_USAGE, i, "choices must be strings");
         } else {
@@ -157,54 +151,55 @@ static enum tw_status compile_choices(const struct wish *wish, struct tw_automat
         }
     }
     if (status == TW_OK) {
-        status = tw_constraint_compile_choices(texts, n, ret_automaton, error);
+        status = tw_constraint_compile_choices(texts, n, is_thinking, &form->automaton, error);
     }
     tw_mem_free(texts);
     return status;
 }
 
-static enum tw_status compile(const struct wish *wish, struct tw_automaton **ret_automaton,
-                              struct tw_error *error)
+static enum tw_status compile(struct tw_api_form *form, const struct tw_api_served *model,
+                              bool is_thinking, struct tw_error *error)
 {
-    switch (wish->kind) {
-    case FORM_SCHEMA:
-        return compile_schema(wish, ret_automaton, error);
-    case FORM_CHOICE:
-        return compile_choices(wish, ret_automaton, error);
-    case FORM_REGEX:
-        if (!json_is_string(wish->value)) {
+    const struct tw_tool_wish wish = {form->functions, form->may_repeat, is_thinking};
+    const json_t *value = form->value;
+    switch (form->kind) {
+    case TW_API_FORM_SCHEMA:
+        return compile_schema(form, is_thinking, error);
+    case TW_API_FORM_CHOICE:
+        return compile_choices(form, is_thinking, error);
+    case TW_API_FORM_REGEX:
+        if (!json_is_string(value)) {
             return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION, "a pattern must be a string");
         }
         return tw_constraint_compile_regex(
-            (struct tw_bytes){json_string_value(wish->value), json_string_length(wish->value)},
-            ret_automaton, error);
-    case FORM_NONE:
-    case FORM_OBJECT:
+            (struct tw_bytes){json_string_value(value), json_string_length(value)}, is_thinking,
+            &form->automaton, error);
+    case TW_API_FORM_CALLS:
+        return tw_tool_calls_compile(model->tool_form, &wish, &form->automaton, error);
+    case TW_API_FORM_NONE:
+    case TW_API_FORM_OBJECT:
         break;
     }
-    return tw_constraint_compile_object(ret_automaton, error);
+    return tw_constraint_compile_object(is_thinking, &form->automaton, error);
 }
 
-bool tw_api_form_read(struct tw_api_form *form, const json_t *body,
-                      const struct tw_backend *backend, struct tw_api_error *error)
+bool tw_api_form_compile(struct tw_api_form *form, const json_t *body,
+                         const struct tw_api_served *model, bool is_thinking,
+                         struct tw_api_error *error)
 {
-    struct wish wish = {.kind = FORM_NONE};
     struct tw_error cause;
-    if (!find_wish(&wish, body, error)) {
-        return false;
-    }
-    if (wish.kind == FORM_NONE) {
+    if (form->kind == TW_API_FORM_NONE) {
         return true;
     }
     if (json_is_true(json_object_get(body, "ignore_eos"))) {
         return tw_api_refuse(error, "ignore_eos",
                              "'ignore_eos' has no place beside '%s': the answer ends with its form",
-                             wish.param);
+                             form->param);
     }
-    if (compile(&wish, &form->automaton, &cause) != TW_OK ||
-        tw_masker_create(form->automaton, tw_backend_token_trie(backend), &form->masker, &cause) !=
-            TW_OK) {
-        return tw_api_refuse_error(error, &cause, wish.param);
+    if (compile(form, model, is_thinking, &cause) != TW_OK ||
+        tw_masker_create(form->automaton, tw_backend_token_trie(model->backend), &form->masker,
+                         &cause) != TW_OK) {
+        return tw_api_refuse_error(error, &cause, form->param);
     }
     return true;
 }
@@ -213,5 +208,6 @@ void tw_api_form_free(struct tw_api_form *form)
 {
     tw_masker_free(form->masker);
     tw_automaton_free(form->automaton);
+    json_decref(form->functions);
     *form = (struct tw_api_form){0};
 }

@@ -5,7 +5,8 @@
  *     guided_json, guided_regex, guided_choice: the same, older; json_schema: llama.cpp's
  *
  * What is enforced is in docs/structured-output.md; what cannot be is refused. Compiling may take
- * tens of milliseconds: on a preparing thread.
+ * tens of milliseconds: on a preparing thread. It comes after the prompt, since where that has
+ * begun a thought (text/reasoning.h) the form stands behind its end.
  *
  * Ownership: the form owns what it has; the backend must outlive it. Threads: made and freed by one
  * at a time; the masker is the backend's thread's from the submission on.
@@ -15,14 +16,31 @@
 
 #include "api/api_state.h"
 
+enum tw_api_form_kind {
+    TW_API_FORM_NONE = 0,
+    TW_API_FORM_OBJECT,
+    TW_API_FORM_SCHEMA,
+    TW_API_FORM_REGEX,
+    TW_API_FORM_CHOICE,
+    TW_API_FORM_CALLS /* of tools: tool_choice.h */
+};
+
 /* Zero-initialise it. */
 struct tw_api_form {
+    enum tw_api_form_kind kind;
+    const json_t *value; /* of the parameter */
+    char param[64];      /* that asks for it */
+    json_t *functions;   /* CALLS: those that may be called */
+    bool may_repeat;     /* CALLS: more than one */
     struct tw_automaton *automaton;
     struct tw_masker *masker; /* NULL: any text */
 };
 
-bool tw_api_form_read(struct tw_api_form *form, const json_t *body,
-                      const struct tw_backend *backend, struct tw_api_error *error);
+/* What a body asks for, but for calls; nothing is compiled. */
+bool tw_api_form_read(struct tw_api_form *form, const json_t *body, struct tw_api_error *error);
+bool tw_api_form_compile(struct tw_api_form *form, const json_t *body,
+                         const struct tw_api_served *model, bool is_thinking,
+                         struct tw_api_error *error);
 void tw_api_form_free(struct tw_api_form *form);
 
 #endif

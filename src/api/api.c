@@ -7,7 +7,7 @@
 #include "api/api_state.h"
 #include "base/clock.h"
 #include "base/mem.h"
-#include "text/tool_calls.h"
+#include "text/reasoning.h"
 
 #define SMALL_BYTES 65536
 #define SECOND_NS   INT64_C(1000000000)
@@ -118,6 +118,7 @@ static const struct tw_api_route routes[] = {
     {.method = "GET", .path = MODELS_PREFIX, .get = get_model},
     {.method = "POST", .path = "/v1/chat/completions", .post = tw_api_chat_completions},
     {.method = "POST", .path = "/v1/completions", .post = tw_api_completions},
+    {.method = "POST", .path = "/v1/embeddings", .post = tw_api_embeddings},
     {.method = "POST", .path = "/tokenize", .post = tw_api_tokenize},
     {.method = "POST", .path = "/detokenize", .post = tw_api_detokenize},
     {.method = "POST", .path = "/apply-template", .post = tw_api_apply_template},
@@ -369,7 +370,10 @@ static void take_template(struct tw_api_served *model)
                                 &error) != TW_OK) {
         snprintf(model->note, sizeof model->note, "%s", error.text);
     }
-    model->writes_tool_calls = model->chat_template != NULL && tw_tool_calls_suit(source);
+    if (model->chat_template != NULL) {
+        model->tool_form = tw_tool_form_detect(source);
+        model->thinks = tw_reasoning_suits(source);
+    }
 }
 
 static enum tw_status copy_models(struct tw_api *api, struct tw_error *error)

@@ -1,8 +1,8 @@
 /* api.h: the OpenAI API over models that are loaded.
  *
  *     GET  /health /ready /metrics /v1/models /v1/models/{id}
- *     POST /v1/chat/completions /v1/completions /tokenize /detokenize
- *          /apply-template
+ *     POST /v1/chat/completions /v1/completions /v1/embeddings
+ *          /tokenize /detokenize /apply-template
  *
  * GET is answered on the HTTP server's threads, which therefore never wait. POST goes to a few
  * threads of our own that parse, check and tokenise, and from there to a backend, whose thread

@@ -60,6 +60,19 @@ bool tw_api_refuse_error(struct tw_api_error *error, const struct tw_error *caus
     return tw_api_refuse(error, param, "%s", cause->text);
 }
 
+void tw_api_refuse_failure(struct tw_api_error *error, const struct tw_error *cause)
+{
+    if (cause == NULL) {
+        tw_api_refuse_status(error, 503, "server_error", NULL, "the server is shutting down");
+    } else if (cause->status == TW_ERR_LIMIT) {
+        tw_api_refuse_status(error, 429, "rate_limit_error", "queue_full", "%s", cause->text);
+    } else if (cause->status == TW_ERR_MEMORY || cause->status == TW_ERR_CANCELLED) {
+        tw_api_refuse_error(error, cause, NULL);
+    } else {
+        tw_api_refuse_status(error, 500, "server_error", NULL, "%s", cause->text);
+    }
+}
+
 static void put_text_or_null(struct tw_json_writer *writer, const char *key, const char *text)
 {
     if (text != NULL && text[0] != '\0') {

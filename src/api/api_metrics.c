@@ -105,6 +105,15 @@ static uint64_t steps(const struct tw_backend_usage *u)
     return u->n_steps;
 }
 
+static uint64_t computed_tokens(const struct tw_backend_usage *u)
+{
+    return u->n_computed_tokens;
+}
+static uint64_t preemptions(const struct tw_backend_usage *u)
+{
+    return u->n_preemptions;
+}
+
 static const struct model_metric model_metrics[] = {
     {"num_requests_running", "gauge", "Requests that have pages of the KV cache.", running},
     {"num_requests_waiting", "gauge", "Requests that wait for their turn.", waiting},
@@ -116,6 +125,10 @@ static const struct model_metric model_metrics[] = {
     {"prefix_cache_hits_total", "counter", "Of those, found: not computed again.", cached_tokens},
     {"generation_tokens_total", "counter", "Tokens of answers.", generated_tokens},
     {"engine_steps_total", "counter", "Forward passes.", steps},
+    {"computed_tokens_total", "counter", "Tokens of prompts and answers that went through them.",
+     computed_tokens},
+    {"num_preemptions_total", "counter", "Requests that gave their pages back for a while.",
+     preemptions},
 };
 
 static void write_models(struct tw_api *api, struct tw_buf *out)

@@ -12,12 +12,14 @@
 #include "api/api_metrics.h"
 #include "base/json.h"
 #include "text/chat_template.h"
+#include "text/tool_calls.h"
 
 struct tw_api_served {
     char *name;
     struct tw_backend *backend;
     struct tw_chat_template *chat_template; /* NULL: the format counts */
-    bool writes_tool_calls;                 /* as text/tool_calls.h reads them */
+    const struct tw_tool_form *tool_form;   /* how the template writes calls of tools; or NULL */
+    bool thinks;                            /* the template knows <think> */
     char note[TW_LIMIT_ERROR_TEXT_BYTES];   /* why the template cannot be used; "" */
     struct tw_chat_format format;
     int64_t created_s;
@@ -84,6 +86,9 @@ bool tw_api_refuse_status(struct tw_api_error *error, int http_status, const cha
 bool tw_api_refuse_error(struct tw_api_error *error, const struct tw_error *cause,
                          const char *param);
 
+/* From a failure that is not the request's fault. cause NULL: we cancelled it. */
+void tw_api_refuse_failure(struct tw_api_error *error, const struct tw_error *cause);
+
 /* The error as JSON: {"error":{...}}. */
 void tw_api_write_error(struct tw_buf *out, const struct tw_api_error *error);
 
@@ -106,6 +111,7 @@ const struct tw_api_served *tw_api_find_model(struct tw_api *api, const json_t *
 
 void tw_api_chat_completions(struct tw_api *api, const struct tw_api_call *call);
 void tw_api_completions(struct tw_api *api, const struct tw_api_call *call);
+void tw_api_embeddings(struct tw_api *api, const struct tw_api_call *call);
 void tw_api_tokenize(struct tw_api *api, const struct tw_api_call *call);
 void tw_api_detokenize(struct tw_api *api, const struct tw_api_call *call);
 void tw_api_apply_template(struct tw_api *api, const struct tw_api_call *call);

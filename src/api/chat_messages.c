@@ -112,16 +112,19 @@ static bool add_calls(json_t *out, const json_t *message, size_t i, struct tw_ap
 
 /* ---- messages as templates want them ---- */
 
-/* What else templates look at. */
+/* What else templates look at. `reasoning` is a newer name of their reasoning_content. */
 static bool add_others(json_t *out, const json_t *message)
 {
-    static const char *const names[] = {"name", "tool_call_id", "reasoning_content"};
+    static const char *const names[][2] = {{"name", "name"},
+                                           {"tool_call_id", "tool_call_id"},
+                                           {"reasoning", "reasoning_content"},
+                                           {"reasoning_content", "reasoning_content"}};
     bool is_added = true;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        const json_t *value = json_object_get(message, names[i]);
+        const json_t *value = json_object_get(message, names[i][0]);
         if (json_is_string(value)) {
             is_added = is_added &&
-                       json_object_set_new(out, names[i],
+                       json_object_set_new(out, names[i][1],
                                            json_stringn_nocheck(json_string_value(value),
                                                                 json_string_length(value))) == 0;
         }
@@ -210,58 +213,128 @@ static bool add_messages(json_t *list, const json_t *messages, struct tw_buf *te
 
 /* ---- tokens ---- */
 
-static bool encode_by_format(const struct tw_api_served *model, const json_t *messages,
-                             struct tw_token_list *tokens, struct tw_error *cause)
+/* How the messages are to be written. */
+struct manner {
+    bool begins_answer, continues;
+    const json_t *tools;
+    json_t *more; /* variables for the template; or NULL */
+};
+
+static bool read_flag(const json_t *body, const char *name, bool *ret_value, bool *ret_is_said,
+                      struct tw_api_error *error)
 {
+    const json_t *value = json_object_get(body, name);
+    *ret_is_said = value != NULL && !json_is_null(value);
+    if (*ret_is_said && !json_is_boolean(value)) {
+        return tw_api_refuse(error, name, "'%s' must be true or false", name);
+    }
+    *ret_value = *ret_is_said ? json_is_true(value) : *ret_value;
+    return true;
+}
+
+static bool read_manner(struct manner *manner, const json_t *body, bool may_think,
+                        struct tw_api_error *error)
+{
+    static const char continues[] = "continue_final_message";
+    const json_t *more = json_object_get(body, "chat_template_kwargs");
+    const json_t *messages = json_object_get(body, "messages");
+    const json_t *last = json_array_get(messages, json_array_size(messages) - 1);
+    const char *role = json_string_value(json_object_get(last, "role"));
+    bool is_said, unused;
+    if (more != NULL && !json_is_object(more) && !json_is_null(more)) {
+        return tw_api_refuse(error, "chat_template_kwargs",
+                             "'chat_template_kwargs' must be an object");
+    }
+    if (!read_flag(body, continues, &manner->continues, &unused, error) ||
+        !read_flag(body, "add_generation_prompt", &manner->begins_answer, &is_said, error)) {
+        return false;
+    }
+    if (manner->continues && is_said && manner->begins_answer) {
+        return tw_api_refuse(error, continues,
+                             "'continue_final_message' and 'add_generation_prompt' contradict each "
+                             "other: an answer is continued, or a new one begins");
+    }
+    if (manner->continues && (role == NULL || strcmp(role, "assistant") != 0 ||
+                              json_array_size(json_object_get(last, "tool_calls")) > 0)) {
+        return tw_api_refuse(error, continues,
+                             "'continue_final_message' needs a last message of the assistant, "
+                             "without calls of tools");
+    }
+    manner->begins_answer = manner->begins_answer && !manner->continues;
+    manner->more = json_is_object(more) ? json_copy((json_t *)(uintptr_t)more) : NULL;
+    if (!may_think && json_object_get(manner->more, "enable_thinking") == NULL) {
+        manner->more = manner->more != NULL ? manner->more : json_object();
+        json_object_set_new(manner->more, "enable_thinking", json_false());
+    }
+    return true;
+}
+
+/* Takes back the end of the last message: its marker, which no text can be, and what is behind. */
+static void drop_close(const struct tw_chat_format *format, struct tw_token_list *tokens)
+{
+    size_t n = tokens->n_tokens;
+    while (n > 0 && tokens->ids[n - 1] != format->close) {
+        n--;
+    }
+    tokens->n_tokens = n > 0 ? n - 1 : 0;
+}
+
+static bool encode_by_format(const struct tw_api_served *model, const json_t *messages,
+                             const struct manner *manner, struct tw_token_list *tokens,
+                             struct tw_error *cause)
+{
+    const size_t n = json_array_size(messages);
     enum tw_status status = tw_chat_format_begin(&model->format, tokens, cause);
-    for (size_t i = 0; status == TW_OK && i < json_array_size(messages); i++) {
+    for (size_t i = 0; status == TW_OK && i < n; i++) {
         const json_t *message = json_array_get(messages, i);
         const json_t *content = json_object_get(message, "content");
         const char *role = json_string_value(json_object_get(message, "role"));
+        const char *text = json_string_value(content);
+        const size_t text_bytes = json_string_length(content);
         if (strcmp(role, "tool") == 0 || json_object_get(message, "tool_calls") != NULL) {
             status = tw_error_set(cause, TW_ERR_USAGE, TW_NO_POSITION,
                                   "the model has no chat template, and the built-in formats have "
                                   "no place for tools");
-            break;
+        } else {
+            status = tw_chat_format_message(&model->format, role, text, text_bytes, tokens, cause);
         }
-        status = tw_chat_format_message(&model->format, role, json_string_value(content),
-                                        json_string_length(content), tokens, cause);
     }
-    return status == TW_OK && tw_chat_format_answer(&model->format, tokens, cause) == TW_OK;
+    if (status == TW_OK && manner->continues) {
+        drop_close(&model->format, tokens);
+    }
+    return status == TW_OK && (!manner->begins_answer ||
+                               tw_chat_format_answer(&model->format, tokens, cause) == TW_OK);
 }
 
-static bool encode(const struct tw_api_served *model, const json_t *messages, const json_t *tools,
-                   const json_t *more, struct tw_token_list *tokens, struct tw_api_error *error)
+static bool encode(const struct tw_api_served *model, const json_t *messages,
+                   const struct manner *manner, struct tw_token_list *tokens,
+                   struct tw_api_error *error)
 {
     struct tw_error cause;
     if (model->chat_template == NULL) {
-        return encode_by_format(model, messages, tokens, &cause) ||
+        return encode_by_format(model, messages, manner, tokens, &cause) ||
                tw_api_refuse_error(error, &cause, "messages");
     }
     const time_t seconds = (time_t)(tw_clock_wall_ns() / 1000000000);
     struct tm now;
     localtime_r(&seconds, &now);
     const struct tw_chat_prompt prompt = {.messages = messages,
-                                          .tools = tools,
-                                          .add_generation_prompt = true,
-                                          .more = more,
+                                          .tools = manner->tools,
+                                          .add_generation_prompt = manner->begins_answer,
+                                          .continues = manner->continues,
+                                          .more = manner->more,
                                           .now = &now};
     return tw_chat_template_encode(model->chat_template, &prompt, tokens, &cause) == TW_OK ||
            tw_api_refuse_error(error, &cause, "messages");
 }
 
 bool tw_api_chat_prompt(const struct tw_api_served *model, const json_t *body, const json_t *tools,
-                        struct tw_token_list *tokens, struct tw_api_error *error)
+                        bool may_think, struct tw_token_list *tokens, struct tw_api_error *error)
 {
     const json_t *messages = json_object_get(body, "messages");
-    const json_t *more = json_object_get(body, "chat_template_kwargs");
     if (!json_is_array(messages) || json_array_size(messages) == 0) {
         return tw_api_refuse(error, "messages",
                              "'messages' must be a list with at least one message");
-    }
-    if (more != NULL && !json_is_object(more) && !json_is_null(more)) {
-        return tw_api_refuse(error, "chat_template_kwargs",
-                             "'chat_template_kwargs' must be an object");
     }
     if (model->chat_template == NULL && model->format.kind == TW_CHAT_PLAIN) {
         return tw_api_refuse(error, "model",
@@ -269,14 +342,39 @@ bool tw_api_chat_prompt(const struct tw_api_served *model, const json_t *body, c
                              "/v1/completions",
                              model->name);
     }
+    struct manner manner = {.begins_answer = true, .tools = tools};
     struct tw_buf text;
     tw_buf_init(&text, TW_LIMIT_PROMPT_BYTES);
     json_t *list = json_array();
     bool is_written = add_messages(list, messages, &text, error) &&
-                      encode(model, list, tools, json_is_object(more) ? more : NULL, tokens, error);
+                      read_manner(&manner, body, may_think || !model->thinks, error) &&
+                      encode(model, list, &manner, tokens, error);
     json_decref(list);
+    json_decref(manner.more);
     tw_buf_free(&text);
     return is_written;
+}
+
+enum tw_reasoning_state tw_api_thought_behind(const struct tw_api_served *model,
+                                              const struct tw_token_list *prompt)
+{
+    enum { MOST_TOKENS = 16 }; /* of a tag and the white space behind it */
+    struct tw_detokenizer detokenizer;
+    struct tw_buf text;
+    if (!model->thinks) {
+        return TW_REASONING_TEXT;
+    }
+    tw_buf_init(&text, MOST_TOKENS * (size_t)TW_LIMIT_TOKEN_BYTES);
+    tw_detokenizer_init(&detokenizer, tw_backend_tokenizer(model->backend), true);
+    size_t i = prompt->n_tokens > MOST_TOKENS ? prompt->n_tokens - MOST_TOKENS : 0;
+    for (; i < prompt->n_tokens; i++) {
+        tw_detokenizer_push(&detokenizer, prompt->ids[i], &text);
+    }
+    tw_detokenizer_finish(&detokenizer, &text);
+    const enum tw_reasoning_state state =
+        tw_reasoning_behind((struct tw_bytes){text.data, text.size_bytes});
+    tw_buf_free(&text);
+    return state;
 }
 
 bool tw_api_text_tokens(const struct tw_tokenizer *tokenizer, const json_t *text, bool with_begin,
@@ -294,6 +392,25 @@ bool tw_api_text_tokens(const struct tw_tokenizer *tokenizer, const json_t *text
     if (tw_tokenizer_encode(tokenizer, json_string_value(text), json_string_length(text), flags,
                             tokens, &cause) != TW_OK) {
         return tw_api_refuse_error(error, &cause, param);
+    }
+    return true;
+}
+
+bool tw_api_id_tokens(const struct tw_tokenizer *tokenizer, const json_t *ids,
+                      struct tw_token_list *tokens, const char *param, struct tw_api_error *error)
+{
+    const size_t n_vocab = tw_tokenizer_size(tokenizer);
+    for (size_t i = 0; i < json_array_size(ids); i++) {
+        const json_t *id = json_array_get(ids, i);
+        if (!json_is_integer(id) || json_integer_value(id) < 0 ||
+            (uint64_t)json_integer_value(id) >= n_vocab) {
+            return tw_api_refuse(error, param, "'%s' has an item that is no token id from 0 to %zu",
+                                 param, n_vocab - 1);
+        }
+        if (!tw_token_list_push(tokens, (tw_token)json_integer_value(id))) {
+            return tw_api_refuse_status(error, 503, "server_error", "out_of_memory",
+                                        "no memory for the tokens");
+        }
     }
     return true;
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "api/answer_form.h"
+#include "api/answer_parts.h"
 #include "api/api_state.h"
 #include "api/chat_messages.h"
 #include "api/completion_json.h"
@@ -17,8 +18,6 @@
 #include "api/tool_choice.h"
 #include "base/clock.h"
 #include "base/mem.h"
-#include "base/rng.h"
-#include "text/tool_calls.h"
 
 #define HEARTBEAT    ": waiting\n\n"
 #define PAUSE_BYTES  ((size_t)64 << 10) /* not taken by the client: its sequences pause */
@@ -30,12 +29,10 @@ struct choice {
     uint32_t index;
     const struct tw_token_list *prompt;
     struct tw_generation generation;
-    struct tw_buf text; /* not yet sent; without a stream: all */
-    struct tw_completion_logprobs logprobs;
+    struct tw_api_parts parts;
+    struct tw_completion_logprobs logprobs; /* not yet sent; without a stream: all */
+    bool has_logprobs;
     size_t n_cached_tokens;
-    struct tw_tool_parser parser; /* where the request has tools */
-    struct tw_buf calls;          /* without a stream: items of the list */
-    uint32_t n_calls;
     enum tw_finish finish;
     bool has_begun; /* a chunk was sent */
     int64_t last_ns;
@@ -49,6 +46,7 @@ struct completion {
     struct tw_api_fields fields;
     struct tw_api_form form;
     struct tw_api_tools tools;
+    enum tw_reasoning_state thought; /* how an answer begins */
     struct tw_completion_head head;
     struct tw_token_list *prompts; /* [n_prompts] */
     size_t n_prompts;
@@ -71,10 +69,8 @@ static void free_completion(struct completion *completion)
         tw_token_list_free(&completion->prompts[i]);
     }
     for (size_t i = 0; i < completion->n_choices; i++) {
-        tw_buf_free(&completion->choices[i].text);
+        tw_api_parts_free(&completion->choices[i].parts);
         tw_completion_logprobs_free(&completion->choices[i].logprobs);
-        tw_tool_parser_free(&completion->choices[i].parser);
-        tw_buf_free(&completion->choices[i].calls);
     }
     tw_mem_free(completion->prompts);
     tw_mem_free(completion->choices);
@@ -89,7 +85,7 @@ static void free_completion(struct completion *completion)
 
 static const char *finish_reason(const struct choice *choice)
 {
-    if (choice->finish == TW_FINISH_STOP && choice->n_calls > 0) {
+    if (choice->finish == TW_FINISH_STOP && choice->parts.n_calls > 0) {
         return "tool_calls";
     }
     return choice->finish == TW_FINISH_NONE ? NULL : tw_finish_name(choice->finish);
@@ -97,13 +93,14 @@ static const char *finish_reason(const struct choice *choice)
 
 static struct tw_completion_choice shown(const struct choice *choice)
 {
-    const bool has_logprobs = choice->owner->fields.wants_logprobs;
+    const struct tw_api_parts *parts = &choice->parts;
     return (struct tw_completion_choice){
         .index = choice->index,
-        .text = {choice->text.size_bytes > 0 ? choice->text.data : "", choice->text.size_bytes},
+        .reasoning = {parts->thought.data, parts->thought.size_bytes},
+        .text = {parts->text.size_bytes > 0 ? parts->text.data : "", parts->text.size_bytes},
         .finish_reason = finish_reason(choice),
-        .calls = choice->calls.size_bytes > 0 ? &choice->calls : NULL,
-        .logprobs = has_logprobs ? &choice->logprobs : NULL,
+        .calls = parts->calls.size_bytes > 0 ? &parts->calls : NULL,
+        .logprobs = choice->owner->fields.wants_logprobs ? &choice->logprobs : NULL,
     };
 }
 
@@ -115,7 +112,7 @@ static void answer_whole(struct completion *completion)
     body.failed = choices == NULL;
     for (size_t i = 0; choices != NULL && i < completion->n_choices; i++) {
         choices[i] = shown(&completion->choices[i]);
-        body.failed = body.failed || completion->choices[i].text.failed ||
+        body.failed = body.failed || completion->choices[i].parts.has_failed ||
                       completion->choices[i].logprobs.items[0].failed;
     }
     if (!body.failed) {
@@ -203,7 +200,7 @@ static void measure(struct choice *choice, const struct tw_output *output)
 {
     struct tw_api_metrics *metrics = &choice->owner->api->metrics;
     int64_t now_ns = tw_clock_monotonic_ns();
-    if (output->n_tokens > 0) {
+    if (output->n_tokens > output->n_prompt_tokens) {
         if (choice->last_ns == 0) {
             tw_histogram_add(&metrics->first_token, now_ns - choice->owner->arrived_ns);
         } else {
@@ -233,42 +230,20 @@ static void begin_choice(struct choice *choice)
     choice->has_begun = true;
 }
 
-/* A chunk is sent when there is text, or the end. */
-static void send_chunk(struct choice *choice)
+/* Sends a part. The log-probabilities of all tokens since the last one go with it. */
+static void send_part(void *context, struct tw_completion_choice part)
 {
-    struct completion *completion = choice->owner;
-    if (choice->text.size_bytes == 0 && choice->finish == TW_FINISH_NONE) {
+    struct choice *choice = context;
+    if (choice->owner->has_failed) {
         return;
     }
-    struct tw_completion_choice part = shown(choice);
+    part.index = choice->index;
+    part.text.data = part.text.data != NULL ? part.text.data : "";
+    part.logprobs = choice->has_logprobs ? &choice->logprobs : NULL;
     begin_choice(choice);
-    if (choice->text.size_bytes > 0) {
-        part.finish_reason = NULL;
-        put_chunk(completion, &part);
-        part.logprobs = NULL;
-    }
-    if (choice->finish != TW_FINISH_NONE) {
-        part.text = (struct tw_bytes){"", 0};
-        part.finish_reason = finish_reason(choice);
-        put_chunk(completion, &part);
-    }
-    tw_buf_clear(&choice->text);
+    put_chunk(choice->owner, &part);
     tw_completion_logprobs_clear(&choice->logprobs);
-    write_chunk(completion);
-}
-
-/* A failure that is not the request's fault. cause NULL: it was cancelled by us. */
-static void describe_failure(struct tw_api_error *error, const struct tw_error *cause)
-{
-    if (cause == NULL) {
-        tw_api_refuse_status(error, 503, "server_error", NULL, "the server is shutting down");
-    } else if (cause->status == TW_ERR_LIMIT) {
-        tw_api_refuse_status(error, 429, "rate_limit_error", "queue_full", "%s", cause->text);
-    } else if (cause->status == TW_ERR_MEMORY || cause->status == TW_ERR_CANCELLED) {
-        tw_api_refuse_error(error, cause, NULL);
-    } else {
-        tw_api_refuse_status(error, 500, "server_error", NULL, "%s", cause->text);
-    }
+    choice->has_logprobs = false;
 }
 
 /* The whole answer fails with one of its choices. */
@@ -277,64 +252,17 @@ static void fail(struct completion *completion, const struct tw_error *cause)
     completion->is_cancelled = true;
     if (!completion->has_failed) {
         completion->has_failed = true;
-        describe_failure(&completion->error, cause);
+        tw_api_refuse_failure(&completion->error, cause);
     }
 }
 
-/* A call is sent as OpenAI does: first what is called, then with what. */
-static void send_call(struct choice *choice, struct tw_completion_call call)
-{
-    struct completion *completion = choice->owner;
-    const struct tw_bytes arguments = call.arguments;
-    const struct tw_completion_choice part = {
-        .index = choice->index, .text = {"", 0}, .call = &call};
-    call.arguments = (struct tw_bytes){"", 0};
-    put_chunk(completion, &part);
-    call = (struct tw_completion_call){.index = call.index, .arguments = arguments};
-    put_chunk(completion, &part);
-    write_chunk(completion);
-}
-
-static void take_call(struct choice *choice, const struct tw_tool_part *part)
-{
-    const struct completion *completion = choice->owner;
-    char id[40];
-    if (choice->n_calls > 0 && !completion->fields.is_parallel) {
-        return;
-    }
-    snprintf(id, sizeof id, "call_%016llx", (unsigned long long)tw_rng_system_seed());
-    const struct tw_completion_call call = {choice->n_calls, id, part->name, part->arguments};
-    choice->n_calls++;
-    if (completion->fields.is_stream) {
-        begin_choice(choice);
-        send_chunk(choice);
-        send_call(choice, call);
-    } else {
-        tw_completion_json_call(&choice->calls, &call);
-    }
-}
-
-static void take_part(void *context, const struct tw_tool_part *part)
-{
-    struct choice *choice = context;
-    if (part->name != NULL) {
-        take_call(choice, part);
-    } else {
-        tw_buf_append(&choice->text, part->text.data, part->text.size_bytes);
-    }
-}
-
+/* A token counts as thought where the thought goes on before it or behind it. */
 static void take_text(struct choice *choice, const struct tw_output *part)
 {
-    if (choice->owner->tools.shown == NULL) {
-        tw_buf_append(&choice->text, part->text, part->text_bytes);
-        return;
-    }
-    if (!tw_tool_parser_push(&choice->parser, part->text, part->text_bytes, take_part, choice)) {
-        choice->text.failed = true;
-    }
-    if (part->finish != TW_FINISH_NONE) {
-        tw_tool_parser_finish(&choice->parser, take_part, choice);
+    const bool was_thought = tw_api_parts_is_thought(&choice->parts);
+    tw_api_parts_push(&choice->parts, part->text, part->text_bytes, part->finish != TW_FINISH_NONE);
+    if (was_thought || tw_api_parts_is_thought(&choice->parts)) {
+        choice->owner->usage.n_reasoning_tokens += part->n_tokens;
     }
 }
 
@@ -343,20 +271,32 @@ static void output(void *context, const struct tw_output *output_part, size_t n_
     struct choice *choice = context;
     struct completion *completion = choice->owner;
     measure(choice, output_part);
-    choice->n_cached_tokens = output_part->n_tokens > 0 ? n_cached_tokens : choice->n_cached_tokens;
-    completion->usage.n_completion_tokens += output_part->n_tokens;
-    take_text(choice, output_part);
+    choice->n_cached_tokens = n_cached_tokens;
+    completion->usage.n_completion_tokens += output_part->n_tokens - output_part->n_prompt_tokens;
     if (output_part->logprobs != NULL) {
         tw_completion_logprobs_add(&choice->logprobs, output_part, completion->fields.is_chat,
                                    tw_backend_tokenizer(completion->model->backend));
+        choice->has_logprobs = true;
     }
     choice->finish = output_part->finish;
     if (choice->finish == TW_FINISH_ERROR || choice->finish == TW_FINISH_CANCELLED) {
         fail(completion, output_part->error);
     }
-    if (completion->fields.is_stream && !completion->has_failed) {
-        send_chunk(choice);
+    /* An echoed prompt is sent whole, once all of it is scored. */
+    const bool is_reading =
+        choice->finish == TW_FINISH_NONE && output_part->n_tokens == output_part->n_prompt_tokens;
+    if (!is_reading) {
+        take_text(choice, output_part);
     }
+    if (choice->parts.has_failed && !completion->has_failed) {
+        struct tw_error error;
+        tw_error_set(&error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for an answer's text");
+        fail(completion, &error);
+    }
+    if (completion->fields.is_stream && choice->finish != TW_FINISH_NONE) {
+        send_part(choice, (struct tw_completion_choice){.finish_reason = finish_reason(choice)});
+    }
+    write_chunk(completion);
     if (choice->finish != TW_FINISH_NONE) {
         drop(completion, 1);
     }
@@ -367,17 +307,18 @@ static void output(void *context, const struct tw_output *output_part, size_t n_
 static bool check_length(const struct completion *completion, struct tw_api_error *error)
 {
     const uint32_t n_context = tw_backend_context_tokens(completion->model->backend);
+    const size_t n_least = completion->fields.generation.only_prompt ? 0 : 1;
     for (size_t i = 0; i < completion->n_prompts; i++) {
         const size_t n = completion->prompts[i].n_tokens;
         if (n == 0) {
             return tw_api_refuse(error, "prompt",
                                  "the prompt is empty: it needs at least one token");
         }
-        if (n >= n_context) {
+        if (n + n_least > n_context) {
             tw_api_refuse_status(error, 400, "invalid_request_error", "context_length_exceeded",
-                                 "the prompt has %zu tokens; the model's context is %u tokens, of "
-                                 "which the answer needs at least one",
-                                 n, n_context);
+                                 "the prompt has %zu tokens; the model's context is %u tokens%s", n,
+                                 n_context,
+                                 n_least > 0 ? ", of which the answer needs at least one" : "");
             snprintf(error->param, sizeof error->param, "%s",
                      completion->fields.is_chat ? "messages" : "prompt");
             return false;
@@ -420,30 +361,15 @@ static bool make_choices(struct completion *completion, struct tw_api_error *err
         choice->generation.domain =
             completion->api->config.shares_prefixes ? 0 : completion->tenant.number;
         bound_answer(completion, choice);
-        tw_buf_init(&choice->text, TW_LIMIT_GENERATED_BYTES);
-        tw_buf_init(&choice->calls, TW_LIMIT_GENERATED_BYTES);
-        tw_tool_parser_init(&choice->parser);
+        const struct tw_api_parts_setup setup = {
+            .tool_form = completion->tools.shown != NULL ? completion->model->tool_form : NULL,
+            .tools = completion->tools.shown,
+            .thought = completion->thought,
+            .is_parallel = completion->fields.is_parallel,
+            .send = completion->fields.is_stream ? send_part : NULL,
+            .context = choice};
+        tw_api_parts_init(&choice->parts, &setup);
         tw_completion_logprobs_init(&choice->logprobs);
-    }
-    return true;
-}
-
-static bool add_prompt_ids(struct tw_token_list *tokens, const json_t *ids, size_t n_vocab,
-                           struct tw_api_error *error)
-{
-    for (size_t i = 0; i < json_array_size(ids); i++) {
-        const json_t *id = json_array_get(ids, i);
-        if (!json_is_integer(id) || json_integer_value(id) < 0 ||
-            (uint64_t)json_integer_value(id) >= n_vocab) {
-            return tw_api_refuse(error, "prompt",
-                                 "'prompt' has an item that is no token id from 0 "
-                                 "to %zu",
-                                 n_vocab - 1);
-        }
-        if (!tw_token_list_push(tokens, (tw_token)json_integer_value(id))) {
-            return tw_api_refuse_status(error, 503, "server_error", "out_of_memory",
-                                        "no memory for the prompt");
-        }
     }
     return true;
 }
@@ -455,7 +381,7 @@ static bool add_prompt(struct completion *completion, const json_t *prompt,
     const struct tw_tokenizer *tokenizer = tw_backend_tokenizer(completion->model->backend);
     struct tw_token_list *tokens = &completion->prompts[completion->n_prompts++];
     if (json_is_array(prompt)) {
-        return add_prompt_ids(tokens, prompt, tw_tokenizer_size(tokenizer), error);
+        return tw_api_id_tokens(tokenizer, prompt, tokens, "prompt", error);
     }
     if (!json_is_string(prompt)) {
         return tw_api_refuse(error, "prompt",
@@ -497,13 +423,18 @@ static bool make_chat_prompt(struct completion *completion, struct tw_api_error 
                                     "no memory for the prompt");
     }
     completion->n_prompts = 1;
-    return tw_api_tools_read(&completion->tools, &completion->form, completion->body,
-                             completion->model, error) &&
-           tw_api_chat_prompt(completion->model, completion->body, completion->tools.shown,
-                              completion->prompts, error);
+    if (!tw_api_tools_read(&completion->tools, &completion->form, completion->body,
+                           completion->model, error) ||
+        !tw_api_chat_prompt(completion->model, completion->body, completion->tools.shown,
+                            completion->form.kind == TW_API_FORM_NONE, completion->prompts,
+                            error)) {
+        return false;
+    }
+    completion->thought = tw_api_thought_behind(completion->model, completion->prompts);
+    return true;
 }
 
-/* With echo an answer begins with its prompt. */
+/* With echo an answer begins with its prompt, and so do its log-probabilities. */
 static void echo_prompts(struct completion *completion)
 {
     const struct tw_tokenizer *tokenizer = tw_backend_tokenizer(completion->model->backend);
@@ -511,10 +442,12 @@ static void echo_prompts(struct completion *completion)
         struct choice *choice = &completion->choices[i];
         struct tw_detokenizer detokenizer;
         tw_detokenizer_init(&detokenizer, tokenizer, false);
+        tw_completion_logprobs_begin(&choice->logprobs, choice->prompt->ids[0], tokenizer);
+        choice->has_logprobs = completion->fields.wants_logprobs;
         for (size_t k = 0; k < choice->prompt->n_tokens; k++) {
-            tw_detokenizer_push(&detokenizer, choice->prompt->ids[k], &choice->text);
+            tw_detokenizer_push(&detokenizer, choice->prompt->ids[k], &choice->parts.text);
         }
-        tw_detokenizer_finish(&detokenizer, &choice->text);
+        tw_detokenizer_finish(&detokenizer, &choice->parts.text);
     }
 }
 
@@ -527,8 +460,10 @@ static bool prepare(struct completion *completion, struct tw_api_error *error)
     const bool is_chat = completion->fields.is_chat;
     if (!tw_api_fields_read(&completion->fields, is_chat, completion->body,
                             tw_backend_tokenizer(completion->model->backend), error) ||
-        !tw_api_form_read(&completion->form, completion->body, completion->model->backend, error) ||
+        !tw_api_form_read(&completion->form, completion->body, error) ||
         !(is_chat ? make_chat_prompt : make_text_prompts)(completion, error) ||
+        !tw_api_form_compile(&completion->form, completion->body, completion->model,
+                             completion->thought == TW_REASONING_INSIDE, error) ||
         !check_length(completion, error) || !make_choices(completion, error)) {
         return false;
     }
@@ -578,7 +513,7 @@ static void submit(struct completion *completion)
     if (status != TW_OK) {
         completion->is_cancelled = true;
         completion->is_refused = true;
-        describe_failure(&completion->refusal, &error);
+        tw_api_refuse_failure(&completion->refusal, &error);
     }
     drop(completion, 1 + completion->n_choices - n_submitted);
 }

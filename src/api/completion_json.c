@@ -71,6 +71,19 @@ static uint64_t characters(struct tw_bytes bytes)
     return n;
 }
 
+/* Special tokens are no part of the text. */
+static void count_characters(struct tw_completion_logprobs *logprobs, tw_token token,
+                             const struct tw_tokenizer *tokenizer)
+{
+    struct tw_bytes bytes = tw_tokenizer_token_bytes(tokenizer, token, false);
+    logprobs->n_characters += characters(bytes);
+    if (bytes.size_bytes > 0) {
+        logprobs->n_characters -= logprobs->drops_space && bytes.data[0] == ' ';
+        logprobs->drops_space = false;
+    }
+}
+
+/* output NULL: nothing is known of the token. */
 static void add_text_row(struct tw_completion_logprobs *logprobs, const struct tw_output *output,
                          const struct tw_token_logprob *row, const struct tw_tokenizer *tokenizer)
 {
@@ -80,10 +93,24 @@ static void add_text_row(struct tw_completion_logprobs *logprobs, const struct t
         tw_json_begin(&writers[i], &logprobs->items[i]);
     }
     tw_json_string(&writers[0], bytes.data, bytes.size_bytes);
-    tw_json_double(&writers[1], (double)row->logprob);
-    put_best(&writers[2], output, row, tokenizer);
+    if (output != NULL) {
+        tw_json_double(&writers[1], (double)row->logprob);
+        put_best(&writers[2], output, row, tokenizer);
+    } else {
+        tw_json_null(&writers[1]);
+        tw_json_null(&writers[2]);
+    }
     tw_json_uint(&writers[3], logprobs->n_characters);
-    logprobs->n_characters += characters(bytes);
+    count_characters(logprobs, row->token, tokenizer);
+}
+
+void tw_completion_logprobs_begin(struct tw_completion_logprobs *logprobs, tw_token token,
+                                  const struct tw_tokenizer *tokenizer)
+{
+    struct tw_detokenizer detokenizer;
+    tw_detokenizer_init(&detokenizer, tokenizer, false);
+    logprobs->drops_space = detokenizer.drop_leading_space;
+    add_text_row(logprobs, NULL, &(struct tw_token_logprob){.token = token}, tokenizer);
 }
 
 void tw_completion_logprobs_init(struct tw_completion_logprobs *logprobs)
@@ -92,6 +119,7 @@ void tw_completion_logprobs_init(struct tw_completion_logprobs *logprobs)
         tw_buf_init(&logprobs->items[i], TW_LIMIT_GENERATED_BYTES);
     }
     logprobs->n_characters = 0;
+    logprobs->drops_space = false;
 }
 
 void tw_completion_logprobs_free(struct tw_completion_logprobs *logprobs)
@@ -114,7 +142,7 @@ void tw_completion_logprobs_add(struct tw_completion_logprobs *logprobs,
 {
     for (size_t i = 0; i < output->n_tokens; i++) {
         const struct tw_token_logprob *row = &output->logprobs[i * (1 + output->n_top)];
-        if (i + 1 == output->n_tokens && output->finish == TW_FINISH_STOP &&
+        if (is_chat && i + 1 == output->n_tokens && output->finish == TW_FINISH_STOP &&
             tw_tokenizer_ends_generation(tokenizer, row->token)) {
             break;
         }
@@ -154,6 +182,10 @@ static void put_usage(struct tw_json_writer *writer, const struct tw_completion_
     tw_json_key(writer, "prompt_tokens_details");
     tw_json_object_begin(writer);
     tw_json_put_uint(writer, "cached_tokens", usage->n_cached_tokens);
+    tw_json_object_end(writer);
+    tw_json_key(writer, "completion_tokens_details");
+    tw_json_object_begin(writer);
+    tw_json_put_uint(writer, "reasoning_tokens", usage->n_reasoning_tokens);
     tw_json_object_end(writer);
     tw_json_object_end(writer);
 }
@@ -237,6 +269,15 @@ void tw_completion_json_call(struct tw_buf *items, const struct tw_completion_ca
     put_call(&writer, call, false);
 }
 
+/* Under both names that clients look for. */
+static void put_reasoning(struct tw_json_writer *writer, struct tw_bytes reasoning)
+{
+    if (reasoning.size_bytes > 0) {
+        put_text(writer, "reasoning_content", reasoning);
+        put_text(writer, "reasoning", reasoning);
+    }
+}
+
 static void put_delta(struct tw_json_writer *writer, const struct tw_completion_choice *choice)
 {
     tw_json_key(writer, "delta");
@@ -244,6 +285,7 @@ static void put_delta(struct tw_json_writer *writer, const struct tw_completion_
     if (choice->has_role) {
         tw_json_put_text(writer, "role", "assistant");
     }
+    put_reasoning(writer, choice->reasoning);
     if (choice->text.size_bytes > 0 || choice->has_role) {
         put_text(writer, "content", choice->text);
     }
@@ -303,6 +345,7 @@ static void put_whole_choice(struct tw_json_writer *writer, bool is_chat,
         } else {
             put_text(writer, "content", choice->text);
         }
+        put_reasoning(writer, choice->reasoning);
         tw_json_put_null(writer, "refusal");
         if (choice->calls != NULL) {
             put_items(writer, "tool_calls", choice->calls);

@@ -14,6 +14,7 @@ struct tw_completion_head {
 
 struct tw_completion_usage {
     uint64_t n_prompt_tokens, n_cached_tokens, n_completion_tokens;
+    uint64_t n_reasoning_tokens; /* of those of the completion */
 };
 
 /* Log-probabilities not yet sent, as items of lists: of a chat, objects in items[0]; of a text,
@@ -22,6 +23,7 @@ enum { COMPLETION_LOGPROB_LISTS = 4 };
 struct tw_completion_logprobs {
     struct tw_buf items[COMPLETION_LOGPROB_LISTS];
     uint64_t n_characters; /* of the text so far */
+    bool drops_space;      /* the first one is left out of the text */
 };
 
 /* A call of a tool, in chunks: first id and name, then the arguments. */
@@ -34,6 +36,7 @@ struct tw_completion_call {
 /* One of the answers. */
 struct tw_completion_choice {
     uint32_t index;
+    struct tw_bytes reasoning; /* what the model thought; empty: nothing */
     struct tw_bytes text;
     bool has_role;                                 /* chunks: the first one of a chat */
     const char *finish_reason;                     /* NULL: goes on */
@@ -44,9 +47,12 @@ struct tw_completion_choice {
 
 void tw_completion_logprobs_init(struct tw_completion_logprobs *logprobs);
 void tw_completion_logprobs_free(struct tw_completion_logprobs *logprobs);
+/* The first token of an echoed prompt, which has no log-probability. */
+void tw_completion_logprobs_begin(struct tw_completion_logprobs *logprobs, tw_token token,
+                                  const struct tw_tokenizer *tokenizer);
 /* Forgets what was sent. */
 void tw_completion_logprobs_clear(struct tw_completion_logprobs *logprobs);
-/* The token that ended the answer is left out: it has no text. */
+/* A chat leaves out the token that ended the answer: it has no text. */
 void tw_completion_logprobs_add(struct tw_completion_logprobs *logprobs,
                                 const struct tw_output *output, bool is_chat,
                                 const struct tw_tokenizer *tokenizer);

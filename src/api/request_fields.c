@@ -58,6 +58,8 @@ static const struct field table[] = {
     {"tool_choice", FIELD_ELSEWHERE, CHAT, 0, 0, 0, NULL},
     {"parallel_tool_calls", FIELD_BOOL, CHAT, AT(is_parallel), 0, 0, NULL},
     {"chat_template_kwargs", FIELD_ELSEWHERE, CHAT, 0, 0, 0, NULL},
+    {"add_generation_prompt", FIELD_ELSEWHERE, CHAT, 0, 0, 0, NULL},
+    {"continue_final_message", FIELD_ELSEWHERE, CHAT, 0, 0, 0, NULL},
     {"prompt", FIELD_ELSEWHERE, TEXT, 0, 0, 0, NULL},
     {"stop", FIELD_ELSEWHERE, BOTH, 0, 0, 0, NULL},
     {"logit_bias", FIELD_ELSEWHERE, BOTH, 0, 0, 0, NULL},
@@ -94,7 +96,6 @@ static const struct field table[] = {
     {"web_search_options", FIELD_REFUSED, CHAT, 0, 0, 0, "there is no internet here"},
     {"chat_template", FIELD_REFUSED, CHAT, 0, 0, 0, "the model's own format is used"},
     {"documents", FIELD_REFUSED, CHAT, 0, 0, 0, "put the texts into a message"},
-    {"continue_final_message", FIELD_REFUSED, CHAT, 0, 0, 0, "use /v1/completions"},
     {"suffix", FIELD_REFUSED, TEXT, 0, 0, 0, "models here write from left to right"},
     {"best_of", FIELD_REFUSED, BOTH, 0, 0, 1, "ask for n answers and choose"},
     {"use_beam_search", FIELD_REFUSED, BOTH, 0, 0, 0, "there is sampling only"},
@@ -155,13 +156,13 @@ static bool asks_for_nothing(const struct field *field, const json_t *value)
            (json_is_string(value) && json_string_length(value) == 0);
 }
 
-static void name_unknown(struct tw_api_fields *fields, const char *name)
+void tw_api_name_unknown(char unknown[API_UNKNOWN_BYTES], const char *name)
 {
-    size_t n = strlen(fields->unknown);
+    size_t n = strlen(unknown);
     if (strspn(name, "abcdefghijklmnopqrstuvwxyz_ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-") ==
             strlen(name) &&
-        n + strlen(name) + 3 < sizeof fields->unknown) {
-        snprintf(fields->unknown + n, sizeof fields->unknown - n, "%s%s", n > 0 ? ", " : "", name);
+        n + strlen(name) + 3 < API_UNKNOWN_BYTES) {
+        snprintf(unknown + n, API_UNKNOWN_BYTES - n, "%s%s", n > 0 ? ", " : "", name);
     }
 }
 
@@ -170,7 +171,7 @@ static bool read_field(struct tw_api_fields *fields, const char *name, const jso
 {
     const struct field *field = find_field(name, fields->is_chat ? CHAT : TEXT);
     if (field == NULL) {
-        name_unknown(fields, name);
+        tw_api_name_unknown(fields->unknown, name);
         return true;
     }
     char *at = (char *)fields + field->offset;
@@ -322,6 +323,8 @@ static void fill_generation(struct tw_api_fields *fields)
     generation->rules.n_strings = fields->n_stops;
     generation->rules.max_tokens = most > 0 ? (uint64_t)most : 0;
     generation->rules.ignore_end_tokens = fields->ignore_eos;
+    generation->scores_prompt = fields->echo && fields->wants_logprobs;
+    generation->only_prompt = !fields->is_chat && most == 0;
 }
 
 /* Without one, answers must differ from request to request. */
@@ -354,16 +357,14 @@ static bool check_together(struct tw_api_fields *fields, struct tw_api_error *er
 {
     if (!fields->is_chat) {
         fields->wants_logprobs = fields->top_logprobs >= 0;
-        if (fields->echo && fields->wants_logprobs) {
-            return tw_api_refuse(error, "echo", "'echo' together with 'logprobs' is not supported");
-        }
     } else if (fields->top_logprobs >= 0 && !fields->wants_logprobs) {
         return tw_api_refuse(error, "top_logprobs", "'top_logprobs' needs 'logprobs': true");
     }
     if (fields->top_logprobs < 0) {
         fields->top_logprobs = 0;
     }
-    if (fields->max_completion_tokens == 0 || fields->max_tokens == 0) {
+    /* A completion may have none: so a prompt is scored. */
+    if (fields->is_chat && (fields->max_completion_tokens == 0 || fields->max_tokens == 0)) {
         return tw_api_refuse(error,
                              fields->max_tokens == 0 ? "max_tokens" : "max_completion_tokens",
                              "an answer has at least one token");

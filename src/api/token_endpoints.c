@@ -26,7 +26,7 @@ static bool read_tokens(struct tw_api *api, const json_t *body,
         return false;
     }
     if (json_object_get(body, "messages") != NULL) {
-        return tw_api_chat_prompt(model, body, shown_tools(body), tokens, error);
+        return tw_api_chat_prompt(model, body, shown_tools(body), true, tokens, error);
     }
     const json_t *add = first_of(body, "add_special_tokens", "add_special");
     return tw_api_text_tokens(tw_backend_tokenizer(model->backend),

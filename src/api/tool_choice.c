@@ -3,8 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "text/tool_calls.h"
-
 static bool refuse_tool(struct tw_api_error *error, size_t i, const char *what)
 {
     char param[64];
@@ -50,10 +48,10 @@ static bool check_tools(const json_t *tools, const struct tw_api_served *model,
         return tw_api_refuse(error, "tools", "'tools' must be a list of at most %d tools",
                              TW_LIMIT_API_TOOLS);
     }
-    if (!model->writes_tool_calls) {
+    if (model->tool_form == NULL) {
         return tw_api_refuse(error, "tools",
                              "the model '%.100s' has no chat template that writes calls of tools "
-                             "as <tool_call>",
+                             "in a form that is known here",
                              model->name);
     }
     for (size_t i = 0; i < json_array_size(tools); i++) {
@@ -87,25 +85,17 @@ static json_t *prescribed(const json_t *tools, const char *name, struct tw_api_e
 }
 
 static bool prescribe(struct tw_api_form *form, const json_t *tools, const char *name,
-                      const struct tw_api_served *model, struct tw_api_error *error)
+                      struct tw_api_error *error)
 {
-    if (form->masker != NULL) {
+    if (form->kind != TW_API_FORM_NONE) {
         return tw_api_refuse(error, "tool_choice",
                              "'tool_choice' and another parameter both prescribe the form of the "
                              "answer; give one of them");
     }
-    json_t *functions = prescribed(tools, name, error);
-    if (functions == NULL) {
-        return false;
-    }
-    struct tw_error cause;
-    enum tw_status status = tw_tool_calls_compile(functions, &form->automaton, &cause);
-    if (status == TW_OK) {
-        status = tw_masker_create(form->automaton, tw_backend_token_trie(model->backend),
-                                  &form->masker, &cause);
-    }
-    json_decref(functions);
-    return status == TW_OK || tw_api_refuse_error(error, &cause, "tools");
+    form->functions = prescribed(tools, name, error);
+    form->kind = TW_API_FORM_CALLS;
+    snprintf(form->param, sizeof form->param, "tools");
+    return form->functions != NULL;
 }
 
 bool tw_api_tools_read(struct tw_api_tools *tools, struct tw_api_form *form, const json_t *body,
@@ -135,5 +125,6 @@ bool tw_api_tools_read(struct tw_api_tools *tools, struct tw_api_form *form, con
         return false;
     }
     tools->shown = is_none ? NULL : list;
-    return is_none || is_auto || prescribe(form, list, is_required ? NULL : name, model, error);
+    form->may_repeat = is_required && !json_is_false(json_object_get(body, "parallel_tool_calls"));
+    return is_none || is_auto || prescribe(form, list, is_required ? NULL : name, error);
 }

@@ -27,7 +27,7 @@ static enum tw_status compile_schema(struct tw_form_args *args, struct tw_error 
     if (status != TW_OK) {
         return status;
     }
-    status = tw_constraint_compile_schema(schema, &args->automaton, error);
+    status = tw_constraint_compile_schema(schema, false, &args->automaton, error);
     if (status != TW_OK) {
         tw_error_prefix(error, "%s", args->json_schema);
     }
@@ -54,7 +54,7 @@ enum tw_status tw_form_args_compile(struct tw_form_args *args, bool ignores_end_
         return compile_schema(args, error);
     }
     enum tw_status status =
-        tw_constraint_compile_regex(tw_bytes_of(args->regex), &args->automaton, error);
+        tw_constraint_compile_regex(tw_bytes_of(args->regex), false, &args->automaton, error);
     if (status != TW_OK) {
         tw_error_prefix(error, "--regex");
     }

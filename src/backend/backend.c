@@ -14,7 +14,7 @@
 struct job {
     struct tw_job_request request;
     struct tw_sequence *sequence; /* NULL before it runs */
-    bool is_started;              /* its first token is there */
+    bool is_started;              /* its prompt is computed */
     struct job *next;
 };
 
@@ -115,12 +115,14 @@ static bool deliver(struct job *job, struct tw_backend_usage *usage)
         return false;
     }
     size_t n_cached = tw_sequence_cached(job->sequence);
-    if (!job->is_started && output.n_tokens > 0) {
+    const size_t n_generated = output.n_tokens - output.n_prompt_tokens;
+    if (!job->is_started &&
+        (n_generated > 0 || output.finish == TW_FINISH_STOP || output.finish == TW_FINISH_LENGTH)) {
         job->is_started = true;
         usage->n_prompt_tokens += job->request.n_tokens;
         usage->n_cached_tokens += n_cached;
     }
-    usage->n_generated_tokens += output.n_tokens;
+    usage->n_generated_tokens += n_generated;
     job->request.sink.output(job->request.sink.context, &output, n_cached);
     return output.finish != TW_FINISH_NONE;
 }
@@ -175,6 +177,8 @@ static bool work(struct tw_backend *backend, struct tw_backend_usage *usage)
     usage->n_pages = engine.n_pages;
     usage->n_free_pages = engine.n_free_pages;
     usage->n_steps = engine.n_steps;
+    usage->n_computed_tokens = engine.n_computed_tokens;
+    usage->n_preemptions = engine.n_preemptions;
     return engine.n_steps != n_steps_before || backend->jobs != first_before;
 }
 
@@ -201,9 +205,11 @@ static void end_queue(struct job *queue)
     }
 }
 
+/* What is taken still waits, until the step that follows says otherwise. */
 static struct job *detach_queue(struct tw_backend *backend)
 {
     struct job *queue = backend->queue;
+    backend->usage.n_waiting += backend->n_queued;
     backend->queue = NULL;
     backend->queue_end = &backend->queue;
     backend->n_queued = 0;
@@ -333,6 +339,13 @@ const struct tw_token_trie *tw_backend_token_trie(const struct tw_backend *backe
 uint32_t tw_backend_context_tokens(const struct tw_backend *backend)
 {
     return backend->n_context_tokens;
+}
+
+uint32_t tw_backend_embedding_length(const struct tw_backend *backend)
+{
+    return tw_model_pooling(tw_engine_model(backend->engine)) != TW_POOLING_OTHER
+               ? tw_engine_shape(backend->engine)->n_embed
+               : 0;
 }
 
 static uint64_t choose_kv_bytes(const struct tw_backend *backend,

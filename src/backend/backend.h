@@ -47,6 +47,9 @@ const struct tw_token_trie *tw_backend_token_trie(const struct tw_backend *backe
 /* Of one sequence: as configured, or the whole cache where that is less. */
 uint32_t tw_backend_context_tokens(const struct tw_backend *backend);
 
+/* Numbers of an embedding; 0 where the model's are of a kind that we do not compute. */
+uint32_t tw_backend_embedding_length(const struct tw_backend *backend);
+
 /* Makes a tenant known before the next step; see tw_engine_set_tenant. */
 enum tw_status tw_backend_set_tenant(struct tw_backend *backend, uint32_t tenant, uint32_t weight,
                                      enum tw_priority_class priority_class, struct tw_error *error);
@@ -75,7 +78,9 @@ struct tw_backend_usage {
     uint32_t n_running;
     uint32_t n_pages, n_free_pages;
     uint64_t n_steps;
-    uint64_t n_prompt_tokens; /* of the requests that gave a first token */
+    uint64_t n_computed_tokens; /* over all steps, of prompts and answers */
+    uint64_t n_preemptions;
+    uint64_t n_prompt_tokens; /* of the requests that gave a first token, or an embedding */
     uint64_t n_cached_tokens; /* of those, not computed for them */
     uint64_t n_generated_tokens;
     bool has_failed; /* a step could not be computed: nothing is served any more */

@@ -1,5 +1,6 @@
 #include "base/buf.h"
 
+#include <sodium.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -88,6 +89,19 @@ bool tw_buf_append_format(struct tw_buf *buf, const char *format, ...)
     va_end(again);
     buf->failed = buf->failed || !ok;
     return ok;
+}
+
+bool tw_buf_append_base64(struct tw_buf *buf, const void *bytes, size_t n_bytes)
+{
+    const size_t n_characters = (n_bytes + 2) / 3 * 4;
+    if (buf->failed || !reserve(buf, n_characters + 1)) { /* the library ends it with a zero */
+        buf->failed = true;
+        return false;
+    }
+    sodium_bin2base64(buf->data + buf->size_bytes, n_characters + 1, bytes, n_bytes,
+                      sodium_base64_VARIANT_ORIGINAL);
+    buf->size_bytes += n_characters;
+    return true;
 }
 
 void tw_buf_drop_front(struct tw_buf *buf, size_t n_bytes)

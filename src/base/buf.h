@@ -31,6 +31,9 @@ bool tw_buf_append_text(struct tw_buf *buf, const char *text);
 bool tw_buf_append_format(struct tw_buf *buf, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* Bytes as base64 (RFC 4648, padded). */
+bool tw_buf_append_base64(struct tw_buf *buf, const void *bytes, size_t n_bytes);
+
 /* Removes the first n_bytes (at most size_bytes). */
 void tw_buf_drop_front(struct tw_buf *buf, size_t n_bytes);
 

@@ -68,11 +68,12 @@
 #define TW_LIMIT_JINJA_MEMORY_BYTES ((size_t)256 << 20) /* of one rendering */
 
 /* Calls of tools */
-#define TW_LIMIT_TOOL_CALL_BYTES ((size_t)1 << 20) /* one call in an answer */
+#define TW_LIMIT_TOOL_CALL_BYTES ((size_t)1 << 20) /* of an answer, until it is clear what it is */
+#define TW_LIMIT_TOOL_NAME_BYTES 256               /* of a function or a parameter between tags */
 
 /* Structured output */
 #define TW_LIMIT_GRAMMAR_STEPS    4000000            /* of compiling; some ten nanoseconds each */
-#define TW_LIMIT_GRAMMAR_BYTES    ((size_t)16 << 20) /* what compiling holds at most */
+#define TW_LIMIT_GRAMMAR_BYTES    ((size_t)12 << 20) /* what compiling holds; 16 MB resident */
 #define TW_LIMIT_GRAMMAR_DEPTH    128                /* arrays, objects, strings in one another */
 #define TW_LIMIT_SCHEMA_BYTES     ((size_t)4 << 20)  /* a schema's file */
 #define TW_LIMIT_SCHEMA_REPEAT    100000             /* minItems, maxLength and their like */
@@ -139,6 +140,11 @@
 #define TW_LIMIT_API_TOOLS        128  /* of a request */
 #define TW_LIMIT_API_KEYS         4096 /* rows of a key file */
 #define TW_LIMIT_API_FAILURES     20   /* wrong keys from one address in a minute */
+
+/* Embeddings */
+#define TW_LIMIT_EMBEDDINGS         2048   /* texts of one request */
+#define TW_LIMIT_EMBEDDINGS_AT_ONCE 32     /* of them that a model has; the others wait */
+#define TW_LIMIT_EMBEDDED_TOKENS    300000 /* of all of them together */
 
 /* Commands */
 #define TW_LIMIT_BENCH_ROUNDS     1000

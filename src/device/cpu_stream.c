@@ -20,6 +20,7 @@ enum op_kind {
     OP_BARRIER = 0,
     OP_EMBED,
     OP_PREPARE,
+    OP_NORM,
     OP_MATMUL,
     OP_SILU_MUL,
     OP_ROPE_APPEND,
@@ -201,6 +202,16 @@ void tw_stream_prepare(struct tw_stream *stream, const struct tw_device_buffer *
     stream->prepared = op;
 }
 
+void tw_stream_norm(struct tw_stream *stream, struct tw_device_buffer *x, uint32_t width,
+                    const struct tw_device_buffer *norm_weight, float eps)
+{
+    struct op *op = push(stream, OP_NORM);
+    op->y = x;
+    op->width = width;
+    op->weight = norm_weight;
+    op->eps = eps;
+}
+
 void tw_stream_matmul(struct tw_stream *stream, const struct tw_device_matrix *matrix,
                       enum tw_epilogue epilogue, const struct tw_device_buffer *bias,
                       struct tw_device_buffer *y, uint32_t y_offset, uint32_t y_stride)
@@ -321,6 +332,16 @@ static void run_prepare(const struct worker *w, const struct op *op)
             float *tile = stream->floats_form + first * tw_act_float_columns(op->width);
             store_floats_form(row, op->width, tile, count, column);
         }
+    }
+}
+
+static void run_norm(const struct worker *w, const struct op *op)
+{
+    size_t begin, end;
+    share(w, op->n_rows, &begin, &end);
+    for (size_t n = begin; n < end; n++) {
+        float *row = floats_of(op->y) + n * op->width;
+        w->kernels->rms_norm(row, floats_of(op->weight), op->width, op->eps, row);
     }
 }
 
@@ -648,6 +669,9 @@ static void run_op(const struct worker *w, const struct op *op)
         break;
     case OP_PREPARE:
         run_prepare(w, op);
+        break;
+    case OP_NORM:
+        run_norm(w, op);
         break;
     case OP_MATMUL:
         run_matmul(w, op);

@@ -140,6 +140,10 @@ void tw_stream_embed(struct tw_stream *stream, const struct tw_device_table *tab
 void tw_stream_prepare(struct tw_stream *stream, const struct tw_device_buffer *x, uint32_t width,
                        const struct tw_device_buffer *norm_weight, float eps, bool outputs_only);
 
+/* The norm of tw_stream_prepare alone, of every row of x, in its place. */
+void tw_stream_norm(struct tw_stream *stream, struct tw_device_buffer *x, uint32_t width,
+                    const struct tw_device_buffer *norm_weight, float eps);
+
 enum tw_epilogue {
     TW_EPILOGUE_STORE = 0, /* y = Wx */
     TW_EPILOGUE_BIAS,      /* y = Wx + bias[r] */

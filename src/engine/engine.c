@@ -87,7 +87,8 @@ static enum tw_status make_batch_room(struct tw_engine *engine, struct tw_error 
 {
     size_t n = engine->config.max_sequences;
     engine->batch = tw_mem_zalloc(n, sizeof *engine->batch);
-    if (engine->batch == NULL) {
+    engine->owners = tw_mem_zalloc(n, sizeof *engine->owners);
+    if (engine->batch == NULL || engine->owners == NULL) {
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION,
                             "no memory for a batch of %zu sequences", n);
     }
@@ -140,6 +141,7 @@ void tw_engine_close(struct tw_engine *engine)
     }
     tw_token_trie_free(engine->trie);
     tw_mem_free(engine->batch);
+    tw_mem_free(engine->owners);
     tw_sampler_free(engine->sampler);
     tw_scheduler_free(engine->scheduler);
     tw_fair_share_free(engine->share);
@@ -240,6 +242,7 @@ struct tw_engine_usage tw_engine_usage(const struct tw_engine *engine)
         usage.n_pages = pages.n_pages;
         usage.n_free_pages = pages.n_free_pages + pages.n_cached_pages;
         usage.n_cached_pages = pages.n_cached_pages;
+        usage.n_preemptions = pages.n_preemptions;
     }
     return usage;
 }

@@ -87,6 +87,7 @@ struct tw_engine_usage {
     uint32_t n_active;
     uint64_t n_steps;
     uint64_t n_computed_tokens; /* rows of all forward passes so far */
+    uint64_t n_preemptions;     /* sequences that had to give their pages back */
 };
 struct tw_engine_usage tw_engine_usage(const struct tw_engine *engine);
 
@@ -109,6 +110,9 @@ struct tw_generation {
     uint32_t domain;                   /* only sequences of one domain share what was computed */
     int32_t priority;                  /* among the tenant's own: less comes first */
     struct tw_masker *masker; /* the form of the answer, or NULL; must outlive the answer */
+    bool scores_prompt;       /* the prompt's tokens come first in the output, with logprobs */
+    bool only_prompt;         /* the answer ends before its first token, with TW_FINISH_LENGTH */
+    bool embeds;              /* no answer: the prompt's embedding, with TW_FINISH_STOP */
 };
 
 /* Greedy, no bound but the model's context. */
@@ -130,7 +134,7 @@ void tw_sequence_truncate(struct tw_sequence *sequence, size_t n_tokens);
 /* Begins an answer: all tokens so far are its prompt, at least one. It ends with TW_FINISH_LENGTH
  * where the context or the whole KV cache is full. With a masker the answer has that form: it ends
  * with TW_FINISH_STOP at an end token, or as soon as nothing more can come; end tokens must not be
- * ignored then. */
+ * ignored then. TW_ERR_UNSUPPORTED for an embedding of a kind that we do not compute. */
 enum tw_status tw_sequence_generate(struct tw_sequence *sequence,
                                     const struct tw_generation *generation, struct tw_error *error);
 
@@ -144,8 +148,11 @@ struct tw_output {
     size_t text_bytes;
     const tw_token *tokens;
     size_t n_tokens;
+    size_t n_prompt_tokens; /* of them the prompt's, which come first (scores_prompt): all but the
+                               very first, before which there is nothing */
     const struct tw_token_logprob *logprobs; /* NULL unless wanted */
     uint32_t n_top;
+    const float *embedding;       /* [n_embed], not normalised, with the finish; otherwise NULL */
     enum tw_finish finish;        /* TW_FINISH_NONE: goes on */
     const struct tw_error *error; /* for TW_FINISH_ERROR */
 };

@@ -24,6 +24,10 @@ struct tw_sequence {
     struct tw_logit_bias *biases; /* the copy sampling points to */
     struct tw_stop *stop;
     struct tw_constraint constraint; /* of the answer; without a masker there is none */
+    bool only_prompt;
+    size_t n_scored_tokens; /* below n_prompt_tokens: of so many logprobs are known */
+    double *sums;           /* [n_embed] of states, where an embedding is wanted; or NULL */
+    float *embedding;       /* [n_embed] */
 
     /* What has come since the last take; `taken` is what the last take showed. */
     struct tw_buf text, taken_text;
@@ -50,7 +54,9 @@ struct tw_engine {
     uint64_t n_steps;
     uint64_t n_computed_tokens;
 
-    struct tw_batch_sequence *batch; /* [max_sequences], the forward pass being put together */
+    /* [max_sequences] each: the forward pass being put together, and whose its rows are. */
+    struct tw_batch_sequence *batch;
+    struct tw_sequence **owners;
 };
 
 /* The sequence is idle again, for a reason. */
@@ -58,6 +64,9 @@ void tw_sequence_end(struct tw_sequence *sequence, enum tw_finish finish);
 
 /* Ends the sequence with TW_FINISH_ERROR; sequence->error must be set. */
 void tw_sequence_fail(struct tw_sequence *sequence);
+
+/* Adds the logprob of the next token of the prompt; may end the sequence. */
+void tw_sequence_push_score(struct tw_sequence *sequence, const struct tw_sample *sample);
 
 /* Adds a sampled token and its text, and tells the scheduler; may end the sequence. */
 void tw_sequence_push_sample(struct tw_sequence *sequence, const struct tw_sample *sample);

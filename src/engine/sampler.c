@@ -351,8 +351,9 @@ enum tw_status tw_sampler_sample(struct tw_sampler *sampler, const float *logits
     return TW_OK;
 }
 
-enum tw_status tw_sampler_logprob(struct tw_sampler *sampler, const float *logits, tw_token token,
-                                  float *ret_logprob, struct tw_error *error)
+enum tw_status tw_sampler_score(struct tw_sampler *sampler, const float *logits, tw_token token,
+                                uint32_t n_top, struct tw_sample *ret_sample,
+                                struct tw_error *error)
 {
     assert(token >= 0 && (size_t)token < sampler->n_vocab);
     tw_softmax_clean(logits, sampler->n_vocab, sampler->logits);
@@ -360,6 +361,9 @@ enum tw_status tw_sampler_logprob(struct tw_sampler *sampler, const float *logit
     if (scale.max == -INFINITY) {
         return no_number(error);
     }
-    *ret_logprob = tw_softmax_logprob(sampler->logits[token], scale.max, scale.total);
+    struct tw_sample sample = {.token = token};
+    fill_top_logprobs(sampler, scale, n_top, &sample);
+    sample.logprob = tw_softmax_logprob(sampler->logits[token], scale.max, scale.total);
+    *ret_sample = sample;
     return TW_OK;
 }

@@ -109,8 +109,9 @@ enum tw_status tw_sampler_sample(struct tw_sampler *sampler, const float *logits
                                  const struct tw_sampler_history *history,
                                  struct tw_sample *ret_sample, struct tw_error *error);
 
-/* The log-probability of token under the row as it is, for scoring. */
-enum tw_status tw_sampler_logprob(struct tw_sampler *sampler, const float *logits, tw_token token,
-                                  float *ret_logprob, struct tw_error *error);
+/* The log-probability of token under the row as it is, and of the n_top best ones, for scoring. */
+enum tw_status tw_sampler_score(struct tw_sampler *sampler, const float *logits, tw_token token,
+                                uint32_t n_top, struct tw_sample *ret_sample,
+                                struct tw_error *error);
 
 #endif

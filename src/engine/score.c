@@ -34,9 +34,12 @@ static enum tw_status score_piece(const struct scoring *scoring, size_t begin, s
         tw_model_forward(engine->model, engine->cache, &batch, 1, &logits, error);
     for (size_t i = 0; status == TW_OK && i < n_outputs; i++) {
         size_t target = first_row + i + 1;
-        status = tw_sampler_logprob(engine->sampler, logits + i * engine->shape->n_vocab,
-                                    scoring->tokens[target],
-                                    &scoring->logprobs[target - scoring->first], error);
+        struct tw_sample sample;
+        status = tw_sampler_score(engine->sampler, logits + i * engine->shape->n_vocab,
+                                  scoring->tokens[target], 0, &sample, error);
+        if (status == TW_OK) {
+            scoring->logprobs[target - scoring->first] = sample.logprob;
+        }
     }
     engine->n_steps++;
     engine->n_computed_tokens += end - begin;

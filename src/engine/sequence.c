@@ -37,6 +37,8 @@ void tw_sequence_free(struct tw_sequence *sequence)
     tw_token_list_free(&sequence->tokens);
     tw_mem_free(sequence->biases);
     tw_mem_free(sequence->logprobs);
+    tw_mem_free(sequence->sums);
+    tw_mem_free(sequence->embedding);
     tw_buf_free(&sequence->text);
     tw_buf_free(&sequence->taken_text);
     tw_mem_free(sequence);
@@ -80,6 +82,13 @@ static enum tw_status check_length(const struct tw_engine *engine, size_t n_befo
     return TW_OK;
 }
 
+/* What there is counts as taken. */
+static void skip_output(struct tw_sequence *sequence)
+{
+    sequence->n_scored_tokens = sequence->n_prompt_tokens;
+    sequence->n_taken_tokens = sequence->tokens.n_tokens;
+}
+
 enum tw_status tw_sequence_append(struct tw_sequence *sequence, const tw_token *tokens,
                                   size_t n_tokens, struct tw_error *error)
 {
@@ -96,7 +105,7 @@ enum tw_status tw_sequence_append(struct tw_sequence *sequence, const tw_token *
                                   "no memory for a prompt of %zu tokens", n_tokens);
         }
     }
-    sequence->n_taken_tokens = sequence->tokens.n_tokens;
+    skip_output(sequence);
     return status;
 }
 
@@ -104,7 +113,7 @@ void tw_sequence_truncate(struct tw_sequence *sequence, size_t n_tokens)
 {
     assert(sequence->scheduled == NULL && n_tokens <= sequence->tokens.n_tokens);
     sequence->tokens.n_tokens = n_tokens;
-    sequence->n_taken_tokens = n_tokens;
+    skip_output(sequence);
 }
 
 /* ---- answers ---- */
@@ -126,11 +135,12 @@ static enum tw_status copy_sampling(struct tw_sequence *sequence,
     return TW_OK;
 }
 
-static void forget_output(struct tw_sequence *sequence)
+static void forget_output(struct tw_sequence *sequence, bool scores_prompt)
 {
     tw_buf_clear(&sequence->text);
     tw_buf_clear(&sequence->taken_text);
-    sequence->n_taken_tokens = sequence->tokens.n_tokens;
+    sequence->n_scored_tokens = scores_prompt ? 1 : sequence->tokens.n_tokens;
+    sequence->n_taken_tokens = sequence->n_scored_tokens;
     sequence->n_logprobs = 0;
     sequence->finish = TW_FINISH_NONE;
 }
@@ -148,9 +158,34 @@ static size_t longest_text(const struct tw_sequence *sequence, uint64_t max_toke
     return most > n_prompt ? (size_t)most : n_prompt + 1;
 }
 
+/* The buffers of an embedding, or none. */
+static enum tw_status make_sums(struct tw_sequence *sequence, bool embeds, struct tw_error *error)
+{
+    const struct tw_engine *engine = sequence->engine;
+    tw_mem_free(sequence->sums);
+    tw_mem_free(sequence->embedding);
+    sequence->sums = NULL;
+    sequence->embedding = NULL;
+    if (!embeds) {
+        return TW_OK;
+    }
+    if (tw_model_pooling(engine->model) == TW_POOLING_OTHER) {
+        return tw_error_set(error, TW_ERR_UNSUPPORTED, TW_NO_POSITION,
+                            "the model makes embeddings in a way that is not supported here");
+    }
+    sequence->sums = tw_mem_zalloc(engine->shape->n_embed, sizeof *sequence->sums);
+    sequence->embedding = tw_mem_zalloc(engine->shape->n_embed, sizeof *sequence->embedding);
+    return sequence->sums != NULL && sequence->embedding != NULL
+               ? TW_OK
+               : tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for an embedding");
+}
+
 static enum tw_status schedule(struct tw_sequence *sequence, const struct tw_generation *generation,
                                struct tw_error *error)
 {
+    const enum tw_pooling pooling = tw_model_pooling(sequence->engine->model);
+    const bool needs_all_states =
+        generation->embeds && (pooling == TW_POOLING_MEAN || pooling == TW_POOLING_FIRST);
     const struct tw_sched_request request = {
         .tenant = generation->tenant,
         .domain = generation->domain,
@@ -158,6 +193,7 @@ static enum tw_status schedule(struct tw_sequence *sequence, const struct tw_gen
         .tokens = sequence->tokens.ids,
         .n_tokens = (uint32_t)sequence->tokens.n_tokens,
         .n_tokens_most = (uint32_t)sequence->n_tokens_most,
+        .wants_all = generation->scores_prompt || needs_all_states,
         .owner = sequence,
     };
     return tw_scheduler_submit(sequence->engine->scheduler, &request, &sequence->scheduled, error);
@@ -197,7 +233,12 @@ enum tw_status tw_sequence_generate(struct tw_sequence *sequence,
     struct tw_stop *stop = NULL;
     enum tw_status status = prepare(sequence, generation, &stop, error);
     if (status == TW_OK) {
-        sequence->n_tokens_most = longest_text(sequence, generation->rules.max_tokens);
+        status = make_sums(sequence, generation->embeds, error);
+    }
+    if (status == TW_OK) {
+        const bool has_answer = !generation->only_prompt && !generation->embeds;
+        sequence->n_tokens_most =
+            longest_text(sequence, has_answer ? generation->rules.max_tokens : 1);
         status = schedule(sequence, generation, error);
     }
     if (status != TW_OK) {
@@ -209,7 +250,8 @@ enum tw_status tw_sequence_generate(struct tw_sequence *sequence,
     sequence->constraint = tw_constraint_begin(generation->masker);
     sequence->n_prompt_tokens = sequence->tokens.n_tokens;
     sequence->n_cached_tokens = 0;
-    forget_output(sequence);
+    sequence->only_prompt = generation->only_prompt;
+    forget_output(sequence, generation->scores_prompt);
     sequence->engine->n_active++;
     return TW_OK;
 }
@@ -308,12 +350,26 @@ static enum tw_finish advance_form(struct tw_sequence *sequence, tw_token token,
     return TW_FINISH_STOP;
 }
 
+static void fail_for_memory(struct tw_sequence *sequence, size_t token)
+{
+    tw_error_set(&sequence->error, TW_ERR_MEMORY, TW_NO_POSITION,
+                 "no memory for token %zu of a sequence", token);
+    tw_sequence_fail(sequence);
+}
+
+void tw_sequence_push_score(struct tw_sequence *sequence, const struct tw_sample *sample)
+{
+    if (wants_logprobs(sequence) && !push_logprobs(sequence, sample)) {
+        fail_for_memory(sequence, sequence->n_scored_tokens);
+        return;
+    }
+    sequence->n_scored_tokens++;
+}
+
 void tw_sequence_push_sample(struct tw_sequence *sequence, const struct tw_sample *sample)
 {
     if (!record_sample(sequence, sample)) {
-        tw_error_set(&sequence->error, TW_ERR_MEMORY, TW_NO_POSITION,
-                     "no memory for token %zu of a sequence", sequence->tokens.n_tokens);
-        tw_sequence_fail(sequence);
+        fail_for_memory(sequence, sequence->tokens.n_tokens);
         return;
     }
     enum tw_finish finish = tw_stop_push(sequence->stop, sample->token, &sequence->text);
@@ -343,6 +399,9 @@ void tw_sequence_push_sample(struct tw_sequence *sequence, const struct tw_sampl
 
 struct tw_output tw_sequence_take(struct tw_sequence *sequence)
 {
+    const size_t n_prompt = sequence->n_prompt_tokens, n_taken = sequence->n_taken_tokens;
+    const size_t n_known = sequence->n_scored_tokens < n_prompt ? sequence->n_scored_tokens
+                                                                : sequence->tokens.n_tokens;
     struct tw_buf shown = sequence->text;
     sequence->text = sequence->taken_text;
     sequence->taken_text = shown;
@@ -351,8 +410,11 @@ struct tw_output tw_sequence_take(struct tw_sequence *sequence)
     struct tw_output output = {
         .text = shown.data != NULL ? shown.data : "",
         .text_bytes = shown.size_bytes,
-        .tokens = sequence->tokens.ids + sequence->n_taken_tokens,
-        .n_tokens = sequence->tokens.n_tokens - sequence->n_taken_tokens,
+        .tokens = sequence->tokens.ids + n_taken,
+        .n_tokens = n_known - n_taken,
+        .n_prompt_tokens =
+            n_taken < n_prompt ? (n_known < n_prompt ? n_known : n_prompt) - n_taken : 0,
+        .embedding = sequence->finish == TW_FINISH_STOP ? sequence->embedding : NULL,
         .finish = sequence->finish,
         .error = sequence->finish == TW_FINISH_ERROR ? &sequence->error : NULL,
     };
@@ -360,7 +422,7 @@ struct tw_output tw_sequence_take(struct tw_sequence *sequence)
         output.logprobs = sequence->logprobs;
         output.n_top = sequence->sampling.n_top_logprobs;
     }
-    sequence->n_taken_tokens = sequence->tokens.n_tokens;
+    sequence->n_taken_tokens = n_known;
     sequence->n_logprobs = 0;
     return output;
 }

@@ -1,27 +1,47 @@
 /* What one forward pass computes, and what becomes of its logits. */
 #include <assert.h>
+#include <math.h>
 
 #include "engine/engine.h"
 #include "engine/engine_state.h"
 
-/* The scheduler's rows as the model takes them. */
+static struct tw_sequence *owner_of(const struct tw_step_row *row)
+{
+    return tw_scheduler_state(row->sequence).owner;
+}
+
+/* The scheduler's rows as the model takes them. Of an embedding no logits are wanted. */
 static void fill_batch(struct tw_engine *engine, const struct tw_step *step)
 {
     for (uint32_t i = 0; i < step->n_rows; i++) {
         const struct tw_step_row *row = &step->rows[i];
+        engine->owners[i] = owner_of(row);
         engine->batch[i] = (struct tw_batch_sequence){
             .tokens = row->tokens,
             .n_tokens = row->n_tokens,
             .first_position = row->first_position,
             .pages = row->pages,
-            .n_outputs = row->wants_token,
+            .n_outputs = engine->owners[i]->embedding != NULL ? 0 : row->n_outputs,
         };
     }
 }
 
-static struct tw_sequence *owner_of(const struct tw_step_row *row)
+/* ---- logits ---- */
+
+/* The rows of logits of a pass, one after the other. */
+struct logits_reader {
+    struct tw_engine *engine;
+    const float *rows; /* max_output_rows of them */
+    uint32_t n_read;   /* of these */
+};
+
+static const float *next_logits(struct logits_reader *reader)
 {
-    return tw_scheduler_state(row->sequence).owner;
+    if (reader->n_read == reader->engine->config.max_output_rows) {
+        reader->rows = tw_model_more_logits(reader->engine->model);
+        reader->n_read = 0;
+    }
+    return reader->rows + (size_t)reader->n_read++ * reader->engine->shape->n_vocab;
 }
 
 static void sample_row(struct tw_engine *engine, struct tw_sequence *sequence, const float *logits)
@@ -33,7 +53,6 @@ static void sample_row(struct tw_engine *engine, struct tw_sequence *sequence, c
         .position = sequence->tokens.n_tokens,
     };
     struct tw_sample sample;
-    sequence->n_cached_tokens = tw_scheduler_state(sequence->scheduled).n_cached_tokens;
     enum tw_status status = TW_OK;
     if (sequence->constraint.masker != NULL) {
         status = tw_constraint_mask(&sequence->constraint, &history.admissible, &sequence->error);
@@ -49,14 +68,93 @@ static void sample_row(struct tw_engine *engine, struct tw_sequence *sequence, c
     tw_sequence_push_sample(sequence, &sample);
 }
 
-/* The rows stay as they are until the next plan; sequences may end meanwhile, each in its own. */
-static void use_logits(struct tw_engine *engine, const struct tw_step *step, const float *logits)
+/* How likely was the token that follows the position? */
+static void score_row(struct tw_engine *engine, struct tw_sequence *sequence, size_t position,
+                      const float *logits)
 {
-    for (uint32_t i = 0; i < step->n_rows; i++) {
-        if (step->rows[i].wants_token) {
-            sample_row(engine, owner_of(&step->rows[i]), logits);
-            logits += engine->shape->n_vocab;
+    struct tw_sample sample;
+    if (tw_sampler_score(engine->sampler, logits, sequence->tokens.ids[position + 1],
+                         sequence->sampling.n_top_logprobs, &sample, &sequence->error) != TW_OK) {
+        tw_sequence_fail(sequence);
+        return;
+    }
+    tw_sequence_push_score(sequence, &sample);
+}
+
+static void use_logits(struct logits_reader *reader, struct tw_sequence *sequence,
+                       const struct tw_step_row *row)
+{
+    size_t position = row->first_position + row->n_tokens - row->n_outputs;
+    for (uint32_t i = 0; i < row->n_outputs; i++, position++) {
+        const float *logits = next_logits(reader);
+        if (sequence->scheduled == NULL) {
+            continue; /* it failed; its rows are passed over */
         }
+        if (position + 1 < sequence->n_prompt_tokens) {
+            score_row(reader->engine, sequence, position, logits);
+        } else if (sequence->only_prompt) {
+            tw_sequence_end(sequence, TW_FINISH_LENGTH);
+        } else {
+            sample_row(reader->engine, sequence, logits);
+        }
+    }
+}
+
+/* ---- embeddings ---- */
+
+/* states: [row->n_tokens, n_embed]. Sums are in double precision and in the order of the text, so
+ * that they are the same however it was cut. */
+static void use_states(struct tw_engine *engine, struct tw_sequence *sequence,
+                       const struct tw_step_row *row, const float *states)
+{
+    const uint32_t n_embed = engine->shape->n_embed;
+    const enum tw_pooling pooling = tw_model_pooling(engine->model);
+    for (uint32_t i = row->n_tokens - row->n_outputs; i < row->n_tokens; i++) {
+        const bool counts = pooling != TW_POOLING_FIRST || row->first_position + i == 0;
+        for (uint32_t d = 0; counts && d < n_embed; d++) {
+            sequence->sums[d] += (double)states[(size_t)i * n_embed + d];
+        }
+    }
+    if (!row->wants_token) {
+        return;
+    }
+    const double n = pooling == TW_POOLING_MEAN ? (double)sequence->tokens.n_tokens : 1;
+    for (uint32_t d = 0; d < n_embed; d++) {
+        sequence->embedding[d] = (float)(sequence->sums[d] / n);
+        if (!isfinite(sequence->embedding[d])) {
+            tw_error_set(&sequence->error, TW_ERR_FORMAT, TW_NO_POSITION,
+                         "the model's embedding has no numbers: its weights are damaged");
+            tw_sequence_fail(sequence);
+            return;
+        }
+    }
+    tw_sequence_end(sequence, TW_FINISH_STOP);
+}
+
+/* ---- the step ---- */
+
+/* The rows stay as they are until the next plan; sequences may end meanwhile, each in its own. */
+static void use_results(struct tw_engine *engine, const struct tw_step *step, const float *logits)
+{
+    struct logits_reader reader = {.engine = engine, .rows = logits};
+    const float *states = NULL;
+    bool any_embeds = false;
+    for (uint32_t i = 0; i < step->n_rows; i++) {
+        struct tw_sequence *sequence = engine->owners[i];
+        any_embeds = any_embeds || sequence->embedding != NULL;
+        sequence->n_cached_tokens = tw_scheduler_state(step->rows[i].sequence).n_cached_tokens;
+        if (sequence->embedding == NULL) {
+            use_logits(&reader, sequence, &step->rows[i]);
+        }
+    }
+    if (any_embeds) {
+        states = tw_model_states(engine->model);
+    }
+    for (uint32_t i = 0; any_embeds && i < step->n_rows; i++) {
+        if (engine->owners[i]->embedding != NULL) {
+            use_states(engine, engine->owners[i], &step->rows[i], states);
+        }
+        states += (size_t)step->rows[i].n_tokens * engine->shape->n_embed;
     }
 }
 
@@ -77,7 +175,7 @@ enum tw_status tw_engine_step(struct tw_engine *engine, uint32_t *ret_n_active,
         tw_scheduler_commit(engine->scheduler);
         engine->n_steps++;
         engine->n_computed_tokens += step.n_tokens;
-        use_logits(engine, &step, logits);
+        use_results(engine, &step, logits);
     }
     *ret_n_active = engine->n_active;
     return TW_OK;

@@ -92,6 +92,19 @@ static void put_name(const struct tw_model_files *files, struct tw_gguf_writer *
     }
 }
 
+static enum tw_status put_pooling(const struct tw_model_files *files,
+                                  const struct tw_model_shape *shape, struct tw_gguf_writer *writer,
+                                  struct tw_error *error)
+{
+    char key[KEY_BYTES];
+    enum tw_pooling pooling;
+    enum tw_status status = tw_model_files_pooling(files, &pooling, error);
+    if (status == TW_OK && pooling != TW_POOLING_NONE) {
+        tw_gguf_put_u32(writer, arch_key(shape, "pooling_type", key), pooling);
+    }
+    return status;
+}
+
 enum tw_status tw_convert_put_metadata(const struct tw_model_files *files,
                                        const struct tw_model_shape *shape,
                                        struct tw_gguf_writer *writer, struct tw_error *error)
@@ -101,7 +114,8 @@ enum tw_status tw_convert_put_metadata(const struct tw_model_files *files,
     put_name(files, writer);
     put_sizes(shape, writer);
     put_rope(shape, writer);
-    return tw_convert_put_tokenizer(files, shape, writer, error);
+    enum tw_status status = put_pooling(files, shape, writer, error);
+    return status != TW_OK ? status : tw_convert_put_tokenizer(files, shape, writer, error);
 }
 
 enum tw_status tw_model_convert(const char *folder_path, const char *out_path,

@@ -1,6 +1,7 @@
 /* The forward pass of the decoder, as operations on the device's stream. */
 #include "model/decoder.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -112,10 +113,9 @@ static enum tw_status build_batch(struct tw_model *model, const struct tw_kv_cac
         if (status != TW_OK) {
             return status;
         }
-        if (sequence->n_tokens > model->max_rows - n_rows ||
-            sequence->n_outputs > model->max_outputs - n_outputs) {
-            return tw_error_set(error, TW_ERR_LIMIT, s, "a batch may have %u tokens and %u outputs",
-                                model->max_rows, model->max_outputs);
+        if (sequence->n_tokens > model->max_rows - n_rows) {
+            return tw_error_set(error, TW_ERR_LIMIT, s, "a batch may have %u tokens",
+                                model->max_rows);
         }
         for (uint32_t i = 0; i < sequence->n_tokens; i++) {
             if (i >= sequence->n_tokens - sequence->n_outputs) {
@@ -210,6 +210,23 @@ static void put_feed_forward(struct tw_model *model, uint32_t index)
     tw_stream_barrier(stream);
 }
 
+/* The next outputs, as many as there is room for. */
+static void put_head(struct tw_model *model, const struct tw_device_batch *batch)
+{
+    tw_stream_prepare(model->stream, model->x, model->shape.n_embed, model->output_norm,
+                      model->shape.rms_eps, true);
+    tw_stream_barrier(model->stream);
+    tw_stream_matmul(model->stream, model->output, TW_EPILOGUE_STORE, NULL, model->logits, 0,
+                     model->shape.n_vocab);
+    model->n_outputs_done += batch->n_outputs;
+}
+
+static uint32_t next_outputs(const struct tw_model *model)
+{
+    uint32_t n_left = model->n_outputs - model->n_outputs_done;
+    return n_left < model->max_outputs ? n_left : model->max_outputs;
+}
+
 enum tw_status tw_model_forward(struct tw_model *model, struct tw_kv_cache *cache,
                                 const struct tw_batch_sequence *sequences, uint32_t n_sequences,
                                 const float **ret_logits, struct tw_error *error)
@@ -223,6 +240,10 @@ enum tw_status tw_model_forward(struct tw_model *model, struct tw_kv_cache *cach
     if (status != TW_OK) {
         return status;
     }
+    model->n_rows = batch.n_rows;
+    model->n_outputs = batch.n_outputs;
+    model->n_outputs_done = 0;
+    batch.n_outputs = next_outputs(model);
     fill_cos_sin(model, &batch);
     struct tw_stream *stream = model->stream;
     tw_stream_begin(stream, &batch);
@@ -233,13 +254,32 @@ enum tw_status tw_model_forward(struct tw_model *model, struct tw_kv_cache *cach
         put_feed_forward(model, i);
     }
     if (batch.n_outputs != 0) {
-        tw_stream_prepare(stream, model->x, model->shape.n_embed, model->output_norm,
-                          model->shape.rms_eps, true);
-        tw_stream_barrier(stream);
-        tw_stream_matmul(stream, model->output, TW_EPILOGUE_STORE, NULL, model->logits, 0,
-                         model->shape.n_vocab);
+        put_head(model, &batch);
     }
     tw_stream_run(stream);
     *ret_logits = tw_device_buffer_read(model->logits);
     return TW_OK;
+}
+
+const float *tw_model_more_logits(struct tw_model *model)
+{
+    const struct tw_device_batch batch = {.n_rows = model->n_rows,
+                                          .n_outputs = next_outputs(model),
+                                          .outputs = model->outputs + model->n_outputs_done};
+    assert(batch.n_outputs > 0);
+    tw_stream_begin(model->stream, &batch);
+    put_head(model, &batch);
+    tw_stream_run(model->stream);
+    return tw_device_buffer_read(model->logits);
+}
+
+const float *tw_model_states(struct tw_model *model)
+{
+    const struct tw_device_batch batch = {.n_rows = model->n_rows};
+    tw_stream_begin(model->stream, &batch);
+    tw_stream_norm(model->stream, model->x, model->shape.n_embed, model->output_norm,
+                   model->shape.rms_eps);
+    tw_stream_run(model->stream);
+    model->n_outputs_done = model->n_outputs; /* the head would see rows with the norm twice */
+    return tw_device_buffer_read(model->x);
 }

@@ -32,7 +32,10 @@ struct tw_model {
     struct tw_model_files *files;
     struct tw_model_shape shape;
     struct tw_tokenizer *tokenizer;
+    enum tw_pooling pooling;
     uint32_t max_rows, max_outputs;
+    uint32_t n_rows, n_outputs; /* of the last pass */
+    uint32_t n_outputs_done;    /* whose logits were computed */
     uint64_t weight_bytes;
     struct tw_model_products products;
 
@@ -50,7 +53,7 @@ struct tw_model {
     struct tw_stream *stream;
     struct tw_device_buffer *x, *qkv, *attention, *hidden, *up, *cos_sin, *logits;
     struct tw_device_row *rows;
-    uint32_t *outputs;
+    uint32_t *outputs; /* [max_rows] */
     const uint32_t **tables;
     float *cos_sin_host;
 };

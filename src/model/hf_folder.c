@@ -228,11 +228,23 @@ static bool is_ignored(const struct tw_hf_folder *folder, const char *name)
     return is_tied && strcmp(name, "lm_head.weight") == 0;
 }
 
+/* Models for embeddings are saved without their head, and the names without "model." (Qwen3). */
+static const struct tw_arch_tensor *match(const struct tw_hf_folder *folder, const char *name,
+                                          uint32_t *ret_layer)
+{
+    char full_name[TW_LIMIT_MODEL_NAME_BYTES];
+    const struct tw_arch_tensor *row = tw_arch_match(folder->arch, name, false, ret_layer);
+    int n = snprintf(full_name, sizeof full_name, "model.%s", name);
+    return row == NULL && n > 0 && (size_t)n < sizeof full_name
+               ? tw_arch_match(folder->arch, full_name, false, ret_layer)
+               : row;
+}
+
 static enum tw_status add_tensor(struct tw_hf_folder *folder, const struct tw_tensor_view *source,
                                  struct tw_error *error)
 {
     uint32_t layer = 0;
-    const struct tw_arch_tensor *row = tw_arch_match(folder->arch, source->name, false, &layer);
+    const struct tw_arch_tensor *row = match(folder, source->name, &layer);
     if (row == NULL && is_ignored(folder, source->name)) {
         return TW_OK;
     }

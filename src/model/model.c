@@ -244,7 +244,7 @@ static enum tw_status create_host_rows(struct loader *loader)
 {
     struct tw_model *model = loader->model;
     model->rows = tw_mem_zalloc(model->max_rows, sizeof *model->rows);
-    model->outputs = tw_mem_zalloc(model->max_outputs, sizeof *model->outputs);
+    model->outputs = tw_mem_zalloc(model->max_rows, sizeof *model->outputs);
     model->tables = tw_mem_zalloc(model->max_rows, sizeof *model->tables);
     model->cos_sin_host = tw_mem_zalloc((size_t)model->max_rows * model->shape.rope.n_dims,
                                         sizeof *model->cos_sin_host);
@@ -347,6 +347,8 @@ static enum tw_status load_into(struct loader *loader, const char *path)
     status =
         status != TW_OK ? status : tw_model_files_tokenizer(model->files, &model->tokenizer, error);
     status = status != TW_OK ? status : check_tokenizer(model, error);
+    status =
+        status != TW_OK ? status : tw_model_files_pooling(model->files, &model->pooling, error);
     status = status != TW_OK ? status : tw_decoder_init_rope(model, error);
     status = status != TW_OK ? status : check_sizes(loader);
     status = status != TW_OK ? status : load_weights(loader);
@@ -433,6 +435,11 @@ void tw_model_free(struct tw_model *model)
 const struct tw_model_shape *tw_model_shape(const struct tw_model *model)
 {
     return &model->shape;
+}
+
+enum tw_pooling tw_model_pooling(const struct tw_model *model)
+{
+    return model->pooling;
 }
 
 const struct tw_tokenizer *tw_model_tokenizer(const struct tw_model *model)

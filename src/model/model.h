@@ -44,6 +44,7 @@ enum tw_status tw_model_load(const char *path, struct tw_device *device,
 void tw_model_free(struct tw_model *model);
 
 const struct tw_model_shape *tw_model_shape(const struct tw_model *model);
+enum tw_pooling tw_model_pooling(const struct tw_model *model);
 const struct tw_tokenizer *tw_model_tokenizer(const struct tw_model *model);
 struct tw_bytes tw_model_chat_template(const struct tw_model *model);
 
@@ -82,9 +83,18 @@ struct tw_batch_sequence {
     uint32_t n_outputs; /* logits are wanted for the last n_outputs of these tokens */
 };
 
-/* ret_logits: [sum of n_outputs, n_vocab] f32, in batch order; valid until the next pass. */
+/* ret_logits: [sum of n_outputs, n_vocab] f32, in batch order; valid until the next pass. Of more
+ * rows than max_output_rows those are the first; tw_model_more_logits has the others. */
 enum tw_status tw_model_forward(struct tw_model *model, struct tw_kv_cache *cache,
                                 const struct tw_batch_sequence *sequences, uint32_t n_sequences,
                                 const float **ret_logits, struct tw_error *error);
+
+/* Logits of the next rows of the last pass, up to max_output_rows; at least one must be left. They
+ * take the place of those before. */
+const float *tw_model_more_logits(struct tw_model *model);
+
+/* What the last pass made of every row, [n_rows, n_embed] f32 in batch order, after the output
+ * norm: what the head reads. Once, after all logits; valid until the next pass. */
+const float *tw_model_states(struct tw_model *model);
 
 #endif

@@ -104,6 +104,19 @@ enum tw_status tw_model_files_tokenizer(const struct tw_model_files *files,
 enum tw_status tw_model_files_tokenizer_json(const struct tw_model_files *files,
                                              struct tw_buf *ret_text, struct tw_error *error);
 
+/* How the states of a text's tokens become one embedding: <arch>.pooling_type of a GGUF file, or
+ * modules.json and the pooling module's config.json of a folder as sentence-transformers writes it.
+ * The numbers are GGUF's. TW_ERR_FORMAT for files that cannot be read. */
+enum tw_pooling {
+    TW_POOLING_NONE = 0, /* nothing is said: a decoder's is that of its last token */
+    TW_POOLING_MEAN = 1,
+    TW_POOLING_FIRST = 2, /* CLS */
+    TW_POOLING_LAST = 3,
+    TW_POOLING_OTHER = 4 /* one that we do not compute, or with further layers behind it */
+};
+enum tw_status tw_model_files_pooling(const struct tw_model_files *files,
+                                      enum tw_pooling *ret_pooling, struct tw_error *error);
+
 /* The model's chat template (Jinja source); empty where there is none. */
 struct tw_bytes tw_model_files_chat_template(const struct tw_model_files *files);
 

@@ -191,6 +191,7 @@ static struct tw_sched_sequence *new_sequence(struct tw_scheduler *s,
     sequence->priority = request->priority;
     sequence->n_tokens = sequence->n_prompt_tokens = sequence->token_capacity = request->n_tokens;
     sequence->n_tokens_most = request->n_tokens_most;
+    sequence->first_output = request->wants_all ? 0 : request->n_tokens - 1;
     return sequence;
 }
 

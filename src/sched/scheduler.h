@@ -14,6 +14,7 @@
  * decode, a piece of the prompt of the others, together at most the budget given to plan. Of two
  * sequences with the same beginning, whole pages of it are computed once, also when both arrive
  * together: in each step one of them computes the page, the other waits for it.
+ * (Not for a sequence that wants the results of its whole prompt: it computes it itself.)
  *
  * Who is chosen: tenants by fair_share.h, within a tenant the least priority number, then the order
  * of arrival. Sequences that are resident keep their pages; more of them than a step has rows are
@@ -74,7 +75,8 @@ struct tw_sched_request {
     const int32_t *tokens; /* [n_tokens], at least one */
     uint32_t n_tokens;
     uint32_t n_tokens_most; /* with the answer; at least n_tokens + 1 */
-    void *owner;            /* the caller's, unused here */
+    bool wants_all; /* rows of the whole prompt, so none of it may have been computed by others */
+    void *owner;    /* the caller's, unused here */
 };
 
 enum tw_status tw_scheduler_submit(struct tw_scheduler *scheduler,
@@ -96,7 +98,8 @@ struct tw_step_row {
     const uint32_t *pages; /* of the whole sequence */
     uint32_t n_tokens;
     uint32_t first_position;
-    bool wants_token; /* the row reaches the end of the text: what comes next? */
+    uint32_t n_outputs; /* the last of the tokens, whose results are wanted; each once */
+    bool wants_token;   /* the row reaches the end of the text: what comes next? */
 };
 
 struct tw_step {

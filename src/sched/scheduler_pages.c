@@ -124,11 +124,12 @@ bool tw_sched_gives_way(const struct tw_scheduler *s, uint32_t waiting, uint32_t
 
 /* ---- admission ---- */
 
-/* The last token is always computed: its logits are wanted. So its page is never shared. */
+/* What has results that are wanted is always computed, at least the last token. So its page is
+ * never shared. */
 static uint32_t shareable_pages(const struct tw_scheduler *s,
                                 const struct tw_sched_sequence *sequence)
 {
-    return (sequence->n_tokens - 1) / s->config.page_tokens;
+    return sequence->first_output / s->config.page_tokens;
 }
 
 static uint32_t parent_of(const struct tw_sched_sequence *sequence)

@@ -152,13 +152,18 @@ static uint32_t choose_rows(struct tw_scheduler *s, uint32_t budget)
             continue;
         }
         lane->counter += tw_fair_share_step(s->share, tenant, row_cost(s, sequence, n));
+        uint32_t last = sequence->n_computed + n;
+        uint32_t first_output = sequence->first_output > sequence->n_computed
+                                    ? sequence->first_output
+                                    : sequence->n_computed;
         s->rows[s->n_rows++] = (struct tw_step_row){
             .sequence = sequence,
             .tokens = sequence->tokens + sequence->n_computed,
             .pages = sequence->pages,
             .n_tokens = n,
             .first_position = sequence->n_computed,
-            .wants_token = sequence->n_computed + n == sequence->n_tokens,
+            .n_outputs = last > first_output ? last - first_output : 0,
+            .wants_token = last == sequence->n_tokens,
         };
         n_tokens += n;
     }
@@ -198,6 +203,9 @@ static void commit_row(struct tw_scheduler *s, const struct tw_step_row *row)
     tw_fair_share_charge(s->share, sequence->tenant, row_cost(s, sequence, row->n_tokens));
     bool was_prompt = sequence->n_accounted < sequence->n_prompt_tokens;
     sequence->n_computed += row->n_tokens;
+    if (row->n_outputs > 0) {
+        sequence->first_output = sequence->n_computed; /* not again after a preemption */
+    }
     if (sequence->n_computed > sequence->n_accounted) {
         sequence->n_accounted = sequence->n_computed;
     }

@@ -31,7 +31,8 @@ struct tw_sched_sequence {
     bool parted;      /* somebody computes the same page in another: no more nodes */
 
     uint32_t n_computed;
-    uint32_t n_accounted; /* positions paid for or had for nothing */
+    uint32_t first_output; /* results are wanted from here on; below n_tokens when planned */
+    uint32_t n_accounted;  /* positions paid for or had for nothing */
     uint32_t n_cached_tokens;
     uint32_t n_preemptions;
     bool resident, paused, owes_token;

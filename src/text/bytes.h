@@ -1,4 +1,5 @@
-/* bytes.h: a run of bytes that belongs to someone else, and the hash the vocabulary tables use.
+/* bytes.h: a run of bytes that belongs to someone else, looking into it, and the hash the
+ * vocabulary tables use.
  *
  * The hash is fast and unkeyed: tables built from a file must bound their probes themselves.
  * Threads: any. Errors: none.
@@ -25,6 +26,42 @@ static inline bool tw_bytes_equal(struct tw_bytes a, struct tw_bytes b)
 {
     return a.size_bytes == b.size_bytes &&
            (a.size_bytes == 0 || memcmp(a.data, b.data, a.size_bytes) == 0);
+}
+
+/* Where `wanted` begins in a text, or may begin at its end; the text's length where it does not. */
+static inline size_t tw_bytes_find(struct tw_bytes text, const char *wanted)
+{
+    const size_t n_wanted = strlen(wanted);
+    for (size_t i = 0; i < text.size_bytes; i++) {
+        const size_t n_left = text.size_bytes - i;
+        if (memcmp(text.data + i, wanted, n_left < n_wanted ? n_left : n_wanted) == 0) {
+            return i;
+        }
+    }
+    return text.size_bytes;
+}
+
+static inline bool tw_bytes_is_space(char c)
+{
+    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
+}
+
+/* The length of a text without the white space at its end. */
+static inline size_t tw_bytes_trimmed(struct tw_bytes text)
+{
+    while (text.size_bytes > 0 && tw_bytes_is_space(text.data[text.size_bytes - 1])) {
+        text.size_bytes--;
+    }
+    return text.size_bytes;
+}
+
+/* The first place from `at` on where there is no white space. */
+static inline size_t tw_bytes_skip_spaces(struct tw_bytes text, size_t at)
+{
+    while (at < text.size_bytes && tw_bytes_is_space(text.data[at])) {
+        at++;
+    }
+    return at;
 }
 
 /* Folding a 64 x 64 -> 128 bit product spreads every input bit over the whole word. */

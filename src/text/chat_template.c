@@ -72,11 +72,56 @@ json_t *tw_chat_message(const char *role, const char *content, size_t content_by
     return message;
 }
 
+/* Stands behind the text that is to be continued while the template is at work, so that its end can
+ * be told from what the template writes behind it. The last place counts, whatever messages say. */
+static const char continues_mark[] = "\001tokenworks:continue\001";
+
+/* The messages, with the mark behind the last one. */
+static json_t *marked(const json_t *messages)
+{
+    const size_t last = json_array_size(messages) - 1;
+    json_t *list = json_copy((json_t *)(uintptr_t)messages);
+    json_t *message = json_copy(json_array_get(list, last));
+    const json_t *content = json_object_get(message, "content");
+    struct tw_buf text;
+    tw_buf_init(&text, TW_LIMIT_JINJA_STRING_BYTES);
+    if (tw_buf_append(&text, json_string_value(content), json_string_length(content)) &&
+        tw_buf_append_text(&text, continues_mark) &&
+        json_object_set_new(message, "content", json_stringn_nocheck(text.data, text.size_bytes)) ==
+            0) {
+        json_array_set(list, last, message);
+    }
+    tw_buf_free(&text);
+    json_decref(message);
+    return list;
+}
+
+/* Cuts off the mark and what is behind it. */
+static bool cut(struct tw_jinja_output *output)
+{
+    const size_t n_mark = sizeof continues_mark - 1;
+    size_t end = output->text_bytes;
+    while (end >= n_mark && memcmp(output->text + end - n_mark, continues_mark, n_mark) != 0) {
+        end--;
+    }
+    if (end < n_mark) {
+        return false;
+    }
+    output->text_bytes = end - n_mark;
+    while (output->n_spans > 1 &&
+           output->spans[output->n_spans - 2].end_bytes >= output->text_bytes) {
+        output->n_spans--;
+    }
+    output->spans[output->n_spans - 1].end_bytes = output->text_bytes;
+    return true;
+}
+
 /* What the template's variables are. The messages are not copied: they are counted, and let go. */
 static json_t *data_of(const struct tw_chat_prompt *prompt)
 {
     json_t *data = json_object();
-    json_t *messages = (json_t *)(uintptr_t)prompt->messages;
+    json_t *messages = prompt->continues ? marked(prompt->messages)
+                                         : json_incref((json_t *)(uintptr_t)prompt->messages);
     json_t *tools = (json_t *)(uintptr_t)prompt->tools;
     json_t *more = (json_t *)(uintptr_t)prompt->more;
     if ((more != NULL && json_object_update(data, more) != 0) ||
@@ -85,8 +130,9 @@ static json_t *data_of(const struct tw_chat_prompt *prompt)
                             json_boolean(prompt->add_generation_prompt)) != 0 ||
         (tools != NULL && json_object_set(data, "tools", tools) != 0)) {
         json_decref(data);
-        return NULL;
+        data = NULL;
     }
+    json_decref(messages);
     return data;
 }
 
@@ -120,6 +166,11 @@ enum tw_status tw_chat_template_encode(const struct tw_chat_template *t,
     }
     const struct tw_jinja_input input = {.data = data, .settings = t->settings, .now = prompt->now};
     enum tw_status status = tw_jinja_render(t->jinja, &input, &output, error);
+    if (status == TW_OK && prompt->continues && !cut(&output)) {
+        status = tw_error_set(error, TW_ERR_UNSUPPORTED, TW_NO_POSITION,
+                              "the chat template does not write the text of the last message as it "
+                              "is, so it cannot be continued");
+    }
     if (status == TW_OK) {
         status = tw_jinja_encode(&output, t->tokenizer, list, error);
     }

@@ -8,7 +8,8 @@
  *
  * Invariant: special tokens come from the template alone, whatever the messages say (jinja.h).
  * Ownership: the tokenizer must outlive the template. Threads: any number may encode.
- * Errors: those of tw_jinja_compile, tw_jinja_render and tw_tokenizer_encode.
+ * Errors: those of tw_jinja_compile, tw_jinja_render and tw_tokenizer_encode; TW_ERR_UNSUPPORTED
+ * where a message is to be continued whose text the template does not write.
  */
 #ifndef TW_TEXT_CHAT_TEMPLATE_H
 #define TW_TEXT_CHAT_TEMPLATE_H
@@ -28,6 +29,7 @@ struct tw_chat_prompt {
     const json_t *messages;     /* objects with role and content */
     const json_t *tools;        /* or NULL */
     bool add_generation_prompt; /* the answer begins behind it */
+    bool continues;             /* the last message: nothing comes behind its text */
     const json_t *more;         /* further variables of the template, an object, or NULL */
     const struct tm *now;       /* or NULL: the template gets no date */
 };

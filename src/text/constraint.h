@@ -7,8 +7,8 @@
  *         until tw_constraint_is_over, or an end token (admissible where the text is complete)
  *
  * A form that mixes plain text and JSON (a tool call's frame around its arguments) is a grammar of
- * its own: tw_grammar_add_text, tw_schema_add and their like between nodes, then
- * tw_automaton_create. The rest is the same.
+ * its own: tw_grammar_add_text, tw_schema_add and their like between nodes, and
+ * tw_constraint_compile. The rest is the same.
  *
  * A mask is found by walking the trie together with the automaton:
  *
@@ -35,24 +35,36 @@
 #include "text/schema.h"
 #include "text/token_trie.h"
 
+/* What follows compiles forms. is_thinking: the form stands behind a thought that has begun
+ * already, that is, behind any text that ends with the first </think>, and two line ends
+ * (reasoning.h). */
+
 /* The JSON a schema allows; schema: parsed. */
-enum tw_status tw_constraint_compile_schema(const json_t *schema,
+enum tw_status tw_constraint_compile_schema(const json_t *schema, bool is_thinking,
                                             struct tw_automaton **ret_automaton,
                                             struct tw_error *error);
 
 /* Any JSON object: what response_format json_object asks for. */
-enum tw_status tw_constraint_compile_object(struct tw_automaton **ret_automaton,
+enum tw_status tw_constraint_compile_object(bool is_thinking, struct tw_automaton **ret_automaton,
                                             struct tw_error *error);
 
 /* The texts that match as a whole. */
-enum tw_status tw_constraint_compile_regex(struct tw_bytes pattern,
+enum tw_status tw_constraint_compile_regex(struct tw_bytes pattern, bool is_thinking,
                                            struct tw_automaton **ret_automaton,
                                            struct tw_error *error);
 
 /* One of the texts [n_texts], each valid UTF-8. TW_ERR_USAGE where there is none. */
 enum tw_status tw_constraint_compile_choices(const struct tw_bytes *texts, size_t n_texts,
-                                             struct tw_automaton **ret_automaton,
+                                             bool is_thinking, struct tw_automaton **ret_automaton,
                                              struct tw_error *error);
+
+/* A form of one's own: fill puts it between the nodes of the rule. name: for messages. */
+typedef enum tw_status (*tw_constraint_fill_fn)(struct tw_grammar *grammar,
+                                                struct tw_grammar_rule rule, const void *what,
+                                                struct tw_error *error);
+enum tw_status tw_constraint_compile(tw_constraint_fill_fn fill, const void *what, const char *name,
+                                     bool is_thinking, struct tw_automaton **ret_automaton,
+                                     struct tw_error *error);
 
 struct tw_masker;
 

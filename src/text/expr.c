@@ -293,6 +293,13 @@ tw_expr tw_expr_text(struct tw_exprs *exprs, struct tw_bytes text)
     return tw_expr_pop_sequence(exprs, base);
 }
 
+tw_expr tw_expr_without(struct tw_exprs *exprs, struct tw_bytes text)
+{
+    tw_expr barred = tw_expr_either(exprs, tw_expr_text(exprs, text), tw_expr_char(exprs, 0, 0));
+    barred = tw_expr_sequence(exprs, barred, TW_EXPR_ANY);
+    return tw_expr_not(exprs, tw_expr_sequence(exprs, TW_EXPR_ANY, barred));
+}
+
 /* ---- reading ---- */
 
 bool tw_expr_has_begin(const struct tw_exprs *exprs, tw_expr a)

@@ -64,6 +64,8 @@ tw_expr tw_expr_pop_choice(struct tw_exprs *exprs, uint32_t base);
 
 /* Exactly this text; valid UTF-8. */
 tw_expr tw_expr_text(struct tw_exprs *exprs, struct tw_bytes text);
+/* Every text in which this one does not occur, nor U+0000. */
+tw_expr tw_expr_without(struct tw_exprs *exprs, struct tw_bytes text);
 
 /* Digits of a number that, read behind digits that leave `rest`, is a multiple. */
 tw_expr tw_expr_multiple(struct tw_exprs *exprs, uint32_t multiple_of, uint32_t rest);

@@ -21,4 +21,13 @@
 enum tw_status tw_schema_add(struct tw_grammar *grammar, uint32_t from, uint32_t to,
                              const json_t *schema, struct tw_error *error);
 
+/* The values of a schema that is a part of another one, in which its $ref are resolved. without:
+ * NULL; or the schema allows strings only, and they come as plain text in which this does not. */
+struct tw_schema_part {
+    const json_t *root, *schema;
+    const char *without;
+};
+enum tw_status tw_schema_add_part(struct tw_grammar *grammar, uint32_t from, uint32_t to,
+                                  const struct tw_schema_part *part, struct tw_error *error);
+
 #endif

@@ -284,19 +284,56 @@ static void write_rule(struct tw_schema_compiler *c, uint32_t id)
     }
 }
 
-enum tw_status tw_schema_add(struct tw_grammar *grammar, uint32_t from, uint32_t to,
-                             const json_t *schema, struct tw_error *error)
+/* Strings as plain text. What is listed comes as it stands. */
+static void add_texts(struct tw_schema_compiler *c, uint32_t conjunction, uint32_t from,
+                      uint32_t to, const char *without)
+{
+    struct tw_exprs *exprs = &c->grammar->exprs;
+    uint32_t n = tw_schema_expand(c, conjunction);
+    for (uint32_t i = 0; i < n && tw_schema_goes_on(c); i++) {
+        struct tw_list values = {0};
+        uint32_t alternative = tw_schema_alternative(c, conjunction, i);
+        tw_expr texts = TW_EXPR_NOTHING;
+        if (!tw_schema_enum(c, alternative, &values)) {
+            texts = (tw_schema_types(c, alternative) & TW_TYPE_STRING) != 0
+                        ? tw_schema_strings(c, alternative)
+                        : TW_EXPR_NOTHING;
+        }
+        for (uint32_t k = 0; k < values.n && tw_schema_goes_on(c); k++) {
+            const json_t *value = tw_schema_value(c, tw_list_at(&values, k));
+            texts = tw_expr_either(exprs, texts, tw_expr_text(exprs, text_of(value)));
+        }
+        texts = tw_expr_both(exprs, texts, tw_expr_without(exprs, tw_bytes_of(without)));
+        tw_grammar_add_expr(c->grammar, from, to, texts, TW_SPELLING_PLAIN);
+        tw_list_free(&values, c->budget);
+    }
+}
+
+enum tw_status tw_schema_add_part(struct tw_grammar *grammar, uint32_t from, uint32_t to,
+                                  const struct tw_schema_part *part, struct tw_error *error)
 {
     struct tw_schema_compiler c = {
-        .grammar = grammar, .budget = grammar->budget, .root = schema, .error = error};
-    if (!json_is_object(schema) && !json_is_boolean(schema)) {
+        .grammar = grammar, .budget = grammar->budget, .root = part->root, .error = error};
+    if (!json_is_object(part->schema) && !json_is_boolean(part->schema)) {
         return tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
                             "a schema is a JSON object, true or false");
     }
-    tw_schema_push(&c, schema);
-    tw_schema_add_value(&c, tw_schema_pop(&c, 0), from, to);
+    tw_schema_push(&c, part->schema);
+    const uint32_t conjunction = tw_schema_pop(&c, 0);
+    if (part->without != NULL) {
+        add_texts(&c, conjunction, from, to, part->without);
+    } else {
+        tw_schema_add_value(&c, conjunction, from, to);
+    }
     for (uint32_t id = 0; id < tw_tuples_size(&c.queue) && tw_schema_goes_on(&c); id++) {
         write_rule(&c, id);
     }
     return c.status;
+}
+
+enum tw_status tw_schema_add(struct tw_grammar *grammar, uint32_t from, uint32_t to,
+                             const json_t *schema, struct tw_error *error)
+{
+    const struct tw_schema_part part = {.root = schema, .schema = schema};
+    return tw_schema_add_part(grammar, from, to, &part, error);
 }

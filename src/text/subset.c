@@ -51,7 +51,7 @@ uint32_t tw_tuples_intern(struct tw_tuples *tuples, struct tw_budget *budget,
                           const uint32_t *numbers, uint32_t n)
 {
     if ((2 * (tw_tuples_size(tuples) + 1) > tuples->slots.n && !rehash(tuples, budget)) ||
-        !tw_budget_spend(budget, 3 + n / 16)) {
+        !tw_budget_spend(budget, 3 + n / 8)) {
         return TW_TUPLE_NONE;
     }
     uint32_t *slots = tuples->slots.items;

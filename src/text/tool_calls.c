@@ -2,18 +2,98 @@
 
 #include <string.h>
 
-#include "base/json.h"
+#include "text/tool_calls_parts.h"
 
 static const char begin_tag[] = "<tool_call>", end_tag[] = "</tool_call>";
+static const char python_tag[] = "<|python_tag|>";
 
-static struct tw_bytes bytes_of(const char *text)
+static const struct tw_tool_form forms[] = {
+    {
+        .marks = {begin_tag, "<function="},
+        .tag = begin_tag,
+        .state = TOOL_AT_FUNCTION,
+        .open = "<tool_call>\n<function=",
+        .middle = ">\n",
+        .end = "</function>\n</tool_call>",
+        .separator = "\n",
+        .add_arguments = tw_tool_add_parameters,
+    },
+    {
+        .marks = {begin_tag, begin_tag},
+        .tag = begin_tag,
+        .state = TOOL_AT_OBJECT,
+        .open = "<tool_call>\n{\"name\": \"",
+        .middle = "\", \"arguments\": ",
+        .end = "}\n</tool_call>",
+        .separator = "\n",
+        .add_arguments = tw_tool_add_object,
+    },
+    {
+        .marks = {"<|start_header_id|>", "\"parameters\": "},
+        .state = TOOL_AT_BEGIN,
+        .open = "{\"name\": \"",
+        .middle = "\", \"parameters\": ",
+        .end = "}",
+        .add_arguments = tw_tool_add_object,
+    },
+};
+
+static bool contains(struct tw_bytes text, const char *word)
 {
-    return (struct tw_bytes){text, strlen(text)};
+    return text.size_bytes - tw_bytes_find(text, word) >= strlen(word);
 }
 
-void tw_tool_parser_init(struct tw_tool_parser *parser)
+const struct tw_tool_form *tw_tool_form_detect(struct tw_bytes chat_template)
 {
-    *parser = (struct tw_tool_parser){.is_in_call = false};
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+        if (contains(chat_template, forms[i].marks[0]) &&
+            contains(chat_template, forms[i].marks[1])) {
+            return &forms[i];
+        }
+    }
+    return NULL;
+}
+
+/* ---- for all files ---- */
+
+struct tw_bytes tw_tool_held(const struct tw_tool_parser *parser)
+{
+    return (struct tw_bytes){parser->held.data, parser->held.size_bytes};
+}
+
+void tw_tool_give(struct tw_tool_parser *parser, enum tw_tool_part_kind kind, const char *data,
+                  size_t n_bytes)
+{
+    if (n_bytes > 0) {
+        const struct tw_tool_part part = {kind, {data, n_bytes}};
+        parser->give(parser->context, &part);
+    }
+}
+
+void tw_tool_drop(struct tw_tool_parser *parser, size_t n_bytes)
+{
+    tw_buf_drop_front(&parser->held, n_bytes);
+    parser->at = parser->at > n_bytes ? parser->at - n_bytes : 0;
+}
+
+enum tw_tool_step tw_tool_match(const struct tw_tool_parser *parser, size_t at, const char *word)
+{
+    const size_t n_word = strlen(word), n_left = parser->held.size_bytes - at;
+    if (n_left > 0 &&
+        memcmp(parser->held.data + at, word, n_left < n_word ? n_left : n_word) != 0) {
+        return TW_TOOL_WRONG;
+    }
+    return n_left < n_word ? TW_TOOL_WAIT : TW_TOOL_ON;
+}
+
+/* ---- text and what stands around calls ---- */
+
+void tw_tool_parser_init(struct tw_tool_parser *parser, const struct tw_tool_form *form,
+                         const json_t *tools, tw_tool_part_fn give, void *context)
+{
+    *parser =
+        (struct tw_tool_parser){.form = form, .tools = tools, .give = give, .context = context};
+    parser->state = form->tag != NULL ? TOOL_AT_TEXT : form->state;
     tw_buf_init(&parser->held, TW_LIMIT_TOOL_CALL_BYTES);
 }
 
@@ -22,179 +102,155 @@ void tw_tool_parser_free(struct tw_tool_parser *parser)
     tw_buf_free(&parser->held);
 }
 
-static bool is_space(char c)
+static void give_text(struct tw_tool_parser *parser, size_t n_bytes)
 {
-    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
+    tw_tool_give(parser, TW_TOOL_TEXT, parser->held.data, n_bytes);
+    tw_tool_drop(parser, n_bytes);
 }
 
-static void give_text(struct tw_tool_parser *parser, size_t n_bytes, tw_tool_part_fn give,
-                      void *context)
+static enum tw_tool_step read_text(struct tw_tool_parser *parser)
 {
-    if (n_bytes > 0) {
-        const struct tw_tool_part part = {.text = {parser->held.data, n_bytes}};
-        give(context, &part);
-        tw_buf_drop_front(&parser->held, n_bytes);
+    const struct tw_bytes held = tw_tool_held(parser);
+    const char *tag = parser->form->tag;
+    const size_t at = tw_bytes_find(held, tag);
+    const size_t n_text = tw_bytes_trimmed((struct tw_bytes){held.data, at});
+    const bool begins = held.size_bytes - at >= strlen(tag);
+    give_text(parser, n_text);
+    if (!begins) {
+        return TW_TOOL_WAIT;
     }
+    tw_tool_drop(parser, at - n_text);
+    parser->state = parser->form->state;
+    parser->at = strlen(tag);
+    if (parser->state == TOOL_AT_OBJECT) {
+        tw_tool_object_begin(parser, parser->at);
+    }
+    return TW_TOOL_ON;
 }
 
-/* Where a text begins, or may begin, at its end: n_bytes where it does not. */
-static size_t find(const char *in, size_t n_bytes, const char *wanted)
+static enum tw_tool_step read_rest(struct tw_tool_parser *parser)
 {
-    const size_t n_wanted = strlen(wanted);
-    for (size_t i = 0; i < n_bytes; i++) {
-        const size_t n = n_bytes - i < n_wanted ? n_bytes - i : n_wanted;
-        if (memcmp(in + i, wanted, n) == 0) {
-            return i;
-        }
-    }
-    return n_bytes;
+    give_text(parser, parser->held.size_bytes);
+    return TW_TOOL_WAIT;
 }
 
-static size_t without_spaces(const char *text, size_t n_bytes)
+/* An object must begin at this place, or all is text. */
+static enum tw_tool_step expect_object(struct tw_tool_parser *parser, size_t at)
 {
-    while (n_bytes > 0 && is_space(text[n_bytes - 1])) {
-        n_bytes--;
+    at = tw_bytes_skip_spaces(tw_tool_held(parser), at);
+    if (at == parser->held.size_bytes) {
+        return TW_TOOL_WAIT;
     }
-    return n_bytes;
+    parser->is_given = false;
+    parser->state = TOOL_AT_REST;
+    if (parser->held.data[at] == '{') {
+        parser->state = TOOL_AT_OBJECT;
+        tw_tool_object_begin(parser, at);
+    }
+    return TW_TOOL_ON;
 }
 
-/* True when a call begins: the rest is to be looked at again. */
-static bool step_text(struct tw_tool_parser *parser, tw_tool_part_fn give, void *context)
+static enum tw_tool_step read_begin(struct tw_tool_parser *parser)
 {
-    const struct tw_buf *held = &parser->held;
-    const size_t at = find(held->data, held->size_bytes, begin_tag);
-    const size_t n_text = without_spaces(held->data, at);
-    const bool begins = held->size_bytes - at >= sizeof begin_tag - 1;
-    give_text(parser, n_text, give, context);
-    if (begins) {
-        tw_buf_drop_front(&parser->held, at - n_text);
-        parser->is_in_call = true;
-    }
-    return begins;
+    const size_t at = tw_bytes_skip_spaces(tw_tool_held(parser), 0);
+    const enum tw_tool_step tag = tw_tool_match(parser, at, python_tag);
+    return tag == TW_TOOL_WAIT
+               ? tag
+               : expect_object(parser, at + (tag == TW_TOOL_ON ? sizeof python_tag - 1 : 0));
 }
 
-/* A call that is none is text, tags and all. */
-static void give_call(struct tw_tool_parser *parser, size_t n_bytes, tw_tool_part_fn give,
-                      void *context)
+static enum tw_tool_step read_next(struct tw_tool_parser *parser)
 {
-    const size_t n_begin = sizeof begin_tag - 1, n_end = sizeof end_tag - 1;
-    json_t *call = NULL;
-    struct tw_buf arguments;
-    tw_buf_init(&arguments, TW_LIMIT_TOOL_CALL_BYTES * 4);
-    const bool is_json = tw_json_parse(parser->held.data + n_begin, n_bytes - n_begin - n_end,
-                                       "call", &call, NULL) == TW_OK;
-    const json_t *name = is_json ? json_object_get(call, "name") : NULL;
-    const json_t *value = is_json ? json_object_get(call, "arguments") : NULL;
-    if (json_is_string(name) && json_is_object(value)) {
-        struct tw_json_writer writer;
-        tw_json_begin(&writer, &arguments);
-        tw_json_value(&writer, value);
-    }
-    if (arguments.size_bytes > 0 && !arguments.failed) {
-        const struct tw_tool_part part = {.name = json_string_value(name),
-                                          .arguments = {arguments.data, arguments.size_bytes}};
-        give(context, &part);
-        parser->has_calls = true;
-        tw_buf_drop_front(&parser->held, n_bytes);
-    } else {
-        give_text(parser, n_bytes, give, context);
-    }
-    tw_buf_free(&arguments);
-    json_decref(call);
+    const size_t at = tw_bytes_skip_spaces(tw_tool_held(parser), 0);
+    const bool has_semicolon = at < parser->held.size_bytes && parser->held.data[at] == ';';
+    return expect_object(parser, at + has_semicolon);
 }
 
-static bool step_call(struct tw_tool_parser *parser, tw_tool_part_fn give, void *context)
+/* A call whose end is not marked is one all the same. */
+static enum tw_tool_step read_close(struct tw_tool_parser *parser)
 {
-    const struct tw_buf *held = &parser->held;
-    const size_t at = find(held->data, held->size_bytes, end_tag);
-    const size_t n_end = sizeof end_tag - 1;
-    if (held->size_bytes - at < n_end) {
-        return false;
+    const size_t at = tw_bytes_skip_spaces(tw_tool_held(parser), 0);
+    const enum tw_tool_step tag = tw_tool_match(parser, at, end_tag);
+    if (tag != TW_TOOL_WAIT) {
+        tw_tool_drop(parser, tag == TW_TOOL_ON ? at + sizeof end_tag - 1 : 0);
+        parser->is_given = false;
+        parser->state = TOOL_AT_TEXT;
     }
-    give_call(parser, at + n_end, give, context);
-    parser->is_in_call = false;
-    return true;
+    return tag == TW_TOOL_WAIT ? tag : TW_TOOL_ON;
 }
 
-bool tw_tool_parser_push(struct tw_tool_parser *parser, const char *text, size_t text_bytes,
-                         tw_tool_part_fn give, void *context)
+/* What was not given of a call is text; behind its tag another one may begin. */
+static void fail(struct tw_tool_parser *parser)
+{
+    const bool has_tag = parser->form->tag != NULL;
+    if (parser->is_given) {
+        tw_tool_drop(parser, parser->at);
+    } else if (has_tag) {
+        give_text(parser, strlen(parser->form->tag));
+    }
+    parser->is_given = false;
+    parser->state = has_tag ? TOOL_AT_TEXT : TOOL_AT_REST;
+}
+
+static bool step(struct tw_tool_parser *parser)
+{
+    enum tw_tool_step came_to = TW_TOOL_WAIT;
+    switch (parser->state) {
+    case TOOL_AT_TEXT:
+        came_to = read_text(parser);
+        break;
+    case TOOL_AT_REST:
+        came_to = read_rest(parser);
+        break;
+    case TOOL_AT_BEGIN:
+        came_to = read_begin(parser);
+        break;
+    case TOOL_AT_OBJECT:
+        came_to = tw_tool_object_read(parser);
+        break;
+    case TOOL_AT_NEXT:
+        came_to = read_next(parser);
+        break;
+    case TOOL_AT_CLOSE:
+        came_to = read_close(parser);
+        break;
+    default:
+        came_to = tw_tool_parameters_read(parser);
+    }
+    if (came_to == TW_TOOL_WRONG) {
+        fail(parser);
+    }
+    return came_to != TW_TOOL_WAIT;
+}
+
+bool tw_tool_parser_push(struct tw_tool_parser *parser, const char *text, size_t text_bytes)
 {
     struct tw_buf *held = &parser->held;
-    if (text_bytes > held->bound_bytes - held->size_bytes) {
-        parser->is_in_call = false;
-        give_text(parser, held->size_bytes, give, context);
-    }
-    if (!tw_buf_append(held, text, text_bytes)) {
-        return false;
-    }
-    while (held->size_bytes > 0 &&
-           (parser->is_in_call ? step_call : step_text)(parser, give, context)) {
+    while (text_bytes > 0) {
+        if (held->size_bytes == held->bound_bytes) {
+            parser->at = 0;
+            fail(parser);
+            give_text(parser, held->size_bytes);
+        }
+        const size_t n_room = held->bound_bytes - held->size_bytes;
+        const size_t n = text_bytes < n_room ? text_bytes : n_room;
+        if (!tw_buf_append(held, text, n)) {
+            return false;
+        }
+        text += n;
+        text_bytes -= n;
+        while (held->size_bytes > 0 && step(parser)) {
+        }
     }
     return true;
 }
 
-void tw_tool_parser_finish(struct tw_tool_parser *parser, tw_tool_part_fn give, void *context)
+void tw_tool_parser_finish(struct tw_tool_parser *parser)
 {
+    const size_t n_text = tw_bytes_trimmed(tw_tool_held(parser));
     /* White space behind a call is not an answer. */
-    if (parser->has_calls && without_spaces(parser->held.data, parser->held.size_bytes) == 0) {
+    if (parser->is_given || (parser->has_calls && n_text == 0)) {
         tw_buf_clear(&parser->held);
     }
-    give_text(parser, parser->held.size_bytes, give, context);
-}
-
-bool tw_tool_calls_suit(struct tw_bytes chat_template)
-{
-    const char *text = chat_template.data;
-    const size_t n_bytes = chat_template.size_bytes;
-    const size_t at = find(text, n_bytes, begin_tag);
-    const size_t other = find(text, n_bytes, "<function=");
-    return n_bytes - at >= sizeof begin_tag - 1 && n_bytes - other < strlen("<function=");
-}
-
-/* ---- calls that are prescribed ---- */
-
-/* "<tool_call>\n{"name": NAME, "arguments": OBJECT}\n</tool_call>" */
-static enum tw_status add_call(struct tw_grammar *grammar, struct tw_grammar_rule rule,
-                               const json_t *function, struct tw_error *error)
-{
-    static const char any[] = "{\"type\":\"object\"}";
-    const json_t *name = json_object_get(function, "name");
-    const json_t *parameters = json_object_get(function, "parameters");
-    json_t *made = NULL;
-    if (parameters == NULL || json_is_null(parameters)) {
-        enum tw_status parsed = tw_json_parse(any, sizeof any - 1, "parameters", &made, error);
-        if (parsed != TW_OK) {
-            return parsed;
-        }
-        parameters = made;
-    }
-    const uint32_t open = tw_grammar_add_node(grammar), named = tw_grammar_add_node(grammar);
-    const uint32_t begin = tw_grammar_add_node(grammar), end = tw_grammar_add_node(grammar);
-    tw_grammar_add_text(grammar, rule.begin, open, bytes_of("<tool_call>\n{\"name\": \""));
-    tw_grammar_add_json_text(grammar, open, named,
-                             (struct tw_bytes){json_string_value(name), json_string_length(name)});
-    tw_grammar_add_text(grammar, named, begin, bytes_of("\", \"arguments\": "));
-    enum tw_status status = tw_schema_add(grammar, begin, end, parameters, error);
-    tw_grammar_add_text(grammar, end, rule.end, bytes_of("}\n</tool_call>"));
-    json_decref(made);
-    return status;
-}
-
-enum tw_status tw_tool_calls_compile(const json_t *functions, struct tw_automaton **ret_automaton,
-                                     struct tw_error *error)
-{
-    struct tw_budget budget = tw_budget_full();
-    struct tw_grammar grammar;
-    enum tw_status status = TW_OK;
-    if (tw_grammar_init(&grammar, &budget)) {
-        for (size_t i = 0; status == TW_OK && i < json_array_size(functions); i++) {
-            status = add_call(&grammar, tw_grammar_rule_at(&grammar, 0),
-                              json_array_get(functions, i), error);
-        }
-    }
-    if (status == TW_OK) {
-        status = tw_automaton_create(&grammar, "the tools", ret_automaton, error);
-    }
-    tw_budget_end(&budget);
-    return status;
+    give_text(parser, parser->held.size_bytes);
 }

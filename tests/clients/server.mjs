@@ -5,10 +5,13 @@ import path from 'node:path';
 const build = process.env.TW_BUILD;
 const source = process.env.TW_SOURCE;
 
-export async function startServer(...words) {
-    const model = path.join(source, 'data', 'tokenworks-demo.gguf');
+export function startServer(...words) {
+    return serveModel(`demo=${path.join(source, 'data', 'tokenworks-demo.gguf')}`, ...words);
+}
+
+export async function serveModel(model, ...words) {
     const child = spawn(path.join(build, 'src/app/tokenworks'),
-        ['serve', '--port', '0', '--model', `demo=${model}`, ...words],
+        ['serve', '--port', '0', '--model', model, ...words],
         { stdio: ['ignore', 'ignore', 'pipe'] });
     const ended = new Promise((resolve) => child.once('exit', resolve));
     let log = '';

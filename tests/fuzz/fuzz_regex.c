@@ -43,7 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct tw_error error;
     struct tw_automaton *automaton;
     const struct tw_bytes pattern = {(const char *)data, size};
-    if (tw_constraint_compile_regex(pattern, &automaton, &error) == TW_OK) {
+    if (tw_constraint_compile_regex(pattern, false, &automaton, &error) == TW_OK) {
         write_at_random(automaton);
         tw_automaton_free(automaton);
     } else {

@@ -42,7 +42,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (tw_json_parse((const char *)data, size, "input", &schema, &error) != TW_OK) {
         return 0;
     }
-    if (tw_constraint_compile_schema(schema, &automaton, &error) == TW_OK) {
+    if (tw_constraint_compile_schema(schema, false, &automaton, &error) == TW_OK) {
         write_at_random(automaton, 1);
         write_at_random(automaton, 2);
         tw_automaton_free(automaton);

@@ -127,6 +127,20 @@ def chain_rows(n_tokens, n_embd, ids):
     return [struct.pack(f"<{n_tokens * n_embd}f", *sum(m, [])) for m in (embedding, head)]
 
 
+def pieces(text, size=4):
+    """A text as what a model recites: different pieces of three characters or more, so that no two
+    tokens of the vocabulary make one."""
+    parts = []
+    while text:
+        n = size
+        while text[:n] in parts:
+            n += 1
+        n = n if len(text) - n >= 3 else len(text)
+        parts.append(text[:n])
+        text = text[n:]
+    return [(part, 1) for part in parts]
+
+
 def make_model(path, n_embd=64, n_layers=2, n_ff=128, n_ctx=4096, chatml=True, sparse=False,
                recites=None, template=None):
     """Writes a model. sparse: weights are holes in the file, zeros without blocks on disk.

@@ -1,4 +1,6 @@
 """A server for a test: started on a free port, asked, and stopped whatever happens."""
+import concurrent.futures
+import hashlib
 import http.client
 import json
 import re
@@ -7,7 +9,9 @@ import signal
 import subprocess
 import tempfile
 import time
+import threading
 import traceback
+from pathlib import Path
 
 
 def becomes(condition, seconds=10):
@@ -41,6 +45,30 @@ def run_cases(cases, *arguments, first=1):
             for line in traceback.format_exc().splitlines():
                 print(f"# {line}")
     return code
+
+
+def write_keys(folder, *rows):
+    """A key file; a row is (tenant, key, more)."""
+    lines = [f"  - {{tenant: {tenant}, hash: {hashlib.sha256(key.encode()).hexdigest()}{more}}}"
+             for tenant, key, more in rows]
+    path = Path(folder, "keys.yaml")
+    path.write_text("keys:\n" + "\n".join(lines) + "\n", encoding="ascii")
+    return path
+
+
+def bearer(key):
+    return {"Authorization": f"Bearer {key}"}
+
+
+def together(functions):
+    """Calls them all at once, each on a thread of its own; what each gave."""
+    barrier = threading.Barrier(len(functions))
+
+    def run(function):
+        barrier.wait()
+        return function()
+    with concurrent.futures.ThreadPoolExecutor(len(functions)) as pool:
+        return list(pool.map(run, functions))
 
 
 class Answer:

@@ -31,6 +31,7 @@ struct member {
     struct tw_sched_sequence *sequence;
     uint64_t hashes[N_TOKENS_MOST]; /* of the text up to each token */
     uint32_t n_hashes, n_most, tenant, domain;
+    uint32_t n_results; /* the results of positions before this one were had, or not wanted */
     bool paused;
     uint64_t last_step; /* in which it had a row, or came, or came back */
 };
@@ -97,11 +98,13 @@ static void submit(struct world *world, uint32_t tenant, const int32_t *tokens, 
         .tokens = tokens,
         .n_tokens = n_tokens,
         .n_tokens_most = n_tokens + 1 + draw(world, n_room),
+        .wants_all = draw(world, 6) == 0,
         .owner = member,
     };
     *member = (struct member){.n_most = request.n_tokens_most,
                               .tenant = tenant,
                               .domain = request.domain,
+                              .n_results = request.wants_all ? 0 : n_tokens - 1,
                               .last_step = world->n_steps};
     for (uint32_t i = 0; i < n_tokens; i++) {
         add_hash(member, tokens[i]);
@@ -194,6 +197,12 @@ static void compute(struct world *world, const struct tw_step_row *row)
         world->written[page][slot] = world->n_steps + 1;
         world->memory[page][slot] = member->hashes[i];
     }
+    if (row->n_outputs > 0) {
+        uint32_t last = row->first_position + row->n_tokens;
+        assert_int_equal(last - row->n_outputs, member->n_results);
+        member->n_results = last;
+    }
+    assert_true(!row->wants_token || member->n_results == member->n_hashes);
     uint64_t wait = world->n_steps - member->last_step;
     if (tw_fair_share_class(world->share, member->tenant) != TW_CLASS_IDLE) {
         assert_in_range(wait, 0, N_WAIT_MOST);

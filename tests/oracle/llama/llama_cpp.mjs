@@ -2,7 +2,7 @@
 //
 // CPU only, no flash attention; the binary is the one that came with the package. One thread: its
 // workers spin, and on a busy machine two of them wait for each other twenty times as long.
-import {getLlama} from "node-llama-cpp";
+import {LlamaEmbeddingContext, getLlama} from "node-llama-cpp";
 
 // A position's probabilities come as a map of all tokens: taken few at a time, the maps of a
 // vocabulary of 150,000 fit into memory.
@@ -53,6 +53,31 @@ export async function llamaLogits(path, tokens, kv) {
         }
         return {values, nVocab};
     });
+}
+
+// [lists][numbers]: the embedding of each list of tokens, made to length 1. Before and behind a
+// list come the tokens that the model's file asks for; the lists as they were read come back too.
+// The binding's own call leaves the type of the cache to the library, so its parts are used.
+export async function llamaEmbeddings(path, lists, kv) {
+    const llama = await start();
+    const model = await llama.loadModel({modelPath: path, gpuLayers: 0});
+    const context = new LlamaEmbeddingContext({_llamaContext: await model.createContext({
+        contextSize: 1024, batchSize: 1024, threads: 1, sequences: 1, flashAttention: false,
+        experimentalKvCacheKeyType: kv, experimentalKvCacheValueType: kv, _embeddings: true
+    })});
+    try {
+        const read = lists.map((list) => [...list]), values = [];
+        for (const list of read) {
+            context._prepareInput(list);
+            const {vector} = await context.getEmbeddingFor(list);
+            const length = Math.hypot(...vector);
+            values.push(...vector.map((x) => x / length));
+        }
+        return {read, values: Float64Array.from(values), nVocab: values.length / lists.length};
+    } finally {
+        await context.dispose();
+        await model.dispose();
+    }
 }
 
 // The n most probable tokens that follow `text`, the beginning-of-text token before it.

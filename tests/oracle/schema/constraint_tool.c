@@ -281,14 +281,14 @@ static enum tw_status compile(const json_t *request, struct tw_automaton **ret_a
     const char *kind = json_string_value(json_object_get(request, "kind"));
     const json_t *form = json_object_get(request, "form");
     if (strcmp(kind, "schema") == 0) {
-        return tw_constraint_compile_schema(form, ret_automaton, error);
+        return tw_constraint_compile_schema(form, false, ret_automaton, error);
     }
     if (strcmp(kind, "object") == 0) {
-        return tw_constraint_compile_object(ret_automaton, error);
+        return tw_constraint_compile_object(false, ret_automaton, error);
     }
     if (strcmp(kind, "regex") == 0) {
         struct tw_bytes pattern = {json_string_value(form), json_string_length(form)};
-        return tw_constraint_compile_regex(pattern, ret_automaton, error);
+        return tw_constraint_compile_regex(pattern, false, ret_automaton, error);
     }
     size_t n = json_array_size(form);
     struct tw_bytes *texts = tw_mem_alloc(n, sizeof *texts);
@@ -296,7 +296,7 @@ static enum tw_status compile(const json_t *request, struct tw_automaton **ret_a
         const json_t *text = json_array_get(form, i);
         texts[i] = (struct tw_bytes){json_string_value(text), json_string_length(text)};
     }
-    enum tw_status status = tw_constraint_compile_choices(texts, n, ret_automaton, error);
+    enum tw_status status = tw_constraint_compile_choices(texts, n, false, ret_automaton, error);
     tw_mem_free(texts);
     return status;
 }

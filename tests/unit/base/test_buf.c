@@ -85,6 +85,23 @@ static void appending_nothing_needs_no_pointer(void **state)
     tw_buf_free(&buf);
 }
 
+static void base64_is_that_of_the_standard(void **state)
+{
+    (void)state;
+    static const char *const of_foobar[] = {"",         "Zg==",     "Zm8=",    "Zm9v",
+                                            "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy"};
+    for (size_t i = 0; i < 7; i++) {
+        struct tw_buf buf;
+        tw_buf_init(&buf, 10);
+        tw_buf_append_text(&buf, "x");
+        assert_true(tw_buf_append_base64(&buf, "foobar", i));
+        assert_int_equal(buf.size_bytes, 1 + strlen(of_foobar[i]));
+        assert_memory_equal(buf.data + 1, of_foobar[i], buf.size_bytes - 1);
+        assert_int_equal(tw_buf_append_base64(&buf, "foobar", 6), i == 0);
+        tw_buf_free(&buf);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -93,6 +110,7 @@ int main(void)
         cmocka_unit_test(a_formatted_piece_of_any_length_arrives_whole),
         cmocka_unit_test(dropping_the_front_keeps_the_rest),
         cmocka_unit_test(appending_nothing_needs_no_pointer),
+        cmocka_unit_test(base64_is_that_of_the_standard),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

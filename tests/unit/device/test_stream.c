@@ -488,6 +488,43 @@ static void test_stale_bytes_of_a_page_do_not_matter(void **state)
     check_stale_bytes(TW_DTYPE_Q8_0);
 }
 
+static void test_a_norm_is_that_of_the_formula_in_every_row(void **state)
+{
+    (void)state;
+    static float before[MAX_ROWS * WIDTH_MOST], weights[WIDTH_MOST];
+    static struct tw_device_row rows[MAX_ROWS];
+    for (int n_threads = 1; n_threads <= 3; n_threads++) {
+        struct world w;
+        open_world(&w, &(struct world_options){.n_threads = n_threads,
+                                               .level = tw_cpu_detect(),
+                                               .dtype = TW_DTYPE_F32,
+                                               .kv_dtype = TW_DTYPE_F16});
+        const struct tw_device_batch batch = {.n_rows = MAX_ROWS, .rows = rows};
+        fill(w.x, 30, MAX_ROWS * w.width);
+        fill(w.norm, 31, w.width);
+        memcpy(before, tw_device_buffer_read(w.x), MAX_ROWS * w.width * sizeof(float));
+        memcpy(weights, tw_device_buffer_read(w.norm), w.width * sizeof(float));
+        tw_stream_begin(w.stream, &batch);
+        tw_stream_norm(w.stream, w.x, w.width, w.norm, 1e-5f);
+        tw_stream_run(w.stream);
+        const float *after = tw_device_buffer_read(w.x);
+        for (size_t n = 0; n < MAX_ROWS; n++) {
+            const float *row = before + n * w.width;
+            double sum = 0;
+            for (size_t k = 0; k < w.width; k++) {
+                sum += (double)row[k] * (double)row[k];
+            }
+            double scale = 1 / sqrt(sum / w.width + 1e-5);
+            for (size_t k = 0; k < w.width; k++) {
+                double expected = (double)row[k] * scale * (double)weights[k];
+                double off = fabs((double)after[n * w.width + k] - expected);
+                assert_true(off <= 1e-6 * (1 + fabs(expected)));
+            }
+        }
+        close_world(&w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -497,6 +534,7 @@ int main(void)
         cmocka_unit_test(test_a_context_of_any_length_is_the_same_with_one_thread_and_two),
         cmocka_unit_test(test_a_sequence_does_not_see_its_neighbours),
         cmocka_unit_test(test_stale_bytes_of_a_page_do_not_matter),
+        cmocka_unit_test(test_a_norm_is_that_of_the_formula_in_every_row),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

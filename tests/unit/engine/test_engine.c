@@ -57,6 +57,7 @@ struct result {
     char text[8 * MOST_TOKENS];
     size_t text_bytes;
     float logprobs[MOST_TOKENS];
+    size_t n_prompt_tokens;
     enum tw_finish finish;
     struct tw_error error;
 };
@@ -72,6 +73,7 @@ static void take(struct tw_sequence *sequence, struct result *result)
     }
     memcpy(result->text + result->text_bytes, output.text, output.text_bytes);
     result->text_bytes += output.text_bytes;
+    result->n_prompt_tokens += output.n_prompt_tokens;
     result->finish = output.finish;
     if (output.error != NULL) {
         result->error = *output.error;
@@ -542,6 +544,153 @@ static void scores_are_the_logprobs_of_generation(void **state)
     tw_engine_close(engine);
 }
 
+/* Prompts of all lengths are scored among others, in pieces of every size, in an engine that has
+ * fewer rows for logits than a piece has tokens and pages for some of them only, where what they
+ * need was cached before. */
+static void a_scored_prompt_is_that_of_tw_engine_score_whatever_else_runs(void **state)
+{
+    (void)state;
+    static struct result results[MANY];
+    static tw_token prompts[MANY][MOST_TOKENS];
+    float logprobs[MOST_TOKENS];
+    for (uint32_t batch = 13; batch <= 150; batch += 137) {
+        struct tw_engine *engine = open_engine(MANY, batch, batch == 13 ? 4096 : 256);
+        struct tw_sequence *sequences[MANY];
+        memset(results, 0, sizeof results);
+        for (uint64_t i = 0; i < MANY; i++) {
+            size_t n = request_prompt(i, prompts[i]);
+            struct tw_generation generation = request(i);
+            sequences[i] = start(engine, prompts[i], n, &generation);
+        }
+        while (tw_engine_usage(engine).n_active > 0) {
+            step(engine);
+        }
+        for (uint64_t i = 0; i < MANY; i++) {
+            struct tw_generation generation = request(i);
+            generation.scores_prompt = true;
+            generation.only_prompt = i % 4 == 3;
+            tw_sequence_free(sequences[i]);
+            sequences[i] = start(engine, prompts[i], request_prompt(i, prompts[i]), &generation);
+        }
+        while (tw_engine_usage(engine).n_active > 0) {
+            step(engine);
+            for (uint64_t i = 0; i < MANY; i++) {
+                take(sequences[i], &results[i]);
+            }
+        }
+        for (uint64_t i = 0; i < MANY; i++) {
+            size_t n = request_prompt(i, prompts[i]), n_answer = alone[i].n_tokens;
+            if (n > 1) {
+                assert_int_equal(tw_engine_score(engine, prompts[i], n, 1, logprobs, NULL), TW_OK);
+                assert_memory_equal(results[i].logprobs, logprobs, (n - 1) * sizeof *logprobs);
+                assert_memory_equal(results[i].tokens, prompts[i] + 1, (n - 1) * sizeof(tw_token));
+            }
+            n_answer = i % 4 == 3 ? 0 : n_answer;
+            assert_int_equal(results[i].n_tokens, n - 1 + n_answer);
+            assert_int_equal(results[i].n_prompt_tokens, n - 1);
+            assert_memory_equal(results[i].logprobs + n - 1, alone[i].logprobs,
+                                n_answer * sizeof(float));
+            assert_memory_equal(results[i].tokens + n - 1, alone[i].tokens,
+                                n_answer * sizeof(tw_token));
+            assert_int_equal(results[i].finish, TW_FINISH_LENGTH);
+            tw_sequence_free(sequences[i]);
+        }
+        tw_engine_close(engine);
+    }
+}
+
+static void the_best_tokens_of_a_scored_prompt_come_with_it(void **state)
+{
+    (void)state;
+    tw_token prompt[20];
+    random_prompt(8, 20, prompt);
+    struct tw_generation generation = tw_generation_defaults();
+    generation.scores_prompt = generation.only_prompt = true;
+    generation.sampling.n_top_logprobs = 3;
+    struct tw_engine *engine = open_engine(1, 64, 256);
+    struct tw_sequence *sequence = start(engine, prompt, 20, &generation);
+    while (tw_sequence_is_active(sequence)) {
+        step(engine);
+    }
+    struct tw_output output = tw_sequence_take(sequence);
+    assert_int_equal(output.n_tokens, 19);
+    assert_int_equal(output.n_prompt_tokens, 19);
+    assert_int_equal(output.n_top, 3);
+    for (size_t i = 0; i < 19; i++) {
+        const struct tw_token_logprob *row = &output.logprobs[4 * i];
+        assert_int_equal(row[0].token, prompt[i + 1]);
+        assert_true(row[1].logprob >= row[2].logprob && row[2].logprob >= row[3].logprob);
+        assert_true(row[1].logprob >= row[0].logprob);
+    }
+    assert_int_equal(tw_sequence_take(sequence).n_tokens, 0);
+    tw_sequence_truncate(sequence, 5);
+    assert_int_equal(tw_sequence_take(sequence).n_tokens, 0);
+    tw_sequence_free(sequence);
+    tw_engine_close(engine);
+}
+
+static void embed_alone(const tw_token *prompt, size_t n, uint32_t batch, float *ret_embedding)
+{
+    struct tw_generation generation = tw_generation_defaults();
+    generation.embeds = true;
+    struct tw_engine *engine = open_engine(1, batch, 512);
+    const size_t n_embed = tw_engine_shape(engine)->n_embed;
+    struct tw_sequence *sequence = start(engine, prompt, n, &generation);
+    while (tw_sequence_is_active(sequence)) {
+        step(engine);
+    }
+    struct tw_output output = tw_sequence_take(sequence);
+    assert_int_equal(output.finish, TW_FINISH_STOP);
+    assert_int_equal(output.n_tokens, 0);
+    memcpy(ret_embedding, output.embedding, n_embed * sizeof(float));
+    tw_sequence_free(sequence);
+    tw_engine_close(engine);
+}
+
+/* Beside answers, with and without what was computed before, in pieces. */
+static void an_embedding_is_the_same_alone_and_among_others(void **state)
+{
+    (void)state;
+    static float embeddings[MANY][1024];
+    static struct result results[MANY];
+    for (uint64_t i = 0; i < MANY; i += 2) {
+        tw_token prompt[MOST_TOKENS];
+        size_t n = request_prompt(i, prompt);
+        embed_alone(prompt, n, i % 4 == 0 ? 512 : 13, embeddings[i]);
+    }
+    assert_memory_not_equal(embeddings[0], embeddings[2], sizeof embeddings[0]);
+    struct tw_engine *engine = open_engine(MANY, 40, 1024);
+    const size_t n_bytes = tw_engine_shape(engine)->n_embed * sizeof(float);
+    for (int round = 0; round < 2; round++) {
+        struct tw_sequence *sequences[MANY];
+        for (uint64_t i = 0; i < MANY; i++) {
+            tw_token prompt[MOST_TOKENS];
+            size_t n = request_prompt(i, prompt);
+            struct tw_generation generation = request(i);
+            generation.embeds = i % 2 == 0;
+            sequences[i] = start(engine, prompt, n, &generation);
+        }
+        while (tw_engine_usage(engine).n_active > 0) {
+            step(engine);
+        }
+        memset(results, 0, sizeof results);
+        for (uint64_t i = 0; i < MANY; i++) {
+            if (i % 2 == 0) {
+                struct tw_output output = tw_sequence_take(sequences[i]);
+                assert_int_equal(output.finish, TW_FINISH_STOP);
+                assert_memory_equal(output.embedding, embeddings[i], n_bytes);
+            } else {
+                take(sequences[i], &results[i]);
+                assert_same(&results[i], &alone[i]);
+            }
+            tw_sequence_free(sequences[i]);
+        }
+    }
+    struct tw_engine_usage usage = tw_engine_usage(engine);
+    assert_int_equal(usage.n_free_pages, usage.n_pages);
+    tw_engine_close(engine);
+}
+
 /* A text of the model's own making: on one it does not understand, small errors decide. */
 static void write_story(tw_token *ret_tokens, size_t n_tokens)
 {
@@ -645,6 +794,15 @@ static void a_row_without_numbers_fails_its_sequence_alone(void **state)
     assert_int_equal(sound.finish, TW_FINISH_LENGTH);
     assert_int_equal(sound.n_tokens, 8);
     tw_sequence_free(a);
+    for (int i = 0; i < 2; i++) {
+        generation.embeds = i == 0;
+        generation.scores_prompt = i == 1;
+        a = start(engine, bad, 4, &generation);
+        run_to_end(engine, a, &broken);
+        assert_int_equal(broken.finish, TW_FINISH_ERROR);
+        assert_int_equal(broken.error.status, TW_ERR_FORMAT);
+        tw_sequence_free(a);
+    }
     tw_sequence_free(b);
     tw_engine_close(engine);
 }
@@ -681,7 +839,8 @@ static void an_answer_of_a_prescribed_form_has_it(void **state)
     const struct tw_token_trie *trie = NULL;
     struct tw_masker *masker = NULL;
     const char *pattern = "\\{[0-9]{3}(,[0-9]{3}){2}\\}";
-    assert_int_equal(tw_constraint_compile_regex(tw_bytes_of(pattern), &automaton, NULL), TW_OK);
+    assert_int_equal(tw_constraint_compile_regex(tw_bytes_of(pattern), false, &automaton, NULL),
+                     TW_OK);
     assert_int_equal(tw_engine_token_trie(engine, &trie, NULL), TW_OK);
     assert_int_equal(tw_masker_create(automaton, trie, &masker, NULL), TW_OK);
     tw_token prompt[8];
@@ -732,7 +891,7 @@ static struct tw_masker *make_list_masker(struct tw_engine *engine,
     struct tw_masker *masker = NULL;
     json_t *schema;
     assert_int_equal(tw_json_parse(text, sizeof text - 1, "schema", &schema, NULL), TW_OK);
-    assert_int_equal(tw_constraint_compile_schema(schema, ret_automaton, NULL), TW_OK);
+    assert_int_equal(tw_constraint_compile_schema(schema, false, ret_automaton, NULL), TW_OK);
     json_decref(schema);
     assert_int_equal(tw_engine_token_trie(engine, &trie, NULL), TW_OK);
     assert_int_equal(tw_masker_create(*ret_automaton, trie, &masker, NULL), TW_OK);
@@ -825,6 +984,9 @@ int main(void)
         cmocka_unit_test(the_context_of_the_model_is_a_length_and_no_error),
         cmocka_unit_test(prompts_that_cannot_run_are_refused),
         cmocka_unit_test(scores_are_the_logprobs_of_generation),
+        cmocka_unit_test(a_scored_prompt_is_that_of_tw_engine_score_whatever_else_runs),
+        cmocka_unit_test(the_best_tokens_of_a_scored_prompt_come_with_it),
+        cmocka_unit_test(an_embedding_is_the_same_alone_and_among_others),
         cmocka_unit_test(the_quantised_cache_gives_nearly_the_same_scores),
         cmocka_unit_test(a_row_without_numbers_fails_its_sequence_alone),
         cmocka_unit_test(an_answer_of_a_prescribed_form_has_it),

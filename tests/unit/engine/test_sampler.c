@@ -446,9 +446,11 @@ static void logprobs_are_those_of_the_unmodified_row_and_sum_to_one(void **state
         sum += exp((double)sample.top[i].logprob);
     }
     assert_true(fabs(sum - 1.0) < 1e-6);
-    float alone;
-    assert_int_equal(tw_sampler_logprob(f->sampler, logits, 3, &alone, NULL), TW_OK);
-    assert_true(alone == sample.logprob);
+    struct tw_sample alone;
+    assert_int_equal(tw_sampler_score(f->sampler, logits, 3, 5, &alone, NULL), TW_OK);
+    assert_true(alone.logprob == sample.logprob);
+    assert_int_equal(alone.n_top, 5);
+    assert_memory_equal(alone.top, sample.top, 5 * sizeof alone.top[0]);
     tw_sampler_free(f->sampler);
 }
 

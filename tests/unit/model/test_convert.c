@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/file.h"
 #include "byte_builder.h"
@@ -61,6 +62,22 @@ static void check_weights(const struct tiny_model *model, const struct tw_model_
             }
         }
     }
+}
+
+static void the_way_embeddings_are_made_survives(void **state)
+{
+    (void)state;
+    struct tiny_model model = model_for("qwen3");
+    enum tw_pooling pooling;
+    tiny_write_folder(&model, "f", 1);
+    tiny_write_tokenizer("f", tiny_bpe_json(NULL));
+    assert_int_equal(mkdir("f/1_Pooling", 0700), 0);
+    write_text("f/1_Pooling/config.json", "{\"pooling_mode_mean_tokens\":true}");
+    convert(TW_MODEL_MIX_KEEP);
+    struct tw_model_files *file = open_files("out.gguf");
+    assert_int_equal(tw_model_files_pooling(file, &pooling, NULL), TW_OK);
+    assert_int_equal(pooling, TW_POOLING_MEAN);
+    tw_model_files_close(file);
 }
 
 static void shapes_and_weights_survive(void **state)
@@ -417,6 +434,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         IN_FOLDER(shapes_and_weights_survive),
+        IN_FOLDER(the_way_embeddings_are_made_survives),
         IN_FOLDER(a_folder_can_be_quantised_on_the_way),
         IN_FOLDER(llama3_scaling_becomes_a_tensor),
         IN_FOLDER(other_scaling_becomes_keys),

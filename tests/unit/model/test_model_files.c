@@ -423,6 +423,83 @@ static void the_chat_template_is_found_where_it_may_be(void **state)
     check_template("{{ three }}\n");
 }
 
+static void check_pooling(const char *path, enum tw_pooling expected)
+{
+    struct tw_model_files *files = open_files(path);
+    enum tw_pooling pooling;
+    assert_int_equal(tw_model_files_pooling(files, &pooling, NULL), TW_OK);
+    assert_int_equal(pooling, expected);
+    tw_model_files_close(files);
+}
+
+static void a_gguf_file_says_how_embeddings_are_made(void **state)
+{
+    (void)state;
+    struct tiny_model model = tiny_model_of("qwen3");
+    tiny_write_gguf(&model, "m.gguf");
+    check_pooling("m.gguf", TW_POOLING_NONE);
+    for (int i = 0; i <= 6; i++) {
+        model.pooling = i;
+        tiny_write_gguf(&model, "m.gguf");
+        check_pooling("m.gguf", i < 4 ? (enum tw_pooling)i : TW_POOLING_OTHER);
+    }
+}
+
+#define MODULE(kind, path)                                                                         \
+    "{\"type\":\"sentence_transformers.models." kind "\",\"path\":\"" path "\"}"
+
+static void a_folder_says_how_embeddings_are_made(void **state)
+{
+    (void)state;
+    struct tiny_model model = tiny_model_of("qwen3");
+    tiny_write_folder(&model, "f", 1);
+    check_pooling("f", TW_POOLING_NONE);
+    assert_int_equal(mkdir("f/1_Pooling", 0700), 0);
+    static const struct {
+        const char *config;
+        enum tw_pooling pooling;
+    } rows[] = {
+        {"{\"pooling_mode_mean_tokens\":false,\"pooling_mode_lasttoken\":true}", TW_POOLING_LAST},
+        {"{\"pooling_mode_mean_tokens\":true}", TW_POOLING_MEAN},
+        {"{\"pooling_mode_cls_token\":true,\"include_prompt\":true}", TW_POOLING_FIRST},
+        {"{\"pooling_mode_max_tokens\":true}", TW_POOLING_OTHER},
+        {"{\"pooling_mode_max_tokens\":true,\"pooling_mode_mean_tokens\":true}", TW_POOLING_OTHER},
+        {"{\"pooling_mode\":\"mean\"}", TW_POOLING_MEAN},
+        {"{\"pooling_mode\":\"max\"}", TW_POOLING_OTHER},
+        {"{}", TW_POOLING_OTHER},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        write_text("f/1_Pooling/config.json", rows[i].config);
+        check_pooling("f", rows[i].pooling);
+    }
+    write_text("f/1_Pooling/config.json", rows[1].config);
+    write_text("f/modules.json",
+               "[" MODULE("Transformer", "") "," MODULE("Pooling", "1_Pooling") "," MODULE(
+                   "Normalize", "2_Normalize") "]");
+    check_pooling("f", TW_POOLING_MEAN);
+    write_text("f/modules.json", "[" MODULE("Pooling", "1_Pooling") "," MODULE("Dense", "2") "]");
+    check_pooling("f", TW_POOLING_OTHER);
+    write_text("f/modules.json", "[" MODULE("Pooling", "../f/1_Pooling") "]");
+    check_pooling("f", TW_POOLING_OTHER);
+    write_text("f/modules.json", "[");
+    struct tw_model_files *files = open_files("f");
+    enum tw_pooling pooling;
+    assert_int_equal(tw_model_files_pooling(files, &pooling, NULL), TW_ERR_FORMAT);
+    tw_model_files_close(files);
+}
+
+static void a_model_for_embeddings_may_leave_a_part_of_its_names_out(void **state)
+{
+    (void)state;
+    struct tiny_model model = tiny_model_of("qwen3");
+    model.tied = true;
+    model.short_names = true;
+    tiny_write_folder(&model, "f", 2);
+    struct tw_model_files *files = open_files("f");
+    check_weights(&model, files);
+    tw_model_files_close(files);
+}
+
 /* Opening the pipe would wait for somebody to write into it. */
 static void a_pipe_among_the_files_of_a_folder_is_refused_at_once(void **state)
 {
@@ -473,6 +550,9 @@ int main(void)
         IN_FOLDER(what_follows_from_the_shape_is_left_out),
         IN_FOLDER(a_head_beside_a_tied_embedding_is_left_out),
         IN_FOLDER(the_chat_template_is_found_where_it_may_be),
+        IN_FOLDER(a_gguf_file_says_how_embeddings_are_made),
+        IN_FOLDER(a_folder_says_how_embeddings_are_made),
+        IN_FOLDER(a_model_for_embeddings_may_leave_a_part_of_its_names_out),
         IN_FOLDER(a_pipe_among_the_files_of_a_folder_is_refused_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -114,6 +114,10 @@ static void make_tensor(const struct tiny_model *model, size_t row, uint32_t lay
         snprintf(tensor.gguf_name, sizeof tensor.gguf_name, "%s", tensor_rows[row].gguf_name);
         snprintf(tensor.hf_name, sizeof tensor.hf_name, "%s", tensor_rows[row].hf_name);
     }
+    const size_t n_prefix = strlen("model.");
+    if (model->short_names && strncmp(tensor.hf_name, "model.", n_prefix) == 0) {
+        memmove(tensor.hf_name, tensor.hf_name + n_prefix, strlen(tensor.hf_name + n_prefix) + 1);
+    }
     if ((flags & ROTATED) != 0 && strcmp(model->arch, "llama") == 0) {
         tensor.rotated_heads = tensor_rows[row].rows == 'q' ? model->n_heads : model->n_kv_heads;
     }
@@ -210,6 +214,10 @@ void tiny_put_metadata(const struct tiny_model *model, struct tw_gguf_writer *wr
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         snprintf(key, sizeof key, "%s.%s", model->arch, rows[i].suffix);
         tw_gguf_put_u32(writer, key, rows[i].value);
+    }
+    if (model->pooling != 0) {
+        snprintf(key, sizeof key, "%s.pooling_type", model->arch);
+        tw_gguf_put_u32(writer, key, (uint32_t)model->pooling);
     }
     snprintf(key, sizeof key, "%s.attention.layer_norm_rms_epsilon", model->arch);
     tw_gguf_put_f32(writer, key, 1e-5f);

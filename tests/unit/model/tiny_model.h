@@ -21,6 +21,8 @@ struct tiny_model {
     bool llama3_rope;           /* in the folder; a GGUF file then has rope_freqs.weight */
     enum tw_dtype matrix_dtype; /* F32, F16 or BF16 */
     bool up_is_half;            /* ffn_up.weight is F16 whatever the others are */
+    bool short_names;           /* in the folder names lack "model." */
+    int pooling;                /* pooling_type of a GGUF file; 0: not said */
     /* What the tests of refusals change; may be NULL. */
     const char *left_out; /* GGUF name of a tensor that is not written */
     const char *extra;    /* GGUF name of an additional vector of n_embed */

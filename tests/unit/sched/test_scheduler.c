@@ -154,6 +154,38 @@ static void a_conversation_goes_on_from_its_cached_answer(void **state)
     tear_down(&f);
 }
 
+static void results_of_a_whole_prompt_are_computed_for_it_and_then_shared(void **state)
+{
+    (void)state;
+    struct fixture f = set_up(64, 4);
+    struct tw_sched_sequence *first = submit(&f, 0, 1, 30, 10);
+    steps_until(&f, first, 31, 64);
+    tw_scheduler_pause(f.scheduler, first);
+    const struct tw_sched_request request = {.tokens = tw_scheduler_state(first).tokens,
+                                             .n_tokens = 30,
+                                             .n_tokens_most = 31,
+                                             .wants_all = true};
+    struct tw_sched_sequence *second;
+    assert_int_equal(tw_scheduler_submit(f.scheduler, &request, &second, NULL), TW_OK);
+    uint32_t n_outputs = 0;
+    for (uint32_t n = 0; n < 30;) {
+        struct tw_step planned = tw_scheduler_plan(f.scheduler, 7);
+        for (uint32_t i = 0; i < planned.n_rows; i++) {
+            const struct tw_step_row row = planned.rows[i];
+            if (row.sequence == second) {
+                assert_int_equal(row.first_position, n);
+                assert_int_equal(row.n_outputs, row.n_tokens);
+                n += row.n_tokens;
+                n_outputs += row.n_outputs;
+            }
+        }
+        tw_scheduler_commit(f.scheduler);
+    }
+    assert_int_equal(n_outputs, 30);
+    tw_scheduler_end(f.scheduler, second);
+    tear_down(&f);
+}
+
 static void a_domain_does_not_see_the_other(void **state)
 {
     (void)state;
@@ -407,6 +439,7 @@ int main(void)
         cmocka_unit_test(requests_with_one_prompt_compute_it_once),
         cmocka_unit_test(a_conversation_goes_on_from_its_cached_answer),
         cmocka_unit_test(a_domain_does_not_see_the_other),
+        cmocka_unit_test(results_of_a_whole_prompt_are_computed_for_it_and_then_shared),
         cmocka_unit_test(what_does_not_fit_is_refused_with_both_numbers),
         cmocka_unit_test(rows_go_by_weight_when_there_are_too_few),
         cmocka_unit_test(a_flood_of_one_tenant_does_not_hold_up_another),

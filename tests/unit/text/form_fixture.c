@@ -13,7 +13,7 @@ struct tw_automaton *form_of_schema(const char *schema, struct tw_error *error)
     if (tw_json_parse(schema, strlen(schema), "schema", &json, error) != TW_OK) {
         fail_msg("%s: %s", schema, error->text);
     }
-    tw_constraint_compile_schema(json, &automaton, error);
+    tw_constraint_compile_schema(json, false, &automaton, error);
     json_decref(json);
     return automaton;
 }
@@ -21,7 +21,7 @@ struct tw_automaton *form_of_schema(const char *schema, struct tw_error *error)
 struct tw_automaton *form_of_regex(const char *pattern, struct tw_error *error)
 {
     struct tw_automaton *automaton = NULL;
-    tw_constraint_compile_regex(tw_bytes_of(pattern), &automaton, error);
+    tw_constraint_compile_regex(tw_bytes_of(pattern), false, &automaton, error);
     return automaton;
 }
 

@@ -351,14 +351,16 @@ static void choices_and_any_object(void **state)
     struct tw_error error;
     struct tw_automaton *automaton = NULL;
     const struct tw_bytes texts[] = {tw_bytes_of("yes"), tw_bytes_of("yes, but"), tw_bytes_of("{")};
-    assert_int_equal(tw_constraint_compile_choices(texts, 3, &automaton, &error), TW_OK);
+    assert_int_equal(tw_constraint_compile_choices(texts, 3, false, &automaton, &error), TW_OK);
     assert_form_accepts(automaton, (const char *const[]){"yes", "yes, but", "{", NULL});
     assert_form_rejects(automaton, (const char *const[]){"", "yes,", "no", NULL});
     tw_automaton_free(automaton);
-    assert_int_equal(tw_constraint_compile_choices(texts, 0, &automaton, &error), TW_ERR_USAGE);
+    assert_int_equal(tw_constraint_compile_choices(texts, 0, false, &automaton, &error),
+                     TW_ERR_USAGE);
     const struct tw_bytes broken = tw_bytes_of("\xff");
-    assert_int_equal(tw_constraint_compile_choices(&broken, 1, &automaton, &error), TW_ERR_USAGE);
-    assert_int_equal(tw_constraint_compile_object(&automaton, &error), TW_OK);
+    assert_int_equal(tw_constraint_compile_choices(&broken, 1, false, &automaton, &error),
+                     TW_ERR_USAGE);
+    assert_int_equal(tw_constraint_compile_object(false, &automaton, &error), TW_OK);
     assert_form_accepts(automaton,
                         (const char *const[]){"{}", "{\"a\": [1, {}], \"b\":null}", NULL});
     assert_form_rejects(automaton, (const char *const[]){"", "[]", "1", "{\"a\"}", NULL});
