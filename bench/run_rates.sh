@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs step_rates on models made for it, one after the other:
+# Runs `tokenworks bench engine` on models made for it, one after the other:
 #     bench/run_rates.sh BUILD FOLDER [ROUNDS [PRESET...]]
-# FOLDER/bench-<preset>-<type>.csv is what step_rates prints. No model is left behind.
+# FOLDER/bench-<preset>-<type>.txt is what it prints. No model is left behind.
 set -euo pipefail
 build=${1:?usage: run_rates.sh BUILD FOLDER [ROUNDS [PRESET...]]}
 folder=${2:?usage: run_rates.sh BUILD FOLDER [ROUNDS [PRESET...]]}
@@ -14,7 +14,8 @@ trap 'rm -f "$model"' EXIT
 for preset in "${presets[@]}"; do
     for type in Q8_0 Q4_0 Q4_K_M; do
         "$build/tools/synth_model" --preset "$preset" --type "$type" --fast -o "$model"
-        "$build/bench/step_rates" "$model" 0 "$rounds" > "$folder/bench-$preset-$type.csv"
+        "$build/src/app/tokenworks" bench engine --model "$model" --rounds "$rounds" \
+            --depth 0,1024 > "$folder/bench-$preset-$type.txt"
         printf '%s %s: measured\n' "$preset" "$type"
     done
 done

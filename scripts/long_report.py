@@ -3,12 +3,11 @@
     long_report.py FOLDER FAILED_STAGES PAGE
 
 FOLDER holds <runner>.json as count_tests.py reads them, fuzz.json with seconds, inputs and findings
-of each target, bench-<model>.csv as step_rates prints it, and train-rates.txt what
+of each target, bench-<model>.txt as `tokenworks bench engine` prints it, and train-rates.txt what
 bench/train/compare.sh prints. What is not there is said to be missing, so that a page cannot look
 complete when it is not.
 """
 import argparse
-import csv
 import datetime
 import json
 import os
@@ -124,13 +123,9 @@ def oracles(folder):
 
 def rates(folder):
     texts = []
-    for path in sorted(folder.glob("bench-*.csv")):
-        lines = path.read_text(encoding="utf-8").splitlines()
-        device = first_match(r"^# (.*), ", lines[0] if lines else "")
-        rows = list(csv.reader(line for line in lines if not line.startswith("#")))
-        if len(rows) > 1:
-            texts.append(f"### {path.stem.removeprefix('bench-')}\n\n{device}\n\n" +
-                         table(rows[0], rows[1:]))
+    for path in sorted(folder.glob("bench-*.txt")):
+        text = path.read_text(encoding="utf-8").strip()
+        texts.append(f"### {path.stem.removeprefix('bench-')}\n\n```\n{text}\n```")
     return "\n\n".join(texts) or "Missing: no rate was measured."
 
 
@@ -159,7 +154,7 @@ def page(folder, failed_stages, today):
 ## Rates
 
 Of a whole forward pass, beside the machine's own limit, measured in turn
-(`bench/engine/step_rates.c`).
+(`bench/run_rates.sh`).
 
 {rates(folder)}
 

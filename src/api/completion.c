@@ -271,7 +271,7 @@ static void output(void *context, const struct tw_output *output_part, size_t n_
     struct choice *choice = context;
     struct completion *completion = choice->owner;
     measure(choice, output_part);
-    choice->n_cached_tokens = output_part->n_tokens > 0 ? n_cached_tokens : choice->n_cached_tokens;
+    choice->n_cached_tokens = n_cached_tokens;
     completion->usage.n_completion_tokens += output_part->n_tokens - output_part->n_prompt_tokens;
     if (output_part->logprobs != NULL) {
         tw_completion_logprobs_add(&choice->logprobs, output_part, completion->fields.is_chat,

@@ -29,6 +29,8 @@ int tw_cmd_model(int argc, char **argv);
 int tw_cmd_perplexity(int argc, char **argv);
 int tw_cmd_eval(int argc, char **argv);
 int tw_cmd_serve(int argc, char **argv);
+int tw_cmd_bench(int argc, char **argv);
+int tw_cmd_bench_server(int argc, char **argv); /* "bench server" */
 int tw_cmd_train(int argc, char **argv);
 int tw_cmd_train_tokenizer(int argc, char **argv); /* "train tokenizer" */
 int tw_cmd_version(int argc, char **argv);

@@ -15,6 +15,7 @@ static const struct tw_command commands[] = {
     {"model", "inspect, quantize and convert model files", tw_cmd_model},
     {"perplexity", "measure how well a model predicts a text", tw_cmd_perplexity},
     {"eval", "ask a model the questions of a file and score its answers", tw_cmd_eval},
+    {"bench", "measure how fast a model runs, beside what this machine could do", tw_cmd_bench},
     {"train", "make a model, or a tokenizer, from data of your own", tw_cmd_train},
     {"version", "print the version and what this machine can run", tw_cmd_version},
     {NULL, NULL, NULL},

@@ -149,9 +149,14 @@
 #define TW_LIMIT_EMBEDDED_TOKENS    300000 /* of all of them together */
 
 /* Commands */
-#define TW_LIMIT_OPTION_REPEATS  1024        /* how often one option may stand on a command line */
-#define TW_LIMIT_PROMPT_BYTES    (64u << 20) /* a prompt from a file or from standard input */
-#define TW_LIMIT_CHAT_LINE_BYTES (1u << 20)  /* one message typed into a chat */
+#define TW_LIMIT_BENCH_ROUNDS     1000
+#define TW_LIMIT_BENCH_POINTS     64
+#define TW_LIMIT_BENCH_BODY_BYTES (16u << 20) /* of a request, or an event of its answer */
+#define TW_LIMIT_BENCH_CLIENTS    4096
+#define TW_LIMIT_BENCH_REQUESTS   1000000
+#define TW_LIMIT_OPTION_REPEATS   1024        /* how often one option may stand on a command line */
+#define TW_LIMIT_PROMPT_BYTES     (64u << 20) /* a prompt from a file or from standard input */
+#define TW_LIMIT_CHAT_LINE_BYTES  (1u << 20)  /* one message typed into a chat */
 
 /* Evaluation files */
 #define TW_LIMIT_EVAL_FILE_BYTES (64u << 20)

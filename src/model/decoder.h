@@ -38,6 +38,7 @@ struct tw_model {
     uint32_t n_rows, n_outputs; /* of the last pass */
     uint32_t n_outputs_done;    /* whose logits were computed */
     uint64_t weight_bytes;
+    struct tw_model_products products;
 
     struct tw_device_table *embedding;
     struct tw_decoder_layer *layers;

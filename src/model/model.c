@@ -34,6 +34,16 @@ static void count(struct loader *loader, uint64_t n_bytes)
     }
 }
 
+static void count_products(struct tw_model *model, const struct tw_tensor_view *view)
+{
+    const uint64_t n = (uint64_t)view->shape[0] * (uint64_t)view->shape[1];
+    if (tw_dtype_traits(view->dtype)->block_elements > 1) {
+        model->products.quantised += n;
+    } else {
+        model->products.floats += n;
+    }
+}
+
 static struct tw_matrix_source source_of(const struct tw_tensor_view *view)
 {
     return (struct tw_matrix_source){.dtype = view->dtype,
@@ -79,6 +89,7 @@ static enum tw_status load_matrix(struct loader *loader, const struct tw_tensor_
         tw_device_matrix_create(loader->model->device, &source, NULL, ret_matrix, loader->error);
     if (status == TW_OK) {
         loader->model->weight_bytes += tw_device_matrix_bytes(*ret_matrix);
+        count_products(loader->model, view);
         tw_file_map_release(view->data, view->size_bytes);
         count(loader, view->size_bytes);
     }
@@ -157,6 +168,8 @@ static enum tw_status load_gate_up(struct loader *loader, uint32_t i,
                                                     &layer->gate_up, loader->error);
     if (status == TW_OK) {
         loader->model->weight_bytes += tw_device_matrix_bytes(layer->gate_up);
+        count_products(loader->model, gate);
+        count_products(loader->model, up);
         tw_file_map_release(gate->data, gate->size_bytes);
         tw_file_map_release(up->data, up->size_bytes);
         count(loader, gate->size_bytes + up->size_bytes);
@@ -198,6 +211,8 @@ static enum tw_status load_ends(struct loader *loader)
     }
     if (status == TW_OK) {
         status = load_matrix(loader, output, NULL, &model->output);
+        model->products = (struct tw_model_products){.head_quantised = model->products.quantised,
+                                                     .head_floats = model->products.floats};
     }
     return status;
 }
@@ -449,4 +464,9 @@ struct tw_bytes tw_model_chat_template(const struct tw_model *model)
 uint64_t tw_model_weight_bytes(const struct tw_model *model)
 {
     return model->weight_bytes;
+}
+
+struct tw_model_products tw_model_products(const struct tw_model *model)
+{
+    return model->products;
 }

@@ -53,6 +53,14 @@ struct tw_bytes tw_model_chat_template(const struct tw_model *model);
 /* Bytes of packed weights that a decode step must read (embedding rows excepted). */
 uint64_t tw_model_weight_bytes(const struct tw_model *model);
 
+/* Multiply-adds with weights: of a token in all layers, and of a row of logits; those that are done
+ * with 8-bit integers, and those in floating point. */
+struct tw_model_products {
+    uint64_t quantised, floats;
+    uint64_t head_quantised, head_floats;
+};
+struct tw_model_products tw_model_products(const struct tw_model *model);
+
 /* The shape alone, from opened files: no weights are touched. */
 enum tw_status tw_model_read_shape(const struct tw_model_files *files,
                                    struct tw_model_shape *ret_shape, struct tw_error *error);

@@ -3,6 +3,7 @@
  * reason that is JSON. The demo model stands behind it: its vocabulary, its template. */
 #include <assert.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "api/answer_form.h"
@@ -12,12 +13,21 @@
 #include "api/tool_choice.h"
 #include "fuzz_target.h"
 
+static struct tw_api *api;
+static struct tw_backend *backend;
+static struct tw_stage *stage;
+
+static void close_all(void)
+{
+    tw_api_stop(api);
+    tw_backend_close(backend);
+    tw_stage_free(stage);
+    tw_api_free(api);
+}
+
 /* Made once, and there until the process ends. */
 static const struct tw_api_served *served(void)
 {
-    static struct tw_api *api;
-    static struct tw_backend *backend;
-    static struct tw_stage *stage;
     if (api == NULL) {
         const struct tw_stage_config stage_config = {
             .n_models = 1, .n_threads = 1, .level = TW_CPU_REF};
@@ -38,6 +48,7 @@ static const struct tw_api_served *served(void)
             .models = &model, .n_models = 1, .n_preparing_threads = 1, .stage = stage};
         status = tw_api_create(&api_config, &api, &error);
         assert(status == TW_OK && api->models[0].tool_form != NULL);
+        atexit(close_all);
     }
     return &api->models[0];
 }

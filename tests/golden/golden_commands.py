@@ -11,7 +11,8 @@ import golden
 
 CODES = {"usage": 2, "not found": 3, "input/output": 4, "format": 5, "unsupported": 6, "limit": 7}
 COMMANDS = ["run", "chat", "tokenize", "model", "model inspect", "model quantize", "model convert",
-            "perplexity", "eval", "train", "train tokenizer", "version"]
+            "perplexity", "eval", "bench", "bench engine", "bench server", "train",
+            "train tokenizer", "version"]
 
 
 def refused(program, code, part, *words, **more):

@@ -10,7 +10,7 @@ LIBRARY_OF = {
     "jansson.h": "jansson", "cyaml/cyaml.h": "libcyaml", "yaml.h": "libyaml",
     "xxhash.h": "xxHash", "utf8proc.h": "utf8proc", "pcre2.h": "PCRE2",
     "microhttpd.h": "libmicrohttpd", "gnutls/gnutls.h": "GnuTLS", "gnutls/abstract.h": "GnuTLS",
-    "sodium.h": "libsodium", "histedit.h": "libedit",
+    "sodium.h": "libsodium", "curl/curl.h": "libcurl", "histedit.h": "libedit",
     "editline/readline.h": "libedit",
 }
 

@@ -233,8 +233,9 @@ def what_is_cached_is_scored_all_the_same(server):
     again = complete(server, text + "One end", max_tokens=1, echo=True, logprobs=2).json
     assert first["choices"] == again["choices"]
     assert again["usage"]["prompt_tokens_details"]["cached_tokens"] == 0
-    used = complete(server, text + "One end", max_tokens=1).json["usage"]
-    assert used["prompt_tokens_details"]["cached_tokens"] > 100
+    for n in (0, 1):
+        used = complete(server, text + "One end", max_tokens=n).json["usage"]
+        assert used["prompt_tokens_details"]["cached_tokens"] > 100, used
 
 
 def likelihood(choice, n_context):
@@ -411,15 +412,18 @@ def a_space_that_is_no_part_of_the_text_is_not_counted(program, synth_model):
 def main():
     program, data, synth_model = sys.argv[1:4]
     model = str(Path(data, "tokenworks-demo.gguf"))
-    print(f"1..{len(CASES) + 4}")
+
+    def it_stops_when_it_is_told_to(server, *_):
+        assert server.stop() == 0, server.log_text()
+    print(f"1..{len(CASES) + 5}")
     with Server(program, "--model", f"demo={model}") as server:
         code = run_cases(CASES, server)
-        code = run_cases((the_scores_are_those_of_perplexity,), server, program, model,
-                         first=len(CASES) + 1) or code
+        code = run_cases((the_scores_are_those_of_perplexity, it_stops_when_it_is_told_to),
+                         server, program, model, first=len(CASES) + 1) or code
     code = run_cases((the_models_files_say_how_embeddings_are_made,
                       an_end_token_is_added_where_the_tokenizer_says_so,
                       a_space_that_is_no_part_of_the_text_is_not_counted), program, synth_model,
-                     first=len(CASES) + 2) or code
+                     first=len(CASES) + 3) or code
     sys.exit(code)
 
 
