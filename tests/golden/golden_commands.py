@@ -212,7 +212,8 @@ def a_model_that_shrinks_while_it_is_read_is_a_sentence(program):
     golden.make_model(program.folder / "m.gguf", n_embd=1024, n_layers=2, n_ff=16384, sparse=True)
     process = program.start("model", "quantize", "m.gguf", "o.gguf", "Q8_0", "--threads", 1)
     deadline = time.monotonic() + 60
-    while not [f for f in os.listdir(program.folder) if f.startswith("o.gguf.partial")]:
+    while not any(f.name.startswith("o.gguf.partial") and f.stat().st_size > 0
+                  for f in os.scandir(program.folder)):  # the model has been looked at
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.001)
     os.truncate(program.folder / "m.gguf", 65536)
@@ -271,7 +272,8 @@ def a_stopped_quantize_leaves_nothing(program):
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         process = program.start("model", "quantize", "m.gguf", "o.gguf", "Q8_0", "--threads", 1)
         deadline = time.monotonic() + 60
-        while not [f for f in os.listdir(program.folder) if f.startswith("o.gguf.partial")]:
+        while not any(f.name.startswith("o.gguf.partial") and f.stat().st_size > 0
+                  for f in os.scandir(program.folder)):  # the model has been looked at
             assert time.monotonic() < deadline and process.poll() is None
             time.sleep(0.001)
         process.send_signal(number)
