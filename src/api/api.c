@@ -217,7 +217,7 @@ static void prepare(struct tw_api *api, struct tw_api_task *task)
         return;
     }
     enum tw_status status = tw_json_parse(text, n_bytes, "the body", &call->body, &cause);
-    tw_http_drop_body(call->http);
+    tw_http_free_body(call->http);
     if (status != TW_OK) {
         refuse_body(&error, &cause);
         tw_api_answer_error(api, call->http, &error);

@@ -103,7 +103,7 @@ static bool add_calls(json_t *out, const json_t *message, size_t i, struct tw_ap
         json_t *call = call_for_template(json_array_get(calls, k), i, error);
         if (call == NULL || json_array_append_new(list, call) != 0) {
             json_decref(list);
-            return false;
+            return call != NULL ? refuse_memory(error) : false;
         }
     }
     return list == NULL || json_object_set_new(out, "tool_calls", list) == 0 ||

@@ -41,7 +41,7 @@ struct choice {
 struct completion {
     struct tw_api *api;
     struct tw_http_request *http;
-    json_t *body; /* the fields' texts are in it */
+    json_t *body; /* in it are the texts of stops, and the tools */
     const struct tw_api_served *model;
     struct tw_api_fields fields;
     struct tw_api_form form;
@@ -467,6 +467,7 @@ static bool prepare(struct completion *completion, struct tw_api_error *error)
         !check_length(completion, error) || !make_choices(completion, error)) {
         return false;
     }
+    tw_api_fields_prune(completion->body);
     echo_prompts(completion);
     completion->head.is_chat = is_chat;
     completion->head.model = completion->model->name;

@@ -13,7 +13,8 @@ static void put_token(struct tw_json_writer *writer, const struct tw_tokenizer *
     struct tw_bytes bytes = token_bytes(tokenizer, row->token);
     tw_json_key(writer, "token");
     tw_json_string(writer, bytes.data, bytes.size_bytes);
-    tw_json_put_double(writer, "logprob", (double)row->logprob);
+    tw_json_key(writer, "logprob");
+    tw_json_float(writer, row->logprob);
     tw_json_key(writer, "bytes");
     tw_json_array_begin(writer);
     for (size_t i = 0; i < bytes.size_bytes; i++) {
@@ -56,7 +57,7 @@ static void put_best(struct tw_json_writer *writer, const struct tw_output *outp
     tw_json_object_begin(writer);
     for (uint32_t i = 1; i <= output->n_top && row[i].token != TW_TOKEN_NONE; i++) {
         put_key(writer, token_bytes(tokenizer, row[i].token));
-        tw_json_double(writer, (double)row[i].logprob);
+        tw_json_float(writer, row[i].logprob);
     }
     tw_json_object_end(writer);
 }
@@ -94,7 +95,7 @@ static void add_text_row(struct tw_completion_logprobs *logprobs, const struct t
     }
     tw_json_string(&writers[0], bytes.data, bytes.size_bytes);
     if (output != NULL) {
-        tw_json_double(&writers[1], (double)row->logprob);
+        tw_json_float(&writers[1], row->logprob);
         put_best(&writers[2], output, row, tokenizer);
     } else {
         tw_json_null(&writers[1]);

@@ -17,18 +17,19 @@
 struct input {
     struct embedding *owner;
     struct tw_token_list tokens;
+    struct tw_buf vector; /* as it stands in the answer */
 };
 
 struct embedding {
     struct tw_api *api;
     struct tw_http_request *http;
-    json_t *body;
+    json_t *body; /* NULL once it is read */
     const struct tw_api_served *model;
     struct tw_generation generation;
     int64_t arrived_ns;
     struct input *inputs; /* [n_inputs] */
     size_t n_inputs, n_tokens;
-    float *vectors; /* [n_inputs][n_dimensions] */
+    float *numbers; /* [n_dimensions] of the vector that is being written */
     size_t n_dimensions;
     bool is_base64;
     int flags;                       /* of the tokenizer */
@@ -42,35 +43,40 @@ static void free_embedding(struct embedding *embedding)
 {
     for (size_t i = 0; embedding->inputs != NULL && i < embedding->n_inputs; i++) {
         tw_token_list_free(&embedding->inputs[i].tokens);
+        tw_buf_free(&embedding->inputs[i].vector);
     }
     tw_mem_free(embedding->inputs);
-    tw_mem_free(embedding->vectors);
+    tw_mem_free(embedding->numbers);
     json_decref(embedding->body);
     tw_mem_free(embedding);
 }
 
 /* ---- the answer ---- */
 
-static void write_vector(struct tw_json_writer *writer, const struct embedding *embedding, size_t i)
+/* Each is written when it comes: thousands at the end would hold up the backend's thread. */
+static void write_vector(struct input *input)
 {
-    const float *vector = embedding->vectors + i * embedding->n_dimensions;
-    tw_json_object_begin(writer);
-    tw_json_put_text(writer, "object", "embedding");
-    tw_json_put_uint(writer, "index", i);
-    tw_json_key(writer, "embedding");
+    const struct embedding *embedding = input->owner;
+    struct tw_json_writer writer;
+    tw_json_begin(&writer, &input->vector);
+    tw_json_object_begin(&writer);
+    tw_json_put_text(&writer, "object", "embedding");
+    tw_json_put_uint(&writer, "index", (uint64_t)(input - embedding->inputs));
+    tw_json_key(&writer, "embedding");
     if (embedding->is_base64) { /* of floats as they lie in memory: little-endian */
-        tw_buf_append(writer->buf, "\"", 1);
-        tw_buf_append_base64(writer->buf, vector, embedding->n_dimensions * sizeof *vector);
-        tw_buf_append(writer->buf, "\"", 1);
-        writer->needs_comma = true;
+        tw_buf_append(&input->vector, "\"", 1);
+        tw_buf_append_base64(&input->vector, embedding->numbers,
+                             embedding->n_dimensions * sizeof *embedding->numbers);
+        tw_buf_append(&input->vector, "\"", 1);
+        writer.needs_comma = true;
     } else {
-        tw_json_array_begin(writer);
+        tw_json_array_begin(&writer);
         for (size_t d = 0; d < embedding->n_dimensions; d++) {
-            tw_json_double(writer, (double)vector[d]);
+            tw_json_float(&writer, embedding->numbers[d]);
         }
-        tw_json_array_end(writer);
+        tw_json_array_end(&writer);
     }
-    tw_json_object_end(writer);
+    tw_json_object_end(&writer);
 }
 
 static void answer(struct embedding *embedding)
@@ -85,7 +91,10 @@ static void answer(struct embedding *embedding)
     tw_json_key(&writer, "data");
     tw_json_array_begin(&writer);
     for (size_t i = 0; i < embedding->n_inputs; i++) {
-        write_vector(&writer, embedding, i);
+        const struct tw_buf *vector = &embedding->inputs[i].vector;
+        tw_buf_append(&body, ",", i > 0);
+        tw_buf_append(&body, vector->data, vector->size_bytes);
+        body.failed = body.failed || vector->failed;
     }
     tw_json_array_end(&writer);
     tw_json_key(&writer, "usage");
@@ -131,18 +140,18 @@ static void fail(struct embedding *embedding, const struct tw_error *cause)
 }
 
 /* The first numbers of a state, made to a vector of length 1. */
-static void take_vector(const struct input *input, const float *state)
+static void take_vector(struct input *input, const float *state)
 {
     const struct embedding *embedding = input->owner;
     const size_t n = embedding->n_dimensions;
-    float *vector = embedding->vectors + (size_t)(input - embedding->inputs) * n;
     double sum = 0;
     for (size_t d = 0; d < n; d++) {
         sum += (double)state[d] * (double)state[d];
     }
     for (size_t d = 0; d < n; d++) {
-        vector[d] = sum > 0 ? (float)((double)state[d] / sqrt(sum)) : 0;
+        embedding->numbers[d] = sum > 0 ? (float)((double)state[d] / sqrt(sum)) : 0;
     }
+    write_vector(input);
 }
 
 static void submit_next(struct embedding *embedding);
@@ -270,6 +279,7 @@ static bool read_input(struct embedding *embedding, size_t i, const json_t *valu
     const uint32_t n_context = tw_backend_context_tokens(embedding->model->backend);
     struct input *input = &embedding->inputs[i];
     input->owner = embedding;
+    tw_buf_init(&input->vector, TW_LIMIT_GENERATED_BYTES);
     if (!json_is_array(value) && !json_is_string(value)) {
         return tw_api_refuse(error, "input",
                              "'input' must be a string, a list of strings, a list of token ids, or "
@@ -306,9 +316,9 @@ static bool read_inputs(struct embedding *embedding, struct tw_api_error *error)
                              TW_LIMIT_EMBEDDINGS);
     }
     embedding->inputs = tw_mem_zalloc(n, sizeof *embedding->inputs);
-    embedding->vectors = tw_mem_zalloc(n, embedding->n_dimensions * sizeof *embedding->vectors);
+    embedding->numbers = tw_mem_alloc(embedding->n_dimensions, sizeof *embedding->numbers);
     embedding->n_inputs = n;
-    if (embedding->inputs == NULL || embedding->vectors == NULL) {
+    if (embedding->inputs == NULL || embedding->numbers == NULL) {
         return refuse_memory(error);
     }
     for (size_t i = 0; i < n; i++) {
@@ -356,6 +366,8 @@ void tw_api_embeddings(struct tw_api *api, const struct tw_api_call *call)
         free_embedding(embedding);
         return;
     }
+    json_decref(embedding->body);
+    embedding->body = NULL;
     embedding->n_open = embedding->n_inputs + 1;
     for (size_t i = 0; i < TW_LIMIT_EMBEDDINGS_AT_ONCE; i++) {
         submit_next(embedding);

@@ -321,15 +321,23 @@ void tw_json_uint(struct tw_json_writer *writer, uint64_t value)
     tw_buf_append_format(writer->buf, "%" PRIu64, value);
 }
 
+static void write_number(struct tw_json_writer *writer, const char *text)
+{
+    before_value(writer);
+    tw_buf_append_text(writer->buf, text);
+    if (strcmp(text, "-0") == 0) {
+        tw_buf_append_text(writer->buf, ".0"); /* otherwise it would be read as the integer 0 */
+    }
+}
+
 /* 17 digits always read back equal; fewer often do. */
 void tw_json_double(struct tw_json_writer *writer, double value)
 {
+    char text[40];
     if (!isfinite(value)) {
         tw_json_null(writer);
         return;
     }
-    before_value(writer);
-    char text[40];
     locale_t old = enter_plain_locale();
     for (int digits = 1; digits <= 17; digits++) {
         snprintf(text, sizeof text, "%.*g", digits, value);
@@ -338,10 +346,24 @@ void tw_json_double(struct tw_json_writer *writer, double value)
         }
     }
     uselocale(old);
-    tw_buf_append_text(writer->buf, text);
-    if (value == 0 && signbit(value)) {
-        tw_buf_append_text(writer->buf, ".0"); /* "-0" would be read as the integer 0 */
+    write_number(writer, text);
+}
+
+/* Nine digits always read back equal; most floats need eight or nine. */
+void tw_json_float(struct tw_json_writer *writer, float value)
+{
+    char text[40];
+    if (!isfinite(value)) {
+        tw_json_null(writer);
+        return;
     }
+    locale_t old = enter_plain_locale();
+    snprintf(text, sizeof text, "%.8g", (double)value);
+    if (strtof(text, NULL) != value) {
+        snprintf(text, sizeof text, "%.9g", (double)value);
+    }
+    uselocale(old);
+    write_number(writer, text);
 }
 
 void tw_json_bool(struct tw_json_writer *writer, bool value)

@@ -321,6 +321,11 @@ void tw_http_drop_body(struct tw_http_request *request)
     tw_buf_free(&request->body);
 }
 
+void tw_http_free_body(struct tw_http_request *request)
+{
+    tw_buf_free(&request->body);
+}
+
 const char *tw_http_id(const struct tw_http_request *request)
 {
     return request->id;

@@ -114,8 +114,9 @@ bool tw_http_is_crowded(const struct tw_http_request *request);
 
 /* Not NUL-terminated. */
 const char *tw_http_body(const struct tw_http_request *request, size_t *ret_bytes);
-/* Frees the body, which may be large, before the request is released; while there is a server. */
-void tw_http_drop_body(struct tw_http_request *request);
+/* Frees the body before the request is released. Its bytes count against the server's bound until
+ * the request ends, since what was made of them takes memory, too. */
+void tw_http_free_body(struct tw_http_request *request);
 /* The client's X-Request-Id where it is fit to be one, otherwise a random one. */
 const char *tw_http_id(const struct tw_http_request *request);
 

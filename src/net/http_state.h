@@ -98,6 +98,8 @@ struct tw_http_request *tw_http_request_create(struct tw_http_server *server,
                                                const char *method, const char *path);
 /* The body counts no longer among all bodies. */
 void tw_http_uncount_body(struct tw_http_request *request);
+/* And frees it. */
+void tw_http_drop_body(struct tw_http_request *request);
 /* Under the lock. An answer of our own, as JSON in OpenAI's form. */
 void tw_http_refuse(struct tw_http_request *request, int status);
 /* Under the lock. Lets libmicrohttpd look at the request again. */

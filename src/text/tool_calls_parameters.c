@@ -78,7 +78,7 @@ static int types_within(const json_t *root, const json_t *schema, int *n_left)
     for (size_t k = 0; k < sizeof lists / sizeof lists[0]; k++) {
         const json_t *list = json_object_get(schema, lists[k]);
         int any = 0;
-        for (size_t i = 0; i < json_array_size(list); i++) {
+        for (size_t i = 0; i < json_array_size(list) && *n_left >= 0; i++) {
             const json_t *item = json_array_get(list, i);
             const int one = k == 3 ? 1 << json_typeof(item) : types_within(root, item, n_left);
             any |= one;
@@ -86,7 +86,7 @@ static int types_within(const json_t *root, const json_t *schema, int *n_left)
         }
         types &= json_is_array(list) ? any : ALL_TYPES;
     }
-    return types;
+    return *n_left >= 0 ? types : ALL_TYPES;
 }
 
 static int types_of(const json_t *root, const json_t *schema)

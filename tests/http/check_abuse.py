@@ -13,19 +13,13 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from server import Server, becomes, run_cases  # noqa: E402
+from server import Server, becomes, resident_bytes, run_cases  # noqa: E402
 
 N_ABUSERS = 8
 HEALTH_SECONDS = 2  # also on a machine that is busy otherwise
 GROWTH_BYTES = 64 << 20
 MARKS = (b"\r\n", b"\r\n\r\n", b" ", b":", b"\x00", b"\xff", b"HTTP/1.1", b"Content-Length: ",
          b"Transfer-Encoding: chunked\r\n", b"5\r\nhello\r\n", b"{", b"[", b'"', b"POST /")
-
-
-def resident_bytes(pid):
-    text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    line = next(line for line in text.splitlines() if line.startswith("VmRSS"))
-    return int(line.split()[1]) * 1024
 
 
 def some_value(rng, depth=0):

@@ -32,6 +32,12 @@ def allow_descriptors(n):
     return n <= hard
 
 
+def resident_bytes(pid):
+    text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    line = next(line for line in text.splitlines() if line.startswith("VmRSS"))
+    return int(line.split()[1]) * 1024
+
+
 def run_cases(cases, *arguments, first=1):
     """Reports each as TAP, after the plan; the exit code."""
     code = 0
@@ -135,8 +141,9 @@ class Server:
             self.process.kill()
             raise
 
-    def ask(self, method, path, body=None, headers=None, raw=False):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+    def ask(self, method, path, body=None, headers=None, raw=False, source="127.0.0.1"):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120,
+                                                source_address=(source, 0))
         data = body if raw or body is None else json.dumps(body)
         connection.request(method, path, data, headers or {})
         answer = Answer(connection.getresponse())

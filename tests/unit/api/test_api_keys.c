@@ -146,6 +146,23 @@ static void guessing_is_stopped_for_a_minute_and_for_one_address(void **state)
     tw_api_keys_free(keys);
 }
 
+static void no_key_is_no_guess_and_this_machine_may_be_a_proxy(void **state)
+{
+    (void)state;
+    write_three();
+    struct tw_api_keys *keys = load();
+    struct tw_api_tenant tenant;
+    for (int i = 0; i < 3 * TW_LIMIT_API_FAILURES; i++) {
+        assert_int_equal(tw_api_keys_check(keys, NULL, "10.0.0.1", 100, &tenant), TW_API_KEY_BAD);
+        assert_int_equal(tw_api_keys_check(keys, "wrong", "127.0.0.1", 100, &tenant),
+                         TW_API_KEY_BAD);
+        assert_int_equal(tw_api_keys_check(keys, "wrong", "::1", 100, &tenant), TW_API_KEY_BAD);
+    }
+    assert_int_equal(tw_api_keys_check(keys, "red-1", "10.0.0.1", 101, &tenant), TW_API_KEY_GOOD);
+    assert_int_equal(tw_api_keys_check(keys, "red-1", "127.0.0.1", 101, &tenant), TW_API_KEY_GOOD);
+    tw_api_keys_free(keys);
+}
+
 static void reading_again_adds_and_removes_keys_and_keeps_numbers(void **state)
 {
     (void)state;
@@ -202,6 +219,7 @@ int main(void)
         cmocka_unit_test(a_hash_is_sha256),
         cmocka_unit_test(a_key_is_its_tenants),
         cmocka_unit_test(guessing_is_stopped_for_a_minute_and_for_one_address),
+        cmocka_unit_test(no_key_is_no_guess_and_this_machine_may_be_a_proxy),
         cmocka_unit_test(reading_again_adds_and_removes_keys_and_keeps_numbers),
         cmocka_unit_test(rows_that_are_not_fit_are_named),
     };

@@ -188,6 +188,33 @@ static double written_and_read(double number, struct tw_buf *buf)
     return result;
 }
 
+static void floats_survive_in_at_most_nine_digits(void **state)
+{
+    (void)state;
+    struct tw_buf buf;
+    struct tw_json_writer w;
+    tw_buf_init(&buf, 64);
+    for (uint64_t i = 0; i < 20000; i++) {
+        uint32_t words[4];
+        float number;
+        tw_rng_block(7, i, words);
+        memcpy(&number, words, sizeof number);
+        tw_buf_clear(&buf);
+        tw_json_begin(&w, &buf);
+        tw_json_float(&w, number);
+        tw_buf_append(&buf, "", 1);
+        assert_false(buf.failed);
+        if (isfinite(number)) {
+            const float read = strtof(buf.data, NULL);
+            assert_memory_equal(&read, &number, sizeof read);
+            assert_true(strlen(buf.data) <= strlen("-0.000123456789"));
+        } else {
+            assert_string_equal(buf.data, "null");
+        }
+    }
+    tw_buf_free(&buf);
+}
+
 static void assert_doubles_survive(int n)
 {
     static const double edges[] = {0,
@@ -316,6 +343,7 @@ int main(void)
         cmocka_unit_test(a_file_beyond_the_bound_is_not_read),
         cmocka_unit_test(commas_and_colons_stand_where_they_belong),
         cmocka_unit_test(strings_are_escaped_and_bad_utf8_becomes_the_replacement_character),
+        cmocka_unit_test(floats_survive_in_at_most_nine_digits),
         cmocka_unit_test(doubles_read_back_equal_and_are_short),
         cmocka_unit_test(numbers_do_not_depend_on_the_locale),
         cmocka_unit_test(a_line_that_is_no_json_has_its_column_beside_the_message),
