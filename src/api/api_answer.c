@@ -37,6 +37,12 @@ bool tw_api_refuse_status(struct tw_api_error *error, int http_status, const cha
     return false;
 }
 
+bool tw_api_refuse_memory(struct tw_api_error *error)
+{
+    return tw_api_refuse_status(error, 503, "server_error", "out_of_memory",
+                                "no memory for this request; try again later");
+}
+
 bool tw_api_refuse_error(struct tw_api_error *error, const struct tw_error *cause,
                          const char *param)
 {

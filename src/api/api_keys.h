@@ -9,9 +9,10 @@
  * everybody where there are no keys. The file can be read again while it is in use: a tenant that
  * is named again keeps its number.
  *
- * Wrong keys are counted by the address they come from: more than TW_LIMIT_API_FAILURES in a minute,
- * and further ones are not even looked at, so that guessing takes for ever. A request without a key
- * is no guess, and those of this machine are not counted: a proxy here speaks for everybody.
+ * Wrong keys are counted by the address they come from: more than TW_LIMIT_API_FAILURES in a
+ * minute, and further ones are not even looked at, so that guessing takes for ever. A request
+ * without a key is no guess, and those of this machine are not counted: a proxy here speaks for
+ * everybody.
  *
  * Threads: any. Errors: those of conf.h, and TW_ERR_FORMAT for a key that is not fit.
  */

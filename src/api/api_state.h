@@ -81,6 +81,7 @@ struct tw_api_error {
 /* Fill *error and give false, so that a refusal is one line. param may be NULL. */
 bool tw_api_refuse(struct tw_api_error *error, const char *param, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+bool tw_api_refuse_memory(struct tw_api_error *error); /* 503 */
 bool tw_api_refuse_status(struct tw_api_error *error, int http_status, const char *type,
                           const char *code, const char *format, ...)
     __attribute__((format(printf, 5, 6)));

@@ -13,12 +13,6 @@ static bool refuse_message(struct tw_api_error *error, size_t i, const char *par
     return tw_api_refuse(error, param, "'%s' %s", param, what);
 }
 
-static bool refuse_memory(struct tw_api_error *error)
-{
-    return tw_api_refuse_status(error, 503, "server_error", "out_of_memory",
-                                "no memory for the messages");
-}
-
 /* "system" for developer, too; NULL for a role that there is not. */
 static const char *known_role(const char *role)
 {
@@ -90,7 +84,7 @@ static json_t *call_for_template(const json_t *call, size_t i, struct tw_api_err
         json_object_set_new(value, "id", json_string(json_string_value(id)));
     }
     if (value == NULL) {
-        refuse_memory(error);
+        tw_api_refuse_memory(error);
     }
     return value;
 }
@@ -103,11 +97,11 @@ static bool add_calls(json_t *out, const json_t *message, size_t i, struct tw_ap
         json_t *call = call_for_template(json_array_get(calls, k), i, error);
         if (call == NULL || json_array_append_new(list, call) != 0) {
             json_decref(list);
-            return call != NULL ? refuse_memory(error) : false;
+            return call != NULL ? tw_api_refuse_memory(error) : false;
         }
     }
     return list == NULL || json_object_set_new(out, "tool_calls", list) == 0 ||
-           refuse_memory(error);
+           tw_api_refuse_memory(error);
 }
 
 /* ---- messages as templates want them ---- */
@@ -174,7 +168,7 @@ static json_t *add_message(json_t *list, const char *role, const struct tw_buf *
     json_t *message =
         tw_chat_message(role, text->size_bytes > 0 ? text->data : "", text->size_bytes);
     if (message == NULL || json_array_append_new(list, message) != 0) {
-        refuse_memory(error);
+        tw_api_refuse_memory(error);
         return NULL;
     }
     return message;
@@ -205,7 +199,7 @@ static bool add_messages(json_t *list, const json_t *messages, struct tw_buf *te
             return false;
         }
         if (!add_others(out, message)) {
-            return refuse_memory(error);
+            return tw_api_refuse_memory(error);
         }
     }
     return true;
@@ -387,7 +381,7 @@ bool tw_api_text_tokens(const struct tw_tokenizer *tokenizer, const json_t *text
     }
     if (with_begin && tw_tokenizer_adds_bos(tokenizer) &&
         !tw_token_list_push(tokens, tw_tokenizer_bos(tokenizer))) {
-        return tw_api_refuse_status(error, 503, "server_error", "out_of_memory", "no memory");
+        return tw_api_refuse_memory(error);
     }
     if (tw_tokenizer_encode(tokenizer, json_string_value(text), json_string_length(text), flags,
                             tokens, &cause) != TW_OK) {
@@ -408,8 +402,7 @@ bool tw_api_id_tokens(const struct tw_tokenizer *tokenizer, const json_t *ids,
                                  param, n_vocab - 1);
         }
         if (!tw_token_list_push(tokens, (tw_token)json_integer_value(id))) {
-            return tw_api_refuse_status(error, 503, "server_error", "out_of_memory",
-                                        "no memory for the tokens");
+            return tw_api_refuse_memory(error);
         }
     }
     return true;

@@ -345,8 +345,7 @@ static bool make_choices(struct completion *completion, struct tw_api_error *err
     }
     completion->choices = tw_mem_zalloc(completion->n_prompts * n, sizeof *completion->choices);
     if (completion->choices == NULL) {
-        return tw_api_refuse_status(error, 503, "server_error", "out_of_memory",
-                                    "no memory for the answers");
+        return tw_api_refuse_memory(error);
     }
     completion->n_choices = completion->n_prompts * n;
     for (size_t i = 0; i < completion->n_choices; i++) {
@@ -404,8 +403,7 @@ static bool make_text_prompts(struct completion *completion, struct tw_api_error
     }
     completion->prompts = tw_mem_zalloc(n, sizeof *completion->prompts);
     if (completion->prompts == NULL) {
-        return tw_api_refuse_status(error, 503, "server_error", "out_of_memory",
-                                    "no memory for the prompts");
+        return tw_api_refuse_memory(error);
     }
     for (size_t i = 0; i < n; i++) {
         if (!add_prompt(completion, is_list ? json_array_get(prompt, i) : prompt, error)) {
@@ -419,8 +417,7 @@ static bool make_chat_prompt(struct completion *completion, struct tw_api_error 
 {
     completion->prompts = tw_mem_zalloc(1, sizeof *completion->prompts);
     if (completion->prompts == NULL) {
-        return tw_api_refuse_status(error, 503, "server_error", "out_of_memory",
-                                    "no memory for the prompt");
+        return tw_api_refuse_memory(error);
     }
     completion->n_prompts = 1;
     if (!tw_api_tools_read(&completion->tools, &completion->form, completion->body,
@@ -524,7 +521,7 @@ static void complete(struct tw_api *api, const struct tw_api_call *call, bool is
     struct completion *completion = tw_mem_zalloc(1, sizeof *completion);
     struct tw_api_error error;
     if (completion == NULL) {
-        tw_api_refuse_status(&error, 503, "server_error", "out_of_memory", "no memory");
+        tw_api_refuse_memory(&error);
         tw_api_answer_error(api, call->http, &error);
         json_decref(call->body);
         return;

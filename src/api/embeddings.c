@@ -265,12 +265,6 @@ static bool read_dimensions(struct embedding *embedding, struct tw_api_error *er
     return true;
 }
 
-static bool refuse_memory(struct tw_api_error *error)
-{
-    return tw_api_refuse_status(error, 503, "server_error", "out_of_memory",
-                                "no memory for the embeddings");
-}
-
 /* A text or a list of token ids. */
 static bool read_input(struct embedding *embedding, size_t i, const json_t *value,
                        struct tw_api_error *error)
@@ -319,7 +313,7 @@ static bool read_inputs(struct embedding *embedding, struct tw_api_error *error)
     embedding->numbers = tw_mem_alloc(embedding->n_dimensions, sizeof *embedding->numbers);
     embedding->n_inputs = n;
     if (embedding->inputs == NULL || embedding->numbers == NULL) {
-        return refuse_memory(error);
+        return tw_api_refuse_memory(error);
     }
     for (size_t i = 0; i < n; i++) {
         if (!read_input(embedding, i, is_list ? json_array_get(input, i) : input, error)) {
@@ -352,7 +346,7 @@ void tw_api_embeddings(struct tw_api *api, const struct tw_api_call *call)
     struct embedding *embedding = tw_mem_zalloc(1, sizeof *embedding);
     struct tw_api_error error;
     if (embedding == NULL) {
-        refuse_memory(&error);
+        tw_api_refuse_memory(&error);
         tw_api_answer_error(api, call->http, &error);
         json_decref(call->body);
         return;
