@@ -184,6 +184,10 @@ static bool allows_host(const struct tw_api *api, const char *host)
     }
     const char *end = host[0] == '[' ? strchr(host, ']') : NULL;
     size_t n_bytes = end != NULL ? (size_t)(end - host) + 1 : strcspn(host, ":");
+    const char *port = host + n_bytes;
+    if (*port != '\0' && (*port != ':' || strspn(port + 1, "0123456789") < strlen(port + 1))) {
+        return false;
+    }
     for (size_t i = 0; ours[i] != NULL; i++) {
         if (is_same_host(host, n_bytes, ours[i])) {
             return true;
@@ -230,24 +234,39 @@ static void prepare(struct tw_api *api, struct tw_api_task *task)
     }
 }
 
+/* Tenants in turn, by their numbers; of one, the oldest task. There is at least one. */
+static struct tw_api_task *take_task(struct tw_api *api)
+{
+    struct tw_api_task **next = &api->tasks;
+    for (struct tw_api_task **at = next; *at != NULL; at = &(*at)->next) {
+        const uint32_t first = api->last_tenant + 1; /* wraps around behind the last tenant */
+        if ((*at)->call.tenant.number - first < (*next)->call.tenant.number - first) {
+            next = at;
+        }
+    }
+    struct tw_api_task *task = *next;
+    *next = task->next;
+    if (*next == NULL) {
+        api->tasks_end = next;
+    }
+    api->n_tasks--;
+    api->last_tenant = task->call.tenant.number;
+    return task;
+}
+
 static void *prepare_tasks(void *context)
 {
     struct tw_api *api = context;
     pthread_mutex_lock(&api->lock);
     for (;;) {
-        struct tw_api_task *task = api->tasks;
-        if (task == NULL) {
+        if (api->tasks == NULL) {
             if (api->stops) {
                 break;
             }
             pthread_cond_wait(&api->wake, &api->lock);
             continue;
         }
-        api->tasks = task->next;
-        if (api->tasks == NULL) {
-            api->tasks_end = &api->tasks;
-        }
-        api->n_tasks--;
+        struct tw_api_task *task = take_task(api);
         pthread_mutex_unlock(&api->lock);
         prepare(api, task);
         tw_mem_free(task);

@@ -56,6 +56,7 @@ struct tw_api {
     pthread_cond_t wake;
     struct tw_api_task *tasks, **tasks_end;
     uint32_t n_tasks;
+    uint32_t last_tenant; /* whose task was taken last */
     bool stops;
 };
 

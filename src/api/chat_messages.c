@@ -273,6 +273,19 @@ static void drop_close(const struct tw_chat_format *format, struct tw_token_list
     tokens->n_tokens = n > 0 ? n - 1 : 0;
 }
 
+static bool refuse_tokens(struct tw_api_error *error, const struct tw_token_list *tokens,
+                          const struct tw_error *cause, const char *param)
+{
+    if (!tokens->is_full) {
+        return tw_api_refuse_error(error, cause, param);
+    }
+    tw_api_refuse_status(error, 400, "invalid_request_error", "context_length_exceeded",
+                         "the prompt has more than %zu tokens; the model's context is %zu tokens",
+                         tokens->most_tokens, tokens->most_tokens / TW_LIMIT_API_PROMPT_CONTEXTS);
+    snprintf(error->param, sizeof error->param, "%s", param);
+    return false;
+}
+
 static bool encode_by_format(const struct tw_api_served *model, const json_t *messages,
                              const struct manner *manner, struct tw_token_list *tokens,
                              struct tw_error *cause)
@@ -307,7 +320,7 @@ static bool encode(const struct tw_api_served *model, const json_t *messages,
     struct tw_error cause;
     if (model->chat_template == NULL) {
         return encode_by_format(model, messages, manner, tokens, &cause) ||
-               tw_api_refuse_error(error, &cause, "messages");
+               refuse_tokens(error, tokens, &cause, "messages");
     }
     const time_t seconds = (time_t)(tw_clock_wall_ns() / 1000000000);
     struct tm now;
@@ -319,7 +332,7 @@ static bool encode(const struct tw_api_served *model, const json_t *messages,
                                           .more = manner->more,
                                           .now = &now};
     return tw_chat_template_encode(model->chat_template, &prompt, tokens, &cause) == TW_OK ||
-           tw_api_refuse_error(error, &cause, "messages");
+           refuse_tokens(error, tokens, &cause, "messages");
 }
 
 bool tw_api_chat_prompt(const struct tw_api_served *model, const json_t *body, const json_t *tools,
@@ -347,6 +360,12 @@ bool tw_api_chat_prompt(const struct tw_api_served *model, const json_t *body, c
     json_decref(manner.more);
     tw_buf_free(&text);
     return is_written;
+}
+
+void tw_api_bound_prompt(const struct tw_api_served *model, struct tw_token_list *tokens)
+{
+    tokens->most_tokens =
+        (size_t)tw_backend_context_tokens(model->backend) * TW_LIMIT_API_PROMPT_CONTEXTS;
 }
 
 enum tw_reasoning_state tw_api_thought_behind(const struct tw_api_served *model,
@@ -385,7 +404,7 @@ bool tw_api_text_tokens(const struct tw_tokenizer *tokenizer, const json_t *text
     }
     if (tw_tokenizer_encode(tokenizer, json_string_value(text), json_string_length(text), flags,
                             tokens, &cause) != TW_OK) {
-        return tw_api_refuse_error(error, &cause, param);
+        return refuse_tokens(error, tokens, &cause, param);
     }
     return true;
 }

@@ -17,6 +17,9 @@ bool tw_api_chat_prompt(const struct tw_api_served *model, const json_t *body, c
 enum tw_reasoning_state tw_api_thought_behind(const struct tw_api_served *model,
                                               const struct tw_token_list *prompt);
 
+/* A prompt that is much longer than the context is refused before all of it was read. */
+void tw_api_bound_prompt(const struct tw_api_served *model, struct tw_token_list *tokens);
+
 /* A JSON string as tokens. with_begin: after the begin token, where the model asks for one. flags:
  * of tw_tokenizer_encode. param: what the text is called. */
 bool tw_api_text_tokens(const struct tw_tokenizer *tokenizer, const json_t *text, bool with_begin,

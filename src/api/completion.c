@@ -113,7 +113,7 @@ static void answer_whole(struct completion *completion)
     for (size_t i = 0; choices != NULL && i < completion->n_choices; i++) {
         choices[i] = shown(&completion->choices[i]);
         body.failed = body.failed || completion->choices[i].parts.has_failed ||
-                      completion->choices[i].logprobs.items[0].failed;
+                      tw_completion_logprobs_failed(&completion->choices[i].logprobs);
     }
     if (!body.failed) {
         tw_completion_json_whole(&body, &completion->head, choices, completion->n_choices,
@@ -336,6 +336,28 @@ static void bound_answer(const struct completion *completion, struct choice *cho
     *max_tokens = *max_tokens == 0 || *max_tokens > most ? most : *max_tokens;
 }
 
+/* A stream sends them as they come; a whole answer collects them. */
+static bool check_logprobs(const struct completion *completion, struct tw_api_error *error)
+{
+    const struct tw_api_fields *fields = &completion->fields;
+    const uint64_t most_tokens = fields->generation.rules.max_tokens;
+    const uint64_t n_context = tw_backend_context_tokens(completion->model->backend);
+    uint64_t n_tokens = 0;
+    for (size_t i = 0; i < completion->n_prompts; i++) {
+        const uint64_t n = completion->prompts[i].n_tokens, room = n_context - n;
+        n_tokens += fields->echo ? n : 0;
+        if (!fields->generation.only_prompt) {
+            n_tokens += most_tokens == 0 || most_tokens > room ? room : most_tokens;
+        }
+    }
+    n_tokens *= (uint64_t)fields->n * (1 + (uint64_t)fields->top_logprobs);
+    return fields->is_stream || !fields->wants_logprobs || n_tokens <= TW_LIMIT_API_LOGPROBS ||
+           tw_api_refuse(error, "logprobs",
+                         "the answer could have %llu log-probabilities; at most %u. Ask for fewer "
+                         "tokens, answers, prompts or alternatives, or for a stream",
+                         (unsigned long long)n_tokens, TW_LIMIT_API_LOGPROBS);
+}
+
 static bool make_choices(struct completion *completion, struct tw_api_error *error)
 {
     const size_t n = (size_t)completion->fields.n;
@@ -379,6 +401,7 @@ static bool add_prompt(struct completion *completion, const json_t *prompt,
 {
     const struct tw_tokenizer *tokenizer = tw_backend_tokenizer(completion->model->backend);
     struct tw_token_list *tokens = &completion->prompts[completion->n_prompts++];
+    tw_api_bound_prompt(completion->model, tokens);
     if (json_is_array(prompt)) {
         return tw_api_id_tokens(tokenizer, prompt, tokens, "prompt", error);
     }
@@ -420,6 +443,7 @@ static bool make_chat_prompt(struct completion *completion, struct tw_api_error 
         return tw_api_refuse_memory(error);
     }
     completion->n_prompts = 1;
+    tw_api_bound_prompt(completion->model, &completion->prompts[0]);
     if (!tw_api_tools_read(&completion->tools, &completion->form, completion->body,
                            completion->model, error) ||
         !tw_api_chat_prompt(completion->model, completion->body, completion->tools.shown,
@@ -461,10 +485,11 @@ static bool prepare(struct completion *completion, struct tw_api_error *error)
         !(is_chat ? make_chat_prompt : make_text_prompts)(completion, error) ||
         !tw_api_form_compile(&completion->form, completion->body, completion->model,
                              completion->thought == TW_REASONING_INSIDE, error) ||
-        !check_length(completion, error) || !make_choices(completion, error)) {
+        !check_length(completion, error) || !check_logprobs(completion, error) ||
+        !make_choices(completion, error)) {
         return false;
     }
-    tw_api_fields_prune(completion->body);
+    tw_api_fields_prune(completion->body, completion->tools.shown != NULL);
     echo_prompts(completion);
     completion->head.is_chat = is_chat;
     completion->head.model = completion->model->name;

@@ -130,6 +130,15 @@ void tw_completion_logprobs_free(struct tw_completion_logprobs *logprobs)
     }
 }
 
+bool tw_completion_logprobs_failed(const struct tw_completion_logprobs *logprobs)
+{
+    bool has_failed = false;
+    for (size_t i = 0; i < COMPLETION_LOGPROB_LISTS; i++) {
+        has_failed = has_failed || logprobs->items[i].failed;
+    }
+    return has_failed;
+}
+
 void tw_completion_logprobs_clear(struct tw_completion_logprobs *logprobs)
 {
     for (int i = 0; i < COMPLETION_LOGPROB_LISTS; i++) {

@@ -47,6 +47,7 @@ struct tw_completion_choice {
 
 void tw_completion_logprobs_init(struct tw_completion_logprobs *logprobs);
 void tw_completion_logprobs_free(struct tw_completion_logprobs *logprobs);
+bool tw_completion_logprobs_failed(const struct tw_completion_logprobs *logprobs);
 /* The first token of an echoed prompt, which has no log-probability. */
 void tw_completion_logprobs_begin(struct tw_completion_logprobs *logprobs, tw_token token,
                                   const struct tw_tokenizer *tokenizer);

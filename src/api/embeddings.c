@@ -273,6 +273,7 @@ static bool read_input(struct embedding *embedding, size_t i, const json_t *valu
     const uint32_t n_context = tw_backend_context_tokens(embedding->model->backend);
     struct input *input = &embedding->inputs[i];
     input->owner = embedding;
+    tw_api_bound_prompt(embedding->model, &input->tokens);
     tw_buf_init(&input->vector, TW_LIMIT_GENERATED_BYTES);
     if (!json_is_array(value) && !json_is_string(value)) {
         return tw_api_refuse(error, "input",

@@ -403,13 +403,13 @@ void tw_api_fields_free(struct tw_api_fields *fields)
     tw_mem_free(fields->biases);
 }
 
-void tw_api_fields_prune(json_t *body)
+void tw_api_fields_prune(json_t *body, bool has_tools)
 {
     const char *name;
     json_t *value;
     void *next;
     json_object_foreach_safe (body, next, name, value) {
-        if (strcmp(name, "stop") != 0 && strcmp(name, "tools") != 0) {
+        if (strcmp(name, "stop") != 0 && !(has_tools && strcmp(name, "tools") == 0)) {
             json_object_del(body, name);
         }
     }

@@ -36,7 +36,7 @@ bool tw_api_fields_read(struct tw_api_fields *fields, bool is_chat, const json_t
 void tw_api_fields_free(struct tw_api_fields *fields);
 
 /* Takes out of a body what nothing reads any more once the request is made. It may be large. */
-void tw_api_fields_prune(json_t *body);
+void tw_api_fields_prune(json_t *body, bool has_tools);
 
 /* Adds the name of a parameter that nobody knows, where it can stand in a header. */
 void tw_api_name_unknown(char unknown[API_UNKNOWN_BYTES], const char *name);

@@ -48,6 +48,10 @@ static bool check_tools(const json_t *tools, const struct tw_api_served *model,
         return tw_api_refuse(error, "tools", "'tools' must be a list of at most %d tools",
                              TW_LIMIT_API_TOOLS);
     }
+    if (json_dumpb(tools, NULL, 0, JSON_COMPACT) > TW_LIMIT_API_TOOLS_BYTES) {
+        return tw_api_refuse(error, "tools", "'tools' is longer than %u bytes",
+                             TW_LIMIT_API_TOOLS_BYTES);
+    }
     if (model->tool_form == NULL) {
         return tw_api_refuse(error, "tools",
                              "the model '%.100s' has no chat template that writes calls of tools "

@@ -315,7 +315,8 @@ static enum tw_status start_answer(struct question *question, struct tw_error *e
 static enum tw_status keep_output(struct question *question, const struct tw_output *output,
                                   struct tw_error *error)
 {
-    struct tw_token_list taken = {(tw_token *)(uintptr_t)output->tokens, output->n_tokens, 0};
+    struct tw_token_list taken = {.ids = (tw_token *)(uintptr_t)output->tokens,
+                                  .n_tokens = output->n_tokens};
     enum tw_status status = push_ids(&taken, &question->exchange.answer_ids, error);
     if (status == TW_OK &&
         !tw_buf_append(&question->exchange.answer, output->text, output->text_bytes)) {

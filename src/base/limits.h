@@ -134,14 +134,17 @@
 #define TW_LIMIT_HTTP_SPARE_CONNECTIONS 64 /* beyond the configured ones, to be told so */
 
 /* API */
-#define TW_LIMIT_API_CHOICES       128  /* answers of one request: prompts times n */
-#define TW_LIMIT_API_TOP_LOGPROBS  20   /* alternatives shown of a token */
-#define TW_LIMIT_API_TASKS         4096 /* requests that wait to be prepared */
-#define TW_LIMIT_API_TOOLS         128  /* of a request */
-#define TW_LIMIT_API_KEYS          4096 /* rows of a key file */
-#define TW_LIMIT_API_FAILURES      20   /* wrong keys from one address in a minute */
-#define TW_LIMIT_SERVED_MODELS     64   /* of one server */
-#define TW_LIMIT_SERVED_NAME_BYTES 256  /* what clients call one */
+#define TW_LIMIT_API_CHOICES         128 /* answers of one request: prompts times n */
+#define TW_LIMIT_API_TOP_LOGPROBS    20  /* alternatives shown of a token */
+#define TW_LIMIT_API_PROMPT_CONTEXTS 4   /* a prompt of more contexts is not counted to its end */
+#define TW_LIMIT_API_TOOLS_BYTES     (1u << 20) /* of a request, as JSON */
+#define TW_LIMIT_API_LOGPROBS        (4u << 20) /* numbers of a whole answer: tokens x alternatives */
+#define TW_LIMIT_API_TASKS           4096       /* requests that wait to be prepared */
+#define TW_LIMIT_API_TOOLS           128        /* of a request */
+#define TW_LIMIT_API_KEYS            4096       /* rows of a key file */
+#define TW_LIMIT_API_FAILURES        20         /* wrong keys from one address in a minute */
+#define TW_LIMIT_SERVED_MODELS       64         /* of one server */
+#define TW_LIMIT_SERVED_NAME_BYTES   256        /* what clients call one */
 
 /* Embeddings */
 #define TW_LIMIT_EMBEDDINGS         2048   /* texts of one request */

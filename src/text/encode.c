@@ -54,6 +54,12 @@ static enum tw_status no_memory(struct tw_error *error)
 
 static enum tw_status push(struct encoder *encoder, tw_token id, struct tw_error *error)
 {
+    struct tw_token_list *list = encoder->list;
+    if (list->most_tokens != 0 && list->n_tokens >= list->most_tokens) {
+        list->is_full = true;
+        return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION, "more than %zu tokens",
+                            list->most_tokens);
+    }
     return tw_token_list_push(encoder->list, id) ? TW_OK : no_memory(error);
 }
 

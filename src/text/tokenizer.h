@@ -127,6 +127,8 @@ struct tw_token_list {
     tw_token *ids;
     size_t n_tokens;
     size_t capacity_tokens;
+    size_t most_tokens; /* encoding ends with TW_ERR_LIMIT beyond it; 0: no such bound */
+    bool is_full;       /* it did */
 };
 
 bool tw_token_list_push(struct tw_token_list *list, tw_token id);

@@ -16,7 +16,7 @@ enum {
     NUMBERS = 1 << JSON_INTEGER | 1 << JSON_REAL,
     ALL_TYPES =
         BOOLEANS | NUMBERS | 1 << JSON_OBJECT | 1 << JSON_ARRAY | 1 << JSON_STRING | 1 << JSON_NULL,
-    MOST_SCHEMAS = 256 /* looked at for one value; beyond, all may come */
+    MOST_SCHEMAS = 4096 /* and steps to them, looked at for one value; beyond, all may come */
 };
 
 static int types_of_names(const json_t *names)
@@ -30,7 +30,7 @@ static int types_of_names(const json_t *names)
                 {"object", 1 << JSON_OBJECT}};
     const size_t n = json_is_array(names) ? json_array_size(names) : 1;
     int types = 0;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && types != ALL_TYPES; i++) {
         const char *name =
             json_string_value(json_is_array(names) ? json_array_get(names, i) : names);
         for (size_t k = 0; name != NULL && k < sizeof rows / sizeof rows[0]; k++) {
@@ -40,11 +40,11 @@ static int types_of_names(const json_t *names)
     return types;
 }
 
-/* The schema that "#/a/b" means; NULL for what is not found. */
-static const json_t *resolve(const json_t *root, const char *reference)
+/* The schema that "#/a/b" means; NULL for what is not found. A step of it counts as a schema. */
+static const json_t *resolve(const json_t *root, const char *reference, int *n_left)
 {
     char name[TW_LIMIT_TOOL_NAME_BYTES];
-    while (root != NULL && *reference != '\0') {
+    while (root != NULL && *reference != '\0' && --*n_left >= 0) {
         reference += strcspn(reference, "/");
         reference += *reference == '/';
         const size_t n = strcspn(reference, "/");
@@ -73,13 +73,14 @@ static int types_within(const json_t *root, const json_t *schema, int *n_left)
         types &= 1 << json_typeof(constant);
     }
     if (reference != NULL) {
-        types &= types_within(root, resolve(root, reference), n_left);
+        types &= types_within(root, resolve(root, reference, n_left), n_left);
     }
     for (size_t k = 0; k < sizeof lists / sizeof lists[0]; k++) {
         const json_t *list = json_object_get(schema, lists[k]);
         int any = 0;
         for (size_t i = 0; i < json_array_size(list) && *n_left >= 0; i++) {
             const json_t *item = json_array_get(list, i);
+            *n_left -= k == 3;
             const int one = k == 3 ? 1 << json_typeof(item) : types_within(root, item, n_left);
             any |= one;
             types &= k == 2 ? one : ALL_TYPES;

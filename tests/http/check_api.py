@@ -345,6 +345,15 @@ def what_is_off_is_refused_with_its_name(server):
         assert error["param"] == param, f"{change}: {error}"
 
 
+def what_would_take_too_much_memory_is_refused(server):
+    answer = server.post("/v1/completions", {"prompt": ["a"] * 128, "echo": True, "logprobs": 20,
+                                             "max_tokens": 1900})
+    assert answer.status == 400 and answer.error["param"] == "logprobs", answer.status
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"x": [{}] * 400000}}}
+    answer = server.chat("hello", tools=[tool], tool_choice="none")
+    assert answer.status == 400 and answer.error["param"] == "tools", answer.body
+
+
 def what_asks_for_nothing_is_not_refused(server):
     answer = server.chat("hello", tools=[], functions=None, response_format={"type": "text"},
                          best_of=1, use_beam_search=False, suffix=None, user="me", store=True,
@@ -369,6 +378,12 @@ def a_prompt_that_is_too_long_says_both_numbers(server):
     answer = server.post("/v1/completions", {"prompt": [5] * 3000})
     assert answer.status == 400 and answer.error["code"] == "context_length_exceeded"
     assert "3000" in answer.error["message"] and "2048" in answer.error["message"]
+    for path, body in (("completions", {"prompt": "a b " * 100000}),
+                       ("chat/completions", {"messages": [{"role": "user",
+                                                           "content": "a b " * 100000}]})):
+        answer = server.post(f"/v1/{path}", body)
+        assert answer.status == 400 and answer.error["code"] == "context_length_exceeded"
+        assert "more than 8192 " in answer.error["message"], answer.body
     fits = server.post("/v1/completions", {"prompt": [5] * 2047, "ignore_eos": True,
                                            "max_tokens": 99}).json
     assert fits["usage"]["completion_tokens"] == 1
@@ -385,7 +400,9 @@ def another_host_is_refused(server):
     assert server.get("/health", headers={"Host": "evil.example"}).status == 403
     assert server.get("/health", headers={"Host": "localhost:99"}).status == 200
     assert server.get("/health", headers={"Host": "[::1]:99"}).status == 200
-    assert server.get("/health", headers={"Host": "127.0.0.1.evil.example"}).status == 403
+    for host in ("127.0.0.1.evil.example", "[::1]evil.example", "localhost:80@evil.example",
+                 "localhost:"):
+        assert (server.get("/health", headers={"Host": host}).status == 403) == ("evil" in host)
     assert "access-control-allow-origin" not in server.get("/health").headers
 
 
@@ -505,7 +522,8 @@ CASES = (what_nobody_reads_of_a_body_is_not_kept,
          a_call_can_be_required_whatever_the_model_would_say,
          an_answer_has_the_form_that_is_asked_for, objects_patterns_and_choices_are_forms,
          models_are_listed_and_found,
-         what_is_off_is_refused_with_its_name, what_asks_for_nothing_is_not_refused,
+         what_is_off_is_refused_with_its_name, what_would_take_too_much_memory_is_refused,
+         what_asks_for_nothing_is_not_refused,
          bodies_that_are_no_requests_are_refused, a_prompt_that_is_too_long_says_both_numbers,
          unknown_places_and_methods_are_told_apart, another_host_is_refused,
          every_answer_among_many_is_the_one_it_gets_alone, a_common_beginning_is_computed_once,
@@ -571,6 +589,27 @@ def keys_decide_who_may_ask(program, model):
             refused = [server.get("/v1/models", headers=guess, source="127.0.0.2")
                        for _ in range(25)][-1]
             assert refused.status == 429 and refused.headers["retry-after"] == "60"
+
+
+def a_tenants_long_texts_do_not_hold_up_another(program, model):
+    """Texts are made tokens tenant by tenant in turn, not in the order in which they come."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_keys(folder, ("red", "key-r", ""), ("blue", "key-b", ""))
+        with Server(program, "--model", f"demo={model}", "--api-keys", path) as server:
+            text = json.dumps({"prompt": "a b c d " * 500000})
+            askers = [threading.Thread(target=server.post, args=("/tokenize", text),
+                                       kwargs={"raw": True, "headers": bearer("key-r")})
+                      for _ in range(12)]
+            start = time.monotonic()
+            for asker in askers:
+                asker.start()
+            assert becomes(lambda: server.metric("http_connections") > 12)
+            assert server.post("/tokenize", {"prompt": "a"}, headers=bearer("key-b")).status == 200
+            seconds = time.monotonic() - start
+            for asker in askers:
+                asker.join()
+            whole = time.monotonic() - start
+            assert seconds < whole / 2, (seconds, whole)
 
 
 def cached_tokens(server, text, key):
@@ -643,7 +682,8 @@ def what_cannot_be_served_is_said_at_the_start(program, model):
 
 
 ALONE = (sigterm_lets_a_stream_end_and_refuses_others, a_second_signal_cuts_streams_off,
-         keys_decide_who_may_ask, tenants_share_what_was_computed_only_when_told_to,
+         keys_decide_who_may_ask, a_tenants_long_texts_do_not_hold_up_another,
+         tenants_share_what_was_computed_only_when_told_to,
          special_tokens_need_a_key_that_may, an_idle_tenant_waits_for_the_others,
          what_cannot_be_served_is_said_at_the_start)
 
