@@ -35,11 +35,14 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Sorts. share: 0.5 for the median. */
+/* Sorts. share: 0.5 for the median. Between two values it lies between them. */
 static double quantile(double *values, size_t n, double share)
 {
     qsort(values, n, sizeof *values, compare);
-    return values[(size_t)(share * (double)(n - 1) + 0.5)];
+    const double at = share * (double)(n - 1);
+    const size_t below = (size_t)at;
+    const double next = values[below + 1 < n ? below + 1 : below];
+    return values[below] + (at - (double)below) * (next - values[below]);
 }
 
 /* ---- what a point needs ---- */

@@ -250,8 +250,11 @@ static void end(struct load *load, struct client *client, CURLcode code)
             const char *why = code != CURLE_OK             ? curl_easy_strerror(code)
                               : client->failure[0] != '\0' ? client->failure
                                                            : "an answer without text";
-            (void)snprintf(result->failure, sizeof result->failure, "HTTP status %ld: %.200s",
-                           http_status, why);
+            char status[32] = "no answer";
+            if (http_status != 0) {
+                (void)snprintf(status, sizeof status, "HTTP status %ld", http_status);
+            }
+            (void)snprintf(result->failure, sizeof result->failure, "%s: %.200s", status, why);
         }
         return;
     }
@@ -416,6 +419,9 @@ static enum tw_status make_client(struct load *load, struct client *client, stru
     curl_easy_setopt(client->easy, CURLOPT_WRITEDATA, client);
     curl_easy_setopt(client->easy, CURLOPT_PRIVATE, client);
     curl_easy_setopt(client->easy, CURLOPT_NOSIGNAL, 1L);
+    if (load->config->ca_path != NULL) {
+        curl_easy_setopt(client->easy, CURLOPT_CAINFO, load->config->ca_path);
+    }
     curl_easy_setopt(client->easy, CURLOPT_TIMEOUT, (long)load->config->timeout_seconds);
     return TW_OK;
 }

@@ -26,6 +26,7 @@ struct tw_load_config {
     const char *url;     /* of the server, "http://127.0.0.1:8080" or with /v1 */
     const char *api_key; /* or NULL */
     const char *model;   /* or NULL */
+    const char *ca_path; /* a PEM file of whom to trust, or NULL: as the system does */
     bool is_chat;        /* or a completion */
     bool ignores_eos;    /* ask for answers of full length; not every server knows it */
     uint32_t n_clients;  /* closed loop; in an open one, the most requests at once */

@@ -15,7 +15,7 @@ enum { REPORT_BYTES = 1 << 16, KEY_BYTES = 512, READ_BYTES = 256 << 20 };
 static const char *const endpoints[] = {"chat", "completions", NULL};
 
 struct server_args {
-    const char *model, *key_path;
+    const char *model, *key_path, *ca_path;
     int endpoint;
     int64_t n_clients, n_requests, n_prompt_words, n_shared_words, n_answer_tokens, timeout_seconds;
     double rate, good_first_ms, good_token_ms;
@@ -90,6 +90,11 @@ static const struct tw_option options[] = {
      .offset = ROW(key_path),
      .value_name = "F",
      .help = "A file with the key to ask with."},
+    {.name = "cacert",
+     .kind = TW_OPTION_STRING,
+     .offset = ROW(ca_path),
+     .value_name = "F",
+     .help = "A PEM file with the certificate to trust for https. Default: those of the system."},
     {.name = "timeout",
      .kind = TW_OPTION_INT,
      .offset = ROW(timeout_seconds),
@@ -266,6 +271,7 @@ static enum tw_status bench_server(const struct server_args *args, const char *u
     struct tw_load_config config = {
         .url = url,
         .model = args->model,
+        .ca_path = args->ca_path,
         .is_chat = args->endpoint == 0,
         .ignores_eos = args->ignores_eos,
         .n_clients = (uint32_t)args->n_clients,

@@ -8,7 +8,7 @@
 
 #include "base/suggest.h"
 
-enum { MOST_FIELDS = 64, WORDS_BYTES = 200 };
+enum { MOST_FIELDS = 64, WORDS_BYTES = 150 };
 
 struct checker {
     yaml_parser_t parser;
@@ -198,9 +198,11 @@ static enum tw_status unknown_key(const struct checker *checker, const struct ma
     size_t n = 0, n_bytes = 0;
     for (; mapping->fields[n].key != NULL && n < MOST_FIELDS; n++) {
         names[n] = mapping->fields[n].key;
-        if (n_bytes < sizeof list) {
+        const bool fits = n_bytes + strlen(names[n]) + strlen(", , ...") < sizeof list;
+        if (n_bytes < sizeof list) { /* the error has no room for all of a long list */
             n_bytes += (size_t)snprintf(list + n_bytes, sizeof list - n_bytes, "%s%s",
-                                        n > 0 ? ", " : "", names[n]);
+                                        n > 0 ? ", " : "", fits ? names[n] : "...");
+            n_bytes = fits ? n_bytes : sizeof list;
         }
     }
     names[n] = NULL;

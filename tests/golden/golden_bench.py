@@ -37,6 +37,10 @@ def every_size_is_measured_at_every_depth(program):
         assert abs(point["tokens_per_s"] * point["pass_s"] / size - 1) < 1e-9
         assert point["pass_first_quartile_s"] <= point["pass_s"] <= point["pass_third_quartile_s"]
         assert point["share_of_limit"] > 0
+        # Of two rounds the median lies halfway, the quartiles a quarter from either end.
+        first, middle, third = (point[name] for name in (
+            "pass_first_quartile_s", "pass_s", "pass_third_quartile_s"))
+        assert abs(first + third - 2 * middle) < 1e-9 * middle, point
     assert all(rate > 0 for name, rate in out["machine"].items() if not name.startswith("int8"))
 
 

@@ -1,12 +1,12 @@
 """Hostile schemas and patterns are refused, or compiled, within 50 ms and 16 MB, while others are
 answered.
 
-    check_hostile_forms.py TOKENWORKS DATA
+    check_hostile_forms.py TOKENWORKS DATA FACTOR
 
 Time is that of the processor, for all threads of the server, the best of some attempts; where a
 core is shared with others, a yardstick says how slow it is. Memory is how far the server's resident
 memory rises meanwhile. What reading the body costs is measured with the same body that prescribes
-nothing, and subtracted.
+nothing, and subtracted. FACTOR allows more to a build that is slower.
 """
 import json
 import sys
@@ -155,7 +155,7 @@ def unprescribed(body):
             for name, value in body.items() if name != "tool_choice"}
 
 
-def hostile_forms_cost_little(server):
+def hostile_forms_cost_little(server, factor):
     worst_ms = worst_bytes = 0
     n_refused = 0
     dear = []
@@ -166,8 +166,8 @@ def hostile_forms_cost_little(server):
         assert answer.status in (200, 400), f"{what}: {answer.status}"
         n_refused += answer.status == 400
         worst_ms, worst_bytes = max(worst_ms, ms), max(worst_bytes, n_bytes)
-        most_ms = max(MOST_MS, MOST_YARDSTICKS * yardstick_ms())
-        if ms > most_ms or n_bytes > MOST_BYTES:
+        most_ms = factor * max(MOST_MS, MOST_YARDSTICKS * yardstick_ms())
+        if ms > most_ms or n_bytes > factor * MOST_BYTES:
             dear.append(f"{what}: {answer.status}, {ms:.0f} ms, {n_bytes / 2 ** 20:.1f} MB")
     print(f"# {n_refused} refused; at most {worst_ms:.0f} ms of the processor and "
           f"{worst_bytes / 2 ** 20:.1f} MB")
@@ -177,7 +177,7 @@ def hostile_forms_cost_little(server):
     assert n_refused > 20
 
 
-def others_are_answered_meanwhile(server):
+def others_are_answered_meanwhile(server, factor):
     """All of them at once, again and again: /health does not wait for one of them."""
     bodies = [(path, json.dumps(body | {"max_tokens": 1})) for _, path, body in requests()]
     end = time.monotonic() + 3
@@ -197,17 +197,17 @@ def others_are_answered_meanwhile(server):
         return slowest
     slowest = together([ask, *(lambda i=i: attack(i * 7) for i in range(8))])[0]
     print(f"# /health took at most {1000 * slowest:.0f} ms")
-    assert slowest < 1
+    assert slowest < 2 * factor
 
 
 CASES = (hostile_forms_cost_little, others_are_answered_meanwhile)
 
 
 def main():
-    program, data = sys.argv[1:3]
+    program, data, factor = sys.argv[1:4]
     print(f"1..{len(CASES)}")
     with Server(program, "--model", f"demo={data}/tokenworks-demo.gguf") as server:
-        code = run_cases(CASES, server)
+        code = run_cases(CASES, server, int(factor))
     sys.exit(code)
 
 

@@ -106,6 +106,17 @@ def a_stream_comes_as_it_is_made(program, model):
             assert len(times) > 20 and times[-1] - times[0] > 0.02
 
 
+def bench_trusts_the_certificate_that_it_is_told_to(program, model):
+    with tempfile.TemporaryDirectory() as folder:
+        cert, key = make(folder, "one", 7)
+        with TlsServer(program, cert, key, "--model", model) as server:
+            words = [program, "bench", "server", f"https://127.0.0.1:{server.port}", "--requests",
+                     "2", "--gen", "2", "--prompt", "5"]
+            refused = subprocess.run(words, capture_output=True, text=True, timeout=60)
+            assert refused.returncode == 4 and "no answer: " in refused.stderr, refused
+            subprocess.run([*words, "--cacert", cert], check=True, capture_output=True, timeout=60)
+
+
 def a_client_that_leaves_is_noticed(program, model):
     with tempfile.TemporaryDirectory() as folder, \
             TlsServer(program, *make(folder, "one", 7), "--model", model) as server:
@@ -211,7 +222,8 @@ def what_is_no_certificate_is_refused_in_a_sentence(program, model):
 
 
 CASES = (answers_and_streams_are_the_same_over_tls, a_stream_comes_as_it_is_made,
-         a_client_that_leaves_is_noticed, nothing_older_than_tls_1_2_is_spoken,
+         a_client_that_leaves_is_noticed,
+         bench_trusts_the_certificate_that_it_is_told_to, nothing_older_than_tls_1_2_is_spoken,
          sighup_changes_the_certificate_of_new_connections,
          what_is_no_certificate_is_refused_in_a_sentence)
 
