@@ -368,6 +368,15 @@ static bool may_ask(struct tw_api *api, const struct tw_http_request *http,
     return !needs_key(api, http, route) || check_key(api, http, ret_tenant, error);
 }
 
+bool tw_api_keeps_body(void *context, struct tw_http_request *http)
+{
+    struct tw_api *api = context;
+    struct tw_api_error error;
+    const struct tw_api_route *route = find_route(http, &error);
+    return route != NULL && route->post != NULL && allows_host(api, tw_http_header(http, "Host")) &&
+           (!needs_key(api, http, route) || tw_api_keys_knows(api->config.keys, key_of(http)));
+}
+
 void tw_api_handle(void *context, struct tw_http_request *http)
 {
     struct tw_api *api = context;

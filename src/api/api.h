@@ -48,6 +48,9 @@ enum tw_status tw_api_create(const struct tw_api_config *config, struct tw_api *
 
 /* A tw_http_handler_fn; context: the API. */
 void tw_api_handle(void *context, struct tw_http_request *request);
+/* For tw_http_config.keeps_body: of requests that will be refused by their heads nothing is kept,
+ * or strangers could fill the memory that bodies share. */
+bool tw_api_keeps_body(void *context, struct tw_http_request *request);
 
 /* Tells the models all tenants of the keys: at the start, and when the keys were read again. */
 enum tw_status tw_api_announce_tenants(struct tw_api *api, struct tw_error *error);

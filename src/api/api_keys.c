@@ -297,6 +297,15 @@ static bool find_key(const struct tw_api_keys *keys, const char *key,
     return is_found;
 }
 
+bool tw_api_keys_knows(struct tw_api_keys *keys, const char *key)
+{
+    struct tw_api_tenant tenant;
+    pthread_mutex_lock(&keys->lock);
+    const bool is_known = key != NULL && find_key(keys, key, &tenant);
+    pthread_mutex_unlock(&keys->lock);
+    return is_known;
+}
+
 /* The peer's row, or the one that it may take: of its set, the one with the fewest failures. */
 static struct failures *failures_of(struct tw_api_keys *keys, uint64_t peer, int64_t now_s)
 {

@@ -52,6 +52,9 @@ bool tw_api_keys_tenant(const struct tw_api_keys *keys, size_t i, struct tw_api_
 
 enum tw_api_verdict { TW_API_KEY_GOOD = 0, TW_API_KEY_BAD, TW_API_KEY_TOO_OFTEN };
 
+/* Whether it is a key at all; nothing is counted. NULL is none. */
+bool tw_api_keys_knows(struct tw_api_keys *keys, const char *key);
+
 /* key: NULL for none. peer: the client's address. now_s: seconds on any clock that does not go
  * back. */
 enum tw_api_verdict tw_api_keys_check(struct tw_api_keys *keys, const char *key, const char *peer,

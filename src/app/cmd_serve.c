@@ -119,6 +119,7 @@ static enum tw_status start(struct serve *serve, struct tw_error *error)
     http_config.listen_fd = passed_socket();
     http_config.max_connections = (uint32_t)args->max_connections;
     http_config.handler = tw_api_handle;
+    http_config.keeps_body = tw_api_keeps_body;
     http_config.context = serve->api;
     http_config.tls_cert_pem = serve->cert.data;
     http_config.tls_key_pem = serve->cert_key.data;

@@ -138,7 +138,7 @@
 #define TW_LIMIT_API_TOP_LOGPROBS    20  /* alternatives shown of a token */
 #define TW_LIMIT_API_PROMPT_CONTEXTS 4   /* a prompt of more contexts is not counted to its end */
 #define TW_LIMIT_API_TOOLS_BYTES     (1u << 20) /* of a request, as JSON */
-#define TW_LIMIT_API_LOGPROBS        (4u << 20) /* numbers of a whole answer: tokens x alternatives */
+#define TW_LIMIT_API_LOGPROBS        (4u << 20) /* numbers of a whole answer */
 #define TW_LIMIT_API_TASKS           4096       /* requests that wait to be prepared */
 #define TW_LIMIT_API_TOOLS           128        /* of a request */
 #define TW_LIMIT_API_KEYS            4096       /* rows of a key file */

@@ -82,17 +82,27 @@ static void *on_request_line(void *context, const char *line, struct MHD_Connect
 /* ---- requests ---- */
 
 struct framing {
-    unsigned n_lengths, n_encodings, n_hosts;
+    unsigned n_lengths, n_encodings, n_hosts, n_wrong;
 };
+
+/* A name with a space behind it is one that others read (RFC 9112, 5.1), and we would not. */
+static bool is_token(const char *name)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                  "!#$%&'*+-.^_`|~";
+    return name[0] != '\0' && strspn(name, allowed) == strlen(name);
+}
 
 static enum MHD_Result count_framing(void *context, enum MHD_ValueKind kind, const char *name,
                                      const char *value)
 {
     struct framing *framing = context;
+    const bool is_encoding = strcasecmp(name, "Transfer-Encoding") == 0;
     (void)kind;
-    (void)value;
+    framing->n_wrong += !is_token(name);
+    framing->n_wrong += is_encoding && (value == NULL || strcasecmp(value, "chunked") != 0);
     framing->n_lengths += strcasecmp(name, "Content-Length") == 0;
-    framing->n_encodings += strcasecmp(name, "Transfer-Encoding") == 0;
+    framing->n_encodings += is_encoding;
     framing->n_hosts += strcasecmp(name, "Host") == 0;
     return MHD_YES;
 }
@@ -103,7 +113,7 @@ static int check_head(const struct tw_http_server *server, struct MHD_Connection
 {
     struct framing framing = {0};
     MHD_get_connection_values(connection, MHD_HEADER_KIND, count_framing, &framing);
-    if (framing.n_lengths + framing.n_encodings > 1 || framing.n_hosts > 1) {
+    if (framing.n_wrong > 0 || framing.n_lengths + framing.n_encodings > 1 || framing.n_hosts > 1) {
         return MHD_HTTP_BAD_REQUEST;
     }
     const char *length = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Content-Length");
@@ -129,6 +139,9 @@ static enum MHD_Result begin_request(struct tw_http_server *server,
     *request_context = request;
     server->n_requests++;
     request->refusal = check_head(server, connection);
+    request->keeps_body =
+        request->refusal == 0 && (server->config.keeps_body == NULL ||
+                                  server->config.keeps_body(server->config.context, request));
     tw_http_slot_phase(slot, HTTP_BODY, request);
     return MHD_YES;
 }
@@ -203,7 +216,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
     }
     struct tw_http_request *request = *request_context;
     if (*upload_bytes > 0) {
-        if (request->refusal == 0) {
+        if (request->keeps_body && request->refusal == 0) {
             request->refusal = take_body(request, upload, *upload_bytes);
         }
         *upload_bytes = 0;

@@ -57,6 +57,9 @@ struct tw_http_config {
     uint32_t stream_soft_seconds;
     const char *tls_cert_pem, *tls_key_pem; /* texts (net/tls.h), copied; both NULL: no TLS */
     tw_http_handler_fn handler;
+    /* Whether a request's body is worth to be kept, asked when its head is there; what it may use
+     * is what "within the handler" may. The handler is called in either case. NULL: all are. */
+    bool (*keeps_body)(void *context, struct tw_http_request *request);
     void *context;
 };
 

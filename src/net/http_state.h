@@ -48,6 +48,7 @@ struct tw_http_request {
     char *path;
     char id[HTTP_ID_BYTES + 1];
     char peer[HTTP_PEER_BYTES];
+    bool keeps_body;
     struct tw_buf body;
     atomic_size_t n_counted_bytes; /* of it, in the server's sum */
     int refusal; /* status of an answer that is due before the handler is called */

@@ -406,6 +406,24 @@ def another_host_is_refused(server):
     assert "access-control-allow-origin" not in server.get("/health").headers
 
 
+def a_request_hidden_in_another_is_refused(server):
+    """Names of headers with a space behind them, and encodings that are none of ours."""
+    hidden = "GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    for header in (f"Content-Length : {len(hidden)}", f"Content-Length\t: {len(hidden)}",
+                   f"Content-Length: 1\r\nContent-Length: {len(hidden)}",
+                   f"Content-Length: {len(hidden)}\r\nTransfer-Encoding : chunked",
+                   "Transfer-Encoding: identity", "Transfer-Encoding: gzip, chunked",
+                   "Transfer-Encoding: xchunked"):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+            connection.sendall(f"POST /tokenize HTTP/1.1\r\nHost: localhost\r\n{header}\r\n\r\n"
+                               f"{hidden}".encode())
+            answer = b""
+            while piece := connection.recv(10000):
+                answer += piece
+        assert answer.startswith(b"HTTP/1.1 400 ") and answer.count(b"HTTP/1.1 ") == 1, (header,
+                                                                                       answer)
+
+
 # ---- many at once ----
 
 def every_answer_among_many_is_the_one_it_gets_alone(server):
@@ -526,6 +544,7 @@ CASES = (what_nobody_reads_of_a_body_is_not_kept,
          what_asks_for_nothing_is_not_refused,
          bodies_that_are_no_requests_are_refused, a_prompt_that_is_too_long_says_both_numbers,
          unknown_places_and_methods_are_told_apart, another_host_is_refused,
+         a_request_hidden_in_another_is_refused,
          every_answer_among_many_is_the_one_it_gets_alone, a_common_beginning_is_computed_once,
          a_client_that_leaves_frees_its_pages, a_slow_reader_is_paused_and_others_go_on)
 
@@ -612,6 +631,27 @@ def a_tenants_long_texts_do_not_hold_up_another(program, model):
             assert seconds < whole / 2, (seconds, whole)
 
 
+def strangers_bodies_take_no_memory_from_others(program, model):
+    """16 MiB each, all but the last byte: together all that bodies may take."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_keys(folder, ("red", "key-r", ""))
+        with Server(program, "--model", f"demo={model}", "--api-keys", path) as server:
+            strangers = []
+            for i in range(18):
+                stranger = socket.create_connection(("127.0.0.1", server.port))
+                key = "Authorization: Bearer wrong\r\n" if i % 2 else ""
+                stranger.sendall(f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n{key}"
+                                 f"Content-Length: {16 << 20}\r\n\r\n".encode())
+                stranger.sendall(b" " * ((16 << 20) - 1))
+                strangers.append(stranger)
+            assert resident_bytes(server.process.pid) < 200e6
+            assert server.post("/tokenize", {"prompt": "a"}, headers=bearer("key-r")).status == 200
+            strangers[0].sendall(b" ")
+            assert strangers[0].recv(100).startswith(b"HTTP/1.1 401 ")
+            for stranger in strangers:
+                stranger.close()
+
+
 def cached_tokens(server, text, key):
     usage = server.post("/v1/completions", {"prompt": text, "max_tokens": 1},
                         headers=bearer(key)).json["usage"]
@@ -683,6 +723,7 @@ def what_cannot_be_served_is_said_at_the_start(program, model):
 
 ALONE = (sigterm_lets_a_stream_end_and_refuses_others, a_second_signal_cuts_streams_off,
          keys_decide_who_may_ask, a_tenants_long_texts_do_not_hold_up_another,
+         strangers_bodies_take_no_memory_from_others,
          tenants_share_what_was_computed_only_when_told_to,
          special_tokens_need_a_key_that_may, an_idle_tenant_waits_for_the_others,
          what_cannot_be_served_is_said_at_the_start)
