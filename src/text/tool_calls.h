@@ -74,6 +74,8 @@ struct tw_tool_parser {
     const json_t *schema; /* of all of them */
     int types;            /* of the value */
     bool has_parameters, has_value;
+    bool is_json; /* the value may be an object or a list: `scan` has read n_scanned of it */
+    size_t n_scanned;
 };
 
 void tw_tool_parser_init(struct tw_tool_parser *parser, const struct tw_tool_form *form,

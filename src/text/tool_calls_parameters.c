@@ -178,14 +178,34 @@ static void give_value(struct tw_tool_parser *parser, struct tw_bytes value)
     json_decref(json);
 }
 
+/* Whether what is held is, at a place behind those asked for before, within a string of an object
+ * or a list: then a tag there is text. */
+static bool is_in_string(struct tw_tool_parser *parser, size_t at)
+{
+    const struct tw_bytes held = tw_tool_held(parser);
+    for (; parser->is_json && parser->n_scanned < at; parser->n_scanned++) {
+        const char byte = held.data[parser->n_scanned];
+        const bool is_around =
+            parser->scan.depth == 0 && byte != 0 && strchr(" \t\r\n", byte) != NULL;
+        if (!is_around) {
+            parser->is_json =
+                !tw_json_scan_is_over(&parser->scan) && tw_json_scan_push(&parser->scan, byte);
+        }
+    }
+    return parser->is_json && parser->scan.in_string;
+}
+
 static enum tw_tool_step read_value(struct tw_tool_parser *parser)
 {
     const size_t n_tag = sizeof end_parameter - 1;
-    const size_t from = parser->at > n_tag ? parser->at - n_tag : 0; /* was looked through */
     const struct tw_bytes held = tw_tool_held(parser);
-    const size_t end =
-        from +
-        tw_bytes_find((struct tw_bytes){held.data + from, held.size_bytes - from}, end_parameter);
+    size_t end = parser->at > n_tag ? parser->at - n_tag : 0; /* was looked through */
+    for (bool is_text = true; is_text;) {
+        end +=
+            tw_bytes_find((struct tw_bytes){held.data + end, held.size_bytes - end}, end_parameter);
+        is_text = held.size_bytes - end >= n_tag && is_in_string(parser, end);
+        end += is_text;
+    }
     parser->at = held.size_bytes;
     if (held.size_bytes - end < n_tag) {
         return TW_TOOL_WAIT;
@@ -323,6 +343,9 @@ static enum tw_tool_step read_parameter(struct tw_tool_parser *parser)
         give_escaped(parser, name.data, name.size_bytes);
         give_json(parser, is_string ? "\": \"" : "\": ");
         parser->has_parameters = true;
+        parser->is_json = true;
+        parser->n_scanned = 0;
+        tw_json_scan_begin(&parser->scan);
         parser->has_value = false;
         parser->state = is_string ? TOOL_AT_STRING : TOOL_AT_VALUE;
     }

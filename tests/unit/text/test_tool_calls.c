@@ -202,6 +202,18 @@ static void values_have_the_types_of_the_schema(void **state)
            "[f|{\"n\": \"many\", \"b\": \"1\", \"any\": \"so\\nso\"}]");
 }
 
+static void a_tag_in_a_string_of_a_list_is_text(void **state)
+{
+    (void)state;
+    expect(CODER, F("f", P("l", "[\"a</parameter>b\"]") P("n", "1")),
+           "[f|{\"l\": [\"a</parameter>b\"], \"n\": 1}]");
+    expect(CODER, F("f", P("any", "{\"</parameter>\": [\"\\\"</parameter>\"]}")),
+           "[f|{\"any\": {\"</parameter>\": [\"\\\"</parameter>\"]}}]");
+    /* Where it is no JSON, the first tag ends it. */
+    expect(CODER, F("f", P("l", "a</parameter>") ""),
+           "[f|{\"l\": \"a\"]\n</parameter>\n</function>\n</tool_call>");
+}
+
 static void what_are_no_parameters_is_text(void **state)
 {
     (void)state;
@@ -410,6 +422,7 @@ int main(void)
         cmocka_unit_test(a_call_that_breaks_off_has_the_arguments_that_were_there),
         cmocka_unit_test(parameters_become_an_object),
         cmocka_unit_test(values_have_the_types_of_the_schema),
+        cmocka_unit_test(a_tag_in_a_string_of_a_list_is_text),
         cmocka_unit_test(what_are_no_parameters_is_text),
         cmocka_unit_test(an_answer_of_objects_is_calls),
         cmocka_unit_test(an_answer_that_is_no_object_of_a_call_is_text),
