@@ -1,165 +1,16 @@
 /* The HTTP server against raw sockets, each test with a server of its own on a free port. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "http_site.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "base/clock.h"
-#include "base/mem.h"
-#include "net/http_state.h"
-
-#define ANSWER_BYTES ((size_t)1 << 16)
-#define SECOND_NS    INT64_C(1000000000)
-#define PATIENCE_NS  (30 * SECOND_NS) /* also on a machine that is busy otherwise */
-#define LARGE_BYTES  90000            /* of a body */
-#define GET_KEEP     "GET /keep HTTP/1.1\r\nHost: a\r\n\r\n"
-#define GET_HELLO    "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
-
-/* Waits until it holds. */
-#define BECOMES(condition)                                                                         \
-    do {                                                                                           \
-        const int64_t waits_since_ns = tw_clock_monotonic_ns();                                    \
-        while (!(condition) && tw_clock_monotonic_ns() - waits_since_ns < PATIENCE_NS) {           \
-            wait_ms(1);                                                                            \
-        }                                                                                          \
-        assert_true(condition);                                                                    \
-    } while (false)
-
-/* What the handler does is told by the path. */
-struct site {
-    struct tw_http_server *server;
-    _Atomic(struct tw_http_request *) kept; /* "/keep": whoever tests answers */
-    atomic_int n_handled;
-    char body[256];
-    atomic_size_t body_bytes;
-};
-
-static void handle(void *context, struct tw_http_request *request)
-{
-    struct site *site = context;
-    static const struct tw_http_header headers[] = {{"Content-Type", "text/plain"}};
-    site->n_handled++;
-    if (strcmp(tw_http_path(request), "/keep") == 0) {
-        site->kept = request;
-        return;
-    }
-    size_t n_bytes;
-    const char *body = tw_http_body(request, &n_bytes);
-    memcpy(site->body, body, n_bytes < sizeof site->body ? n_bytes : sizeof site->body);
-    site->body_bytes = n_bytes;
-    tw_http_answer(request, 200, headers, 1, "hello", 5);
-    tw_http_release(request);
-}
-
-static struct tw_http_config quick_config(void)
-{
-    struct tw_http_config config = tw_http_defaults();
-    config.port = 0;
-    config.head_seconds = config.body_seconds = config.idle_seconds = 1;
-    config.max_connections = 64;
-    config.body_bytes = 100000;
-    return config;
-}
-
-static void open_site_with(struct site *site, struct tw_http_config config)
-{
-    memset(site, 0, sizeof *site);
-    config.handler = handle;
-    config.context = site;
-    struct tw_error error;
-    assert_int_equal(tw_http_server_start(&config, &site->server, &error), TW_OK);
-}
-
-static void open_site(struct site *site)
-{
-    open_site_with(site, quick_config());
-}
-
-static int connect_to(const struct site *site)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons(tw_http_server_port(site->server)),
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    assert_true(fd >= 0);
-    assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof address), 0);
-    const struct timeval patience = {.tv_sec = 30};
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    return fd;
-}
-
-static void send_text(int fd, const char *text)
-{
-    assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
-}
-
-/* Reads until the connection ends or until what was read holds `until`. */
-static char *receive(int fd, const char *until)
-{
-    char *answer = calloc(1, ANSWER_BYTES);
-    size_t n_bytes = 0;
-    while (n_bytes + 1 < ANSWER_BYTES && (until == NULL || strstr(answer, until) == NULL)) {
-        ssize_t n = recv(fd, answer + n_bytes, ANSWER_BYTES - 1 - n_bytes, 0);
-        if (n <= 0) {
-            break;
-        }
-        n_bytes += (size_t)n;
-    }
-    return answer;
-}
-
-static void wait_ms(int ms)
-{
-    const struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
-    nanosleep(&time, NULL);
-}
-
-/* Reads until a text comes, which must. */
-static void expect_on(int fd, const char *wanted)
-{
-    char *answer = receive(fd, wanted);
-    if (strstr(answer, wanted) == NULL) {
-        fail_msg("no '%s' in '%.300s'", wanted, answer);
-    }
-    free(answer);
-}
-
-static struct tw_http_request *wait_for_kept(struct site *site)
-{
-    BECOMES(site->kept != NULL);
-    return atomic_exchange(&site->kept, NULL);
-}
-
-/* A client whose request waits for its answer. */
-static struct tw_http_request *ask_to_keep(struct site *site, int *ret_fd)
-{
-    *ret_fd = connect_to(site);
-    send_text(*ret_fd, GET_KEEP);
-    return wait_for_kept(site);
-}
-
-/* Asks once on a connection of its own and wants an answer that holds a text. */
-static void expect(const struct site *site, const char *request, const char *wanted)
-{
-    int fd = connect_to(site);
-    send_text(fd, request);
-    expect_on(fd, wanted);
-    close(fd);
-}
+#define LARGE_BYTES 90000 /* of a body */
 
 /* ---- answers ---- */
 
@@ -295,9 +146,8 @@ static void post_large(int fd, const char *path, size_t n_bytes)
 /* Bodies for one and a half of the large ones. */
 static void open_site_of_few_bodies(struct site *site)
 {
-    struct tw_http_config config = quick_config();
+    struct tw_http_config config = site_config();
     config.all_bodies_bytes = LARGE_BYTES * 3 / 2;
-    config.body_seconds = 60;
     open_site_with(site, config);
 }
 
@@ -388,7 +238,9 @@ static void a_head_that_trickles_is_cut_off_at_its_deadline(void **state)
 {
     (void)state;
     struct site site;
-    open_site(&site);
+    struct tw_http_config config = site_config();
+    config.head_seconds = 1;
+    open_site_with(&site, config);
     int fd = connect_to(&site);
     send_text(fd, "GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ");
     double seconds = seconds_until_closed(fd, "x");
@@ -401,7 +253,9 @@ static void a_body_that_trickles_is_cut_off_at_its_deadline(void **state)
 {
     (void)state;
     struct site site;
-    open_site(&site);
+    struct tw_http_config config = site_config();
+    config.body_seconds = 1;
+    open_site_with(&site, config);
     int fd = connect_to(&site);
     send_text(fd, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n");
     double seconds = seconds_until_closed(fd, "x");
@@ -416,7 +270,9 @@ static void an_idle_connection_is_closed_and_a_waiting_one_is_not(void **state)
 {
     (void)state;
     struct site site;
-    open_site(&site);
+    struct tw_http_config config = site_config();
+    config.idle_seconds = 1;
+    open_site_with(&site, config);
     int idle = connect_to(&site), waiting = connect_to(&site);
     send_text(idle, GET_HELLO);
     send_text(waiting, GET_KEEP);
@@ -434,255 +290,6 @@ static void an_idle_connection_is_closed_and_a_waiting_one_is_not(void **state)
     tw_http_server_stop(site.server);
 }
 
-/* ---- clients that leave ---- */
-
-static void a_client_that_closes_while_it_waits_is_noticed(void **state)
-{
-    (void)state;
-    struct site site;
-    open_site(&site);
-    int fd;
-    struct tw_http_request *request = ask_to_keep(&site, &fd);
-    wait_ms(200); /* nobody closed anything */
-    assert_false(tw_http_is_gone(request));
-    close(fd);
-    BECOMES(tw_http_is_gone(request));
-    tw_http_answer(request, 200, NULL, 0, "to nobody", 9);
-    tw_http_release(request);
-    tw_http_server_stop(site.server);
-}
-
-static void a_client_that_closes_its_sending_side_is_gone(void **state)
-{
-    (void)state;
-    struct site site;
-    open_site(&site);
-    int fd;
-    struct tw_http_request *request = ask_to_keep(&site, &fd);
-    shutdown(fd, SHUT_WR);
-    BECOMES(tw_http_is_gone(request));
-    tw_http_release(request);
-    close(fd);
-    tw_http_server_stop(site.server);
-}
-
-static void a_client_that_closed_before_its_request_was_handled_is_noticed(void **state)
-{
-    (void)state;
-    struct site site;
-    open_site(&site);
-    for (int i = 0; i < 100; i++) {
-        int fd = connect_to(&site);
-        send_text(fd, GET_KEEP);
-        shutdown(fd, SHUT_WR);
-        struct tw_http_request *request = wait_for_kept(&site);
-        BECOMES(tw_http_is_gone(request));
-        tw_http_release(request);
-        close(fd);
-    }
-    tw_http_server_stop(site.server);
-}
-
-static void a_client_that_resets_a_stream_is_noticed(void **state)
-{
-    (void)state;
-    struct site site;
-    open_site(&site);
-    int fd;
-    struct tw_http_request *request = ask_to_keep(&site, &fd);
-    tw_http_stream_begin(request, 200, NULL, 0, NULL, 0);
-    tw_http_stream_write(request, "first", 5);
-    free(receive(fd, "first"));
-    const struct linger hard = {.l_onoff = 1};
-    setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
-    close(fd);
-    BECOMES(tw_http_is_gone(request));
-    tw_http_stream_write(request, "more", 4);
-    tw_http_stream_end(request);
-    tw_http_release(request);
-    assert_int_equal(tw_http_server_usage(site.server).n_gone, 1);
-    tw_http_server_stop(site.server);
-}
-
-static void an_event_of_a_connection_that_left_does_not_hurt_the_next_one(void **state)
-{
-    (void)state;
-    struct site site;
-    open_site(&site);
-    int leaving, fd;
-    struct tw_http_request *left = ask_to_keep(&site, &leaving);
-    const struct tw_http_slot *slot = left->slot;
-    const uint64_t key_of_left = tw_http_slot_key(slot);
-    close(leaving);
-    BECOMES(tw_http_is_gone(left));
-    tw_http_release(left);
-    BECOMES(tw_http_server_usage(site.server).n_connections == 0);
-    struct tw_http_request *request = ask_to_keep(&site, &fd);
-    assert_ptr_equal(request->slot, slot); /* the same one, with another connection */
-    tw_http_hang_up(site.server, key_of_left);
-    assert_false(tw_http_is_gone(request));
-    tw_http_hang_up(site.server, tw_http_slot_key(slot));
-    assert_true(tw_http_is_gone(request));
-    tw_http_release(request);
-    close(fd);
-    tw_http_server_stop(site.server);
-}
-
-static void a_connection_that_cannot_be_watched_is_ended(void **state)
-{
-    (void)state;
-    struct site site;
-    struct tw_http_config config = quick_config();
-    config.head_seconds = 3600;
-    config.max_connections = 1;
-    open_site_with(&site, config);
-    const uint32_t n_slots = 1 + TW_LIMIT_HTTP_SPARE_CONNECTIONS;
-    for (uint32_t i = 0; i < n_slots + 1; i++) {
-        assert_null(tw_http_slot_take(site.server, -1)); /* no slot is lost by it */
-    }
-    int ends[2];
-    assert_int_equal(pipe(ends), 0);
-    struct tw_http_slot *slots[1 + TW_LIMIT_HTTP_SPARE_CONNECTIONS];
-    for (uint32_t i = 0; i < n_slots; i++) {
-        slots[i] = tw_http_slot_take(site.server, dup(ends[0]));
-        assert_non_null(slots[i]);
-    }
-    int fd = connect_to(&site);
-    char byte;
-    assert_int_equal(recv(fd, &byte, 1, 0), 0); /* without having asked anything */
-    close(fd);
-    for (uint32_t i = 0; i < n_slots; i++) {
-        close(slots[i]->fd);
-        tw_http_slot_free(slots[i]);
-    }
-    close(ends[0]);
-    close(ends[1]);
-    expect(&site, GET_HELLO, "hello");
-    tw_http_server_stop(site.server);
-}
-
-/* ---- clients that do not read ---- */
-
-static struct tw_http_request *open_stream(struct site *site, int *ret_fd)
-{
-    struct tw_http_request *request = ask_to_keep(site, ret_fd);
-    tw_http_stream_begin(request, 200, NULL, 0, NULL, 0);
-    return request;
-}
-
-/* Whoever writes looks at what is pending and pauses long before the stream's bound. */
-static void a_stream_that_is_not_read_is_ended_however_little_waits(void **state)
-{
-    (void)state;
-    struct site site;
-    struct tw_http_config config = quick_config();
-    config.stall_seconds = 1;
-    open_site_with(&site, config);
-    int fd;
-    struct tw_http_request *request = open_stream(&site, &fd);
-    const int64_t start_ns = tw_clock_monotonic_ns();
-    const char filler[500] = {0};
-    for (int64_t now_ns = start_ns; !tw_http_is_gone(request) && now_ns - start_ns < PATIENCE_NS;
-         now_ns = tw_clock_monotonic_ns()) {
-        if (tw_http_pending_bytes(request) == 0) {
-            tw_http_stream_write(request, filler, sizeof filler);
-        } else {
-            wait_ms(1);
-        }
-    }
-    assert_true(tw_http_is_gone(request));
-    assert_true(tw_clock_monotonic_ns() - start_ns > SECOND_NS);
-    /* Its connection ends as well, though nobody takes what libmicrohttpd is sending. */
-    BECOMES(tw_http_server_usage(site.server).n_connections == 0);
-    assert_int_equal(tw_http_server_usage(site.server).n_gone, 1);
-    tw_http_release(request);
-    close(fd);
-    tw_http_server_stop(site.server);
-}
-
-static void a_stream_that_is_read_slowly_goes_on(void **state)
-{
-    (void)state;
-    struct site site;
-    struct tw_http_config config = quick_config();
-    config.stall_seconds = 1;
-    open_site_with(&site, config);
-    int fd;
-    struct tw_http_request *request = open_stream(&site, &fd);
-    char *filler = calloc(1, TW_LIMIT_HTTP_STREAM_BYTES);
-    tw_http_stream_write(request, filler, TW_LIMIT_HTTP_STREAM_BYTES);
-    const int64_t start_ns = tw_clock_monotonic_ns();
-    while (tw_clock_monotonic_ns() - start_ns < 3 * SECOND_NS) {
-        assert_true(recv(fd, filler, 10000, 0) > 0);
-        wait_ms(10);
-    }
-    assert_true(tw_http_pending_bytes(request) > 0); /* it waited all the time */
-    assert_false(tw_http_is_gone(request));
-    free(filler);
-    tw_http_release(request);
-    close(fd);
-    tw_http_server_stop(site.server);
-}
-
-/* The server has a deadline for finished answers alone. */
-static void check_unread_answer(bool is_stream)
-{
-    struct site site;
-    struct tw_http_config config = quick_config();
-    config.answer_seconds = 1;
-    config.stall_seconds = 3600;
-    open_site_with(&site, config);
-    int fd;
-    struct tw_http_request *request = ask_to_keep(&site, &fd);
-    char *filler = calloc(1, TW_LIMIT_HTTP_STREAM_BYTES);
-    const int64_t start_ns = tw_clock_monotonic_ns();
-    if (is_stream) {
-        tw_http_stream_begin(request, 200, NULL, 0, NULL, 0);
-        tw_http_stream_write(request, filler, TW_LIMIT_HTTP_STREAM_BYTES);
-        tw_http_stream_end(request);
-    } else {
-        tw_http_answer(request, 200, NULL, 0, filler, TW_LIMIT_HTTP_STREAM_BYTES);
-    }
-    tw_http_release(request);
-    free(filler);
-    BECOMES(tw_http_server_usage(site.server).n_connections == 0);
-    assert_true(tw_clock_monotonic_ns() - start_ns > SECOND_NS);
-    assert_int_equal(tw_http_server_usage(site.server).n_requests, 0);
-    assert_int_equal(tw_http_server_usage(site.server).n_gone, 1);
-    close(fd);
-    tw_http_server_stop(site.server);
-}
-
-static void a_whole_answer_that_nobody_reads_is_ended_at_its_deadline(void **state)
-{
-    (void)state;
-    check_unread_answer(false);
-}
-
-static void a_stream_that_ended_and_nobody_reads_is_ended_at_its_deadline(void **state)
-{
-    (void)state;
-    check_unread_answer(true);
-}
-
-static void a_stream_beyond_its_bound_is_ended_at_once(void **state)
-{
-    (void)state;
-    struct site site;
-    struct tw_http_config config = quick_config();
-    config.stream_bytes = 1000;
-    open_site_with(&site, config);
-    int fd;
-    struct tw_http_request *request = open_stream(&site, &fd);
-    char filler[2000] = {0};
-    tw_http_stream_write(request, filler, sizeof filler);
-    assert_true(tw_http_is_gone(request));
-    assert_true(tw_http_pending_bytes(request) <= 1000);
-    tw_http_release(request);
-    close(fd);
-    tw_http_server_stop(site.server);
-}
-
 /* ---- many, and the end ---- */
 
 static void connections_beyond_the_bound_are_told_so_or_wait(void **state)
@@ -690,9 +297,8 @@ static void connections_beyond_the_bound_are_told_so_or_wait(void **state)
     (void)state;
     enum { N_SEEN = 8 + TW_LIMIT_HTTP_SPARE_CONNECTIONS, N = N_SEEN + 8 };
     struct site site;
-    struct tw_http_config config = quick_config();
+    struct tw_http_config config = site_config();
     config.max_connections = 8;
-    config.idle_seconds = config.head_seconds = 60;
     open_site_with(&site, config);
     int fds[N];
     for (size_t i = 0; i < N; i++) {
@@ -731,9 +337,8 @@ static void two_thousand_two_hundred_connections_are_served(void **state)
         skip();
     }
     struct site site;
-    struct tw_http_config config = quick_config();
+    struct tw_http_config config = site_config();
     config.max_connections = N;
-    config.head_seconds = config.idle_seconds = 60;
     open_site_with(&site, config);
     int *fds = calloc(N, sizeof *fds);
     for (int i = 0; i < N; i++) {
@@ -823,7 +428,7 @@ static void a_socket_that_was_passed_goes_on_listening_for_others(void **state)
     struct site site, next;
     open_site(&site);
     const uint16_t port = tw_http_server_port(site.server);
-    struct tw_http_config config = quick_config();
+    struct tw_http_config config = site_config();
     config.listen_fd = dup(find_listening(&site));
     open_site_with(&next, config); /* two servers have one socket, as of two processes */
     assert_int_equal(tw_http_server_port(next.server), port);
@@ -856,10 +461,9 @@ static void stopping_leaves_requests_that_can_still_be_released(void **state)
 static void an_address_that_cannot_be_used_is_an_error(void **state)
 {
     (void)state;
-    struct tw_http_config config = quick_config();
+    struct tw_http_config config = site_config();
     struct tw_http_server *server = NULL;
     struct tw_error error;
-    config.handler = handle;
     config.host = "localhost";
     assert_int_equal(tw_http_server_start(&config, &server, &error), TW_ERR_USAGE);
     assert_non_null(strstr(error.text, "127.0.0.1"));
@@ -887,17 +491,6 @@ int main(void)
         cmocka_unit_test(a_head_that_trickles_is_cut_off_at_its_deadline),
         cmocka_unit_test(a_body_that_trickles_is_cut_off_at_its_deadline),
         cmocka_unit_test(an_idle_connection_is_closed_and_a_waiting_one_is_not),
-        cmocka_unit_test(a_client_that_closes_while_it_waits_is_noticed),
-        cmocka_unit_test(a_client_that_closes_its_sending_side_is_gone),
-        cmocka_unit_test(a_client_that_closed_before_its_request_was_handled_is_noticed),
-        cmocka_unit_test(a_client_that_resets_a_stream_is_noticed),
-        cmocka_unit_test(an_event_of_a_connection_that_left_does_not_hurt_the_next_one),
-        cmocka_unit_test(a_connection_that_cannot_be_watched_is_ended),
-        cmocka_unit_test(a_stream_that_is_not_read_is_ended_however_little_waits),
-        cmocka_unit_test(a_stream_that_is_read_slowly_goes_on),
-        cmocka_unit_test(a_whole_answer_that_nobody_reads_is_ended_at_its_deadline),
-        cmocka_unit_test(a_stream_that_ended_and_nobody_reads_is_ended_at_its_deadline),
-        cmocka_unit_test(a_stream_beyond_its_bound_is_ended_at_once),
         cmocka_unit_test(connections_beyond_the_bound_are_told_so_or_wait),
         cmocka_unit_test(two_thousand_two_hundred_connections_are_served),
         cmocka_unit_test(draining_refuses_new_connections_and_ends_what_runs),
