@@ -17,8 +17,8 @@
  * Invariants:
  * 1. The handler is called at most once a request, and not for one that is malformed or too large.
  * 2. After GONE calls on the request do nothing; it stays valid until it is released.
- * 3. A stream never holds more than stream_bytes. One that holds something of which its client takes
- *    nothing for stall_seconds is ended, and so is a finished answer that is not read within
+ * 3. A stream never holds more than stream_bytes. One that holds something of which its client
+ *    takes nothing for stall_seconds is ended, and so is a finished answer that is not read within
  *    answer_seconds. Others do not notice.
  *
  * Ownership: the handler gets one reference and whoever answers gives it back with

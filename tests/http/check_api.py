@@ -493,7 +493,8 @@ CASES = (an_answer_has_all_that_the_specification_requires, a_stream_says_the_sa
          bodies_that_are_no_requests_are_refused, a_prompt_that_is_too_long_says_both_numbers,
          unknown_places_and_methods_are_told_apart, another_host_is_refused,
          every_answer_among_many_is_the_one_it_gets_alone, a_common_beginning_is_computed_once,
-         a_client_that_leaves_frees_its_pages, a_client_that_does_not_read_is_paused_and_others_go_on)
+         a_client_that_leaves_frees_its_pages,
+         a_client_that_does_not_read_is_paused_and_others_go_on)
 
 
 # ---- starting and stopping: each with a server of its own ----
