@@ -465,16 +465,16 @@ def a_client_that_does_not_read_is_paused_and_others_go_on(server):
     before = tokens()
     unread = server.ask_unread("/v1/chat/completions", {
         "messages": [{"role": "user", "content": "hello"}], "ignore_eos": True, "stream": True,
-        "n": 8, "max_tokens": 400, "logprobs": True, "top_logprobs": 20})
+        "n": 8, "max_tokens": 150, "logprobs": True, "top_logprobs": 20})
     assert becomes(lambda: tokens() > before and stands_still(server, "generation_tokens_total"),
                    60)
     paused = tokens()
-    assert 0 < paused - before < 8 * 400 and pages_in_use(server) > 0, paused - before
+    assert 0 < paused - before < 8 * 150 and pages_in_use(server) > 0, paused - before
     usage = server.chat("What is tokenworks?").json["usage"]
     assert becomes(lambda: tokens() == paused + usage["completion_tokens"]), "it went on meanwhile"
     with unread, unread.makefile("rb") as file:
         rest = file.read()  # with somebody who reads it goes on
-    assert b"data: [DONE]" in rest and tokens() == before + usage["completion_tokens"] + 8 * 400
+    assert b"data: [DONE]" in rest and tokens() == before + usage["completion_tokens"] + 8 * 150
     assert becomes(lambda: pages_in_use(server) == 0)
 
 

@@ -42,7 +42,7 @@ def kept_connections_are_told_that_the_server_stops(program, model):
         asks_ready, asks_health, asks_more = (kept_connection(server) for _ in range(3))
         # Nobody reads it at first: it is there as long as it has to be.
         running = server.ask_unread("/v1/chat/completions", {
-            **HELLO, "ignore_eos": True, "stream": True, "n": 8, "max_tokens": 400,
+            **HELLO, "ignore_eos": True, "stream": True, "n": 8, "max_tokens": 150,
             "logprobs": True, "top_logprobs": 20})
         assert becomes(lambda: server.metric("http_streams") == 1)
         server.process.send_signal(signal.SIGTERM)

@@ -58,9 +58,9 @@ def write_keys(folder, *rows):
 
 
 def stands_still(server, name):
-    """Whether a number of the server's stays as it is for a second."""
+    """Whether a number of the server's stays as it is for two seconds."""
     before = server.metric(name)
-    time.sleep(1)
+    time.sleep(2)
     return server.metric(name) == before
 
 
