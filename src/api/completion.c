@@ -20,7 +20,8 @@
 #include "base/mem.h"
 
 #define HEARTBEAT    ": waiting\n\n"
-#define PAUSE_BYTES  ((size_t)64 << 10) /* not taken by the client: its sequences pause */
+/* Not taken by the client: its sequences pause. What a step still adds fits behind it. */
+#define PAUSE_BYTES  (TW_LIMIT_HTTP_STREAM_BYTES / 64)
 #define ANSWER_BYTES ((size_t)TW_LIMIT_GENERATED_BYTES * 4)
 #define SECOND_NS    INT64_C(1000000000)
 

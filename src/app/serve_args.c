@@ -161,7 +161,7 @@ struct tw_serve_args tw_serve_args_defaults(void)
                                   .port = 8080,
                                   .max_sequences = 16,
                                   .n_batch_tokens = 256,
-                                  .max_connections = 2300,
+                                  .max_connections = TW_LIMIT_HTTP_CONNECTIONS,
                                   .drain_seconds = 30,
                                   .heartbeat_seconds = 10};
 }

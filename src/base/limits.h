@@ -131,7 +131,21 @@
 #define TW_LIMIT_RECORD_BYTES         (1u << 20) /* a checkpoint's recipe, and its list of files */
 
 /* HTTP */
-#define TW_LIMIT_HTTP_SPARE_CONNECTIONS 64 /* beyond the configured ones, to be told so */
+#define TW_LIMIT_HTTP_CONNECTIONS       2300 /* at once, where nothing else is asked for */
+#define TW_LIMIT_HTTP_SPARE_CONNECTIONS 64   /* beyond the configured ones, to be told so */
+#define TW_LIMIT_HTTP_HEAD_BYTES        32768
+#define TW_LIMIT_HTTP_HEAD_SECONDS      10 /* from the connection's or head's beginning */
+#define TW_LIMIT_HTTP_LENGTH_DIGITS     15 /* of a Content-Length */
+#define TW_LIMIT_HTTP_ID_BYTES          64 /* of an X-Request-Id that is kept */
+#define TW_LIMIT_HTTP_BODY_BYTES        ((size_t)16 << 20)
+#define TW_LIMIT_HTTP_BODY_SECONDS      60
+#define TW_LIMIT_HTTP_ALL_BODIES_BYTES  ((size_t)256 << 20) /* of all requests together */
+#define TW_LIMIT_HTTP_IDLE_SECONDS      120                 /* between two requests */
+#define TW_LIMIT_HTTP_ANSWER_SECONDS    300 /* until a finished answer has been read */
+#define TW_LIMIT_HTTP_STREAM_BYTES      ((size_t)4 << 20) /* that a stream's client has not taken */
+#define TW_LIMIT_HTTP_STALL_SECONDS     30                /* in which such a client takes nothing */
+#define TW_LIMIT_HTTP_UNSENT_BYTES      65536 /* that the system takes before it sends them */
+#define TW_LIMIT_TLS_CHAIN              16    /* certificates in one file */
 
 /* API */
 #define TW_LIMIT_API_CHOICES         128 /* answers of one request: prompts times n */

@@ -17,7 +17,7 @@ static bool is_fit_id(const char *text)
     static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
                                   "-_.:";
     size_t n = text != NULL ? strlen(text) : 0;
-    return n > 0 && n <= HTTP_ID_BYTES && strspn(text, allowed) == n;
+    return n > 0 && n <= TW_LIMIT_HTTP_ID_BYTES && strspn(text, allowed) == n;
 }
 
 static void choose_id(struct tw_http_request *request, const char *wanted)
@@ -71,7 +71,7 @@ struct tw_http_request *tw_http_request_create(struct tw_http_server *server,
     find_peer(request);
     choose_id(request, MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "X-Request-Id"));
     tw_buf_init(&request->body, server->config.body_bytes);
-    tw_buf_init(&request->stream, server->config.stream_hard_bytes);
+    tw_buf_init(&request->stream, server->config.stream_bytes);
     pthread_mutex_init(&request->lock, NULL);
     return request;
 }
@@ -80,9 +80,6 @@ void tw_http_release(struct tw_http_request *request)
 {
     if (atomic_fetch_sub(&request->n_references, 1) > 1) {
         return;
-    }
-    if (request->response != NULL) {
-        MHD_destroy_response(request->response);
     }
     pthread_mutex_destroy(&request->lock);
     tw_buf_free(&request->body);
@@ -205,6 +202,7 @@ static ssize_t read_stream(void *context, uint64_t position, char *out, size_t o
         memcpy(out, stream->data, n_taken);
         tw_buf_drop_front(stream, n_taken);
         request->n_pending_bytes = stream->size_bytes;
+        request->last_taken_ns = tw_clock_monotonic_ns();
         n = (ssize_t)n_taken;
     } else if (request->is_ended) {
         n = MHD_CONTENT_READER_END_OF_STREAM;
@@ -245,15 +243,25 @@ void tw_http_stream_begin(struct tw_http_request *request, int status,
     pthread_mutex_unlock(&request->lock);
 }
 
+bool tw_http_stream_append(struct tw_http_request *request, const void *bytes, size_t n_bytes,
+                           int64_t now_ns)
+{
+    if (request->stream.size_bytes == 0) {
+        request->last_taken_ns = now_ns;
+    }
+    const bool fits = tw_buf_append(&request->stream, bytes, n_bytes);
+    request->n_pending_bytes = request->stream.size_bytes;
+    request->last_write_ns = now_ns;
+    return fits;
+}
+
 void tw_http_stream_write(struct tw_http_request *request, const void *bytes, size_t n_bytes)
 {
     pthread_mutex_lock(&request->lock);
     if (!request->is_gone && !request->is_ended && n_bytes > 0) {
-        if (!tw_buf_append(&request->stream, bytes, n_bytes)) {
+        if (!tw_http_stream_append(request, bytes, n_bytes, tw_clock_monotonic_ns())) {
             tw_http_mark_gone(request);
         }
-        request->n_pending_bytes = request->stream.size_bytes;
-        request->last_write_ns = tw_clock_monotonic_ns();
         tw_http_wake(request);
     }
     pthread_mutex_unlock(&request->lock);

@@ -21,21 +21,29 @@ struct tw_http_config tw_http_defaults(void)
         .port = 8080,
         .listen_fd = -1,
         .n_threads = 2,
-        .max_connections = 2300,
-        .head_bytes = 32768,
-        .body_bytes = (size_t)16 << 20,
-        .all_bodies_bytes = (size_t)256 << 20,
-        .head_seconds = 10,
-        .body_seconds = 60,
-        .idle_seconds = 120,
-        .answer_seconds = 300,
-        .stream_soft_bytes = (size_t)256 << 10,
-        .stream_hard_bytes = (size_t)4 << 20,
-        .stream_soft_seconds = 30,
+        .max_connections = TW_LIMIT_HTTP_CONNECTIONS,
+        .head_bytes = TW_LIMIT_HTTP_HEAD_BYTES,
+        .body_bytes = TW_LIMIT_HTTP_BODY_BYTES,
+        .all_bodies_bytes = TW_LIMIT_HTTP_ALL_BODIES_BYTES,
+        .head_seconds = TW_LIMIT_HTTP_HEAD_SECONDS,
+        .body_seconds = TW_LIMIT_HTTP_BODY_SECONDS,
+        .idle_seconds = TW_LIMIT_HTTP_IDLE_SECONDS,
+        .answer_seconds = TW_LIMIT_HTTP_ANSWER_SECONDS,
+        .stream_bytes = TW_LIMIT_HTTP_STREAM_BYTES,
+        .stall_seconds = TW_LIMIT_HTTP_STALL_SECONDS,
     };
 }
 
 /* ---- connections ---- */
+
+/* Pieces of a stream go out as they come. The system takes little ahead of its client, so that one
+ * that reads slowly is seen to read, and one that does not is seen before megabytes are held. */
+static void set_up_socket(int fd)
+{
+    const int on = 1, unsent_bytes = TW_LIMIT_HTTP_UNSENT_BYTES;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_bytes, sizeof unsent_bytes);
+}
 
 static void on_connection(void *context, struct MHD_Connection *connection, void **socket_context,
                           enum MHD_ConnectionNotificationCode code)
@@ -44,13 +52,14 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
         const union MHD_ConnectionInfo *info =
             MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-        int on = 1;
-        setsockopt(info->connect_fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        set_up_socket(info->connect_fd);
         server->n_connections++;
         struct tw_http_slot *slot = tw_http_slot_take(server, info->connect_fd);
         *socket_context = slot;
         if (slot != NULL) {
             tw_http_slot_phase(slot, HTTP_HEAD, NULL);
+        } else { /* nobody would watch it: libmicrohttpd sees its end and closes it */
+            shutdown(info->connect_fd, SHUT_RDWR);
         }
     } else {
         server->n_connections--;
@@ -117,8 +126,8 @@ static int check_head(const struct tw_http_server *server, struct MHD_Connection
         return MHD_HTTP_BAD_REQUEST;
     }
     const char *length = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Content-Length");
-    if (length != NULL &&
-        (strlen(length) > 15 || strtoul(length, NULL, 10) > server->config.body_bytes)) {
+    if (length != NULL && (strlen(length) > TW_LIMIT_HTTP_LENGTH_DIGITS ||
+                           strtoul(length, NULL, 10) > server->config.body_bytes)) {
         return MHD_HTTP_CONTENT_TOO_LARGE;
     }
     return 0;
@@ -382,6 +391,7 @@ enum tw_status tw_http_server_start(const struct tw_http_config *config,
     server->config = *config;
     server->n_slots = config->max_connections + TW_LIMIT_HTTP_SPARE_CONNECTIONS;
     server->epoll_fd = -1;
+    server->quiesced_fd = -1;
     pthread_mutex_init(&server->lock, NULL);
     int fd = config->listen_fd;
     enum tw_status status = TW_OK;
@@ -437,12 +447,14 @@ uint16_t tw_http_server_port(const struct tw_http_server *server)
     return server->port;
 }
 
+/* libmicrohttpd's threads may use the socket until they have ended, so it is closed after them. One
+ * that was passed may be taken on by somebody else, and those who wait there with it. */
 void tw_http_server_drain(struct tw_http_server *server)
 {
     if (!atomic_exchange(&server->is_draining, true)) {
-        MHD_socket fd = MHD_quiesce_daemon(server->daemon);
-        if (fd != MHD_INVALID_SOCKET) {
-            close(fd);
+        server->quiesced_fd = MHD_quiesce_daemon(server->daemon);
+        if (server->quiesced_fd >= 0 && server->config.listen_fd < 0) {
+            shutdown(server->quiesced_fd, SHUT_RDWR);
         }
     }
 }
@@ -481,6 +493,9 @@ void tw_http_server_stop(struct tw_http_server *server)
     if (server->daemon != NULL) {
         abandon_requests(server);
         MHD_stop_daemon(server->daemon);
+    }
+    if (server->quiesced_fd >= 0) {
+        close(server->quiesced_fd);
     }
     tw_http_watch_stop(server);
     if (server->tls != NULL) {

@@ -17,8 +17,9 @@
  * Invariants:
  * 1. The handler is called at most once a request, and not for one that is malformed or too large.
  * 2. After GONE calls on the request do nothing; it stays valid until it is released.
- * 3. A stream never holds more than stream_hard_bytes; one that holds more than stream_soft_bytes
- *    for stream_soft_seconds is ended. Others do not notice.
+ * 3. A stream never holds more than stream_bytes. One that holds something of which its client
+ *    takes nothing for stall_seconds is ended, and so is a finished answer that is not read within
+ *    answer_seconds. Others do not notice.
  *
  * Ownership: the handler gets one reference and whoever answers gives it back with
  * tw_http_release, once, after its last call. What is passed in is copied.
@@ -43,18 +44,20 @@ typedef void (*tw_http_handler_fn)(void *context, struct tw_http_request *reques
 struct tw_http_config {
     const char *host; /* a numeric IPv4 or IPv6 address */
     uint16_t port;    /* 0: any free one */
-    int listen_fd;    /* a listening socket instead, which becomes the server's; -1: none */
+    /* A listening socket instead, which the server closes at its end; -1: none. Draining leaves it
+     * as it is: it may have other owners. */
+    int listen_fd;
     uint32_t n_threads;
-    /* Beyond it requests are answered with 503 by the handler's asking tw_http_is_crowded, and
-     * TW_LIMIT_HTTP_SPARE_CONNECTIONS later connections are closed at once. */
+    /* Beyond it requests are answered with 503 by the handler's asking tw_http_is_crowded;
+     * TW_LIMIT_HTTP_SPARE_CONNECTIONS later connections wait until others leave. */
     uint32_t max_connections;
     size_t head_bytes, body_bytes;
-    size_t all_bodies_bytes;             /* of all requests together; beyond it 503 */
-    uint32_t head_seconds, body_seconds; /* from the connection's or head's beginning */
-    uint32_t idle_seconds;               /* between two requests */
-    uint32_t answer_seconds;             /* for a whole answer to be read */
-    size_t stream_soft_bytes, stream_hard_bytes;
-    uint32_t stream_soft_seconds;
+    size_t all_bodies_bytes;                /* of all requests together; beyond it 503 */
+    uint32_t head_seconds, body_seconds;    /* from the connection's or head's beginning */
+    uint32_t idle_seconds;                  /* between two requests */
+    uint32_t answer_seconds;                /* for a finished answer to be read, streamed or not */
+    size_t stream_bytes;                    /* of one stream, not taken by its client */
+    uint32_t stall_seconds;                 /* in which such a client takes nothing */
     const char *tls_cert_pem, *tls_key_pem; /* texts (net/tls.h), copied; both NULL: no TLS */
     tw_http_handler_fn handler;
     /* Whether a request's body is worth to be kept, asked when its head is there; what it may use
@@ -63,7 +66,7 @@ struct tw_http_config {
     void *context;
 };
 
-/* 127.0.0.1:8080, 2 threads, the bounds of docs/serve.md. */
+/* 127.0.0.1:8080, 2 threads, the bounds of base/limits.h. */
 struct tw_http_config tw_http_defaults(void);
 
 /* Whether it is an address to listen on: TW_ERR_USAGE otherwise. */
@@ -84,8 +87,8 @@ enum tw_status tw_http_server_set_certificate(struct tw_http_server *server, con
 enum tw_status tw_http_check_certificate(const char *cert_pem, const char *key_pem,
                                          struct tw_error *error);
 
-/* No new connections from here on; what is being answered goes on, and its connection is closed
- * afterwards. */
+/* No new connections from here on: they are refused, or wait at a socket that was passed. What is
+ * being answered goes on, and its connection is closed afterwards. */
 void tw_http_server_drain(struct tw_http_server *server);
 
 struct tw_http_usage {

@@ -15,10 +15,10 @@
 #include <stdatomic.h>
 
 #include "base/buf.h"
+#include "base/limits.h"
 #include "net/http_server.h"
 #include "net/tls.h"
 
-#define HTTP_ID_BYTES   64
 #define HTTP_METHOD_MAX 16
 #define HTTP_PEER_BYTES 64
 
@@ -46,7 +46,7 @@ struct tw_http_request {
     atomic_int n_references;
     char method[HTTP_METHOD_MAX];
     char *path;
-    char id[HTTP_ID_BYTES + 1];
+    char id[TW_LIMIT_HTTP_ID_BYTES + 1];
     char peer[HTTP_PEER_BYTES];
     bool keeps_body;
     struct tw_buf body;
@@ -68,12 +68,14 @@ struct tw_http_request {
     char *heartbeat;
     uint32_t heartbeat_seconds;
     int64_t last_write_ns;
-    int64_t soft_since_ns; /* when the stream passed its soft bound; 0: it has not */
+    int64_t
+        last_taken_ns; /* when the client took something, or there was first something to take */
 };
 
 struct tw_http_server {
     struct tw_http_config config;
     struct MHD_Daemon *daemon;
+    int quiesced_fd;    /* not listened on any more, to be closed at the end; -1: none */
     struct tw_tls *tls; /* NULL: no TLS */
     uint16_t port;
     atomic_bool is_draining;
@@ -105,18 +107,25 @@ void tw_http_drop_body(struct tw_http_request *request);
 void tw_http_refuse(struct tw_http_request *request, int status);
 /* Under the lock. Lets libmicrohttpd look at the request again. */
 void tw_http_wake(struct tw_http_request *request);
-/* Under the lock. Nothing more will reach the client. */
+/* Under the lock. Puts bytes into the stream; false where they do not fit. */
+bool tw_http_stream_append(struct tw_http_request *request, const void *bytes, size_t n_bytes,
+                           int64_t now_ns);
+/* Under the lock. Nothing more will reach the client; the watcher ends its connection. */
 void tw_http_mark_gone(struct tw_http_request *request);
 
 /* ---- http_watch.c ---- */
 
 enum tw_status tw_http_watch_start(struct tw_http_server *server, struct tw_error *error);
 void tw_http_watch_stop(struct tw_http_server *server);
-/* A slot for a connection that was accepted; NULL when all are taken. */
+/* A slot for a connection that was accepted; NULL when it cannot be watched. */
 struct tw_http_slot *tw_http_slot_take(struct tw_http_server *server, int fd);
 void tw_http_slot_free(struct tw_http_slot *slot);
 /* Enters a phase, whose deadline begins now. request: what the slot is about; NULL for none. */
 void tw_http_slot_phase(struct tw_http_slot *slot, enum tw_http_phase phase,
                         struct tw_http_request *request);
+/* What a slot is called in events: its number, and which of its connections is meant. */
+uint64_t tw_http_slot_key(const struct tw_http_slot *slot);
+/* The client has closed, at least its sending side. The key may be that of an older connection. */
+void tw_http_hang_up(struct tw_http_server *server, uint64_t key);
 
 #endif

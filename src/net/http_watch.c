@@ -15,9 +15,20 @@
 #define EVENTS    256
 #define NO_SLOT   UINT32_MAX
 
-static uint64_t slot_key(const struct tw_http_slot *slot)
+uint64_t tw_http_slot_key(const struct tw_http_slot *slot)
 {
     return (uint64_t)slot->generation << 32 | (uint32_t)(slot - slot->server->slots);
+}
+
+/* Under the slots' lock. */
+static void give_back(struct tw_http_slot *slot)
+{
+    struct tw_http_server *server = slot->server;
+    slot->fd = -1;
+    slot->phase = HTTP_FREE;
+    slot->request = NULL;
+    slot->next_free = server->first_free;
+    server->first_free = (uint32_t)(slot - server->slots);
 }
 
 struct tw_http_slot *tw_http_slot_take(struct tw_http_server *server, int fd)
@@ -31,8 +42,12 @@ struct tw_http_slot *tw_http_slot_take(struct tw_http_server *server, int fd)
         slot->fd = fd;
         slot->phase = HTTP_HEAD; /* before the descriptor is watched: its event comes once */
         slot->has_hung_up = false;
-        struct epoll_event event = {.events = EPOLLRDHUP | EPOLLET, .data.u64 = slot_key(slot)};
-        epoll_ctl(server->epoll_fd, EPOLL_CTL_ADD, fd, &event);
+        struct epoll_event event = {.events = EPOLLRDHUP | EPOLLET,
+                                    .data.u64 = tw_http_slot_key(slot)};
+        if (epoll_ctl(server->epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0) {
+            give_back(slot);
+            slot = NULL;
+        }
     }
     pthread_mutex_unlock(&server->lock);
     return slot;
@@ -43,11 +58,7 @@ void tw_http_slot_free(struct tw_http_slot *slot)
     struct tw_http_server *server = slot->server;
     pthread_mutex_lock(&server->lock);
     epoll_ctl(server->epoll_fd, EPOLL_CTL_DEL, slot->fd, NULL);
-    slot->fd = -1;
-    slot->phase = HTTP_FREE;
-    slot->request = NULL;
-    slot->next_free = server->first_free;
-    server->first_free = (uint32_t)(slot - server->slots);
+    give_back(slot);
     pthread_mutex_unlock(&server->lock);
 }
 
@@ -69,6 +80,14 @@ static uint32_t phase_seconds(const struct tw_http_config *config, enum tw_http_
     return 0;
 }
 
+/* Under the slots' lock. */
+static void enter_phase(struct tw_http_slot *slot, enum tw_http_phase phase, int64_t now_ns)
+{
+    const uint32_t seconds = phase_seconds(&slot->server->config, phase);
+    slot->phase = phase;
+    slot->deadline_ns = seconds > 0 ? now_ns + seconds * SECOND_NS : 0;
+}
+
 /* Under the slots' lock. A request that is not handled yet is marked when it is; one whose answer
  * is complete is left to libmicrohttpd: the client may have read it all. */
 static void leave(struct tw_http_slot *slot)
@@ -87,19 +106,17 @@ void tw_http_slot_phase(struct tw_http_slot *slot, enum tw_http_phase phase,
                         struct tw_http_request *request)
 {
     struct tw_http_server *server = slot->server;
-    uint32_t seconds = phase_seconds(&server->config, phase);
     pthread_mutex_lock(&server->lock);
-    slot->phase = phase;
+    enter_phase(slot, phase, tw_clock_monotonic_ns());
     slot->request = request;
-    slot->deadline_ns = seconds > 0 ? tw_clock_monotonic_ns() + seconds * SECOND_NS : 0;
     if (slot->has_hung_up) {
         leave(slot);
     }
     pthread_mutex_unlock(&server->lock);
 }
 
-/* The client has closed, at least its sending side. The event comes once (EPOLLET). */
-static void on_hang_up(struct tw_http_server *server, uint64_t key)
+/* The event comes once (EPOLLET). */
+void tw_http_hang_up(struct tw_http_server *server, uint64_t key)
 {
     pthread_mutex_lock(&server->lock);
     struct tw_http_slot *slot = &server->slots[(uint32_t)key];
@@ -110,32 +127,38 @@ static void on_hang_up(struct tw_http_server *server, uint64_t key)
     pthread_mutex_unlock(&server->lock);
 }
 
-static bool is_too_slow(struct tw_http_request *request, int64_t now_ns)
+static bool is_too_slow(const struct tw_http_request *request, int64_t now_ns)
 {
-    const struct tw_http_config *config = &request->server->config;
-    if (request->stream.size_bytes <= config->stream_soft_bytes) {
-        request->soft_since_ns = 0;
-        return false;
-    }
-    if (request->soft_since_ns == 0) {
-        request->soft_since_ns = now_ns;
-    }
-    return now_ns - request->soft_since_ns > config->stream_soft_seconds * SECOND_NS;
+    return request->stream.size_bytes > 0 &&
+           now_ns - request->last_taken_ns > request->server->config.stall_seconds * SECOND_NS;
 }
 
-static void tend_stream(struct tw_http_request *request, int64_t now_ns)
+static bool needs_heartbeat(const struct tw_http_request *request, int64_t now_ns)
 {
+    return request->heartbeat != NULL && request->stream.size_bytes == 0 &&
+           now_ns - request->last_write_ns >= request->heartbeat_seconds * SECOND_NS;
+}
+
+/* Under the slots' lock. A client that does not read has libmicrohttpd wait for its socket, where
+ * it does not learn that the request is gone: so the connection is ended, too. A stream that is
+ * complete has the deadline of an answer; the thread that completed it may not take the slots'
+ * lock, since the server may have been freed. */
+static void tend_request(struct tw_http_slot *slot, int64_t now_ns)
+{
+    struct tw_http_request *request = slot->request;
     pthread_mutex_lock(&request->lock);
-    if (request->reply == HTTP_STREAM && !request->is_ended && !request->is_gone) {
-        if (is_too_slow(request, now_ns)) {
+    if (request->reply == HTTP_STREAM && !request->is_gone) {
+        if (request->is_ended) {
+            enter_phase(slot, HTTP_ANSWER, now_ns);
+        } else if (is_too_slow(request, now_ns)) {
             tw_http_mark_gone(request);
-        } else if (request->heartbeat != NULL && request->stream.size_bytes == 0 &&
-                   now_ns - request->last_write_ns >= request->heartbeat_seconds * SECOND_NS) {
-            tw_buf_append_text(&request->stream, request->heartbeat);
-            request->n_pending_bytes = request->stream.size_bytes;
-            request->last_write_ns = now_ns;
+        } else if (needs_heartbeat(request, now_ns)) {
+            tw_http_stream_append(request, request->heartbeat, strlen(request->heartbeat), now_ns);
             tw_http_wake(request);
         }
+    }
+    if (request->is_gone) {
+        shutdown(slot->fd, SHUT_RDWR);
     }
     pthread_mutex_unlock(&request->lock);
 }
@@ -159,7 +182,7 @@ static void tend_slots(struct tw_http_server *server)
             slot->deadline_ns = 0;
         }
         if (slot->request != NULL && slot->phase == HTTP_HANDLED) {
-            tend_stream(slot->request, now_ns);
+            tend_request(slot, now_ns);
         }
     }
     pthread_mutex_unlock(&server->lock);
@@ -173,7 +196,7 @@ static void *watch(void *context)
     while (!server->stops) {
         int n = epoll_wait(server->epoll_fd, events, EVENTS, TICK_MS);
         for (int i = 0; i < n; i++) {
-            on_hang_up(server, events[i].data.u64);
+            tw_http_hang_up(server, events[i].data.u64);
         }
         if (tw_clock_monotonic_ns() >= next_ns) {
             tend_slots(server);

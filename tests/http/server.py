@@ -6,6 +6,7 @@ import json
 import re
 import resource
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -60,6 +61,13 @@ def write_keys(folder, *rows):
     path = Path(folder, "keys.yaml")
     path.write_text("keys:\n" + "\n".join(lines) + "\n", encoding="ascii")
     return path
+
+
+def stands_still(server, name):
+    """Whether a number of the server's stays as it is for two seconds."""
+    before = server.metric(name)
+    time.sleep(2)
+    return server.metric(name) == before
 
 
 def bearer(key):
@@ -123,6 +131,7 @@ class Server:
                 return int(match[1])
             time.sleep(0.02)
         self.process.kill()
+        self.process.wait()
         raise AssertionError(f"the server does not start: {self.log_text()}")
 
     def __enter__(self):
@@ -139,6 +148,7 @@ class Server:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             self.process.kill()
+            self.process.wait()
             raise
 
     def ask(self, method, path, body=None, headers=None, raw=False, source="127.0.0.1"):
@@ -160,6 +170,14 @@ class Server:
         return self.post("/v1/chat/completions",
                          {"messages": [{"role": "user", "content": text}], "temperature": 0,
                           **more}, headers=headers)
+
+    def ask_unread(self, path, body):
+        """A socket whose answer nobody has read yet."""
+        data = json.dumps(body).encode()
+        client = socket.create_connection(("127.0.0.1", self.port), timeout=120)
+        client.sendall(b"POST %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+                       b"Content-Length: %d\r\n\r\n%s" % (path.encode(), len(data), data))
+        return client
 
     def metric(self, name):
         """The sum over all labels."""
