@@ -132,6 +132,7 @@
 
 /* HTTP */
 #define TW_LIMIT_HTTP_SPARE_CONNECTIONS 64 /* beyond the configured ones, to be told so */
+#define TW_LIMIT_TLS_CHAIN_CERTS        16 /* a certificate and those that certify it */
 
 /* API */
 #define TW_LIMIT_API_CHOICES       128  /* answers of one request: prompts times n */
@@ -142,6 +143,11 @@
 #define TW_LIMIT_API_FAILURES      20   /* wrong keys from one address in a minute */
 #define TW_LIMIT_SERVED_MODELS     64   /* of one server */
 #define TW_LIMIT_SERVED_NAME_BYTES 256  /* what clients call one */
+#define TW_LIMIT_SERVED_ALIASES    64   /* other names of one */
+#define TW_LIMIT_SERVE_OPTIONS     48   /* that are keys of a configuration file; conf.h: 64 */
+/* How long one model may be asked without a break while another waits for its room. Long enough to
+ * be worth the loading, short enough for somebody who waits. */
+#define TW_LIMIT_PATIENCE_NS       ((int64_t)2000000000)
 
 /* Embeddings */
 #define TW_LIMIT_EMBEDDINGS         2048   /* texts of one request */

@@ -6,11 +6,10 @@
 
 #include "base/mem.h"
 
-#define CHAIN_CERTS  16
 #define KEY_ID_BYTES 64
 
 struct tw_tls {
-    gnutls_pcert_st certs[CHAIN_CERTS];
+    gnutls_pcert_st certs[TW_LIMIT_TLS_CHAIN_CERTS];
     unsigned n_certs;
     gnutls_privkey_t key;
     struct tw_tls *older;
@@ -30,7 +29,7 @@ static gnutls_datum_t datum_of(const char *text)
 static enum tw_status read_certs(struct tw_tls *tls, const char *pem, struct tw_error *error)
 {
     const gnutls_datum_t text = datum_of(pem);
-    unsigned n = CHAIN_CERTS;
+    unsigned n = TW_LIMIT_TLS_CHAIN_CERTS;
     int failure = gnutls_pcert_list_import_x509_raw(tls->certs, &n, &text, GNUTLS_X509_FMT_PEM,
                                                     GNUTLS_X509_CRT_LIST_IMPORT_FAIL_IF_EXCEED |
                                                         GNUTLS_X509_CRT_LIST_FAIL_IF_UNSORTED);
