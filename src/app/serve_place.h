@@ -2,8 +2,8 @@
  *
  *     a socket of systemd (LISTEN_FDS) where one was passed, otherwise --host
  *
- * Who can reach the socket decides whether keys are needed, so a socket that was passed is asked for
- * its own address. Threads: the main thread only.
+ * Who can reach the socket decides whether keys are needed, so a socket that was passed is asked
+ * for its own address. Threads: the main thread only.
  * Errors: TW_ERR_USAGE for what is no address, TW_ERR_IO for what is no listening socket.
  */
 #ifndef TW_APP_SERVE_PLACE_H
