@@ -136,12 +136,24 @@ static void drain(struct serve *serve, const sigset_t *signals)
     }
 }
 
+/* Who was cut off has an answer by now, which may be on its way. */
+static void send_rest(const struct serve *serve)
+{
+    const int64_t end_ns = tw_clock_monotonic_ns() + SECOND_NS;
+    const struct timespec tick = {.tv_nsec = 2000000};
+    while (serve->server != NULL && tw_http_server_usage(serve->server).n_requests > 0 &&
+           tw_clock_monotonic_ns() < end_ns) {
+        nanosleep(&tick, NULL);
+    }
+}
+
 static void take_down(struct serve *serve)
 {
     if (serve->api != NULL) {
         tw_api_stop(serve->api);
     }
     tw_serve_models_stop(&serve->models);
+    send_rest(serve);
     tw_http_server_stop(serve->server); /* until here its threads ask models and API */
     tw_api_free(serve->api);
     tw_serve_models_close(&serve->models);

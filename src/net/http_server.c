@@ -368,7 +368,7 @@ enum tw_status tw_http_server_start(const struct tw_http_config *config,
     }
     server->config = *config;
     server->n_slots = config->max_connections + TW_LIMIT_HTTP_SPARE_CONNECTIONS;
-    server->epoll_fd = -1;
+    server->epoll_fd = server->quiet_fd = -1;
     pthread_mutex_init(&server->lock, NULL);
     int fd = config->listen_fd;
     enum tw_status status = TW_OK;
@@ -427,9 +427,11 @@ uint16_t tw_http_server_port(const struct tw_http_server *server)
 void tw_http_server_drain(struct tw_http_server *server)
 {
     if (!atomic_exchange(&server->is_draining, true)) {
-        MHD_socket fd = MHD_quiesce_daemon(server->daemon);
-        if (fd != MHD_INVALID_SOCKET) {
-            close(fd);
+        /* libmicrohttpd's threads may still use it until they end. One of ours refuses from here
+         * on; what comes to one that was passed waits for who gets it next. */
+        server->quiet_fd = MHD_quiesce_daemon(server->daemon);
+        if (server->quiet_fd >= 0 && server->config.listen_fd < 0) {
+            shutdown(server->quiet_fd, SHUT_RDWR);
         }
     }
 }
@@ -468,6 +470,9 @@ void tw_http_server_stop(struct tw_http_server *server)
     if (server->daemon != NULL) {
         abandon_requests(server);
         MHD_stop_daemon(server->daemon);
+    }
+    if (server->quiet_fd >= 0) {
+        close(server->quiet_fd);
     }
     tw_http_watch_stop(server);
     if (server->tls != NULL) {

@@ -76,6 +76,7 @@ struct tw_http_server {
     struct tw_tls *tls; /* NULL: no TLS */
     uint16_t port;
     atomic_bool is_draining;
+    int quiet_fd; /* of the listening socket while it drains; -1: none */
     pthread_t watcher;
     bool has_watcher;
     atomic_bool stops;
