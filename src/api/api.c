@@ -254,6 +254,13 @@ static struct tw_api_task *take_task(struct tw_api *api)
     return task;
 }
 
+static void refuse_stopping(struct tw_api *api, struct tw_http_request *http)
+{
+    struct tw_api_error error;
+    tw_api_refuse_status(&error, 503, "server_error", NULL, "the server is shutting down");
+    tw_api_answer_error(api, http, &error);
+}
+
 static void *prepare_tasks(void *context)
 {
     struct tw_api *api = context;
@@ -267,8 +274,13 @@ static void *prepare_tasks(void *context)
             continue;
         }
         struct tw_api_task *task = take_task(api);
+        const bool stops = api->stops;
         pthread_mutex_unlock(&api->lock);
-        prepare(api, task);
+        if (stops) {
+            refuse_stopping(api, task->call.http);
+        } else {
+            prepare(api, task);
+        }
         tw_mem_free(task);
         pthread_mutex_lock(&api->lock);
     }
@@ -281,13 +293,14 @@ static void queue_task(struct tw_api *api, struct tw_http_request *http,
 {
     struct tw_api_error error;
     struct tw_api_task *task = tw_mem_zalloc(1, sizeof *task);
-    bool is_queued = false;
+    bool is_queued = false, stops = false;
     if (task != NULL) {
         *task = (struct tw_api_task){
             .call = {.http = http, .arrived_ns = tw_clock_monotonic_ns(), .tenant = tenant},
             .route = route};
         pthread_mutex_lock(&api->lock);
-        if (api->n_tasks < TW_LIMIT_API_TASKS && !api->stops) {
+        stops = api->stops;
+        if (api->n_tasks < TW_LIMIT_API_TASKS && !stops) {
             *api->tasks_end = task;
             api->tasks_end = &task->next;
             api->n_tasks++;
@@ -296,8 +309,13 @@ static void queue_task(struct tw_api *api, struct tw_http_request *http,
         }
         pthread_mutex_unlock(&api->lock);
     }
-    if (!is_queued) {
-        tw_mem_free(task);
+    if (is_queued) {
+        return;
+    }
+    tw_mem_free(task);
+    if (stops) {
+        refuse_stopping(api, http);
+    } else {
         tw_api_refuse_status(&error, 429, "rate_limit_error", "queue_full",
                              "too many requests are waiting; try again later");
         tw_api_answer_error(api, http, &error);
@@ -454,6 +472,27 @@ static enum tw_status start_threads(struct tw_api *api, struct tw_error *error)
     return TW_OK;
 }
 
+/* A tw_api_tenant_fn. */
+static enum tw_status announce(void *context, const struct tw_api_tenant *tenant,
+                               struct tw_error *error)
+{
+    struct tw_api *api = context;
+    return tw_stage_set_tenant(api->config.stage, tenant->number, tenant->weight,
+                               tenant->priority_class, error);
+}
+
+static enum tw_status announce_all(struct tw_api *api, struct tw_error *error)
+{
+    struct tw_api_tenant tenant;
+    enum tw_status status = TW_OK;
+    const struct tw_api_keys *keys = api->config.keys;
+    for (size_t i = 0; status == TW_OK && keys != NULL && tw_api_keys_tenant(keys, i, &tenant);
+         i++) {
+        status = announce(api, &tenant, error);
+    }
+    return status;
+}
+
 enum tw_status tw_api_create(const struct tw_api_config *config, struct tw_api **ret_api,
                              struct tw_error *error)
 {
@@ -467,7 +506,7 @@ enum tw_status tw_api_create(const struct tw_api_config *config, struct tw_api *
     pthread_cond_init(&api->wake, NULL);
     enum tw_status status = copy_models(api, error);
     if (status == TW_OK) {
-        status = tw_api_announce_tenants(api, error);
+        status = announce_all(api, error);
     }
     if (status == TW_OK) {
         status = start_threads(api, error);
@@ -480,17 +519,9 @@ enum tw_status tw_api_create(const struct tw_api_config *config, struct tw_api *
     return TW_OK;
 }
 
-enum tw_status tw_api_announce_tenants(struct tw_api *api, struct tw_error *error)
+enum tw_status tw_api_reload_keys(struct tw_api *api, struct tw_error *error)
 {
-    struct tw_api_tenant tenant;
-    enum tw_status status = TW_OK;
-    const struct tw_api_keys *keys = api->config.keys;
-    for (size_t i = 0; status == TW_OK && keys != NULL && tw_api_keys_tenant(keys, i, &tenant);
-         i++) {
-        status = tw_stage_set_tenant(api->config.stage, tenant.number, tenant.weight,
-                                     tenant.priority_class, error);
-    }
-    return status;
+    return tw_api_keys_reload(api->config.keys, announce, api, error);
 }
 
 const char *tw_api_template_note(const struct tw_api *api, size_t i)

@@ -52,8 +52,9 @@ void tw_api_handle(void *context, struct tw_http_request *request);
  * or strangers could fill the memory that bodies share. */
 bool tw_api_keeps_body(void *context, struct tw_http_request *request);
 
-/* Tells the models all tenants of the keys: at the start, and when the keys were read again. */
-enum tw_status tw_api_announce_tenants(struct tw_api *api, struct tw_error *error);
+/* Reads the keys again; the models know their tenants before the first of them can ask. On an error
+ * keys, weights and classes stay as they were. */
+enum tw_status tw_api_reload_keys(struct tw_api *api, struct tw_error *error);
 
 /* Why model i's own chat template cannot be used, or "". */
 const char *tw_api_template_note(const struct tw_api *api, size_t i);
@@ -63,11 +64,12 @@ void tw_api_set_server(struct tw_api *api, const struct tw_http_server *server);
 
 /* From here on new requests get 503; those that run go on. */
 void tw_api_drain(struct tw_api *api);
-/* Ends the preparing threads, after what is queued. Then the backends can be closed, which answers
- * what they have; then the HTTP server can be stopped; then the API can be freed. */
+/* Ends the preparing threads; what is queued gets 503. Then the backends are stopped, which answers
+ * what they have; then the HTTP server, whose threads ask the backends for their numbers until the
+ * end; then the API is freed, and the backends last. */
 void tw_api_stop(struct tw_api *api);
 
-/* NULL is allowed. */
+/* After the HTTP server was stopped. NULL is allowed. */
 void tw_api_free(struct tw_api *api);
 
 #endif

@@ -43,8 +43,15 @@ enum tw_status tw_api_keys_parse(const char *text, size_t text_bytes, const char
 /* NULL is allowed. */
 void tw_api_keys_free(struct tw_api_keys *keys);
 
-/* Reads the file again. On an error the keys stay as they were. */
-enum tw_status tw_api_keys_reload(struct tw_api_keys *keys, struct tw_error *error);
+/* Gets to know a tenant; an error ends what it is called for. */
+typedef enum tw_status (*tw_api_tenant_fn)(void *context, const struct tw_api_tenant *tenant,
+                                           struct tw_error *error);
+
+/* Reads the file again. Tenants that are new or have changed are announced (NULL: to nobody) before
+ * the first new key is good. On an error the keys stay as they were, and tenants that had been
+ * announced are announced again as they were. */
+enum tw_status tw_api_keys_reload(struct tw_api_keys *keys, tw_api_tenant_fn announce,
+                                  void *context, struct tw_error *error);
 
 /* Every tenant there is, for who has to know them all: false at the end of i. By the thread that
  * reloads. */

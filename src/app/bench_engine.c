@@ -184,8 +184,9 @@ static enum tw_status measure(struct bench *b, struct tw_bench_point *point, siz
     b->shares[at] = (reading > arithmetic ? reading : arithmetic) / seconds;
     point->reads_longer = reading > arithmetic;
     b->n_done++;
-    if (b->config->progress != NULL) {
-        b->config->progress(b->config->progress_context, b->n_done, b->n_passes);
+    if (status == TW_OK && b->config->progress != NULL &&
+        !b->config->progress(b->config->progress_context, b->n_done, b->n_passes)) {
+        status = tw_error_set(error, TW_ERR_CANCELLED, TW_NO_POSITION, "stopped while measuring");
     }
     return status;
 }

@@ -296,7 +296,7 @@ static enum tw_status bench_engine(const struct bench_args *args, struct tw_erro
         .kv_dtype = tw_kv_types[args->kv_type],
         .n_rounds = (uint32_t)args->n_rounds,
         .n_decode_steps = (uint32_t)args->n_decode_steps,
-        .progress = tw_progress_update,
+        .progress = tw_progress_go_on,
         .progress_context = &progress,
     };
     if (args->model == NULL) {

@@ -1,11 +1,7 @@
 /* serve: the OpenAI API over models on this machine, until it is told to stop. */
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -14,17 +10,18 @@
 #include "app/serve_args.h"
 #include "app/serve_check.h"
 #include "app/serve_models.h"
+#include "app/serve_place.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 
 #define SECOND_NS         INT64_C(1000000000)
-#define FIRST_PASSED_FD   3 /* of socket activation: sd_listen_fds(3) */
 #define PREPARING         2
 #define OTHER_DESCRIPTORS (TW_LIMIT_HTTP_SPARE_CONNECTIONS + 100)
 
 struct serve {
     struct tw_serve_args args;
+    struct tw_serve_place place;
     struct tw_serve_models models;
     const char **hosts; /* ends with NULL */
     struct tw_api_keys *keys;
@@ -32,42 +29,6 @@ struct serve {
     struct tw_api *api;
     struct tw_http_server *server;
 };
-
-/* ---- systemd ---- */
-
-/* A socket that was passed to this process (sd_listen_fds(3)), or -1. */
-static int passed_socket(void)
-{
-    const char *pid = getenv("LISTEN_PID"), *n = getenv("LISTEN_FDS");
-    if (pid == NULL || n == NULL || strtol(pid, NULL, 10) != (long)getpid() ||
-        strtol(n, NULL, 10) < 1) {
-        return -1;
-    }
-    return FIRST_PASSED_FD;
-}
-
-/* Tells systemd how things stand (sd_notify(3)); without it nothing happens. */
-static void notify(const char *state)
-{
-    const char *path = getenv("NOTIFY_SOCKET");
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    size_t n_bytes = path != NULL ? strlen(path) : 0;
-    if (n_bytes == 0 || n_bytes >= sizeof address.sun_path) {
-        return;
-    }
-    memcpy(address.sun_path, path, n_bytes);
-    if (path[0] == '@') {
-        address.sun_path[0] = '\0';
-    }
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0) {
-        ssize_t sent =
-            sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&address,
-                   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n_bytes));
-        (void)sent; /* nobody listens: nobody wants to know */
-        close(fd);
-    }
-}
 
 /* ---- serving ---- */
 
@@ -116,7 +77,7 @@ static enum tw_status start(struct serve *serve, struct tw_error *error)
     struct tw_http_config http_config = tw_http_defaults();
     http_config.host = args->host;
     http_config.port = (uint16_t)args->port;
-    http_config.listen_fd = passed_socket();
+    http_config.listen_fd = serve->place.passed_fd;
     http_config.max_connections = (uint32_t)args->max_connections;
     http_config.handler = tw_api_handle;
     http_config.keeps_body = tw_api_keeps_body;
@@ -133,11 +94,14 @@ static enum tw_status start(struct serve *serve, struct tw_error *error)
 
 static void announce(const struct serve *serve)
 {
-    const bool is_v6 = strchr(serve->args.host, ':') != NULL;
-    char url[128];
-    snprintf(url, sizeof url, "http%s://%s%.60s%s:%u", serve->args.cert_path != NULL ? "s" : "",
-             is_v6 ? "[" : "", serve->args.host, is_v6 ? "]" : "",
-             tw_http_server_port(serve->server));
+    const char *scheme = serve->args.cert_path != NULL ? "https" : "http";
+    char url[160];
+    if (serve->place.is_inet) {
+        snprintf(url, sizeof url, "%s://%s:%u", scheme, serve->place.address,
+                 tw_http_server_port(serve->server));
+    } else {
+        snprintf(url, sizeof url, "%s+%s", scheme, serve->place.address);
+    }
     for (size_t i = 0; i < serve->models.n_items; i++) {
         const struct tw_api_model *model = &serve->models.items[i];
         const struct tw_log_field fields[] = {
@@ -152,7 +116,7 @@ static void announce(const struct serve *serve)
     }
     const struct tw_log_field fields[] = {{"url", url, 0}};
     tw_log_record(TW_LOG_INFO, NULL, "listening", fields, 1);
-    notify("READY=1");
+    tw_serve_notify("READY=1");
 }
 
 /* Until everything is answered, time is over, or a second signal comes. */
@@ -160,7 +124,7 @@ static void drain(struct serve *serve, const sigset_t *signals)
 {
     const int64_t end_ns = tw_clock_monotonic_ns() + serve->args.drain_seconds * SECOND_NS;
     const struct timespec tick = {.tv_nsec = 20000000};
-    notify("STOPPING=1");
+    tw_serve_notify("STOPPING=1");
     tw_log(TW_LOG_INFO, "stopping: no new requests");
     tw_api_drain(serve->api);
     tw_http_server_drain(serve->server);
@@ -173,14 +137,27 @@ static void drain(struct serve *serve, const sigset_t *signals)
     }
 }
 
+/* Who was cut off has an answer by now, which may be on its way. */
+static void send_rest(const struct serve *serve)
+{
+    const int64_t end_ns = tw_clock_monotonic_ns() + SECOND_NS;
+    const struct timespec tick = {.tv_nsec = 2000000};
+    while (serve->server != NULL && tw_http_server_usage(serve->server).n_requests > 0 &&
+           tw_clock_monotonic_ns() < end_ns) {
+        nanosleep(&tick, NULL);
+    }
+}
+
 static void take_down(struct serve *serve)
 {
     if (serve->api != NULL) {
         tw_api_stop(serve->api);
     }
-    tw_serve_models_close(&serve->models);
-    tw_http_server_stop(serve->server);
+    tw_serve_models_stop(&serve->models);
+    send_rest(serve);
+    tw_http_server_stop(serve->server); /* until here its threads ask models and API */
     tw_api_free(serve->api);
+    tw_serve_models_close(&serve->models);
     tw_api_keys_free(serve->keys);
     free_certificate(serve);
     tw_mem_free(serve->hosts);
@@ -204,7 +181,10 @@ static enum tw_status copy_hosts(struct serve *serve, struct tw_error *error)
 static enum tw_status load_keys(struct serve *serve, struct tw_error *error)
 {
     const struct tw_serve_args *args = &serve->args;
-    enum tw_status status = tw_serve_check_options(args, error);
+    enum tw_status status = tw_serve_place_find(args->host, &serve->place, error);
+    if (status == TW_OK) {
+        status = tw_serve_check_options(args, &serve->place, error);
+    }
     if (status == TW_OK && args->keys_path != NULL) {
         status = tw_api_keys_load(args->keys_path, &serve->keys, error);
     }
@@ -218,10 +198,7 @@ static enum tw_status load_keys(struct serve *serve, struct tw_error *error)
 static void reload_keys(struct serve *serve)
 {
     struct tw_error error;
-    enum tw_status status = tw_api_keys_reload(serve->keys, &error);
-    if (status == TW_OK) {
-        status = tw_api_announce_tenants(serve->api, &error);
-    }
+    enum tw_status status = tw_api_reload_keys(serve->api, &error);
     if (status == TW_OK) {
         tw_log(TW_LOG_INFO, "the keys were read again");
     } else {
@@ -300,6 +277,11 @@ static enum tw_status execute(struct serve *serve, struct tw_error *error)
     }
     if (status == TW_OK) {
         status = start(serve, error);
+    }
+    if (status == TW_ERR_CANCELLED) { /* as SIGTERM and SIGINT end it later */
+        tw_serve_notify("STOPPING=1");
+        tw_log(TW_LOG_INFO, "stopping: %s", error->text);
+        return TW_OK;
     }
     if (status != TW_OK) {
         return status;

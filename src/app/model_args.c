@@ -71,7 +71,7 @@ enum tw_status tw_model_args_open(const struct tw_model_args *args, uint32_t max
         .max_batch_tokens = (uint32_t)args->n_batch_tokens,
         .max_output_rows = max_output_rows,
         .kv_dtype = tw_kv_types[args->kv_type],
-        .progress = tw_progress_update,
+        .progress = tw_progress_go_on,
         .progress_context = &progress,
     };
     enum tw_status status = tw_cpu_choose(&config.level, error);

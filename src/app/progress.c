@@ -34,6 +34,12 @@ void tw_progress_update(void *context, uint64_t done, uint64_t total)
     fflush(stderr);
 }
 
+bool tw_progress_go_on(void *context, uint64_t done, uint64_t total)
+{
+    tw_progress_update(context, done, total);
+    return true;
+}
+
 void tw_progress_end(struct tw_progress *progress)
 {
     if (progress->is_shown) {

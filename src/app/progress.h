@@ -20,8 +20,10 @@ struct tw_progress {
 
 void tw_progress_begin(struct tw_progress *progress, const char *label);
 
-/* The context is a struct tw_progress; fits tw_model_progress_fn. */
+/* The context is a struct tw_progress. */
 void tw_progress_update(void *progress, uint64_t done, uint64_t total);
+/* The same where it is asked whether to go on, which is so (tw_model_progress_fn). */
+bool tw_progress_go_on(void *progress, uint64_t done, uint64_t total);
 
 /* May be called more than once. */
 void tw_progress_end(struct tw_progress *progress);

@@ -152,6 +152,9 @@ static const struct tw_option options[] = {
      .help = "A stream without news gets a comment every so many seconds. Default: 10."},
 };
 
+_Static_assert(sizeof options / sizeof options[0] <= TW_LIMIT_SERVE_OPTIONS,
+               "every option is a key of the file, whose schema has room for so many");
+
 const struct tw_option_group tw_serve_options = {"Serving", options,
                                                  sizeof options / sizeof options[0]};
 

@@ -12,23 +12,20 @@
 
 #define LINE_BYTES 1024
 
-static bool is_loopback(const char *host)
-{
-    return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0;
-}
-
-enum tw_status tw_serve_check_options(const struct tw_serve_args *args, struct tw_error *error)
+enum tw_status tw_serve_check_options(const struct tw_serve_args *args,
+                                      const struct tw_serve_place *place, struct tw_error *error)
 {
     if (args->keys_path != NULL && args->no_auth) {
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
                             "--api-keys and --no-auth contradict each other: leave one out");
     }
-    if (args->keys_path == NULL && !args->no_auth && !is_loopback(args->host)) {
+    if (args->keys_path == NULL && !args->no_auth && !place->is_loopback) {
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
-                            "--host %.60s is not only this machine: give --api-keys, or --no-auth "
+                            "%s %.60s is not only this machine: give --api-keys, or --no-auth "
                             "if everybody there may ask; without them only loopback addresses "
                             "such as 127.0.0.1 or ::1",
-                            args->host);
+                            place->passed_fd >= 0 ? "the socket that was passed on" : "--host",
+                            place->address);
     }
     if ((args->cert_path == NULL) != (args->cert_key_path == NULL)) {
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
@@ -108,14 +105,15 @@ static __attribute__((format(printf, 3, 4))) void report(struct check *check, en
 
 static void check_address(struct check *check, const struct tw_serve_args *args)
 {
-    enum tw_status status = tw_http_check_address(args->host, &check->error);
+    struct tw_serve_place place = {.passed_fd = -1};
+    enum tw_status status = tw_serve_place_find(args->host, &place, &check->error);
     if (status == TW_OK) {
-        status = tw_serve_check_options(args, &check->error);
+        status = tw_serve_check_options(args, &place, &check->error);
     }
     report(check, status, "address %s port %lld, %s", args->host, (long long)args->port,
-           args->keys_path != NULL   ? "for those who have a key"
-           : is_loopback(args->host) ? "for this machine"
-                                     : "for everybody there");
+           args->keys_path != NULL ? "for those who have a key"
+           : place.is_loopback     ? "for this machine"
+                                   : "for everybody there");
 }
 
 static void check_keys(struct check *check, const struct tw_serve_args *args)

@@ -6,10 +6,12 @@
 #define TW_APP_SERVE_CHECK_H
 
 #include "app/serve_args.h"
+#include "app/serve_place.h"
 #include "base/buf.h"
 
 /* Whether the options agree with each other: without keys nobody but this machine may ask. */
-enum tw_status tw_serve_check_options(const struct tw_serve_args *args, struct tw_error *error);
+enum tw_status tw_serve_check_options(const struct tw_serve_args *args,
+                                      const struct tw_serve_place *place, struct tw_error *error);
 
 /* The texts of the certificate and its key, which are checked; empty where there is none. Whatever
  * comes of it, the caller frees them. */

@@ -9,11 +9,9 @@
 #include "base/file.h"
 #include "base/mem.h"
 
-#define MOST_KEYS    48
-#define MOST_ALIASES 64
-
 struct values {
-    void *scalars[MOST_KEYS]; /* by row of tw_serve_options: char *, uint64_t * or bool * */
+    void *scalars
+        [TW_LIMIT_SERVE_OPTIONS]; /* by row of tw_serve_options: char *, uint64_t * or bool * */
     char **hosts;
     unsigned hosts_count;
     struct tw_serve_file_model *models;
@@ -21,7 +19,7 @@ struct values {
 };
 
 struct tw_serve_file {
-    cyaml_schema_field_t fields[MOST_KEYS + 1];
+    cyaml_schema_field_t fields[TW_LIMIT_SERVE_OPTIONS + 1];
     cyaml_schema_value_t schema;
     struct values *values;
 };
@@ -41,7 +39,7 @@ static const cyaml_schema_field_t model_fields[] = {
     CYAML_FIELD_STRING_PTR("name", OPTIONAL, struct tw_serve_file_model, name, 1,
                            TW_LIMIT_SERVED_NAME_BYTES - 1),
     CYAML_FIELD_SEQUENCE("aliases", OPTIONAL, struct tw_serve_file_model, aliases, &name_value, 0,
-                         MOST_ALIASES),
+                         TW_LIMIT_SERVED_ALIASES),
     CYAML_FIELD_UINT_PTR("ctx", OPTIONAL, struct tw_serve_file_model, ctx),
     CYAML_FIELD_UINT_PTR("kv-bytes", OPTIONAL, struct tw_serve_file_model, kv_bytes),
     CYAML_FIELD_STRING_PTR("kv-type", OPTIONAL, struct tw_serve_file_model, kv_type, 1, 16),
@@ -87,7 +85,7 @@ static void make_schema(struct tw_serve_file *file)
     static const cyaml_schema_field_t last = CYAML_FIELD_END;
     size_t n = 0;
     _Static_assert(offsetof(struct values, scalars) == 0, "a row's number is its place");
-    for (size_t i = 0; i < tw_serve_options.n_options && i < MOST_KEYS; i++) {
+    for (size_t i = 0; i < tw_serve_options.n_options; i++) {
         const struct tw_option *option = &tw_serve_options.options[i];
         if (is_key(option)) {
             file->fields[n++] =

@@ -1,11 +1,22 @@
 #include "app/serve_models.h"
 
+#include <signal.h>
+
 #include "app/model_args.h"
 #include "base/log.h"
 #include "base/mem.h"
 
 #define WAITING_REQUESTS 4096
 #define MILLISECOND_NS   1000000
+
+/* The signals are blocked, so one that has come while the main thread waits for a load is pending;
+ * later it waits for them itself. */
+static bool is_told_to_stop(void)
+{
+    sigset_t pending;
+    return sigpending(&pending) == 0 &&
+           (sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1);
+}
 
 enum tw_status tw_serve_models_begin(struct tw_serve_models *models,
                                      const struct tw_serve_args *args, struct tw_error *error)
@@ -27,15 +38,25 @@ static void log_notice(void *context, enum tw_backend_event event, int64_t took_
                        const struct tw_error *error)
 {
     const struct tw_serve_model *model = context;
-    const struct tw_log_field fields[] = {
-        {"model", model->name, 0},
-        {"took_ms", NULL, took_ns / MILLISECOND_NS},
-        {"reason", event == TW_BACKEND_NOT_LOADED ? error->text : "", 0}};
+    const bool is_bad = event == TW_BACKEND_NOT_LOADED || event == TW_BACKEND_FAILED;
+    const struct tw_log_field fields[] = {{"model", model->name, 0},
+                                          {"took_ms", NULL, took_ns / MILLISECOND_NS},
+                                          {"reason", is_bad ? error->text : "", 0}};
     static const char *const messages[] = {[TW_BACKEND_LOADED] = "a model was loaded",
                                            [TW_BACKEND_LEFT] = "a model made room",
-                                           [TW_BACKEND_NOT_LOADED] = "a model cannot be loaded"};
-    tw_log_record(event == TW_BACKEND_NOT_LOADED ? TW_LOG_ERROR : TW_LOG_INFO, NULL,
-                  messages[event], fields, event == TW_BACKEND_NOT_LOADED ? 3 : 2);
+                                           [TW_BACKEND_NOT_LOADED] = "a model cannot be loaded",
+                                           [TW_BACKEND_FAILED] =
+                                               "a model has failed and is not served any more"};
+    tw_log_record(is_bad ? TW_LOG_ERROR : TW_LOG_INFO, NULL, messages[event], fields,
+                  is_bad ? 3 : 2);
+}
+
+/* On the model's thread. */
+static bool on_progress(void *context, uint64_t done_bytes, uint64_t total_bytes)
+{
+    struct tw_serve_models *models = context;
+    tw_progress_update(&models->progress, done_bytes, total_bytes);
+    return !models->is_starting || !is_told_to_stop();
 }
 
 enum tw_status tw_serve_models_open(struct tw_serve_models *models,
@@ -43,6 +64,10 @@ enum tw_status tw_serve_models_open(struct tw_serve_models *models,
                                     struct tw_error *error)
 {
     struct tw_serve_model *from = &args->models[i];
+    if (is_told_to_stop()) {
+        return tw_error_set(error, TW_ERR_CANCELLED, TW_NO_POSITION,
+                            "stopped before the model '%.100s' was opened", from->name);
+    }
     const uint64_t part = (uint64_t)args->kv_bytes / args->n_models;
     const struct tw_backend_config config = {
         .name = from->name,
@@ -50,8 +75,8 @@ enum tw_status tw_serve_models_open(struct tw_serve_models *models,
         .engine = {.max_sequences = (uint32_t)args->max_sequences,
                    .max_batch_tokens = (uint32_t)args->n_batch_tokens,
                    .kv_dtype = tw_kv_types[from->kv_type],
-                   .progress = tw_progress_update,
-                   .progress_context = &models->progress},
+                   .progress = on_progress,
+                   .progress_context = models},
         .n_context_tokens = from->n_context_tokens,
         .kv_bytes = from->kv_bytes > 0 ? from->kv_bytes : part,
         .max_waiting = WAITING_REQUESTS,
@@ -96,6 +121,7 @@ enum tw_status tw_serve_models_load(struct tw_serve_models *models,
 {
     enum tw_status status = tw_serve_models_check(models, args, error);
     tw_progress_begin(&models->progress, "loading");
+    models->is_starting = true;
     for (size_t i = 0; status == TW_OK && i < models->n_items; i++) {
         if (args->models[i].preload) {
             status = tw_backend_load(models->items[i].backend, error);
@@ -103,13 +129,21 @@ enum tw_status tw_serve_models_load(struct tw_serve_models *models,
     }
     tw_progress_end(&models->progress);
     models->progress.is_enabled = false; /* what comes later goes into the log */
+    models->is_starting = false;
     return status;
+}
+
+void tw_serve_models_stop(struct tw_serve_models *models)
+{
+    for (size_t i = 0; i < models->n_items; i++) {
+        tw_backend_stop(models->items[i].backend);
+    }
 }
 
 void tw_serve_models_close(struct tw_serve_models *models)
 {
     for (size_t i = 0; i < models->n_items; i++) {
-        tw_backend_close(models->items[i].backend);
+        tw_backend_free(models->items[i].backend);
     }
     tw_stage_free(models->stage);
     tw_mem_free(models->items);

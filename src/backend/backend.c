@@ -181,14 +181,17 @@ static bool deliver(struct tw_backend *backend, struct job *job, struct tw_backe
     return false;
 }
 
-static void deliver_all(struct tw_backend *backend, struct tw_backend_usage *usage)
+/* True when one ended. */
+static bool deliver_all(struct tw_backend *backend, struct tw_backend_usage *usage)
 {
     struct job **link = &backend->jobs;
+    bool any_ended = false;
     usage->n_waiting = usage->n_running = 0;
     while (*link != NULL) {
         struct job *job = *link, *next = job->next;
         if (deliver(backend, job, usage)) {
             *link = next;
+            any_ended = true;
             continue;
         }
         if (tw_sequence_computed(job->sequence) > 0) {
@@ -198,48 +201,7 @@ static void deliver_all(struct tw_backend *backend, struct tw_backend_usage *usa
         }
         link = &job->next;
     }
-}
-
-static void fail_all(struct tw_backend *backend, const struct tw_error *error)
-{
-    while (backend->jobs != NULL) {
-        struct job *job = backend->jobs;
-        backend->jobs = job->next;
-        finish(backend, job, TW_FINISH_ERROR, error);
-    }
-}
-
-/* What this engine has done; before it there may have been others. */
-static void count_engine(struct tw_backend *backend, struct tw_backend_usage *usage,
-                         const struct tw_engine_usage *engine)
-{
-    usage->n_steps += engine->n_steps - backend->counted.n_steps;
-    usage->n_computed_tokens += engine->n_computed_tokens - backend->counted.n_computed_tokens;
-    usage->n_preemptions += engine->n_preemptions - backend->counted.n_preemptions;
-    backend->counted = *engine;
-}
-
-/* One round: wishes, a step, what came of it. True when something was computed or ended. */
-static bool work(struct tw_backend *backend, struct tw_backend_usage *usage)
-{
-    for (struct job *job = backend->jobs; job != NULL; job = job->next) {
-        ask_wish(backend, job);
-    }
-    const uint64_t n_steps_before = usage->n_steps;
-    const struct job *first_before = backend->jobs;
-    uint32_t n_active;
-    struct tw_error error;
-    if (tw_engine_step(backend->engine, &n_active, &error) != TW_OK) {
-        usage->has_failed = true;
-        fail_all(backend, &error);
-        return true;
-    }
-    deliver_all(backend, usage);
-    struct tw_engine_usage engine = tw_engine_usage(backend->engine);
-    usage->n_pages = engine.n_pages;
-    usage->n_free_pages = engine.n_free_pages;
-    count_engine(backend, usage, &engine);
-    return usage->n_steps != n_steps_before || backend->jobs != first_before;
+    return any_ended;
 }
 
 /* ---- requests that wait ---- */
@@ -294,23 +256,86 @@ static void sweep_queue(struct tw_backend *backend)
     unlock(backend);
 }
 
+/* ---- a step ---- */
+
+static void tell(struct tw_backend *backend, enum tw_backend_event event, int64_t since_ns,
+                 const struct tw_error *error)
+{
+    const struct tw_backend_config *config = &backend->config;
+    if (config->notice != NULL) {
+        config->notice(config->notice_context, event, tw_clock_monotonic_ns() - since_ns, error);
+    }
+}
+
+/* Nothing goes to this engine any more. That is known before the first sink is told, and what it
+ * was to have ends as well. */
+static void fail(struct tw_backend *backend, struct tw_backend_usage *usage, int64_t since_ns,
+                 const struct tw_error *error)
+{
+    struct job *jobs = backend->jobs;
+    backend->jobs = NULL;
+    usage->has_failed = true;
+    usage->n_waiting = usage->n_running = 0;
+    lock(backend);
+    backend->usage = *usage;
+    struct job *queue = detach_queue(backend);
+    unlock(backend);
+    tell(backend, TW_BACKEND_FAILED, since_ns, error);
+    end_queue(backend, jobs, TW_FINISH_ERROR, error);
+    end_queue(backend, queue, TW_FINISH_ERROR, error);
+}
+
+/* What this engine has done; before it there may have been others. */
+static void count_engine(struct tw_backend *backend, struct tw_backend_usage *usage,
+                         const struct tw_engine_usage *engine)
+{
+    usage->n_steps += engine->n_steps - backend->counted.n_steps;
+    usage->n_computed_tokens += engine->n_computed_tokens - backend->counted.n_computed_tokens;
+    usage->n_preemptions += engine->n_preemptions - backend->counted.n_preemptions;
+    backend->counted = *engine;
+}
+
+/* One round: wishes, a step, what came of it. True when something was computed or ended. */
+static bool work(struct tw_backend *backend, struct tw_backend_usage *usage)
+{
+    for (struct job *job = backend->jobs; job != NULL; job = job->next) {
+        ask_wish(backend, job);
+    }
+    const uint64_t n_steps_before = usage->n_steps;
+    const int64_t since_ns = tw_clock_monotonic_ns();
+    uint32_t n_active;
+    struct tw_error error;
+    if (tw_engine_step(backend->engine, &n_active, &error) != TW_OK) {
+        fail(backend, usage, since_ns, &error);
+        return true;
+    }
+    const bool any_ended = deliver_all(backend, usage);
+    struct tw_engine_usage engine = tw_engine_usage(backend->engine);
+    usage->n_pages = engine.n_pages;
+    usage->n_free_pages = engine.n_free_pages;
+    count_engine(backend, usage, &engine);
+    return usage->n_steps != n_steps_before || any_ended;
+}
+
 /* ---- the model comes and goes ---- */
 
-/* Between two tensors: the others compute, and clients that left are let go. */
-static void on_progress(void *context, uint64_t done_bytes, uint64_t total_bytes)
+/* Between two tensors: the others compute, and clients that left are let go. False: whoever opened
+ * the backend does not want the model any more. */
+static bool on_progress(void *context, uint64_t done_bytes, uint64_t total_bytes)
 {
     struct tw_backend *backend = context;
     const struct tw_engine_config *config = &backend->config.engine;
-    if (config->progress != NULL) {
-        config->progress(config->progress_context, done_bytes, total_bytes);
-    }
+    const bool is_wanted = config->progress == NULL ||
+                           config->progress(config->progress_context, done_bytes, total_bytes);
     sweep_queue(backend);
     lock(backend);
     tw_stage_end_turn(backend->stage, backend->number, tw_clock_monotonic_ns() - backend->turn_ns,
                       true);
     tw_stage_take_turn(backend->stage, backend->number);
+    const bool stops = backend->stops;
     unlock(backend);
     backend->turn_ns = tw_clock_monotonic_ns();
+    return is_wanted && !stops;
 }
 
 /* The tokenizer and all that requests were prepared with are those of the start. */
@@ -353,16 +378,8 @@ static enum tw_status open_engine(struct tw_backend *backend, struct tw_error *e
     return TW_OK;
 }
 
-static void tell(struct tw_backend *backend, enum tw_backend_event event, int64_t since_ns,
-                 const struct tw_error *error)
-{
-    const struct tw_backend_config *config = &backend->config;
-    if (config->notice != NULL) {
-        config->notice(config->notice_context, event, tw_clock_monotonic_ns() - since_ns, error);
-    }
-}
-
-/* Clients get a sentence without paths; the reason itself is for the log. */
+/* Clients get a sentence without paths; the reason itself is for the log. A load that was given up
+ * is nobody's failure: who waits for it is told that the server stops. */
 static void fail_load(struct tw_backend *backend, const struct tw_error *cause)
 {
     struct tw_error error;
@@ -371,6 +388,10 @@ static void fail_load(struct tw_backend *backend, const struct tw_error *cause)
     backend->n_failed_loads++;
     struct job *queue = detach_queue(backend);
     unlock(backend);
+    if (cause->status == TW_ERR_CANCELLED) {
+        end_queue(backend, queue, TW_FINISH_CANCELLED, NULL);
+        return;
+    }
     tw_error_set(&error, cause->status == TW_ERR_MEMORY ? TW_ERR_MEMORY : TW_ERR_IO, TW_NO_POSITION,
                  "the model '%.100s' cannot be loaded (%s); the server's log says why",
                  backend->config.name, tw_status_name(cause->status));
@@ -396,7 +417,10 @@ static void load(struct tw_backend *backend, struct tw_backend_usage *usage)
         usage->n_loads++;
         usage->is_loaded = true;
     }
-    tell(backend, status == TW_OK ? TW_BACKEND_LOADED : TW_BACKEND_NOT_LOADED, since_ns, &error);
+    if (status != TW_ERR_CANCELLED) {
+        tell(backend, status == TW_OK ? TW_BACKEND_LOADED : TW_BACKEND_NOT_LOADED, since_ns,
+             &error);
+    }
     if (status != TW_OK) {
         fail_load(backend, &error);
     }
@@ -735,7 +759,7 @@ enum tw_status tw_backend_open(const struct tw_backend_config *config, struct tw
         status = start_thread(backend, error);
     }
     if (status != TW_OK) {
-        tw_backend_close(backend);
+        tw_backend_free(backend);
         return status;
     }
     *ret_backend = backend;
@@ -762,24 +786,31 @@ enum tw_status tw_backend_load(struct tw_backend *backend, struct tw_error *erro
     return has_failed ? cause.status : TW_OK;
 }
 
-void tw_backend_close(struct tw_backend *backend)
+void tw_backend_stop(struct tw_backend *backend)
+{
+    if (backend == NULL || !backend->has_thread) {
+        return;
+    }
+    lock(backend);
+    backend->stops = true;
+    pthread_cond_signal(&backend->wake);
+    unlock(backend);
+    pthread_join(backend->thread, NULL);
+    backend->has_thread = false;
+}
+
+void tw_backend_free(struct tw_backend *backend)
 {
     if (backend == NULL) {
         return;
     }
-    if (backend->has_thread) {
-        lock(backend);
-        backend->stops = true;
-        pthread_cond_signal(&backend->wake);
-        unlock(backend);
-        pthread_join(backend->thread, NULL);
-    }
+    tw_backend_stop(backend);
     lock(backend);
     if (backend->stage->wakes[backend->number] == &backend->wake) {
         backend->stage->wakes[backend->number] = NULL;
     }
     unlock(backend);
-    tw_engine_close(backend->engine);
+    tw_engine_close(backend->engine); /* of another one's turn: it has no sequences */
     tw_model_card_close(&backend->card);
     pthread_cond_destroy(&backend->wake);
     tw_mem_free(backend->path);

@@ -1,6 +1,6 @@
 /* backend.h: a model that answers requests from any thread, whether or not it is in memory.
  *
- *     tw_backend_open -> { tw_backend_submit ... } -> tw_backend_close
+ *     tw_backend_open -> { tw_backend_submit ... } -> tw_backend_stop -> tw_backend_free
  *
  * A thread of its own has the model loaded when there is something to do and the stage (stage.h)
  * has room for it, and then drives the engine, step after step:
@@ -19,6 +19,9 @@
  *    was away in between.
  * 3. A model that cannot be loaded answers those that wait with the reason, and is tried again for
  *    the next one.
+ * 4. Where a step cannot be computed, what runs and what waits ends with the reason, nothing is
+ *    submitted to the model any more, and the notice comes once. Nothing of a request can have that
+ *    effect (engine.h, invariant 3): it is a defect, or a machine's.
  *
  * Ownership: tokens and what generation points to belong to the caller and stay until the last
  * output. Threads: submit and the questions from any; sinks are called on the backend's thread and
@@ -34,14 +37,20 @@
 struct tw_backend;
 
 /* What happened to a model, for the log; on the backend's thread. */
-enum tw_backend_event { TW_BACKEND_LOADED = 0, TW_BACKEND_LEFT, TW_BACKEND_NOT_LOADED };
+enum tw_backend_event {
+    TW_BACKEND_LOADED = 0,
+    TW_BACKEND_LEFT,
+    TW_BACKEND_NOT_LOADED,
+    TW_BACKEND_FAILED /* a step could not be computed */
+};
 typedef void (*tw_backend_notice_fn)(void *context, enum tw_backend_event event, int64_t took_ns,
                                      const struct tw_error *error);
 
 struct tw_backend_config {
     const char *name; /* for messages */
     const char *path; /* of the model */
-    /* Threads, instruction set and what engines share are the stage's. */
+    /* Threads, instruction set and what engines share are the stage's. Its progress may stop a
+     * load. */
     struct tw_engine_config engine;
     uint32_t n_context_tokens; /* of a sequence; 0 or more than the model has: what it has */
     uint64_t kv_bytes;    /* of the KV cache; 0: every sequence a whole context, or an equal part of
@@ -56,11 +65,14 @@ struct tw_backend_config {
 enum tw_status tw_backend_open(const struct tw_backend_config *config, struct tw_stage *stage,
                                struct tw_backend **ret_backend, struct tw_error *error);
 
-/* Has the model loaded, and waits for that. */
+/* Has the model loaded, and waits for that. TW_ERR_CANCELLED: the config's progress stopped it. */
 enum tw_status tw_backend_load(struct tw_backend *backend, struct tw_error *error);
 
-/* What has not ended is cancelled; its sinks are told. NULL is allowed. */
-void tw_backend_close(struct tw_backend *backend);
+/* What has not ended is cancelled, its sinks are told, and a load is given up. Nothing is submitted
+ * from here on; questions are answered as before. Called again, or with NULL, it does nothing. */
+void tw_backend_stop(struct tw_backend *backend);
+/* Stops it, too. Nobody may have a question any more. NULL is allowed. */
+void tw_backend_free(struct tw_backend *backend);
 
 struct tw_backend_sizes {
     uint64_t weight_bytes, kv_bytes; /* when it is in memory */

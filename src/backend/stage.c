@@ -4,10 +4,6 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-/* How long one model may be asked without a break while another waits for its room. Long enough to
- * be worth the loading, short enough for somebody who waits. */
-#define PATIENCE_NS INT64_C(2000000000)
-
 #define NOBODY (-1)
 
 /* On the stack of the thread that waits for it. */
@@ -26,7 +22,7 @@ static enum tw_status make_parts(struct tw_stage *stage, const struct tw_stage_c
     const struct tw_arbiter_config arbiter = {.n_models = config->n_models,
                                               .memory_bytes = config->memory_bytes,
                                               .cache_bytes = config->cache_bytes,
-                                              .patience_ns = PATIENCE_NS};
+                                              .patience_ns = TW_LIMIT_PATIENCE_NS};
     enum tw_status status = tw_fair_share_create(&stage->share, error);
     if (status == TW_OK) {
         status = tw_fair_share_set(stage->share, 0, 1, TW_CLASS_NORMAL, error);

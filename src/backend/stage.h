@@ -1,11 +1,12 @@
 /* stage.h: what the models of a server share: memory, cores, and how much each tenant was given.
  *
- *     tw_stage_create -> { tw_backend_open ... tw_backend_close } -> tw_stage_free
+ *     tw_stage_create -> { tw_backend_open ... tw_backend_free } -> tw_stage_free
  *
  * Models compute in turns, one at a time and each with all cores (sched/arbiter.h says whose turn
  * it is, and who leaves memory for whom). Whoever has the turn may call its engine, and nobody else
- * may: the engines share a device and the tenants' counters. A model that is being loaded gives the
- * turn away between two tensors.
+ * may: the engines share a device and the tenants' counters. Only to close one that has no sequence
+ * takes no turn, since that touches neither. A model that is being loaded gives the turn away
+ * between two tensors.
  *
  * Locks: one, of the arbiter and of the backends' queues; it is not held across a step, a load or a
  * sink. Ownership: the backends are freed before it. Threads: any.

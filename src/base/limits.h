@@ -159,6 +159,11 @@
 #define TW_LIMIT_API_FAILURES        20         /* wrong keys from one address in a minute */
 #define TW_LIMIT_SERVED_MODELS       64         /* of one server */
 #define TW_LIMIT_SERVED_NAME_BYTES   256        /* what clients call one */
+#define TW_LIMIT_SERVED_ALIASES      64         /* other names of one */
+#define TW_LIMIT_SERVE_OPTIONS       48 /* that are keys of a configuration file; conf.h: 64 */
+/* How long one model may be asked without a break while another waits for its room. Long enough to
+ * be worth the loading, short enough for somebody who waits. */
+#define TW_LIMIT_PATIENCE_NS         ((int64_t)2000000000)
 
 /* Embeddings */
 #define TW_LIMIT_EMBEDDINGS         2048   /* texts of one request */

@@ -25,13 +25,17 @@ static const struct tw_tensor_view *find(const struct loader *loader, const char
     return tw_model_files_find(loader->model->files, name);
 }
 
-static void count(struct loader *loader, uint64_t n_bytes)
+/* Tells how far it is; whoever is told may have it stop. */
+static enum tw_status count(struct loader *loader, uint64_t n_bytes)
 {
     loader->done_bytes += n_bytes;
-    if (loader->options->progress != NULL) {
-        loader->options->progress(loader->options->progress_context, loader->done_bytes,
-                                  loader->total_bytes);
+    if (loader->options->progress != NULL &&
+        !loader->options->progress(loader->options->progress_context, loader->done_bytes,
+                                   loader->total_bytes)) {
+        return tw_error_set(loader->error, TW_ERR_CANCELLED, TW_NO_POSITION,
+                            "stopped while the model was loaded");
     }
+    return TW_OK;
 }
 
 static void count_products(struct tw_model *model, const struct tw_tensor_view *view)
@@ -74,7 +78,7 @@ static enum tw_status load_vector(struct loader *loader, const struct tw_tensor_
         tw_device_buffer_create(device, n * sizeof *values, ret_buffer, loader->error);
     if (status == TW_OK) {
         tw_device_buffer_write(*ret_buffer, 0, values, n * sizeof *values);
-        count(loader, view->size_bytes);
+        status = count(loader, view->size_bytes);
     }
     tw_mem_free(values);
     return status;
@@ -91,7 +95,7 @@ static enum tw_status load_matrix(struct loader *loader, const struct tw_tensor_
         loader->model->weight_bytes += tw_device_matrix_bytes(*ret_matrix);
         count_products(loader->model, view);
         tw_file_map_release(view->data, view->size_bytes);
-        count(loader, view->size_bytes);
+        status = count(loader, view->size_bytes);
     }
     return status;
 }
@@ -172,7 +176,7 @@ static enum tw_status load_gate_up(struct loader *loader, uint32_t i,
         count_products(loader->model, up);
         tw_file_map_release(gate->data, gate->size_bytes);
         tw_file_map_release(up->data, up->size_bytes);
-        count(loader, gate->size_bytes + up->size_bytes);
+        status = count(loader, gate->size_bytes + up->size_bytes);
     }
     return status;
 }
@@ -203,7 +207,8 @@ static enum tw_status load_ends(struct loader *loader)
     enum tw_status status =
         tw_device_table_create(model->device, &source, &model->embedding, loader->error);
     if (status == TW_OK && output != embedding) {
-        count(loader, embedding->size_bytes); /* read from where it lies: nothing to wait for */
+        /* read from where it lies: nothing to wait for */
+        status = count(loader, embedding->size_bytes);
     }
     if (status == TW_OK) {
         status = load_vector(loader, tw_model_files_find(model->files, "output_norm.weight"), NULL,

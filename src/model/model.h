@@ -27,8 +27,9 @@
 
 struct tw_model;
 
-/* Told while weights are packed; total_bytes is constant. Called on the loading thread. */
-typedef void (*tw_model_progress_fn)(void *context, uint64_t done_bytes, uint64_t total_bytes);
+/* Told while weights are packed; total_bytes is constant. Called on the loading thread. False: the
+ * load is to stop, which ends it with TW_ERR_CANCELLED. */
+typedef bool (*tw_model_progress_fn)(void *context, uint64_t done_bytes, uint64_t total_bytes);
 
 struct tw_model_options {
     uint32_t max_batch_tokens;     /* rows of one forward pass; 0: 512 */

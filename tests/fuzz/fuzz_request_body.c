@@ -20,9 +20,10 @@ static struct tw_stage *stage;
 static void close_all(void)
 {
     tw_api_stop(api);
-    tw_backend_close(backend);
-    tw_stage_free(stage);
+    tw_backend_stop(backend);
     tw_api_free(api);
+    tw_backend_free(backend);
+    tw_stage_free(stage);
 }
 
 /* Made once, and there until the process ends. */

@@ -111,13 +111,14 @@ class Answer:
 
 
 class Server:
-    """`tokenworks serve` with the words given; a context manager."""
+    """`tokenworks serve` with the words given; a context manager. before: words that start it;
+    more: for subprocess.Popen. With waits=False it may not have come up yet, or never will."""
 
-    def __init__(self, program, *words):
+    def __init__(self, program, *words, before=(), waits=True, **more):
         self.log = tempfile.TemporaryFile()
-        self.process = subprocess.Popen([program, "serve", "--port", "0", *map(str, words)],
-                                        stderr=self.log)
-        self.port = self.wait_for_port()
+        self.process = subprocess.Popen([*before, program, "serve", "--port", "0",
+                                         *map(str, words)], stderr=self.log, **more)
+        self.port = self.wait_for_port() if waits else None
 
     def log_text(self):
         self.log.seek(0)

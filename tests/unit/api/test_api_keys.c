@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -172,7 +173,7 @@ static void reading_again_adds_and_removes_keys_and_keeps_numbers(void **state)
     struct tw_error error;
     write_file("keys:\n  - {tenant: green, hash: %s}\n  - {tenant: blue, hash: %s, weight: 9}\n",
                hex_of("green-1"), hex_of("blue-2"));
-    assert_int_equal(tw_api_keys_reload(keys, &error), TW_OK);
+    assert_int_equal(tw_api_keys_reload(keys, NULL, NULL, &error), TW_OK);
     assert_int_equal(tw_api_keys_check(keys, "red-1", "a", 0, &tenant), TW_API_KEY_BAD);
     assert_int_equal(tw_api_keys_check(keys, "blue-1", "a", 0, &tenant), TW_API_KEY_BAD);
     assert_int_equal(tw_api_keys_check(keys, "blue-2", "a", 0, &tenant), TW_API_KEY_GOOD);
@@ -181,7 +182,7 @@ static void reading_again_adds_and_removes_keys_and_keeps_numbers(void **state)
     assert_int_equal(tw_api_keys_check(keys, "green-1", "a", 0, &tenant), TW_API_KEY_GOOD);
     assert_int_equal(tenant.number, 3);
     write_file("keys: nonsense\n");
-    assert_int_not_equal(tw_api_keys_reload(keys, &error), TW_OK);
+    assert_int_not_equal(tw_api_keys_reload(keys, NULL, NULL, &error), TW_OK);
     assert_int_equal(tw_api_keys_check(keys, "green-1", "a", 0, &tenant), TW_API_KEY_GOOD);
     size_t n = 0;
     while (tw_api_keys_tenant(keys, n, &tenant)) {
@@ -192,6 +193,52 @@ static void reading_again_adds_and_removes_keys_and_keeps_numbers(void **state)
     tw_api_keys_free(keys);
 }
 
+/* Who is told about tenants, up to one that is not to be. */
+struct told {
+    struct tw_api_keys *keys;
+    const char *new_key;
+    uint32_t weights[8]; /* by number */
+    uint32_t n, refused; /* the number that is not taken; 0: none */
+};
+
+static enum tw_status note(void *context, const struct tw_api_tenant *tenant,
+                           struct tw_error *error)
+{
+    struct told *told = context;
+    struct tw_api_tenant who;
+    assert_int_equal(tw_api_keys_check(told->keys, told->new_key, "a", 0, &who), TW_API_KEY_BAD);
+    if (tenant->number == told->refused) {
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no room");
+    }
+    told->weights[tenant->number] = tenant->weight;
+    told->n++;
+    return TW_OK;
+}
+
+static void a_tenant_is_known_before_its_key_is_good(void **state)
+{
+    (void)state;
+    write_three();
+    struct tw_api_keys *keys = load();
+    struct tw_api_tenant tenant;
+    struct tw_error error;
+    write_file("keys:\n  - {tenant: green, hash: %s}\n  - {tenant: blue, hash: %s, weight: 9}\n",
+               hex_of("green-1"), hex_of("blue-1"));
+    struct told told = {.keys = keys, .new_key = "green-1", .refused = 3};
+    assert_int_equal(tw_api_keys_reload(keys, note, &told, &error), TW_ERR_MEMORY);
+    assert_int_equal(told.weights[2], 1); /* it was 9 for a moment */
+    assert_int_equal(told.n, 2);
+    assert_int_equal(tw_api_keys_check(keys, "red-1", "a", 0, &tenant), TW_API_KEY_GOOD);
+    assert_int_equal(tw_api_keys_check(keys, "green-1", "a", 0, &tenant), TW_API_KEY_BAD);
+    told.refused = told.n = 0;
+    assert_int_equal(tw_api_keys_reload(keys, note, &told, &error), TW_OK);
+    assert_int_equal(told.n, 2); /* red is as it was */
+    assert_int_equal(told.weights[2], 9);
+    assert_int_equal(told.weights[3], 1);
+    assert_int_equal(tw_api_keys_check(keys, "green-1", "a", 0, &tenant), TW_API_KEY_GOOD);
+    tw_api_keys_free(keys);
+}
+
 static void rows_that_are_not_fit_are_named(void **state)
 {
     (void)state;
@@ -199,6 +246,8 @@ static void rows_that_are_not_fit_are_named(void **state)
     expect_refusal("sha256sum");
     write_file("keys:\n  - {tenant: red, hash: %s, weight: 100000}\n", hex_of("k"));
     expect_refusal("weight of 'red'");
+    write_file("keys:\n  - tenant: red\n    hash: %s\n    weight: 0\n", hex_of("k"));
+    expect_refusal("is 0; it must be from 1 to 1000 (line: 4, column: 13)");
     write_file("keys:\n  - {tenant: red, hash: %s, class: royal}\n", hex_of("k"));
     expect_refusal("line");
     write_file("keys:\n  - {hash: %s}\n", hex_of("k"));
@@ -208,6 +257,14 @@ static void rows_that_are_not_fit_are_named(void **state)
     expect_refusal("must agree");
     write_file("keys:\n  - {tenant: red, hash: %s}\n  - {tenant: blue, hash: %s}\n", hex_of("k"),
                hex_of("k"));
+    expect_refusal("the same key");
+    char upper[TW_SECRET_HEX_BYTES + 1];
+    snprintf(upper, sizeof upper, "%s", hex_of("k"));
+    for (char *c = upper; *c != '\0'; c++) {
+        *c = (char)toupper((unsigned char)*c);
+    }
+    write_file("keys:\n  - {tenant: red, hash: %s}\n  - {tenant: blue, hash: '%s'}\n", hex_of("k"),
+               upper);
     expect_refusal("the same key");
     write_file("keys: []\n");
     expect_refusal("keys");
@@ -221,6 +278,7 @@ int main(void)
         cmocka_unit_test(guessing_is_stopped_for_a_minute_and_for_one_address),
         cmocka_unit_test(no_key_is_no_guess_and_this_machine_may_be_a_proxy),
         cmocka_unit_test(reading_again_adds_and_removes_keys_and_keeps_numbers),
+        cmocka_unit_test(a_tenant_is_known_before_its_key_is_good),
         cmocka_unit_test(rows_that_are_not_fit_are_named),
     };
     return cmocka_run_group_tests(tests, make_file, remove_file);
