@@ -123,6 +123,9 @@ void tw_http_hang_up(struct tw_http_server *server, uint64_t key)
     if (slot->generation == key >> 32 && slot->phase != HTTP_FREE) {
         slot->has_hung_up = true;
         leave(slot);
+        if (slot->phase == HTTP_BODY) { /* libmicrohttpd does not always see it there */
+            shutdown(slot->fd, SHUT_RDWR);
+        }
     }
     pthread_mutex_unlock(&server->lock);
 }

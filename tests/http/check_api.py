@@ -407,6 +407,15 @@ def another_host_is_refused(server):
     assert "access-control-allow-origin" not in server.get("/health").headers
 
 
+def a_client_that_leaves_within_its_body_is_noticed(server):
+    for _ in range(20):
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            connection.sendall(b"POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Length: "
+                               b"16000000\r\n\r\n" + b" " * 8000000)
+    assert becomes(lambda: server.metric("http_connections") == 1, 5), \
+        server.metric("http_connections")
+
+
 def a_request_hidden_in_another_is_refused(server):
     """Names of headers with a space behind them, and encodings that are none of ours."""
     hidden = "GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -551,7 +560,7 @@ CASES = (what_nobody_reads_of_a_body_is_not_kept,
          what_asks_for_nothing_is_not_refused,
          bodies_that_are_no_requests_are_refused, a_prompt_that_is_too_long_says_both_numbers,
          unknown_places_and_methods_are_told_apart, another_host_is_refused,
-         a_request_hidden_in_another_is_refused,
+         a_client_that_leaves_within_its_body_is_noticed, a_request_hidden_in_another_is_refused,
          every_answer_among_many_is_the_one_it_gets_alone, a_common_beginning_is_computed_once,
          a_client_that_leaves_frees_its_pages,
          a_client_that_does_not_read_is_paused_and_others_go_on)
