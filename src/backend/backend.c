@@ -590,11 +590,15 @@ enum tw_status tw_backend_submit(struct tw_backend *backend, const struct tw_job
     job->request = *request;
     lock(backend);
     const bool has_failed = backend->usage.has_failed, stops = backend->stops;
+    const uint32_t tenant = request->generation->tenant, most = backend->config.max_waiting;
+    /* Nobody may fill the queue for the others. */
     const bool is_full =
-        backend->n_queued + backend->usage.n_waiting >= backend->config.max_waiting;
+        backend->n_queued + backend->usage.n_waiting >= most ||
+        (tenant != 0 && tw_arbiter_requests(backend->stage->arbiter, backend->number, tenant) >=
+                            most - most / TW_LIMIT_WAITING_SPARE_SHARE);
     const bool is_in = !is_full && !has_failed && !stops &&
-                       tw_arbiter_arrive(backend->stage->arbiter, backend->number,
-                                         request->generation->tenant, tw_clock_monotonic_ns());
+                       tw_arbiter_arrive(backend->stage->arbiter, backend->number, tenant,
+                                         tw_clock_monotonic_ns());
     if (is_in) {
         *backend->queue_end = job;
         backend->queue_end = &job->next;
@@ -614,8 +618,7 @@ enum tw_status tw_backend_submit(struct tw_backend *backend, const struct tw_job
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a request");
     }
     return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
-                        "%u requests are waiting already; try again later",
-                        backend->config.max_waiting);
+                        "too many requests are waiting already; try again later");
 }
 
 struct tw_backend_usage tw_backend_usage(struct tw_backend *backend)

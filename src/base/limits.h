@@ -86,16 +86,17 @@
 #define TW_LIMIT_JSON_TREE_BYTES ((size_t)1 << 30) /* estimate: the largest in use take 300 MB */
 
 /* Computation */
-#define TW_LIMIT_THREADS            256
-#define TW_LIMIT_BATCH_TOKENS       8192 /* tokens in one forward pass */
-#define TW_LIMIT_BATCH_SEQUENCES    1024
-#define TW_LIMIT_KV_PAGES           (1u << 24) /* of one cache; 64 positions each */
-#define TW_LIMIT_TENANTS            65536
-#define TW_LIMIT_TENANT_WEIGHT      1000
-#define TW_LIMIT_WAITING            65536 /* requests in a scheduler's queue */
+#define TW_LIMIT_THREADS             256
+#define TW_LIMIT_BATCH_TOKENS        8192 /* tokens in one forward pass */
+#define TW_LIMIT_BATCH_SEQUENCES     1024
+#define TW_LIMIT_KV_PAGES            (1u << 24) /* of one cache; 64 positions each */
+#define TW_LIMIT_TENANTS             65536
+#define TW_LIMIT_TENANT_WEIGHT       1000
+#define TW_LIMIT_WAITING             65536 /* requests in a scheduler's queue */
+#define TW_LIMIT_WAITING_SPARE_SHARE 4 /* one part in so many of a queue is never one tenant's */
 /* Segments of attention (512 positions of up to 8 heads) of one operation whose results wait to be
  * merged, 16 KiB each. Beyond, only heads and rows are spread over threads, not segments. */
-#define TW_LIMIT_ATTENTION_SEGMENTS 512
+#define TW_LIMIT_ATTENTION_SEGMENTS  512
 
 /* Sampling */
 #define TW_LIMIT_STOP_STRINGS      16

@@ -161,6 +161,12 @@ bool tw_arbiter_arrive(struct tw_arbiter *a, uint32_t model, uint32_t tenant, in
     return true;
 }
 
+uint32_t tw_arbiter_requests(const struct tw_arbiter *a, uint32_t model, uint32_t tenant)
+{
+    const struct presence *presence = find(get(a, model), tenant);
+    return presence != NULL ? presence->n : 0;
+}
+
 bool tw_arbiter_may_begin(const struct tw_arbiter *a, uint32_t model)
 {
     const struct model *one = get(a, model);

@@ -62,6 +62,8 @@ enum tw_status tw_arbiter_set_size(struct tw_arbiter *arbiter, uint32_t model, c
 /* A request waits for the model, which is to be loaded where it is not. False: no memory. */
 bool tw_arbiter_arrive(struct tw_arbiter *arbiter, uint32_t model, uint32_t tenant, int64_t now_ns);
 /* Whether requests that wait may begin: the model is LOADED and does not close. */
+/* The tenant's requests at the model that have not departed. */
+uint32_t tw_arbiter_requests(const struct tw_arbiter *arbiter, uint32_t model, uint32_t tenant);
 bool tw_arbiter_may_begin(const struct tw_arbiter *arbiter, uint32_t model);
 /* One that waits runs. */
 void tw_arbiter_begin(struct tw_arbiter *arbiter, uint32_t model, int64_t now_ns);

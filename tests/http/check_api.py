@@ -592,8 +592,9 @@ def a_second_signal_cuts_streams_off(program, model):
         response.read(100)
         server.process.send_signal(signal.SIGTERM)
         time.sleep(0.2)
-        assert server.stop() == 0
+        server.process.send_signal(signal.SIGTERM)
         assert '"error"' in response.read().decode()
+        assert server.process.wait(30) == 0
 
 
 def keys_decide_who_may_ask(program, model):
@@ -646,6 +647,29 @@ def a_tenants_long_texts_do_not_hold_up_another(program, model):
                 asker.join()
             whole = time.monotonic() - start
             assert seconds < whole / 2, (seconds, whole)
+
+
+def one_tenant_does_not_fill_the_queue(program, model):
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_keys(folder, ("red", "key-r", ""), ("blue", "key-b", ""))
+        with Server(program, "--model", f"demo={model}", "--api-keys", path) as server:
+            body = json.dumps({"prompt": "a", "n": 128, "max_tokens": 2000, "ignore_eos": True,
+                               "stream": True})
+            head = ("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer "
+                    f"key-r\r\nContent-Length: {len(body)}\r\n\r\n")
+            connections = []
+            while b" 429 " not in server_says(server, head + body, connections):
+                assert len(connections) < 40
+            assert server.post("/v1/completions", {"prompt": "a", "max_tokens": 1},
+                               headers=bearer("key-b")).status == 200
+            for connection in connections:
+                connection.close()
+
+
+def server_says(server, request, connections):
+    connections.append(socket.create_connection(("127.0.0.1", server.port)))
+    connections[-1].sendall(request.encode())
+    return connections[-1].recv(40)
 
 
 def strangers_bodies_take_no_memory_from_others(program, model):
@@ -741,7 +765,7 @@ def what_cannot_be_served_is_said_at_the_start(program, model):
 
 ALONE = (sigterm_lets_a_stream_end_and_refuses_others, a_second_signal_cuts_streams_off,
          keys_decide_who_may_ask, a_tenants_long_texts_do_not_hold_up_another,
-         strangers_bodies_take_no_memory_from_others,
+         one_tenant_does_not_fill_the_queue, strangers_bodies_take_no_memory_from_others,
          tenants_share_what_was_computed_only_when_told_to,
          special_tokens_need_a_key_that_may, an_idle_tenant_waits_for_the_others,
          what_cannot_be_served_is_said_at_the_start)
