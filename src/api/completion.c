@@ -343,15 +343,23 @@ static bool check_logprobs(const struct completion *completion, struct tw_api_er
     const struct tw_api_fields *fields = &completion->fields;
     const uint64_t most_tokens = fields->generation.rules.max_tokens;
     const uint64_t n_context = tw_backend_context_tokens(completion->model->backend);
+    const uint64_t n_each = 1 + (uint64_t)fields->top_logprobs;
     uint64_t n_tokens = 0;
     for (size_t i = 0; i < completion->n_prompts; i++) {
         const uint64_t n = completion->prompts[i].n_tokens, room = n_context - n;
+        if (fields->is_stream && fields->echo && fields->wants_logprobs &&
+            n * n_each > TW_LIMIT_API_ECHOED_LOGPROBS) {
+            return tw_api_refuse(error, "logprobs",
+                                 "a streamed echo is one piece, and would have %llu "
+                                 "log-probabilities; at most %u. Ask for a whole answer",
+                                 (unsigned long long)(n * n_each), TW_LIMIT_API_ECHOED_LOGPROBS);
+        }
         n_tokens += fields->echo ? n : 0;
         if (!fields->generation.only_prompt) {
             n_tokens += most_tokens == 0 || most_tokens > room ? room : most_tokens;
         }
     }
-    n_tokens *= (uint64_t)fields->n * (1 + (uint64_t)fields->top_logprobs);
+    n_tokens *= (uint64_t)fields->n * n_each;
     return fields->is_stream || !fields->wants_logprobs || n_tokens <= TW_LIMIT_API_LOGPROBS ||
            tw_api_refuse(error, "logprobs",
                          "the answer could have %llu log-probabilities; at most %u. Ask for fewer "

@@ -125,15 +125,20 @@ static void drain(struct serve *serve, const sigset_t *signals)
     const int64_t end_ns = tw_clock_monotonic_ns() + serve->args.drain_seconds * SECOND_NS;
     const struct timespec tick = {.tv_nsec = 20000000};
     tw_serve_notify("STOPPING=1");
-    tw_log(TW_LOG_INFO, "stopping: no new requests");
     tw_api_drain(serve->api);
     tw_http_server_drain(serve->server);
+    tw_log(TW_LOG_INFO, "stopping: no new requests, %u run",
+           (unsigned)tw_http_server_usage(serve->server).n_requests);
     while (tw_http_server_usage(serve->server).n_requests > 0 && tw_clock_monotonic_ns() < end_ns) {
         const int signal_number = sigtimedwait(signals, NULL, &tick);
         if (signal_number == SIGTERM || signal_number == SIGINT) {
             tw_log(TW_LOG_WARN, "a second signal: requests are cut off");
             break;
         }
+    }
+    const unsigned n_left = (unsigned)tw_http_server_usage(serve->server).n_requests;
+    if (n_left > 0) {
+        tw_log(TW_LOG_WARN, "%u requests had not ended and are cut off", n_left);
     }
 }
 

@@ -152,15 +152,16 @@
 #define TW_LIMIT_API_CHOICES         128 /* answers of one request: prompts times n */
 #define TW_LIMIT_API_TOP_LOGPROBS    20  /* alternatives shown of a token */
 #define TW_LIMIT_API_PROMPT_CONTEXTS 4   /* a prompt of more contexts is not counted to its end */
-#define TW_LIMIT_API_TOOLS_BYTES     (1u << 20) /* of a request, as JSON */
-#define TW_LIMIT_API_LOGPROBS        (4u << 20) /* numbers of a whole answer */
-#define TW_LIMIT_API_TASKS           4096       /* requests that wait to be prepared */
-#define TW_LIMIT_API_TOOLS           128        /* of a request */
-#define TW_LIMIT_API_KEYS            4096       /* rows of a key file */
-#define TW_LIMIT_API_FAILURES        20         /* wrong keys from one address in a minute */
-#define TW_LIMIT_SERVED_MODELS       64         /* of one server */
-#define TW_LIMIT_SERVED_NAME_BYTES   256        /* what clients call one */
-#define TW_LIMIT_SERVED_ALIASES      64         /* other names of one */
+#define TW_LIMIT_API_TOOLS_BYTES     (1u << 20)  /* of a request, as JSON */
+#define TW_LIMIT_API_LOGPROBS        (4u << 20)  /* numbers of a whole answer */
+#define TW_LIMIT_API_ECHOED_LOGPROBS (64u << 10) /* in the first piece of a stream */
+#define TW_LIMIT_API_TASKS           4096        /* requests that wait to be prepared */
+#define TW_LIMIT_API_TOOLS           128         /* of a request */
+#define TW_LIMIT_API_KEYS            4096        /* rows of a key file */
+#define TW_LIMIT_API_FAILURES        20          /* wrong keys from one address in a minute */
+#define TW_LIMIT_SERVED_MODELS       64          /* of one server */
+#define TW_LIMIT_SERVED_NAME_BYTES   256         /* what clients call one */
+#define TW_LIMIT_SERVED_ALIASES      64          /* other names of one */
 #define TW_LIMIT_SERVE_OPTIONS       48 /* that are keys of a configuration file; conf.h: 64 */
 /* How long one model may be asked without a break while another waits for its room. Long enough to
  * be worth the loading, short enough for somebody who waits. */
