@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/bench_rates.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "probe/machine.h"
 
 enum { CHUNK_TOKENS = 512, READ_BYTES = 1 << 30, N_COEFFICIENTS = 4 };
 
@@ -29,20 +29,11 @@ struct bench {
     uint64_t n_done, n_passes;
 };
 
-static int compare(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Sorts. share: 0.5 for the median. Between two values it lies between them. */
+/* Sorts. */
 static double quantile(double *values, size_t n, double share)
 {
-    qsort(values, n, sizeof *values, compare);
-    const double at = share * (double)(n - 1);
-    const size_t below = (size_t)at;
-    const double next = values[below + 1 < n ? below + 1 : below];
-    return values[below] + (at - (double)below) * (next - values[below]);
+    tw_bench_sort(values, n);
+    return tw_bench_quantile(values, n, share);
 }
 
 /* ---- what a point needs ---- */
@@ -165,21 +156,18 @@ static enum tw_status run_decode(struct bench *b, const struct tw_bench_point *p
 static enum tw_status measure(struct bench *b, struct tw_bench_point *point, size_t at,
                               struct tw_error *error)
 {
-    const double read = tw_probe_read_rate(b->pool, b->read_buffer, b->read_bytes);
-    const double int8 = tw_probe_int8_rate(b->pool, b->level);
-    const double bf16 = tw_probe_bf16_rate(b->pool, b->level);
-    const double f32 = tw_probe_f32_rate(b->pool, b->level);
+    const struct tw_probe_rates now =
+        tw_probe_rates(b->pool, b->level, b->read_buffer, b->read_bytes);
     double seconds;
     enum tw_status status = point->is_prefill ? run_prefill(b, point, &seconds, error)
                                               : run_decode(b, point, &seconds, error);
-    const double reading = point->n_bytes / read;
-    const double arithmetic =
-        (int8 > 0 ? point->int8_operations / int8 : point->int8_operations / f32) +
-        point->float_operations / f32;
-    b->rounds[0][at] = read;
-    b->rounds[1][at] = int8;
-    b->rounds[2][at] = bf16;
-    b->rounds[3][at] = f32;
+    const double reading = point->n_bytes / now.read;
+    const double arithmetic = point->int8_operations / (now.int8 > 0 ? now.int8 : now.f32) +
+                              point->float_operations / now.f32;
+    b->rounds[0][at] = now.read;
+    b->rounds[1][at] = now.int8;
+    b->rounds[2][at] = now.bf16;
+    b->rounds[3][at] = now.f32;
     b->seconds[at] = seconds;
     b->shares[at] = (reading > arithmetic ? reading : arithmetic) / seconds;
     point->reads_longer = reading > arithmetic;

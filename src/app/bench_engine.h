@@ -25,6 +25,7 @@
 
 #include "base/limits.h"
 #include "model/model.h"
+#include "probe/machine.h"
 
 struct tw_bench_point {
     bool is_prefill;       /* one sequence, n_tokens of it; otherwise one token of each sequence */
@@ -37,11 +38,6 @@ struct tw_bench_point {
     double share;      /* of the limit: median of the rounds' */
     bool reads_longer; /* the limit is reading, not arithmetic */
     double n_bytes, int8_operations, float_operations;
-};
-
-/* Medians over the rounds: bytes and operations a second, all threads together. */
-struct tw_bench_limits {
-    double read, int8, bf16, f32;
 };
 
 struct tw_bench_cost {
@@ -61,8 +57,8 @@ struct tw_bench_config {
 
 struct tw_bench_result {
     char device[64];
-    uint64_t weight_bytes; /* packed, that a pass reads */
-    struct tw_bench_limits limits;
+    uint64_t weight_bytes;        /* packed, that a pass reads */
+    struct tw_probe_rates limits; /* medians over the rounds */
     struct tw_bench_cost cost;
 };
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/bench_rates.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/json.h"
@@ -351,33 +352,20 @@ static enum tw_status run_loop(struct load *load, struct tw_error *error)
 
 /* ---- the whole ---- */
 
-static int compare(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* The smallest value that at least that share of all does not exceed. */
-static double quantile(const double *sorted, size_t n, double share)
-{
-    const size_t i = (size_t)ceil(share * (double)n);
-    return sorted[i > 0 ? i - 1 : 0];
-}
-
 static struct tw_load_times times_of(double *values, size_t n)
 {
     double sum = 0;
     if (n == 0) {
         return (struct tw_load_times){0};
     }
-    qsort(values, n, sizeof *values, compare);
+    tw_bench_sort(values, n);
     for (size_t i = 0; i < n; i++) {
         sum += values[i];
     }
     return (struct tw_load_times){.mean = sum / (double)n,
-                                  .p50 = quantile(values, n, 0.5),
-                                  .p90 = quantile(values, n, 0.9),
-                                  .p99 = quantile(values, n, 0.99),
+                                  .p50 = tw_bench_quantile(values, n, 0.5),
+                                  .p90 = tw_bench_quantile(values, n, 0.9),
+                                  .p99 = tw_bench_quantile(values, n, 0.99),
                                   .most = values[n - 1]};
 }
 

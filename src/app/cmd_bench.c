@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "app/bench_engine.h"
+#include "app/bench_rates.h"
 #include "app/command.h"
 #include "app/model_args.h"
 #include "app/progress.h"
@@ -187,16 +188,12 @@ static uint32_t size_of(const struct tw_bench_point *point)
 static void print_table(const struct plan *plan, const struct tw_bench_result *result,
                         struct tw_buf *out)
 {
-    const struct tw_bench_limits *limits = &result->limits;
-    tw_buf_append_format(out,
-                         "%s; %.0f MB of weights in a pass\n"
-                         "this machine now: reads %.1f GB/s; %.2f TOP/s int8, %.2f TFLOP/s bf16, "
-                         "%.2f TFLOP/s f32\n\n"
-                         "%-8s %6s %6s %10s %20s %9s %11s %8s %6s  %s\n",
-                         result->device, (double)result->weight_bytes * 1e-6, limits->read * 1e-9,
-                         limits->int8 * 1e-12, limits->bf16 * 1e-12, limits->f32 * 1e-12, "",
-                         "size", "depth", "tokens/s", "ms (quartiles)", "MB", "GOP int8", "GFLOP",
-                         "share", "of");
+    tw_buf_append_format(out, "%s; %.0f MB of weights in a pass\n", result->device,
+                         (double)result->weight_bytes * 1e-6);
+    tw_bench_append_rates(out, "now", &result->limits);
+    tw_buf_append_format(out, "\n\n%-8s %6s %6s %10s %20s %9s %11s %8s %6s  %s\n", "", "size",
+                         "depth", "tokens/s", "ms (quartiles)", "MB", "GOP int8", "GFLOP", "share",
+                         "of");
     for (size_t i = 0; i < plan->n_points; i++) {
         const struct tw_bench_point *p = &plan->points[i];
         char spread[40];
@@ -259,13 +256,7 @@ static void print_json(const struct bench_args *args, const struct plan *plan,
     tw_json_put_text(&json, "kv_type", tw_kv_type_names[args->kv_type]);
     tw_json_put_int(&json, "rounds", args->n_rounds);
     tw_json_put_uint(&json, "weight_bytes", result->weight_bytes);
-    tw_json_key(&json, "machine");
-    tw_json_object_begin(&json);
-    tw_json_put_double(&json, "read_bytes_per_s", result->limits.read);
-    tw_json_put_double(&json, "int8_operations_per_s", result->limits.int8);
-    tw_json_put_double(&json, "bf16_operations_per_s", result->limits.bf16);
-    tw_json_put_double(&json, "f32_operations_per_s", result->limits.f32);
-    tw_json_object_end(&json);
+    tw_bench_put_rates(&json, "machine", &result->limits);
     tw_json_key(&json, "step_cost");
     tw_json_object_begin(&json);
     tw_json_put_double(&json, "step_s", result->cost.fixed_seconds);

@@ -2,13 +2,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "app/bench_rates.h"
 #include "app/bench_server.h"
 #include "app/command.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/mem.h"
-#include "probe/machine.h"
 
 enum { REPORT_BYTES = 1 << 16, KEY_BYTES = 512, READ_BYTES = 256 << 20 };
 
@@ -129,12 +129,8 @@ static const struct tw_option_group group = {"Options", options,
 
 /* ---- the machine ---- */
 
-struct limits {
-    double read, int8, bf16, f32;
-};
-
 /* What this machine can do now. Says something about the server where it runs here. */
-static enum tw_status measure_limits(struct limits *ret_limits, struct tw_error *error)
+static enum tw_status measure_limits(struct tw_probe_rates *ret_limits, struct tw_error *error)
 {
     enum tw_cpu_level level;
     struct tw_threadpool *pool;
@@ -146,10 +142,7 @@ static enum tw_status measure_limits(struct limits *ret_limits, struct tw_error 
     void *buffer = tw_mem_map(READ_BYTES);
     if (buffer != NULL) {
         memset(buffer, 1, READ_BYTES);
-        *ret_limits = (struct limits){.read = tw_probe_read_rate(pool, buffer, READ_BYTES),
-                                      .int8 = tw_probe_int8_rate(pool, level),
-                                      .bf16 = tw_probe_bf16_rate(pool, level),
-                                      .f32 = tw_probe_f32_rate(pool, level)};
+        *ret_limits = tw_probe_rates(pool, level, buffer, READ_BYTES);
         tw_mem_unmap(buffer, READ_BYTES);
     }
     tw_threadpool_free(pool);
@@ -165,16 +158,7 @@ static void print_times(struct tw_buf *out, const char *name, const struct tw_lo
                          times->p50 * 1e3, times->p90 * 1e3, times->p99 * 1e3, times->most * 1e3);
 }
 
-static void print_limits(struct tw_buf *out, const char *when, const struct limits *limits)
-{
-    tw_buf_append_format(out,
-                         "\nthis machine %s: reads %.1f GB/s; %.2f TOP/s int8, %.2f TFLOP/s bf16, "
-                         "%.2f TFLOP/s f32",
-                         when, limits->read * 1e-9, limits->int8 * 1e-12, limits->bf16 * 1e-12,
-                         limits->f32 * 1e-12);
-}
-
-static void print_text(const struct tw_load_result *r, const struct limits *limits,
+static void print_text(const struct tw_load_result *r, const struct tw_probe_rates *limits,
                        struct tw_buf *out)
 {
     const double cached = r->n_prompt_tokens > 0
@@ -193,8 +177,10 @@ static void print_text(const struct tw_load_result *r, const struct limits *limi
     print_times(out, "first token", &r->first_token);
     print_times(out, "each further token", &r->token);
     print_times(out, "whole answer", &r->whole);
-    print_limits(out, "before", &limits[0]);
-    print_limits(out, "after", &limits[1]);
+    tw_buf_append_text(out, "\n");
+    tw_bench_append_rates(out, "before", &limits[0]);
+    tw_buf_append_text(out, "\n");
+    tw_bench_append_rates(out, "after", &limits[1]);
 }
 
 static void put_times(struct tw_json_writer *json, const char *name,
@@ -210,18 +196,7 @@ static void put_times(struct tw_json_writer *json, const char *name,
     tw_json_object_end(json);
 }
 
-static void put_limits(struct tw_json_writer *json, const char *name, const struct limits *limits)
-{
-    tw_json_key(json, name);
-    tw_json_object_begin(json);
-    tw_json_put_double(json, "read_bytes_per_s", limits->read);
-    tw_json_put_double(json, "int8_operations_per_s", limits->int8);
-    tw_json_put_double(json, "bf16_operations_per_s", limits->bf16);
-    tw_json_put_double(json, "f32_operations_per_s", limits->f32);
-    tw_json_object_end(json);
-}
-
-static void print_json(const struct tw_load_result *r, const struct limits *limits,
+static void print_json(const struct tw_load_result *r, const struct tw_probe_rates *limits,
                        struct tw_buf *out)
 {
     struct tw_json_writer json;
@@ -240,8 +215,8 @@ static void print_json(const struct tw_load_result *r, const struct limits *limi
     put_times(&json, "first_token_s", &r->first_token);
     put_times(&json, "token_s", &r->token);
     put_times(&json, "whole_s", &r->whole);
-    put_limits(&json, "machine_before", &limits[0]);
-    put_limits(&json, "machine_after", &limits[1]);
+    tw_bench_put_rates(&json, "machine_before", &limits[0]);
+    tw_bench_put_rates(&json, "machine_after", &limits[1]);
     tw_json_object_end(&json);
 }
 
@@ -266,7 +241,7 @@ static enum tw_status bench_server(const struct server_args *args, const char *u
                                    struct tw_error *error)
 {
     char key[KEY_BYTES];
-    struct limits limits[2];
+    struct tw_probe_rates limits[2];
     struct tw_load_result result;
     struct tw_load_config config = {
         .url = url,

@@ -155,3 +155,12 @@ double tw_probe_bf16_rate(struct tw_threadpool *pool, enum tw_cpu_level level)
     }
     return tw_probe_f32_rate(pool, level);
 }
+
+struct tw_probe_rates tw_probe_rates(struct tw_threadpool *pool, enum tw_cpu_level level,
+                                     const void *buffer, size_t n_bytes)
+{
+    return (struct tw_probe_rates){.read = tw_probe_read_rate(pool, buffer, n_bytes),
+                                   .int8 = tw_probe_int8_rate(pool, level),
+                                   .bf16 = tw_probe_bf16_rate(pool, level),
+                                   .f32 = tw_probe_f32_rate(pool, level)};
+}

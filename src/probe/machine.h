@@ -31,4 +31,11 @@ double tw_probe_f32_rate(struct tw_threadpool *pool, enum tw_cpu_level level);
  * f32 multiply-adds, and this is their rate. */
 double tw_probe_bf16_rate(struct tw_threadpool *pool, enum tw_cpu_level level);
 
+/* All of them, in bytes or operations a second. */
+struct tw_probe_rates {
+    double read, int8, bf16, f32;
+};
+struct tw_probe_rates tw_probe_rates(struct tw_threadpool *pool, enum tw_cpu_level level,
+                                     const void *buffer, size_t n_bytes);
+
 #endif
