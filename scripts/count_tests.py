@@ -12,6 +12,8 @@ import re
 import sys
 from pathlib import Path
 
+# A failure and what its program says of it, in the lines behind it.
+TAP_FAILURE = re.compile(r"^not ok\b(?!.*# ?SKIP).*\n(?:#.*\n?){0,40}", re.MULTILINE | re.IGNORECASE)
 TAP_LINE = re.compile(r"^(not )?ok\b(?:.*(#\s*SKIP))?", re.MULTILINE | re.IGNORECASE)
 BAD = {"FAIL", "ERROR", "TIMEOUT", "INTERRUPT", "UNEXPECTEDPASS"}
 
@@ -40,11 +42,12 @@ def count_runner(path):
         totals = [a + b for a, b in zip(totals, counts)]
         if counts[1]:
             failures.append(test["name"])
+            failures += TAP_FAILURE.findall(test.get("stdout") or "")
     return totals, failures
 
 
 def count_folder(folder):
-    """[(runner, (passed, failed, skipped), names of tests that failed)]"""
+    """[(runner, (passed, failed, skipped), names of tests that failed, what they said)]"""
     return [(path.stem, *count_runner(path)) for path in sorted(folder.glob("*.json"))]
 
 
@@ -56,8 +59,8 @@ def main():
     rows = count_folder(options.folder)
     for runner, (passed, failed, skipped), failures in rows:
         print(f"{runner}: {passed} passed, {failed} failed, {skipped} skipped")
-        for name in failures:
-            print(f"    failed: {name}")
+        for text in failures:
+            print("    failed: " + text.rstrip().replace("\n", "\n        "))
     if options.failed_stages:
         print(f"stages that failed: {options.failed_stages}")
     passed = sum(counts[0] for _, counts, _ in rows)

@@ -80,6 +80,10 @@ static uint64_t waiting(const struct tw_backend_usage *u)
 {
     return u->n_waiting;
 }
+static uint64_t paused(const struct tw_backend_usage *u)
+{
+    return u->n_paused;
+}
 static uint64_t pages_used(const struct tw_backend_usage *u)
 {
     return u->n_pages - u->n_free_pages;
@@ -125,6 +129,7 @@ static uint64_t preemptions(const struct tw_backend_usage *u)
 static const struct model_metric model_metrics[] = {
     {"num_requests_running", "gauge", "Requests that have pages of the KV cache.", running},
     {"num_requests_waiting", "gauge", "Requests that wait for their turn.", waiting},
+    {"num_requests_paused", "gauge", "Requests whose clients do not read what they have.", paused},
     {"kv_cache_pages_used", "gauge", "Pages that requests hold.", pages_used},
     {"kv_cache_pages", "gauge", "Pages of the KV cache.", pages},
     {"prompt_tokens_total", "counter", "Tokens of prompts that were answered.", prompt_tokens},

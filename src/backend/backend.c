@@ -186,7 +186,7 @@ static bool deliver_all(struct tw_backend *backend, struct tw_backend_usage *usa
 {
     struct job **link = &backend->jobs;
     bool any_ended = false;
-    usage->n_waiting = usage->n_running = 0;
+    usage->n_waiting = usage->n_running = usage->n_paused = 0;
     while (*link != NULL) {
         struct job *job = *link, *next = job->next;
         if (deliver(backend, job, usage)) {
@@ -194,6 +194,7 @@ static bool deliver_all(struct tw_backend *backend, struct tw_backend_usage *usa
             any_ended = true;
             continue;
         }
+        usage->n_paused += job->is_paused;
         if (tw_sequence_computed(job->sequence) > 0) {
             usage->n_running++;
         } else {
@@ -275,7 +276,7 @@ static void fail(struct tw_backend *backend, struct tw_backend_usage *usage, int
     struct job *jobs = backend->jobs;
     backend->jobs = NULL;
     usage->has_failed = true;
-    usage->n_waiting = usage->n_running = 0;
+    usage->n_waiting = usage->n_running = usage->n_paused = 0;
     lock(backend);
     backend->usage = *usage;
     struct job *queue = detach_queue(backend);

@@ -110,6 +110,7 @@ enum tw_status tw_backend_submit(struct tw_backend *backend, const struct tw_job
 struct tw_backend_usage {
     uint32_t n_waiting; /* not yet in a step */
     uint32_t n_running;
+    uint32_t n_paused; /* of both: their clients do not read */
     uint32_t n_pages, n_free_pages;
     uint64_t n_steps;
     uint64_t n_computed_tokens; /* over all steps, of prompts and answers */

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -344,41 +345,66 @@ static uint16_t port_of(int fd)
     return ntohs(in4.sin_port);
 }
 
-static enum tw_status start_daemon(struct tw_http_server *server, int fd, struct tw_error *error)
+static struct MHD_Daemon *start_daemon(struct tw_http_server *server, int fd)
 {
     const struct tw_http_config *config = &server->config;
-    struct MHD_OptionItem options[4] = {{MHD_OPTION_END, 0, NULL}};
-    size_t n = 0;
-    if (config->n_threads > 1) {
-        options[n++] =
-            (struct MHD_OptionItem){MHD_OPTION_THREAD_POOL_SIZE, (intptr_t)config->n_threads, NULL};
-    }
+    struct MHD_OptionItem options[3] = {{MHD_OPTION_END, 0, NULL}};
     static char priorities[] = TW_TLS_PRIORITIES;
     union {
         gnutls_certificate_retrieve_function3 *in;
         void *out;
     } retrieve = {tw_tls_retrieve};
     if (server->tls != NULL) {
-        options[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_CERT_CALLBACK2, 0, retrieve.out};
-        options[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_PRIORITIES, 0, priorities};
+        options[0] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_CERT_CALLBACK2, 0, retrieve.out};
+        options[1] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_PRIORITIES, 0, priorities};
+        options[2] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
     }
-    options[n] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
-    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME;
-    server->daemon = MHD_start_daemon(
+    unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME;
+    return MHD_start_daemon(
         server->tls != NULL ? flags | MHD_USE_TLS : flags, 0, NULL, NULL, on_request, server,
         MHD_OPTION_LISTEN_SOCKET, (MHD_socket)fd, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)server->n_slots, MHD_OPTION_CONNECTION_MEMORY_LIMIT, config->head_bytes,
-        MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_NOTIFY_CONNECTION,
-        on_connection, server, MHD_OPTION_URI_LOG_CALLBACK, on_request_line, server,
-        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
-    if (server->daemon == NULL) {
-        close(fd);
-        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
-                            "the HTTP server does not start: are there enough file descriptors "
-                            "(ulimit -n) and threads?");
+        (unsigned)((server->n_slots + config->n_threads - 1) / config->n_threads),
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, config->head_bytes, MHD_OPTION_NOTIFY_COMPLETED,
+        on_completed, server, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,
+        MHD_OPTION_URI_LOG_CALLBACK, on_request_line, server, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+}
+
+static void *run_loop(void *context)
+{
+    struct tw_http_loop *loop = context;
+    while (!loop->server->loops_stop) {
+        MHD_run_wait(loop->daemon, TW_LIMIT_HTTP_LOOP_MS);
     }
+    return NULL;
+}
+
+/* Each thread has a daemon of libmicrohttpd's, and all listen on one socket. Its own pool would
+ * wait without a bound, and does so while it holds events: in a call that gave as many as it takes
+ * at a time it waits for more before it looks at them. */
+static enum tw_status start_loops(struct tw_http_server *server, int fd, struct tw_error *error)
+{
+    const uint32_t n_threads = server->config.n_threads;
+    server->listen_fd = fd;
     server->port = port_of(fd);
-    return TW_OK;
+    server->loops = tw_mem_zalloc(n_threads, sizeof *server->loops);
+    bool is_fine = server->loops != NULL;
+    for (uint32_t i = 0; is_fine && i < n_threads; i++) {
+        struct tw_http_loop *loop = &server->loops[i];
+        const int own_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0); /* a daemon closes its own */
+        *loop = (struct tw_http_loop){.server = server, .quiesced_fd = -1};
+        loop->daemon = own_fd >= 0 ? start_daemon(server, own_fd) : NULL;
+        if (loop->daemon == NULL && own_fd >= 0) {
+            close(own_fd);
+        }
+        server->n_loops += loop->daemon != NULL;
+        is_fine = loop->daemon != NULL && pthread_create(&loop->thread, NULL, run_loop, loop) == 0;
+        loop->has_thread = is_fine;
+    }
+    return is_fine ? TW_OK
+                   : tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                                  "the HTTP server does not start: are there enough file "
+                                  "descriptors (ulimit -n) and threads?");
 }
 
 enum tw_status tw_http_server_start(const struct tw_http_config *config,
@@ -391,7 +417,7 @@ enum tw_status tw_http_server_start(const struct tw_http_config *config,
     server->config = *config;
     server->n_slots = config->max_connections + TW_LIMIT_HTTP_SPARE_CONNECTIONS;
     server->epoll_fd = -1;
-    server->quiesced_fd = -1;
+    server->listen_fd = -1;
     pthread_mutex_init(&server->lock, NULL);
     int fd = config->listen_fd;
     enum tw_status status = TW_OK;
@@ -409,7 +435,7 @@ enum tw_status tw_http_server_start(const struct tw_http_config *config,
         close(fd);
     }
     if (status == TW_OK) {
-        status = start_daemon(server, fd, error);
+        status = start_loops(server, fd, error);
     }
     if (status != TW_OK) {
         tw_http_server_stop(server);
@@ -447,15 +473,18 @@ uint16_t tw_http_server_port(const struct tw_http_server *server)
     return server->port;
 }
 
-/* libmicrohttpd's threads may use the socket until they have ended, so it is closed after them. One
- * that was passed may be taken on by somebody else, and those who wait there with it. */
+/* The threads may use the socket until they have ended, so it is closed after them. One that was
+ * passed may be taken on by somebody else, and those who wait there with it. */
 void tw_http_server_drain(struct tw_http_server *server)
 {
-    if (!atomic_exchange(&server->is_draining, true)) {
-        server->quiesced_fd = MHD_quiesce_daemon(server->daemon);
-        if (server->quiesced_fd >= 0 && server->config.listen_fd < 0) {
-            shutdown(server->quiesced_fd, SHUT_RDWR);
-        }
+    if (atomic_exchange(&server->is_draining, true)) {
+        return;
+    }
+    for (uint32_t i = 0; i < server->n_loops; i++) {
+        server->loops[i].quiesced_fd = MHD_quiesce_daemon(server->loops[i].daemon);
+    }
+    if (server->config.listen_fd < 0) {
+        shutdown(server->listen_fd, SHUT_RDWR);
     }
 }
 
@@ -490,14 +519,26 @@ void tw_http_server_stop(struct tw_http_server *server)
     if (server == NULL) {
         return;
     }
-    if (server->daemon != NULL) {
-        abandon_requests(server);
-        MHD_stop_daemon(server->daemon);
+    server->loops_stop = true;
+    for (uint32_t i = 0; i < server->n_loops; i++) {
+        if (server->loops[i].has_thread) {
+            pthread_join(server->loops[i].thread, NULL);
+        }
     }
-    if (server->quiesced_fd >= 0) {
-        close(server->quiesced_fd);
+    if (server->n_loops > 0) {
+        abandon_requests(server);
+    }
+    for (uint32_t i = 0; i < server->n_loops; i++) {
+        MHD_stop_daemon(server->loops[i].daemon);
+        if (server->loops[i].quiesced_fd >= 0) {
+            close(server->loops[i].quiesced_fd);
+        }
+    }
+    if (server->listen_fd >= 0) {
+        close(server->listen_fd);
     }
     tw_http_watch_stop(server);
+    tw_mem_free(server->loops);
     if (server->tls != NULL) {
         tw_tls_end();
         tw_tls_free(server->tls);

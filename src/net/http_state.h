@@ -72,10 +72,20 @@ struct tw_http_request {
         last_taken_ns; /* when the client took something, or there was first something to take */
 };
 
+struct tw_http_loop {
+    struct tw_http_server *server;
+    struct MHD_Daemon *daemon;
+    int quiesced_fd; /* not listened on any more, to be closed at the end; -1: none */
+    pthread_t thread;
+    bool has_thread;
+};
+
 struct tw_http_server {
     struct tw_http_config config;
-    struct MHD_Daemon *daemon;
-    int quiesced_fd;    /* not listened on any more, to be closed at the end; -1: none */
+    struct tw_http_loop *loops; /* [n_loops] */
+    uint32_t n_loops;
+    atomic_bool loops_stop;
+    int listen_fd;
     struct tw_tls *tls; /* NULL: no TLS */
     uint16_t port;
     atomic_bool is_draining;

@@ -513,8 +513,8 @@ def a_client_that_does_not_read_is_paused_and_others_go_on(server):
     unread = server.ask_unread("/v1/chat/completions", {
         "messages": [{"role": "user", "content": "hello"}], "ignore_eos": True, "stream": True,
         "n": 8, "max_tokens": 150, "logprobs": True, "top_logprobs": 20})
-    assert becomes(lambda: tokens() > before and stands_still(server, "generation_tokens_total"),
-                   60)
+    assert becomes(lambda: server.metric("num_requests_paused") == 8 and
+                   stands_still(server, "generation_tokens_total"), 60)
     paused = tokens()
     assert 0 < paused - before < 8 * 150 and pages_in_use(server) > 0, paused - before
     usage = server.chat("What is tokenworks?").json["usage"]
@@ -523,6 +523,7 @@ def a_client_that_does_not_read_is_paused_and_others_go_on(server):
         rest = file.read()  # with somebody who reads it goes on
     assert b"data: [DONE]" in rest and tokens() == before + usage["completion_tokens"] + 8 * 150
     assert becomes(lambda: pages_in_use(server) == 0)
+    assert server.metric("num_requests_paused") == 0
 
 
 def what_nobody_reads_of_a_body_is_not_kept(server):

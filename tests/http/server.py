@@ -15,7 +15,7 @@ import traceback
 from pathlib import Path
 
 
-def becomes(condition, seconds=10):
+def becomes(condition, seconds=30):
     """Whether a condition comes true in that time."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

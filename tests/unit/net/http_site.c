@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -17,6 +18,9 @@ static void handle(void *context, struct tw_http_request *request)
     if (strcmp(tw_http_path(request), "/keep") == 0) {
         site->kept = request;
         return;
+    }
+    while (strcmp(tw_http_path(request), "/hold") == 0 && site->holds) {
+        wait_ms(1);
     }
     size_t n_bytes;
     const char *body = tw_http_body(request, &n_bytes);
@@ -90,9 +94,13 @@ void wait_ms(int ms)
 
 void expect_on(int fd, const char *wanted)
 {
+    const int64_t start_ns = tw_clock_monotonic_ns();
     char *answer = receive(fd, wanted);
     if (strstr(answer, wanted) == NULL) {
-        fail_msg("no '%s' in '%.300s'", wanted, answer);
+        int unsent_bytes = -1; /* what the server's side of the socket has not taken */
+        ioctl(fd, TIOCOUTQ, &unsent_bytes);
+        fail_msg("no '%s' in '%.300s' after %d ms, %d bytes unsent", wanted, answer,
+                 (int)((tw_clock_monotonic_ns() - start_ns) / 1000000), unsent_bytes);
     }
     free(answer);
 }

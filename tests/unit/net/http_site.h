@@ -1,7 +1,8 @@
 /* http_site.h: an HTTP server for a test, and clients on raw sockets.
  *
  * What its handler does is told by the path: the request of "/keep" waits until the test answers
- * it, any other is answered with "hello" at once. Deadlines are long unless a test makes one short;
+ * it, that of "/hold" holds up its thread of the server while the test wants it, any other is answered
+ * with "hello" at once. Deadlines are long unless a test makes one short;
  * what must happen is waited for, for PATIENCE_NS at most.
  *
  * Ownership: what wait_for_kept and ask_to_keep give is to be released, what receive gives is to be
@@ -23,6 +24,7 @@
 #define SECOND_NS   INT64_C(1000000000)
 #define PATIENCE_NS (30 * SECOND_NS) /* also on a machine that is busy otherwise */
 #define GET_KEEP    "GET /keep HTTP/1.1\r\nHost: a\r\n\r\n"
+#define GET_HOLD    "GET /hold HTTP/1.1\r\nHost: a\r\n\r\n"
 #define GET_HELLO   "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 /* Waits until it holds. */
@@ -38,6 +40,7 @@
 struct site {
     struct tw_http_server *server;
     _Atomic(struct tw_http_request *) kept; /* "/keep" has come */
+    atomic_bool holds;
     atomic_int n_handled;
     char body[256];
     atomic_size_t body_bytes;

@@ -360,6 +360,43 @@ static void two_thousand_two_hundred_connections_are_served(void **state)
     tw_http_server_stop(site.server);
 }
 
+/* libmicrohttpd takes 128 events at a time, and where that many came it waits for more before it
+ * looks at them. */
+static void a_burst_of_any_size_is_answered(void **state)
+{
+    (void)state;
+    enum { FEWEST = 120, MOST = 136 };
+    struct site site;
+    struct tw_http_config config = site_config();
+    config.n_threads = 1;
+    config.max_connections = MOST + 1;
+    open_site_with(&site, config);
+    int fds[MOST + 1];
+    for (int i = 0; i <= MOST; i++) {
+        fds[i] = connect_to(&site);
+        send_text(fds[i], GET_HELLO);
+        expect_on(fds[i], "hello");
+    }
+    for (int n = FEWEST; n <= MOST; n++) {
+        const int n_before = site.n_handled;
+        site.holds = true;
+        send_text(fds[MOST], GET_HOLD);
+        BECOMES(site.n_handled == n_before + 1);
+        for (int i = 0; i < n; i++) {
+            send_text(fds[i], GET_HELLO);
+        }
+        site.holds = false;
+        for (int i = 0; i < n; i++) {
+            expect_on(fds[i], "hello");
+        }
+        expect_on(fds[MOST], "hello");
+    }
+    for (int i = 0; i <= MOST; i++) {
+        close(fds[i]);
+    }
+    tw_http_server_stop(site.server);
+}
+
 /* The descriptor of this process that listens on the server's port, or -1. */
 static int find_listening(const struct site *site)
 {
@@ -491,6 +528,7 @@ int main(void)
         cmocka_unit_test(an_idle_connection_is_closed_and_a_waiting_one_is_not),
         cmocka_unit_test(connections_beyond_the_bound_are_told_so_or_wait),
         cmocka_unit_test(two_thousand_two_hundred_connections_are_served),
+        cmocka_unit_test(a_burst_of_any_size_is_answered),
         cmocka_unit_test(draining_refuses_new_connections_and_ends_what_runs),
         cmocka_unit_test(the_listening_socket_is_closed_when_the_threads_have_ended),
         cmocka_unit_test(a_socket_that_was_passed_goes_on_listening_for_others),
