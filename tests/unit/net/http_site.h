@@ -1,9 +1,9 @@
 /* http_site.h: an HTTP server for a test, and clients on raw sockets.
  *
  * What its handler does is told by the path: the request of "/keep" waits until the test answers
- * it, that of "/hold" holds up its thread of the server while the test wants it, any other is answered
- * with "hello" at once. Deadlines are long unless a test makes one short;
- * what must happen is waited for, for PATIENCE_NS at most.
+ * it, that of "/hold" holds up its thread of the server while the test wants it, any other is
+ * answered with "hello" at once. Deadlines are long unless a test makes one short; what must happen
+ * is waited for, for PATIENCE_NS at most.
  *
  * Ownership: what wait_for_kept and ask_to_keep give is to be released, what receive gives is to be
  * freed with free, sockets are to be closed; tw_http_server_stop ends the site.
