@@ -273,8 +273,8 @@ def compare(options):
         if servers:
             measure_servers(round_number, own, [TokenworksServer(program), *servers], asker,
                             setting, results)
-    if options.csv:
-        results.write(options.csv)
+        if options.csv:  # now, so that a round that fails takes no others with it
+            results.write(options.csv)
     report(results, options.rounds)
 
 

@@ -1,5 +1,6 @@
 // Reads prompts and generates with llama.cpp as the npm package node-llama-cpp brings it:
-//     node_llama.mjs FOLDER --model F [--threads N] [--prompt N,...] [--batch N,...] [--depth N] [--gen N]
+//     node_llama.mjs FOLDER --model F [--threads N] [--prompt N,...] [--batch N,...]
+//         [--depth N] [--gen N]
 // FOLDER has the node_modules. Prints {version, points: [{phase, size, depth, tokens_per_s}]}.
 //
 // Tokens are given, not sampled, so no model can end early; the binding picks a greedy token a step
