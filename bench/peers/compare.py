@@ -156,8 +156,7 @@ def measure_servers(round_number, own, kinds, asker, setting, results):
         for name, out in asker.turn(kind).items():
             rates = mean_rates(out["machine_before"], out["machine_after"])
             prompt_s, answer_s = own.token_seconds(setting, rates)
-            least_s = ((out["prompt_tokens"] - out["cached_tokens"]) * prompt_s +
-                       out["answer_tokens"] * answer_s)
+            least_s = out["prompt_tokens"] * prompt_s + out["answer_tokens"] * answer_s
             results.add(round_number, kind.name, name, rates,
                         tokens_per_s=out["answer_tokens_per_s"],
                         share_of_limit=least_s / out["seconds"],

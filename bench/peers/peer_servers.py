@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from peer_engines import PeerError, last_lines, run
 
 STOP_S = 40
+LEAST_CONTEXT = 1024
+WARM_WORDS = (16, 80)
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,8 @@ class Clients:
 
     @property
     def context(self):
-        """Tokens of a request, with room for words of more than a token."""
-        return max(load.prompt_tokens for load in self.loads) * 2 + self.gen
+        """Tokens of a request, with some room, also for the words that warm up."""
+        return max(LEAST_CONTEXT, *(load.prompt_tokens * 2 for load in self.loads)) + self.gen
 
 
 def free_port():
@@ -155,10 +157,11 @@ class Asker:
 
     def warm_up(self, server):
         """Also learns, of the first server, how many tokens words are."""
-        few, many = (self.ask(server, n, 0, 1, 1, 2, 1000 + n)["prompt_tokens"] for n in (16, 80))
+        few, many = (self.ask(server, n, 0, 1, 1, 8, 1000 + n)["prompt_tokens"]
+                     for n in WARM_WORDS)
         if self.words_per_token is None:
-            self.words_per_token = 64 / (many - few)
-            self.extra_tokens = few - 16 / self.words_per_token
+            self.words_per_token = (WARM_WORDS[1] - WARM_WORDS[0]) / (many - few)
+            self.extra_tokens = few - WARM_WORDS[0] / self.words_per_token
 
     def words_of(self, tokens):
         return max(1, round((tokens - self.extra_tokens) * self.words_per_token)) if tokens else 0
