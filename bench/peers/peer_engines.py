@@ -64,7 +64,7 @@ def last_lines(text, n=3):
     return " / ".join(lines[-n:]) or "nothing"
 
 
-def run(words, timeout_s):
+def run(words, timeout_s, also_errors=False):
     """What a program prints. It runs in a folder of its own, since some leave logs behind."""
     words = [str(word) for word in words]
     with tempfile.TemporaryDirectory() as folder:
@@ -78,7 +78,7 @@ def run(words, timeout_s):
     if done.returncode != 0:
         raise PeerError(f"{words[0]} ended with code {done.returncode}; it says: "
                         f"{last_lines(done.stderr or done.stdout)}")
-    return done.stdout
+    return done.stdout + (done.stderr if also_errors else "")
 
 
 def commas(numbers):
@@ -103,7 +103,8 @@ def parse_llama_bench(text, depth):
 
 
 def parse_batched_bench(text, depth):
-    """The table of llama-batched-bench; its newer JSON is not known to all of its relatives."""
+    """The table of llama-batched-bench. Some print it to standard error, and not all know the
+    newer form in JSON."""
     rows = [[cell.strip() for cell in line.strip().strip("|").split("|")]
             for line in text.splitlines() if line.lstrip().startswith("|")]
     heads = [row for row in rows if all(name in row for name in BATCH_COLUMNS)]
@@ -227,7 +228,7 @@ class LlamaCpp:
         context = max(job.batches) * (prompt + job.gen) + CHUNK_TOKENS
         text = run([*self.batched.words, "-m", setting.model, "-t", setting.threads, "-c", context,
                     "-b", 2048, "-ub", CHUNK_TOKENS, "-npp", prompt, "-ntg", job.gen, "-npl",
-                    commas(job.batches)], setting.timeout_s)
+                    commas(job.batches)], setting.timeout_s, also_errors=True)
         return expect(parse_batched_bench(text, job.depth), keys_of(job), self.name)
 
     def measure(self, job, setting):

@@ -181,9 +181,12 @@ def servers_get_the_same_words_and_are_told_apart(setup):
 RECORDED_BENCH = {
     "llama-bench.json": {("prefill", 20, 0): 7804.62, ("prefill", 33, 0): 1116.61,
                          ("decode", 1, 0): 3792.04},
+    "ik-bench.json": {("prefill", 20, 0): 1422.96, ("decode", 1, 0): 2943.18},
+    "ik-bench-behind.json": {("decode", 1, 0): 2410.13},
 }
 RECORDED_BATCHED = {
     "llama-batched-bench.txt": {("decode", 2, 7): 3848.00, ("decode", 5, 7): 4301.08},
+    "ik-batched-bench.txt": {("decode", 2, 7): 434.90, ("decode", 5, 7): 1206.27},
 }
 
 CASES = (every_point_is_measured_of_both_and_divided, a_share_is_what_the_machine_needs_at_least,
