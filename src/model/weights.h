@@ -15,8 +15,8 @@
  * used only when its key is the same text, and its length what the device expects; 3. what is
  * written was packed from files that had not changed a moment before, so that a later change shows.
  *
- * Ownership: matrices are the caller's and are freed before tw_weights_end; the files and options
- * outlive it. Threads: one at a time.
+ * Ownership: matrices are the caller's and are freed before tw_weights_end; the files outlive it,
+ * the options the finish. Threads: one at a time.
  */
 #ifndef TW_MODEL_WEIGHTS_H
 #define TW_MODEL_WEIGHTS_H
