@@ -31,8 +31,8 @@
 
 /* Files of packed weights */
 #define TW_LIMIT_PACK_MATRICES        (1u << 20)
-#define TW_LIMIT_PACK_KEY_BYTES       1024 /* what names a matrix there */
-#define TW_LIMIT_PACK_DIRECTORY_BYTES ((size_t)128 << 20) /* that is kept of one */
+#define TW_LIMIT_PACK_KEY_BYTES       1024                 /* what names a matrix there */
+#define TW_LIMIT_PACK_DIRECTORY_BYTES ((size_t)128 << 20)  /* that is kept of one */
 #define TW_LIMIT_PACK_UNSYNCED_BYTES  ((uint64_t)64 << 20) /* written before waiting for the disk */
 
 /* Work space and 4096 positions of KV cache, beside weights of so many bytes */

@@ -35,8 +35,7 @@ enum tw_status tw_weight_pack_open(const char *path, struct tw_weight_pack **ret
                                    struct tw_error *error);
 /* The same over bytes in memory, which must outlive the object. name goes into messages. */
 enum tw_status tw_weight_pack_open_memory(const void *data, size_t size_bytes, const char *name,
-                                          struct tw_weight_pack **ret_pack,
-                                          struct tw_error *error);
+                                          struct tw_weight_pack **ret_pack, struct tw_error *error);
 /* NULL is allowed. */
 void tw_weight_pack_close(struct tw_weight_pack *pack);
 

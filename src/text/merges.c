@@ -179,9 +179,8 @@ static void prefetch_wholes(const struct tw_vocab *vocab, const struct tw_bytes 
 
 /* "left right". A merge into or out of a special token is left out: text may not spell one. */
 static enum tw_status add_listed(struct tw_merges *merges, struct pending *pending,
-                                 const struct tw_vocab *vocab,
-                                 const struct tw_tokenizer_spec *spec, size_t i,
-                                 struct tw_error *error)
+                                 const struct tw_vocab *vocab, const struct tw_tokenizer_spec *spec,
+                                 size_t i, struct tw_error *error)
 {
     struct tw_bytes line = spec->merges[i];
     if (line.size_bytes < 3 || line.size_bytes > TW_LIMIT_TOKEN_BYTES) {
