@@ -228,7 +228,11 @@ static enum tw_status begin_verifying(struct tw_weights *weights, struct tw_erro
                             "the model has no file of packed weights that fits%s%.250s",
                             why[0] != '\0' ? ": " : "", why);
     }
-    return tw_weight_pack_check(weights->pack, error);
+    enum tw_status status = tw_weight_pack_check(weights->pack, error);
+    if (status != TW_OK) {
+        tw_error_prefix(error, "'%.160s'", weights->path);
+    }
+    return status;
 }
 
 enum tw_status tw_weights_begin(struct tw_device *device, const struct tw_model_files *files,
