@@ -311,8 +311,8 @@ static unsigned mode_of_pack(uint32_t first_mode, uint32_t second_mode, uint32_t
     narrow[0].group = getegid();
     narrow[1].mode = second_mode;
     narrow[1].group = second_group;
-    assert_int_equal(
-        tw_weight_pack_write("p", FORM, narrow, 2, items, N_ITEMS, NULL, NULL, NULL), TW_OK);
+    assert_int_equal(tw_weight_pack_write("p", FORM, narrow, 2, items, N_ITEMS, NULL, NULL, NULL),
+                     TW_OK);
     assert_int_equal(stat("p", &st), 0);
     return st.st_mode & 07777;
 }
