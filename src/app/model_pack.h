@@ -1,4 +1,4 @@
-/* model_pack.h: packed weights of a model, made beforehand and checked: `model pack`, `model verify`.
+/* model_pack.h: packed weights of a model, made beforehand and checked: `model pack` and `verify`.
  *
  *     pack    as a load does, with nothing else: a file that fits is left as it is
  *     verify  the whole file's checksum, and then every matrix packed again and compared

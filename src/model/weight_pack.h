@@ -1,8 +1,8 @@
 /* weight_pack.h: a file of packed weights: what a model's matrices become for a kind of device.
  *
- *     0      header: magic, version, form, sizes, hash of the content, hashes of directory and header
+ *     0      header: magic, version, form, sizes, hashes of content, directory and header
  *     4096   matrices, each at a multiple of 64
- *     ...    directory: stamps of the files they were made of; place, length and key of each matrix;
+ *     ...    directory: stamps of the files they were made of; place, length and key of each;
  *            the keys
  *
  * A key is a text that says all that the packed bytes depend on: names, type, shape, order of rows.

@@ -51,7 +51,7 @@ static char *text_of(struct tw_buf *buf)
     return text;
 }
 
-/* The folder of a model that is a folder or lies in one as Hugging Face's do, otherwise the file. */
+/* The folder of a model that is one or lies in one as Hugging Face's do, otherwise the file. */
 static size_t model_bytes(const char *path, bool *ret_is_folder)
 {
     size_t n = strlen(path);
