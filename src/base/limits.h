@@ -170,6 +170,7 @@
 #define TW_LIMIT_SERVED_NAME_BYTES   256         /* what clients call one */
 #define TW_LIMIT_SERVED_ALIASES      64          /* other names of one */
 #define TW_LIMIT_SERVE_OPTIONS       48 /* that are keys of a configuration file; conf.h: 64 */
+#define TW_LIMIT_LOADING_TURN_NS     ((int64_t)2000000) /* that a load keeps the turn at least */
 /* How long one model may be asked without a break while another waits for its room. Long enough to
  * be worth the loading, short enough for somebody who waits. */
 #define TW_LIMIT_PATIENCE_NS         ((int64_t)2000000000)
