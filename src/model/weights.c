@@ -99,9 +99,12 @@ enum tw_status tw_pack_options_init(const char *model_path, const char *folder,
     char *absolute = NULL;
     struct tw_pack_options options = {.verifies = false};
     const char *shared = folder != NULL ? folder : spare_folder;
-    enum tw_status status = own == NULL      ? TW_ERR_MEMORY
-                            : shared != NULL ? tw_file_absolute(own, &absolute, error)
-                                             : TW_OK;
+    enum tw_status status = own == NULL ? TW_ERR_MEMORY : TW_OK;
+    if (status == TW_OK && shared != NULL && tw_file_absolute(own, &absolute, NULL) != TW_OK) {
+        /* in no folder that is there: whoever opens the model says so */
+        absolute = tw_mem_strndup(own, strlen(own));
+        status = absolute == NULL ? TW_ERR_MEMORY : TW_OK;
+    }
     size_t n = 0, n_wanted = (folder == NULL) + (shared != NULL);
     if (status == TW_OK && folder == NULL) {
         options.paths[n++] = beside(model_path, n_bytes, is_folder);
@@ -538,8 +541,11 @@ enum tw_status tw_weights_finish(struct tw_weights *weights, tw_pack_go_on_fn go
     if (status == TW_ERR_CANCELLED) {
         return tw_error_set(error, status, failure.position, "%s", failure.text);
     }
-    const bool is_there = status == TW_OK && move_into_file(weights);
-    tell(weights, is_there ? TW_PACK_WRITTEN : TW_PACK_IN_MEMORY,
-         is_there || status == TW_OK ? weights->reason.text : failure.text);
+    if (status == TW_OK && move_into_file(weights)) {
+        tell(weights, TW_PACK_WRITTEN, weights->reason.text);
+    } else {
+        tell(weights, TW_PACK_IN_MEMORY,
+             status != TW_OK ? failure.text : "the file that was written is not there any more");
+    }
     return TW_OK;
 }

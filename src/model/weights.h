@@ -55,8 +55,8 @@ struct tw_pack_options {
 };
 
 /* The places for a model's file: in `folder` alone, or, where that is NULL, beside the model and
- * then in `spare_folder` (NULL: nowhere else). TW_ERR_MEMORY; TW_ERR_NOT_FOUND for a model in no
- * folder. Freed with tw_pack_options_free. */
+ * then in `spare_folder` (NULL: nowhere else). TW_ERR_MEMORY. Freed with
+ * tw_pack_options_free. */
 enum tw_status tw_pack_options_init(const char *model_path, const char *folder,
                                     const char *spare_folder, struct tw_pack_options *ret_options,
                                     struct tw_error *error);
