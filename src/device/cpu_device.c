@@ -122,8 +122,27 @@ static void pack_groups(void *context, int thread, int n_threads)
             rows[i] = source_row(job, group, i);
         }
         tw_layout_pack_group(matrix->dtype, rows, matrix->n_columns,
-                             matrix->groups + group * matrix->group_bytes);
+                             matrix->own_groups + group * matrix->group_bytes);
     }
+}
+
+static struct tw_device_matrix matrix_of(const struct tw_matrix_source *source,
+                                         const struct tw_matrix_source *second)
+{
+    assert(second == NULL || (second->dtype == source->dtype && second->n_rows == source->n_rows &&
+                              second->n_columns == source->n_columns));
+    size_t panel_rows = second != NULL ? TW_PANEL_ROWS : TW_GROUP_ROWS;
+    size_t n_groups = (source->n_rows + panel_rows - 1) / panel_rows;
+    size_t group_bytes = tw_layout_group_bytes(source->dtype, source->n_columns);
+    return (struct tw_device_matrix){
+        .dtype = source->dtype,
+        .n_rows = second != NULL ? 2 * source->n_rows : source->n_rows,
+        .n_columns = source->n_columns,
+        .interleaved = second != NULL,
+        .n_groups = n_groups,
+        .group_bytes = group_bytes,
+        .size_bytes = n_groups * group_bytes,
+    };
 }
 
 enum tw_status tw_device_matrix_create(struct tw_device *device,
@@ -131,29 +150,18 @@ enum tw_status tw_device_matrix_create(struct tw_device *device,
                                        const struct tw_matrix_source *second,
                                        struct tw_device_matrix **ret_matrix, struct tw_error *error)
 {
-    assert(second == NULL || (second->dtype == source->dtype && second->n_rows == source->n_rows &&
-                              second->n_columns == source->n_columns));
-    size_t panel_rows = second != NULL ? TW_PANEL_ROWS : TW_GROUP_ROWS;
-    size_t n_groups = (source->n_rows + panel_rows - 1) / panel_rows;
-    size_t group_bytes = tw_layout_group_bytes(source->dtype, source->n_columns);
+    struct tw_device_matrix shape = matrix_of(source, second);
     struct tw_device_matrix *matrix = tw_mem_zalloc(1, sizeof *matrix);
-    uint8_t *groups = tw_mem_map(n_groups * group_bytes);
+    uint8_t *groups = tw_mem_map(shape.size_bytes);
     if (matrix == NULL || groups == NULL) {
         tw_mem_free(matrix);
-        tw_mem_unmap(groups, n_groups * group_bytes);
+        tw_mem_unmap(groups, shape.size_bytes);
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION,
-                            "no memory for %zu bytes of weights", n_groups * group_bytes);
+                            "no memory for %zu bytes of weights", shape.size_bytes);
     }
-    *matrix = (struct tw_device_matrix){
-        .dtype = source->dtype,
-        .n_rows = second != NULL ? 2 * source->n_rows : source->n_rows,
-        .n_columns = source->n_columns,
-        .interleaved = second != NULL,
-        .groups = groups,
-        .n_groups = n_groups,
-        .group_bytes = group_bytes,
-        .size_bytes = n_groups * group_bytes,
-    };
+    shape.groups = groups;
+    shape.own_groups = groups;
+    *matrix = shape;
     struct pack_job job = {.sources = {source, second != NULL ? second : source}, .matrix = matrix};
     tw_threadpool_run(device->pool, pack_groups, &job);
     *ret_matrix = matrix;
@@ -163,9 +171,52 @@ enum tw_status tw_device_matrix_create(struct tw_device *device,
 void tw_device_matrix_free(struct tw_device_matrix *matrix)
 {
     if (matrix != NULL) {
-        tw_mem_unmap(matrix->groups, matrix->size_bytes);
+        tw_mem_unmap(matrix->own_groups, matrix->size_bytes);
         tw_mem_free(matrix);
     }
+}
+
+/* One form for all instruction sets: layout.h. Other kinds of devices count from elsewhere. */
+uint32_t tw_device_form(const struct tw_device *device)
+{
+    (void)device;
+    return TW_LAYOUT_VERSION;
+}
+
+const void *tw_device_matrix_packed(const struct tw_device_matrix *matrix)
+{
+    return matrix->groups;
+}
+
+enum tw_status tw_device_matrix_view(struct tw_device *device,
+                                     const struct tw_matrix_source *source,
+                                     const struct tw_matrix_source *second, const void *packed,
+                                     size_t packed_bytes, struct tw_device_matrix **ret_matrix,
+                                     struct tw_error *error)
+{
+    (void)device;
+    struct tw_device_matrix shape = matrix_of(source, second);
+    if (packed_bytes != shape.size_bytes || (uintptr_t)packed % TW_DEVICE_FORM_ALIGNMENT != 0) {
+        return tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
+                            "%zu packed bytes where a matrix of %zu rows has %zu", packed_bytes,
+                            shape.n_rows, shape.size_bytes);
+    }
+    struct tw_device_matrix *matrix = tw_mem_zalloc(1, sizeof *matrix);
+    if (matrix == NULL) {
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a matrix");
+    }
+    shape.groups = packed;
+    *matrix = shape;
+    *ret_matrix = matrix;
+    return TW_OK;
+}
+
+void tw_device_matrix_move(struct tw_device_matrix *matrix, const void *packed)
+{
+    assert((uintptr_t)packed % TW_DEVICE_FORM_ALIGNMENT == 0);
+    tw_mem_unmap(matrix->own_groups, matrix->size_bytes);
+    matrix->own_groups = NULL;
+    matrix->groups = packed;
 }
 
 size_t tw_device_matrix_bytes(const struct tw_device_matrix *matrix)

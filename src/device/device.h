@@ -80,6 +80,24 @@ enum tw_status tw_device_matrix_create(struct tw_device *device,
 void tw_device_matrix_free(struct tw_device_matrix *matrix);
 size_t tw_device_matrix_bytes(const struct tw_device_matrix *matrix);
 
+/* Packed weights that are kept, and used again from where they lie (model/weight_pack.h). The form
+ * is a device's own and has a number, different for another form; 0: this device has none that
+ * others may keep, and the functions below say TW_ERR_UNSUPPORTED and NULL. */
+enum { TW_DEVICE_FORM_ALIGNMENT = 64 };
+uint32_t tw_device_form(const struct tw_device *device);
+/* The tw_device_matrix_bytes of a matrix in that form, where the host can read them. */
+const void *tw_device_matrix_packed(const struct tw_device_matrix *matrix);
+/* A matrix over such bytes, which are read and never written, and must outlive it. Of the sources
+ * only type and shape count. TW_ERR_FORMAT when so many bytes at that address cannot be such a
+ * matrix; any content is safe to multiply. */
+enum tw_status tw_device_matrix_view(struct tw_device *device,
+                                     const struct tw_matrix_source *source,
+                                     const struct tw_matrix_source *second, const void *packed,
+                                     size_t packed_bytes, struct tw_device_matrix **ret_matrix,
+                                     struct tw_error *error);
+/* From here on a created matrix is a view of a copy of its bytes; its own memory is free. */
+void tw_device_matrix_move(struct tw_device_matrix *matrix, const void *packed);
+
 /* A table whose rows are looked up, not multiplied (token embeddings). It keeps a view: source.data
  * must stay valid until the free. source.row_map must be NULL. */
 enum tw_status tw_device_table_create(struct tw_device *device,

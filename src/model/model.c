@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "model/arch.h"
 #include "model/decoder.h"
+#include "model/weights.h"
 
 enum { DEFAULT_MAX_ROWS = 512, DEFAULT_MAX_OUTPUTS = 64, SAMPLE_TOKENS = 4096 };
 
@@ -36,6 +37,12 @@ static enum tw_status count(struct loader *loader, uint64_t n_bytes)
                             "stopped while the model was loaded");
     }
     return TW_OK;
+}
+
+/* While packed weights are written. */
+static bool goes_on(void *context)
+{
+    return count(context, 0) == TW_OK;
 }
 
 static void count_products(struct tw_model *model, const struct tw_tensor_view *view)
@@ -89,8 +96,8 @@ static enum tw_status load_matrix(struct loader *loader, const struct tw_tensor_
 {
     struct tw_matrix_source source = source_of(view);
     source.row_map = row_map;
-    enum tw_status status =
-        tw_device_matrix_create(loader->model->device, &source, NULL, ret_matrix, loader->error);
+    enum tw_status status = tw_weights_matrix(loader->model->weights, view->name, NULL, 0, &source,
+                                              NULL, ret_matrix, loader->error);
     if (status == TW_OK) {
         loader->model->weight_bytes += tw_device_matrix_bytes(*ret_matrix);
         count_products(loader->model, view);
@@ -168,8 +175,8 @@ static enum tw_status load_gate_up(struct loader *loader, uint32_t i,
         return status == TW_OK ? load_matrix(loader, up, NULL, &layer->up) : status;
     }
     struct tw_matrix_source first = source_of(gate), second = source_of(up);
-    enum tw_status status = tw_device_matrix_create(loader->model->device, &first, &second,
-                                                    &layer->gate_up, loader->error);
+    enum tw_status status = tw_weights_matrix(loader->model->weights, gate->name, up->name, 0,
+                                              &first, &second, &layer->gate_up, loader->error);
     if (status == TW_OK) {
         loader->model->weight_bytes += tw_device_matrix_bytes(layer->gate_up);
         count_products(loader->model, gate);
@@ -324,11 +331,14 @@ static enum tw_status load_weights(struct loader *loader)
     if (model->layers == NULL) {
         return tw_error_set(loader->error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for layers");
     }
-    enum tw_status status = load_ends(loader);
+    enum tw_status status = tw_weights_begin(model->device, model->files, loader->options->pack,
+                                             &model->weights, loader->error);
+    status = status != TW_OK ? status : load_ends(loader);
     for (uint32_t i = 0; status == TW_OK && i < model->shape.n_layers; i++) {
         status = load_layer(loader, i);
     }
-    return status;
+    return status != TW_OK ? status
+                           : tw_weights_finish(model->weights, goes_on, loader, loader->error);
 }
 
 static enum tw_status take_tokenizer(struct loader *loader)
@@ -442,6 +452,7 @@ void tw_model_free(struct tw_model *model)
     tw_mem_free(model->tables);
     tw_mem_free(model->cos_sin_host);
     tw_tokenizer_free(model->own_tokenizer);
+    tw_weights_end(model->weights);
     tw_model_files_close(model->files);
     tw_mem_free(model);
 }
