@@ -10,13 +10,14 @@
  *                       tw_sequence_cancel]
  *
  * What a step computes, and in which pages of the KV cache, is the scheduler's decision
- * (sched/scheduler.h): one token of those that decode, pieces of prompts, and whole pages of a
+ * (sched/scheduler.h): one token of those that decode, and what they may go on with where their text
+ * repeats itself (drafter.h), pieces of prompts, and whole pages of a
  * common beginning once for all. What was computed stays cached while there is room, so that a chat
  * goes on from its last whole page.
  *
  * Invariants:
  * 1. What a sequence generates does not depend on the others, on the number of threads, on how its
- *    prompt was cut into pieces, or on what was cached.
+ *    prompt was cut into pieces, on what was cached, or on what was guessed.
  * 2. An idle sequence holds no page.
  * 3. One sequence's failure (a damaged row of logits, no memory for its text) ends that sequence
  *    alone, with TW_FINISH_ERROR and a sentence.
@@ -52,6 +53,7 @@ struct tw_engine_config {
     uint32_t max_batch_tokens;     /* of prompts in one step; 0: 512 */
     uint32_t max_output_rows;      /* rows of logits, for scoring; raised to max_sequences */
     enum tw_dtype kv_dtype;        /* F16 or Q8_0 */
+    bool no_speculation;           /* one token of an answer a step, whatever its text repeats */
     tw_model_progress_fn progress; /* while weights are packed; may be NULL */
     void *progress_context;
     /* What several engines may have in common, each to be called while no other is; NULL: the
@@ -92,6 +94,8 @@ struct tw_engine_usage {
     uint32_t n_active;
     uint64_t n_steps;
     uint64_t n_computed_tokens; /* rows of all forward passes so far */
+    uint64_t n_drafted_tokens;  /* of those, guessed (drafter.h) */
+    uint64_t n_accepted_tokens; /* of those, what was sampled: each has saved a step */
     uint64_t n_preemptions;     /* sequences that had to give their pages back */
 };
 struct tw_engine_usage tw_engine_usage(const struct tw_engine *engine);

@@ -248,6 +248,7 @@ enum tw_status tw_sequence_generate(struct tw_sequence *sequence,
     tw_stop_free(sequence->stop);
     sequence->stop = stop;
     sequence->constraint = tw_constraint_begin(generation->masker);
+    sequence->drafter = tw_drafter_begin();
     sequence->n_prompt_tokens = sequence->tokens.n_tokens;
     sequence->n_cached_tokens = 0;
     sequence->only_prompt = generation->only_prompt;
