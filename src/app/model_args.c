@@ -36,6 +36,11 @@ static const struct tw_option options[] = {
      .value_name = "T",
      .choices = tw_kv_type_names,
      .help = "How the KV cache is kept: f16, or q8_0 for about half the memory. Default: f16."},
+    {.name = "no-speculation",
+     .kind = TW_OPTION_FLAG,
+     .offset = ROW(no_speculation),
+     .help = "Compute one token of an answer after the other, also where its text repeats itself: "
+             "slower, with the same result."},
     {.name = "batch",
      .kind = TW_OPTION_INT,
      .offset = ROW(n_batch_tokens),
@@ -71,6 +76,7 @@ enum tw_status tw_model_args_open(const struct tw_model_args *args, uint32_t max
         .max_batch_tokens = (uint32_t)args->n_batch_tokens,
         .max_output_rows = max_output_rows,
         .kv_dtype = tw_kv_types[args->kv_type],
+        .no_speculation = args->no_speculation,
         .progress = tw_progress_go_on,
         .progress_context = &progress,
     };

@@ -12,6 +12,7 @@ struct tw_model_args {
     int64_t n_context_tokens; /* 0: the command's own default */
     int64_t n_batch_tokens;
     int kv_type; /* place in the choices f16, q8_0 */
+    bool no_speculation;
 };
 
 /* The choices of --kv-type, and what they stand for. */

@@ -58,9 +58,8 @@ static size_t match_length(const tw_token *tokens, size_t n_tokens, size_t end)
 /* Where the end of the text stood before: the place behind it, or 0. */
 static size_t find_match(const tw_token *tokens, size_t n_tokens)
 {
-    const size_t first = n_tokens > TW_LIMIT_DRAFT_SEARCH_TOKENS
-                             ? n_tokens - TW_LIMIT_DRAFT_SEARCH_TOKENS
-                             : 0;
+    const size_t first =
+        n_tokens > TW_LIMIT_DRAFT_SEARCH_TOKENS ? n_tokens - TW_LIMIT_DRAFT_SEARCH_TOKENS : 0;
     size_t best = 0, best_length = LEAST_MATCH - 1;
     for (size_t end = n_tokens - 1; end > first && best_length < MOST_MATCH; end--) {
         if (tokens[end - 1] == tokens[n_tokens - 1]) {
@@ -83,8 +82,7 @@ uint32_t tw_drafter_guess(struct tw_drafter *drafter, const tw_token *tokens, si
     }
     /* What goes on at the text's end goes on with itself. */
     for (uint32_t i = 0; i < n; i++) {
-        ret_draft[i] =
-            match + i < n_tokens ? tokens[match + i] : ret_draft[match + i - n_tokens];
+        ret_draft[i] = match + i < n_tokens ? tokens[match + i] : ret_draft[match + i - n_tokens];
     }
     return n;
 }

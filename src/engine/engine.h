@@ -159,6 +159,9 @@ struct tw_output {
     size_t n_tokens;
     size_t n_prompt_tokens; /* of them the prompt's, which come first (scores_prompt): all but the
                                very first, before which there is nothing */
+    /* Of each token of the answer how much of the text there was with it; the last one's is at most
+     * text_bytes. */
+    const size_t *text_ends;                 /* [n_tokens - n_prompt_tokens] */
     const struct tw_token_logprob *logprobs; /* NULL unless wanted */
     uint32_t n_top;
     const float *embedding;       /* [n_embed], not normalised, with the finish; otherwise NULL */

@@ -36,6 +36,8 @@ struct tw_sequence {
     size_t n_taken_tokens; /* of tokens, up to where they were shown */
     struct tw_token_logprob *logprobs;
     size_t n_logprobs, logprob_capacity;
+    size_t *text_ends; /* of each token that was sampled: bytes of text with it */
+    size_t n_text_ends, text_end_capacity;
     enum tw_finish finish;
     struct tw_error error;
 };

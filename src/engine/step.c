@@ -127,8 +127,7 @@ static void use_logits(struct logits_reader *reader, struct tw_sequence *sequenc
             n_right += sequence->scheduled != NULL && owes_token(sequence);
         }
     }
-    if (sequence->scheduled != NULL && row->wants_token &&
-        !reader->engine->config.no_speculation) {
+    if (sequence->scheduled != NULL && row->wants_token && !reader->engine->config.no_speculation) {
         tw_drafter_learn(&sequence->drafter, row->n_drafted, n_right);
         draft(reader->engine, sequence);
     }
