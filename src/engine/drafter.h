@@ -5,25 +5,27 @@
  *
  * Answers copy: names and numbers of the prompt, lines of the code that is to be changed, the frame
  * of the record before. The draft is what followed the last place where the end of the text stood
- * before; the longest such end counts (up to 8 tokens, at least 2: one alone is everywhere), of
- * equal ones the latest. The engine computes a draft together with the text's last token, samples
- * as always, and keeps the draft as far as it says what was sampled (docs/determinism.md). So a
- * draft can never change an answer, only the number of steps it takes (Saxena 2023, prompt lookup
- * decoding; verified as in Leviathan et al. 2023, arXiv 2211.17192, in its exact form).
+ * before: where the most of it did, up to 8 tokens, and of equal places the latest. The engine
+ * computes a draft together with the text's last token, samples as always, and keeps the draft as
+ * far as it says what was sampled (docs/determinism.md). So a draft never changes an answer, only
+ * the number of steps it takes. (Prompt lookup, Saxena 2023; the exact form of the check in
+ * Leviathan et al. 2023, arXiv 2211.17192.)
  *
- * How long it is depends on how often the tokens guessed last were right, r:
+ * How long it is depends on how often the guesses of an answer were right so far, r. That is known
+ * apart for places where 1, 2, 3, or at least 4 tokens were the same; one token says little in most
+ * texts, but in an answer that copies it saves the most steps:
  *
- *     r^n >= 1/8, n <= 3     but the step's rows must stay within four, which cost what one costs
- *     15 where r >= 15/16    a text that is being copied: sixteen rows cost less than three
- *     0 below 1/8            but every 16th time one token, to see whether it has become better
+ *     r^n >= 1/8, n <= 3    if the step's rows stay within four, which cost what one costs
+ *     15 where r >= 15/16   a text that is being copied: sixteen rows cost less than three
+ *     0 below 1/8           but every 16th time one token, to see whether it has become better
  *
- * Four rows are one tile of a product; a decoding step waits for weights from memory, and what a
- * row costs beyond them is about an eighth of it (bench/engine/step_rates.c, decode at batch 1, 4,
- * 8 and 16).
+ * A decoding step waits for weights from memory. Four rows are one tile of a product, and beyond
+ * them a row costs about an eighth of a step (`tokenworks bench`, decode at batch 1, 4, 8 and 16).
  *
- * Invariants: the same calls give the same drafts; nothing is allocated; a search looks at the last
- * TW_LIMIT_DRAFT_SEARCH_TOKENS, some 10 us where attention reads as many rows in each layer. (An
- * index by n-grams would find the same at the price of memory for each sequence.)
+ * Invariants: 1. The same calls give the same drafts. 2. Nothing is allocated. 3. A search looks at
+ * the last TW_LIMIT_DRAFT_SEARCH_TOKENS tokens, mostly with one comparison each: some 10 us, where
+ * attention reads as many keys and values in each layer. (An index of the places would find the
+ * same for memory of every sequence.)
  * Ownership: a plain struct of a sequence's answer. Threads: one at a time. No errors.
  */
 #ifndef TW_ENGINE_DRAFTER_H
@@ -35,15 +37,19 @@
 #include "base/limits.h"
 #include "text/tokenizer.h"
 
+enum { TW_DRAFTER_RATES = 4 };
+
 struct tw_drafter {
-    double rate;       /* r */
-    uint32_t n_passed; /* times without a draft since the last one */
+    double rates[TW_DRAFTER_RATES]; /* r, by the length of the match less one */
+    uint32_t last;                  /* place in rates of the last draft */
+    uint32_t n_passed;              /* places found since a low rate was looked at */
 };
 
 struct tw_drafter tw_drafter_begin(void);
 
-/* Guesses what follows tokens [n_tokens] into ret_draft [TW_LIMIT_DRAFT_TOKENS], and says how much
- * that is: often nothing. n_decoding: texts in a step like this one, at least 1. */
+/* Guesses what follows tokens [n_tokens], at least one, into ret_draft [TW_LIMIT_DRAFT_TOKENS], and
+ * says how much that is: often nothing. n_decoding: texts that the next step goes on with, about;
+ * at least 1. */
 uint32_t tw_drafter_guess(struct tw_drafter *drafter, const tw_token *tokens, size_t n_tokens,
                           uint32_t n_decoding, tw_token *ret_draft);
 
