@@ -20,7 +20,7 @@
  *     0 below 1/8           but every 16th time one token, to see whether it has become better
  *
  * A decoding step waits for weights from memory. Four rows are one tile of a product, and beyond
- * them a row costs about an eighth of a step (`tokenworks bench`, decode at batch 1, 4, 8 and 16).
+ * them a row costs about an eighth of a step (`tokenworks bench engine --batch 1,4,8,16`).
  *
  * Invariants: 1. The same calls give the same drafts. 2. Nothing is allocated. 3. A search looks at
  * the last TW_LIMIT_DRAFT_SEARCH_TOKENS tokens, mostly with one comparison each: some 10 us, where
