@@ -56,7 +56,7 @@ static size_t match_length(const tw_token *tokens, size_t n_tokens, size_t end)
     return n;
 }
 
-/* Where the end of the text stood before: the place behind it, and the length of the match; or 0. */
+/* Where the end of the text stood before: the place behind that, and how much of it did; or 0. */
 static size_t find_match(const tw_token *tokens, size_t n_tokens, size_t *ret_length)
 {
     const size_t first =

@@ -11,17 +11,17 @@
  *     PAUSED is a flag beside: it keeps its pages and is in no step.
  *
  * A step takes one row (a run of tokens) of each sequence that is chosen: one token of those that
- * decode, a piece of the prompt of the others, together at most the budget given to plan. A text that
- * decodes may have a draft behind it, a guess of what comes next (tw_scheduler_draft): its row then
- * has those tokens too and all their results, and each token that is pushed and was guessed is
+ * decode, a piece of the prompt of the others, together at most the budget given to plan. A text
+ * that decodes may have a draft behind it, a guess of what comes next (tw_scheduler_draft): its row
+ * then has those tokens too and all their results, and each token that is pushed and was guessed is
  * computed already:
  *
  *     text a b c, draft d e f   ->  row c d e f, four results
  *     push d, push e            ->  as guessed: one more is owed
  *     push x                    ->  the text is a b c d e x, of which x is to be computed
  *
- * Of two sequences with the same beginning, whole pages of it are computed once, also when both arrive
- * together: in each step one of them computes the page, the other waits for it.
+ * Of two sequences with the same beginning, whole pages of it are computed once, also when both
+ * arrive together: in each step one of them computes the page, the other waits for it.
  * (Not for a sequence that wants the results of its whole prompt: it computes it itself.)
  *
  * Who is chosen: tenants by fair_share.h, within a tenant the least priority number, then the order
@@ -42,8 +42,8 @@
  *
  * Costs: a tenant pays for tokens that are computed for it the first time: prefill_cost for one of
  * the prompt, decode_cost for one of the answer (what is computed anew after a preemption, and what
- * others computed, costs nothing). What was guessed costs what it would have cost otherwise, once it
- * is pushed, and nothing if it was wrong: an answer has one price, however it was come by.
+ * others computed, costs nothing). What was guessed costs what it would have cost otherwise, once
+ * it is pushed, and nothing if it was wrong: an answer has one price, however it was come by.
  *
  * Ownership: sequences belong to the scheduler until tw_scheduler_end. Tokens are copied. The step
  * that plan returns is valid until commit; rows' pointers too.
@@ -137,8 +137,8 @@ enum tw_status tw_scheduler_push(struct tw_scheduler *scheduler, struct tw_sched
                                  int32_t token, struct tw_error *error);
 
 /* What may come after a text that owes no token: tokens [n_tokens], copied, instead of an earlier
- * draft. The next row that reaches the text's end has as many of them as there is room for. Takes no
- * memory: what has none is cut off. */
+ * draft. The next row that reaches the text's end has as many of them as there is room for. Takes
+ * no memory: what has none is cut off. */
 void tw_scheduler_draft(struct tw_scheduler *scheduler, struct tw_sched_sequence *sequence,
                         const int32_t *tokens, uint32_t n_tokens);
 
