@@ -11,8 +11,8 @@
  *
  * What a step computes, and in which pages of the KV cache, is the scheduler's decision
  * (sched/scheduler.h): one token of those that decode, and what they may go on with where their
- * text repeats itself (drafter.h); pieces of prompts, and whole pages of a common beginning once for
- * all. What was computed stays cached while there is room, so that a chat goes on from its last
+ * text repeats itself (drafter.h); pieces of prompts, and whole pages of a common beginning once
+ * for all. What was computed stays cached while there is room, so that a chat goes on from its last
  * whole page.
  *
  * Invariants:
