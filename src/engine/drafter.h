@@ -15,7 +15,7 @@
  * apart for places where 1, 2, 3, or at least 4 tokens were the same; one token says little in most
  * texts, but in an answer that copies it saves the most steps:
  *
- *     r^n >= 1/8, n <= 3    if the step's rows stay within four, which cost what one costs
+ *     r^n >= 1/8, n <= 3    if the step's rows stay within four, which cost little more than one
  *     15 where r >= 15/16   a text that is being copied: sixteen rows cost less than three
  *     0 below 1/8           but every 16th time one token, to see whether it has become better
  *

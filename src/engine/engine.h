@@ -105,8 +105,8 @@ struct tw_engine_usage tw_engine_usage(const struct tw_engine *engine);
 enum tw_status tw_engine_token_trie(struct tw_engine *engine, const struct tw_token_trie **ret_trie,
                                     struct tw_error *error);
 
-/* One forward pass over what is active; nothing is done when nothing is. *ret_n_active: sequences
- * that go on. TW_OK also when a sequence failed alone. */
+/* One forward pass over what is active; nothing is done when nothing is. An answer may gain several
+ * tokens by it. *ret_n_active: sequences that go on. TW_OK also when a sequence failed alone. */
 enum tw_status tw_engine_step(struct tw_engine *engine, uint32_t *ret_n_active,
                               struct tw_error *error);
 
