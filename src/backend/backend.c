@@ -348,9 +348,9 @@ static bool work(struct tw_backend *backend, struct tw_backend_usage *usage)
 
 /* ---- the model comes and goes ---- */
 
-/* Between two tensors, where they took a while: of packed weights that are mapped each takes no time,
- * and would wait for a step of somebody else. The others compute, and clients that left are let go. False: whoever opened
- * the backend does not want the model any more. */
+/* Between two tensors, where they took a while: of packed weights that are mapped each takes no
+ * time, and would wait for a step of somebody else. The others compute, and clients that left are
+ * let go. False: whoever opened the backend does not want the model any more. */
 static bool on_progress(void *context, uint64_t done_bytes, uint64_t total_bytes)
 {
     struct tw_backend *backend = context;

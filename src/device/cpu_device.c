@@ -53,6 +53,12 @@ int tw_device_threads(const struct tw_device *device)
     return device->n_threads;
 }
 
+void tw_device_run(struct tw_device *device,
+                   void (*function)(void *context, int thread, int n_threads), void *context)
+{
+    tw_threadpool_run(device->pool, function, context);
+}
+
 enum tw_status tw_device_buffer_create(struct tw_device *device, size_t size_bytes,
                                        struct tw_device_buffer **ret_buffer, struct tw_error *error)
 {

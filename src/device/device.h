@@ -47,6 +47,11 @@ int tw_device_threads(const struct tw_device *device);
 /* What the host's own part of the work should use. */
 enum tw_cpu_level tw_device_level(const struct tw_device *device);
 
+/* Calls a function on all threads of the device at once and returns when each has: for the host's
+ * own part of a pass. Not while a stream runs. */
+void tw_device_run(struct tw_device *device,
+                   void (*function)(void *context, int thread, int n_threads), void *context);
+
 /* ---- buffers: f32 and other plain memory on the device ---- */
 
 enum tw_status tw_device_buffer_create(struct tw_device *device, size_t size_bytes,

@@ -92,8 +92,14 @@ static enum tw_status load_model(struct tw_engine *engine, const char *path, str
         return status;
     }
     engine->shape = tw_model_shape(engine->model);
-    return tw_sampler_create(tw_device_level(engine->device), engine->shape->n_vocab,
-                             &engine->sampler, error);
+    for (int i = 0; i < TW_LIMIT_SAMPLERS && i < tw_device_threads(engine->device); i++) {
+        status = tw_sampler_create(tw_device_level(engine->device), engine->shape->n_vocab,
+                                   &engine->samplers[i], error);
+        if (status != TW_OK) {
+            return status;
+        }
+    }
+    return TW_OK;
 }
 
 static enum tw_status make_batch_room(struct tw_engine *engine, struct tw_error *error)
@@ -101,7 +107,8 @@ static enum tw_status make_batch_room(struct tw_engine *engine, struct tw_error 
     size_t n = engine->config.max_sequences;
     engine->batch = tw_mem_zalloc(n, sizeof *engine->batch);
     engine->owners = tw_mem_zalloc(n, sizeof *engine->owners);
-    if (engine->batch == NULL || engine->owners == NULL) {
+    engine->early = tw_mem_zalloc(n, sizeof *engine->early);
+    if (engine->batch == NULL || engine->owners == NULL || engine->early == NULL) {
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION,
                             "no memory for a batch of %zu sequences", n);
     }
@@ -155,7 +162,10 @@ void tw_engine_close(struct tw_engine *engine)
     tw_token_trie_free(engine->trie);
     tw_mem_free(engine->batch);
     tw_mem_free(engine->owners);
-    tw_sampler_free(engine->sampler);
+    tw_mem_free(engine->early);
+    for (int i = 0; i < TW_LIMIT_SAMPLERS; i++) {
+        tw_sampler_free(engine->samplers[i]);
+    }
     tw_scheduler_free(engine->scheduler);
     if (engine->config.share == NULL) {
         tw_fair_share_free(engine->share);

@@ -42,14 +42,21 @@ struct tw_sequence {
     struct tw_error error;
 };
 
+/* A row's first sample, where it was taken together with others'. */
+struct tw_early_sample {
+    bool is_there;
+    enum tw_status status; /* where not TW_OK, the sequence has the error */
+    struct tw_sample sample;
+};
+
 struct tw_engine {
     struct tw_device *device;
     struct tw_model *model;
     struct tw_kv_cache *cache;
     struct tw_fair_share *share;
-    struct tw_scheduler *scheduler; /* with the cache */
-    struct tw_sampler *sampler;
-    struct tw_engine_config config; /* without zeros */
+    struct tw_scheduler *scheduler;                 /* with the cache */
+    struct tw_sampler *samplers[TW_LIMIT_SAMPLERS]; /* one for each thread that samples */
+    struct tw_engine_config config;                 /* without zeros */
     const struct tw_model_shape *shape;
     struct tw_token_trie *trie; /* NULL until somebody asks for it */
 
@@ -62,6 +69,7 @@ struct tw_engine {
     /* [max_sequences] each: the forward pass being put together, and whose its rows are. */
     struct tw_batch_sequence *batch;
     struct tw_sequence **owners;
+    struct tw_early_sample *early; /* of the rows */
 };
 
 /* The sequence is idle again, for a reason. */

@@ -35,7 +35,7 @@ static enum tw_status score_piece(const struct scoring *scoring, size_t begin, s
     for (size_t i = 0; status == TW_OK && i < n_outputs; i++) {
         size_t target = first_row + i + 1;
         struct tw_sample sample;
-        status = tw_sampler_score(engine->sampler, logits + i * engine->shape->n_vocab,
+        status = tw_sampler_score(engine->samplers[0], logits + i * engine->shape->n_vocab,
                                   scoring->tokens[target], 0, &sample, error);
         if (status == TW_OK) {
             scoring->logprobs[target - scoring->first] = sample.logprob;

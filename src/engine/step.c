@@ -46,28 +46,94 @@ static const float *next_logits(struct logits_reader *reader)
     return reader->rows + (size_t)reader->n_read++ * reader->engine->shape->n_vocab;
 }
 
-static void sample_row(struct tw_engine *engine, struct tw_sequence *sequence, const float *logits)
+static struct tw_sampler_history history_of(const struct tw_sequence *sequence)
 {
-    struct tw_sampler_history history = {
+    return (struct tw_sampler_history){
         .tokens = sequence->tokens.ids,
         .n_tokens = sequence->tokens.n_tokens,
         .n_prompt_tokens = sequence->n_prompt_tokens,
         .position = sequence->tokens.n_tokens,
     };
-    struct tw_sample sample;
+}
+
+static enum tw_status sample(struct tw_engine *engine, struct tw_sequence *sequence,
+                             const float *logits, struct tw_sample *ret_sample)
+{
+    struct tw_sampler_history history = history_of(sequence);
     enum tw_status status = TW_OK;
     if (sequence->constraint.masker != NULL) {
         status = tw_constraint_mask(&sequence->constraint, &history.admissible, &sequence->error);
     }
-    if (status == TW_OK) {
-        status = tw_sampler_sample(engine->sampler, logits, &sequence->sampling, &history, &sample,
-                                   &sequence->error);
+    return status == TW_OK ? tw_sampler_sample(engine->samplers[0], logits, &sequence->sampling,
+                                               &history, ret_sample, &sequence->error)
+                           : status;
+}
+
+/* early: the sample where it was taken early, which holds for the row's first. */
+static void sample_row(struct tw_engine *engine, struct tw_sequence *sequence, const float *logits,
+                       struct tw_early_sample *early)
+{
+    if (!early->is_there) {
+        early->status = sample(engine, sequence, logits, &early->sample);
     }
-    if (status != TW_OK) {
+    early->is_there = false;
+    if (early->status != TW_OK) {
         tw_sequence_fail(sequence);
         return;
     }
-    tw_sequence_push_sample(sequence, &sample);
+    tw_sequence_push_sample(sequence, &early->sample);
+}
+
+/* Which of the pass's logits a row's first sample is of; -1 where there is none or where it has a
+ * form, whose masks sequences share. */
+static int64_t first_logits(const struct tw_engine *engine, const struct tw_step_row *row,
+                            const struct tw_sequence *sequence, uint32_t n_before)
+{
+    const bool samples = row->wants_token && row->n_outputs > row->n_drafted &&
+                         sequence->embedding == NULL && !sequence->only_prompt &&
+                         sequence->constraint.masker == NULL;
+    const uint32_t place = n_before + row->n_outputs - 1 - row->n_drafted;
+    return samples && place < engine->config.max_output_rows ? (int64_t)place : -1;
+}
+
+struct early_work {
+    struct tw_engine *engine;
+    const struct tw_step *step;
+    const float *logits;
+};
+
+static void sample_share(void *context, int thread, int n_threads)
+{
+    struct early_work *work = context;
+    struct tw_engine *engine = work->engine;
+    const int n_samplers = n_threads < TW_LIMIT_SAMPLERS ? n_threads : TW_LIMIT_SAMPLERS;
+    uint32_t n_before = 0, n_found = 0;
+    for (uint32_t i = 0; i < work->step->n_rows && thread < n_samplers; i++) {
+        const struct tw_step_row *row = &work->step->rows[i];
+        struct tw_sequence *sequence = engine->owners[i];
+        const int64_t place = first_logits(engine, row, sequence, n_before);
+        n_before += sequence->embedding == NULL ? row->n_outputs : 0;
+        if (place >= 0 && n_found++ % (uint32_t)n_samplers == (uint32_t)thread) {
+            struct tw_early_sample *early = &engine->early[i];
+            struct tw_sampler_history history = history_of(sequence);
+            early->is_there = true;
+            early->status = tw_sampler_sample(
+                engine->samplers[thread], work->logits + (size_t)place * engine->shape->n_vocab,
+                &sequence->sampling, &history, &early->sample, &sequence->error);
+        }
+    }
+}
+
+/* Samples depend on nothing but their own text and logits, so all threads take their share. */
+static void sample_early(struct tw_engine *engine, const struct tw_step *step, const float *logits)
+{
+    struct early_work work = {.engine = engine, .step = step, .logits = logits};
+    for (uint32_t i = 0; i < step->n_rows; i++) {
+        engine->early[i].is_there = false;
+    }
+    if (step->n_rows > 1 && tw_device_threads(engine->device) > 1) {
+        tw_device_run(engine->device, sample_share, &work);
+    }
 }
 
 /* How likely was the token that follows the position? */
@@ -75,7 +141,7 @@ static void score_row(struct tw_engine *engine, struct tw_sequence *sequence, si
                       const float *logits)
 {
     struct tw_sample sample;
-    if (tw_sampler_score(engine->sampler, logits, sequence->tokens.ids[position + 1],
+    if (tw_sampler_score(engine->samplers[0], logits, sequence->tokens.ids[position + 1],
                          sequence->sampling.n_top_logprobs, &sample, &sequence->error) != TW_OK) {
         tw_sequence_fail(sequence);
         return;
@@ -109,7 +175,7 @@ static bool owes_token(const struct tw_sequence *sequence)
 /* A row's logits, one position after the other: behind the first token that is not the draft's they
  * are of another text, and are passed over. So are those of a sequence that has ended. */
 static void use_logits(struct logits_reader *reader, struct tw_sequence *sequence,
-                       const struct tw_step_row *row)
+                       const struct tw_step_row *row, struct tw_early_sample *early)
 {
     size_t position = row->first_position + row->n_tokens - row->n_outputs;
     uint32_t n_right = 0;
@@ -123,7 +189,7 @@ static void use_logits(struct logits_reader *reader, struct tw_sequence *sequenc
         } else if (sequence->only_prompt) {
             tw_sequence_end(sequence, TW_FINISH_LENGTH);
         } else if (owes_token(sequence)) {
-            sample_row(reader->engine, sequence, logits);
+            sample_row(reader->engine, sequence, logits, early);
             n_right += sequence->scheduled != NULL && owes_token(sequence);
         }
     }
@@ -177,7 +243,7 @@ static void use_results(struct tw_engine *engine, const struct tw_step *step, co
         any_embeds = any_embeds || sequence->embedding != NULL;
         sequence->n_cached_tokens = tw_scheduler_state(step->rows[i].sequence).n_cached_tokens;
         if (sequence->embedding == NULL) {
-            use_logits(&reader, sequence, &step->rows[i]);
+            use_logits(&reader, sequence, &step->rows[i], &engine->early[i]);
         }
     }
     if (any_embeds) {
@@ -208,6 +274,7 @@ enum tw_status tw_engine_step(struct tw_engine *engine, uint32_t *ret_n_active,
         tw_scheduler_commit(engine->scheduler);
         engine->n_steps++;
         engine->n_computed_tokens += step.n_tokens;
+        sample_early(engine, &step, logits);
         use_results(engine, &step, logits);
     }
     *ret_n_active = engine->n_active;

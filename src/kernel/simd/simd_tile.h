@@ -242,8 +242,8 @@ SIMD_INLINE void add_float_step(const enum tw_dtype dtype, const struct tile_par
     }
 }
 
-/* Into the second-level cache: the first has about as many misses under way as a burst has lines, so
- * that loads would wait behind it, and a large group would push the tile's activations out. */
+/* Into the second-level cache: the first has about as many misses under way as a burst has lines,
+ * so that loads would wait behind it, and a large group would push the tile's activations out. */
 SIMD_INLINE const uint8_t *prefetch_lines(const uint8_t *from, size_t lines)
 {
     for (size_t i = 0; i < lines; i++) {
