@@ -102,7 +102,7 @@
 #define TW_LIMIT_WAITING_SPARE_SHARE 4 /* one part in so many of a queue is never one tenant's */
 /* Tokens that may be guessed behind a text, those of a step with all texts that decode, and how far
  * back a text is searched for what it may go on with. */
-#define TW_LIMIT_SAMPLERS            8 /* threads that sample at once; 24 bytes a token of the vocabulary */
+#define TW_LIMIT_SAMPLERS            8 /* threads that sample at once, each with its room */
 #define TW_LIMIT_DRAFT_TOKENS        15
 #define TW_LIMIT_DECODED_TOKENS      16
 #define TW_LIMIT_DRAFT_SEARCH_TOKENS 32768
