@@ -45,6 +45,7 @@ enum synth_role {
     SYNTH_V_BIAS,
     SYNTH_QK_NORM,
     SYNTH_ATTN_OUTPUT,
+    SYNTH_ROUTER,
     SYNTH_GATE,
     SYNTH_UP,
     SYNTH_DOWN,
@@ -57,7 +58,8 @@ struct synth_tensor {
     char name[64];
     char hf_name[96]; /* empty where Hugging Face files have no such tensor */
     enum tw_dtype dtype;
-    uint64_t n_columns, n_rows;
+    uint64_t n_columns, n_rows; /* of all experts */
+    uint64_t n_experts;         /* 0: it is none of theirs */
     bool is_vector;
     uint64_t seed;
 };

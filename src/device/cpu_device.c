@@ -86,17 +86,18 @@ const void *tw_device_buffer_read(struct tw_device_buffer *buffer)
 }
 
 struct pack_job {
-    const struct tw_matrix_source *sources[TW_GROUP_PANELS]; /* the same twice, or gate and up */
+    /* By panel: the same twice, or gate and up; [n_experts] each. */
+    const struct tw_matrix_source *sources[TW_GROUP_PANELS];
     struct tw_device_matrix *matrix;
 };
 
 /* Row i (0..31) of a group: file row, or NULL beyond the end. */
-static const void *source_row(const struct pack_job *job, size_t group, size_t i)
+static const void *source_row(const struct pack_job *job, size_t expert, size_t group, size_t i)
 {
     size_t panel = i / TW_PANEL_ROWS;
     size_t row = job->matrix->interleaved ? group * TW_PANEL_ROWS + i % TW_PANEL_ROWS
                                           : group * TW_GROUP_ROWS + i;
-    const struct tw_matrix_source *source = job->sources[panel];
+    const struct tw_matrix_source *source = &job->sources[panel][expert];
     if (row >= source->n_rows) {
         return NULL;
     }
@@ -110,15 +111,60 @@ static void pack_groups(void *context, int thread, int n_threads)
     const struct pack_job *job = context;
     struct tw_device_matrix *matrix = job->matrix;
     size_t begin, end;
-    tw_threadpool_share(matrix->n_groups, thread, n_threads, &begin, &end);
-    for (size_t group = begin; group < end; group++) {
+    tw_threadpool_share(matrix->n_experts * matrix->n_groups, thread, n_threads, &begin, &end);
+    for (size_t at = begin; at < end; at++) {
         const void *rows[TW_GROUP_ROWS];
         for (size_t i = 0; i < TW_GROUP_ROWS; i++) {
-            rows[i] = source_row(job, group, i);
+            rows[i] = source_row(job, at / matrix->n_groups, at % matrix->n_groups, i);
         }
         tw_layout_pack_group(matrix->dtype, rows, matrix->n_columns,
-                             matrix->groups + group * matrix->group_bytes);
+                             matrix->groups + at * matrix->group_bytes);
     }
+}
+
+static bool are_alike(const struct tw_matrix_source *a, const struct tw_matrix_source *b)
+{
+    return a->dtype == b->dtype && a->n_rows == b->n_rows && a->n_columns == b->n_columns;
+}
+
+enum tw_status tw_device_experts_create(struct tw_device *device,
+                                        const struct tw_matrix_source *sources,
+                                        const struct tw_matrix_source *seconds, size_t n_experts,
+                                        struct tw_device_matrix **ret_matrix,
+                                        struct tw_error *error)
+{
+    for (size_t i = 0; i < n_experts; i++) {
+        assert(are_alike(&sources[i], sources));
+        assert(seconds == NULL || are_alike(&seconds[i], sources));
+    }
+    size_t panel_rows = seconds != NULL ? TW_PANEL_ROWS : TW_GROUP_ROWS;
+    size_t n_groups = (sources->n_rows + panel_rows - 1) / panel_rows;
+    size_t group_bytes = tw_layout_group_bytes(sources->dtype, sources->n_columns);
+    size_t size_bytes = n_experts * n_groups * group_bytes;
+    struct tw_device_matrix *matrix = tw_mem_zalloc(1, sizeof *matrix);
+    uint8_t *groups = tw_mem_map(size_bytes);
+    if (matrix == NULL || groups == NULL) {
+        tw_mem_free(matrix);
+        tw_mem_unmap(groups, size_bytes);
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION,
+                            "no memory for %zu bytes of weights", size_bytes);
+    }
+    *matrix = (struct tw_device_matrix){
+        .dtype = sources->dtype,
+        .n_rows = seconds != NULL ? 2 * sources->n_rows : sources->n_rows,
+        .n_columns = sources->n_columns,
+        .interleaved = seconds != NULL,
+        .n_experts = n_experts,
+        .groups = groups,
+        .n_groups = n_groups,
+        .group_bytes = group_bytes,
+        .size_bytes = size_bytes,
+    };
+    struct pack_job job = {.sources = {sources, seconds != NULL ? seconds : sources},
+                           .matrix = matrix};
+    tw_threadpool_run(device->pool, pack_groups, &job);
+    *ret_matrix = matrix;
+    return TW_OK;
 }
 
 enum tw_status tw_device_matrix_create(struct tw_device *device,
@@ -126,33 +172,7 @@ enum tw_status tw_device_matrix_create(struct tw_device *device,
                                        const struct tw_matrix_source *second,
                                        struct tw_device_matrix **ret_matrix, struct tw_error *error)
 {
-    assert(second == NULL || (second->dtype == source->dtype && second->n_rows == source->n_rows &&
-                              second->n_columns == source->n_columns));
-    size_t panel_rows = second != NULL ? TW_PANEL_ROWS : TW_GROUP_ROWS;
-    size_t n_groups = (source->n_rows + panel_rows - 1) / panel_rows;
-    size_t group_bytes = tw_layout_group_bytes(source->dtype, source->n_columns);
-    struct tw_device_matrix *matrix = tw_mem_zalloc(1, sizeof *matrix);
-    uint8_t *groups = tw_mem_map(n_groups * group_bytes);
-    if (matrix == NULL || groups == NULL) {
-        tw_mem_free(matrix);
-        tw_mem_unmap(groups, n_groups * group_bytes);
-        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION,
-                            "no memory for %zu bytes of weights", n_groups * group_bytes);
-    }
-    *matrix = (struct tw_device_matrix){
-        .dtype = source->dtype,
-        .n_rows = second != NULL ? 2 * source->n_rows : source->n_rows,
-        .n_columns = source->n_columns,
-        .interleaved = second != NULL,
-        .groups = groups,
-        .n_groups = n_groups,
-        .group_bytes = group_bytes,
-        .size_bytes = n_groups * group_bytes,
-    };
-    struct pack_job job = {.sources = {source, second != NULL ? second : source}, .matrix = matrix};
-    tw_threadpool_run(device->pool, pack_groups, &job);
-    *ret_matrix = matrix;
-    return TW_OK;
+    return tw_device_experts_create(device, source, second, 1, ret_matrix, error);
 }
 
 void tw_device_matrix_free(struct tw_device_matrix *matrix)
