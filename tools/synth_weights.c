@@ -23,8 +23,10 @@
 #define ATTN_INNER      0.85 /* rms of attention's output: values of deviation 1, averaged */
 #define SHARPEST        1.0  /* head gains run from 2^-0.5 to 2^this */
 
-/* Spread of the router's logits: a token's first expert counts about twice its second. */
-#define ROUTER_DEVIATION 1.5
+/* Spread of the router's logits. Where the last expert taken and the first not taken are nearly equal,
+ * rounding decides, as in any such model; a wide spread makes the last one count little there (about
+ * a tenth), so that what is measured of a model is its arithmetic, not that decision. */
+#define ROUTER_DEVIATION 3.0
 
 #define TENSORS_A_LAYER 15 /* at most */
 
@@ -225,11 +227,19 @@ static void fill_rope_factors(const struct synth_plan *plan, const struct synth_
     }
 }
 
-/* A weighted mean of n independent rows is smaller than one of them: what makes up for it. The
- * weights are uneven, as if there were two thirds of them. */
+/* A weighted mean of independent rows is smaller than one of them: what makes up for it. The weights
+ * are uneven: the first counts about as much as all others. */
 static double experts_share(const struct synth_plan *plan)
 {
-    return plan->shape.n_experts != 0 ? sqrt(1 + (plan->shape.n_experts_used - 1) / 1.5) : 1;
+    return plan->shape.n_experts_used > 1 ? 1.25 : 1;
+}
+
+/* Routers are F32 in GGUF files and of the folder's type in others. */
+static void round_router(const struct synth_tensor *tensor, size_t n, float *values)
+{
+    for (size_t i = 0; tensor->role == SYNTH_ROUTER && i < n; i++) {
+        values[i] = round_to_bf16((double)values[i]);
+    }
 }
 
 /* The deviation of a matrix's values in one row. */
@@ -299,6 +309,7 @@ void synth_fill_row(const struct synth_plan *plan, const struct synth_tensor *te
     default:
         fill_noise(tensor->seed, row, tensor->n_columns, (float)row_deviation(plan, tensor, row),
                    ret_values);
+        round_router(tensor, tensor->n_columns, ret_values);
         break;
     }
 }
@@ -338,6 +349,7 @@ void synth_stock_fill(const struct synth_plan *plan, const struct synth_tensor *
     double scale = tensor->role == SYNTH_EMBED ? plan->preset->residual_scale
                                                : row_deviation(plan, tensor, 0) * exp2(step / 4.0);
     fill_noise(derive_seed(plan->seed, 3000000), choice, n, (float)scale, ret_values);
+    round_router(tensor, n, ret_values);
     if (tensor->role == SYNTH_EMBED) {
         raise_loud_channels(plan, first, n, ret_values);
     }
