@@ -282,7 +282,7 @@ static void check_sum(const struct textbook *book, const float *y, uint32_t row)
         errors += off * off;
     }
     bool is_plain = tw_dtype_traits(book->format->gate)->block_elements == 1;
-    assert_true(sqrt(errors / squares) < (is_plain ? 1e-6 : 1e-2));
+    assert_true(sqrt(errors / squares) < (is_plain ? 2e-6 : 3e-2));
 }
 
 static void test_a_row_gets_the_weighted_sum_of_its_experts(void **state)
