@@ -23,9 +23,10 @@
 #define ATTN_INNER      0.85 /* rms of attention's output: values of deviation 1, averaged */
 #define SHARPEST        1.0  /* head gains run from 2^-0.5 to 2^this */
 
-/* Spread of the router's logits. Where the last expert taken and the first not taken are nearly equal,
- * rounding decides, as in any such model; a wide spread makes the last one count little there (about
- * a tenth), so that what is measured of a model is its arithmetic, not that decision. */
+/* Spread of the router's logits. Where the last expert taken and the first not taken are nearly
+ * equal, rounding decides, as in any such model; a wide spread makes the last one count little
+ * there (about a tenth), so that what is measured of a model is its arithmetic, not that
+ * decision. */
 #define ROUTER_DEVIATION 3.0
 
 #define TENSORS_A_LAYER 15 /* at most */
@@ -227,8 +228,8 @@ static void fill_rope_factors(const struct synth_plan *plan, const struct synth_
     }
 }
 
-/* A weighted mean of independent rows is smaller than one of them: what makes up for it. The weights
- * are uneven: the first counts about as much as all others. */
+/* A weighted mean of independent rows is smaller than one of them: what makes up for it. The
+ * weights are uneven: the first counts about as much as all others. */
 static double experts_share(const struct synth_plan *plan)
 {
     return plan->shape.n_experts_used > 1 ? 1.25 : 1;

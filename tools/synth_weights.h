@@ -17,8 +17,8 @@
  * No two rows are the same, and all of the above holds, but values repeat.
  *
  * Invariants: 1. a row's values depend on (seed, tensor, row) alone, so rows may be made in any
- * order by any thread. 2. Norm weights, biases, routers and rope factors are numbers that bf16 holds
- * exactly: a bf16 file and a GGUF file of one seed are the same model.
+ * order by any thread. 2. Norm weights, biases, routers and rope factors are numbers that bf16
+ * holds exactly: a bf16 file and a GGUF file of one seed are the same model.
  * Ownership: the plan owns its tensors. Threads: any may fill rows of a finished plan.
  */
 #ifndef TW_TOOLS_SYNTH_WEIGHTS_H

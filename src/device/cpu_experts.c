@@ -5,13 +5,14 @@
  *               experts that have slots are shared out by what they cost; a thread gathers the
  *               input columns of an expert's slots into tiles of its own and multiplies.
  *     prepare:  slots shared out: hidden rows into the tiles of their expert
- *     down:     groups of weight rows shared out, the same of every expert: a thread owns columns of
- *               y, and adds one expert after the other to them, so no sum needs a barrier.
+ *     down:     groups of weight rows shared out, the same of every expert: a thread owns some
+ *               columns of y, and adds one expert after the other to them, so no sum needs a
+ *               barrier.
  *
  * Slots of an expert are cut into chunks, tiles and columns; a product is the same for any cut
- * (docs/determinism.md), and y's order is that of the experts' numbers. The weights of an expert are
- * read once for a chunk: one token of an answer reads what it needs, a long prompt every expert a few
- * times, out of the cache.
+ * (docs/determinism.md), and y's order is that of the experts' numbers. The weights of an expert
+ * are read once for a chunk: one token of an answer reads what it needs, a long prompt every expert
+ * a few times, out of the cache.
  */
 #include <assert.h>
 #include <string.h>
@@ -176,8 +177,8 @@ static void run_route(const struct worker *w, const struct op *op)
     }
 }
 
-/* A thread's own view of the batch: slots [first[e], first[e + 1]) are expert e's, and slot s stands
- * for pairs[s] = row * n_used + rank, ascending within an expert. */
+/* A thread's own view of the batch: slots [first[e], first[e + 1]) are expert e's, and slot s
+ * stands for pairs[s] = row * n_used + rank, ascending within an expert. */
 struct plan {
     uint32_t *first; /* [n_experts + 1] */
     uint32_t *pairs;

@@ -4,8 +4,8 @@
  *
  * Invariants: 1. an operation's outputs are shared out among threads by their number alone.
  * 2. What a worker writes between two barriers no other worker reads or writes.
- * Ownership: a stream owns its lists and work space. Threads: one struct worker for each thread of a
- * run. Errors: none; sizes are asserted where operations are put on the list.
+ * Ownership: a stream owns its lists and work space. Threads: one struct worker for each thread of
+ * a run. Errors: none; sizes are asserted where operations are put on the list.
  */
 #ifndef TW_DEVICE_CPU_STREAM_H
 #define TW_DEVICE_CPU_STREAM_H

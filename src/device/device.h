@@ -190,9 +190,9 @@ void tw_stream_route(struct tw_stream *stream, const struct tw_device_buffer *lo
  *
  *     y[n] = y[n] + weight * (down_e (silu(gate_e x[n]) * (up_e x[n]))), for e ascending
  *
- * where product and sum are rounded one after the other. gate_up: interleaved, with up NULL; or gate
- * alone, and up of another dtype. y: [n_rows, rows of down] f32. It takes five operations of the list
- * and has the barriers between them. */
+ * where product and sum are rounded one after the other. gate_up: interleaved, with up NULL; or
+ * gate alone, and up of another dtype. y: [n_rows, rows of down] f32. It takes five operations
+ * of the list and has the barriers between them. */
 void tw_stream_experts(struct tw_stream *stream, const struct tw_device_matrix *gate_up,
                        const struct tw_device_matrix *up, const struct tw_device_matrix *down,
                        struct tw_device_buffer *y);

@@ -5,8 +5,8 @@
  *
  * The decoder is one program for all rows: RMS norm, attention with grouped heads and RoPE, gated
  * SiLU feed-forward. What a row may vary is in struct tw_model_shape (bias on q, k and v; norms of
- * q and k; tied head; RoPE; one feed-forward or a mixture of experts). Everything else a file may ask for is refused by its name; nothing is
- * ignored silently, neither a setting nor a tensor.
+ * q and k; tied head; RoPE; one feed-forward or a mixture of experts). Everything else a file may
+ * ask for is refused by its name; nothing is ignored silently, neither a setting nor a tensor.
  * Adding one: write arch_<name>.c with a constant struct tw_arch, put it into arch_table.c.
  * Threads: any. Errors: TW_ERR_UNSUPPORTED for what we do not compute, TW_ERR_FORMAT for numbers
  * that contradict each other, TW_ERR_LIMIT, TW_ERR_NOT_FOUND for a missing key or tensor.

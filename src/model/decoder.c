@@ -8,8 +8,8 @@
 #include "base/mem.h"
 #include "model/arch.h"
 
-/* Most of a layer: 14 of the attention, 11 of a feed-forward whose gate and up differ in format (12 of
- * one with experts). */
+/* Most of a layer: 14 of the attention, 11 of a feed-forward whose gate and up differ in format
+ * (12 of one with experts). */
 enum { OPERATIONS_PER_LAYER = 14 + 12, OPERATIONS_AROUND = 8 };
 
 uint32_t tw_decoder_operations(const struct tw_model_shape *shape)

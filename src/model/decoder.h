@@ -2,9 +2,9 @@
  *
  * One program for every architecture we have: per layer
  *     x += Wo attention(rope(norm?(Wq n(x) + bq)), ...);  x += Wdown (silu(Wgate n(x)) * Wup n(x))
- * with n = RMS norm, then logits = Wout n(x) for the rows asked for. With experts the feed-forward is
- * a sum over those that a router chose for the row, each weighted.
- * Buffers are sized once, at load, for the largest batch; a pass allocates nothing.
+ * with n = RMS norm, then logits = Wout n(x) for the rows asked for. With experts the feed-forward
+ * is a sum over those that a router chose for the row, each weighted. Buffers are sized once, at
+ * load, for the largest batch; a pass allocates nothing.
  */
 #ifndef TW_MODEL_DECODER_H
 #define TW_MODEL_DECODER_H

@@ -460,7 +460,8 @@ def a_mixture_of_experts_is_not_trained_on(program):
     text = (program.folder / "out.yaml").read_text(encoding="utf-8")
     text = text.replace("training:", "training:\n  start: moe.gguf")
     (program.folder / "out.yaml").write_text(text, encoding="utf-8")
-    refused(program, words, USAGE, "'moe.gguf' is of the architecture qwen3moe; only qwen3 is trained")
+    refused(program, words, USAGE,
+            "'moe.gguf' is of the architecture qwen3moe; only qwen3 is trained")
 
 
 def names_in_a_recipe_do_not_steer_the_terminal(program):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The forward pass of llama, qwen2, qwen3 and qwen3moe models in double precision, written for reading.
+"""The forward pass of llama, qwen2, qwen3 and qwen3moe in double precision, written for reading.
 
 Knows nothing of the program it checks: it reads the GGUF file by itself (unquantised tensors only),
 computes every position at once without a cache, and uses the textbook form of each step.

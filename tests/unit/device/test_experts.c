@@ -1,5 +1,5 @@
-/* Mixtures of experts as operations of a stream: the sum is right, and a row's is the same bits alone
- * and in a batch, with any number of threads, at any level. */
+/* Mixtures of experts as operations of a stream: the sum is right, and a row's is the same bits
+ * alone and in a batch, with any number of threads, at any level. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -91,7 +91,8 @@ static void everything_else_of_q4_k_m_is_q4_k(void **state)
     }
 }
 
-/* The routers decide, so they stay as they are; experts' down projections are treated as others'. */
+/* The routers decide, so they stay as they are; experts' down projections are treated as
+ * others'. */
 static void experts_get_the_bits_of_one_feed_forward(void **state)
 {
     (void)state;

@@ -58,8 +58,8 @@ enum {
 static const struct {
     const char *gguf_name;
     const char *hf_name;
-    char columns,
-        rows; /* e: embed, f: ffn, v: vocab, q, k: heads, h: one head, n: experts, x: their ffn, 1 */
+    /* e: embed, f: ffn, v: vocab, q, k: heads, h: one head, n: experts, x: their ffn, 1 */
+    char columns, rows;
     int flags;
 } tensor_rows[] = {
     {"token_embd.weight", "model.embed_tokens.weight", 'e', 'v', 0},

@@ -60,8 +60,8 @@ void tiny_write_gguf(const struct tiny_model *model, const char *path);
 /* What config.json says; the caller frees it. */
 json_t *tiny_config(const struct tiny_model *model);
 
-/* Makes folder with config.json and n_files safetensors files (with an index when above 1); experts of
- * one tensor are spread over all files. */
+/* Makes folder with config.json and n_files safetensors files (with an index when above 1);
+ * experts of one tensor are spread over all files. */
 void tiny_write_folder(const struct tiny_model *model, const char *folder, int n_files);
 
 #endif
