@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 
 # A failure and what its program says of it, in the lines behind it.
-TAP_FAILURE = re.compile(r"^not ok\b(?!.*# ?SKIP).*\n(?:#.*\n?){0,40}", re.MULTILINE | re.IGNORECASE)
+TAP_FAILURE = re.compile(r"^not ok\b(?!.*# ?SKIP).*\n(?:#.*\n?){0,40}",
+                         re.MULTILINE | re.IGNORECASE)
 TAP_LINE = re.compile(r"^(not )?ok\b(?:.*(#\s*SKIP))?", re.MULTILINE | re.IGNORECASE)
 BAD = {"FAIL", "ERROR", "TIMEOUT", "INTERRUPT", "UNEXPECTEDPASS"}
 

@@ -136,7 +136,7 @@
 /* HTTP */
 #define TW_LIMIT_HTTP_CONNECTIONS       2300 /* at once, where nothing else is asked for */
 #define TW_LIMIT_HTTP_SPARE_CONNECTIONS 64   /* beyond the configured ones, to be told so */
-#define TW_LIMIT_HTTP_LOOP_MS           20   /* that a thread waits for events */
+#define TW_LIMIT_HTTP_LOOP_MS           1000 /* that a thread waits where it need not for ever */
 #define TW_LIMIT_HTTP_HEAD_BYTES        32768
 #define TW_LIMIT_HTTP_HEAD_SECONDS      10 /* from the connection's or head's beginning */
 #define TW_LIMIT_HTTP_LENGTH_DIGITS     15 /* of a Content-Length */

@@ -43,6 +43,11 @@ const char *tw_device_name(const struct tw_device *device)
     return device->name;
 }
 
+enum tw_cpu_level tw_device_level(const struct tw_device *device)
+{
+    return device->kernels.level;
+}
+
 int tw_device_threads(const struct tw_device *device)
 {
     return device->n_threads;

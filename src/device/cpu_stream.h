@@ -12,7 +12,7 @@
 
 #include "device/cpu_device.h"
 
-enum { DECODE_PREFETCH_BYTES = 4352 }; /* ahead of a single pass: 4-8 KB measured best */
+enum { DECODE_PREFETCH_BYTES = 6144 }; /* ahead of a single pass: 4-8 KB measured best */
 
 enum op_kind {
     OP_BARRIER = 0,

@@ -47,6 +47,8 @@ enum tw_status tw_device_cpu_create(int n_threads, enum tw_cpu_level level,
 void tw_device_free(struct tw_device *device);
 const char *tw_device_name(const struct tw_device *device); /* "cpu avx512, 2 threads" */
 int tw_device_threads(const struct tw_device *device);
+/* What the host's own part of the work should use. */
+enum tw_cpu_level tw_device_level(const struct tw_device *device);
 
 /* ---- buffers: f32 and other plain memory on the device ---- */
 

@@ -84,7 +84,8 @@ static enum tw_status load_model(struct tw_engine *engine, const char *path, str
         return status;
     }
     engine->shape = tw_model_shape(engine->model);
-    return tw_sampler_create(engine->shape->n_vocab, &engine->sampler, error);
+    return tw_sampler_create(tw_device_level(engine->device), engine->shape->n_vocab,
+                             &engine->sampler, error);
 }
 
 static enum tw_status make_batch_room(struct tw_engine *engine, struct tw_error *error)

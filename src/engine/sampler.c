@@ -14,6 +14,7 @@
 #define COUNT_MASK 0x7fffffffu
 
 struct tw_sampler {
+    const struct tw_softmax *softmax;
     size_t n_vocab;
     float *logits;      /* [n_vocab] cleaned, then biased and penalised */
     float *weights;     /* [n_vocab] */
@@ -27,22 +28,24 @@ struct tw_sampler_params tw_sampler_defaults(void)
     return (struct tw_sampler_params){.top_p = 1.0, .repetition_penalty = 1.0};
 }
 
-enum tw_status tw_sampler_create(size_t n_vocab, struct tw_sampler **ret_sampler,
-                                 struct tw_error *error)
+enum tw_status tw_sampler_create(enum tw_cpu_level level, size_t n_vocab,
+                                 struct tw_sampler **ret_sampler, struct tw_error *error)
 {
     assert(n_vocab > 0 && n_vocab <= TW_LIMIT_VOCAB_TOKENS);
     struct tw_sampler *sampler = tw_mem_zalloc(1, sizeof *sampler);
     if (sampler != NULL) {
+        sampler->softmax = tw_softmax_of(level);
         sampler->n_vocab = n_vocab;
         sampler->logits = tw_mem_alloc(n_vocab, sizeof *sampler->logits);
         sampler->weights = tw_mem_alloc(n_vocab, sizeof *sampler->weights);
         sampler->chunk_sums = tw_mem_alloc(TW_SOFTMAX_CHUNKS(n_vocab), sizeof *sampler->chunk_sums);
         sampler->counts = tw_mem_zalloc(n_vocab, sizeof *sampler->counts);
         sampler->cutoff.candidates = tw_mem_alloc(n_vocab, sizeof(struct tw_candidate));
+        sampler->cutoff.near = tw_mem_alloc(n_vocab, sizeof *sampler->cutoff.near);
     }
     if (sampler == NULL || sampler->logits == NULL || sampler->weights == NULL ||
         sampler->chunk_sums == NULL || sampler->counts == NULL ||
-        sampler->cutoff.candidates == NULL) {
+        sampler->cutoff.candidates == NULL || sampler->cutoff.near == NULL) {
         tw_sampler_free(sampler);
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION,
                             "no memory to sample from a vocabulary of %zu tokens", n_vocab);
@@ -61,6 +64,7 @@ void tw_sampler_free(struct tw_sampler *sampler)
     tw_mem_free(sampler->chunk_sums);
     tw_mem_free(sampler->counts);
     tw_mem_free(sampler->cutoff.candidates);
+    tw_mem_free(sampler->cutoff.near);
     tw_mem_free(sampler);
 }
 
@@ -191,15 +195,10 @@ static void apply_form(struct tw_sampler *sampler, const uint64_t *admissible)
 
 /* ---- the draw ---- */
 
-static tw_token best_token(const float *logits, size_t n)
+static tw_token best_token(const struct tw_sampler *sampler, const float *logits)
 {
-    float best = tw_softmax_max(logits, n);
-    for (size_t i = 0; best > -INFINITY && i < n; i++) {
-        if (logits[i] == best) {
-            return (tw_token)i;
-        }
-    }
-    return TW_TOKEN_NONE;
+    size_t best = sampler->softmax->best(logits, sampler->n_vocab);
+    return best < sampler->n_vocab ? (tw_token)best : TW_TOKEN_NONE;
 }
 
 /* The token at `target` of the cumulated weights in index order. Rounding may carry the target
@@ -229,43 +228,57 @@ static tw_token draw_from_row(const struct tw_sampler *sampler, double target)
     return last;
 }
 
-/* Weights of tokens behind `last` in the order, and of those below `least`, become 0. Returns the
- * total of what is left. */
-static double keep_until(struct tw_sampler *sampler, struct tw_candidate last, float least)
+/* The same among the tokens that a cut left: up to `last` in the order, and not below `least`. */
+static tw_token draw_from_cut(const struct tw_sampler *sampler, struct tw_candidate last,
+                              float least, double uniform)
 {
-    for (size_t i = 0; i < sampler->n_vocab; i++) {
-        float logit = sampler->logits[i];
-        bool kept = logit > last.value || (logit == last.value && (tw_token)i <= last.token);
-        float weight = sampler->weights[i];
-        sampler->weights[i] = kept && weight >= least ? weight : 0.0f;
+    const struct tw_cutoff_workspace *cut = &sampler->cutoff;
+    double total = 0.0, reached = 0.0;
+    size_t n_kept = 0;
+    for (size_t i = 0; i < cut->n_near; i++) {
+        uint32_t token = cut->near[i];
+        float logit = sampler->logits[token];
+        bool kept = logit > last.value || (logit == last.value && (tw_token)token <= last.token);
+        if (kept && sampler->weights[token] >= least) {
+            cut->near[n_kept++] = token;
+            total += (double)sampler->weights[token];
+        }
     }
-    return tw_softmax_sum(sampler->weights, sampler->n_vocab, sampler->chunk_sums);
+    for (size_t i = 0; i < n_kept; i++) {
+        reached += (double)sampler->weights[cut->near[i]];
+        if (reached > uniform * total) {
+            return (tw_token)cut->near[i];
+        }
+    }
+    return (tw_token)cut->near[n_kept - 1]; /* rounding; the best token is always kept */
 }
 
 /* min_p is a share of the best token's weight, which is 1: it is itself the bound. */
 static tw_token draw(struct tw_sampler *sampler, const struct tw_sampler_params *params,
                      uint64_t position)
 {
-    const struct tw_cutoff_row row = {
+    const double uniform = tw_rng_uniform(params->seed, position);
+    struct tw_cutoff_row row = {
         .logits = sampler->logits,
         .weights = sampler->weights,
         .n = sampler->n_vocab,
-        .max = tw_softmax_max(sampler->logits, sampler->n_vocab),
+        .max = sampler->softmax->max(sampler->logits, sampler->n_vocab),
         .inverse_temperature = (float)(1.0 / params->temperature),
+        .softmax = sampler->softmax,
     };
     if (row.max == -INFINITY) {
         return TW_TOKEN_NONE;
     }
     bool is_cut = params->top_k != 0 || params->top_p < 1.0;
     float least = (float)params->min_p;
-    double total = tw_softmax_weights(row.logits, row.n, row.max, row.inverse_temperature,
-                                      is_cut ? 0.0f : least, sampler->weights, sampler->chunk_sums);
-    if (is_cut) {
-        struct tw_candidate last =
-            tw_cutoff_find(&row, params->top_k, params->top_p, &sampler->cutoff);
-        total = keep_until(sampler, last, least);
+    row.total =
+        sampler->softmax->weights(row.logits, row.n, row.max, row.inverse_temperature,
+                                  is_cut ? 0.0f : least, sampler->weights, sampler->chunk_sums);
+    if (!is_cut) {
+        return draw_from_row(sampler, uniform * row.total);
     }
-    return draw_from_row(sampler, tw_rng_uniform(params->seed, position) * total);
+    struct tw_candidate last = tw_cutoff_find(&row, params->top_k, params->top_p, &sampler->cutoff);
+    return draw_from_cut(sampler, last, least, uniform);
 }
 
 /* ---- logprobs ---- */
@@ -278,10 +291,10 @@ struct row_scale {
 /* sampler->logits must hold the cleaned row. */
 static struct row_scale measure_row(struct tw_sampler *sampler)
 {
-    struct row_scale scale = {.max = tw_softmax_max(sampler->logits, sampler->n_vocab)};
+    struct row_scale scale = {.max = sampler->softmax->max(sampler->logits, sampler->n_vocab)};
     if (scale.max > -INFINITY) {
-        scale.total = tw_softmax_weights(sampler->logits, sampler->n_vocab, scale.max, 1.0f, 0.0f,
-                                         sampler->weights, sampler->chunk_sums);
+        scale.total = sampler->softmax->weights(sampler->logits, sampler->n_vocab, scale.max, 1.0f,
+                                                0.0f, sampler->weights, sampler->chunk_sums);
     }
     return scale;
 }
@@ -307,6 +320,19 @@ static enum tw_status no_number(struct tw_error *error)
                         "the model gave no number for any token: its weights are damaged");
 }
 
+static bool is_greedy(const struct tw_sampler_params *params)
+{
+    return params->temperature < TW_SAMPLER_LEAST_TEMPERATURE;
+}
+
+/* The best token of the row as it is: nothing has to be written. */
+static bool takes_best(const struct tw_sampler_params *params,
+                       const struct tw_sampler_history *history)
+{
+    return is_greedy(params) && !params->want_logprobs && params->n_top_logprobs == 0 &&
+           params->n_biases == 0 && !has_penalties(params) && history->admissible == NULL;
+}
+
 static tw_token choose(struct tw_sampler *sampler, const struct tw_sampler_params *params,
                        const struct tw_sampler_history *history)
 {
@@ -317,8 +343,8 @@ static tw_token choose(struct tw_sampler *sampler, const struct tw_sampler_param
     if (history->admissible != NULL) {
         apply_form(sampler, history->admissible);
     }
-    if (params->temperature < TW_SAMPLER_LEAST_TEMPERATURE) {
-        return best_token(sampler->logits, sampler->n_vocab);
+    if (is_greedy(params)) {
+        return best_token(sampler, sampler->logits);
     }
     return draw(sampler, params, history->position);
 }
@@ -331,7 +357,15 @@ enum tw_status tw_sampler_sample(struct tw_sampler *sampler, const float *logits
     bool want_logprobs = params->want_logprobs || params->n_top_logprobs > 0;
     struct tw_sample sample = {.token = TW_TOKEN_NONE};
     struct row_scale scale = {0};
-    tw_softmax_clean(logits, sampler->n_vocab, sampler->logits);
+    if (takes_best(params, history)) {
+        sample.token = best_token(sampler, logits);
+        if (sample.token == TW_TOKEN_NONE) {
+            return no_number(error);
+        }
+        *ret_sample = sample;
+        return TW_OK;
+    }
+    sampler->softmax->clean(logits, sampler->n_vocab, sampler->logits);
     if (want_logprobs) {
         scale = measure_row(sampler);
         if (scale.max == -INFINITY) {
@@ -356,7 +390,7 @@ enum tw_status tw_sampler_score(struct tw_sampler *sampler, const float *logits,
                                 struct tw_error *error)
 {
     assert(token >= 0 && (size_t)token < sampler->n_vocab);
-    tw_softmax_clean(logits, sampler->n_vocab, sampler->logits);
+    sampler->softmax->clean(logits, sampler->n_vocab, sampler->logits);
     struct row_scale scale = measure_row(sampler);
     if (scale.max == -INFINITY) {
         return no_number(error);

@@ -41,6 +41,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/cpu.h"
 #include "base/status.h"
 #include "text/tokenizer.h"
 
@@ -95,8 +96,9 @@ struct tw_sample {
 
 struct tw_sampler;
 
-enum tw_status tw_sampler_create(size_t n_vocab, struct tw_sampler **ret_sampler,
-                                 struct tw_error *error);
+/* level: one that the machine can run; it changes the speed, not the samples. */
+enum tw_status tw_sampler_create(enum tw_cpu_level level, size_t n_vocab,
+                                 struct tw_sampler **ret_sampler, struct tw_error *error);
 void tw_sampler_free(struct tw_sampler *sampler);
 
 /* Whether the parameters are in their ranges, with a sentence if not. */

@@ -114,9 +114,9 @@ struct tw_kernels {
  *
  *     e(l) = 2^((l - m) * log2 e);    weight = e(l) / sum
  *
- * where the sum is over those chosen, in their order, with is_normed, otherwise over all, ascending.
- * Plain C at every level: a row is some hundred logits. n_used <= n_experts. Whatever the logits
- * are, these are n_used different experts. */
+ * where the sum is over those chosen, in their order, with is_normed, otherwise over all, in
+ * ascending order. Plain C at every level: a row is some hundred logits. n_used <= n_experts.
+ * Whatever the logits are, these are n_used different experts. */
 void tw_kernels_route(const float *logits, uint32_t n_experts, uint32_t n_used, bool is_normed,
                       uint32_t *ret_experts, float *ret_weights);
 

@@ -51,11 +51,11 @@ static void find_peer(struct tw_http_request *request)
     }
 }
 
-struct tw_http_request *tw_http_request_create(struct tw_http_server *server,
-                                               struct tw_http_slot *slot,
+struct tw_http_request *tw_http_request_create(struct tw_http_loop *loop, struct tw_http_slot *slot,
                                                struct MHD_Connection *connection,
                                                const char *method, const char *path)
 {
+    struct tw_http_server *server = loop->server;
     struct tw_http_request *request = tw_mem_zalloc(1, sizeof *request);
     char *copy = request != NULL ? tw_mem_strndup(path, strlen(path)) : NULL;
     if (copy == NULL) {
@@ -63,6 +63,7 @@ struct tw_http_request *tw_http_request_create(struct tw_http_server *server,
         return NULL;
     }
     request->server = server;
+    request->loop = loop;
     request->slot = slot;
     request->connection = connection;
     request->n_references = 1;
@@ -94,6 +95,7 @@ void tw_http_wake(struct tw_http_request *request)
     if (request->is_suspended) {
         request->is_suspended = false;
         MHD_resume_connection(request->connection);
+        tw_http_loop_wake(request->loop);
     }
 }
 

@@ -3,7 +3,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -134,15 +133,15 @@ static int check_head(const struct tw_http_server *server, struct MHD_Connection
     return 0;
 }
 
-static enum MHD_Result begin_request(struct tw_http_server *server,
-                                     struct MHD_Connection *connection, const char *url,
-                                     const char *method, void **request_context)
+static enum MHD_Result begin_request(struct tw_http_loop *loop, struct MHD_Connection *connection,
+                                     const char *url, const char *method, void **request_context)
 {
+    struct tw_http_server *server = loop->server;
     struct tw_http_slot *slot = slot_of(connection);
     if (slot == NULL) {
         return MHD_NO;
     }
-    struct tw_http_request *request = tw_http_request_create(server, slot, connection, method, url);
+    struct tw_http_request *request = tw_http_request_create(loop, slot, connection, method, url);
     if (request == NULL) {
         return MHD_NO;
     }
@@ -217,10 +216,11 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
                                   const char *method, const char *version, const char *upload,
                                   size_t *upload_bytes, void **request_context)
 {
-    struct tw_http_server *server = context;
+    struct tw_http_loop *loop = context;
+    struct tw_http_server *server = loop->server;
     (void)version;
     if (*request_context == NULL) {
-        enum MHD_Result result = begin_request(server, connection, url, method, request_context);
+        enum MHD_Result result = begin_request(loop, connection, url, method, request_context);
         struct tw_http_request *begun = *request_context;
         return begun != NULL && begun->refusal != 0 ? refuse(begun, begun->refusal) : result;
     }
@@ -249,12 +249,13 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 static void on_completed(void *context, struct MHD_Connection *connection, void **request_context,
                          enum MHD_RequestTerminationCode code)
 {
-    struct tw_http_server *server = context;
     struct tw_http_request *request = *request_context;
+    (void)context;
     (void)connection;
     if (request == NULL) {
         return;
     }
+    struct tw_http_server *server = request->server;
     *request_context = NULL;
     tw_http_slot_phase(request->slot, HTTP_IDLE, NULL);
     pthread_mutex_lock(&request->lock);
@@ -345,8 +346,9 @@ static uint16_t port_of(int fd)
     return ntohs(in4.sin_port);
 }
 
-static struct MHD_Daemon *start_daemon(struct tw_http_server *server, int fd)
+struct MHD_Daemon *tw_http_daemon_start(struct tw_http_loop *loop, int fd)
 {
+    const struct tw_http_server *server = loop->server;
     const struct tw_http_config *config = &server->config;
     struct MHD_OptionItem options[3] = {{MHD_OPTION_END, 0, NULL}};
     static char priorities[] = TW_TLS_PRIORITIES;
@@ -361,50 +363,13 @@ static struct MHD_Daemon *start_daemon(struct tw_http_server *server, int fd)
     }
     unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME;
     return MHD_start_daemon(
-        server->tls != NULL ? flags | MHD_USE_TLS : flags, 0, NULL, NULL, on_request, server,
+        server->tls != NULL ? flags | MHD_USE_TLS : flags, 0, NULL, NULL, on_request, loop,
         MHD_OPTION_LISTEN_SOCKET, (MHD_socket)fd, MHD_OPTION_CONNECTION_LIMIT,
         (unsigned)((server->n_slots + config->n_threads - 1) / config->n_threads),
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, config->head_bytes, MHD_OPTION_NOTIFY_COMPLETED,
-        on_completed, server, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,
-        MHD_OPTION_URI_LOG_CALLBACK, on_request_line, server, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        on_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION, on_connection, loop->server,
+        MHD_OPTION_URI_LOG_CALLBACK, on_request_line, NULL, MHD_OPTION_STRICT_FOR_CLIENT, 1,
         MHD_OPTION_ARRAY, options, MHD_OPTION_END);
-}
-
-static void *run_loop(void *context)
-{
-    struct tw_http_loop *loop = context;
-    while (!loop->server->loops_stop) {
-        MHD_run_wait(loop->daemon, TW_LIMIT_HTTP_LOOP_MS);
-    }
-    return NULL;
-}
-
-/* Each thread has a daemon of libmicrohttpd's, and all listen on one socket. Its own pool would
- * wait without a bound, and does so while it holds events: in a call that gave as many as it takes
- * at a time it waits for more before it looks at them. */
-static enum tw_status start_loops(struct tw_http_server *server, int fd, struct tw_error *error)
-{
-    const uint32_t n_threads = server->config.n_threads;
-    server->listen_fd = fd;
-    server->port = port_of(fd);
-    server->loops = tw_mem_zalloc(n_threads, sizeof *server->loops);
-    bool is_fine = server->loops != NULL;
-    for (uint32_t i = 0; is_fine && i < n_threads; i++) {
-        struct tw_http_loop *loop = &server->loops[i];
-        const int own_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0); /* a daemon closes its own */
-        *loop = (struct tw_http_loop){.server = server, .quiesced_fd = -1};
-        loop->daemon = own_fd >= 0 ? start_daemon(server, own_fd) : NULL;
-        if (loop->daemon == NULL && own_fd >= 0) {
-            close(own_fd);
-        }
-        server->n_loops += loop->daemon != NULL;
-        is_fine = loop->daemon != NULL && pthread_create(&loop->thread, NULL, run_loop, loop) == 0;
-        loop->has_thread = is_fine;
-    }
-    return is_fine ? TW_OK
-                   : tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
-                                  "the HTTP server does not start: are there enough file "
-                                  "descriptors (ulimit -n) and threads?");
 }
 
 enum tw_status tw_http_server_start(const struct tw_http_config *config,
@@ -435,7 +400,9 @@ enum tw_status tw_http_server_start(const struct tw_http_config *config,
         close(fd);
     }
     if (status == TW_OK) {
-        status = start_loops(server, fd, error);
+        server->listen_fd = fd;
+        server->port = port_of(fd);
+        status = tw_http_loops_start(server, error);
     }
     if (status != TW_OK) {
         tw_http_server_stop(server);
@@ -480,9 +447,7 @@ void tw_http_server_drain(struct tw_http_server *server)
     if (atomic_exchange(&server->is_draining, true)) {
         return;
     }
-    for (uint32_t i = 0; i < server->n_loops; i++) {
-        server->loops[i].quiesced_fd = MHD_quiesce_daemon(server->loops[i].daemon);
-    }
+    tw_http_loops_quiesce(server);
     if (server->config.listen_fd < 0) {
         shutdown(server->listen_fd, SHUT_RDWR);
     }
@@ -519,26 +484,15 @@ void tw_http_server_stop(struct tw_http_server *server)
     if (server == NULL) {
         return;
     }
-    server->loops_stop = true;
-    for (uint32_t i = 0; i < server->n_loops; i++) {
-        if (server->loops[i].has_thread) {
-            pthread_join(server->loops[i].thread, NULL);
-        }
-    }
+    tw_http_loops_join(server);
     if (server->n_loops > 0) {
         abandon_requests(server);
     }
-    for (uint32_t i = 0; i < server->n_loops; i++) {
-        MHD_stop_daemon(server->loops[i].daemon);
-        if (server->loops[i].quiesced_fd >= 0) {
-            close(server->loops[i].quiesced_fd);
-        }
-    }
+    tw_http_loops_free(server);
     if (server->listen_fd >= 0) {
         close(server->listen_fd);
     }
     tw_http_watch_stop(server);
-    tw_mem_free(server->loops);
     if (server->tls != NULL) {
         tw_tls_end();
         tw_tls_free(server->tls);

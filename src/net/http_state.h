@@ -1,7 +1,8 @@
 /* http_state.h: the inside of the HTTP server, for this layer alone.
  *
- * http_server.c talks to libmicrohttpd, http_request.c answers requests, http_watch.c looks after
- * deadlines, heartbeats and clients that leave.
+ * http_server.c is what libmicrohttpd calls, http_loop.c are the threads that call it,
+ * http_request.c answers requests, http_watch.c looks after deadlines, heartbeats and clients that
+ * leave.
  *
  * Locks: a request's lock, and the slots' lock; the slots' lock is taken first. Neither is held
  * across a call of the handler. MHD_resume_connection is called under the request's lock: that is
@@ -42,6 +43,7 @@ enum tw_http_reply { HTTP_NO_REPLY = 0, HTTP_WHOLE, HTTP_STREAM };
 
 struct tw_http_request {
     struct tw_http_server *server;
+    struct tw_http_loop *loop; /* whose thread has its connection */
     struct tw_http_slot *slot;
     atomic_int n_references;
     char method[HTTP_METHOD_MAX];
@@ -75,7 +77,10 @@ struct tw_http_request {
 struct tw_http_loop {
     struct tw_http_server *server;
     struct MHD_Daemon *daemon;
-    int quiesced_fd; /* not listened on any more, to be closed at the end; -1: none */
+    int epoll_fd; /* the daemon's */
+    int wake_fd;
+    atomic_bool is_woken; /* and has not looked yet: no need to write again */
+    int quiesced_fd;      /* not listened on any more, to be closed at the end; -1: none */
     pthread_t thread;
     bool has_thread;
 };
@@ -103,10 +108,24 @@ struct tw_http_server {
     atomic_size_t n_body_bytes; /* of all requests */
 };
 
+/* ---- http_server.c ---- */
+
+/* libmicrohttpd's side of a loop, listening on fd; NULL where it does not start. */
+struct MHD_Daemon *tw_http_daemon_start(struct tw_http_loop *loop, int fd);
+
+/* ---- http_loop.c ---- */
+
+/* Threads that run until the join; their daemons end with the free. */
+enum tw_status tw_http_loops_start(struct tw_http_server *server, struct tw_error *error);
+void tw_http_loops_quiesce(struct tw_http_server *server);
+void tw_http_loops_join(struct tw_http_server *server);
+void tw_http_loops_free(struct tw_http_server *server);
+/* Has its thread look at what was resumed. Costs a system call for the first of many. */
+void tw_http_loop_wake(struct tw_http_loop *loop);
+
 /* ---- http_request.c ---- */
 
-struct tw_http_request *tw_http_request_create(struct tw_http_server *server,
-                                               struct tw_http_slot *slot,
+struct tw_http_request *tw_http_request_create(struct tw_http_loop *loop, struct tw_http_slot *slot,
                                                struct MHD_Connection *connection,
                                                const char *method, const char *path);
 /* The body counts no longer among all bodies. */

@@ -242,6 +242,16 @@ SIMD_INLINE void add_float_step(const enum tw_dtype dtype, const struct tile_par
     }
 }
 
+/* Into the second-level cache: the first has about as many misses under way as a burst has lines, so
+ * that loads would wait behind it, and a large group would push the tile's activations out. */
+SIMD_INLINE const uint8_t *prefetch_lines(const uint8_t *from, size_t lines)
+{
+    for (size_t i = 0; i < lines; i++) {
+        _mm_prefetch((const char *)from + 64 * i, _MM_HINT_T1);
+    }
+    return from + 64 * lines;
+}
+
 /* One part of a tile over all of K. */
 SIMD_INLINE void tile_part_product(const enum tw_dtype dtype, const struct tile_part part,
                                    const uint8_t *group, const void *acts, size_t n_steps,
@@ -260,16 +270,18 @@ SIMD_INLINE void tile_part_product(const enum tw_dtype dtype, const struct tile_
     }
     const uint8_t *panel = group + (size_t)part.panel * panel_bytes;
     const uint8_t *block = acts;
+    /* A burst for every two blocks, and what that leaves before the first. */
+    const size_t n_bursts = layout.scale == TW_SCALE_FLOAT ? 1 : (size_t)n_blocks / 2;
+    const size_t lines_each = layout.scale == TW_SCALE_FLOAT ? 0 : lines / n_bursts;
+    const size_t lines_first = lines - lines_each * n_bursts;
     for (size_t step = 0; step < n_steps; step++) {
-        for (size_t i = 0; i < lines; i++) {
-            _mm_prefetch((const char *)prefetch + 64 * i, _MM_HINT_T0);
-        }
-        prefetch += 64 * lines;
+        prefetch = prefetch_lines(prefetch, lines_first);
         if (layout.scale == TW_SCALE_FLOAT) {
             add_float_step(dtype, part, panel, panel_bytes, (const float *)(const void *)block, y);
             block += sizeof(float) * layout.step_columns * (size_t)part.width;
         } else {
             for (int b = 0; b < n_blocks; b++) {
+                prefetch = prefetch_lines(prefetch, b % 2 == 0 ? lines_each : 0);
                 if (layout.scale == TW_SCALE_K16 || layout.scale == TW_SCALE_K16_MIN) {
                     add_block_16(dtype, part, panel, panel_bytes, b, block, y);
                 } else {

@@ -16,6 +16,7 @@ struct fixture {
     float logits[MOST], weights[MOST];
     double sums[TW_SOFTMAX_CHUNKS(MOST)];
     struct tw_candidate candidates[MOST], sorted[MOST];
+    uint32_t near[MOST];
     struct tw_cutoff_workspace workspace;
     struct tw_cutoff_row row;
     size_t n_positive; /* tokens of weight above 0, which come first when sorted */
@@ -29,11 +30,14 @@ static void weigh(size_t n, float temperature)
         .logits = f.logits,
         .weights = f.weights,
         .n = n,
-        .max = tw_softmax_max(f.logits, n),
+        .max = tw_softmax_ref.max(f.logits, n),
         .inverse_temperature = 1.0f / temperature,
+        .softmax = &tw_softmax_ref,
     };
-    tw_softmax_weights(f.logits, n, f.row.max, f.row.inverse_temperature, 0.0f, f.weights, f.sums);
+    f.row.total = tw_softmax_ref.weights(f.logits, n, f.row.max, f.row.inverse_temperature, 0.0f,
+                                         f.weights, f.sums);
     f.workspace.candidates = f.candidates;
+    f.workspace.near = f.near;
     size_t n_sorted = tw_select_top(f.logits, n, n, f.sorted);
     f.n_positive = 0;
     while (f.n_positive < n_sorted && f.weights[f.sorted[f.n_positive].token] > 0.0f) {

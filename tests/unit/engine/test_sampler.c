@@ -29,7 +29,7 @@ static void fixture_init(struct fixture *f, size_t n)
     f->params = tw_sampler_defaults();
     f->params.temperature = 1.0;
     f->params.seed = 11;
-    assert_int_equal(tw_sampler_create(n, &f->sampler, NULL), TW_OK);
+    assert_int_equal(tw_sampler_create(tw_cpu_detect(), n, &f->sampler, NULL), TW_OK);
 }
 
 static struct fixture *fixture_of(size_t n, const float *logits)
