@@ -324,8 +324,8 @@ static enum tw_status open_model(struct bench *b, const struct tw_bench_point *p
             points[i].n_sequences > b->n_sequences ? points[i].n_sequences : b->n_sequences;
     }
     const uint32_t n_rows = b->n_sequences > CHUNK_TOKENS ? b->n_sequences : CHUNK_TOKENS;
-    const struct tw_model_options options = {.max_batch_tokens = n_rows,
-                                             .max_output_rows = b->n_sequences};
+    const struct tw_model_options options = {
+        .max_batch_tokens = n_rows, .max_output_rows = b->n_sequences, .pack = b->config->pack};
     enum tw_status status = tw_cpu_choose(&b->level, error);
     if (status == TW_OK) {
         status = tw_device_cpu_create(b->config->n_threads, b->level, &b->device, error);

@@ -53,6 +53,7 @@ struct tw_bench_config {
     uint32_t n_decode_steps; /* passes of a round whose mean counts */
     tw_model_progress_fn progress;
     void *progress_context;
+    const struct tw_pack_options *pack; /* files of packed weights, or NULL */
 };
 
 struct tw_bench_result {

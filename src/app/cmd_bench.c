@@ -19,6 +19,7 @@ struct bench_args {
     int64_t n_threads, n_decode_steps, n_rounds;
     int kv_type;
     bool csv, json;
+    struct tw_pack_args pack;
 };
 
 #define ROW(field) offsetof(struct bench_args, field)
@@ -71,6 +72,7 @@ static const struct tw_option options[] = {
      .value_name = "T",
      .choices = tw_kv_type_names,
      .help = "How the KV cache is kept: f16 or q8_0. Default: f16."},
+    TW_PACK_ARGS_ROWS(struct bench_args, pack),
     {.name = "csv",
      .kind = TW_OPTION_FLAG,
      .offset = ROW(csv),
@@ -281,6 +283,7 @@ static enum tw_status bench_engine(const struct bench_args *args, struct tw_erro
     struct plan plan = {.n_points = 0};
     struct tw_bench_result result;
     struct tw_progress progress;
+    struct tw_pack_options pack = {.verifies = false};
     const struct tw_bench_config config = {
         .path = args->model,
         .n_threads = (int)args->n_threads,
@@ -289,6 +292,7 @@ static enum tw_status bench_engine(const struct bench_args *args, struct tw_erro
         .n_decode_steps = (uint32_t)args->n_decode_steps,
         .progress = tw_progress_go_on,
         .progress_context = &progress,
+        .pack = &pack,
     };
     if (args->model == NULL) {
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
@@ -296,9 +300,13 @@ static enum tw_status bench_engine(const struct bench_args *args, struct tw_erro
     }
     enum tw_status status = make_plan(args, &plan, error);
     if (status == TW_OK) {
+        status = tw_pack_args_options(&args->pack, args->model, &pack, error);
+    }
+    if (status == TW_OK) {
         tw_progress_begin(&progress, "measuring");
         status = tw_bench_engine(&config, plan.points, plan.n_points, &result, error);
         tw_progress_end(&progress);
+        tw_pack_options_free(&pack);
     }
     if (status != TW_OK) {
         return status;

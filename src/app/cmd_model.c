@@ -4,6 +4,7 @@
 
 #include "app/command.h"
 #include "app/model_inspect.h"
+#include "app/model_pack.h"
 #include "app/progress.h"
 #include "model/convert.h"
 #include "model/quantise_model.h"
@@ -21,6 +22,11 @@ static const struct tw_option inspect_options[] = {
      .kind = TW_OPTION_FLAG,
      .offset = offsetof(struct tw_model_inspect_wish, tensors),
      .help = "List every tensor, too."},
+    {.name = "pack-dir",
+     .kind = TW_OPTION_STRING,
+     .offset = offsetof(struct tw_model_inspect_wish, pack.folder),
+     .value_name = "DIR",
+     .help = "Where to look for packed weights. Default: where they are kept by default."},
 };
 
 static const struct tw_option_group inspect_group = {
@@ -31,7 +37,7 @@ static int run_inspect(int argc, char **argv)
     struct tw_model_inspect_wish wish = {0};
     const struct tw_command_spec spec = {
         .name = "model inspect",
-        .synopsis = "F [--json] [--tensors]",
+        .synopsis = "F [--json] [--tensors] [--pack-dir DIR]",
         .about =
             "Prints what a model is and what it costs to run: architecture, sizes, formats of\n"
             "its weights, bytes that each token reads and keeps, tokenizer and chat format.\n"
@@ -204,6 +210,75 @@ static enum tw_status convert(const struct write_args *args, char *const words[2
     return status;
 }
 
+/* ---- packed weights ---- */
+
+static const struct tw_option pack_options[] = {
+    {.name = "pack-dir",
+     .kind = TW_OPTION_STRING,
+     .offset = offsetof(struct tw_model_pack_wish, pack.folder),
+     .value_name = "DIR",
+     .help = TW_PACK_DIR_HELP},
+    {.name = "threads",
+     .kind = TW_OPTION_INT,
+     .offset = offsetof(struct tw_model_pack_wish, n_threads),
+     .value_name = "N",
+     .least = 0,
+     .most = TW_LIMIT_THREADS,
+     .help = "Threads that compute. Default: 0, as many as there are cores."},
+};
+
+static const struct tw_option_group pack_group = {"Options", pack_options,
+                                                  sizeof pack_options / sizeof pack_options[0]};
+
+static int pack_or_verify(struct tw_command_spec *spec, bool verifies, int argc, char **argv)
+{
+    struct tw_model_pack_wish wish = {.verifies = verifies};
+    struct tw_words words;
+    int exit_code;
+    spec->least_words = 1;
+    spec->most_words = 1;
+    spec->uses[0] = (struct tw_option_use){&pack_group, &wish};
+    if (!tw_command_parse(spec, argc, argv, &words, &exit_code)) {
+        return exit_code;
+    }
+    wish.path = words.items[0];
+    struct tw_error error;
+    struct tw_progress progress;
+    struct tw_buf out;
+    tw_buf_init(&out, REPORT_BOUND_BYTES);
+    watch_signals();
+    tw_progress_begin(&progress, verifies ? "comparing" : "packing");
+    enum tw_status status = tw_model_pack(&wish, on_progress, &progress, &out, &error);
+    tw_progress_end(&progress);
+    if (status == TW_OK) {
+        status = tw_command_write_line(&out, &error);
+    }
+    tw_buf_free(&out);
+    return status == TW_OK ? 0 : fail(&error);
+}
+
+static int run_pack(int argc, char **argv)
+{
+    struct tw_command_spec spec = {
+        .name = "model pack",
+        .synopsis = "F [--pack-dir DIR] [--threads N]",
+        .about = "Packs the weights of a model and keeps them in a file, as the first start does\n"
+                 "otherwise, so that every start from then on is instant.",
+    };
+    return pack_or_verify(&spec, false, argc, argv);
+}
+
+static int run_verify(int argc, char **argv)
+{
+    struct tw_command_spec spec = {
+        .name = "model verify",
+        .synopsis = "F [--pack-dir DIR] [--threads N]",
+        .about = "Checks the file of packed weights of a model: its whole checksum, and whether\n"
+                 "packing the model gives the same bytes. A file that is damaged can be deleted.",
+    };
+    return pack_or_verify(&spec, true, argc, argv);
+}
+
 static int run_quantize(int argc, char **argv)
 {
     struct write_args args = {0};
@@ -256,6 +331,8 @@ int tw_cmd_model(int argc, char **argv)
         {"inspect", "print what a model is and what it costs to run", run_inspect},
         {"quantize", "write a model with smaller weights", run_quantize},
         {"convert", "write a Hugging Face folder as one GGUF file", run_convert},
+        {"pack", "keep packed weights beside a model, for instant starts", run_pack},
+        {"verify", "check a model's packed weights against the model", run_verify},
         {NULL, NULL, NULL},
     };
     return tw_command_dispatch(commands, "tokenworks model", "Works on model files.", argc, argv);

@@ -36,6 +36,7 @@ static const struct tw_option options[] = {
      .value_name = "T",
      .choices = tw_kv_type_names,
      .help = "How the KV cache is kept: f16, or q8_0 for about half the memory. Default: f16."},
+    TW_PACK_ARGS_ROWS(struct tw_model_args, pack),
     {.name = "batch",
      .kind = TW_OPTION_INT,
      .offset = ROW(n_batch_tokens),
@@ -65,6 +66,7 @@ enum tw_status tw_model_args_open(const struct tw_model_args *args, uint32_t max
                             "no model: give --model with a .gguf file or a Hugging Face folder");
     }
     struct tw_progress progress;
+    struct tw_pack_options pack;
     struct tw_engine_config config = {
         .n_threads = (int)args->n_threads,
         .max_sequences = max_sequences,
@@ -73,14 +75,19 @@ enum tw_status tw_model_args_open(const struct tw_model_args *args, uint32_t max
         .kv_dtype = tw_kv_types[args->kv_type],
         .progress = tw_progress_go_on,
         .progress_context = &progress,
+        .pack = &pack,
     };
     enum tw_status status = tw_cpu_choose(&config.level, error);
+    if (status == TW_OK) {
+        status = tw_pack_args_options(&args->pack, args->path, &pack, error);
+    }
     if (status != TW_OK) {
         return status;
     }
     tw_progress_begin(&progress, "loading");
     status = tw_engine_open(args->path, &config, ret_engine, error);
     tw_progress_end(&progress);
+    tw_pack_options_free(&pack);
     return status;
 }
 

@@ -4,6 +4,7 @@
 #define TW_APP_MODEL_ARGS_H
 
 #include "app/options.h"
+#include "app/pack_args.h"
 #include "engine/engine.h"
 
 struct tw_model_args {
@@ -12,6 +13,7 @@ struct tw_model_args {
     int64_t n_context_tokens; /* 0: the command's own default */
     int64_t n_batch_tokens;
     int kv_type; /* place in the choices f16, q8_0 */
+    struct tw_pack_args pack;
 };
 
 /* The choices of --kv-type, and what they stand for. */

@@ -32,6 +32,9 @@ struct report {
     uint64_t n_used_elements; /* parameters that a token goes through */
     uint64_t step_bytes;  /* of weights that each decoded token reads, as they lie in the file */
     uint64_t kv_bytes[2]; /* of one position: f16, q8_0 */
+    struct tw_pack_options pack;
+    const char *pack_path;       /* of packed weights that fit; NULL: none */
+    struct tw_error pack_reason; /* why one that is there does not */
 };
 
 static uint64_t elements_of(const struct tw_tensor_view *tensor)
@@ -88,6 +91,23 @@ static enum tw_status find_llama3_factor(struct report *report, struct tw_error 
     return status;
 }
 
+/* Which file a start on this machine would map. */
+static enum tw_status find_pack(struct report *report, struct tw_error *error)
+{
+    struct tw_device *device = NULL;
+    enum tw_status status =
+        tw_pack_args_options(&report->wish->pack, report->wish->path, &report->pack, error);
+    if (status == TW_OK) {
+        status = tw_device_cpu_create(1, TW_CPU_REF, &device, error);
+    }
+    if (status == TW_OK) {
+        report->pack_path = tw_pack_options_find(&report->pack, report->files,
+                                                 tw_device_form(device), &report->pack_reason);
+        tw_device_free(device);
+    }
+    return status;
+}
+
 static enum tw_status collect(struct report *report, struct tw_error *error)
 {
     enum tw_status status = tw_model_files_open(report->wish->path, &report->files, error);
@@ -108,11 +128,12 @@ static enum tw_status collect(struct report *report, struct tw_error *error)
     report->chat_kind = tw_chat_format_detect(report->tokenizer, chat_template).kind;
     tw_model_files_string(report->files, "general.name", &report->name);
     count_tensors(report);
+    status = find_pack(report, error);
     static const enum tw_dtype kv_types[] = {TW_DTYPE_F16, TW_DTYPE_Q8_0};
     for (int i = 0; i < 2; i++) {
         report->kv_bytes[i] = tw_kv_page_bytes(&report->shape, kv_types[i]) / TW_KV_PAGE_TOKENS;
     }
-    return TW_OK;
+    return status;
 }
 
 static const char *scaling_name(enum tw_rope_scaling scaling)
@@ -234,6 +255,18 @@ static void append_formats(struct tw_buf *out, const struct report *report)
     }
 }
 
+static void append_pack(struct tw_buf *out, const struct report *report)
+{
+    const char *why = report->pack_reason.text;
+    tw_buf_append_format(out, "%-22s", "packed weights");
+    if (report->pack_path != NULL) {
+        append_printable(out, report->pack_path, strlen(report->pack_path));
+    } else {
+        tw_buf_append_format(out, "%s%s", why[0] != '\0' ? "none that fit: " : "none yet", why);
+    }
+    tw_buf_append_text(out, "\n");
+}
+
 static void append_costs(struct tw_buf *out, const struct report *report)
 {
     uint64_t n_context = report->shape.n_context_tokens;
@@ -274,6 +307,7 @@ static void append_text_report(struct tw_buf *out, const struct report *report)
     append_shape(out, report);
     append_tokenizer(out, report);
     append_formats(out, report);
+    append_pack(out, report);
     append_costs(out, report);
     if (report->wish->tensors) {
         append_tensors(out, report);
@@ -384,6 +418,12 @@ static void append_json_report(struct tw_buf *out, const struct report *report)
     tw_json_put_uint(&writer, "weight_bytes_a_token", report->step_bytes);
     tw_json_put_uint(&writer, "kv_bytes_a_token_f16", report->kv_bytes[0]);
     tw_json_put_uint(&writer, "kv_bytes_a_token_q8_0", report->kv_bytes[1]);
+    tw_json_key(&writer, "packed_weights");
+    if (report->pack_path != NULL) {
+        tw_json_string(&writer, report->pack_path, strlen(report->pack_path));
+    } else {
+        tw_json_null(&writer);
+    }
     if (report->wish->tensors) {
         put_tensors(&writer, report);
     }
@@ -400,6 +440,7 @@ enum tw_status tw_model_inspect(const struct tw_model_inspect_wish *wish, struct
     } else if (status == TW_OK) {
         append_text_report(out, &report);
     }
+    tw_pack_options_free(&report.pack);
     if (report.tokenizer != NULL) {
         tw_tokenizer_free(report.tokenizer);
     }

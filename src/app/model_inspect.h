@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
+#include "app/pack_args.h"
 #include "base/buf.h"
 #include "base/status.h"
 
@@ -12,6 +13,7 @@ struct tw_model_inspect_wish {
     const char *path;
     bool json;
     bool tensors; /* list every tensor, too */
+    struct tw_pack_args pack;
 };
 
 /* Appends the report to *out, without a newline at its end. Errors: those of opening the model. */

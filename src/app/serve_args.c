@@ -129,6 +129,7 @@ static const struct tw_option options[] = {
      .most = TW_LIMIT_BATCH_TOKENS,
      .help = "Most tokens of prompts in one step: more is faster, less lets answers flow more "
              "evenly. Default: 256."},
+    TW_PACK_ARGS_ROWS(struct tw_serve_args, pack),
     {.name = "max-connections",
      .kind = TW_OPTION_INT,
      .offset = ROW(max_connections),
@@ -316,7 +317,11 @@ enum tw_status tw_serve_args_take_models(struct tw_serve_args *args, struct tw_e
 
 void tw_serve_args_free(struct tw_serve_args *args)
 {
+    for (size_t i = 0; i < args->n_models; i++) {
+        tw_pack_options_free(&args->models[i].pack);
+    }
     tw_mem_free(args->models);
+    args->n_models = 0;
     tw_option_strings_free(&args->model_words);
     tw_option_strings_free(&args->hosts);
     tw_serve_file_free(args->file);

@@ -13,6 +13,7 @@
 #define TW_APP_SERVE_ARGS_H
 
 #include "app/options.h"
+#include "app/pack_args.h"
 #include "base/limits.h"
 
 struct tw_serve_model {
@@ -24,6 +25,7 @@ struct tw_serve_model {
     uint64_t kv_bytes; /* 0: what is left for it */
     int kv_type;       /* place in tw_kv_type_names */
     bool preload;      /* at the start, not when it is first asked */
+    struct tw_pack_options pack;
 };
 
 struct tw_serve_file;
@@ -40,6 +42,7 @@ struct tw_serve_args {
     int64_t n_threads, n_context_tokens, max_sequences, n_batch_tokens;
     int64_t models_bytes, kv_bytes, max_connections, drain_seconds, heartbeat_seconds;
     int kv_type;
+    struct tw_pack_args pack;
 
     struct tw_serve_model *models; /* [n_models], made of all that */
     size_t n_models;

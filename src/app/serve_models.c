@@ -52,6 +52,22 @@ static void log_notice(void *context, enum tw_backend_event event, int64_t took_
 }
 
 /* On the model's thread. */
+static void log_pack(void *context, const struct tw_pack_notice *notice)
+{
+    const struct tw_serve_model *model = context;
+    const struct tw_log_field fields[] = {{"model", model->name, 0},
+                                          {"file", notice->path, 0},
+                                          {"bytes", NULL, (int64_t)notice->n_bytes},
+                                          {"reason", notice->reason, 0}};
+    static const char *const messages[] = {
+        [TW_PACK_MAPPED] = "packed weights were mapped",
+        [TW_PACK_WRITTEN] = "packed weights were written",
+        [TW_PACK_IN_MEMORY] = "packed weights are not kept, the next load packs again"};
+    tw_log_record(notice->event == TW_PACK_IN_MEMORY ? TW_LOG_WARN : TW_LOG_INFO, NULL,
+                  messages[notice->event], fields, 4);
+}
+
+/* On the model's thread. */
 static bool on_progress(void *context, uint64_t done_bytes, uint64_t total_bytes)
 {
     struct tw_serve_models *models = context;
@@ -68,6 +84,15 @@ enum tw_status tw_serve_models_open(struct tw_serve_models *models,
         return tw_error_set(error, TW_ERR_CANCELLED, TW_NO_POSITION,
                             "stopped before the model '%.100s' was opened", from->name);
     }
+    enum tw_status status = TW_OK;
+    if (from->pack.paths[0] == NULL) {
+        status = tw_pack_args_options(&args->pack, from->path, &from->pack, error);
+    }
+    if (status != TW_OK) {
+        return status;
+    }
+    from->pack.notice = log_pack;
+    from->pack.notice_context = from;
     const uint64_t part = (uint64_t)args->kv_bytes / args->n_models;
     const struct tw_backend_config config = {
         .name = from->name,
@@ -76,7 +101,8 @@ enum tw_status tw_serve_models_open(struct tw_serve_models *models,
                    .max_batch_tokens = (uint32_t)args->n_batch_tokens,
                    .kv_dtype = tw_kv_types[from->kv_type],
                    .progress = on_progress,
-                   .progress_context = models},
+                   .progress_context = models,
+                   .pack = &from->pack},
         .n_context_tokens = from->n_context_tokens,
         .kv_bytes = from->kv_bytes > 0 ? from->kv_bytes : part,
         .max_waiting = WAITING_REQUESTS,
@@ -84,7 +110,7 @@ enum tw_status tw_serve_models_open(struct tw_serve_models *models,
         .notice_context = from,
     };
     struct tw_api_model *model = &models->items[models->n_items];
-    enum tw_status status = tw_backend_open(&config, models->stage, &model->backend, error);
+    status = tw_backend_open(&config, models->stage, &model->backend, error);
     if (status == TW_OK) {
         model->name = from->name;
         model->aliases = from->aliases;

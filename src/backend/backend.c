@@ -320,7 +320,8 @@ static bool work(struct tw_backend *backend, struct tw_backend_usage *usage)
 
 /* ---- the model comes and goes ---- */
 
-/* Between two tensors: the others compute, and clients that left are let go. False: whoever opened
+/* Between two tensors, where they took a while: of packed weights that are mapped each takes no time,
+ * and would wait for a step of somebody else. The others compute, and clients that left are let go. False: whoever opened
  * the backend does not want the model any more. */
 static bool on_progress(void *context, uint64_t done_bytes, uint64_t total_bytes)
 {
@@ -328,14 +329,16 @@ static bool on_progress(void *context, uint64_t done_bytes, uint64_t total_bytes
     const struct tw_engine_config *config = &backend->config.engine;
     const bool is_wanted = config->progress == NULL ||
                            config->progress(config->progress_context, done_bytes, total_bytes);
+    const int64_t held_ns = tw_clock_monotonic_ns() - backend->turn_ns;
     sweep_queue(backend);
     lock(backend);
-    tw_stage_end_turn(backend->stage, backend->number, tw_clock_monotonic_ns() - backend->turn_ns,
-                      true);
-    tw_stage_take_turn(backend->stage, backend->number);
+    if (held_ns >= TW_LIMIT_LOADING_TURN_NS) {
+        tw_stage_end_turn(backend->stage, backend->number, held_ns, true);
+        tw_stage_take_turn(backend->stage, backend->number);
+        backend->turn_ns = tw_clock_monotonic_ns();
+    }
     const bool stops = backend->stops;
     unlock(backend);
-    backend->turn_ns = tw_clock_monotonic_ns();
     return is_wanted && !stops;
 }
 

@@ -6,7 +6,7 @@
  * it is, and who leaves memory for whom). Whoever has the turn may call its engine, and nobody else
  * may: the engines share a device and the tenants' counters. Only to close one that has no sequence
  * takes no turn, since that touches neither. A model that is being loaded gives the turn away
- * between two tensors.
+ * between two tensors, where those took a while.
  *
  * Locks: one, of the arbiter and of the backends' queues; it is not held across a step, a load or a
  * sink. Ownership: the backends are freed before it. Threads: any.

@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* fallocate */
 #include "base/file.h"
 
 #include <assert.h>
@@ -13,11 +14,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 #define WRITE_BUFFER_BYTES     ((size_t)1 << 20)
 #define TEMPORARY_SUFFIX_BYTES 48
 #define TEMPORARY_TRIES        100
+#define SETTLE_NS              ((int64_t)50000000) /* of a clock that ticks 100 times a second */
 
 static enum tw_status from_errno(const char *what, const char *path, struct tw_error *error)
 {
@@ -63,7 +66,45 @@ static enum tw_status cannot_make(const char *what, const char *path, struct tw_
     return status != TW_OK ? status : from_errno(what, path, error);
 }
 
-static enum tw_status open_regular(const char *path, int *ret_fd, size_t *ret_size,
+static int64_t ns_of(struct timespec time)
+{
+    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+static struct tw_file_stamp stamp_of(const struct stat *st)
+{
+    return (struct tw_file_stamp){.size_bytes = (uint64_t)st->st_size,
+                                  .mtime_ns = ns_of(st->st_mtim),
+                                  .ctime_ns = ns_of(st->st_ctim),
+                                  .inode = st->st_ino,
+                                  .mode = st->st_mode & 0777,
+                                  .group = st->st_gid,
+                                  .owner = st->st_uid};
+}
+
+bool tw_file_stamp_is_trusted(const struct tw_file_stamp *stamp, const struct tw_file_stamp *about)
+{
+    return stamp->owner == geteuid() || stamp->owner == 0 || stamp->owner == about->owner;
+}
+
+bool tw_file_stamp_is_same(const struct tw_file_stamp *a, const struct tw_file_stamp *b)
+{
+    return a->size_bytes == b->size_bytes && a->mtime_ns == b->mtime_ns &&
+           a->ctime_ns == b->ctime_ns && a->inode == b->inode;
+}
+
+bool tw_file_stamp_settle(const struct tw_file_stamp *stamp)
+{
+    int64_t age_ns = tw_clock_wall_ns() - stamp->ctime_ns;
+    while (age_ns >= 0 && age_ns < SETTLE_NS) {
+        const struct timespec rest = {.tv_nsec = SETTLE_NS - age_ns};
+        nanosleep(&rest, NULL);
+        age_ns = tw_clock_wall_ns() - stamp->ctime_ns;
+    }
+    return age_ns >= 0;
+}
+
+static enum tw_status open_regular(const char *path, int *ret_fd, struct tw_file_stamp *ret_stamp,
                                    struct tw_error *error)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -82,7 +123,7 @@ static enum tw_status open_regular(const char *path, int *ret_fd, size_t *ret_si
         return status;
     }
     *ret_fd = fd;
-    *ret_size = (size_t)st.st_size;
+    *ret_stamp = stamp_of(&st);
     return TW_OK;
 }
 
@@ -90,12 +131,13 @@ enum tw_status tw_file_map_open(const char *path, struct tw_file_map *ret_map,
                                 struct tw_error *error)
 {
     int fd = -1;
-    size_t size = 0;
-    enum tw_status status = open_regular(path, &fd, &size, error);
+    struct tw_file_stamp stamp;
+    enum tw_status status = open_regular(path, &fd, &stamp, error);
     if (status != TW_OK) {
         return status;
     }
     void *data = NULL;
+    const size_t size = (size_t)stamp.size_bytes;
     if (size != 0) {
         data = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
         if (data == MAP_FAILED) {
@@ -104,7 +146,7 @@ enum tw_status tw_file_map_open(const char *path, struct tw_file_map *ret_map,
     }
     close(fd);
     if (status == TW_OK) {
-        *ret_map = (struct tw_file_map){.data = data, .size_bytes = size};
+        *ret_map = (struct tw_file_map){.data = data, .size_bytes = size, .stamp = stamp};
     }
     return status;
 }
@@ -187,8 +229,8 @@ enum tw_status tw_file_load(const char *path, size_t bound_bytes, struct tw_buf 
                             struct tw_error *error)
 {
     int fd = -1;
-    size_t size = 0;
-    enum tw_status status = open_regular(path, &fd, &size, error);
+    struct tw_file_stamp stamp;
+    enum tw_status status = open_regular(path, &fd, &stamp, error);
     if (status != TW_OK) {
         return status;
     }
@@ -411,6 +453,59 @@ enum tw_status tw_file_writer_open(const char *path, struct tw_file_writer **ret
     return TW_OK;
 }
 
+/* Only the owner's until its group is settled: whoever had opened it before could read on. */
+static enum tw_status take_stamp_mode(struct tw_file_writer *writer,
+                                      const struct tw_file_stamp *like, struct tw_error *error)
+{
+    struct stat st;
+    if (fstat(writer->fd, &st) != 0) {
+        return from_errno("look at", writer->path, error);
+    }
+    mode_t mode = 0600 | (like->mode & 0044);
+    if (st.st_gid != like->group && fchown(writer->fd, (uid_t)-1, like->group) != 0) {
+        mode &= ~(mode_t)0040;
+    }
+    return fchmod(writer->fd, mode) == 0 ? TW_OK : from_errno("create", writer->path, error);
+}
+
+enum tw_status tw_file_writer_open_like(const char *path, const struct tw_file_stamp *like,
+                                        struct tw_file_writer **ret_writer, struct tw_error *error)
+{
+    struct stat old;
+    if (lstat(path, &old) == 0 && !S_ISREG(old.st_mode) && !S_ISLNK(old.st_mode)) {
+        return tw_error_set(error, TW_ERR_IO, TW_NO_POSITION,
+                            "cannot write '%s': it exists and is not a regular file", path);
+    }
+    struct tw_file_writer *writer = writer_alloc(path);
+    if (writer == NULL) {
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory to write '%s'", path);
+    }
+    writer->fd = open_temporary(writer, 0600);
+    if (writer->fd < 0) {
+        enum tw_status status = cannot_make("create", path, error);
+        writer_free(writer);
+        return status;
+    }
+    enum tw_status status = take_stamp_mode(writer, like, error);
+    if (status != TW_OK) {
+        tw_file_writer_abort(writer);
+        return status;
+    }
+    *ret_writer = writer;
+    return TW_OK;
+}
+
+enum tw_status tw_file_writer_reserve(struct tw_file_writer *writer, uint64_t n_bytes,
+                                      struct tw_error *error)
+{
+    int result = 0;
+    do {
+        result = fallocate(writer->fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)n_bytes);
+    } while (result != 0 && errno == EINTR);
+    bool is_full = result != 0 && (errno == ENOSPC || errno == EDQUOT || errno == EFBIG);
+    return is_full ? from_errno("write", writer->path, error) : TW_OK;
+}
+
 static enum tw_status write_all(struct tw_file_writer *writer, const unsigned char *bytes,
                                 size_t n_bytes, struct tw_error *error)
 {
@@ -479,6 +574,39 @@ enum tw_status tw_file_writer_align(struct tw_file_writer *writer, size_t alignm
         }
     }
     return TW_OK;
+}
+
+enum tw_status tw_file_writer_replace(struct tw_file_writer *writer, uint64_t at_bytes,
+                                      const void *bytes, size_t n_bytes, struct tw_error *error)
+{
+    assert(at_bytes <= writer->position_bytes && n_bytes <= writer->position_bytes - at_bytes);
+    if (writer->failed) {
+        return refuse(writer, error);
+    }
+    enum tw_status status = flush(writer, error);
+    const unsigned char *from = bytes;
+    while (status == TW_OK && n_bytes != 0) {
+        ssize_t n = pwrite(writer->fd, from, n_bytes, (off_t)at_bytes);
+        if (n < 0 && errno != EINTR) {
+            writer->failed = true;
+            status = from_errno("write", writer->path, error);
+        } else if (n > 0) {
+            from += n;
+            at_bytes += (uint64_t)n;
+            n_bytes -= (size_t)n;
+        }
+    }
+    return status;
+}
+
+enum tw_status tw_file_writer_sync(struct tw_file_writer *writer, struct tw_error *error)
+{
+    enum tw_status status = writer->failed ? refuse(writer, error) : flush(writer, error);
+    if (status == TW_OK && fdatasync(writer->fd) != 0) {
+        writer->failed = true;
+        status = from_errno("write", writer->path, error);
+    }
+    return status;
 }
 
 uint64_t tw_file_writer_position(const struct tw_file_writer *writer)

@@ -9,13 +9,33 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 #include "base/status.h"
 
+/* What tells a file from another one, and from itself before a change: whoever writes into it, or
+ * puts another file in its place, changes one of the first four. Times are those of the file's
+ * system; ctime cannot be set back by a program. */
+struct tw_file_stamp {
+    uint64_t size_bytes;
+    int64_t mtime_ns, ctime_ns;
+    uint64_t inode;
+    uint32_t mode, group, owner; /* who may read it; no part of what is compared */
+};
+/* Whether a file is of somebody whom we believe about another one: ours, root's, or its owner's. */
+bool tw_file_stamp_is_trusted(const struct tw_file_stamp *stamp, const struct tw_file_stamp *about);
+bool tw_file_stamp_is_same(const struct tw_file_stamp *a, const struct tw_file_stamp *b);
+
+/* Waits, at most a moment, until a change from now on would show in a stamp taken before: clocks of
+ * file systems tick a hundred times a second. False where the file's time lies in the future, and
+ * so says nothing. */
+bool tw_file_stamp_settle(const struct tw_file_stamp *stamp);
+
 struct tw_file_map {
     const unsigned char *data; /* NULL for an empty file */
     size_t size_bytes;
+    struct tw_file_stamp stamp; /* of the very file that is mapped */
 };
 
 /* Maps a regular file read-only. Errors: TW_ERR_NOT_FOUND, TW_ERR_IO (with the reason). */
@@ -79,11 +99,23 @@ struct tw_file_writer;
 
 enum tw_status tw_file_writer_open(const char *path, struct tw_file_writer **ret_writer,
                                    struct tw_error *error);
+/* The same for what is made of another file: those may read it who may read that one, whatever
+ * stood there before, and its owner may write. Where the group cannot be had it may not read. */
+enum tw_status tw_file_writer_open_like(const char *path, const struct tw_file_stamp *like,
+                                        struct tw_file_writer **ret_writer, struct tw_error *error);
+/* Room for n_bytes in all, so that a full disk shows now. What cannot be asked for is no error. */
+enum tw_status tw_file_writer_reserve(struct tw_file_writer *writer, uint64_t n_bytes,
+                                      struct tw_error *error);
 enum tw_status tw_file_writer_write(struct tw_file_writer *writer, const void *bytes,
                                     size_t n_bytes, struct tw_error *error);
 /* Zero bytes until the position is a multiple of alignment_bytes. */
 enum tw_status tw_file_writer_align(struct tw_file_writer *writer, size_t alignment_bytes,
                                     struct tw_error *error);
+/* Bytes in the place of some that were written before; the position stays. */
+enum tw_status tw_file_writer_replace(struct tw_file_writer *writer, uint64_t at_bytes,
+                                      const void *bytes, size_t n_bytes, struct tw_error *error);
+/* Waits until what was written is on the disk, so that nobody waits long at the commit. */
+enum tw_status tw_file_writer_sync(struct tw_file_writer *writer, struct tw_error *error);
 uint64_t tw_file_writer_position(const struct tw_file_writer *writer);
 
 /* Both free the writer, whatever they return. abort allows NULL. */

@@ -27,6 +27,17 @@ uint64_t tw_hash_value(const struct tw_hash *hash)
     return XXH3_64bits_digest((const XXH3_state_t *)(const void *)hash);
 }
 
+struct tw_hash128 tw_hash_value128(const struct tw_hash *hash)
+{
+    XXH128_hash_t value = XXH3_128bits_digest((const XXH3_state_t *)(const void *)hash);
+    return (struct tw_hash128){.low = value.low64, .high = value.high64};
+}
+
+bool tw_hash128_is_same(struct tw_hash128 a, struct tw_hash128 b)
+{
+    return a.low == b.low && a.high == b.high;
+}
+
 void tw_hash_free(struct tw_hash *hash)
 {
     XXH3_freeState(state_of(hash));

@@ -31,6 +31,12 @@
 #define TW_LIMIT_MODEL_EXPERTS_USED   64 /* of a token, in one layer */
 #define TW_LIMIT_MODEL_CONTEXT_TOKENS (1u << 24)
 
+/* Files of packed weights */
+#define TW_LIMIT_PACK_MATRICES        (1u << 20)
+#define TW_LIMIT_PACK_KEY_BYTES       1024                 /* what names a matrix there */
+#define TW_LIMIT_PACK_DIRECTORY_BYTES ((size_t)128 << 20)  /* that is kept of one */
+#define TW_LIMIT_PACK_UNSYNCED_BYTES  ((uint64_t)64 << 20) /* written before waiting for the disk */
+
 /* Work space and 4096 positions of KV cache, beside weights of so many bytes */
 #define TW_LIMIT_WORK_BYTES      ((uint64_t)256 << 20) /* whatever the weights have */
 #define TW_LIMIT_WORK_PER_WEIGHT 16                    /* bytes more for each of theirs */
@@ -166,6 +172,7 @@
 #define TW_LIMIT_SERVED_NAME_BYTES   256         /* what clients call one */
 #define TW_LIMIT_SERVED_ALIASES      64          /* other names of one */
 #define TW_LIMIT_SERVE_OPTIONS       48 /* that are keys of a configuration file; conf.h: 64 */
+#define TW_LIMIT_LOADING_TURN_NS     ((int64_t)2000000) /* that a load keeps the turn at least */
 /* How long one model may be asked without a break while another waits for its room. Long enough to
  * be worth the loading, short enough for somebody who waits. */
 #define TW_LIMIT_PATIENCE_NS         ((int64_t)2000000000)

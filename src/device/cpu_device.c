@@ -91,24 +91,25 @@ const void *tw_device_buffer_read(struct tw_device_buffer *buffer)
 }
 
 struct pack_job {
-    /* By panel: the same twice, or gate and up; [n_experts] each. */
-    const struct tw_matrix_source *sources[TW_GROUP_PANELS];
+    const struct tw_matrix_source *sources[TW_GROUP_PANELS]; /* the same twice, or gate and up */
     struct tw_device_matrix *matrix;
 };
 
-/* Row i (0..31) of a group: file row, or NULL beyond the end. */
+/* Row i (0..31) of an expert's group: file row, or NULL beyond the end. */
 static const void *source_row(const struct pack_job *job, size_t expert, size_t group, size_t i)
 {
     size_t panel = i / TW_PANEL_ROWS;
     size_t row = job->matrix->interleaved ? group * TW_PANEL_ROWS + i % TW_PANEL_ROWS
                                           : group * TW_GROUP_ROWS + i;
-    const struct tw_matrix_source *source = &job->sources[panel][expert];
+    const struct tw_matrix_source *source = job->sources[panel];
     if (row >= source->n_rows) {
         return NULL;
     }
-    size_t at = source->row_map != NULL ? source->row_map[row] : row;
-    return (const uint8_t *)source->data +
-           at * tw_dtype_row_bytes(source->dtype, source->n_columns);
+    size_t row_bytes = tw_dtype_row_bytes(source->dtype, source->n_columns);
+    const uint8_t *rows = source->experts != NULL
+                              ? source->experts[expert]
+                              : (const uint8_t *)source->data + expert * source->n_rows * row_bytes;
+    return rows + (source->row_map != NULL ? source->row_map[row] : row) * row_bytes;
 }
 
 static void pack_groups(void *context, int thread, int n_threads)
@@ -123,53 +124,34 @@ static void pack_groups(void *context, int thread, int n_threads)
             rows[i] = source_row(job, at / matrix->n_groups, at % matrix->n_groups, i);
         }
         tw_layout_pack_group(matrix->dtype, rows, matrix->n_columns,
-                             matrix->groups + at * matrix->group_bytes);
+                             matrix->own_groups + at * matrix->group_bytes);
     }
 }
 
-static bool are_alike(const struct tw_matrix_source *a, const struct tw_matrix_source *b)
+static size_t count_experts(const struct tw_matrix_source *source)
 {
-    return a->dtype == b->dtype && a->n_rows == b->n_rows && a->n_columns == b->n_columns;
+    return source->n_experts != 0 ? source->n_experts : 1;
 }
 
-enum tw_status tw_device_experts_create(struct tw_device *device,
-                                        const struct tw_matrix_source *sources,
-                                        const struct tw_matrix_source *seconds, size_t n_experts,
-                                        struct tw_device_matrix **ret_matrix,
-                                        struct tw_error *error)
+static struct tw_device_matrix matrix_of(const struct tw_matrix_source *source,
+                                         const struct tw_matrix_source *second)
 {
-    for (size_t i = 0; i < n_experts; i++) {
-        assert(are_alike(&sources[i], sources));
-        assert(seconds == NULL || are_alike(&seconds[i], sources));
-    }
-    size_t panel_rows = seconds != NULL ? TW_PANEL_ROWS : TW_GROUP_ROWS;
-    size_t n_groups = (sources->n_rows + panel_rows - 1) / panel_rows;
-    size_t group_bytes = tw_layout_group_bytes(sources->dtype, sources->n_columns);
-    size_t size_bytes = n_experts * n_groups * group_bytes;
-    struct tw_device_matrix *matrix = tw_mem_zalloc(1, sizeof *matrix);
-    uint8_t *groups = tw_mem_map(size_bytes);
-    if (matrix == NULL || groups == NULL) {
-        tw_mem_free(matrix);
-        tw_mem_unmap(groups, size_bytes);
-        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION,
-                            "no memory for %zu bytes of weights", size_bytes);
-    }
-    *matrix = (struct tw_device_matrix){
-        .dtype = sources->dtype,
-        .n_rows = seconds != NULL ? 2 * sources->n_rows : sources->n_rows,
-        .n_columns = sources->n_columns,
-        .interleaved = seconds != NULL,
-        .n_experts = n_experts,
-        .groups = groups,
+    assert(second == NULL || (second->dtype == source->dtype && second->n_rows == source->n_rows &&
+                              second->n_columns == source->n_columns &&
+                              count_experts(second) == count_experts(source)));
+    size_t panel_rows = second != NULL ? TW_PANEL_ROWS : TW_GROUP_ROWS;
+    size_t n_groups = (source->n_rows + panel_rows - 1) / panel_rows;
+    size_t group_bytes = tw_layout_group_bytes(source->dtype, source->n_columns);
+    return (struct tw_device_matrix){
+        .dtype = source->dtype,
+        .n_rows = second != NULL ? 2 * source->n_rows : source->n_rows,
+        .n_columns = source->n_columns,
+        .interleaved = second != NULL,
+        .n_experts = count_experts(source),
         .n_groups = n_groups,
         .group_bytes = group_bytes,
-        .size_bytes = size_bytes,
+        .size_bytes = count_experts(source) * n_groups * group_bytes,
     };
-    struct pack_job job = {.sources = {sources, seconds != NULL ? seconds : sources},
-                           .matrix = matrix};
-    tw_threadpool_run(device->pool, pack_groups, &job);
-    *ret_matrix = matrix;
-    return TW_OK;
 }
 
 enum tw_status tw_device_matrix_create(struct tw_device *device,
@@ -177,15 +159,73 @@ enum tw_status tw_device_matrix_create(struct tw_device *device,
                                        const struct tw_matrix_source *second,
                                        struct tw_device_matrix **ret_matrix, struct tw_error *error)
 {
-    return tw_device_experts_create(device, source, second, 1, ret_matrix, error);
+    struct tw_device_matrix shape = matrix_of(source, second);
+    struct tw_device_matrix *matrix = tw_mem_zalloc(1, sizeof *matrix);
+    uint8_t *groups = tw_mem_map(shape.size_bytes);
+    if (matrix == NULL || groups == NULL) {
+        tw_mem_free(matrix);
+        tw_mem_unmap(groups, shape.size_bytes);
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION,
+                            "no memory for %zu bytes of weights", shape.size_bytes);
+    }
+    shape.groups = groups;
+    shape.own_groups = groups;
+    *matrix = shape;
+    struct pack_job job = {.sources = {source, second != NULL ? second : source}, .matrix = matrix};
+    tw_threadpool_run(device->pool, pack_groups, &job);
+    *ret_matrix = matrix;
+    return TW_OK;
 }
 
 void tw_device_matrix_free(struct tw_device_matrix *matrix)
 {
     if (matrix != NULL) {
-        tw_mem_unmap(matrix->groups, matrix->size_bytes);
+        tw_mem_unmap(matrix->own_groups, matrix->size_bytes);
         tw_mem_free(matrix);
     }
+}
+
+/* One form for all instruction sets: layout.h. Other kinds of devices count from elsewhere. */
+uint32_t tw_device_form(const struct tw_device *device)
+{
+    (void)device;
+    return TW_LAYOUT_VERSION;
+}
+
+const void *tw_device_matrix_packed(const struct tw_device_matrix *matrix)
+{
+    return matrix->groups;
+}
+
+enum tw_status tw_device_matrix_view(struct tw_device *device,
+                                     const struct tw_matrix_source *source,
+                                     const struct tw_matrix_source *second, const void *packed,
+                                     size_t packed_bytes, struct tw_device_matrix **ret_matrix,
+                                     struct tw_error *error)
+{
+    (void)device;
+    struct tw_device_matrix shape = matrix_of(source, second);
+    if (packed_bytes != shape.size_bytes || (uintptr_t)packed % TW_DEVICE_FORM_ALIGNMENT != 0) {
+        return tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
+                            "%zu packed bytes where a matrix of %zu rows has %zu", packed_bytes,
+                            shape.n_rows, shape.size_bytes);
+    }
+    struct tw_device_matrix *matrix = tw_mem_zalloc(1, sizeof *matrix);
+    if (matrix == NULL) {
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a matrix");
+    }
+    shape.groups = packed;
+    *matrix = shape;
+    *ret_matrix = matrix;
+    return TW_OK;
+}
+
+void tw_device_matrix_move(struct tw_device_matrix *matrix, const void *packed)
+{
+    assert((uintptr_t)packed % TW_DEVICE_FORM_ALIGNMENT == 0);
+    tw_mem_unmap(matrix->own_groups, matrix->size_bytes);
+    matrix->own_groups = NULL;
+    matrix->groups = packed;
 }
 
 size_t tw_device_matrix_bytes(const struct tw_device_matrix *matrix)

@@ -29,7 +29,8 @@ struct tw_device_matrix {
     size_t n_columns;
     bool interleaved; /* panel 0 of a group: gate, panel 1: up */
     size_t n_experts; /* 1: a matrix like any other */
-    uint8_t *groups;
+    const uint8_t *groups;
+    uint8_t *own_groups; /* the same, or NULL: somebody else's */
     size_t n_groups;
     size_t group_bytes;
     size_t size_bytes;

@@ -71,6 +71,10 @@ struct tw_matrix_source {
     const void *data;
     /* NULL, or n_rows entries: row r of the matrix is row row_map[r] of data. */
     const uint32_t *row_map;
+    /* Above 1: as many matrices of that type and shape, of a mixture of experts. They follow one
+     * another in data, or lie where experts [n_experts] says, and data is not read. */
+    size_t n_experts;
+    const void *const *experts;
 };
 
 /* Copies and packs a weight matrix. With `second`, rows of the two are interleaved in groups of 16
@@ -80,15 +84,26 @@ enum tw_status tw_device_matrix_create(struct tw_device *device,
                                        const struct tw_matrix_source *second,
                                        struct tw_device_matrix **ret_matrix,
                                        struct tw_error *error);
-/* The same for the matrices of n_experts experts, all of one dtype and shape: sources, and seconds
- * where it is not NULL, are [n_experts]. */
-enum tw_status tw_device_experts_create(struct tw_device *device,
-                                        const struct tw_matrix_source *sources,
-                                        const struct tw_matrix_source *seconds, size_t n_experts,
-                                        struct tw_device_matrix **ret_matrix,
-                                        struct tw_error *error);
 void tw_device_matrix_free(struct tw_device_matrix *matrix);
 size_t tw_device_matrix_bytes(const struct tw_device_matrix *matrix);
+
+/* Packed weights that are kept, and used again from where they lie (model/weight_pack.h). The form
+ * is a device's own and has a number, different for another form; 0: this device has none that
+ * others may keep, and the functions below say TW_ERR_UNSUPPORTED and NULL. */
+enum { TW_DEVICE_FORM_ALIGNMENT = 64 };
+uint32_t tw_device_form(const struct tw_device *device);
+/* The tw_device_matrix_bytes of a matrix in that form, where the host can read them. */
+const void *tw_device_matrix_packed(const struct tw_device_matrix *matrix);
+/* A matrix over such bytes, which are read and never written, and must outlive it. Of the sources
+ * only type and shape count. TW_ERR_FORMAT when so many bytes at that address cannot be such a
+ * matrix; any content is safe to multiply. */
+enum tw_status tw_device_matrix_view(struct tw_device *device,
+                                     const struct tw_matrix_source *source,
+                                     const struct tw_matrix_source *second, const void *packed,
+                                     size_t packed_bytes, struct tw_device_matrix **ret_matrix,
+                                     struct tw_error *error);
+/* From here on a created matrix is a view of a copy of its bytes; its own memory is free. */
+void tw_device_matrix_move(struct tw_device_matrix *matrix, const void *packed);
 
 /* A table whose rows are looked up, not multiplied (token embeddings). It keeps a view: source.data
  * must stay valid until the free. source.row_map must be NULL. */

@@ -77,6 +77,7 @@ static enum tw_status load_model(struct tw_engine *engine, const char *path, str
         .max_output_rows = config->max_output_rows,
         .progress = config->progress,
         .progress_context = config->progress_context,
+        .pack = config->pack,
         .tokenizer = config->tokenizer,
     };
     status = tw_model_load(path, engine->device, &options, &engine->model, error);

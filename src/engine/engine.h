@@ -54,6 +54,7 @@ struct tw_engine_config {
     enum tw_dtype kv_dtype;        /* F16 or Q8_0 */
     tw_model_progress_fn progress; /* while weights are packed; may be NULL */
     void *progress_context;
+    const struct tw_pack_options *pack; /* files of packed weights (model/weights.h), or NULL */
     /* What several engines may have in common, each to be called while no other is; NULL: the
      * engine's own. They outlive it; the tokenizer must be of the same files. */
     struct tw_device *device; /* n_threads and level are its own then */

@@ -31,6 +31,9 @@
  *                 s8 q[n][32]
  *
  * For float weights a tile is f32 [k][n]. K is padded with zeros to whole steps.
+ *
+ * The packed form of weights is the same at every instruction set, and is kept in files: whoever
+ * changes a byte of it raises TW_LAYOUT_VERSION (a test compares).
  */
 #ifndef TW_KERNEL_LAYOUT_H
 #define TW_KERNEL_LAYOUT_H
@@ -42,6 +45,7 @@
 #include "tensor/dtype.h"
 
 enum {
+    TW_LAYOUT_VERSION = 1,
     TW_PANEL_ROWS = 16,
     TW_GROUP_PANELS = 2,
     TW_GROUP_ROWS = TW_PANEL_ROWS * TW_GROUP_PANELS,

@@ -32,6 +32,7 @@ struct tw_kv_cache {
 struct tw_model {
     struct tw_device *device;
     struct tw_model_files *files;
+    struct tw_weights *weights; /* where the matrices come from, and may lie */
     struct tw_model_shape shape;
     const struct tw_tokenizer *tokenizer;
     struct tw_tokenizer *own_tokenizer; /* NULL: it is somebody else's */

@@ -584,6 +584,11 @@ void tw_gguf_close(struct tw_gguf *gguf)
     }
 }
 
+struct tw_file_stamp tw_gguf_stamp(const struct tw_gguf *gguf)
+{
+    return gguf->map.stamp;
+}
+
 uint32_t tw_gguf_version(const struct tw_gguf *gguf)
 {
     return gguf->version;

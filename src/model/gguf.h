@@ -20,6 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/file.h"
 #include "base/status.h"
 #include "model/tensors.h"
 #include "text/tokenizer.h"
@@ -67,6 +68,9 @@ enum tw_status tw_gguf_open_memory(const void *data, size_t size_bytes, const ch
 
 /* NULL is allowed. */
 void tw_gguf_close(struct tw_gguf *gguf);
+
+/* Of the file that is mapped; zeros for bytes in memory. */
+struct tw_file_stamp tw_gguf_stamp(const struct tw_gguf *gguf);
 
 uint32_t tw_gguf_version(const struct tw_gguf *gguf);
 size_t tw_gguf_alignment(const struct tw_gguf *gguf);

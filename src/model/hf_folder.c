@@ -554,3 +554,13 @@ const struct tw_tensor_view *tw_hf_folder_tensor(const struct tw_hf_folder *fold
 {
     return &folder->tensors[i];
 }
+
+size_t tw_hf_folder_n_files(const struct tw_hf_folder *folder)
+{
+    return folder->n_files;
+}
+
+struct tw_file_stamp tw_hf_folder_stamp(const struct tw_hf_folder *folder, size_t i)
+{
+    return tw_safetensors_stamp(folder->files[i]);
+}

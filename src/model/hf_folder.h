@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/status.h"
 #include "model/arch.h"
@@ -44,5 +45,9 @@ struct tw_bytes tw_hf_folder_chat_template(const struct tw_hf_folder *folder);
 /* Tensors under their GGUF names, in the order of the files. */
 size_t tw_hf_folder_n_tensors(const struct tw_hf_folder *folder);
 const struct tw_tensor_view *tw_hf_folder_tensor(const struct tw_hf_folder *folder, size_t i);
+
+/* The files that tensors lie in, and what they were when they were mapped. */
+size_t tw_hf_folder_n_files(const struct tw_hf_folder *folder);
+struct tw_file_stamp tw_hf_folder_stamp(const struct tw_hf_folder *folder, size_t i);
 
 #endif

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "model/arch.h"
 #include "model/decoder.h"
+#include "model/weights.h"
 
 enum { DEFAULT_MAX_ROWS = 512, DEFAULT_MAX_OUTPUTS = 64, SAMPLE_TOKENS = 4096 };
 
@@ -38,6 +39,12 @@ static enum tw_status count(struct loader *loader, uint64_t n_bytes)
     return TW_OK;
 }
 
+/* While packed weights are written. */
+static bool goes_on(void *context)
+{
+    return count(context, 0) == TW_OK;
+}
+
 /* What of a tensor a token goes through: of experts those that it takes. */
 static uint64_t used_share(const struct tw_model *model, const struct tw_tensor_view *view,
                            uint64_t n)
@@ -62,7 +69,9 @@ static struct tw_matrix_source source_of(const struct tw_tensor_view *view)
     return (struct tw_matrix_source){.dtype = view->dtype,
                                      .n_rows = (size_t)view->shape[1],
                                      .n_columns = (size_t)view->shape[0],
-                                     .data = tw_tensor_slice(view, 0)};
+                                     .data = view->data,
+                                     .n_experts = (size_t)view->shape[2],
+                                     .experts = view->slices};
 }
 
 /* Norms and biases, of any element type, as f32 on the device. NULL view: nothing, and no error. */
@@ -93,18 +102,27 @@ static enum tw_status load_vector(struct loader *loader, const struct tw_tensor_
     return status;
 }
 
+/* Packed, or there already: on to the next. */
+static enum tw_status finish_tensor(struct loader *loader, const struct tw_tensor_view *view)
+{
+    count_products(loader->model, view);
+    for (uint64_t i = 0; i < view->shape[2]; i++) {
+        tw_file_map_release(tw_tensor_slice(view, i), tw_tensor_slice_bytes(view));
+    }
+    return count(loader, view->size_bytes);
+}
+
 static enum tw_status load_matrix(struct loader *loader, const struct tw_tensor_view *view,
                                   const uint32_t *row_map, struct tw_device_matrix **ret_matrix)
 {
     struct tw_matrix_source source = source_of(view);
     source.row_map = row_map;
-    enum tw_status status =
-        tw_device_matrix_create(loader->model->device, &source, NULL, ret_matrix, loader->error);
+    enum tw_status status = tw_weights_matrix(loader->model->weights, view->name, NULL, 0, &source,
+                                              NULL, ret_matrix, loader->error);
     if (status == TW_OK) {
-        loader->model->weight_bytes += tw_device_matrix_bytes(*ret_matrix);
-        count_products(loader->model, view);
-        tw_file_map_release(view->data, view->size_bytes);
-        status = count(loader, view->size_bytes);
+        loader->model->weight_bytes +=
+            used_share(loader->model, view, tw_device_matrix_bytes(*ret_matrix));
+        status = finish_tensor(loader, view);
     }
     return status;
 }
@@ -167,52 +185,30 @@ static enum tw_status load_attention(struct loader *loader, uint32_t i,
     return status;
 }
 
-/* Packed: on to the next. */
-static enum tw_status finish_matrix(struct loader *loader, const struct tw_tensor_view *view)
-{
-    count_products(loader->model, view);
-    for (uint64_t i = 0; i < view->shape[2]; i++) {
-        tw_file_map_release(tw_tensor_slice(view, i), tw_tensor_slice_bytes(view));
-    }
-    return count(loader, view->size_bytes);
-}
-
-/* The matrix of every expert, or the one matrix where there are none. second: NULL, or a tensor of
- * the same type and shape to be interleaved. */
-static enum tw_status load_experts(struct loader *loader, const struct tw_tensor_view *view,
-                                   const struct tw_tensor_view *second,
-                                   struct tw_device_matrix **ret_matrix)
+/* Gate and up as one. */
+static enum tw_status load_interleaved(struct loader *loader, const struct tw_tensor_view *gate,
+                                       const struct tw_tensor_view *up,
+                                       struct tw_device_matrix **ret_matrix)
 {
     struct tw_model *model = loader->model;
-    size_t n = (size_t)view->shape[2];
-    struct tw_matrix_source *sources = tw_mem_alloc(2 * n, sizeof *sources);
-    if (sources == NULL) {
-        return tw_error_set(loader->error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for '%s'",
-                            view->name);
-    }
-    for (size_t i = 0; i < 2 * n; i++) {
-        const struct tw_tensor_view *from = i < n || second == NULL ? view : second;
-        sources[i] = source_of(from);
-        sources[i].data = tw_tensor_slice(from, i % n);
-    }
-    enum tw_status status = tw_device_experts_create(
-        model->device, sources, second != NULL ? sources + n : NULL, n, ret_matrix, loader->error);
-    tw_mem_free(sources);
+    struct tw_matrix_source first = source_of(gate), second = source_of(up);
+    enum tw_status status = tw_weights_matrix(model->weights, gate->name, up->name, 0, &first,
+                                              &second, ret_matrix, loader->error);
     if (status == TW_OK) {
-        model->weight_bytes += used_share(model, view, tw_device_matrix_bytes(*ret_matrix));
-        status = finish_matrix(loader, view);
+        model->weight_bytes += used_share(model, gate, tw_device_matrix_bytes(*ret_matrix));
+        status = finish_tensor(loader, gate);
     }
-    return status == TW_OK && second != NULL ? finish_matrix(loader, second) : status;
+    return status == TW_OK ? finish_tensor(loader, up) : status;
 }
 
 static enum tw_status load_gate_up(struct loader *loader, const struct tw_tensor_view *gate,
                                    const struct tw_tensor_view *up, struct tw_decoder_layer *layer)
 {
     if (gate->dtype == up->dtype) {
-        return load_experts(loader, gate, up, &layer->gate_up);
+        return load_interleaved(loader, gate, up, &layer->gate_up);
     }
-    enum tw_status status = load_experts(loader, gate, NULL, &layer->gate);
-    return status == TW_OK ? load_experts(loader, up, NULL, &layer->up) : status;
+    enum tw_status status = load_matrix(loader, gate, NULL, &layer->gate);
+    return status == TW_OK ? load_matrix(loader, up, NULL, &layer->up) : status;
 }
 
 static enum tw_status load_feed_forward(struct loader *loader, uint32_t i,
@@ -232,7 +228,7 @@ static enum tw_status load_feed_forward(struct loader *loader, uint32_t i,
     if (status == TW_OK) {
         status = load_gate_up(loader, gate, up, layer);
     }
-    return status == TW_OK ? load_experts(loader, down, NULL, &layer->down) : status;
+    return status == TW_OK ? load_matrix(loader, down, NULL, &layer->down) : status;
 }
 
 static enum tw_status load_layer(struct loader *loader, uint32_t i)
@@ -398,11 +394,14 @@ static enum tw_status load_weights(struct loader *loader)
     if (model->layers == NULL) {
         return tw_error_set(loader->error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for layers");
     }
-    enum tw_status status = load_ends(loader);
+    enum tw_status status = tw_weights_begin(model->device, model->files, loader->options->pack,
+                                             &model->weights, loader->error);
+    status = status != TW_OK ? status : load_ends(loader);
     for (uint32_t i = 0; status == TW_OK && i < model->shape.n_layers; i++) {
         status = load_layer(loader, i);
     }
-    return status;
+    return status != TW_OK ? status
+                           : tw_weights_finish(model->weights, goes_on, loader, loader->error);
 }
 
 static enum tw_status take_tokenizer(struct loader *loader)
@@ -518,6 +517,7 @@ void tw_model_free(struct tw_model *model)
     tw_mem_free(model->tables);
     tw_mem_free(model->cos_sin_host);
     tw_tokenizer_free(model->own_tokenizer);
+    tw_weights_end(model->weights);
     tw_model_files_close(model->files);
     tw_mem_free(model);
 }

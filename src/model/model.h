@@ -1,6 +1,6 @@
 /* model.h: a loaded model: shape, tokenizer, weights on a device, and its forward pass.
  *
- *     files --[tw_model_load]--> weights packed on the device
+ *     files --[tw_model_load]--> weights packed on the device, or mapped as packed before
  *     batch of tokens from many sequences --[tw_model_forward]--> logits of the rows asked for
  *
  * The KV cache is paged: a page holds TW_KV_PAGE_TOKENS positions of one sequence for all layers.
@@ -23,6 +23,7 @@
 #include "device/device.h"
 #include "model/shape.h"
 #include "model/tensors.h"
+#include "model/weights.h"
 #include "text/tokenizer.h"
 
 struct tw_model;
@@ -36,6 +37,7 @@ struct tw_model_options {
     uint32_t max_output_rows;      /* rows whose logits one pass may return; 0: 64 */
     tw_model_progress_fn progress; /* may be NULL */
     void *progress_context;
+    const struct tw_pack_options *pack; /* model/weights.h; NULL: weights are packed into memory */
     const struct tw_tokenizer
         *tokenizer; /* of these files, and outlives the model; NULL: its own */
 };

@@ -321,6 +321,18 @@ const struct tw_tensor_view *tw_model_files_tensor(const struct tw_model_files *
     return files->tensors[i];
 }
 
+size_t tw_model_files_n_parts(const struct tw_model_files *files)
+{
+    return files->folder != NULL ? tw_hf_folder_n_files(files->folder) : files->n_parts;
+}
+
+struct tw_file_stamp tw_model_files_stamp(const struct tw_model_files *files, size_t i)
+{
+    assert(i < tw_model_files_n_parts(files));
+    return files->folder != NULL ? tw_hf_folder_stamp(files->folder, i)
+                                 : tw_gguf_stamp(files->parts[i]);
+}
+
 const struct tw_tensor_view *tw_model_files_find(const struct tw_model_files *files,
                                                  const char *name)
 {

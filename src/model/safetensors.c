@@ -343,6 +343,11 @@ void tw_safetensors_close(struct tw_safetensors *file)
     }
 }
 
+struct tw_file_stamp tw_safetensors_stamp(const struct tw_safetensors *file)
+{
+    return file->map.stamp;
+}
+
 size_t tw_safetensors_count(const struct tw_safetensors *file)
 {
     return file->n_tensors;

@@ -17,6 +17,7 @@
 
 #include <stddef.h>
 
+#include "base/file.h"
 #include "base/status.h"
 #include "model/tensors.h"
 
@@ -31,6 +32,9 @@ enum tw_status tw_safetensors_open_memory(const void *data, size_t size_bytes, c
 
 /* NULL is allowed. */
 void tw_safetensors_close(struct tw_safetensors *file);
+
+/* Of the file that is mapped; zeros for bytes in memory. */
+struct tw_file_stamp tw_safetensors_stamp(const struct tw_safetensors *file);
 
 /* In the order of their data. */
 size_t tw_safetensors_count(const struct tw_safetensors *file);

@@ -21,6 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/status.h"
 #include "tensor/dtype.h"
@@ -74,6 +75,10 @@ void tw_model_files_close(struct tw_model_files *files);
 enum tw_model_source tw_model_files_source(const struct tw_model_files *files);
 size_t tw_model_files_count(const struct tw_model_files *files); /* tensors */
 const struct tw_tensor_view *tw_model_files_tensor(const struct tw_model_files *files, size_t i);
+
+/* The files that tensors lie in, and what they were when they were mapped. */
+size_t tw_model_files_n_parts(const struct tw_model_files *files);
+struct tw_file_stamp tw_model_files_stamp(const struct tw_model_files *files, size_t i);
 
 /* By GGUF name; NULL where there is none. Cheap: a search in sorted names. */
 const struct tw_tensor_view *tw_model_files_find(const struct tw_model_files *files,

@@ -7,6 +7,9 @@
 #include "base/mem.h"
 #include "text/utf8.h"
 
+/* Slots lie in no order, so that each is a wait for memory: so many are asked for at once. */
+enum { AHEAD = 16, PREFETCHED_BYTES = 128 };
+
 #define MARK "\xe2\x96\x81"
 
 static bool slots_init(struct tw_merges *merges, size_t n_pairs)
@@ -15,7 +18,7 @@ static bool slots_init(struct tw_merges *merges, size_t n_pairs)
     while (n_slots < 2 * n_pairs) {
         n_slots *= 2;
     }
-    merges->slots = tw_mem_zalloc(n_slots, sizeof *merges->slots);
+    merges->slots = tw_mem_map(n_slots * sizeof *merges->slots);
     merges->filter = tw_mem_zalloc(n_slots / 16, sizeof *merges->filter);
     merges->mask = n_slots - 1;
     return merges->slots != NULL && merges->filter != NULL;
@@ -62,8 +65,7 @@ static bool slots_grow(struct tw_merges *merges)
         }
     }
     bigger.cuts_at_marks = merges->cuts_at_marks;
-    tw_mem_free(merges->slots);
-    tw_mem_free(merges->filter);
+    tw_merges_free(merges);
     *merges = bigger;
     return true;
 }
@@ -84,14 +86,14 @@ static bool is_one_character(struct tw_bytes text, uint32_t *ret_code)
            tw_utf8_decode(text.data, text.size_bytes, ret_code) == text.size_bytes;
 }
 
-/* The symbol that text can be on the way to a merge, or TW_TOKEN_NONE. */
-static int32_t part_symbol(const struct tw_vocab *vocab, struct tw_bytes text)
+/* The symbol that text, which is token id or none, can be on the way to a merge, or
+ * TW_TOKEN_NONE. */
+static int32_t part_symbol(const struct tw_vocab *vocab, struct tw_bytes text, tw_token id)
 {
     uint32_t code;
     if (vocab->family == TW_TOKENIZER_SPM && is_one_character(text, &code)) {
         return tw_merges_symbol(vocab, text, code);
     }
-    tw_token id = tw_vocab_find_text(vocab, text);
     return id != TW_TOKEN_NONE && tw_vocab_is_plain(vocab, id) ? id : TW_TOKEN_NONE;
 }
 
@@ -105,24 +107,47 @@ static bool ends_with_mark(struct tw_bytes text)
     return text.size_bytes >= 3 && memcmp(text.data + text.size_bytes - 3, MARK, 3) == 0;
 }
 
-static enum tw_status add_pair(struct tw_merges *merges, const struct tw_vocab *vocab,
-                               struct tw_bytes left, struct tw_bytes right, uint32_t rank,
-                               tw_token merged, struct tw_error *error)
+/* Pairs that wait to be inserted while their slots come from memory. */
+struct pending {
+    struct tw_merge_slot pairs[AHEAD];
+    size_t n_pairs;
+};
+
+static enum tw_status insert_pending(struct tw_merges *merges, struct pending *pending,
+                                     struct tw_error *error)
 {
-    int32_t a = part_symbol(vocab, left);
-    int32_t b = part_symbol(vocab, right);
+    bool ok = true;
+    for (size_t i = 0; ok && i < pending->n_pairs; i++) {
+        ok = insert(merges, pending->pairs[i]);
+    }
+    pending->n_pairs = 0;
+    return ok ? TW_OK
+              : tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
+                             "no memory for %zu merges, or too many of them collide",
+                             merges->n_pairs);
+}
+
+/* Tokens of the two parts' texts; TW_TOKEN_NONE for a part that is none. */
+struct parts {
+    struct tw_bytes left, right;
+    tw_token left_id, right_id;
+};
+
+static enum tw_status add_pair(struct tw_merges *merges, struct pending *pending,
+                               const struct tw_vocab *vocab, const struct parts *parts,
+                               uint32_t rank, tw_token merged, struct tw_error *error)
+{
+    int32_t a = part_symbol(vocab, parts->left, parts->left_id);
+    int32_t b = part_symbol(vocab, parts->right, parts->right_id);
     if (a == TW_TOKEN_NONE || b == TW_TOKEN_NONE) {
         return TW_OK;
     }
-    if (begins_with_mark(right) && !ends_with_mark(left)) {
+    if (begins_with_mark(parts->right) && !ends_with_mark(parts->left)) {
         merges->cuts_at_marks = false;
     }
-    if (!insert(merges, (struct tw_merge_slot){a, b, rank, merged + 1})) {
-        return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
-                            "no memory for %zu merges, or too many of them collide",
-                            merges->n_pairs);
-    }
-    return TW_OK;
+    __builtin_prefetch(&merges->slots[tw_merges_hash(a, b) & merges->mask]);
+    pending->pairs[pending->n_pairs++] = (struct tw_merge_slot){a, b, rank, merged + 1};
+    return pending->n_pairs == AHEAD ? insert_pending(merges, pending, error) : TW_OK;
 }
 
 static enum tw_status bad_merge(const struct tw_tokenizer_spec *spec, size_t i, const char *what,
@@ -133,10 +158,29 @@ static enum tw_status bad_merge(const struct tw_tokenizer_spec *spec, size_t i, 
                         spec->merges[i].data, what);
 }
 
+/* What the lines' merges make will be looked for. Short ones, which nearly all are: others are
+ * looked for all the same. */
+static void prefetch_wholes(const struct tw_vocab *vocab, const struct tw_bytes *lines, size_t n)
+{
+    char both[PREFETCHED_BYTES];
+    for (size_t i = 0; i < n; i++) {
+        const size_t n_bytes = lines[i].size_bytes;
+        const char *space = n_bytes >= 3 && n_bytes <= PREFETCHED_BYTES
+                                ? memchr(lines[i].data + 1, ' ', n_bytes - 1)
+                                : NULL;
+        if (space != NULL) {
+            const size_t n_left = (size_t)(space - lines[i].data);
+            memcpy(both, lines[i].data, n_left);
+            memcpy(both + n_left, space + 1, n_bytes - n_left - 1);
+            tw_vocab_prefetch_text(vocab, (struct tw_bytes){both, n_bytes - 1});
+        }
+    }
+}
+
 /* "left right". A merge into or out of a special token is left out: text may not spell one. */
-static enum tw_status add_listed(struct tw_merges *merges, const struct tw_vocab *vocab,
-                                 const struct tw_tokenizer_spec *spec, size_t i,
-                                 struct tw_error *error)
+static enum tw_status add_listed(struct tw_merges *merges, struct pending *pending,
+                                 const struct tw_vocab *vocab, const struct tw_tokenizer_spec *spec,
+                                 size_t i, struct tw_error *error)
 {
     struct tw_bytes line = spec->merges[i];
     if (line.size_bytes < 3 || line.size_bytes > TW_LIMIT_TOKEN_BYTES) {
@@ -153,12 +197,14 @@ static enum tw_status add_listed(struct tw_merges *merges, const struct tw_vocab
     memcpy(both + left.size_bytes, right.data, right.size_bytes);
     struct tw_bytes whole = {both, left.size_bytes + right.size_bytes};
     tw_token merged = tw_vocab_find_text(vocab, whole);
-    if (merged == TW_TOKEN_NONE || tw_vocab_find_text(vocab, left) == TW_TOKEN_NONE ||
-        tw_vocab_find_text(vocab, right) == TW_TOKEN_NONE) {
+    const struct parts parts = {left, right, tw_vocab_find_text(vocab, left),
+                                tw_vocab_find_text(vocab, right)};
+    if (merged == TW_TOKEN_NONE || parts.left_id == TW_TOKEN_NONE ||
+        parts.right_id == TW_TOKEN_NONE) {
         return bad_merge(spec, i, "names a token the vocabulary does not have", error);
     }
     return tw_vocab_is_plain(vocab, merged)
-               ? add_pair(merges, vocab, left, right, (uint32_t)i, merged, error)
+               ? add_pair(merges, pending, vocab, &parts, (uint32_t)i, merged, error)
                : TW_OK;
 }
 
@@ -174,11 +220,16 @@ static enum tw_status init_from_list(struct tw_merges *merges, const struct tw_v
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for %zu merges",
                             spec->n_merges);
     }
+    struct pending pending = {.n_pairs = 0};
     enum tw_status status = TW_OK;
     for (size_t i = 0; status == TW_OK && i < spec->n_merges; i++) {
-        status = add_listed(merges, vocab, spec, i, error);
+        if (i % AHEAD == 0) {
+            const size_t n_left = spec->n_merges - i;
+            prefetch_wholes(vocab, spec->merges + i, n_left < AHEAD ? n_left : AHEAD);
+        }
+        status = add_listed(merges, &pending, vocab, spec, i, error);
     }
-    return status;
+    return status == TW_OK ? insert_pending(merges, &pending, error) : status;
 }
 
 struct scored {
@@ -198,16 +249,19 @@ static enum tw_status add_cuts(struct tw_merges *merges, const struct tw_vocab *
                                uint32_t rank, struct tw_error *error)
 {
     struct tw_bytes text = vocab->texts[id];
+    struct pending pending = {.n_pairs = 0};
     enum tw_status status = TW_OK;
     uint32_t code;
     size_t at = text.size_bytes != 0 ? tw_utf8_decode(text.data, text.size_bytes, &code) : 0;
     while (status == TW_OK && at < text.size_bytes) {
-        struct tw_bytes left = {text.data, at};
-        struct tw_bytes right = {text.data + at, text.size_bytes - at};
-        status = add_pair(merges, vocab, left, right, rank, id, error);
-        at += tw_utf8_decode(right.data, right.size_bytes, &code);
+        struct parts parts = {.left = {text.data, at},
+                              .right = {text.data + at, text.size_bytes - at}};
+        parts.left_id = tw_vocab_find_text(vocab, parts.left);
+        parts.right_id = tw_vocab_find_text(vocab, parts.right);
+        status = add_pair(merges, &pending, vocab, &parts, rank, id, error);
+        at += tw_utf8_decode(parts.right.data, parts.right.size_bytes, &code);
     }
-    return status;
+    return status == TW_OK ? insert_pending(merges, &pending, error) : status;
 }
 
 /* Pieces that begin and end with one another have as many pairs as characters, and each is looked
@@ -292,7 +346,7 @@ enum tw_status tw_merges_init(struct tw_merges *merges, const struct tw_vocab *v
 
 void tw_merges_free(struct tw_merges *merges)
 {
-    tw_mem_free(merges->slots);
+    tw_mem_unmap(merges->slots, (merges->mask + 1) * sizeof *merges->slots);
     tw_mem_free(merges->filter);
     *merges = (struct tw_merges){0};
 }

@@ -5,14 +5,28 @@
 
 #include "base/mem.h"
 
+/* A vocabulary's texts lie all over memory; sorting looks at the heads, nearly always. */
 struct entry {
+    uint64_t head; /* the first eight bytes as a number, zeros behind the last */
     struct tw_bytes bytes;
     tw_token token;
 };
 
+static uint64_t head_of(struct tw_bytes bytes)
+{
+    uint64_t head = 0;
+    for (size_t i = 0; i < 8; i++) {
+        head = head << 8 | (i < bytes.size_bytes ? (uint8_t)bytes.data[i] : 0);
+    }
+    return head;
+}
+
 static int compare(const void *a, const void *b)
 {
     const struct entry *x = a, *y = b;
+    if (x->head != y->head) {
+        return x->head < y->head ? -1 : 1;
+    }
     size_t n =
         x->bytes.size_bytes < y->bytes.size_bytes ? x->bytes.size_bytes : y->bytes.size_bytes;
     int order = memcmp(x->bytes.data, y->bytes.data, n);
@@ -38,7 +52,7 @@ static size_t collect(const struct tw_tokenizer *tokenizer, struct entry *entrie
         struct tw_bytes bytes = tw_tokenizer_token_bytes(tokenizer, (tw_token)i, false);
         bool fits = bytes.size_bytes > 0 && bytes.size_bytes <= UINT16_MAX;
         if (fits && has_own_text(tokenizer, (tw_token)i)) {
-            entries[n++] = (struct entry){bytes, (tw_token)i};
+            entries[n++] = (struct entry){head_of(bytes), bytes, (tw_token)i};
             n_bytes += bytes.size_bytes;
         }
     }

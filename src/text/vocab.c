@@ -6,6 +6,9 @@
 #include "text/byte_alphabet.h"
 #include "text/utf8.h"
 
+/* Slots lie in no order, so that each is a wait for memory: so many are asked for at once. */
+enum { AHEAD = 16 };
+
 #define MARK "\xe2\x96\x81" /* U+2581, SentencePiece's space */
 
 static bool map_init(struct tw_token_map *map, size_t n_tokens)
@@ -14,9 +17,14 @@ static bool map_init(struct tw_token_map *map, size_t n_tokens)
     while (n_slots < 2 * n_tokens) {
         n_slots *= 2;
     }
-    map->slots = tw_mem_zalloc(n_slots, sizeof *map->slots);
+    map->slots = tw_mem_map(n_slots * sizeof *map->slots);
     map->mask = n_slots - 1;
     return map->slots != NULL;
+}
+
+static void map_free(struct tw_token_map *map)
+{
+    tw_mem_unmap(map->slots, (map->mask + 1) * sizeof *map->slots);
 }
 
 static tw_token map_find(const struct tw_token_map *map, const struct tw_bytes *keys,
@@ -50,6 +58,16 @@ static bool map_insert(struct tw_token_map *map, const struct tw_bytes *keys, tw
         at = (at + 1) & map->mask;
     }
     return false;
+}
+
+static void map_prefetch(const struct tw_token_map *map, struct tw_bytes key)
+{
+    __builtin_prefetch(&map->slots[tw_bytes_hash(key.data, key.size_bytes) & map->mask]);
+}
+
+void tw_vocab_prefetch_text(const struct tw_vocab *vocab, struct tw_bytes text)
+{
+    map_prefetch(&vocab->by_text, text);
 }
 
 tw_token tw_vocab_find_text(const struct tw_vocab *vocab, struct tw_bytes text)
@@ -180,6 +198,9 @@ static char *copy_texts(struct tw_vocab *vocab, const struct tw_tokenizer_spec *
 static bool index_texts(struct tw_vocab *vocab)
 {
     for (size_t i = 0; i < vocab->n_tokens; i++) {
+        if (i + AHEAD < vocab->n_tokens) {
+            map_prefetch(&vocab->by_text, vocab->texts[i + AHEAD]);
+        }
         if (vocab->texts[i].size_bytes != 0 &&
             !map_insert(&vocab->by_text, vocab->texts, (tw_token)i)) {
             return false;
@@ -231,19 +252,40 @@ static size_t spell_out(struct tw_vocab *vocab, tw_token id, char *out, bool *re
     return text.size_bytes;
 }
 
+static bool insert_words(struct tw_vocab *vocab, const struct tw_bytes *words, const tw_token *ids,
+                         size_t n_ids)
+{
+    for (size_t i = 0; i < n_ids; i++) {
+        if (!map_insert(&vocab->by_word, words, ids[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool index_words(struct tw_vocab *vocab, char *at)
 {
     const struct tw_bytes *words = vocab->family == TW_TOKENIZER_BPE ? vocab->bytes : vocab->texts;
+    tw_token ids[AHEAD];
+    size_t n_ids = 0;
     for (size_t i = 0; i < vocab->n_tokens; i++) {
         bool is_word;
         size_t n = spell_out(vocab, (tw_token)i, at, &is_word);
         vocab->bytes[i] = (struct tw_bytes){at, n};
         at += n;
-        if (is_word && !map_insert(&vocab->by_word, words, (tw_token)i)) {
-            return false;
+        if (!is_word) {
+            continue;
+        }
+        map_prefetch(&vocab->by_word, words[i]);
+        ids[n_ids++] = (tw_token)i;
+        if (n_ids == AHEAD) {
+            n_ids = 0;
+            if (!insert_words(vocab, words, ids, AHEAD)) {
+                return false;
+            }
         }
     }
-    return true;
+    return insert_words(vocab, words, ids, n_ids);
 }
 
 enum tw_status tw_vocab_init(struct tw_vocab *vocab, const struct tw_tokenizer_spec *spec,
@@ -281,7 +323,7 @@ void tw_vocab_free(struct tw_vocab *vocab)
     tw_mem_free(vocab->bytes);
     tw_mem_free(vocab->kinds);
     tw_mem_free(vocab->blob);
-    tw_mem_free(vocab->by_text.slots);
-    tw_mem_free(vocab->by_word.slots);
+    map_free(&vocab->by_text);
+    map_free(&vocab->by_word);
     *vocab = (struct tw_vocab){0};
 }

@@ -15,7 +15,8 @@
 
 #include "text/tokenizer.h"
 
-/* Open addressing with linear probing; a slot is (hash's upper half, id + 1), 0 when free. */
+/* Open addressing with linear probing; a slot is (hash's upper half, id + 1), 0 when free. Slots
+ * are visited in no order: in huge pages they cost no walk of the page tables. */
 struct tw_token_map {
     uint64_t *slots; /* [mask + 1] */
     size_t mask;
@@ -39,6 +40,8 @@ enum tw_status tw_vocab_init(struct tw_vocab *vocab, const struct tw_tokenizer_s
 void tw_vocab_free(struct tw_vocab *vocab);
 
 tw_token tw_vocab_find_text(const struct tw_vocab *vocab, struct tw_bytes text);
+/* Says that a text will be looked for soon. */
+void tw_vocab_prefetch_text(const struct tw_vocab *vocab, struct tw_bytes text);
 tw_token tw_vocab_find_word(const struct tw_vocab *vocab, struct tw_bytes word);
 
 /* The same for a word whose tw_bytes_hash is known. */

@@ -290,6 +290,70 @@ static void after_a_failed_write_nothing_can_be_committed(void **state)
     assert_int_equal(count_entries(false), 1);
 }
 
+static struct tw_file_stamp stamp_of(const char *path)
+{
+    struct tw_file_map map;
+    assert_int_equal(tw_file_map_open(path, &map, NULL), TW_OK);
+    const struct tw_file_stamp stamp = map.stamp;
+    tw_file_map_close(&map);
+    return stamp;
+}
+
+/* After settling, even a change that puts size and time back shows. */
+static void a_changed_or_replaced_file_has_another_stamp(void **state)
+{
+    (void)state;
+    put("target", "old");
+    put("copy", "old");
+    const struct tw_file_stamp first = stamp_of("target"), other = stamp_of("copy");
+    const struct tw_file_stamp again = stamp_of("target");
+    const struct timespec times[2] = {
+        {.tv_sec = first.mtime_ns / 1000000000, .tv_nsec = first.mtime_ns % 1000000000},
+        {.tv_sec = first.mtime_ns / 1000000000, .tv_nsec = first.mtime_ns % 1000000000}};
+    assert_int_equal(first.size_bytes, 3);
+    assert_true(tw_file_stamp_is_same(&first, &again));
+    assert_false(tw_file_stamp_is_same(&first, &other));
+    assert_true(tw_file_stamp_settle(&first));
+    put("target", "new");
+    assert_int_equal(utimensat(AT_FDCWD, "target", times, 0), 0);
+    const struct tw_file_stamp changed = stamp_of("target");
+    assert_int_equal(changed.mtime_ns, first.mtime_ns);
+    assert_false(tw_file_stamp_is_same(&first, &changed));
+    const struct tw_file_stamp future = {.ctime_ns = INT64_MAX / 2};
+    assert_false(tw_file_stamp_settle(&future));
+}
+
+static void a_file_like_another_has_its_mode_whatever_stood_there_before(void **state)
+{
+    (void)state;
+    static const unsigned modes[][2] = {{0755, 0644}, {0600, 0600}, {0640, 0640}, {0444, 0644}};
+    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
+        struct tw_file_writer *writer;
+        struct tw_file_stamp like = {.mode = modes[i][0], .group = getegid()};
+        put("target", "old");
+        assert_int_equal(chmod("target", 0666), 0);
+        assert_int_equal(tw_file_writer_open_like("target", &like, &writer, NULL), TW_OK);
+        assert_int_equal(mode_of("target.partial-tokenworks-0"), modes[i][1]);
+        assert_int_equal(tw_file_writer_commit(writer, NULL), TW_OK);
+        assert_int_equal(mode_of("target"), modes[i][1]);
+    }
+}
+
+static void bytes_can_be_replaced_before_the_commit(void **state)
+{
+    (void)state;
+    struct tw_file_writer *writer;
+    assert_int_equal(tw_file_writer_open("target", &writer, NULL), TW_OK);
+    assert_int_equal(tw_file_writer_reserve(writer, 100000, NULL), TW_OK);
+    assert_int_equal(tw_file_writer_write(writer, "abcdef", 6, NULL), TW_OK);
+    assert_int_equal(tw_file_writer_replace(writer, 1, "XY", 2, NULL), TW_OK);
+    assert_int_equal(tw_file_writer_sync(writer, NULL), TW_OK);
+    assert_int_equal(tw_file_writer_write(writer, "g", 1, NULL), TW_OK);
+    assert_int_equal(tw_file_writer_position(writer), 7);
+    assert_int_equal(tw_file_writer_commit(writer, NULL), TW_OK);
+    assert_content("target", "aXYdefg");
+}
+
 static void devices_pipes_and_folders_are_never_replaced(void **state)
 {
     (void)state;
@@ -488,6 +552,9 @@ int main(void)
         IN_FOLDER(a_new_file_is_as_open_as_the_old_one_or_the_umask_says),
         IN_FOLDER(a_file_whose_group_cannot_be_kept_is_closed_to_groups),
         IN_FOLDER(after_a_failed_write_nothing_can_be_committed),
+        IN_FOLDER(a_changed_or_replaced_file_has_another_stamp),
+        IN_FOLDER(a_file_like_another_has_its_mode_whatever_stood_there_before),
+        IN_FOLDER(bytes_can_be_replaced_before_the_commit),
         IN_FOLDER(devices_pipes_and_folders_are_never_replaced),
         IN_FOLDER(alignment_and_position_count_bytes_written),
         IN_FOLDER(writes_of_every_size_arrive_in_order),

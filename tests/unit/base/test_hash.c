@@ -72,10 +72,30 @@ static void a_value_can_be_asked_for_before_more_is_added(void **state)
     tw_hash_free(NULL);
 }
 
+static void the_128_bits_are_those_of_the_published_vector_in_pieces_too(void **state)
+{
+    (void)state;
+    uint8_t bytes[MOST_BYTES];
+    fill(bytes);
+    struct tw_hash *whole = tw_hash_create(), *pieces = tw_hash_create();
+    const struct tw_hash128 none = tw_hash_value128(whole);
+    assert_int_equal(none.low, UINT64_C(0x6001c324468d497f));
+    assert_int_equal(none.high, UINT64_C(0x99aa06d3014798d8));
+    tw_hash_add(whole, bytes, MOST_BYTES);
+    for (size_t i = 0; i < MOST_BYTES; i++) {
+        tw_hash_add(pieces, bytes + i, 1);
+    }
+    assert_true(tw_hash128_is_same(tw_hash_value128(whole), tw_hash_value128(pieces)));
+    assert_false(tw_hash128_is_same(tw_hash_value128(whole), none));
+    tw_hash_free(whole);
+    tw_hash_free(pieces);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hashes_are_those_of_the_published_vectors_in_pieces_of_any_size),
+        cmocka_unit_test(the_128_bits_are_those_of_the_published_vector_in_pieces_too),
         cmocka_unit_test(a_value_can_be_asked_for_before_more_is_added),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

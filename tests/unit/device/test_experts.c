@@ -68,41 +68,54 @@ static uint8_t *make_blocks(enum tw_dtype dtype, uint64_t stream, size_t n_rows,
     return blocks;
 }
 
-static void set_sources(enum tw_dtype dtype, const uint8_t *blocks, size_t n_rows, size_t n_columns,
-                        struct tw_matrix_source ret_sources[EXPERTS])
+static struct tw_matrix_source source_of(enum tw_dtype dtype, const uint8_t *blocks, size_t n_rows,
+                                         size_t n_columns)
 {
+    return (struct tw_matrix_source){.dtype = dtype,
+                                     .n_rows = n_rows,
+                                     .n_columns = n_columns,
+                                     .data = blocks,
+                                     .n_experts = EXPERTS};
+}
+
+/* Those of down lie here and there, as in a folder. */
+static void make_down(struct world *w)
+{
+    const struct format *f = w->format;
+    uint8_t *blocks = make_blocks(f->down, 3, WIDTH - 8, f->hidden);
+    size_t n_bytes = (WIDTH - 8) * tw_dtype_row_bytes(f->down, f->hidden);
+    const void *experts[EXPERTS];
+    uint8_t *copies[EXPERTS];
+    for (size_t e = EXPERTS; e-- > 0;) {
+        copies[e] = tw_mem_alloc(n_bytes, 1);
+        memcpy(copies[e], blocks + e * n_bytes, n_bytes);
+        experts[e] = copies[e];
+    }
+    tw_mem_free(blocks);
+    struct tw_matrix_source source = source_of(f->down, NULL, WIDTH - 8, f->hidden);
+    source.experts = experts;
+    assert_int_equal(tw_device_matrix_create(w->device, &source, NULL, &w->down, NULL), TW_OK);
     for (size_t e = 0; e < EXPERTS; e++) {
-        ret_sources[e] = (struct tw_matrix_source){
-            .dtype = dtype,
-            .n_rows = n_rows,
-            .n_columns = n_columns,
-            .data = blocks + e * n_rows * tw_dtype_row_bytes(dtype, n_columns)};
+        tw_mem_free(copies[e]);
     }
 }
 
 static void make_matrices(struct world *w)
 {
     const struct format *f = w->format;
-    struct tw_matrix_source gates[EXPERTS], ups[EXPERTS], downs[EXPERTS];
     uint8_t *gate = make_blocks(f->gate, 1, f->hidden, WIDTH);
     uint8_t *up = make_blocks(f->up, 2, f->hidden, WIDTH);
-    uint8_t *down = make_blocks(f->down, 3, WIDTH - 8, f->hidden);
     bool is_one = f->gate == f->up;
-    set_sources(f->gate, gate, f->hidden, WIDTH, gates);
-    set_sources(f->up, up, f->hidden, WIDTH, ups);
-    set_sources(f->down, down, WIDTH - 8, f->hidden, downs);
+    struct tw_matrix_source gates = source_of(f->gate, gate, f->hidden, WIDTH);
+    struct tw_matrix_source ups = source_of(f->up, up, f->hidden, WIDTH);
     assert_int_equal(
-        tw_device_experts_create(w->device, gates, is_one ? ups : NULL, EXPERTS, &w->gate_up, NULL),
-        TW_OK);
+        tw_device_matrix_create(w->device, &gates, is_one ? &ups : NULL, &w->gate_up, NULL), TW_OK);
     if (!is_one) {
-        assert_int_equal(tw_device_experts_create(w->device, ups, NULL, EXPERTS, &w->up, NULL),
-                         TW_OK);
+        assert_int_equal(tw_device_matrix_create(w->device, &ups, NULL, &w->up, NULL), TW_OK);
     }
-    assert_int_equal(tw_device_experts_create(w->device, downs, NULL, EXPERTS, &w->down, NULL),
-                     TW_OK);
+    make_down(w);
     tw_mem_free(gate);
     tw_mem_free(up);
-    tw_mem_free(down);
 }
 
 static struct tw_device_buffer *make_buffer(struct world *w, size_t n)

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "base/hash.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/rng.h"
@@ -223,6 +224,97 @@ static void test_a_row_does_not_see_its_batch_the_threads_or_the_level(void **st
                 close_world(&w);
             }
         }
+    }
+}
+
+/* Products of views of copies, and of matrices that were moved to such a copy. */
+static void test_packed_weights_multiply_the_same_from_a_copy_that_lies_elsewhere(void **state)
+{
+    (void)state;
+    static float created[MAX_ROWS * OUT], viewed[MAX_ROWS * OUT];
+    for (size_t i = 0; i < N_DTYPES; i++) {
+        struct world w;
+        open_world(&w, &(struct world_options){2, tw_cpu_detect(), dtypes[i], TW_DTYPE_F16, 0});
+        run_products(&w, 0, MAX_ROWS, created);
+        const size_t n_one = tw_device_matrix_bytes(w.matrix);
+        const size_t n_two = tw_device_matrix_bytes(w.gate_up);
+        uint8_t *copy = tw_mem_map(n_one + n_two);
+        memcpy(copy, tw_device_matrix_packed(w.matrix), n_one);
+        memcpy(copy + n_one, tw_device_matrix_packed(w.gate_up), n_two);
+        struct tw_matrix_source source = {
+            .dtype = dtypes[i], .n_rows = ROWS_OUT, .n_columns = w.width};
+        struct tw_device_matrix *view = NULL;
+        assert_int_equal(tw_device_matrix_view(w.device, &source, NULL, copy, n_one, &view, NULL),
+                         TW_OK);
+        tw_device_matrix_free(w.matrix);
+        w.matrix = view;
+        tw_device_matrix_move(w.gate_up, copy + n_one);
+        run_products(&w, 0, MAX_ROWS, viewed);
+        assert_memory_equal(created, viewed, sizeof created);
+        view = NULL;
+        assert_int_equal(
+            tw_device_matrix_view(w.device, &source, NULL, copy, n_one - 64, &view, NULL),
+            TW_ERR_FORMAT);
+        assert_int_equal(
+            tw_device_matrix_view(w.device, &source, &source, copy, n_one, &view, NULL),
+            TW_ERR_FORMAT);
+        assert_int_equal(
+            tw_device_matrix_view(w.device, &source, NULL, copy + 32, n_one, &view, NULL),
+            TW_ERR_FORMAT);
+        assert_null(view);
+        close_world(&w);
+        tw_mem_unmap(copy, n_one + n_two);
+    }
+}
+
+/* Blocks of any bits: packing calculates with none of them. */
+static uint64_t hash_packed(struct tw_device *device, enum tw_dtype dtype)
+{
+    const size_t n_bytes = ROWS_OUT * tw_dtype_row_bytes(dtype, width_of(dtype));
+    uint8_t *blocks = tw_mem_alloc(n_bytes, 2);
+    for (size_t i = 0; i < 2 * n_bytes; i++) {
+        uint64_t x = (i + 1) * 0x9e3779b97f4a7c15u;
+        blocks[i] = (uint8_t)((x ^ x >> 29) * 0xbf58476d1ce4e5b9u >> 56);
+    }
+    struct tw_matrix_source source = {
+        .dtype = dtype, .n_rows = ROWS_OUT, .n_columns = width_of(dtype), .data = blocks};
+    struct tw_matrix_source second = source;
+    second.data = blocks + n_bytes;
+    struct tw_hash *hash = tw_hash_create();
+    for (int i = 0; i < 2; i++) {
+        struct tw_device_matrix *matrix = NULL;
+        assert_int_equal(
+            tw_device_matrix_create(device, &source, i == 0 ? NULL : &second, &matrix, NULL),
+            TW_OK);
+        tw_hash_add(hash, tw_device_matrix_packed(matrix), tw_device_matrix_bytes(matrix));
+        tw_device_matrix_free(matrix);
+    }
+    const uint64_t value = tw_hash_value(hash);
+    tw_hash_free(hash);
+    tw_mem_free(blocks);
+    return value;
+}
+
+/* Files keep packed weights: bytes that change without the version would be read as others. The
+ * hashes are those of version 1, of every type, alone and in pairs. */
+static void test_the_packed_form_is_the_one_of_its_version_at_every_level(void **state)
+{
+    (void)state;
+    static const uint64_t hashes[TW_DTYPE_COUNT] = {
+        UINT64_C(0x8fcfedce7566ca5c), UINT64_C(0x19220c991ec73f70), UINT64_C(0x19220c991ec73f70),
+        UINT64_C(0xb6254a8d0f551da3), UINT64_C(0xe3270bf3f11b681f), UINT64_C(0x0748b7deaec14300),
+        UINT64_C(0x11bc1eae80c935f5), UINT64_C(0xaf78a1a4f4c2ec73), UINT64_C(0x52a8f84111af7734),
+        UINT64_C(0xe99816104ef0fbba), UINT64_C(0x58a0cdf0c5697589), UINT64_C(0x7b4e7d482217e834),
+        UINT64_C(0x794a78a0308a632e), UINT64_C(0xe3270bf3f11b681f),
+    };
+    for (int level = 0; level <= (int)tw_cpu_detect(); level++) {
+        struct tw_device *device = NULL;
+        assert_int_equal(tw_device_cpu_create(2, (enum tw_cpu_level)level, &device, NULL), TW_OK);
+        assert_int_equal(tw_device_form(device), 1);
+        for (int dtype = 0; dtype < TW_DTYPE_COUNT; dtype++) {
+            assert_int_equal(hash_packed(device, (enum tw_dtype)dtype), hashes[dtype]);
+        }
+        tw_device_free(device);
     }
 }
 
@@ -529,6 +621,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_row_does_not_see_its_batch_the_threads_or_the_level),
+        cmocka_unit_test(test_packed_weights_multiply_the_same_from_a_copy_that_lies_elsewhere),
+        cmocka_unit_test(test_the_packed_form_is_the_one_of_its_version_at_every_level),
         cmocka_unit_test(test_products_of_every_epilogue_are_right_not_only_the_same),
         cmocka_unit_test(test_long_attention_is_the_same_for_any_chunk_thread_count_and_level),
         cmocka_unit_test(test_a_context_of_any_length_is_the_same_with_one_thread_and_two),
