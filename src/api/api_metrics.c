@@ -121,6 +121,14 @@ static uint64_t computed_tokens(const struct tw_backend_usage *u)
 {
     return u->n_computed_tokens;
 }
+static uint64_t drafted_tokens(const struct tw_backend_usage *u)
+{
+    return u->n_drafted_tokens;
+}
+static uint64_t accepted_tokens(const struct tw_backend_usage *u)
+{
+    return u->n_accepted_tokens;
+}
 static uint64_t preemptions(const struct tw_backend_usage *u)
 {
     return u->n_preemptions;
@@ -142,8 +150,12 @@ static const struct model_metric model_metrics[] = {
     {"engine_steps_total", "counter", "Forward passes.", steps},
     {"model_loaded", "gauge", "Whether the model is in memory.", loaded},
     {"model_loads_total", "counter", "How often the model was loaded.", loads},
-    {"computed_tokens_total", "counter", "Tokens of prompts and answers in forward passes.",
+    {"computed_tokens_total", "counter", "Tokens of prompts, answers and drafts in forward passes.",
      computed_tokens},
+    {"spec_decode_num_draft_tokens_total", "counter",
+     "Tokens guessed behind answers, in forward passes.", drafted_tokens},
+    {"spec_decode_num_accepted_tokens_total", "counter",
+     "Guessed tokens that were right: forward passes saved.", accepted_tokens},
     {"num_preemptions_total", "counter", "Requests that gave their pages back for a while.",
      preemptions},
 };

@@ -14,6 +14,7 @@ struct tw_model_args {
     int64_t n_batch_tokens;
     int kv_type; /* place in the choices f16, q8_0 */
     struct tw_pack_args pack;
+    bool no_speculation;
 };
 
 /* The choices of --kv-type, and what they stand for. */

@@ -121,6 +121,11 @@ static const struct tw_option options[] = {
      .value_name = "T",
      .choices = tw_kv_type_names,
      .help = "How the KV cache is kept: f16, or q8_0 for about half the memory. Default: f16."},
+    {.name = "no-speculation",
+     .kind = TW_OPTION_FLAG,
+     .offset = ROW(no_speculation),
+     .help = "Compute one token of an answer after the other, also where its text repeats itself: "
+             "slower, with the same result."},
     {.name = "batch",
      .kind = TW_OPTION_INT,
      .offset = ROW(n_batch_tokens),

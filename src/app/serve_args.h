@@ -37,7 +37,7 @@ struct tw_serve_args {
     const char *host;
     const char *keys_path;
     const char *cert_path, *cert_key_path; /* of TLS; both or none */
-    bool no_auth, shares_prefixes;
+    bool no_auth, shares_prefixes, no_speculation;
     int64_t port;
     int64_t n_threads, n_context_tokens, max_sequences, n_batch_tokens;
     int64_t models_bytes, kv_bytes, max_connections, drain_seconds, heartbeat_seconds;

@@ -157,7 +157,28 @@ static void ask_wish(struct tw_backend *backend, struct job *job)
     }
 }
 
-/* True when it was the last of the job. */
+/* Part of an output: its token i, and what comes before or behind all tokens with the first or last
+ * one. */
+static struct tw_output token_of(const struct tw_output *all, size_t i)
+{
+    const size_t n_generated = all->n_tokens - all->n_prompt_tokens;
+    const size_t first = i == 0 ? 0 : all->n_prompt_tokens + i;
+    const size_t begin = i == 0 ? 0 : all->text_ends[i - 1];
+    const bool is_last = i + 1 == n_generated;
+    struct tw_output part = *all;
+    part.text += begin;
+    part.text_bytes = (is_last ? all->text_bytes : all->text_ends[i]) - begin;
+    part.tokens += first;
+    part.n_tokens = all->n_prompt_tokens + i + 1 - first;
+    part.n_prompt_tokens = i == 0 ? all->n_prompt_tokens : 0;
+    part.logprobs = all->logprobs != NULL ? all->logprobs + first * (1 + all->n_top) : NULL;
+    part.finish = is_last ? all->finish : TW_FINISH_NONE;
+    part.error = is_last ? all->error : NULL;
+    return part;
+}
+
+/* True when it was the last of the job. A step may have brought several tokens: they come one by
+ * one, as they would from a step each. */
 static bool deliver(struct tw_backend *backend, struct job *job, struct tw_backend_usage *usage)
 {
     struct tw_output output = tw_sequence_take(job->sequence);
@@ -173,6 +194,11 @@ static bool deliver(struct tw_backend *backend, struct job *job, struct tw_backe
         usage->n_cached_tokens += n_cached;
     }
     usage->n_generated_tokens += n_generated;
+    for (size_t i = 0; i + 1 < n_generated; i++) {
+        const struct tw_output part = token_of(&output, i);
+        job->request.sink.output(job->request.sink.context, &part, n_cached);
+    }
+    output = n_generated > 0 ? token_of(&output, n_generated - 1) : output;
     if (output.finish != TW_FINISH_NONE) {
         end_job(backend, job, &output, n_cached);
         return true;
@@ -292,6 +318,8 @@ static void count_engine(struct tw_backend *backend, struct tw_backend_usage *us
 {
     usage->n_steps += engine->n_steps - backend->counted.n_steps;
     usage->n_computed_tokens += engine->n_computed_tokens - backend->counted.n_computed_tokens;
+    usage->n_drafted_tokens += engine->n_drafted_tokens - backend->counted.n_drafted_tokens;
+    usage->n_accepted_tokens += engine->n_accepted_tokens - backend->counted.n_accepted_tokens;
     usage->n_preemptions += engine->n_preemptions - backend->counted.n_preemptions;
     backend->counted = *engine;
 }

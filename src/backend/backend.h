@@ -8,7 +8,8 @@
  *     submit -> QUEUE [while the model is away, is loaded, or makes room for another]
  *            -> RUNNING [between two steps] -> sink.output ... sink.output with a finish
  *
- * Before each step every request is asked what it wishes: to go on, to pause (its client reads too
+ * Each token of an answer is an output of its own, however many a step has brought. Before each
+ * step every request is asked what it wishes: to go on, to pause (its client reads too
  * slowly; it keeps what it has computed), or to be cancelled. So a client that leaves costs at most
  * the step that is being computed, and where others compute holds its pages until its model's next
  * turn; one that waits for a model to be loaded is asked as well.
@@ -113,7 +114,9 @@ struct tw_backend_usage {
     uint32_t n_paused; /* of both: their clients do not read */
     uint32_t n_pages, n_free_pages;
     uint64_t n_steps;
-    uint64_t n_computed_tokens; /* over all steps, of prompts and answers */
+    uint64_t n_computed_tokens; /* over all steps, of prompts, answers and drafts */
+    uint64_t n_drafted_tokens;  /* of those, guessed */
+    uint64_t n_accepted_tokens; /* of those, right: steps that were saved */
     uint64_t n_preemptions;
     uint64_t n_prompt_tokens; /* of the requests that gave a first token, or an embedding */
     uint64_t n_cached_tokens; /* of those, not computed for them */

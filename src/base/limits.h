@@ -102,6 +102,11 @@
 #define TW_LIMIT_TENANT_WEIGHT       1000
 #define TW_LIMIT_WAITING             65536 /* requests in a scheduler's queue */
 #define TW_LIMIT_WAITING_SPARE_SHARE 4 /* one part in so many of a queue is never one tenant's */
+/* Tokens that may be guessed behind a text, those of a step with all texts that decode, and how far
+ * back a text is searched for what it may go on with. */
+#define TW_LIMIT_DRAFT_TOKENS        15
+#define TW_LIMIT_DECODED_TOKENS      16
+#define TW_LIMIT_DRAFT_SEARCH_TOKENS 32768
 /* Segments of attention (512 positions of up to 8 heads) of one operation whose results wait to be
  * merged, 16 KiB each. Beyond, only heads and rows are spread over threads, not segments. */
 #define TW_LIMIT_ATTENTION_SEGMENTS  512

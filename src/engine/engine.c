@@ -22,6 +22,13 @@ static uint32_t larger(uint32_t a, uint32_t b)
     return a > b ? a : b;
 }
 
+/* Tokens of a step in which no prompt is read. */
+static uint32_t decoded_tokens(const struct tw_engine_config *config)
+{
+    return config->no_speculation ? config->max_sequences
+                                  : larger(config->max_sequences, TW_LIMIT_DECODED_TOKENS);
+}
+
 static struct tw_engine_config without_zeros(const struct tw_engine_config *config)
 {
     struct tw_engine_config full = *config;
@@ -31,7 +38,7 @@ static struct tw_engine_config without_zeros(const struct tw_engine_config *conf
     if (full.max_batch_tokens == 0) {
         full.max_batch_tokens = DEFAULT_BATCH_TOKENS;
     }
-    full.max_output_rows = larger(full.max_output_rows, full.max_sequences);
+    full.max_output_rows = larger(full.max_output_rows, decoded_tokens(&full));
     return full;
 }
 
@@ -47,7 +54,7 @@ static enum tw_status check_config(const struct tw_engine_config *config, struct
                             "%u sequences at once: at most %d are possible", config->max_sequences,
                             TW_LIMIT_BATCH_SEQUENCES);
     }
-    const uint32_t most = TW_LIMIT_BATCH_TOKENS - config->max_sequences;
+    const uint32_t most = TW_LIMIT_BATCH_TOKENS - decoded_tokens(config);
     if (config->max_batch_tokens > most || config->max_output_rows > most) {
         return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
                             "%u tokens in one pass: at most %d are possible",
@@ -73,7 +80,7 @@ static enum tw_status load_model(struct tw_engine *engine, const char *path, str
         return status;
     }
     const struct tw_model_options options = {
-        .max_batch_tokens = config->max_batch_tokens + config->max_sequences,
+        .max_batch_tokens = config->max_batch_tokens + decoded_tokens(config),
         .max_output_rows = config->max_output_rows,
         .progress = config->progress,
         .progress_context = config->progress_context,
@@ -172,6 +179,7 @@ static enum tw_status create_scheduler(struct tw_engine *engine, uint32_t n_page
     config.n_pages = n_pages;
     config.page_tokens = TW_KV_PAGE_TOKENS;
     config.max_rows = engine->config.max_sequences;
+    config.most_decoded = engine->config.no_speculation ? 0 : TW_LIMIT_DECODED_TOKENS;
     config.max_waiting = TW_LIMIT_WAITING;
     config.seed = tw_rng_system_seed();
     enum tw_status status = TW_OK;
@@ -253,6 +261,8 @@ struct tw_engine_usage tw_engine_usage(const struct tw_engine *engine)
         usage.n_pages = pages.n_pages;
         usage.n_free_pages = pages.n_free_pages + pages.n_cached_pages;
         usage.n_cached_pages = pages.n_cached_pages;
+        usage.n_drafted_tokens = pages.n_drafted_tokens;
+        usage.n_accepted_tokens = pages.n_accepted_tokens;
         usage.n_preemptions = pages.n_preemptions;
     }
     return usage;

@@ -10,13 +10,14 @@
  *                       tw_sequence_cancel]
  *
  * What a step computes, and in which pages of the KV cache, is the scheduler's decision
- * (sched/scheduler.h): one token of those that decode, pieces of prompts, and whole pages of a
- * common beginning once for all. What was computed stays cached while there is room, so that a chat
- * goes on from its last whole page.
+ * (sched/scheduler.h): one token of those that decode, and what they may go on with where their
+ * text repeats itself (drafter.h); pieces of prompts, and whole pages of a common beginning once
+ * for all. What was computed stays cached while there is room, so that a chat goes on from its last
+ * whole page.
  *
  * Invariants:
  * 1. What a sequence generates does not depend on the others, on the number of threads, on how its
- *    prompt was cut into pieces, or on what was cached.
+ *    prompt was cut into pieces, on what was cached, or on what was guessed.
  * 2. An idle sequence holds no page.
  * 3. One sequence's failure (a damaged row of logits, no memory for its text) ends that sequence
  *    alone, with TW_FINISH_ERROR and a sentence.
@@ -52,6 +53,7 @@ struct tw_engine_config {
     uint32_t max_batch_tokens;     /* of prompts in one step; 0: 512 */
     uint32_t max_output_rows;      /* rows of logits, for scoring; raised to max_sequences */
     enum tw_dtype kv_dtype;        /* F16 or Q8_0 */
+    bool no_speculation;           /* one token of an answer a step, whatever its text repeats */
     tw_model_progress_fn progress; /* while weights are packed; may be NULL */
     void *progress_context;
     const struct tw_pack_options *pack; /* files of packed weights (model/weights.h), or NULL */
@@ -93,6 +95,8 @@ struct tw_engine_usage {
     uint32_t n_active;
     uint64_t n_steps;
     uint64_t n_computed_tokens; /* rows of all forward passes so far */
+    uint64_t n_drafted_tokens;  /* of those, guessed (drafter.h) */
+    uint64_t n_accepted_tokens; /* of those, what was sampled: each has saved a step */
     uint64_t n_preemptions;     /* sequences that had to give their pages back */
 };
 struct tw_engine_usage tw_engine_usage(const struct tw_engine *engine);
@@ -102,8 +106,8 @@ struct tw_engine_usage tw_engine_usage(const struct tw_engine *engine);
 enum tw_status tw_engine_token_trie(struct tw_engine *engine, const struct tw_token_trie **ret_trie,
                                     struct tw_error *error);
 
-/* One forward pass over what is active; nothing is done when nothing is. *ret_n_active: sequences
- * that go on. TW_OK also when a sequence failed alone. */
+/* One forward pass over what is active; nothing is done when nothing is. An answer may gain several
+ * tokens by it. *ret_n_active: sequences that go on. TW_OK also when a sequence failed alone. */
 enum tw_status tw_engine_step(struct tw_engine *engine, uint32_t *ret_n_active,
                               struct tw_error *error);
 
@@ -156,6 +160,9 @@ struct tw_output {
     size_t n_tokens;
     size_t n_prompt_tokens; /* of them the prompt's, which come first (scores_prompt): all but the
                                very first, before which there is nothing */
+    /* Of each token of the answer how much of the text there was with it; the last one's is at most
+     * text_bytes. */
+    const size_t *text_ends;                 /* [n_tokens - n_prompt_tokens] */
     const struct tw_token_logprob *logprobs; /* NULL unless wanted */
     uint32_t n_top;
     const float *embedding;       /* [n_embed], not normalised, with the finish; otherwise NULL */

@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "device/device.h"
+#include "engine/drafter.h"
 #include "engine/engine.h"
 #include "sched/scheduler.h"
 
@@ -24,6 +25,7 @@ struct tw_sequence {
     struct tw_logit_bias *biases; /* the copy sampling points to */
     struct tw_stop *stop;
     struct tw_constraint constraint; /* of the answer; without a masker there is none */
+    struct tw_drafter drafter;       /* of the answer */
     bool only_prompt;
     size_t n_scored_tokens; /* below n_prompt_tokens: of so many logprobs are known */
     double *sums;           /* [n_embed] of states, where an embedding is wanted; or NULL */
@@ -34,6 +36,8 @@ struct tw_sequence {
     size_t n_taken_tokens; /* of tokens, up to where they were shown */
     struct tw_token_logprob *logprobs;
     size_t n_logprobs, logprob_capacity;
+    size_t *text_ends; /* of each token that was sampled: bytes of text with it */
+    size_t n_text_ends, text_end_capacity;
     enum tw_finish finish;
     struct tw_error error;
 };
@@ -53,6 +57,7 @@ struct tw_engine {
     uint32_t n_sequences;
     uint64_t n_steps;
     uint64_t n_computed_tokens;
+    uint32_t n_decoding; /* texts in the last step that got a token */
 
     /* [max_sequences] each: the forward pass being put together, and whose its rows are. */
     struct tw_batch_sequence *batch;

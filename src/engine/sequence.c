@@ -37,6 +37,7 @@ void tw_sequence_free(struct tw_sequence *sequence)
     tw_token_list_free(&sequence->tokens);
     tw_mem_free(sequence->biases);
     tw_mem_free(sequence->logprobs);
+    tw_mem_free(sequence->text_ends);
     tw_mem_free(sequence->sums);
     tw_mem_free(sequence->embedding);
     tw_buf_free(&sequence->text);
@@ -142,6 +143,7 @@ static void forget_output(struct tw_sequence *sequence, bool scores_prompt)
     sequence->n_scored_tokens = scores_prompt ? 1 : sequence->tokens.n_tokens;
     sequence->n_taken_tokens = sequence->n_scored_tokens;
     sequence->n_logprobs = 0;
+    sequence->n_text_ends = 0;
     sequence->finish = TW_FINISH_NONE;
 }
 
@@ -248,6 +250,7 @@ enum tw_status tw_sequence_generate(struct tw_sequence *sequence,
     tw_stop_free(sequence->stop);
     sequence->stop = stop;
     sequence->constraint = tw_constraint_begin(generation->masker);
+    sequence->drafter = tw_drafter_begin();
     sequence->n_prompt_tokens = sequence->tokens.n_tokens;
     sequence->n_cached_tokens = 0;
     sequence->only_prompt = generation->only_prompt;
@@ -316,6 +319,20 @@ static bool push_logprobs(struct tw_sequence *sequence, const struct tw_sample *
     return true;
 }
 
+static bool have_text_end(struct tw_sequence *sequence)
+{
+    if (sequence->n_text_ends == sequence->text_end_capacity) {
+        size_t capacity = 2 * sequence->text_end_capacity + TW_LIMIT_DECODED_TOKENS;
+        size_t *grown = tw_mem_realloc(sequence->text_ends, capacity, sizeof *sequence->text_ends);
+        if (grown == NULL) {
+            return false;
+        }
+        sequence->text_ends = grown;
+        sequence->text_end_capacity = capacity;
+    }
+    return true;
+}
+
 static bool wants_logprobs(const struct tw_sequence *sequence)
 {
     return sequence->sampling.want_logprobs || sequence->sampling.n_top_logprobs > 0;
@@ -323,7 +340,7 @@ static bool wants_logprobs(const struct tw_sequence *sequence)
 
 static bool record_sample(struct tw_sequence *sequence, const struct tw_sample *sample)
 {
-    if (!tw_token_list_push(&sequence->tokens, sample->token)) {
+    if (!have_text_end(sequence) || !tw_token_list_push(&sequence->tokens, sample->token)) {
         return false;
     }
     if (wants_logprobs(sequence) && !push_logprobs(sequence, sample)) {
@@ -380,6 +397,7 @@ void tw_sequence_push_sample(struct tw_sequence *sequence, const struct tw_sampl
         tw_stop_finish(sequence->stop, &sequence->text);
         finish = TW_FINISH_LENGTH;
     }
+    sequence->text_ends[sequence->n_text_ends++] = sequence->text.size_bytes;
     if (sequence->text.failed) {
         tw_error_set(&sequence->error, TW_ERR_LIMIT, TW_NO_POSITION,
                      "%zu bytes of an answer have not been taken", sequence->text.size_bytes);
@@ -414,6 +432,7 @@ struct tw_output tw_sequence_take(struct tw_sequence *sequence)
         .n_tokens = n_known - n_taken,
         .n_prompt_tokens =
             n_taken < n_prompt ? (n_known < n_prompt ? n_known : n_prompt) - n_taken : 0,
+        .text_ends = sequence->text_ends,
         .embedding = sequence->finish == TW_FINISH_STOP ? sequence->embedding : NULL,
         .finish = sequence->finish,
         .error = sequence->finish == TW_FINISH_ERROR ? &sequence->error : NULL,
@@ -424,6 +443,7 @@ struct tw_output tw_sequence_take(struct tw_sequence *sequence)
     }
     sequence->n_taken_tokens = n_known;
     sequence->n_logprobs = 0;
+    sequence->n_text_ends = 0;
     return output;
 }
 

@@ -13,6 +13,7 @@ static struct tw_sequence *owner_of(const struct tw_step_row *row)
 /* The scheduler's rows as the model takes them. Of an embedding no logits are wanted. */
 static void fill_batch(struct tw_engine *engine, const struct tw_step *step)
 {
+    engine->n_decoding = 0;
     for (uint32_t i = 0; i < step->n_rows; i++) {
         const struct tw_step_row *row = &step->rows[i];
         engine->owners[i] = owner_of(row);
@@ -23,6 +24,7 @@ static void fill_batch(struct tw_engine *engine, const struct tw_step *step)
             .pages = row->pages,
             .n_outputs = engine->owners[i]->embedding != NULL ? 0 : row->n_outputs,
         };
+        engine->n_decoding += row->wants_token;
     }
 }
 
@@ -81,22 +83,53 @@ static void score_row(struct tw_engine *engine, struct tw_sequence *sequence, si
     tw_sequence_push_score(sequence, &sample);
 }
 
+/* What a text may go on with, for its next row. Where it has a form, up to the first token that may
+ * not come. */
+static void draft(struct tw_engine *engine, struct tw_sequence *sequence)
+{
+    tw_token tokens[TW_LIMIT_DRAFT_TOKENS];
+    uint32_t n = tw_drafter_guess(&sequence->drafter, sequence->tokens.ids,
+                                  sequence->tokens.n_tokens, engine->n_decoding, tokens);
+    if (sequence->constraint.masker != NULL && n > 0) {
+        struct tw_constraint ahead = sequence->constraint;
+        uint32_t n_admissible = 0;
+        while (n_admissible < n && tw_constraint_advance(&ahead, tokens[n_admissible])) {
+            n_admissible++;
+        }
+        n = n_admissible;
+    }
+    tw_scheduler_draft(engine->scheduler, sequence->scheduled, tokens, n);
+}
+
+static bool owes_token(const struct tw_sequence *sequence)
+{
+    return tw_scheduler_state(sequence->scheduled).owes_token;
+}
+
+/* A row's logits, one position after the other: behind the first token that is not the draft's they
+ * are of another text, and are passed over. So are those of a sequence that has ended. */
 static void use_logits(struct logits_reader *reader, struct tw_sequence *sequence,
                        const struct tw_step_row *row)
 {
     size_t position = row->first_position + row->n_tokens - row->n_outputs;
+    uint32_t n_right = 0;
     for (uint32_t i = 0; i < row->n_outputs; i++, position++) {
         const float *logits = next_logits(reader);
         if (sequence->scheduled == NULL) {
-            continue; /* it failed; its rows are passed over */
+            continue;
         }
         if (position + 1 < sequence->n_prompt_tokens) {
             score_row(reader->engine, sequence, position, logits);
         } else if (sequence->only_prompt) {
             tw_sequence_end(sequence, TW_FINISH_LENGTH);
-        } else {
+        } else if (owes_token(sequence)) {
             sample_row(reader->engine, sequence, logits);
+            n_right += sequence->scheduled != NULL && owes_token(sequence);
         }
+    }
+    if (sequence->scheduled != NULL && row->wants_token && !reader->engine->config.no_speculation) {
+        tw_drafter_learn(&sequence->drafter, row->n_drafted, n_right);
+        draft(reader->engine, sequence);
     }
 }
 

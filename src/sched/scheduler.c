@@ -277,10 +277,32 @@ enum tw_status tw_scheduler_push(struct tw_scheduler *s, struct tw_sched_sequenc
         sequence->tokens = tokens;
         sequence->token_capacity = capacity;
     }
+    const bool was_guessed =
+        sequence->n_drafted > 0 && sequence->tokens[sequence->n_tokens] == token;
     sequence->tokens[sequence->n_tokens++] = token;
+    if (was_guessed) {
+        sequence->n_drafted--;
+        s->usage.n_accepted_tokens++;
+        tw_sched_count_computed(s, sequence, 1);
+        return TW_OK;
+    }
+    sequence->n_drafted = 0;
     sequence->owes_token = false;
     s->n_owed--;
     return TW_OK;
+}
+
+void tw_scheduler_draft(struct tw_scheduler *s, struct tw_sched_sequence *sequence,
+                        const int32_t *tokens, uint32_t n_tokens)
+{
+    assert(!s->planned && !sequence->owes_token);
+    const uint32_t n_memory = sequence->token_capacity - sequence->n_tokens;
+    const uint32_t n_useful = sequence->n_tokens_most - sequence->n_tokens - 1;
+    const uint32_t n_room = n_memory < n_useful ? n_memory : n_useful;
+    sequence->n_drafted = n_tokens < n_room ? n_tokens : n_room;
+    for (uint32_t i = 0; i < sequence->n_drafted; i++) {
+        sequence->tokens[sequence->n_tokens + i] = tokens[i];
+    }
 }
 
 static void free_list(struct tw_sched_list *list)
@@ -329,6 +351,7 @@ struct tw_sched_state tw_scheduler_state(const struct tw_sched_sequence *sequenc
         .n_preemptions = sequence->n_preemptions,
         .resident = sequence->resident,
         .paused = sequence->paused,
+        .owes_token = sequence->owes_token,
     };
 }
 

@@ -11,9 +11,17 @@
  *     PAUSED is a flag beside: it keeps its pages and is in no step.
  *
  * A step takes one row (a run of tokens) of each sequence that is chosen: one token of those that
- * decode, a piece of the prompt of the others, together at most the budget given to plan. Of two
- * sequences with the same beginning, whole pages of it are computed once, also when both arrive
- * together: in each step one of them computes the page, the other waits for it.
+ * decode, a piece of the prompt of the others, together at most the budget given to plan. A text
+ * that decodes may have a draft behind it, a guess of what comes next (tw_scheduler_draft): its row
+ * then has those tokens too and all their results, and each token that is pushed and was guessed is
+ * computed already:
+ *
+ *     text a b c, draft d e f   ->  row c d e f, four results
+ *     push d, push e            ->  as guessed: one more is owed
+ *     push x                    ->  the text is a b c d e x, of which x is to be computed
+ *
+ * Of two sequences with the same beginning, whole pages of it are computed once, also when both
+ * arrive together: in each step one of them computes the page, the other waits for it.
  * (Not for a sequence that wants the results of its whole prompt: it computes it itself.)
  *
  * Who is chosen: tenants by fair_share.h, within a tenant the least priority number, then the order
@@ -26,13 +34,16 @@
  * 1. Every page is free, or borrowed, or a node of the prefix tree, or one sequence's own.
  * 2. A row's positions before its first token are computed, and hold exactly the sequence's tokens.
  * 3. No page is written by two rows of a step.
- * 4. A resident sequence's last page is never short: a row always has the pages it writes.
+ * 4. A resident sequence's last page is never short: a row always has the pages it writes. For a
+ *    draft no page is taken: it ends with the text's last page, and drives nobody out.
  * 5. Every unpaused sequence of a tenant that is not IDLE ends, if those before it do.
  * 6. The same calls give the same steps.
+ * 7. What of a draft was not pushed is never computed text: not in the tree, not paid for.
  *
  * Costs: a tenant pays for tokens that are computed for it the first time: prefill_cost for one of
  * the prompt, decode_cost for one of the answer (what is computed anew after a preemption, and what
- * others computed, costs nothing).
+ * others computed, costs nothing). What was guessed costs what it would have cost otherwise, once
+ * it is pushed, and nothing if it was wrong: an answer has one price, however it was come by.
  *
  * Ownership: sequences belong to the scheduler until tw_scheduler_end. Tokens are copied. The step
  * that plan returns is valid until commit; rows' pointers too.
@@ -51,14 +62,15 @@ struct tw_sched_sequence;
 struct tw_scheduler_config {
     uint32_t n_pages;
     uint32_t page_tokens;
-    uint32_t max_rows;    /* sequences in a step */
-    uint32_t max_waiting; /* up to TW_LIMIT_WAITING */
+    uint32_t max_rows;     /* sequences in a step */
+    uint32_t most_decoded; /* tokens of a step with the drafts; more texts than that have none */
+    uint32_t max_waiting;  /* up to TW_LIMIT_WAITING */
     uint32_t prefill_cost, decode_cost;
     uint64_t slack; /* in tokens at weight 1: how far tenants may be apart before one gives way */
     uint64_t seed;  /* of the prefix tree */
 };
 
-/* Costs 1 and 2 (decoding one token takes longer than one of a prompt), slack 4096. */
+/* Costs 1 and 2 (decoding one token takes longer than one of a prompt), slack 4096, no drafts. */
 struct tw_scheduler_config tw_scheduler_defaults(void);
 
 /* share: must outlive the scheduler; others may use it too. */
@@ -99,6 +111,7 @@ struct tw_step_row {
     uint32_t n_tokens;
     uint32_t first_position;
     uint32_t n_outputs; /* the last of the tokens, whose results are wanted; each once */
+    uint32_t n_drafted; /* the last of the tokens, which are guessed */
     bool wants_token;   /* the row reaches the end of the text: what comes next? */
 };
 
@@ -112,7 +125,7 @@ struct tw_step {
 struct tw_step tw_scheduler_plan(struct tw_scheduler *scheduler, uint32_t prefill_budget);
 
 /* The planned step was computed. Each sequence of a row that wants a token must then be pushed one
- * or ended, before the next plan. */
+ * or ended, before the next plan; with a draft, until it owes none (tw_sched_state). */
 void tw_scheduler_commit(struct tw_scheduler *scheduler);
 
 /* The planned step was not computed: everything is as it was before plan. */
@@ -122,6 +135,12 @@ void tw_scheduler_abandon(struct tw_scheduler *scheduler);
  * ended instead. TW_ERR_MEMORY: as it was. */
 enum tw_status tw_scheduler_push(struct tw_scheduler *scheduler, struct tw_sched_sequence *sequence,
                                  int32_t token, struct tw_error *error);
+
+/* What may come after a text that owes no token: tokens [n_tokens], copied, instead of an earlier
+ * draft. The next row that reaches the text's end has as many of them as there is room for. Takes
+ * no memory: what has none is cut off. */
+void tw_scheduler_draft(struct tw_scheduler *scheduler, struct tw_sched_sequence *sequence,
+                        const int32_t *tokens, uint32_t n_tokens);
 
 /* ---- pages for other uses ---- */
 
@@ -140,6 +159,7 @@ struct tw_sched_state {
     uint32_t n_cached_tokens; /* of the prompt: those it did not have to compute */
     uint32_t n_preemptions;
     bool resident, paused;
+    bool owes_token; /* a row wanted one that was not pushed yet */
 };
 struct tw_sched_state tw_scheduler_state(const struct tw_sched_sequence *sequence);
 
@@ -147,7 +167,9 @@ struct tw_scheduler_usage {
     uint32_t n_waiting, n_resident, n_paused; /* sequences; paused ones are among the others */
     uint32_t n_pages, n_free_pages, n_cached_pages;
     uint64_t n_steps;
-    uint64_t n_computed_tokens; /* over all rows */
+    uint64_t n_computed_tokens; /* over all rows, drafts included */
+    uint64_t n_drafted_tokens;  /* of those, guessed */
+    uint64_t n_accepted_tokens; /* of those, pushed */
     uint64_t n_prompt_tokens;   /* of all sequences whose prompt is computed */
     uint64_t n_cached_tokens;   /* of those, not computed by the sequence itself */
     uint64_t n_preemptions;

@@ -38,6 +38,10 @@ static bool own_pages_are_its_own(struct proof *proof, const struct tw_sched_seq
 static bool sequence_is_right(struct proof *proof, const struct tw_sched_sequence *sequence)
 {
     const struct tw_scheduler *s = proof->scheduler;
+    const uint64_t n_with_draft = (uint64_t)sequence->n_tokens + sequence->n_drafted;
+    if (n_with_draft > sequence->token_capacity || n_with_draft >= sequence->n_tokens_most) {
+        return false;
+    }
     if (!sequence->resident) {
         return sequence->n_pages == 0 && sequence->n_nodes == 0 && sequence->n_computed == 0;
     }

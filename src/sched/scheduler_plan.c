@@ -170,6 +170,45 @@ static uint32_t choose_rows(struct tw_scheduler *s, uint32_t budget)
     return n_tokens;
 }
 
+/* One token of a text whose end it is. */
+static bool decodes(const struct tw_step_row *row)
+{
+    return row->n_tokens == 1 && row->wants_token;
+}
+
+/* Positions behind the text in the pages it has. */
+static uint32_t room_behind(const struct tw_scheduler *s, const struct tw_sched_sequence *sequence)
+{
+    return sequence->n_pages * s->config.page_tokens - sequence->n_tokens;
+}
+
+static uint32_t smaller(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Rows that decode get their drafts, in the order in which they were chosen, as far as the step has
+ * tokens to spare. */
+static uint32_t add_drafts(struct tw_scheduler *s)
+{
+    uint32_t n_decoded = 0, n_added = 0;
+    for (uint32_t i = 0; i < s->n_rows; i++) {
+        n_decoded += decodes(&s->rows[i]);
+    }
+    for (uint32_t i = 0; i < s->n_rows && n_decoded + n_added < s->config.most_decoded; i++) {
+        struct tw_step_row *row = &s->rows[i];
+        if (decodes(row)) {
+            uint32_t n_room = room_behind(s, row->sequence);
+            uint32_t n_spare = s->config.most_decoded - n_decoded - n_added;
+            row->n_drafted = smaller(row->sequence->n_drafted, smaller(n_room, n_spare));
+            row->n_tokens += row->n_drafted;
+            row->n_outputs += row->n_drafted;
+            n_added += row->n_drafted;
+        }
+    }
+    return n_added;
+}
+
 struct tw_step tw_scheduler_plan(struct tw_scheduler *s, uint32_t prefill_budget)
 {
     assert(!s->planned && s->n_owed == 0 && prefill_budget > 0);
@@ -178,34 +217,32 @@ struct tw_step tw_scheduler_plan(struct tw_scheduler *s, uint32_t prefill_budget
     admit_waiting(s);
     begin_choice(s);
     uint32_t n_tokens = choose_rows(s, prefill_budget);
+    n_tokens += add_drafts(s);
     s->planned = s->n_rows > 0;
     return (struct tw_step){.rows = s->rows, .n_rows = s->n_rows, .n_tokens = n_tokens};
 }
 
 /* ---- what becomes of it ---- */
 
-static void fill_nodes(struct tw_scheduler *s, const struct tw_step_row *row)
+static void fill_nodes(struct tw_scheduler *s, const struct tw_sched_sequence *sequence,
+                       uint32_t n_tokens)
 {
     const uint32_t page_tokens = s->config.page_tokens;
-    const struct tw_sched_sequence *sequence = row->sequence;
-    uint32_t last = row->first_position + row->n_tokens;
-    for (uint32_t i = row->first_position / page_tokens;
+    uint32_t last = sequence->n_computed + n_tokens;
+    for (uint32_t i = sequence->n_computed / page_tokens;
          i < sequence->n_nodes && i * page_tokens < last; i++) {
         uint32_t n = last - i * page_tokens;
         tw_prefix_tree_fill(s->tree, sequence->pages[i], n < page_tokens ? n : page_tokens);
     }
 }
 
-static void commit_row(struct tw_scheduler *s, const struct tw_step_row *row)
+void tw_sched_count_computed(struct tw_scheduler *s, struct tw_sched_sequence *sequence,
+                             uint32_t n_tokens)
 {
-    struct tw_sched_sequence *sequence = row->sequence;
-    fill_nodes(s, row);
-    tw_fair_share_charge(s->share, sequence->tenant, row_cost(s, sequence, row->n_tokens));
+    fill_nodes(s, sequence, n_tokens);
+    tw_fair_share_charge(s->share, sequence->tenant, row_cost(s, sequence, n_tokens));
     bool was_prompt = sequence->n_accounted < sequence->n_prompt_tokens;
-    sequence->n_computed += row->n_tokens;
-    if (row->n_outputs > 0) {
-        sequence->first_output = sequence->n_computed; /* not again after a preemption */
-    }
+    sequence->n_computed += n_tokens;
     if (sequence->n_computed > sequence->n_accounted) {
         sequence->n_accounted = sequence->n_computed;
     }
@@ -213,10 +250,23 @@ static void commit_row(struct tw_scheduler *s, const struct tw_step_row *row)
         s->usage.n_prompt_tokens += sequence->n_prompt_tokens;
         s->usage.n_cached_tokens += sequence->n_cached_tokens;
     }
+    if (sequence->first_output < sequence->n_computed) {
+        sequence->first_output = sequence->n_computed; /* not again after a preemption */
+    }
     tw_sched_publish(s, sequence);
+}
+
+static void commit_row(struct tw_scheduler *s, const struct tw_step_row *row)
+{
+    struct tw_sched_sequence *sequence = row->sequence;
+    tw_sched_count_computed(s, sequence, row->n_tokens - row->n_drafted);
     s->usage.n_computed_tokens += row->n_tokens;
-    sequence->owes_token = row->wants_token;
-    s->n_owed += row->wants_token;
+    s->usage.n_drafted_tokens += row->n_drafted;
+    if (row->wants_token) {
+        sequence->owes_token = true;
+        sequence->n_drafted = row->n_drafted;
+        s->n_owed++;
+    }
 }
 
 void tw_scheduler_commit(struct tw_scheduler *s)

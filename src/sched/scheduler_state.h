@@ -24,6 +24,8 @@ struct tw_sched_sequence {
 
     int32_t *tokens; /* [n_tokens], room for token_capacity */
     uint32_t n_tokens, token_capacity, n_prompt_tokens, n_tokens_most;
+    uint32_t
+        n_drafted; /* behind the tokens; while a token is owed: those the row had and has left */
 
     uint32_t *pages; /* [n_pages], room for n_tokens_most - 1 tokens */
     uint32_t n_pages;
@@ -76,6 +78,12 @@ struct tw_sched_lane *tw_sched_lane_of(const struct tw_scheduler *scheduler,
 /* By priority, then arrival. */
 void tw_sched_list_insert(struct tw_sched_list *list, struct tw_sched_sequence *sequence);
 void tw_sched_list_remove(struct tw_sched_sequence *sequence);
+
+/* ---- scheduler_plan.c ---- */
+
+/* The next n_tokens of a text were computed by it: they are paid for, and whole pages shown. */
+void tw_sched_count_computed(struct tw_scheduler *scheduler, struct tw_sched_sequence *sequence,
+                             uint32_t n_tokens);
 
 /* ---- scheduler_pages.c ---- */
 

@@ -5,6 +5,7 @@ several tenants each computes it for itself, unless the server is told to share.
 
 What went through forward passes is counted by the engine, and must be to the token what it has to
 be: whole pages of the beginning once, and of each request the rest of its prompt and its answer.
+Guesses that were wrong, or came after the end, are none of it.
 """
 import os
 import sys
@@ -34,9 +35,15 @@ def shared_tokens(lists):
     return len(os.path.commonprefix(lists)) // PAGE_TOKENS * PAGE_TOKENS
 
 
+def computed(server):
+    drafted, accepted = (server.metric(f"spec_decode_num_{what}_tokens_total")
+                         for what in ("draft", "accepted"))
+    return server.metric("computed_tokens_total") - (drafted - accepted)
+
+
 def load(server, prompts, keys):
     """All at once, streamed; the usage of each, and how many tokens were computed for all."""
-    before = server.metric("computed_tokens_total")
+    before = computed(server)
 
     def ask(i):
         answer = server.post("/v1/completions", {
@@ -47,7 +54,7 @@ def load(server, prompts, keys):
         return answer.events[-1]["usage"]
     usages = together([lambda i=i: ask(i) for i in range(len(prompts))])
     assert server.metric("num_preemptions_total") == 0
-    return usages, server.metric("computed_tokens_total") - before
+    return usages, computed(server) - before
 
 
 def cached(usages):

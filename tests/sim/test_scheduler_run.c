@@ -3,7 +3,8 @@
  * Each position of each page holds a hash of the whole text up to it, seeded by its domain, as a
  * real cache's keys and values depend on all tokens before. Before a row is computed, all that
  * stands before it in its pages must be the hashes of its own text: a page that was shared wrongly,
- * given away too early or written twice shows at once. */
+ * given away too early or written twice shows at once. Drafts write into the pages as well, rightly
+ * guessed or not. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,6 +22,8 @@ enum {
     PAGE_TOKENS = 4,
     N_PAGES = 96,
     MAX_ROWS = 6,
+    MOST_DECODED = 9,
+    MOST_DRAFT = 5,
     N_TENANTS = 5,
     N_SEQUENCES_MOST = 40,
     N_TOKENS_MOST = 120,
@@ -41,7 +44,7 @@ struct world {
     struct tw_scheduler *scheduler;
     uint64_t memory[N_PAGES][PAGE_TOKENS];
     struct member members[N_SEQUENCES_MOST];
-    uint64_t n_draws, n_steps, n_ended, n_cancelled, n_forked, n_paused;
+    uint64_t n_draws, n_steps, n_ended, n_cancelled, n_forked, n_paused, n_ended_in_draft;
     uint64_t written[N_PAGES][PAGE_TOKENS]; /* in which step */
     uint64_t longest_wait;
 };
@@ -191,16 +194,24 @@ static void compute(struct world *world, const struct tw_step_row *row)
         uint64_t there = world->memory[row->pages[i / PAGE_TOKENS]][i % PAGE_TOKENS];
         assert_true(there == member->hashes[i]);
     }
-    for (uint32_t i = row->first_position; i < row->first_position + row->n_tokens; i++) {
+    const uint32_t last = row->first_position + row->n_tokens, n_text = last - row->n_drafted;
+    uint64_t hash =
+        row->first_position > 0 ? member->hashes[row->first_position - 1] : 1000 + member->domain;
+    for (uint32_t i = row->first_position; i < last; i++) {
         uint32_t page = row->pages[i / PAGE_TOKENS], slot = i % PAGE_TOKENS;
+        hash = extend(hash, row->tokens[i - row->first_position]);
+        assert_true(i >= n_text || hash == member->hashes[i]);
         assert_true(world->written[page][slot] != world->n_steps + 1);
         world->written[page][slot] = world->n_steps + 1;
-        world->memory[page][slot] = member->hashes[i];
+        world->memory[page][slot] = hash;
     }
     if (row->n_outputs > 0) {
-        uint32_t last = row->first_position + row->n_tokens;
         assert_int_equal(last - row->n_outputs, member->n_results);
-        member->n_results = last;
+        member->n_results = n_text;
+    }
+    if (row->n_drafted > 0) {
+        assert_true(row->wants_token && row->n_tokens == 1 + row->n_drafted &&
+                    row->n_outputs == row->n_tokens && last < member->n_most);
     }
     assert_true(!row->wants_token || member->n_results == member->n_hashes);
     uint64_t wait = world->n_steps - member->last_step;
@@ -212,33 +223,62 @@ static void compute(struct world *world, const struct tw_step_row *row)
 }
 
 /* The next token depends on the text alone, so that equal texts stay equal for a while. */
-static void answer(struct world *world, struct member *member)
+static int32_t token_after(uint64_t hash)
 {
-    int32_t token = (int32_t)(member->hashes[member->n_hashes - 1] % 3);
-    if (member->n_hashes + 1 == member->n_most) {
-        end(world, member);
-        world->n_ended++;
-        return;
+    return (int32_t)(hash % 3);
+}
+
+/* What will come, now and then with a mistake. */
+static void draft(struct world *world, struct member *member)
+{
+    int32_t tokens[MOST_DRAFT];
+    uint32_t n = draw(world, MOST_DRAFT + 1);
+    uint64_t hash = member->hashes[member->n_hashes - 1];
+    for (uint32_t i = 0; i < n; i++) {
+        tokens[i] = token_after(hash) + (draw(world, 6) == 0);
+        hash = extend(hash, tokens[i]);
     }
-    assert_int_equal(tw_scheduler_push(world->scheduler, member->sequence, token, NULL), TW_OK);
-    add_hash(member, token);
+    tw_scheduler_draft(world->scheduler, member->sequence, tokens, n);
+}
+
+/* All that the row's results say, one after the other. */
+static void answer(struct world *world, struct member *member, const struct tw_step_row *row)
+{
+    for (uint32_t n = 0; n == 0 || tw_scheduler_state(member->sequence).owes_token; n++) {
+        assert_in_range(n, 0, row->n_drafted);
+        member->n_results += n > 0; /* the token before was guessed, so this result is had too */
+        bool is_cancelled = n > 0 && draw(world, 50) == 0;
+        if (is_cancelled || member->n_hashes + 1 == member->n_most) {
+            end(world, member);
+            world->n_ended++;
+            world->n_ended_in_draft += n > 0;
+            return;
+        }
+        int32_t token = token_after(member->hashes[member->n_hashes - 1]);
+        assert_int_equal(tw_scheduler_push(world->scheduler, member->sequence, token, NULL), TW_OK);
+        add_hash(member, token);
+    }
+    draft(world, member);
 }
 
 static bool step(struct world *world)
 {
     uint32_t budget = 1 + draw(world, 24);
     struct tw_step step = tw_scheduler_plan(world->scheduler, budget);
-    uint32_t n_tokens = 0, n_prefill = 0;
+    uint32_t n_tokens = 0, n_prefill = 0, n_decoded = 0, n_drafted = 0;
     assert_in_range(step.n_rows, 0, MAX_ROWS);
     struct tw_step_row rows[MAX_ROWS];
     for (uint32_t i = 0; i < step.n_rows; i++) {
         rows[i] = step.rows[i];
+        bool decodes = rows[i].n_tokens == 1 + rows[i].n_drafted && rows[i].wants_token;
         n_tokens += rows[i].n_tokens;
-        n_prefill += rows[i].n_tokens == 1 && rows[i].wants_token ? 0 : rows[i].n_tokens;
+        n_drafted += rows[i].n_drafted;
+        *(decodes ? &n_decoded : &n_prefill) += rows[i].n_tokens;
         compute(world, &rows[i]);
     }
     assert_int_equal(n_tokens, step.n_tokens);
     assert_in_range(n_prefill, 0, budget);
+    assert_true(n_drafted == 0 || n_decoded <= MOST_DECODED);
     if (step.n_rows == 0) {
         return false;
     }
@@ -246,7 +286,7 @@ static bool step(struct world *world)
     world->n_steps++;
     for (uint32_t i = 0; i < step.n_rows; i++) {
         if (rows[i].wants_token) {
-            answer(world, tw_scheduler_state(rows[i].sequence).owner);
+            answer(world, tw_scheduler_state(rows[i].sequence).owner, &rows[i]);
         }
     }
     return true;
@@ -265,6 +305,7 @@ static struct world *new_world(void)
     config.n_pages = N_PAGES;
     config.page_tokens = PAGE_TOKENS;
     config.max_rows = MAX_ROWS;
+    config.most_decoded = MOST_DECODED;
     config.slack = 100;
     assert_int_equal(tw_scheduler_create(&config, world->share, &world->scheduler, NULL), TW_OK);
     return world;
@@ -310,16 +351,20 @@ static void a_million_random_steps_keep_every_invariant(void **state)
     struct tw_scheduler_usage usage = tw_scheduler_usage(world->scheduler);
     print_message(
         "# %llu ended, %llu cancelled, %llu forked, %llu paused, %llu preempted, "
-        "%llu pages evicted, %llu of %llu prompt tokens cached, %llu steps without a row\n",
+        "%llu pages evicted, %llu of %llu prompt tokens cached, %llu steps without a row, "
+        "%llu of %llu drafted tokens accepted, %llu ended amid a draft\n",
         (unsigned long long)world->n_ended, (unsigned long long)world->n_cancelled,
         (unsigned long long)world->n_forked, (unsigned long long)world->n_paused,
         (unsigned long long)usage.n_preemptions, (unsigned long long)usage.n_evictions,
         (unsigned long long)usage.n_cached_tokens, (unsigned long long)usage.n_prompt_tokens,
-        (unsigned long long)world->longest_wait);
+        (unsigned long long)world->longest_wait, (unsigned long long)usage.n_accepted_tokens,
+        (unsigned long long)usage.n_drafted_tokens, (unsigned long long)world->n_ended_in_draft);
     /* All of it must have happened often. */
     assert_true(world->n_ended > 10000 && world->n_cancelled > 1000 && world->n_forked > 1000);
     assert_true(usage.n_preemptions > 1000 && usage.n_evictions > 10000);
     assert_true(usage.n_cached_tokens > usage.n_prompt_tokens / 10);
+    assert_true(usage.n_accepted_tokens > 10000 && world->n_ended_in_draft > 1000);
+    assert_true(usage.n_drafted_tokens > usage.n_accepted_tokens + 10000);
     free_world(world);
 }
 

@@ -26,6 +26,7 @@ static struct fixture set_up(uint32_t n_pages, uint32_t max_rows)
     config.page_tokens = PAGE_TOKENS;
     config.max_rows = max_rows;
     config.max_waiting = 200;
+    config.most_decoded = 6;
     config.slack = 64;
     assert_int_equal(tw_fair_share_create(&f.share, NULL), TW_OK);
     for (uint32_t tenant = 0; tenant < 8; tenant++) {
@@ -433,6 +434,170 @@ static void an_abandoned_step_is_planned_again_as_it_was(void **state)
     tear_down(&f);
 }
 
+/* ---- drafts ---- */
+
+/* Plans and commits; the row of the one sequence there is. */
+static struct tw_step_row one_row(struct fixture *f)
+{
+    struct tw_step planned = tw_scheduler_plan(f->scheduler, 64);
+    assert_int_equal(planned.n_rows, 1);
+    assert_int_equal(planned.n_tokens, planned.rows[0].n_tokens);
+    struct tw_step_row row = planned.rows[0];
+    tw_scheduler_commit(f->scheduler);
+    return row;
+}
+
+static void push(struct fixture *f, struct tw_sched_sequence *sequence, int32_t token, bool owes)
+{
+    assert_int_equal(tw_scheduler_push(f->scheduler, sequence, token, NULL), TW_OK);
+    struct tw_sched_state state = tw_scheduler_state(sequence);
+    assert_int_equal(state.owes_token, owes);
+    assert_int_equal(state.n_computed, state.n_tokens - !owes);
+}
+
+static void a_draft_is_computed_with_the_text_and_counts_as_far_as_it_is_pushed(void **state)
+{
+    (void)state;
+    static const int32_t draft[] = {7, 8, 9};
+    struct fixture f = set_up(16, 4);
+    struct tw_sched_sequence *sequence = submit(&f, 0, 1, 8, 40);
+    one_row(&f);
+    push(&f, sequence, 5, false);
+    tw_scheduler_draft(f.scheduler, sequence, draft, 3);
+    struct tw_step_row row = one_row(&f);
+    assert_int_equal(row.first_position, 8);
+    assert_int_equal(row.n_tokens, 4);
+    assert_int_equal(row.n_drafted, 3);
+    assert_int_equal(row.n_outputs, 4);
+    assert_true(row.wants_token);
+    push(&f, sequence, 7, true);
+    push(&f, sequence, 8, true);
+    push(&f, sequence, 6, false); /* not the 9 */
+    row = one_row(&f);
+    assert_int_equal(row.first_position, 11);
+    assert_int_equal(row.n_tokens, 1);
+    struct tw_scheduler_usage usage = tw_scheduler_usage(f.scheduler);
+    assert_int_equal(usage.n_computed_tokens, 8 + 4 + 1);
+    assert_int_equal(usage.n_drafted_tokens, 3);
+    assert_int_equal(usage.n_accepted_tokens, 2);
+    assert_true(tw_scheduler_check(f.scheduler));
+    tear_down(&f);
+}
+
+static void a_page_that_a_draft_fills_is_shared_only_when_it_was_pushed(void **state)
+{
+    (void)state;
+    static const int32_t draft[] = {5, 5, 5};
+    for (int is_right = 0; is_right < 2; is_right++) {
+        struct fixture f = set_up(16, 4);
+        struct tw_sched_sequence *sequence = submit(&f, 0, 1, 8, 40);
+        one_row(&f);
+        push(&f, sequence, 5, false);
+        tw_scheduler_draft(f.scheduler, sequence, draft, 3);
+        assert_int_equal(one_row(&f).n_tokens, 4); /* the whole third page */
+        push(&f, sequence, 5, true);
+        push(&f, sequence, 5, true);
+        push(&f, sequence, is_right ? 5 : 6, is_right);
+        tw_scheduler_end(f.scheduler, sequence);
+        assert_int_equal(tw_scheduler_usage(f.scheduler).n_cached_pages, 2 + is_right);
+        tear_down(&f);
+    }
+}
+
+static void a_draft_takes_no_page_and_nothing_behind_the_answers_end(void **state)
+{
+    (void)state;
+    static const int32_t draft[] = {5, 5, 5, 5, 5};
+    struct fixture f = set_up(16, 4);
+    struct tw_sched_sequence *sequence = submit(&f, 0, 1, 9, 5);
+    one_row(&f);
+    push(&f, sequence, 5, false); /* ten tokens in three pages: two places are left */
+    tw_scheduler_draft(f.scheduler, sequence, draft, 5);
+    uint32_t n_free = tw_scheduler_usage(f.scheduler).n_free_pages;
+    struct tw_step planned = tw_scheduler_plan(f.scheduler, 64);
+    assert_int_equal(planned.rows[0].n_drafted, 2);
+    assert_int_equal(tw_scheduler_usage(f.scheduler).n_free_pages, n_free);
+    tw_scheduler_abandon(f.scheduler);
+    assert_int_equal(one_row(&f).n_drafted, 2);
+    push(&f, sequence, 5, true);
+    push(&f, sequence, 5, true);
+    push(&f, sequence, 5, false); /* thirteen of at most fourteen: the next one is the last */
+    tw_scheduler_draft(f.scheduler, sequence, draft, 5);
+    assert_int_equal(one_row(&f).n_drafted, 0);
+    tw_scheduler_end(f.scheduler, sequence);
+    tear_down(&f);
+}
+
+static void drafts_have_what_a_step_has_to_spare(void **state)
+{
+    (void)state;
+    static const int32_t draft[] = {5, 5, 5};
+    struct fixture f = set_up(64, 8);
+    struct tw_sched_sequence *sequences[7];
+    for (int32_t n = 0; n < 7; n++) {
+        sequences[n] = submit(&f, 0, n, 8, 40);
+        step(&f, 64);
+        while (tw_scheduler_state(sequences[n]).n_tokens % PAGE_TOKENS != 1) {
+            step(&f, 64);
+        }
+        uint32_t n_drafted = 0, n_tokens = 0;
+        for (int i = 0; i <= n; i++) {
+            tw_scheduler_draft(f.scheduler, sequences[i], draft, 3);
+        }
+        struct tw_step planned = tw_scheduler_plan(f.scheduler, 64);
+        for (uint32_t i = 0; i < planned.n_rows; i++) {
+            n_drafted += planned.rows[i].n_drafted;
+            n_tokens += planned.rows[i].n_tokens;
+        }
+        assert_int_equal(planned.n_tokens, n_tokens);
+        assert_int_equal(planned.n_rows, n + 1);
+        assert_in_range(n_drafted, n < 5, n < 6 ? 6 - n - 1 : 0);
+        tw_scheduler_abandon(f.scheduler);
+        for (int i = 0; i <= n; i++) {
+            tw_scheduler_draft(f.scheduler, sequences[i], draft, 0);
+        }
+    }
+    tear_down(&f);
+}
+
+/* Two tenants, each with an answer of 30 tokens; one row a step, so that they compete. */
+static void an_answer_has_one_price_with_and_without_drafts(void **state)
+{
+    (void)state;
+    uint64_t counters[3][2];
+    for (int kind = 0; kind < 3; kind++) { /* no drafts, right ones, wrong ones */
+        const int32_t draft[] = {kind == 1 ? 5 : 6, 5, 5};
+        struct fixture f = set_up(32, 1);
+        int n_steps = 0, n_left = 2;
+        submit(&f, 0, 1, 8, 31);
+        submit(&f, 1, 2, 10, 31);
+        for (; n_left > 0; n_steps++) {
+            struct tw_step_row row = one_row(&f);
+            do {
+                struct tw_sched_state one = tw_scheduler_state(row.sequence);
+                if (one.n_tokens == one.n_prompt_tokens + 29) {
+                    tw_scheduler_end(f.scheduler, row.sequence);
+                    n_left--;
+                    row.sequence = NULL;
+                    break;
+                }
+                assert_int_equal(tw_scheduler_push(f.scheduler, row.sequence, 5, NULL), TW_OK);
+            } while (tw_scheduler_state(row.sequence).owes_token);
+            if (row.sequence != NULL && kind > 0) {
+                tw_scheduler_draft(f.scheduler, row.sequence, draft, 3);
+            }
+        }
+        for (uint32_t tenant = 0; tenant < 2; tenant++) {
+            counters[kind][tenant] = tw_fair_share_counter(f.share, tenant);
+        }
+        assert_true(kind == 1 ? n_steps < 30 : n_steps == 60);
+        tear_down(&f);
+    }
+    assert_true(counters[0][0] > 0 && counters[0][1] > 0);
+    assert_memory_equal(counters[0], counters[1], sizeof counters[0]);
+    assert_memory_equal(counters[0], counters[2], sizeof counters[0]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -451,6 +616,11 @@ int main(void)
         cmocka_unit_test(an_abandoned_step_is_planned_again_as_it_was),
         cmocka_unit_test(borrowed_pages_are_nobody_elses),
         cmocka_unit_test(of_one_tenant_the_least_priority_number_comes_first),
+        cmocka_unit_test(a_draft_is_computed_with_the_text_and_counts_as_far_as_it_is_pushed),
+        cmocka_unit_test(a_page_that_a_draft_fills_is_shared_only_when_it_was_pushed),
+        cmocka_unit_test(a_draft_takes_no_page_and_nothing_behind_the_answers_end),
+        cmocka_unit_test(drafts_have_what_a_step_has_to_spare),
+        cmocka_unit_test(an_answer_has_one_price_with_and_without_drafts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
