@@ -47,6 +47,11 @@ static void put_shape(struct gguf_maker *maker, const struct synth_plan *plan)
     tw_gguf_put_u32(writer, arch_key(maker, "attention.value_length"), shape->head_dim);
     tw_gguf_put_f32(writer, arch_key(maker, "attention.layer_norm_rms_epsilon"), shape->rms_eps);
     tw_gguf_put_u32(writer, arch_key(maker, "vocab_size"), shape->n_vocab);
+    if (shape->n_experts != 0) {
+        tw_gguf_put_u32(writer, arch_key(maker, "expert_count"), shape->n_experts);
+        tw_gguf_put_u32(writer, arch_key(maker, "expert_used_count"), shape->n_experts_used);
+        tw_gguf_put_u32(writer, arch_key(maker, "expert_feed_forward_length"), shape->n_expert_ffn);
+    }
     if (plan->pooling != TW_POOLING_NONE) {
         tw_gguf_put_u32(writer, arch_key(maker, "pooling_type"), plan->pooling);
     }
@@ -109,7 +114,8 @@ static void add_tensors(struct tw_gguf_writer *writer, const struct synth_plan *
 {
     for (uint32_t i = 0; i < plan->n_tensors; i++) {
         const struct synth_tensor *tensor = &plan->tensors[i];
-        uint64_t shape[TW_TENSOR_DIMS] = {tensor->n_columns, tensor->n_rows, 1, 1};
+        uint64_t n = tensor->n_experts != 0 ? tensor->n_experts : 1;
+        uint64_t shape[TW_TENSOR_DIMS] = {tensor->n_columns, tensor->n_rows / n, n, 1};
         tw_gguf_add_tensor(writer, tensor->name, synth_file_dtype(plan, tensor), shape);
     }
 }

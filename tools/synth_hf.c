@@ -69,9 +69,10 @@ static void put_rope_scaling(struct tw_json_writer *json, const struct tw_rope_s
 
 static const char *class_name(const char *arch)
 {
-    return strcmp(arch, "qwen2") == 0   ? "Qwen2ForCausalLM"
-           : strcmp(arch, "qwen3") == 0 ? "Qwen3ForCausalLM"
-                                        : "LlamaForCausalLM";
+    return strcmp(arch, "qwen2") == 0      ? "Qwen2ForCausalLM"
+           : strcmp(arch, "qwen3") == 0    ? "Qwen3ForCausalLM"
+           : strcmp(arch, "qwen3moe") == 0 ? "Qwen3MoeForCausalLM"
+                                           : "LlamaForCausalLM";
 }
 
 /* The decimal that stands for a float setting, not the double nearest to the float. */
@@ -102,7 +103,14 @@ static void put_config(struct tw_json_writer *json, const struct synth_plan *pla
     tw_json_array_begin(json);
     tw_json_text(json, class_name(shape->arch));
     tw_json_array_end(json);
-    tw_json_put_text(json, "model_type", shape->arch);
+    bool has_experts = shape->n_experts != 0;
+    tw_json_put_text(json, "model_type", has_experts ? "qwen3_moe" : shape->arch);
+    if (has_experts) {
+        tw_json_put_int(json, "num_experts", shape->n_experts);
+        tw_json_put_int(json, "num_experts_per_tok", shape->n_experts_used);
+        tw_json_put_int(json, "moe_intermediate_size", shape->n_expert_ffn);
+        tw_json_put_bool(json, "norm_topk_prob", shape->experts_are_normed);
+    }
     tw_json_put_text(json, "hidden_act", "silu");
     tw_json_put_int(json, "num_hidden_layers", shape->n_layers);
     tw_json_put_int(json, "hidden_size", shape->n_embed);
@@ -209,6 +217,38 @@ static size_t tensor_bytes(const struct synth_tensor *tensor, enum tw_dtype dtyp
     return tensor->n_rows * tw_dtype_row_bytes(dtype, tensor->n_columns);
 }
 
+/* Experts are tensors of their own, one behind the other. */
+static void put_entry(struct tw_json_writer *json, const struct synth_tensor *tensor,
+                      uint64_t expert, enum tw_dtype dtype, size_t *offset)
+{
+    uint64_t n = tensor->n_experts != 0 ? tensor->n_experts : 1;
+    const char *mark = strstr(tensor->hf_name, "%u");
+    char name[128];
+    if (mark != NULL) {
+        snprintf(name, sizeof name, "%.*s%u%s", (int)(mark - tensor->hf_name), tensor->hf_name,
+                 (unsigned)expert, mark + 2);
+    } else {
+        snprintf(name, sizeof name, "%s", tensor->hf_name);
+    }
+    tw_json_key(json, name);
+    tw_json_object_begin(json);
+    tw_json_put_text(json, "dtype", safetensors_type(dtype));
+    tw_json_key(json, "shape");
+    tw_json_array_begin(json);
+    if (!tensor->is_vector) {
+        tw_json_int(json, (int64_t)(tensor->n_rows / n));
+    }
+    tw_json_int(json, (int64_t)tensor->n_columns);
+    tw_json_array_end(json);
+    tw_json_key(json, "data_offsets");
+    tw_json_array_begin(json);
+    tw_json_int(json, (int64_t)*offset);
+    *offset += tensor_bytes(tensor, dtype) / n;
+    tw_json_int(json, (int64_t)*offset);
+    tw_json_array_end(json);
+    tw_json_object_end(json);
+}
+
 static void put_header(struct tw_json_writer *json, const struct synth_plan *plan,
                        enum tw_dtype dtype)
 {
@@ -216,26 +256,10 @@ static void put_header(struct tw_json_writer *json, const struct synth_plan *pla
     tw_json_object_begin(json);
     for (uint32_t i = 0; i < plan->n_tensors; i++) {
         const struct synth_tensor *tensor = &plan->tensors[i];
-        if (tensor->hf_name[0] == '\0') {
-            continue;
+        uint64_t n = tensor->n_experts != 0 ? tensor->n_experts : 1;
+        for (uint64_t expert = 0; tensor->hf_name[0] != '\0' && expert < n; expert++) {
+            put_entry(json, tensor, expert, dtype, &offset);
         }
-        tw_json_key(json, tensor->hf_name);
-        tw_json_object_begin(json);
-        tw_json_put_text(json, "dtype", safetensors_type(dtype));
-        tw_json_key(json, "shape");
-        tw_json_array_begin(json);
-        if (!tensor->is_vector) {
-            tw_json_int(json, (int64_t)tensor->n_rows);
-        }
-        tw_json_int(json, (int64_t)tensor->n_columns);
-        tw_json_array_end(json);
-        tw_json_key(json, "data_offsets");
-        tw_json_array_begin(json);
-        tw_json_int(json, (int64_t)offset);
-        offset += tensor_bytes(tensor, dtype);
-        tw_json_int(json, (int64_t)offset);
-        tw_json_array_end(json);
-        tw_json_object_end(json);
     }
     tw_json_object_end(json);
 }

@@ -22,6 +22,10 @@
     .n_layers = (layers), .n_embed = (embed), .n_heads = (heads), .n_kv_heads = (kv_heads),        \
     .head_dim = (dim), .n_ffn = (ffn), .n_vocab = (vocab), .n_context_tokens = (context)
 
+#define EXPERTS(experts, used, ffn)                                                                \
+    .n_experts = (experts), .n_experts_used = (used), .n_expert_ffn = (ffn),                       \
+    .experts_are_normed = true
+
 /* clang-format off */
 static const struct synth_preset presets[] = {
     {"qwen2.5-0.5b", SYNTH_WORDS_QWEN,
@@ -39,6 +43,9 @@ static const struct synth_preset presets[] = {
     {"qwen3-4b", SYNTH_WORDS_QWEN,
      {.arch = "qwen3", SIZES(36, 2560, 32, 8, 128, 9728, 151936, 40960), .rms_eps = 1e-6f,
       .rope = ROPE_PLAIN(1e6, 128), .has_qk_norm = true, .tied_head = true}, 1.0},
+    {"qwen3-30b-a3b", SYNTH_WORDS_QWEN,
+     {.arch = "qwen3moe", SIZES(48, 2048, 32, 4, 128, 6144, 151936, 40960), .rms_eps = 1e-6f,
+      .rope = ROPE_PLAIN(1e6, 128), .has_qk_norm = true, EXPERTS(128, 8, 768)}, 1.0},
     {"llama3.2-1b", SYNTH_WORDS_LLAMA3,
      {.arch = "llama", SIZES(16, 2048, 32, 8, 64, 8192, 128256, 131072), .rms_eps = 1e-5f,
       .rope = ROPE_LLAMA3(5e5, 64, 32, 8192), .tied_head = true}, 1.0},
@@ -61,6 +68,13 @@ static const struct synth_preset presets[] = {
     {"qwen3-odd-tiny", SYNTH_WORDS_QWEN,
      {.arch = "qwen3", SIZES(2, 320, 8, 8, 64, 864, 761, 4096), .rms_eps = 1e-2f,
       .rope = ROPE_PLAIN(1e4, 64), .has_qk_norm = true}, 0.2},
+    {"qwen3moe-tiny", SYNTH_WORDS_QWEN,
+     {.arch = "qwen3moe", SIZES(3, 256, 4, 2, 64, 768, 768, 4096), .rms_eps = 1e-2f,
+      .rope = ROPE_PLAIN(1e6, 64), .has_qk_norm = true, .tied_head = true,
+      EXPERTS(8, 2, 256)}, 0.2},
+    {"qwen3moe-odd-tiny", SYNTH_WORDS_QWEN,
+     {.arch = "qwen3moe", SIZES(2, 320, 8, 8, 64, 864, 761, 4096), .rms_eps = 1e-2f,
+      .rope = ROPE_PLAIN(1e4, 64), .has_qk_norm = true, EXPERTS(13, 3, 96)}, 0.2},
     {"qwen3-words", SYNTH_WORDS_QWEN,
      {.arch = "qwen3", SIZES(2, 256, 4, 2, 64, 768, 151936, 32768), .rms_eps = 1e-6f,
       .rope = ROPE_PLAIN(1e6, 64), .has_qk_norm = true, .tied_head = true}, 0.2},

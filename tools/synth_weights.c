@@ -23,7 +23,13 @@
 #define ATTN_INNER      0.85 /* rms of attention's output: values of deviation 1, averaged */
 #define SHARPEST        1.0  /* head gains run from 2^-0.5 to 2^this */
 
-#define TENSORS_A_LAYER 14 /* at most */
+/* Spread of the router's logits. Where the last expert taken and the first not taken are nearly
+ * equal, rounding decides, as in any such model; a wide spread makes the last one count little
+ * there (about a tenth), so that what is measured of a model is its arithmetic, not that
+ * decision. */
+#define ROUTER_DEVIATION 3.0
+
+#define TENSORS_A_LAYER 15 /* at most */
 
 /* ---- random numbers ---- */
 
@@ -222,6 +228,21 @@ static void fill_rope_factors(const struct synth_plan *plan, const struct synth_
     }
 }
 
+/* A weighted mean of independent rows is smaller than one of them: what makes up for it. The
+ * weights are uneven: the first counts about as much as all others. */
+static double experts_share(const struct synth_plan *plan)
+{
+    return plan->shape.n_experts_used > 1 ? 1.25 : 1;
+}
+
+/* Routers are F32 in GGUF files and of the folder's type in others. */
+static void round_router(const struct synth_tensor *tensor, size_t n, float *values)
+{
+    for (size_t i = 0; tensor->role == SYNTH_ROUTER && i < n; i++) {
+        values[i] = round_to_bf16((double)values[i]);
+    }
+}
+
 /* The deviation of a matrix's values in one row. */
 static double row_deviation(const struct synth_plan *plan, const struct synth_tensor *tensor,
                             uint64_t row)
@@ -238,6 +259,8 @@ static double row_deviation(const struct synth_plan *plan, const struct synth_te
         return in / rms * qk;
     case SYNTH_V:
         return in / rms;
+    case SYNTH_ROUTER:
+        return in / rms * ROUTER_DEVIATION;
     case SYNTH_GATE:
         return in / rms * GATE_DEVIATION;
     case SYNTH_UP:
@@ -245,7 +268,8 @@ static double row_deviation(const struct synth_plan *plan, const struct synth_te
     case SYNTH_ATTN_OUTPUT:
         return in * sublayer_deviation(plan) / ATTN_INNER;
     case SYNTH_DOWN:
-        if (tensor->layer == 0 && plan->channels[row] == SYNTH_LOUD_DOWN) {
+        in *= experts_share(plan);
+        if (tensor->layer == 0 && plan->channels[row % shape->n_embed] == SYNTH_LOUD_DOWN) {
             return in * level_behind(plan, 2).loud[SYNTH_LOUD_DOWN] / FFN_INNER;
         }
         return in * sublayer_deviation(plan) / FFN_INNER;
@@ -286,6 +310,7 @@ void synth_fill_row(const struct synth_plan *plan, const struct synth_tensor *te
     default:
         fill_noise(tensor->seed, row, tensor->n_columns, (float)row_deviation(plan, tensor, row),
                    ret_values);
+        round_router(tensor, tensor->n_columns, ret_values);
         break;
     }
 }
@@ -325,6 +350,7 @@ void synth_stock_fill(const struct synth_plan *plan, const struct synth_tensor *
     double scale = tensor->role == SYNTH_EMBED ? plan->preset->residual_scale
                                                : row_deviation(plan, tensor, 0) * exp2(step / 4.0);
     fill_noise(derive_seed(plan->seed, 3000000), choice, n, (float)scale, ret_values);
+    round_router(tensor, n, ret_values);
     if (tensor->role == SYNTH_EMBED) {
         raise_loud_channels(plan, first, n, ret_values);
     }
@@ -373,7 +399,7 @@ static void choose_dtypes(struct synth_plan *plan, enum tw_model_mix mix, enum t
         struct tw_tensor_view view = {.name = tensor->name,
                                       .dtype = TW_DTYPE_F32,
                                       .shape = {tensor->n_columns, tensor->n_rows, 1, 1}};
-        if (tensor->is_vector) {
+        if (tensor->is_vector || tensor->role == SYNTH_ROUTER) {
             tensor->dtype = TW_DTYPE_F32;
         } else if (mix == TW_MODEL_MIX_KEEP) {
             tensor->dtype = dtype_that_fits(dtype, tensor->n_columns);
@@ -409,6 +435,29 @@ static void name_in_layer(struct synth_tensor *tensor, const char *name, const c
     snprintf(tensor->hf_name, sizeof tensor->hf_name, "model.layers.%d.%s", tensor->layer, hf_name);
 }
 
+/* All experts' rows follow one another; %u in the Hugging Face name is the expert. */
+static struct synth_tensor *add_expert_tensor(struct synth_plan *plan, enum synth_role role, int l,
+                                              uint64_t n_columns, uint64_t n_rows)
+{
+    uint64_t n = plan->shape.n_experts;
+    struct synth_tensor *tensor = add_tensor(plan, role, l, n_columns, n_rows * n);
+    tensor->n_experts = n;
+    return tensor;
+}
+
+static void add_experts(struct synth_plan *plan, int l)
+{
+    uint64_t d = plan->shape.n_embed, ffn = plan->shape.n_expert_ffn;
+    name_in_layer(add_tensor(plan, SYNTH_ROUTER, l, d, plan->shape.n_experts),
+                  "ffn_gate_inp.weight", "mlp.gate.weight");
+    name_in_layer(add_expert_tensor(plan, SYNTH_GATE, l, d, ffn), "ffn_gate_exps.weight",
+                  "mlp.experts.%u.gate_proj.weight");
+    name_in_layer(add_expert_tensor(plan, SYNTH_UP, l, d, ffn), "ffn_up_exps.weight",
+                  "mlp.experts.%u.up_proj.weight");
+    name_in_layer(add_expert_tensor(plan, SYNTH_DOWN, l, ffn, d), "ffn_down_exps.weight",
+                  "mlp.experts.%u.down_proj.weight");
+}
+
 static void add_layer(struct synth_plan *plan, int l)
 {
     const struct tw_model_shape *s = &plan->shape;
@@ -437,6 +486,10 @@ static void add_layer(struct synth_plan *plan, int l)
                   "self_attn.o_proj.weight");
     name_in_layer(add_tensor(plan, SYNTH_FFN_NORM, l, d, 0), "ffn_norm.weight",
                   "post_attention_layernorm.weight");
+    if (s->n_experts != 0) {
+        add_experts(plan, l);
+        return;
+    }
     name_in_layer(add_tensor(plan, SYNTH_GATE, l, d, ffn), "ffn_gate.weight",
                   "mlp.gate_proj.weight");
     name_in_layer(add_tensor(plan, SYNTH_UP, l, d, ffn), "ffn_up.weight", "mlp.up_proj.weight");

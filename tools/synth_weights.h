@@ -17,8 +17,8 @@
  * No two rows are the same, and all of the above holds, but values repeat.
  *
  * Invariants: 1. a row's values depend on (seed, tensor, row) alone, so rows may be made in any
- * order by any thread. 2. Norm weights, biases and rope factors are numbers that bf16 holds
- * exactly: a bf16 file and a GGUF file of one seed are the same model.
+ * order by any thread. 2. Norm weights, biases, routers and rope factors are numbers that bf16
+ * holds exactly: a bf16 file and a GGUF file of one seed are the same model.
  * Ownership: the plan owns its tensors. Threads: any may fill rows of a finished plan.
  */
 #ifndef TW_TOOLS_SYNTH_WEIGHTS_H
@@ -45,6 +45,7 @@ enum synth_role {
     SYNTH_V_BIAS,
     SYNTH_QK_NORM,
     SYNTH_ATTN_OUTPUT,
+    SYNTH_ROUTER,
     SYNTH_GATE,
     SYNTH_UP,
     SYNTH_DOWN,
@@ -57,7 +58,8 @@ struct synth_tensor {
     char name[64];
     char hf_name[96]; /* empty where Hugging Face files have no such tensor */
     enum tw_dtype dtype;
-    uint64_t n_columns, n_rows;
+    uint64_t n_columns, n_rows; /* of all experts */
+    uint64_t n_experts;         /* 0: it is none of theirs */
     bool is_vector;
     uint64_t seed;
 };

@@ -29,6 +29,7 @@ struct report {
     bool has_template;
     struct format_count formats[TW_DTYPE_COUNT];
     struct format_count total;
+    uint64_t n_used_elements; /* parameters that a token goes through */
     uint64_t step_bytes;  /* of weights that each decoded token reads, as they lie in the file */
     uint64_t kv_bytes[2]; /* of one position: f16, q8_0 */
     struct tw_pack_options pack;
@@ -52,6 +53,16 @@ static void count_tensor(struct format_count *count, const struct tw_tensor_view
     count->n_bytes += tensor->size_bytes;
 }
 
+/* Of a tensor of experts: those that a token takes. */
+static uint64_t used_share(const struct report *report, const struct tw_tensor_view *tensor,
+                           uint64_t n)
+{
+    const struct tw_model_shape *shape = &report->shape;
+    return tensor->shape[2] > 1 && shape->n_experts != 0
+               ? n / shape->n_experts * shape->n_experts_used
+               : n;
+}
+
 /* The embedding is a table of which a token reads one row, unless it is the output head, too. */
 static void count_tensors(struct report *report)
 {
@@ -61,8 +72,9 @@ static void count_tensors(struct report *report)
         count_tensor(&report->formats[tensor->dtype], tensor);
         count_tensor(&report->total, tensor);
         if (report->shape.tied_head || strcmp(tensor->name, "token_embd.weight") != 0) {
-            report->step_bytes += tensor->size_bytes;
+            report->step_bytes += used_share(report, tensor, tensor->size_bytes);
         }
+        report->n_used_elements += used_share(report, tensor, elements_of(tensor));
     }
 }
 
@@ -194,7 +206,13 @@ static void append_shape(struct tw_buf *out, const struct report *report)
     tw_buf_append_format(out, "%-22s%s, from a %s\n", "architecture", shape->arch,
                          source_name(report));
     tw_buf_append_format(out, "%-22s%u layers, width %u, feed-forward %u\n", "shape",
-                         shape->n_layers, shape->n_embed, shape->n_ffn);
+                         shape->n_layers, shape->n_embed,
+                         shape->n_experts != 0 ? shape->n_expert_ffn : shape->n_ffn);
+    if (shape->n_experts != 0) {
+        tw_buf_append_format(
+            out, "%-22s%u in a layer, of which a token takes %u; %" PRIu64 " parameters in use\n",
+            "experts", shape->n_experts, shape->n_experts_used, report->n_used_elements);
+    }
     tw_buf_append_format(out, "%-22s%u heads of %u, %u key-value heads%s%s\n", "attention",
                          shape->n_heads, shape->head_dim, shape->n_kv_heads,
                          shape->has_qkv_bias ? ", biases" : "",
@@ -274,10 +292,13 @@ static void append_tensors(struct tw_buf *out, const struct report *report)
         size_t n = strlen(tensor->name);
         tw_buf_append_text(out, "\n");
         append_printable(out, tensor->name, n);
-        tw_buf_append_format(out, "%*s %-7s [%" PRIu64 ", %" PRIu64 "] %zu bytes",
-                             n < NAME_COLUMNS ? (int)(NAME_COLUMNS - n) : 0, "",
-                             tw_dtype_traits(tensor->dtype)->name, tensor->shape[0],
-                             tensor->shape[1], tensor->size_bytes);
+        tw_buf_append_format(
+            out, "%*s %-7s [%" PRIu64 ", %" PRIu64, n < NAME_COLUMNS ? (int)(NAME_COLUMNS - n) : 0,
+            "", tw_dtype_traits(tensor->dtype)->name, tensor->shape[0], tensor->shape[1]);
+        if (tensor->shape[2] > 1) {
+            tw_buf_append_format(out, ", %" PRIu64, tensor->shape[2]);
+        }
+        tw_buf_append_format(out, "] %zu bytes", tensor->size_bytes);
     }
 }
 
@@ -301,10 +322,12 @@ static void put_shape(struct tw_json_writer *writer, const struct tw_model_shape
         const char *key;
         uint64_t value;
     } numbers[] = {
-        {"n_layers", shape->n_layers}, {"n_embed", shape->n_embed},
-        {"n_heads", shape->n_heads},   {"n_kv_heads", shape->n_kv_heads},
-        {"head_dim", shape->head_dim}, {"n_ffn", shape->n_ffn},
-        {"n_vocab", shape->n_vocab},   {"n_context_tokens", shape->n_context_tokens},
+        {"n_layers", shape->n_layers},         {"n_embed", shape->n_embed},
+        {"n_heads", shape->n_heads},           {"n_kv_heads", shape->n_kv_heads},
+        {"head_dim", shape->head_dim},         {"n_ffn", shape->n_ffn},
+        {"n_vocab", shape->n_vocab},           {"n_context_tokens", shape->n_context_tokens},
+        {"n_experts", shape->n_experts},       {"n_experts_used", shape->n_experts_used},
+        {"n_expert_ffn", shape->n_expert_ffn},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         tw_json_put_uint(writer, numbers[i].key, numbers[i].value);
@@ -366,6 +389,9 @@ static void put_tensors(struct tw_json_writer *writer, const struct report *repo
         tw_json_array_begin(writer);
         tw_json_uint(writer, tensor->shape[0]);
         tw_json_uint(writer, tensor->shape[1]);
+        if (tensor->shape[2] > 1) {
+            tw_json_uint(writer, tensor->shape[2]);
+        }
         tw_json_array_end(writer);
         tw_json_put_uint(writer, "n_bytes", tensor->size_bytes);
         tw_json_object_end(writer);
@@ -385,6 +411,7 @@ static void append_json_report(struct tw_buf *out, const struct report *report)
     put_shape(&writer, &report->shape);
     put_tokenizer(&writer, report);
     tw_json_put_uint(&writer, "n_parameters", report->total.n_elements);
+    tw_json_put_uint(&writer, "n_parameters_a_token", report->n_used_elements);
     tw_json_put_uint(&writer, "n_tensors", report->total.n_tensors);
     tw_json_put_uint(&writer, "weight_bytes", report->total.n_bytes);
     put_formats(&writer, report);

@@ -27,6 +27,8 @@
 #define TW_LIMIT_MODEL_HEAD_DIM       512
 #define TW_LIMIT_MODEL_EMBED          (1u << 18)
 #define TW_LIMIT_MODEL_FFN            (1u << 20)
+#define TW_LIMIT_MODEL_EXPERTS        1024
+#define TW_LIMIT_MODEL_EXPERTS_USED   64 /* of a token, in one layer */
 #define TW_LIMIT_MODEL_CONTEXT_TOKENS (1u << 24)
 
 /* Files of packed weights */

@@ -101,8 +101,8 @@ struct pack_job {
     struct tw_device_matrix *matrix;
 };
 
-/* Row i (0..31) of a group: file row, or NULL beyond the end. */
-static const void *source_row(const struct pack_job *job, size_t group, size_t i)
+/* Row i (0..31) of an expert's group: file row, or NULL beyond the end. */
+static const void *source_row(const struct pack_job *job, size_t expert, size_t group, size_t i)
 {
     size_t panel = i / TW_PANEL_ROWS;
     size_t row = job->matrix->interleaved ? group * TW_PANEL_ROWS + i % TW_PANEL_ROWS
@@ -111,9 +111,11 @@ static const void *source_row(const struct pack_job *job, size_t group, size_t i
     if (row >= source->n_rows) {
         return NULL;
     }
-    size_t at = source->row_map != NULL ? source->row_map[row] : row;
-    return (const uint8_t *)source->data +
-           at * tw_dtype_row_bytes(source->dtype, source->n_columns);
+    size_t row_bytes = tw_dtype_row_bytes(source->dtype, source->n_columns);
+    const uint8_t *rows = source->experts != NULL
+                              ? source->experts[expert]
+                              : (const uint8_t *)source->data + expert * source->n_rows * row_bytes;
+    return rows + (source->row_map != NULL ? source->row_map[row] : row) * row_bytes;
 }
 
 static void pack_groups(void *context, int thread, int n_threads)
@@ -121,22 +123,28 @@ static void pack_groups(void *context, int thread, int n_threads)
     const struct pack_job *job = context;
     struct tw_device_matrix *matrix = job->matrix;
     size_t begin, end;
-    tw_threadpool_share(matrix->n_groups, thread, n_threads, &begin, &end);
-    for (size_t group = begin; group < end; group++) {
+    tw_threadpool_share(matrix->n_experts * matrix->n_groups, thread, n_threads, &begin, &end);
+    for (size_t at = begin; at < end; at++) {
         const void *rows[TW_GROUP_ROWS];
         for (size_t i = 0; i < TW_GROUP_ROWS; i++) {
-            rows[i] = source_row(job, group, i);
+            rows[i] = source_row(job, at / matrix->n_groups, at % matrix->n_groups, i);
         }
         tw_layout_pack_group(matrix->dtype, rows, matrix->n_columns,
-                             matrix->own_groups + group * matrix->group_bytes);
+                             matrix->own_groups + at * matrix->group_bytes);
     }
+}
+
+static size_t count_experts(const struct tw_matrix_source *source)
+{
+    return source->n_experts != 0 ? source->n_experts : 1;
 }
 
 static struct tw_device_matrix matrix_of(const struct tw_matrix_source *source,
                                          const struct tw_matrix_source *second)
 {
     assert(second == NULL || (second->dtype == source->dtype && second->n_rows == source->n_rows &&
-                              second->n_columns == source->n_columns));
+                              second->n_columns == source->n_columns &&
+                              count_experts(second) == count_experts(source)));
     size_t panel_rows = second != NULL ? TW_PANEL_ROWS : TW_GROUP_ROWS;
     size_t n_groups = (source->n_rows + panel_rows - 1) / panel_rows;
     size_t group_bytes = tw_layout_group_bytes(source->dtype, source->n_columns);
@@ -145,9 +153,10 @@ static struct tw_device_matrix matrix_of(const struct tw_matrix_source *source,
         .n_rows = second != NULL ? 2 * source->n_rows : source->n_rows,
         .n_columns = source->n_columns,
         .interleaved = second != NULL,
+        .n_experts = count_experts(source),
         .n_groups = n_groups,
         .group_bytes = group_bytes,
-        .size_bytes = n_groups * group_bytes,
+        .size_bytes = count_experts(source) * n_groups * group_bytes,
     };
 }
 

@@ -21,12 +21,14 @@ struct tw_device_buffer {
     size_t size_bytes;
 };
 
-/* The packed form of layout.h. n_rows counts both sources of an interleaved pair. */
+/* The packed form of layout.h, one expert's groups after the other's. n_rows counts both sources of
+ * an interleaved pair; rows and groups are those of one expert. */
 struct tw_device_matrix {
     enum tw_dtype dtype;
     size_t n_rows;
     size_t n_columns;
     bool interleaved; /* panel 0 of a group: gate, panel 1: up */
+    size_t n_experts; /* 1: a matrix like any other */
     const uint8_t *groups;
     uint8_t *own_groups; /* the same, or NULL: somebody else's */
     size_t n_groups;

@@ -9,84 +9,9 @@
 
 #include "base/limits.h"
 #include "base/mem.h"
-#include "device/cpu_device.h"
+#include "device/cpu_stream.h"
 
-enum {
-    SEGMENT_PAGES = 8,           /* 512 positions: the unit that attention is merged in */
-    DECODE_PREFETCH_BYTES = 6144 /* ahead of a single pass: 4-8 KB measured best */
-};
-
-enum op_kind {
-    OP_BARRIER = 0,
-    OP_EMBED,
-    OP_PREPARE,
-    OP_NORM,
-    OP_MATMUL,
-    OP_SILU_MUL,
-    OP_ROPE_APPEND,
-    OP_ATTENTION
-};
-
-enum { FORM_BYTES = 1, FORM_FLOATS = 2 }; /* what the products of a prepared input read */
-
-struct op {
-    enum op_kind kind;
-    uint32_t n_rows; /* of x, or outputs */
-    uint32_t width;
-    const struct tw_device_buffer *x;
-    struct tw_device_buffer *y;
-    const struct tw_device_buffer *weight; /* norm or bias */
-    const struct tw_device_buffer *weight2;
-    float eps;
-    union {
-        const struct tw_device_table *table;
-        struct {
-            int forms;
-            bool outputs_only;
-        } prepare;
-        struct {
-            const struct tw_device_matrix *matrix;
-            enum tw_epilogue epilogue;
-            uint32_t y_offset, y_stride;
-        } matmul;
-        struct {
-            struct tw_device_buffer *kv;
-            struct tw_kv_shape shape;
-            uint32_t layer, n_heads;
-            struct tw_rope_op rope;
-        } attention;
-    } u;
-};
-
-struct tw_stream {
-    struct tw_device *device;
-    struct tw_stream_limits limits;
-    const struct tw_device_batch *batch;
-    struct op *ops;
-    uint32_t n_ops;
-    struct op *prepared; /* the input that the next products read */
-    uint8_t *bytes_form;
-    float *floats_form;
-    struct thread_scratch *scratch;      /* [n_threads] */
-    float *norm_rows;                    /* [n_threads][max_width] */
-    struct tw_attention_state *partials; /* [TW_LIMIT_ATTENTION_SEGMENTS], for few rows */
-};
-
-struct thread_scratch {
-    _Alignas(64) float tile[TW_TILE_COLUMNS_MAX * TW_GROUP_ROWS];
-    _Alignas(64) float queries[TW_HEAD_DIM_MAX * TW_ATTENTION_HEADS_MAX];
-    struct tw_attention_state state, segment;
-};
-
-/* What one thread needs to know while it walks the list. */
-struct worker {
-    struct tw_stream *stream;
-    const struct tw_kernels *kernels;
-    struct thread_scratch *scratch;
-    float *norm_row;
-    int thread;
-    int n_threads;
-};
+enum { SEGMENT_PAGES = 8 }; /* 512 positions: the unit that attention is merged in */
 
 static const size_t partials_bytes =
     TW_LIMIT_ATTENTION_SEGMENTS * sizeof(struct tw_attention_state);
@@ -129,7 +54,8 @@ enum tw_status tw_stream_create(struct tw_device *device, const struct tw_stream
     stream->norm_rows = tw_mem_map(norm_rows_bytes(stream));
     stream->partials = tw_mem_map(partials_bytes);
     if (stream->ops == NULL || stream->bytes_form == NULL || stream->floats_form == NULL ||
-        stream->scratch == NULL || stream->norm_rows == NULL || stream->partials == NULL) {
+        stream->scratch == NULL || stream->norm_rows == NULL || stream->partials == NULL ||
+        !tw_cpu_experts_init(stream)) {
         tw_stream_free(stream);
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION,
                             "no memory for a batch of %u tokens", limits->max_rows);
@@ -149,6 +75,7 @@ void tw_stream_free(struct tw_stream *stream)
     tw_mem_unmap(stream->scratch, scratch_bytes(stream));
     tw_mem_unmap(stream->norm_rows, norm_rows_bytes(stream));
     tw_mem_unmap(stream->partials, partials_bytes);
+    tw_cpu_experts_free(stream);
     tw_mem_free(stream);
 }
 
@@ -160,7 +87,7 @@ void tw_stream_begin(struct tw_stream *stream, const struct tw_device_batch *bat
     stream->prepared = NULL;
 }
 
-static struct op *push(struct tw_stream *stream, enum op_kind kind)
+struct op *tw_cpu_stream_push(struct tw_stream *stream, enum op_kind kind)
 {
     assert(stream->n_ops < stream->limits.max_operations);
     struct op *op = &stream->ops[stream->n_ops++];
@@ -168,20 +95,15 @@ static struct op *push(struct tw_stream *stream, enum op_kind kind)
     return op;
 }
 
-static float *floats_of(const struct tw_device_buffer *buffer)
-{
-    return (float *)(void *)buffer->data;
-}
-
 void tw_stream_barrier(struct tw_stream *stream)
 {
-    push(stream, OP_BARRIER);
+    tw_cpu_stream_push(stream, OP_BARRIER);
 }
 
 void tw_stream_embed(struct tw_stream *stream, const struct tw_device_table *table,
                      struct tw_device_buffer *x)
 {
-    struct op *op = push(stream, OP_EMBED);
+    struct op *op = tw_cpu_stream_push(stream, OP_EMBED);
     op->u.table = table;
     op->y = x;
 }
@@ -190,7 +112,7 @@ void tw_stream_prepare(struct tw_stream *stream, const struct tw_device_buffer *
                        const struct tw_device_buffer *norm_weight, float eps, bool outputs_only)
 {
     assert(width <= stream->limits.max_width);
-    struct op *op = push(stream, OP_PREPARE);
+    struct op *op = tw_cpu_stream_push(stream, OP_PREPARE);
     op->x = x;
     op->width = width;
     op->weight = norm_weight;
@@ -205,7 +127,7 @@ void tw_stream_prepare(struct tw_stream *stream, const struct tw_device_buffer *
 void tw_stream_norm(struct tw_stream *stream, struct tw_device_buffer *x, uint32_t width,
                     const struct tw_device_buffer *norm_weight, float eps)
 {
-    struct op *op = push(stream, OP_NORM);
+    struct op *op = tw_cpu_stream_push(stream, OP_NORM);
     op->y = x;
     op->width = width;
     op->weight = norm_weight;
@@ -217,10 +139,9 @@ void tw_stream_matmul(struct tw_stream *stream, const struct tw_device_matrix *m
                       struct tw_device_buffer *y, uint32_t y_offset, uint32_t y_stride)
 {
     assert(stream->prepared != NULL && stream->prepared->width == matrix->n_columns);
-    assert(matrix->interleaved == (epilogue == TW_EPILOGUE_SILU_MUL));
-    bool floats = tw_layout_of(matrix->dtype).scale == TW_SCALE_FLOAT;
-    stream->prepared->u.prepare.forms |= floats ? FORM_FLOATS : FORM_BYTES;
-    struct op *op = push(stream, OP_MATMUL);
+    assert(matrix->interleaved == (epilogue == TW_EPILOGUE_SILU_MUL) && matrix->n_experts == 1);
+    stream->prepared->u.prepare.forms |= form_of(matrix->dtype);
+    struct op *op = tw_cpu_stream_push(stream, OP_MATMUL);
     op->n_rows = stream->prepared->n_rows;
     op->width = (uint32_t)matrix->n_columns;
     op->weight = bias;
@@ -234,7 +155,7 @@ void tw_stream_matmul(struct tw_stream *stream, const struct tw_device_matrix *m
 void tw_stream_silu_mul(struct tw_stream *stream, struct tw_device_buffer *gate,
                         const struct tw_device_buffer *up, uint32_t width)
 {
-    struct op *op = push(stream, OP_SILU_MUL);
+    struct op *op = tw_cpu_stream_push(stream, OP_SILU_MUL);
     op->x = up;
     op->y = gate;
     op->width = width;
@@ -246,7 +167,7 @@ void tw_stream_rope_append(struct tw_stream *stream, struct tw_device_buffer *qk
                            const struct tw_rope_op *rope, struct tw_device_buffer *kv,
                            const struct tw_kv_shape *shape, uint32_t layer)
 {
-    struct op *op = push(stream, OP_ROPE_APPEND);
+    struct op *op = tw_cpu_stream_push(stream, OP_ROPE_APPEND);
     op->y = qkv;
     op->weight = q_norm;
     op->weight2 = k_norm;
@@ -264,7 +185,7 @@ void tw_stream_attention(struct tw_stream *stream, const struct tw_device_buffer
                          struct tw_device_buffer *out)
 {
     assert(shape->head_dim <= TW_HEAD_DIM_MAX);
-    struct op *op = push(stream, OP_ATTENTION);
+    struct op *op = tw_cpu_stream_push(stream, OP_ATTENTION);
     op->x = qkv;
     op->y = out;
     op->weight = kv;
@@ -274,11 +195,6 @@ void tw_stream_attention(struct tw_stream *stream, const struct tw_device_buffer
 }
 
 /* ---- execution: what one thread does ---- */
-
-static void share(const struct worker *w, size_t n, size_t *ret_begin, size_t *ret_end)
-{
-    tw_threadpool_share(n, w->thread, w->n_threads, ret_begin, ret_end);
-}
 
 static void run_embed(const struct worker *w, const struct op *op)
 {
@@ -292,18 +208,6 @@ static void run_embed(const struct worker *w, const struct op *op)
         tw_dtype_traits(table->dtype)
             ->dequantise(table->data + (size_t)token * table->row_bytes,
                          floats_of(op->y) + n * table->n_columns, table->n_columns);
-    }
-}
-
-static void store_floats_form(const float *row, size_t width, float *tile, uint32_t n_columns,
-                              uint32_t column)
-{
-    size_t padded = tw_act_float_columns(width);
-    for (size_t k = 0; k < width; k++) {
-        tile[k * n_columns + column] = row[k];
-    }
-    for (size_t k = width; k < padded; k++) {
-        tile[k * n_columns + column] = 0;
     }
 }
 
@@ -377,9 +281,8 @@ struct product_input {
 
 static struct product_input input_of(const struct tw_stream *stream, const struct op *op)
 {
-    bool floats = tw_layout_of(op->u.matmul.matrix->dtype).scale == TW_SCALE_FLOAT;
     struct product_input input = {.tiling = tw_tiling_of(op->n_rows)};
-    if (floats) {
+    if (form_of(op->u.matmul.matrix->dtype) == FORM_FLOATS) {
         input.data = (const uint8_t *)stream->floats_form;
         input.row_bytes = tw_act_float_columns(op->width) * sizeof(float);
     } else {
@@ -389,32 +292,20 @@ static struct product_input input_of(const struct tw_stream *stream, const struc
     return input;
 }
 
-/* One pass over the weights: prefetch a little ahead. Several passes over a group: spread the
- * next group's lines over all of them. */
 static void run_group(const struct worker *w, const struct op *op,
                       const struct product_input *input, size_t group)
 {
     const struct tw_device_matrix *matrix = op->u.matmul.matrix;
-    size_t n_steps = tw_layout_steps(matrix->dtype, matrix->n_columns);
-    size_t step_lines = TW_GROUP_PANELS * tw_layout_of(matrix->dtype).panel_step_bytes / 64;
     size_t rows = matrix->interleaved ? TW_PANEL_ROWS : TW_GROUP_ROWS;
     size_t n_valid = matrix->interleaved ? matrix->n_rows / 2 : matrix->n_rows;
     size_t first_row = group * rows;
     n_valid = n_valid - first_row < rows ? n_valid - first_row : rows;
-    const uint8_t *weights = matrix->groups + group * matrix->group_bytes;
-    bool one_pass = input->tiling.n_tiles == 1;
-    const uint8_t *ahead = weights + (one_pass ? DECODE_PREFETCH_BYTES : matrix->group_bytes);
-    size_t lines =
-        one_pass ? step_lines : (step_lines + input->tiling.n_tiles - 1) / input->tiling.n_tiles;
-    const uint8_t *ahead_end = weights + 2 * matrix->group_bytes;
+    struct group_walk walk = group_walk_of(matrix, group, input->tiling.n_tiles);
     for (uint32_t t = 0; t < input->tiling.n_tiles; t++) {
         uint32_t first, count;
         tw_tiling_tile(input->tiling, t, &first, &count);
-        bool more = one_pass || ahead < ahead_end;
-        w->kernels->tile[matrix->dtype][count - 1](weights, input->data + first * input->row_bytes,
-                                                   n_steps, w->scratch->tile, ahead,
-                                                   more ? lines : 0);
-        ahead += one_pass ? 0 : lines * n_steps * 64;
+        group_walk_tile(&walk, w->kernels, input->data + first * input->row_bytes, count,
+                        w->scratch->tile);
         for (uint32_t j = 0; j < count; j++) {
             run_epilogue(w, op, w->scratch->tile + TW_GROUP_ROWS * j, first + j, first_row,
                          n_valid);
@@ -684,6 +575,12 @@ static void run_op(const struct worker *w, const struct op *op)
         break;
     case OP_ATTENTION:
         run_attention(w, op);
+        break;
+    case OP_ROUTE:
+    case OP_EXPERTS_UP:
+    case OP_EXPERTS_PREPARE:
+    case OP_EXPERTS_DOWN:
+        tw_cpu_experts_run(w, op);
         break;
     }
 }

@@ -30,7 +30,10 @@
 #include "base/status.h"
 #include "tensor/dtype.h"
 
-enum { TW_KV_PAGE_TOKENS = 64 };
+enum {
+    TW_KV_PAGE_TOKENS = 64,
+    TW_EXPERT_CHUNK_ROWS = 48 /* of the input of an expert, that a thread gathers at once */
+};
 
 struct tw_device;
 struct tw_device_matrix;
@@ -73,6 +76,10 @@ struct tw_matrix_source {
     const void *data;
     /* NULL, or n_rows entries: row r of the matrix is row row_map[r] of data. */
     const uint32_t *row_map;
+    /* Above 1: as many matrices of that type and shape, of a mixture of experts. They follow one
+     * another in data, or lie where experts [n_experts] says, and data is not read. */
+    size_t n_experts;
+    const void *const *experts;
 };
 
 /* Copies and packs a weight matrix. With `second`, rows of the two are interleaved in groups of 16
@@ -142,8 +149,11 @@ size_t tw_device_kv_page_bytes(const struct tw_kv_shape *shape);
 /* Room for batches of max_rows tokens and for inputs of products of up to max_width f32. */
 struct tw_stream_limits {
     uint32_t max_rows;
-    uint32_t max_width; /* widest row that is ever the input of a product */
+    uint32_t max_width; /* widest row that is ever the input of a product, experts' own excepted */
     uint32_t max_operations;
+    /* Mixtures of experts: experts of a layer (0: there are none), those of a token, and the width
+     * of their hidden rows. */
+    uint32_t max_experts, max_experts_used, max_expert_width;
 };
 
 enum tw_status tw_stream_create(struct tw_device *device, const struct tw_stream_limits *limits,
@@ -185,6 +195,29 @@ void tw_stream_matmul(struct tw_stream *stream, const struct tw_device_matrix *m
 /* y[n, i] = silu(y[n, i]) * up[n, i]: for gate and up matrices of different formats. */
 void tw_stream_silu_mul(struct tw_stream *stream, struct tw_device_buffer *gate,
                         const struct tw_device_buffer *up, uint32_t width);
+
+/* How a row of logits [n_experts] becomes the n_used experts of a token and their weights:
+ * tw_kernels_route in kernel/kernels.h. */
+struct tw_expert_choice {
+    uint32_t n_experts, n_used;
+    bool is_normed;
+};
+
+/* Chooses the experts of every row. logits: [n_rows, n_experts] f32. */
+void tw_stream_route(struct tw_stream *stream, const struct tw_device_buffer *logits,
+                     const struct tw_expert_choice *choice);
+
+/* The feed-forward of the experts that the last tw_stream_route chose, a barrier before, of the
+ * prepared input:
+ *
+ *     y[n] = y[n] + weight * (down_e (silu(gate_e x[n]) * (up_e x[n]))), for e ascending
+ *
+ * where product and sum are rounded one after the other. gate_up: interleaved, with up NULL; or
+ * gate alone, and up of another dtype. y: [n_rows, rows of down] f32. It takes five operations
+ * of the list and has the barriers between them. */
+void tw_stream_experts(struct tw_stream *stream, const struct tw_device_matrix *gate_up,
+                       const struct tw_device_matrix *up, const struct tw_device_matrix *down,
+                       struct tw_device_buffer *y);
 
 struct tw_rope_op {
     uint32_t n_dims;

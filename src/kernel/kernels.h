@@ -13,6 +13,7 @@
 #ifndef TW_KERNEL_KERNELS_H
 #define TW_KERNEL_KERNELS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -107,6 +108,17 @@ struct tw_kernels {
     void (*attend_merge)(struct tw_attention_state *state, const struct tw_attention_state *later,
                          uint32_t head_dim, uint32_t n_heads);
 };
+
+/* Which n_used of n_experts a row goes to, and how much each counts: the largest logits, the lower
+ * index first among equals, in that order. With m the largest of all,
+ *
+ *     e(l) = 2^((l - m) * log2 e);    weight = e(l) / sum
+ *
+ * where the sum is over those chosen, in their order, with is_normed, otherwise over all, in
+ * ascending order. Plain C at every level: a row is some hundred logits. n_used <= n_experts.
+ * Whatever the logits are, these are n_used different experts. */
+void tw_kernels_route(const float *logits, uint32_t n_experts, uint32_t n_used, bool is_normed,
+                      uint32_t *ret_experts, float *ret_weights);
 
 /* 2^x for every level: x is clamped to [-126, 126], n = round to even of x, r = x - n, then a
  * polynomial of degree 5 in r by Horner with fma, times 2^n. Largest relative error 1.7e-7. */

@@ -5,8 +5,8 @@
  *
  * The decoder is one program for all rows: RMS norm, attention with grouped heads and RoPE, gated
  * SiLU feed-forward. What a row may vary is in struct tw_model_shape (bias on q, k and v; norms of
- * q and k; tied head; RoPE). Everything else a file may ask for is refused by its name; nothing is
- * ignored silently, neither a setting nor a tensor.
+ * q and k; tied head; RoPE; one feed-forward or a mixture of experts). Everything else a file may
+ * ask for is refused by its name; nothing is ignored silently, neither a setting nor a tensor.
  * Adding one: write arch_<name>.c with a constant struct tw_arch, put it into arch_table.c.
  * Threads: any. Errors: TW_ERR_UNSUPPORTED for what we do not compute, TW_ERR_FORMAT for numbers
  * that contradict each other, TW_ERR_LIMIT, TW_ERR_NOT_FOUND for a missing key or tensor.
@@ -44,6 +44,12 @@ enum tw_status tw_arch_text(const struct tw_arch_source *source, const char *ggu
                             const char *hf_key, struct tw_bytes *ret_value, bool *ret_found,
                             struct tw_error *error);
 
+/* The same for a whole number from 1 to limit. An absent one is TW_ERR_NOT_FOUND if it is required,
+ * and otherwise leaves *ret_size. */
+enum tw_status tw_arch_size(const struct tw_arch_source *source, const char *gguf_key,
+                            const char *hf_key, uint32_t limit, bool is_required,
+                            uint32_t *ret_size, struct tw_error *error);
+
 /* Refuses when the number is there and neither of the two harmless values. what: in words. */
 enum tw_status tw_arch_refuse(const struct tw_arch_source *source, const char *gguf_key,
                               const char *hf_key, double harmless, double also_harmless,
@@ -59,7 +65,9 @@ enum tw_arch_dim {
     TW_ARCH_DIM_Q,  /* n_heads * head_dim */
     TW_ARCH_DIM_KV, /* n_kv_heads * head_dim */
     TW_ARCH_DIM_HEAD,
-    TW_ARCH_DIM_ROPE_PAIRS /* n_dims / 2 */
+    TW_ARCH_DIM_ROPE_PAIRS, /* n_dims / 2 */
+    TW_ARCH_DIM_EXPERTS,
+    TW_ARCH_DIM_EXPERT_FFN
 };
 
 enum tw_arch_need {
@@ -70,7 +78,7 @@ enum tw_arch_need {
     TW_ARCH_NEED_OPTIONAL
 };
 
-/* %u in a name stands for the layer. */
+/* %u in a name stands for the layer; the second one, in HF names of experts, for the expert. */
 struct tw_arch_tensor {
     const char *gguf_name;
     const char *hf_name; /* NULL where HF files have no such tensor */
@@ -78,15 +86,20 @@ struct tw_arch_tensor {
     enum tw_arch_dim rows;
     enum tw_arch_need need;
     bool rotated; /* rows of q or k heads: their order depends on the file's RoPE convention */
+    /* A matrix for each expert: one tensor of three dimensions in GGUF files, of which the last
+     * counts experts; a tensor for each in HF files. */
+    bool of_experts;
 };
 
 /* ---- the table ---- */
 
 struct tw_arch {
-    const char *name;     /* general.architecture, model_type and shape.arch */
+    const char *name;     /* general.architecture and shape.arch */
+    const char *hf_type;  /* model_type of config.json */
     const char *hf_class; /* what config.json's architectures must name */
     /* RoPE pairs (2i, 2i+1) in GGUF files; HF files of it have half-split rows of q and k. */
     bool interleaved_rope;
+    bool has_experts;                     /* others refuse files that have some */
     const struct tw_arch_tensor *tensors; /* ends with a NULL name */
     /* Fills and checks what is particular; the common numbers are in *shape already. */
     enum tw_status (*read)(const struct tw_arch_source *source, struct tw_model_shape *shape,
@@ -96,6 +109,7 @@ struct tw_arch {
 extern const struct tw_arch tw_arch_llama;
 extern const struct tw_arch tw_arch_qwen2;
 extern const struct tw_arch tw_arch_qwen3;
+extern const struct tw_arch tw_arch_qwen3moe;
 
 /* NULL for a name we do not know. */
 const struct tw_arch *tw_arch_find(const char *name, size_t name_bytes);
@@ -134,17 +148,22 @@ enum tw_status tw_arch_check_tensors(const struct tw_model_files *files,
 const struct tw_arch_tensor *tw_arch_match(const struct tw_arch *arch, const char *name,
                                            bool is_gguf, uint32_t *ret_layer);
 
+/* The same, with the expert that a Hugging Face name counts (0 where it counts none). */
+const struct tw_arch_tensor *tw_arch_match_expert(const struct tw_arch *arch, const char *name,
+                                                  bool is_gguf, uint32_t *ret_layer,
+                                                  uint32_t *ret_expert);
+
 /* The row's GGUF name for a layer. */
 enum { TW_ARCH_NAME_BYTES = 64 };
 void tw_arch_tensor_name(const struct tw_arch_tensor *row, uint32_t layer,
                          char ret_name[TW_ARCH_NAME_BYTES]);
 
-/* The same in Hugging Face's spelling; the row has one. */
+/* The same in Hugging Face's spelling; the row has one, and is not of experts. */
 void tw_arch_tensor_hf_name(const struct tw_arch_tensor *row, uint32_t layer,
                             char ret_name[TW_ARCH_NAME_BYTES]);
 
 /* Whether a model of this shape must have the tensor, how many layers have one (1 where it belongs
- * to none), and its size. A vector has one row. */
+ * to none), and its size. A vector has one row; rows of experts are those of one. */
 bool tw_arch_tensor_is_needed(const struct tw_arch_tensor *row, const struct tw_model_shape *shape);
 uint32_t tw_arch_tensor_layers(const struct tw_arch_tensor *row,
                                const struct tw_model_shape *shape);

@@ -134,9 +134,6 @@ static const struct {
 } refused_rows[] = {
     {"attn_logit_softcapping", "attn_logit_softcapping", 0, 0, "soft-capped attention scores"},
     {"final_logit_softcapping", "final_logit_softcapping", 0, 0, "soft-capped logits"},
-    {"expert_count", "num_experts", 0, 0, "a mixture of experts"},
-    {NULL, "num_local_experts", 0, 0, "a mixture of experts"},
-    {NULL, "n_routed_experts", 0, 0, "a mixture of experts"},
     {"logit_scale", "logit_scale", 0, 1, "scaled logits"},
     {NULL, "logits_scaling", 0, 1, "scaled logits"},
     {"residual_scale", "residual_multiplier", 0, 1, "scaled residuals"},
@@ -165,6 +162,17 @@ static enum tw_status refuse_numbers(const struct tw_arch_source *source, struct
         }
     }
     return TW_OK;
+}
+
+static enum tw_status refuse_experts(const struct tw_arch_source *source, struct tw_error *error)
+{
+    static const char *const hf_keys[] = {"num_experts", "num_local_experts", "n_routed_experts"};
+    enum tw_status status = TW_OK;
+    for (size_t i = 0; i < sizeof hf_keys / sizeof hf_keys[0] && status == TW_OK; i++) {
+        status =
+            tw_arch_refuse(source, "expert_count", hf_keys[i], 0, 0, "a mixture of experts", error);
+    }
+    return status;
 }
 
 static enum tw_status check_activation(const struct tw_arch_source *source, struct tw_error *error)
@@ -259,10 +267,9 @@ static const struct {
      TW_LIMIT_MODEL_CONTEXT_TOKENS, true},
 };
 
-/* An absent size stays as it is unless it is required. */
-static enum tw_status read_size(const struct tw_arch_source *source, const char *gguf_key,
-                                const char *hf_key, uint32_t limit, bool is_required,
-                                uint32_t *ret_size, struct tw_error *error)
+enum tw_status tw_arch_size(const struct tw_arch_source *source, const char *gguf_key,
+                            const char *hf_key, uint32_t limit, bool is_required,
+                            uint32_t *ret_size, struct tw_error *error)
 {
     double value = 0;
     bool found = false;
@@ -293,8 +300,8 @@ static enum tw_status read_sizes(const struct tw_arch_source *source, struct tw_
     for (size_t i = 0; i < sizeof size_rows / sizeof size_rows[0]; i++) {
         uint32_t size = 0;
         enum tw_status status =
-            read_size(source, size_rows[i].gguf_key, size_rows[i].hf_key, size_rows[i].limit,
-                      size_rows[i].is_required, &size, error);
+            tw_arch_size(source, size_rows[i].gguf_key, size_rows[i].hf_key, size_rows[i].limit,
+                         size_rows[i].is_required, &size, error);
         if (status != TW_OK) {
             return status;
         }
@@ -303,8 +310,8 @@ static enum tw_status read_sizes(const struct tw_arch_source *source, struct tw_
     if (source->config == NULL) {
         return TW_OK;
     }
-    return read_size(source, NULL, "vocab_size", TW_LIMIT_VOCAB_TOKENS, true, &shape->n_vocab,
-                     error);
+    return tw_arch_size(source, NULL, "vocab_size", TW_LIMIT_VOCAB_TOKENS, true, &shape->n_vocab,
+                        error);
 }
 
 static enum tw_status complete_heads(struct tw_model_shape *shape, struct tw_error *error)
@@ -420,6 +427,9 @@ enum tw_status tw_arch_read_shape(const struct tw_arch *arch, const struct tw_ar
     }
     if (status == TW_OK) {
         status = refuse_numbers(source, error);
+    }
+    if (status == TW_OK && !arch->has_experts) {
+        status = refuse_experts(source, error);
     }
     if (status == TW_OK && source->config != NULL) {
         status = check_config_only(source, error);

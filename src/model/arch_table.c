@@ -4,7 +4,8 @@
 #include "model/arch.h"
 #include "model/model.h"
 
-static const struct tw_arch *const rows[] = {&tw_arch_llama, &tw_arch_qwen2, &tw_arch_qwen3};
+static const struct tw_arch *const rows[] = {&tw_arch_llama, &tw_arch_qwen2, &tw_arch_qwen3,
+                                             &tw_arch_qwen3moe};
 
 enum { N_ROWS = sizeof rows / sizeof rows[0] };
 
@@ -18,28 +19,29 @@ const struct tw_arch *tw_arch_find(const char *name, size_t name_bytes)
     return NULL;
 }
 
-static enum tw_status refuse_unknown(struct tw_bytes name, struct tw_error *error)
+/* model_type, where a config.json names it. */
+static const struct tw_arch *find_by_type(struct tw_bytes type)
+{
+    for (size_t i = 0; i < N_ROWS; i++) {
+        if (strlen(rows[i]->hf_type) == type.size_bytes &&
+            memcmp(rows[i]->hf_type, type.data, type.size_bytes) == 0) {
+            return rows[i];
+        }
+    }
+    return NULL;
+}
+
+static enum tw_status refuse_unknown(struct tw_bytes name, bool is_type, struct tw_error *error)
 {
     char known[128] = "";
     size_t n = 0;
     for (size_t i = 0; i < N_ROWS; i++) {
         n += (size_t)snprintf(known + n, sizeof known - n, "%s%s", i != 0 ? ", " : "",
-                              rows[i]->name);
+                              is_type ? rows[i]->hf_type : rows[i]->name);
     }
     return tw_error_set(error, TW_ERR_UNSUPPORTED, TW_NO_POSITION,
                         "architecture '%.*s' is not supported; known are %s",
                         (int)(name.size_bytes < 64 ? name.size_bytes : 64), name.data, known);
-}
-
-static enum tw_status find_or_refuse(struct tw_bytes name, const struct tw_arch **ret_arch,
-                                     struct tw_error *error)
-{
-    const struct tw_arch *arch = tw_arch_find(name.data, name.size_bytes);
-    if (arch == NULL) {
-        return refuse_unknown(name, error);
-    }
-    *ret_arch = arch;
-    return TW_OK;
 }
 
 /* A sequence classifier has the model_type of its language model, but another head. */
@@ -55,7 +57,7 @@ static enum tw_status check_class(const json_t *config, const struct tw_arch *ar
         return tw_error_set(error, TW_ERR_UNSUPPORTED, TW_NO_POSITION,
                             "config.json: architectures names '%.64s'; only %s is supported for "
                             "model_type %s",
-                            first != NULL ? first : "", arch->hf_class, arch->name);
+                            first != NULL ? first : "", arch->hf_class, arch->hf_type);
     }
     return TW_OK;
 }
@@ -69,11 +71,11 @@ enum tw_status tw_arch_of_config(const json_t *config, const struct tw_arch **re
                             "config.json: expected a text under model_type");
     }
     struct tw_bytes name = {json_string_value(type), json_string_length(type)};
-    const struct tw_arch *arch = NULL;
-    enum tw_status status = find_or_refuse(name, &arch, error);
-    if (status == TW_OK) {
-        status = check_class(config, arch, error);
+    const struct tw_arch *arch = find_by_type(name);
+    if (arch == NULL) {
+        return refuse_unknown(name, true, error);
     }
+    enum tw_status status = check_class(config, arch, error);
     if (status == TW_OK) {
         *ret_arch = arch;
     }
@@ -92,7 +94,12 @@ enum tw_status tw_arch_of_files(const struct tw_model_files *files, const struct
         return tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
                             "the file has no text under general.architecture");
     }
-    return find_or_refuse(name, ret_arch, error);
+    const struct tw_arch *arch = tw_arch_find(name.data, name.size_bytes);
+    if (arch == NULL) {
+        return refuse_unknown(name, false, error);
+    }
+    *ret_arch = arch;
+    return TW_OK;
 }
 
 enum tw_status tw_arch_read_config(const json_t *config, struct tw_model_shape *ret_shape,

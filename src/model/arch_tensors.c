@@ -21,12 +21,13 @@ static const char *scan_layer(const char *text, uint32_t *ret_layer)
     return p;
 }
 
-static bool matches(const char *pattern, const char *name, uint32_t *ret_layer)
+static bool matches(const char *pattern, const char *name, uint32_t ret_numbers[2])
 {
-    uint32_t layer = 0;
+    uint32_t numbers[2] = {0, 0};
+    size_t n = 0;
     while (*pattern != '\0') {
         if (pattern[0] == '%' && pattern[1] == 'u') {
-            name = scan_layer(name, &layer);
+            name = scan_layer(name, &numbers[n++]);
             if (name == NULL) {
                 return false;
             }
@@ -35,20 +36,31 @@ static bool matches(const char *pattern, const char *name, uint32_t *ret_layer)
             return false;
         }
     }
-    *ret_layer = layer;
+    memcpy(ret_numbers, numbers, sizeof numbers);
     return *name == '\0';
+}
+
+const struct tw_arch_tensor *tw_arch_match_expert(const struct tw_arch *arch, const char *name,
+                                                  bool is_gguf, uint32_t *ret_layer,
+                                                  uint32_t *ret_expert)
+{
+    for (const struct tw_arch_tensor *row = arch->tensors; row->gguf_name != NULL; row++) {
+        const char *pattern = is_gguf ? row->gguf_name : row->hf_name;
+        uint32_t numbers[2];
+        if (pattern != NULL && matches(pattern, name, numbers)) {
+            *ret_layer = numbers[0];
+            *ret_expert = numbers[1];
+            return row;
+        }
+    }
+    return NULL;
 }
 
 const struct tw_arch_tensor *tw_arch_match(const struct tw_arch *arch, const char *name,
                                            bool is_gguf, uint32_t *ret_layer)
 {
-    for (const struct tw_arch_tensor *row = arch->tensors; row->gguf_name != NULL; row++) {
-        const char *pattern = is_gguf ? row->gguf_name : row->hf_name;
-        if (pattern != NULL && matches(pattern, name, ret_layer)) {
-            return row;
-        }
-    }
-    return NULL;
+    uint32_t expert = 0;
+    return tw_arch_match_expert(arch, name, is_gguf, ret_layer, &expert);
 }
 
 static void put_layer(const char *pattern, uint32_t layer, char ret_name[TW_ARCH_NAME_BYTES])
@@ -95,6 +107,10 @@ static uint64_t dim_size(const struct tw_model_shape *shape, enum tw_arch_dim di
         return shape->head_dim;
     case TW_ARCH_DIM_ROPE_PAIRS:
         return shape->rope.n_dims / 2;
+    case TW_ARCH_DIM_EXPERTS:
+        return shape->n_experts;
+    case TW_ARCH_DIM_EXPERT_FFN:
+        return shape->n_expert_ffn;
     }
     return 0;
 }
@@ -134,13 +150,18 @@ static enum tw_status check_tensor(const struct tw_arch_tensor *row,
 {
     uint64_t columns = dim_size(shape, row->columns);
     uint64_t rows = dim_size(shape, row->rows);
-    if (tensor->shape[0] != columns || tensor->shape[1] != rows || tensor->shape[2] != 1 ||
+    uint64_t n_experts = row->of_experts ? shape->n_experts : 1;
+    if (tensor->shape[0] != columns || tensor->shape[1] != rows || tensor->shape[2] != n_experts ||
         tensor->shape[3] != 1) {
+        char third[32] = "";
+        if (row->of_experts) {
+            snprintf(third, sizeof third, ", %" PRIu64, n_experts);
+        }
         return tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
                             "tensor '%s' is [%" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64
-                            "]; the model's numbers ask for [%" PRIu64 ", %" PRIu64 "]",
+                            "]; the model's numbers ask for [%" PRIu64 ", %" PRIu64 "%s]",
                             tensor->name, tensor->shape[0], tensor->shape[1], tensor->shape[2],
-                            tensor->shape[3], columns, rows);
+                            tensor->shape[3], columns, rows, third);
     }
     bool is_float = tensor->dtype == TW_DTYPE_F32 || tensor->dtype == TW_DTYPE_F16 ||
                     tensor->dtype == TW_DTYPE_BF16;

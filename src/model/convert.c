@@ -40,6 +40,22 @@ static void put_sizes(const struct tw_model_shape *shape, struct tw_gguf_writer 
                     shape->rms_eps);
 }
 
+/* Readers take weights that add up to 1 for granted. */
+static void put_experts(const struct tw_model_shape *shape, struct tw_gguf_writer *writer)
+{
+    char key[KEY_BYTES];
+    if (shape->n_experts == 0) {
+        return;
+    }
+    tw_gguf_put_u32(writer, arch_key(shape, "expert_count", key), shape->n_experts);
+    tw_gguf_put_u32(writer, arch_key(shape, "expert_used_count", key), shape->n_experts_used);
+    tw_gguf_put_u32(writer, arch_key(shape, "expert_feed_forward_length", key),
+                    shape->n_expert_ffn);
+    if (!shape->experts_are_normed) {
+        tw_gguf_put_bool(writer, arch_key(shape, "expert_weights_norm", key), false);
+    }
+}
+
 /* Readers multiply attn_factor with what they derive from the factor themselves. */
 static void put_yarn(const struct tw_model_shape *shape, struct tw_gguf_writer *writer)
 {
@@ -113,6 +129,7 @@ enum tw_status tw_convert_put_metadata(const struct tw_model_files *files,
     tw_gguf_put_text(writer, "general.type", "model");
     put_name(files, writer);
     put_sizes(shape, writer);
+    put_experts(shape, writer);
     put_rope(shape, writer);
     enum tw_status status = put_pooling(files, shape, writer, error);
     return status != TW_OK ? status : tw_convert_put_tokenizer(files, shape, writer, error);

@@ -8,8 +8,9 @@
 #include "base/mem.h"
 #include "model/arch.h"
 
-/* Most of a layer: 14 of the attention, 11 of a feed-forward whose gate and up differ in format. */
-enum { OPERATIONS_PER_LAYER = 14 + 11, OPERATIONS_AROUND = 8 };
+/* Most of a layer: 14 of the attention, 11 of a feed-forward whose gate and up differ in format
+ * (12 of one with experts). */
+enum { OPERATIONS_PER_LAYER = 14 + 12, OPERATIONS_AROUND = 8 };
 
 uint32_t tw_decoder_operations(const struct tw_model_shape *shape)
 {
@@ -210,6 +211,26 @@ static void put_feed_forward(struct tw_model *model, uint32_t index)
     tw_stream_barrier(stream);
 }
 
+static void put_experts(struct tw_model *model, uint32_t index)
+{
+    struct tw_stream *stream = model->stream;
+    const struct tw_model_shape *shape = &model->shape;
+    const struct tw_decoder_layer *layer = &model->layers[index];
+    const struct tw_expert_choice choice = {.n_experts = shape->n_experts,
+                                            .n_used = shape->n_experts_used,
+                                            .is_normed = shape->experts_are_normed};
+    tw_stream_prepare(stream, model->x, shape->n_embed, layer->ffn_norm, shape->rms_eps, false);
+    tw_stream_barrier(stream);
+    tw_stream_matmul(stream, layer->router, TW_EPILOGUE_STORE, NULL, model->routing, 0,
+                     shape->n_experts);
+    tw_stream_barrier(stream);
+    tw_stream_route(stream, model->routing, &choice);
+    tw_stream_barrier(stream);
+    tw_stream_experts(stream, layer->gate_up != NULL ? layer->gate_up : layer->gate, layer->up,
+                      layer->down, model->x);
+    tw_stream_barrier(stream);
+}
+
 /* The next outputs, as many as there is room for. */
 static void put_head(struct tw_model *model, const struct tw_device_batch *batch)
 {
@@ -251,7 +272,11 @@ enum tw_status tw_model_forward(struct tw_model *model, struct tw_kv_cache *cach
     tw_stream_barrier(stream);
     for (uint32_t i = 0; i < model->shape.n_layers; i++) {
         put_attention(model, cache, i);
-        put_feed_forward(model, i);
+        if (model->shape.n_experts != 0) {
+            put_experts(model, i);
+        } else {
+            put_feed_forward(model, i);
+        }
     }
     if (batch.n_outputs != 0) {
         put_head(model, &batch);

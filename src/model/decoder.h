@@ -2,8 +2,9 @@
  *
  * One program for every architecture we have: per layer
  *     x += Wo attention(rope(norm?(Wq n(x) + bq)), ...);  x += Wdown (silu(Wgate n(x)) * Wup n(x))
- * with n = RMS norm, then logits = Wout n(x) for the rows asked for.
- * Buffers are sized once, at load, for the largest batch; a pass allocates nothing.
+ * with n = RMS norm, then logits = Wout n(x) for the rows asked for. With experts the feed-forward
+ * is a sum over those that a router chose for the row, each weighted. Buffers are sized once, at
+ * load, for the largest batch; a pass allocates nothing.
  */
 #ifndef TW_MODEL_DECODER_H
 #define TW_MODEL_DECODER_H
@@ -16,6 +17,7 @@ struct tw_decoder_layer {
     struct tw_device_buffer *q_norm, *k_norm;          /* NULL without QK norm */
     struct tw_device_buffer *q_bias, *k_bias, *v_bias; /* NULL without bias */
     struct tw_device_matrix *q, *k, *v, *attn_output;
+    struct tw_device_matrix *router;  /* NULL without experts; with them, what follows is theirs */
     struct tw_device_matrix *gate_up; /* interleaved; NULL where gate and up differ in format */
     struct tw_device_matrix *gate, *up;
     struct tw_device_matrix *down;
@@ -54,6 +56,7 @@ struct tw_model {
     /* Work space of a pass: [max_rows, ...] f32. */
     struct tw_stream *stream;
     struct tw_device_buffer *x, *qkv, *attention, *hidden, *up, *cos_sin, *logits;
+    struct tw_device_buffer *routing; /* logits of the router; NULL without experts */
     struct tw_device_row *rows;
     uint32_t *outputs; /* [max_rows] */
     const uint32_t **tables;

@@ -21,6 +21,16 @@ struct tw_hf_folder {
     struct tw_safetensors **files;
     size_t n_tensors;
     struct tw_tensor_view *tensors;
+    /* Of an architecture with experts: what config.json says, and, by layer and row of the
+     * architecture, the slices of each tensor that is put together from experts. */
+    uint32_t n_experts, n_layers;
+    struct expert_tensor *expert_tensors;
+};
+
+/* A tensor of three dimensions as far as it was found. */
+struct expert_tensor {
+    struct tw_tensor_view *view; /* NULL: nothing yet */
+    const void **slices;         /* [n_experts], NULL where it is missing */
 };
 
 /* ---- files ---- */
@@ -230,32 +240,30 @@ static bool is_ignored(const struct tw_hf_folder *folder, const char *name)
 
 /* Models for embeddings are saved without their head, and the names without "model." (Qwen3). */
 static const struct tw_arch_tensor *match(const struct tw_hf_folder *folder, const char *name,
-                                          uint32_t *ret_layer)
+                                          uint32_t *ret_layer, uint32_t *ret_expert)
 {
     char full_name[TW_LIMIT_MODEL_NAME_BYTES];
-    const struct tw_arch_tensor *row = tw_arch_match(folder->arch, name, false, ret_layer);
+    const struct tw_arch_tensor *row =
+        tw_arch_match_expert(folder->arch, name, false, ret_layer, ret_expert);
     int n = snprintf(full_name, sizeof full_name, "model.%s", name);
     return row == NULL && n > 0 && (size_t)n < sizeof full_name
-               ? tw_arch_match(folder->arch, full_name, false, ret_layer)
+               ? tw_arch_match_expert(folder->arch, full_name, false, ret_layer, ret_expert)
                : row;
 }
 
-static enum tw_status add_tensor(struct tw_hf_folder *folder, const struct tw_tensor_view *source,
-                                 struct tw_error *error)
+static enum tw_status refuse_tensor(const struct tw_hf_folder *folder, const char *name,
+                                    struct tw_error *error)
 {
-    uint32_t layer = 0;
-    const struct tw_arch_tensor *row = match(folder, source->name, &layer);
-    if (row == NULL && is_ignored(folder, source->name)) {
-        return TW_OK;
-    }
-    if (row == NULL) {
-        return tw_error_set(error, TW_ERR_UNSUPPORTED, TW_NO_POSITION,
-                            "the model has a tensor '%s', which %s models do not use", source->name,
-                            folder->arch->name);
-    }
-    if (is_ignored(folder, source->name)) {
-        return TW_OK;
-    }
+    return tw_error_set(error, TW_ERR_UNSUPPORTED, TW_NO_POSITION,
+                        "the model has a tensor '%s', which %s models do not use", name,
+                        folder->arch->name);
+}
+
+/* A view of `source` under its GGUF name. */
+static enum tw_status add_view(struct tw_hf_folder *folder, const struct tw_tensor_view *source,
+                               const struct tw_arch_tensor *row, uint32_t layer,
+                               struct tw_tensor_view **ret_view, struct tw_error *error)
+{
     char name[TW_ARCH_NAME_BYTES];
     tw_arch_tensor_name(row, layer, name);
     struct tw_tensor_view *view = &folder->tensors[folder->n_tensors];
@@ -266,7 +274,123 @@ static enum tw_status add_tensor(struct tw_hf_folder *folder, const struct tw_te
         return no_memory(folder, error);
     }
     folder->n_tensors++;
+    *ret_view = view;
     return TW_OK;
+}
+
+/* ---- experts: many tensors of a folder are one to us ---- */
+
+static size_t count_arch_rows(const struct tw_arch *arch)
+{
+    size_t n = 0;
+    while (arch->tensors[n].gguf_name != NULL) {
+        n++;
+    }
+    return n;
+}
+
+static enum tw_status prepare_experts(struct tw_hf_folder *folder, struct tw_error *error)
+{
+    struct tw_model_shape shape;
+    if (!folder->arch->has_experts) {
+        return TW_OK;
+    }
+    enum tw_status status = tw_arch_read_config(folder->config, &shape, error);
+    if (status != TW_OK) {
+        return status;
+    }
+    size_t n = shape.n_layers * count_arch_rows(folder->arch);
+    folder->n_experts = shape.n_experts;
+    folder->n_layers = shape.n_layers;
+    folder->expert_tensors = tw_arena_alloc(&folder->arena, n, sizeof *folder->expert_tensors);
+    if (folder->expert_tensors == NULL) {
+        return no_memory(folder, error);
+    }
+    return TW_OK;
+}
+
+static enum tw_status begin_expert_tensor(struct tw_hf_folder *folder,
+                                          const struct tw_tensor_view *source,
+                                          const struct tw_arch_tensor *row, uint32_t layer,
+                                          struct expert_tensor *tensor, struct tw_error *error)
+{
+    tensor->slices = tw_arena_alloc(&folder->arena, folder->n_experts, sizeof *tensor->slices);
+    if (tensor->slices == NULL) {
+        return no_memory(folder, error);
+    }
+    enum tw_status status = add_view(folder, source, row, layer, &tensor->view, error);
+    if (status == TW_OK) {
+        tensor->view->data = NULL;
+        tensor->view->slices = tensor->slices;
+        tensor->view->shape[2] = folder->n_experts;
+        tensor->view->size_bytes = 0;
+    }
+    return status;
+}
+
+static enum tw_status add_expert(struct tw_hf_folder *folder, const struct tw_tensor_view *source,
+                                 const struct tw_arch_tensor *row, uint32_t layer, uint32_t expert,
+                                 struct tw_error *error)
+{
+    if (layer >= folder->n_layers || expert >= folder->n_experts) {
+        return tw_error_set(error, TW_ERR_UNSUPPORTED, TW_NO_POSITION,
+                            "the model has a tensor '%s', but %u layers of %u experts",
+                            source->name, folder->n_layers, folder->n_experts);
+    }
+    size_t i = layer * count_arch_rows(folder->arch) + (size_t)(row - folder->arch->tensors);
+    struct expert_tensor *tensor = &folder->expert_tensors[i];
+    if (tensor->view == NULL) {
+        enum tw_status status = begin_expert_tensor(folder, source, row, layer, tensor, error);
+        if (status != TW_OK) {
+            return status;
+        }
+    }
+    struct tw_tensor_view *view = tensor->view;
+    if (tensor->slices[expert] != NULL) {
+        return tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
+                            "'%s': tensor '%s' is there twice", folder->path, source->name);
+    }
+    if (source->dtype != view->dtype || source->shape[0] != view->shape[0] ||
+        source->shape[1] != view->shape[1] || source->shape[2] != 1 || source->shape[3] != 1) {
+        return tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
+                            "tensor '%s' has another type or shape than those of other experts",
+                            source->name);
+    }
+    tensor->slices[expert] = source->data;
+    view->size_bytes += source->size_bytes;
+    return TW_OK;
+}
+
+static enum tw_status check_experts(const struct tw_hf_folder *folder, struct tw_error *error)
+{
+    size_t n_rows = count_arch_rows(folder->arch);
+    for (size_t i = 0; i < folder->n_layers * n_rows; i++) {
+        const struct expert_tensor *tensor = &folder->expert_tensors[i];
+        for (uint32_t expert = 0; tensor->view != NULL && expert < folder->n_experts; expert++) {
+            if (tensor->slices[expert] == NULL) {
+                return tw_error_set(error, TW_ERR_NOT_FOUND, TW_NO_POSITION,
+                                    "the model has no matrix of expert %u for '%s'", expert,
+                                    tensor->view->name);
+            }
+        }
+    }
+    return TW_OK;
+}
+
+static enum tw_status add_tensor(struct tw_hf_folder *folder, const struct tw_tensor_view *source,
+                                 struct tw_error *error)
+{
+    uint32_t layer = 0, expert = 0;
+    const struct tw_arch_tensor *row = match(folder, source->name, &layer, &expert);
+    struct tw_tensor_view *view = NULL;
+    if (is_ignored(folder, source->name)) {
+        return TW_OK;
+    }
+    if (row == NULL) {
+        return refuse_tensor(folder, source->name, error);
+    }
+    return row->of_experts ? add_expert(folder, source, row, layer, expert, error)
+                           : add_view(folder, source, row, layer, &view, error);
 }
 
 static enum tw_status name_tensors(struct tw_hf_folder *folder, struct tw_error *error)
@@ -284,16 +408,19 @@ static enum tw_status name_tensors(struct tw_hf_folder *folder, struct tw_error 
     if (folder->tensors == NULL) {
         return no_memory(folder, error);
     }
+    enum tw_status status = prepare_experts(folder, error);
+    if (status != TW_OK) {
+        return status;
+    }
     for (size_t i = 0; i < folder->n_files; i++) {
         for (size_t k = 0; k < tw_safetensors_count(folder->files[i]); k++) {
-            enum tw_status status =
-                add_tensor(folder, tw_safetensors_tensor(folder->files[i], k), error);
+            status = add_tensor(folder, tw_safetensors_tensor(folder->files[i], k), error);
             if (status != TW_OK) {
                 return status;
             }
         }
     }
-    return TW_OK;
+    return check_experts(folder, error);
 }
 
 /* ---- the whole folder ---- */

@@ -45,9 +45,18 @@ static bool goes_on(void *context)
     return count(context, 0) == TW_OK;
 }
 
+/* What of a tensor a token goes through: of experts those that it takes. */
+static uint64_t used_share(const struct tw_model *model, const struct tw_tensor_view *view,
+                           uint64_t n)
+{
+    return view->shape[2] > 1 ? n / model->shape.n_experts * model->shape.n_experts_used : n;
+}
+
 static void count_products(struct tw_model *model, const struct tw_tensor_view *view)
 {
-    const uint64_t n = (uint64_t)view->shape[0] * (uint64_t)view->shape[1];
+    const uint64_t n =
+        used_share(model, view,
+                   (uint64_t)view->shape[0] * (uint64_t)view->shape[1] * (uint64_t)view->shape[2]);
     if (tw_dtype_traits(view->dtype)->block_elements > 1) {
         model->products.quantised += n;
     } else {
@@ -60,7 +69,9 @@ static struct tw_matrix_source source_of(const struct tw_tensor_view *view)
     return (struct tw_matrix_source){.dtype = view->dtype,
                                      .n_rows = (size_t)view->shape[1],
                                      .n_columns = (size_t)view->shape[0],
-                                     .data = view->data};
+                                     .data = view->data,
+                                     .n_experts = (size_t)view->shape[2],
+                                     .experts = view->slices};
 }
 
 /* Norms and biases, of any element type, as f32 on the device. NULL view: nothing, and no error. */
@@ -91,6 +102,16 @@ static enum tw_status load_vector(struct loader *loader, const struct tw_tensor_
     return status;
 }
 
+/* Packed, or there already: on to the next. */
+static enum tw_status finish_tensor(struct loader *loader, const struct tw_tensor_view *view)
+{
+    count_products(loader->model, view);
+    for (uint64_t i = 0; i < view->shape[2]; i++) {
+        tw_file_map_release(tw_tensor_slice(view, i), tw_tensor_slice_bytes(view));
+    }
+    return count(loader, view->size_bytes);
+}
+
 static enum tw_status load_matrix(struct loader *loader, const struct tw_tensor_view *view,
                                   const uint32_t *row_map, struct tw_device_matrix **ret_matrix)
 {
@@ -99,10 +120,9 @@ static enum tw_status load_matrix(struct loader *loader, const struct tw_tensor_
     enum tw_status status = tw_weights_matrix(loader->model->weights, view->name, NULL, 0, &source,
                                               NULL, ret_matrix, loader->error);
     if (status == TW_OK) {
-        loader->model->weight_bytes += tw_device_matrix_bytes(*ret_matrix);
-        count_products(loader->model, view);
-        tw_file_map_release(view->data, view->size_bytes);
-        status = count(loader, view->size_bytes);
+        loader->model->weight_bytes +=
+            used_share(loader->model, view, tw_device_matrix_bytes(*ret_matrix));
+        status = finish_tensor(loader, view);
     }
     return status;
 }
@@ -165,27 +185,50 @@ static enum tw_status load_attention(struct loader *loader, uint32_t i,
     return status;
 }
 
-static enum tw_status load_gate_up(struct loader *loader, uint32_t i,
-                                   struct tw_decoder_layer *layer)
+/* Gate and up as one. */
+static enum tw_status load_interleaved(struct loader *loader, const struct tw_tensor_view *gate,
+                                       const struct tw_tensor_view *up,
+                                       struct tw_device_matrix **ret_matrix)
 {
-    const struct tw_tensor_view *gate = find(loader, "ffn_gate.weight", i);
-    const struct tw_tensor_view *up = find(loader, "ffn_up.weight", i);
-    if (gate->dtype != up->dtype) {
-        enum tw_status status = load_matrix(loader, gate, NULL, &layer->gate);
-        return status == TW_OK ? load_matrix(loader, up, NULL, &layer->up) : status;
-    }
+    struct tw_model *model = loader->model;
     struct tw_matrix_source first = source_of(gate), second = source_of(up);
-    enum tw_status status = tw_weights_matrix(loader->model->weights, gate->name, up->name, 0,
-                                              &first, &second, &layer->gate_up, loader->error);
+    enum tw_status status = tw_weights_matrix(model->weights, gate->name, up->name, 0, &first,
+                                              &second, ret_matrix, loader->error);
     if (status == TW_OK) {
-        loader->model->weight_bytes += tw_device_matrix_bytes(layer->gate_up);
-        count_products(loader->model, gate);
-        count_products(loader->model, up);
-        tw_file_map_release(gate->data, gate->size_bytes);
-        tw_file_map_release(up->data, up->size_bytes);
-        status = count(loader, gate->size_bytes + up->size_bytes);
+        model->weight_bytes += used_share(model, gate, tw_device_matrix_bytes(*ret_matrix));
+        status = finish_tensor(loader, gate);
     }
-    return status;
+    return status == TW_OK ? finish_tensor(loader, up) : status;
+}
+
+static enum tw_status load_gate_up(struct loader *loader, const struct tw_tensor_view *gate,
+                                   const struct tw_tensor_view *up, struct tw_decoder_layer *layer)
+{
+    if (gate->dtype == up->dtype) {
+        return load_interleaved(loader, gate, up, &layer->gate_up);
+    }
+    enum tw_status status = load_matrix(loader, gate, NULL, &layer->gate);
+    return status == TW_OK ? load_matrix(loader, up, NULL, &layer->up) : status;
+}
+
+static enum tw_status load_feed_forward(struct loader *loader, uint32_t i,
+                                        struct tw_decoder_layer *layer)
+{
+    bool has_experts = loader->model->shape.n_experts != 0;
+    const struct tw_tensor_view *gate =
+        find(loader, has_experts ? "ffn_gate_exps.weight" : "ffn_gate.weight", i);
+    const struct tw_tensor_view *up =
+        find(loader, has_experts ? "ffn_up_exps.weight" : "ffn_up.weight", i);
+    const struct tw_tensor_view *down =
+        find(loader, has_experts ? "ffn_down_exps.weight" : "ffn_down.weight", i);
+    enum tw_status status = TW_OK;
+    if (has_experts) {
+        status = load_matrix(loader, find(loader, "ffn_gate_inp.weight", i), NULL, &layer->router);
+    }
+    if (status == TW_OK) {
+        status = load_gate_up(loader, gate, up, layer);
+    }
+    return status == TW_OK ? load_matrix(loader, down, NULL, &layer->down) : status;
 }
 
 static enum tw_status load_layer(struct loader *loader, uint32_t i)
@@ -195,13 +238,7 @@ static enum tw_status load_layer(struct loader *loader, uint32_t i)
     if (status == TW_OK) {
         status = load_vector(loader, find(loader, "ffn_norm.weight", i), NULL, &layer->ffn_norm);
     }
-    if (status == TW_OK) {
-        status = load_gate_up(loader, i, layer);
-    }
-    if (status == TW_OK) {
-        status = load_matrix(loader, find(loader, "ffn_down.weight", i), NULL, &layer->down);
-    }
-    return status;
+    return status == TW_OK ? load_feed_forward(loader, i, layer) : status;
 }
 
 static enum tw_status load_ends(struct loader *loader)
@@ -268,6 +305,24 @@ static enum tw_status create_host_rows(struct loader *loader)
     return TW_OK;
 }
 
+/* Of one feed-forward: experts have their own work space, in the stream. */
+static uint32_t ffn_width(const struct tw_model_shape *shape)
+{
+    return shape->n_experts != 0 ? 0 : shape->n_ffn;
+}
+
+static enum tw_status create_feed_forward_rows(struct loader *loader)
+{
+    struct tw_model *model = loader->model;
+    const struct tw_model_shape *shape = &model->shape;
+    if (shape->n_experts != 0) {
+        return create_rows(loader, shape->n_experts, &model->routing);
+    }
+    enum tw_status status = create_rows(loader, shape->n_ffn, &model->hidden);
+    return status == TW_OK && any_split_gate(model) ? create_rows(loader, shape->n_ffn, &model->up)
+                                                    : status;
+}
+
 static enum tw_status create_work_space(struct loader *loader)
 {
     struct tw_model *model = loader->model;
@@ -276,19 +331,19 @@ static enum tw_status create_work_space(struct loader *loader)
     uint32_t kv_width = shape->n_kv_heads * shape->head_dim;
     struct tw_stream_limits limits = {
         .max_rows = model->max_rows,
-        .max_width = largest(largest(shape->n_embed, shape->n_ffn), q_width),
+        .max_width = largest(largest(shape->n_embed, ffn_width(shape)), q_width),
         .max_operations = tw_decoder_operations(shape),
+        .max_experts = shape->n_experts,
+        .max_experts_used = shape->n_experts_used,
+        .max_expert_width = shape->n_expert_ffn,
     };
     enum tw_status status = tw_stream_create(model->device, &limits, &model->stream, loader->error);
     status = status != TW_OK ? status : create_host_rows(loader);
     status = status != TW_OK ? status : create_rows(loader, shape->n_embed, &model->x);
     status = status != TW_OK ? status : create_rows(loader, q_width + 2 * kv_width, &model->qkv);
     status = status != TW_OK ? status : create_rows(loader, q_width, &model->attention);
-    status = status != TW_OK ? status : create_rows(loader, shape->n_ffn, &model->hidden);
+    status = status != TW_OK ? status : create_feed_forward_rows(loader);
     status = status != TW_OK ? status : create_rows(loader, shape->rope.n_dims, &model->cos_sin);
-    if (status == TW_OK && any_split_gate(model)) {
-        status = create_rows(loader, shape->n_ffn, &model->up);
-    }
     if (status == TW_OK) {
         status = tw_device_buffer_create(
             model->device, (size_t)model->max_outputs * shape->n_vocab * sizeof(float),
@@ -307,11 +362,19 @@ static enum tw_status check_sizes(struct loader *loader)
     }
     uint64_t q_width = (uint64_t)shape->n_heads * shape->head_dim;
     uint64_t kv_width = (uint64_t)shape->n_kv_heads * shape->head_dim;
-    uint64_t widest = largest(largest(shape->n_embed, shape->n_ffn), (uint32_t)q_width);
-    uint64_t row = shape->n_embed + 2 * q_width + 2 * kv_width + 2 * (uint64_t)shape->n_ffn +
-                   2 * widest; /* the inputs of products, in two forms */
+    uint64_t widest = largest(largest(shape->n_embed, ffn_width(shape)), (uint32_t)q_width);
+    uint64_t expert_row = shape->n_experts_used * (3 * (uint64_t)shape->n_expert_ffn + 3);
+    uint64_t row = shape->n_embed + 2 * q_width + 2 * kv_width + 2 * (uint64_t)ffn_width(shape) +
+                   2 * widest + /* the inputs of products, in two forms */
+                   shape->n_experts + expert_row;
     uint64_t n_bytes =
         (row * model->max_rows + (uint64_t)shape->n_vocab * model->max_outputs) * sizeof(float);
+    if (shape->n_experts != 0) {
+        n_bytes += (uint64_t)tw_device_threads(model->device) *
+                   (TW_EXPERT_CHUNK_ROWS * 2 * widest +
+                    (uint64_t)model->max_rows * shape->n_experts_used) *
+                   sizeof(float);
+    }
     n_bytes += SAMPLE_TOKENS / TW_KV_PAGE_TOKENS * tw_kv_page_bytes(shape, TW_DTYPE_F16);
     if (n_bytes > TW_LIMIT_WORK_BYTES + TW_LIMIT_WORK_PER_WEIGHT * loader->total_bytes) {
         return tw_error_set(
@@ -420,6 +483,7 @@ static void free_layer(struct tw_decoder_layer *layer)
     tw_device_matrix_free(layer->k);
     tw_device_matrix_free(layer->v);
     tw_device_matrix_free(layer->attn_output);
+    tw_device_matrix_free(layer->router);
     tw_device_matrix_free(layer->gate_up);
     tw_device_matrix_free(layer->gate);
     tw_device_matrix_free(layer->up);
@@ -444,6 +508,7 @@ void tw_model_free(struct tw_model *model)
     tw_device_buffer_free(model->attention);
     tw_device_buffer_free(model->hidden);
     tw_device_buffer_free(model->up);
+    tw_device_buffer_free(model->routing);
     tw_device_buffer_free(model->cos_sin);
     tw_device_buffer_free(model->logits);
     tw_mem_free(model->rope_frequencies);

@@ -408,6 +408,19 @@ struct tw_bytes tw_model_files_chat_template(const struct tw_model_files *files)
     return text;
 }
 
+size_t tw_tensor_slice_bytes(const struct tw_tensor_view *view)
+{
+    return view->size_bytes / (size_t)view->shape[2];
+}
+
+const void *tw_tensor_slice(const struct tw_tensor_view *view, uint64_t i)
+{
+    assert(i < view->shape[2]);
+    return view->slices != NULL
+               ? view->slices[i]
+               : (const unsigned char *)view->data + i * tw_tensor_slice_bytes(view);
+}
+
 void tw_tensor_row_map(const struct tw_tensor_view *view, uint32_t n_heads, uint32_t *ret_map)
 {
     uint32_t n_rows = (uint32_t)view->shape[1];

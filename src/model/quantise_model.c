@@ -75,7 +75,9 @@ static bool is_matrix(const struct tw_tensor_view *tensor)
 {
     size_t n = strlen(tensor->name);
     bool is_weight = n > 7 && strcmp(tensor->name + n - 7, ".weight") == 0;
-    return tensor->shape[1] > 1 && is_weight && strstr(tensor->name, "_norm.") == NULL;
+    bool is_router = strstr(tensor->name, ".ffn_gate_inp.") != NULL;
+    return tensor->shape[1] > 1 && is_weight && !is_router &&
+           strstr(tensor->name, "_norm.") == NULL;
 }
 
 /* The layers whose attn_v and ffn_down matter most: the first and last eighth, and every third of
@@ -83,6 +85,20 @@ static bool is_matrix(const struct tw_tensor_view *tensor)
 static bool gets_more_bits(uint32_t layer, uint32_t n_layers)
 {
     return layer < n_layers / 8 || layer >= 7 * n_layers / 8 || (layer - n_layers / 8) % 3 == 2;
+}
+
+/* Beside eight experts the attention is a small part of a model, and more bits cost little. */
+static enum tw_dtype dtype_beside_eight_experts(enum tw_model_mix mix,
+                                                const struct tw_arch_tensor *row,
+                                                enum tw_dtype dtype)
+{
+    if (strcmp(row->gguf_name, "blk.%u.attn_v.weight") == 0 ||
+        strcmp(row->gguf_name, "blk.%u.attn_k.weight") == 0) {
+        return TW_DTYPE_Q8_0;
+    }
+    bool is_output = strcmp(row->gguf_name, "blk.%u.attn_output.weight") == 0;
+    bool is_q4_k = mix == TW_MODEL_MIX_Q4_K_S || mix == TW_MODEL_MIX_Q4_K_M;
+    return is_output && is_q4_k ? TW_DTYPE_Q5_K : dtype;
 }
 
 static enum tw_dtype layer_dtype(enum tw_model_mix mix, const struct tw_model_shape *shape,
@@ -96,7 +112,8 @@ static enum tw_dtype layer_dtype(enum tw_model_mix mix, const struct tw_model_sh
         return dtype;
     }
     bool is_v = strcmp(row->gguf_name, "blk.%u.attn_v.weight") == 0;
-    bool is_down = strcmp(row->gguf_name, "blk.%u.ffn_down.weight") == 0;
+    bool is_down = strcmp(row->gguf_name, "blk.%u.ffn_down.weight") == 0 ||
+                   strcmp(row->gguf_name, "blk.%u.ffn_down_exps.weight") == 0;
     if ((mix == TW_MODEL_MIX_Q4_K_M || mix == TW_MODEL_MIX_Q5_K_M) && (is_v || is_down) &&
         gets_more_bits(layer, shape->n_layers)) {
         dtype = TW_DTYPE_Q6_K;
@@ -107,7 +124,8 @@ static enum tw_dtype layer_dtype(enum tw_model_mix mix, const struct tw_model_sh
     }
     /* In 70B models eight heads share one attn_v, which makes more bits nearly free. */
     bool is_70b = shape->n_layers == 80 && shape->n_heads != shape->n_kv_heads;
-    return is_v && is_70b && dtype == TW_DTYPE_Q4_K ? TW_DTYPE_Q5_K : dtype;
+    dtype = is_v && is_70b && dtype == TW_DTYPE_Q4_K ? TW_DTYPE_Q5_K : dtype;
+    return shape->n_experts == 8 ? dtype_beside_eight_experts(mix, row, dtype) : dtype;
 }
 
 static bool is_head(const struct tw_model_shape *shape, const char *name)
@@ -183,12 +201,20 @@ static bool is_writable(const float *values, size_t n, enum tw_dtype dtype)
     return sum == 0 && (is_wide || largest <= LARGEST_HALF);
 }
 
+/* Row `place` as it lies in the source, counted through all experts. */
+static const unsigned char *source_row(const struct rows *rows, size_t place)
+{
+    size_t row_bytes = tw_dtype_row_bytes(rows->source->dtype, rows->n_columns);
+    size_t slice_rows = (size_t)rows->source->shape[1];
+    return (const unsigned char *)tw_tensor_slice(rows->source, place / slice_rows) +
+           place % slice_rows * row_bytes;
+}
+
 static void convert_rows(void *context, int thread, int n_threads)
 {
     struct rows *rows = context;
     const struct tw_dtype_traits *from = tw_dtype_traits(rows->source->dtype);
     const struct tw_dtype_traits *to = tw_dtype_traits(rows->dtype);
-    size_t from_bytes = tw_dtype_row_bytes(rows->source->dtype, rows->n_columns);
     size_t to_bytes = tw_dtype_row_bytes(rows->dtype, rows->n_columns);
     float *values = rows->scratch + (size_t)thread * rows->n_columns;
     size_t begin = 0;
@@ -197,7 +223,7 @@ static void convert_rows(void *context, int thread, int n_threads)
     for (size_t i = begin; i < end; i++) {
         size_t row = rows->first + i;
         size_t place = rows->row_map != NULL ? rows->row_map[row] : row;
-        const unsigned char *in = (const unsigned char *)rows->source->data + place * from_bytes;
+        const unsigned char *in = source_row(rows, place);
         if (from == to) {
             memcpy(rows->out + i * to_bytes, in, to_bytes);
             continue;

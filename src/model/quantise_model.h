@@ -2,10 +2,12 @@
  *
  *     GGUF (split too) or folder --[tensor by tensor: rows to f32, f32 to blocks]--> out.gguf
  *
- * A mix says which block format each tensor gets. Norms, biases and other vectors are F32. The
- * output head (the embedding where the head is tied) is Q6_K in every mix of less than 8 bits.
- * Q4_K_M and Q5_K_M give attn_v and ffn_down of some layers Q6_K; Q4_K_S gives Q5_K to attn_v of
- * the first four layers and to ffn_down of the first eighth; Q5_K_S is even. Rows that 256 does not
+ * A mix says which block format each tensor gets. Norms, biases and other vectors are F32, and so
+ * are the routers of experts. The output head (the embedding where the head is tied) is Q6_K in
+ * every mix of less than 8 bits. Q4_K_M and Q5_K_M give attn_v and ffn_down of some layers Q6_K;
+ * Q4_K_S gives Q5_K to attn_v of the first four layers and to ffn_down of the first eighth; Q5_K_S
+ * is even. ffn_down_exps is treated as ffn_down. Beside exactly eight experts attn_v and attn_k are
+ * Q8_0 in every mix of blocks, and attn_output is Q5_K in Q4_K_S and Q4_K_M. Rows that 256 does not
  * divide fall back from Q4_K to Q5_0, Q5_K to Q5_1, Q6_K to Q8_0, and rows that 32 does not divide
  * to F16. These are the rules of other GGUF tools, so that files of one name hold the same formats.
  * Threads: rows are spread over n_threads; the result does not depend on their number.

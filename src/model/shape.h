@@ -29,7 +29,7 @@ struct tw_rope_shape {
 };
 
 struct tw_model_shape {
-    char arch[32]; /* "llama", "qwen2", "qwen3" */
+    char arch[32]; /* "llama", "qwen2", "qwen3", "qwen3moe" */
     uint32_t n_layers;
     uint32_t n_embed;
     uint32_t n_heads;
@@ -42,7 +42,11 @@ struct tw_model_shape {
     struct tw_rope_shape rope;
     bool has_qkv_bias;
     bool has_qk_norm;
-    bool tied_head; /* the output head is the token embedding */
+    /* A mixture of experts: each layer has n_experts feed-forwards of width n_expert_ffn, of
+     * which a token takes n_experts_used. n_experts 0: one feed-forward of width n_ffn. */
+    uint32_t n_experts, n_experts_used, n_expert_ffn;
+    bool experts_are_normed; /* the weights of those taken add up to 1 */
+    bool tied_head;          /* the output head is the token embedding */
 };
 
 #endif

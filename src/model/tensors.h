@@ -35,8 +35,11 @@ struct tw_tensor_view {
     const char *name; /* GGUF name, e.g. "blk.0.attn_q.weight" */
     enum tw_dtype dtype;
     uint64_t shape[TW_TENSOR_DIMS];
-    const void *data;
-    size_t size_bytes;
+    const void *data; /* NULL with slices */
+    /* Experts of a Hugging Face folder: [shape[2]] places of [shape[0], shape[1]] each, which do
+     * not follow one another. NULL for all that lies in one piece. */
+    const void *const *slices;
+    size_t size_bytes; /* of everything */
     /* Query and key weights of a Hugging Face `llama`: rows of a head come as two halves, where the
      * program (and GGUF) wants them in pairs. tw_tensor_row_map says which row goes where. */
     bool rows_are_half_split;
@@ -46,6 +49,11 @@ struct tw_tensor_view {
  * unless rows_are_half_split. n_heads: heads in this tensor, with an even number of rows each.
  * ret_map: [shape[1]]. */
 void tw_tensor_row_map(const struct tw_tensor_view *view, uint32_t n_heads, uint32_t *ret_map);
+
+/* Where the i-th matrix of a tensor of three dimensions begins, i < shape[2], and how long it
+ * is. */
+const void *tw_tensor_slice(const struct tw_tensor_view *view, uint64_t i);
+size_t tw_tensor_slice_bytes(const struct tw_tensor_view *view);
 
 enum tw_model_source { TW_MODEL_GGUF = 0, TW_MODEL_HF_FOLDER };
 

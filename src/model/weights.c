@@ -297,6 +297,9 @@ static char *key_of(const char *name, const char *second_name, uint32_t index,
     }
     tw_buf_append_format(&buf, " #%" PRIu32 " %s %zux%zu", index,
                          tw_dtype_traits(source->dtype)->name, source->n_rows, source->n_columns);
+    if (source->n_experts > 1) {
+        tw_buf_append_format(&buf, " of %zu experts", source->n_experts);
+    }
     if (source->row_map != NULL) {
         tw_buf_append_format(
             &buf, " rows %016" PRIx64,

@@ -40,6 +40,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         assert(shape.n_heads <= TW_LIMIT_MODEL_HEADS);
         assert(shape.head_dim > 0 && shape.head_dim <= TW_LIMIT_MODEL_HEAD_DIM);
         assert(shape.head_dim % 2 == 0 && shape.rope.n_dims == shape.head_dim);
+        assert(shape.n_experts <= TW_LIMIT_MODEL_EXPERTS);
+        assert(shape.n_experts_used <= shape.n_experts);
+        assert(shape.n_experts_used <= TW_LIMIT_MODEL_EXPERTS_USED);
+        assert((shape.n_experts == 0) == (shape.n_experts_used == 0));
+        assert((shape.n_experts == 0) == (shape.n_expert_ffn == 0));
         assert(shape.n_context_tokens > 0);
         assert(shape.rms_eps > 0 && shape.rms_eps <= 1);
         check_rope(&shape.rope);

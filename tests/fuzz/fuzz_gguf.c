@@ -49,6 +49,11 @@ static void check_shape(const struct tw_model_shape *shape)
     assert(shape->head_dim <= TW_LIMIT_MODEL_HEAD_DIM && shape->rope.n_dims == shape->head_dim);
     assert(shape->n_embed <= TW_LIMIT_MODEL_EMBED && shape->n_ffn <= TW_LIMIT_MODEL_FFN);
     assert(shape->n_vocab > 0 && shape->n_vocab <= TW_LIMIT_VOCAB_TOKENS);
+    assert(shape->n_experts <= TW_LIMIT_MODEL_EXPERTS);
+    assert(shape->n_experts_used <= shape->n_experts);
+    assert(shape->n_experts_used <= TW_LIMIT_MODEL_EXPERTS_USED);
+    assert((shape->n_experts == 0) == (shape->n_experts_used == 0));
+    assert((shape->n_experts == 0) == (shape->n_expert_ffn == 0));
     assert(shape->rms_eps > 0 && shape->rope.freq_base >= 1 && shape->rope.factor > 0);
 }
 

@@ -47,9 +47,10 @@ class Program:
         assert err == b"", f"standard error is not empty: {err.decode(errors='replace')}"
         return out
 
-    def synthesise(self, name):
+    def synthesise(self, name, preset="tiny", weights="F16", form="gguf"):
         """Makes a tiny model that says something else to every prompt."""
-        subprocess.run([self.synth_model, "--preset", "tiny", "--type", "F16", "-o", name],
+        subprocess.run([self.synth_model, "--preset", preset, "--type", weights, "--format", form,
+                        "-o", name],
                        cwd=self.folder, check=True, stdout=subprocess.DEVNULL)
 
     def levels(self):

@@ -129,6 +129,32 @@ def inspect_counts_what_is_in_the_file(program):
     assert "blk.1.ffn_down.weight" in text and "chat format           ChatML" in text
 
 
+def of_experts_a_token_reads_those_it_takes(program):
+    program.synthesise("moe.gguf", "qwen3moe-tiny", "F32")
+    report = json.loads(program.good("model", "inspect", "moe.gguf", "--json", "--tensors"))
+    experts = 3 * 3 * 256 * 256  # of one expert in all layers
+    assert (report["n_experts"], report["n_experts_used"], report["n_expert_ffn"]) == (8, 2, 256)
+    assert report["n_parameters"] - report["n_parameters_a_token"] == 6 * experts
+    assert report["weight_bytes"] - report["weight_bytes_a_token"] == 4 * 6 * experts
+    shapes = {tensor["name"]: tensor["shape"] for tensor in report["tensors"]}
+    assert shapes["blk.1.ffn_down_exps.weight"] == [256, 256, 8]
+    text = program.good("model", "inspect", "moe.gguf").decode()
+    assert "8 in a layer, of which a token takes 2" in text
+
+
+def a_mixture_of_experts_is_one_model_in_every_form(program):
+    program.synthesise("moe.gguf", "qwen3moe-tiny", "F32")
+    program.synthesise("folder", "qwen3moe-tiny", "F32", "hf")
+    program.good("model", "convert", "folder", "out.gguf", "--type", "Q4_K_M")
+    program.good("model", "quantize", "moe.gguf", "small.gguf", "Q4_K_M")
+    for pair in (("moe.gguf", "folder"), ("out.gguf", "small.gguf")):
+        said = {program.good("run", "--model", model, "--prompt", "Tell me of experts.", "--json",
+                             "--ignore-eos", "--max-tokens", 20, "--threads", threads)
+                for threads in (1, 2) for model in pair}
+        tokens = {tuple(json.loads(answer)["tokens"]) for answer in said}
+        assert len(tokens) == 1, tokens
+
+
 def special_tokens_in_a_text_are_text_unless_asked_for(program):
     golden.make_model(program.folder / "m.gguf")
     words = ["tokenize", "--model", "m.gguf", "--ids"]
@@ -359,7 +385,8 @@ if __name__ == "__main__":
         bad_files_are_named_and_nothing_is_written,
         an_existing_output_is_replaced_only_by_force,
         an_output_that_cannot_be_written_is_said_before_the_work,
-        inspect_counts_what_is_in_the_file,
+        inspect_counts_what_is_in_the_file, of_experts_a_token_reads_those_it_takes,
+        a_mixture_of_experts_is_one_model_in_every_form,
         special_tokens_in_a_text_are_text_unless_asked_for,
         a_prompt_that_does_not_fit_is_a_limit,
         output_that_nobody_can_take_is_an_error,

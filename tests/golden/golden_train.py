@@ -453,6 +453,17 @@ def a_model_is_trained_on_from_its_gguf_file_alone(program):
             "the key tokenizer is missing")
 
 
+def a_mixture_of_experts_is_not_trained_on(program):
+    prepare(program)
+    program.synthesise("moe.gguf", "qwen3moe-tiny", "F32")
+    words = write_recipe(program, steps=4)
+    text = (program.folder / "out.yaml").read_text(encoding="utf-8")
+    text = text.replace("training:", "training:\n  start: moe.gguf")
+    (program.folder / "out.yaml").write_text(text, encoding="utf-8")
+    refused(program, words, USAGE,
+            "'moe.gguf' is of the architecture qwen3moe; only qwen3 is trained")
+
+
 def names_in_a_recipe_do_not_steer_the_terminal(program):
     prepare(program)
     write_lines(program, "t\033[2J.jsonl", [conversation("Where? " * 40, "Here."),
@@ -621,6 +632,7 @@ if __name__ == "__main__":
         what_a_run_has_not_made_is_replaced_only_by_force,
         a_model_answers_what_it_was_taught,
         a_model_is_trained_on_from_its_gguf_file_alone,
+        a_mixture_of_experts_is_not_trained_on,
         names_in_a_recipe_do_not_steer_the_terminal,
         weights_that_are_no_numbers_are_not_written,
         a_run_that_ignores_a_signal_goes_on_and_one_that_does_not_keeps_its_step,

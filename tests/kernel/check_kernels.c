@@ -601,6 +601,69 @@ static void bench(const struct tw_kernels *kernels, int n_levels)
     }
 }
 
+/* ---- routing ---- */
+
+/* Is expert `a` before `b` by the rule? */
+static bool goes_first(const float *logits, uint32_t a, uint32_t b)
+{
+    return logits[a] > logits[b] || (logits[a] == logits[b] && a < b);
+}
+
+static void check_route(uint32_t n_experts, uint32_t n_used, bool is_normed, bool has_ties)
+{
+    float logits[256], weights[64];
+    uint32_t experts[64];
+    double sum = 0, all = 0;
+    for (uint32_t i = 0; i < n_experts; i++) {
+        logits[i] = has_ties ? (float)(random_u32() % 4) : 3 * random_normal();
+        all += exp((double)logits[i]);
+    }
+    tw_kernels_route(logits, n_experts, n_used, is_normed, experts, weights);
+    for (uint32_t rank = 0; rank < n_used; rank++) {
+        uint32_t n_before = 0;
+        for (uint32_t i = 0; i < n_experts; i++) {
+            n_before += goes_first(logits, i, experts[rank]);
+        }
+        check(n_before == rank, "all", "route", "an expert is not of its rank");
+        sum += exp((double)logits[experts[rank]]);
+    }
+    for (uint32_t rank = 0; rank < n_used; rank++) {
+        double want = exp((double)logits[experts[rank]]) / (is_normed ? sum : all);
+        check(fabs((double)weights[rank] - want) < 1e-5 * want, "all", "route",
+              "a weight is wrong");
+    }
+}
+
+/* Even of logits that are no numbers. */
+static void check_route_without_numbers(void)
+{
+    enum { N = 9, USED = 4 };
+    for (int pattern = 0; pattern < 1 << N; pattern++) {
+        float logits[N], weights[USED];
+        uint32_t experts[USED], seen = 0;
+        for (int i = 0; i < N; i++) {
+            logits[i] = (pattern >> i & 1) != 0 ? NAN : random_normal();
+        }
+        tw_kernels_route(logits, N, USED, true, experts, weights);
+        for (int i = 0; i < USED; i++) {
+            check(experts[i] < N && (seen >> experts[i] & 1) == 0, "all", "route",
+                  "experts are not different ones");
+            seen |= 1u << experts[i];
+        }
+    }
+}
+
+static void check_routes(void)
+{
+    for (int i = 0; i < 200; i++) {
+        check_route(128, 8, i % 2 == 0, i % 3 == 0);
+        check_route(1 + random_u32() % 255, 1, i % 2 == 0, false);
+        check_route(64, 64, i % 2 == 0, i % 3 == 0);
+        check_route(8, 2, i % 2 == 0, i % 3 == 0);
+    }
+    check_route_without_numbers();
+}
+
 int main(int argc, char **argv)
 {
     struct tw_kernels kernels[TW_CPU_LEVEL_COUNT];
@@ -617,6 +680,7 @@ int main(int argc, char **argv)
     check_vectors(kernels, n_levels);
     check_exp2_accuracy();
     check_attention(kernels, n_levels);
+    check_routes();
     printf("levels:");
     for (int level = 0; level < n_levels; level++) {
         printf(" %s", kernels[level].name);

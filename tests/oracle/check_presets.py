@@ -16,6 +16,7 @@ import tempfile
 KEYS = ("architecture", "n_embed", "n_heads", "n_kv_heads", "head_dim", "n_ffn", "n_vocab",
         "n_context_tokens", "rope_freq_base", "rope_scaling", "rope_factor", "has_qkv_bias",
         "has_qk_norm", "tied_head")
+EXPERTS = ("n_experts", "n_experts_used", "n_expert_ffn")  # behind the others, where there are any
 QWEN2 = ("none", 1, True, False)
 QWEN3 = ("none", 1, False, True)
 
@@ -26,6 +27,8 @@ PRESETS = {
     "qwen2.5-7b": (28, "qwen2", 3584, 28, 4, 128, 18944, 152064, 32768, 1e6, *QWEN2, False),
     "qwen3-0.6b": (28, "qwen3", 1024, 16, 8, 128, 3072, 151936, 40960, 1e6, *QWEN3, True),
     "qwen3-4b": (36, "qwen3", 2560, 32, 8, 128, 9728, 151936, 40960, 1e6, *QWEN3, True),
+    "qwen3-30b-a3b": (48, "qwen3moe", 2048, 32, 4, 128, 6144, 151936, 40960, 1e6, *QWEN3, False,
+                      128, 8, 768),
     "llama3.2-1b": (16, "llama", 2048, 32, 8, 64, 8192, 128256, 131072, 5e5, "llama3", 32, False,
                     False, True),
 }
@@ -68,7 +71,7 @@ def faults_of(maker, program, path, preset):
                          capture_output=True, text=True).stdout
     seen = json.loads(out)
     faults = [f"{key}: {seen[key]}, not {want}"
-              for key, want in zip(KEYS, PRESETS[preset][1:]) if seen[key] != want]
+              for key, want in zip(KEYS + EXPERTS, PRESETS[preset][1:]) if seen[key] != want]
     return faults + (faults_of_rope(path) if preset.startswith("llama") else [])
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The forward pass of llama, qwen2 and qwen3 models in double precision, written for reading.
+"""The forward pass of llama, qwen2, qwen3 and qwen3moe in double precision, written for reading.
 
 Knows nothing of the program it checks: it reads the GGUF file by itself (unquantised tensors only),
 computes every position at once without a cache, and uses the textbook form of each step.
@@ -85,8 +85,8 @@ class Model:
     def __init__(self, gguf, kv_half):
         self.gguf = gguf
         self.arch = gguf.keys["general.architecture"]
-        if self.arch not in ("llama", "qwen2", "qwen3"):
-            sys.exit(f"architecture {self.arch} is not one of llama, qwen2, qwen3")
+        if self.arch not in ("llama", "qwen2", "qwen3", "qwen3moe"):
+            sys.exit(f"architecture {self.arch} is not one of llama, qwen2, qwen3, qwen3moe")
         self.kv_half = kv_half
         self.n_layers = self.number("block_count")
         self.n_embed = self.number("embedding_length")
@@ -178,6 +178,25 @@ class Model:
         self.note(layer, scores=scores, weights=weights, mixed=mixed)
         return self.project(mixed, f"blk.{layer}.attn_output")
 
+    def experts(self, x, layer):
+        """Every position goes through the experts of its largest probabilities, which are made to
+        add up to one; equal ones go to the lower number."""
+        gates, ups, downs = (self.gguf.tensor(f"blk.{layer}.ffn_{name}_exps.weight")
+                             for name in ("gate", "up", "down"))
+        logits = x @ self.gguf.tensor(f"blk.{layer}.ffn_gate_inp.weight").T
+        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+        shares /= shares.sum(axis=1, keepdims=True)
+        y, inners, n_used = np.zeros_like(x), [], self.number("expert_used_count")
+        for position, share in enumerate(shares):
+            chosen = np.argsort(-share, kind="stable")[:n_used]
+            for expert in chosen:
+                gate, up = gates[expert] @ x[position], ups[expert] @ x[position]
+                inner = gate / (1 + np.exp(-gate)) * up
+                y[position] += share[expert] / share[chosen].sum() * (downs[expert] @ inner)
+                inners.append(inner)
+        self.note(layer, inner=np.array(inners), shares=shares)
+        return y
+
     def feed_forward(self, x, layer):
         gate, up = self.project(x, f"blk.{layer}.ffn_gate"), self.project(x, f"blk.{layer}.ffn_up")
         inner = gate / (1 + np.exp(-gate)) * up
@@ -193,7 +212,7 @@ class Model:
             attention = self.attention(normed, layer)
             x = x + attention
             normed = self.norm(x, self.gguf.tensor(f"blk.{layer}.ffn_norm.weight"))
-            ffn = self.feed_forward(normed, layer)
+            ffn = (self.experts if self.arch == "qwen3moe" else self.feed_forward)(normed, layer)
             self.note(layer, attention=attention, ffn=ffn)
             x = x + ffn
         x = self.norm(x, self.gguf.tensor("output_norm.weight"))

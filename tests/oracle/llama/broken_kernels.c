@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "kernel/kernels.h"
 
 void __real_tw_kernels_init(struct tw_kernels *kernels, enum tw_cpu_level level);
@@ -221,6 +222,49 @@ static void break_score_scale(struct tw_kernels *kernels)
     kernels->attend_page = attend_with_wrong_scale;
 }
 
+/* ---- routing: not in the table, so wrapped on its own ---- */
+
+void __real_tw_kernels_route(const float *logits, uint32_t n_experts, uint32_t n_used,
+                             bool is_normed, uint32_t *ret_experts, float *ret_weights);
+void __wrap_tw_kernels_route(const float *logits, uint32_t n_experts, uint32_t n_used,
+                             bool is_normed, uint32_t *ret_experts, float *ret_weights);
+
+static bool is_broken(const char *name)
+{
+    const char *broken = getenv("TW_BROKEN");
+    return broken != NULL && strcmp(broken, name) == 0;
+}
+
+/* The last expert taken gives way to the best one that was not. */
+static void take_the_next(const float *logits, uint32_t n_experts, uint32_t n_used,
+                          uint32_t *experts)
+{
+    uint32_t more[TW_LIMIT_MODEL_EXPERTS_USED];
+    float weights[TW_LIMIT_MODEL_EXPERTS_USED];
+    if (n_used < n_experts && n_used < TW_LIMIT_MODEL_EXPERTS_USED) {
+        __real_tw_kernels_route(logits, n_experts, n_used + 1, true, more, weights);
+        experts[n_used - 1] = more[n_used];
+    }
+}
+
+void __wrap_tw_kernels_route(const float *logits, uint32_t n_experts, uint32_t n_used,
+                             bool is_normed, uint32_t *ret_experts, float *ret_weights)
+{
+    bool sums = is_broken("expert-sum") ? !is_normed : is_normed;
+    __real_tw_kernels_route(logits, n_experts, n_used, sums, ret_experts, ret_weights);
+    if (is_broken("expert-rank")) {
+        take_the_next(logits, n_experts, n_used, ret_experts);
+    }
+    for (uint32_t i = 0; is_broken("expert-weight") && i < n_used; i++) {
+        ret_weights[i] = 1.0f / (float)n_used;
+    }
+}
+
+static void break_nothing_here(struct tw_kernels *kernels)
+{
+    (void)kernels;
+}
+
 static const struct {
     const char *name;
     void (*apply)(struct tw_kernels *kernels);
@@ -236,6 +280,9 @@ static const struct {
     {"page", break_page},
     {"page-end", break_page_end},
     {"score-scale", break_score_scale},
+    {"expert-sum", break_nothing_here},
+    {"expert-rank", break_nothing_here},
+    {"expert-weight", break_nothing_here},
 };
 
 void __wrap_tw_kernels_init(struct tw_kernels *kernels, enum tw_cpu_level level)

@@ -9,7 +9,8 @@ import {
 const cases = [
     ["llama2-tiny", "F32"], ["llama2-tiny", "F16"], ["llama2-tiny", "BF16"],
     ["llama3-tiny", "BF16"], ["qwen2-tiny", "BF16"], ["qwen2-odd-tiny", "F16"],
-    ["qwen2-yarn-tiny", "F32"], ["qwen3-tiny", "BF16"], ["qwen3-odd-tiny", "F32"]
+    ["qwen2-yarn-tiny", "F32"], ["qwen3-tiny", "BF16"], ["qwen3-odd-tiny", "F32"],
+    ["qwen3moe-tiny", "BF16"], ["qwen3moe-odd-tiny", "F32"]
 ];
 
 for (const [preset, type] of cases) {
@@ -23,7 +24,7 @@ for (const [preset, type] of cases) {
 }
 
 for (const [preset, type] of [["llama2-tiny", "F16"], ["llama3-tiny", "BF16"],
-    ["qwen2-yarn-tiny", "BF16"], ["qwen3-tiny", "F32"]]) {
+    ["qwen2-yarn-tiny", "BF16"], ["qwen3-tiny", "F32"], ["qwen3moe-tiny", "BF16"]]) {
     test(`${preset} ${type}: a converted folder is the same model`, () => {
         const folder = makeModel(preset, 1, type, "--format", "hf"), tokens = someTokens();
         const file = freshPath(".gguf");
@@ -35,7 +36,8 @@ for (const [preset, type] of [["llama2-tiny", "F16"], ["llama3-tiny", "BF16"],
 }
 
 for (const [preset, type] of [["qwen2-tiny", "Q4_K_M"], ["qwen2-odd-tiny", "Q4_K_M"],
-    ["llama3-tiny", "Q8_0"], ["qwen3-tiny", "Q6_K"], ["llama2-tiny", "Q4_0"]]) {
+    ["llama3-tiny", "Q8_0"], ["qwen3-tiny", "Q6_K"], ["llama2-tiny", "Q4_0"],
+    ["qwen3moe-tiny", "Q4_K_M"], ["qwen3moe-odd-tiny", "Q4_0"]]) {
     test(`${preset} ${type}: quantising later is quantising at once`, () => {
         const full = makeModel(preset, 1, "F32"), tokens = someTokens();
         const atOnce = makeModel(preset, 1, type), later = freshPath(".gguf");
@@ -65,7 +67,7 @@ function logitsAt(level, file, tokens) {
 }
 
 for (const [preset, type] of [["qwen2-tiny", "Q4_K_M"], ["qwen2-odd-tiny", "Q8_0"],
-    ["llama2-tiny", "F16"]]) {
+    ["llama2-tiny", "F16"], ["qwen3moe-tiny", "Q4_K_M"]]) {
     test(`${preset} ${type}: every instruction set gives the same bits`, () => {
         const file = makeModel(preset, 1, type), tokens = someTokens();
         const plain = logitsAt("ref", file, tokens);

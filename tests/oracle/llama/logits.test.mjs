@@ -8,6 +8,8 @@ import {compareWithLlama, report} from "./teacher.mjs";
 const models = [
     {preset: "qwen2-tiny", types: "F32 F16 BF16 Q8_0 Q4_0 Q4_K_M Q6_K"},
     {preset: "qwen3-tiny", types: "F32 F16 Q8_0 Q4_0 Q4_K_M Q6_K"},
+    {preset: "qwen3moe-tiny", types: "F32 F16 Q8_0 Q4_0 Q4_K_M Q6_K"},
+    {preset: "qwen3moe-odd-tiny", types: "F32 Q8_0 Q4_K_M"},
     {preset: "llama3-tiny", types: "F32 F16 Q8_0 Q4_0 Q4_K_M Q6_K"},
     {preset: "llama2-tiny", types: "F32 F16 Q8_0 Q4_K_M"},
     {preset: "qwen2-odd-tiny", types: "F32 Q8_0 Q4_K_M"},

@@ -29,6 +29,7 @@ const judgeBroken = (models, name, type) => judge(models.map(({file, reference, 
 
 const qwen2 = "qwen2-tiny", qwen3 = "qwen3-tiny", llama3 = "llama3-tiny";
 const odd = "qwen2-odd-tiny", llama2 = "llama2-tiny";
+const moe = "qwen3moe-tiny", moeOdd = "qwen3moe-odd-tiny";
 
 const mistakes = [
     ["minima", "the minima of Q4_K are forgotten", [[qwen2, "Q4_K_M"], [llama3, "Q4_K_M"]]],
@@ -44,7 +45,10 @@ const mistakes = [
     ["page", "attention reads the page behind", [[qwen2, "Q8_0"], [qwen3, "Q4_K_M"]]],
     ["page-end", "attention leaves out a full page's last position",
         [[qwen2, "F32"], [llama3, "F32"]]],
-    ["score-scale", "scores are scaled by 1/sqrt(d - 4)", [[qwen2, "F32"], [qwen3, "F32"]]]
+    ["score-scale", "scores are scaled by 1/sqrt(d - 4)", [[qwen2, "F32"], [qwen3, "F32"]]],
+    ["expert-sum", "weights of experts do not add up to 1", [[moe, "F32"], [moe, "Q8_0"]]],
+    ["expert-rank", "the last expert is the next best one", [[moe, "F32"], [moeOdd, "Q8_0"]]],
+    ["expert-weight", "all experts of a token count alike", [[moe, "F32"], [moeOdd, "Q8_0"]]]
 ];
 
 for (const [name, what, models] of mistakes) {

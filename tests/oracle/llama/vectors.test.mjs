@@ -57,7 +57,7 @@ async function figures(preset, pooling, seed, ourPooling) {
 }
 
 for (const [preset, pooling] of [["qwen3-tiny", "mean"], ["qwen3-tiny", "last"],
-    ["llama2-tiny", "mean"], ["qwen2-tiny", "last"]]) {
+    ["llama2-tiny", "mean"], ["qwen2-tiny", "last"], ["qwen3moe-tiny", "last"]]) {
     test(`${preset}: embeddings by ${pooling} are llama.cpp's`, async (t) => {
         const measured = [];
         for (const seed of SEEDS)

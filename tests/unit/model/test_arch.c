@@ -15,7 +15,9 @@
 #include "model/model.h"
 #include "tiny_model.h"
 
-static const char *const archs[] = {"llama", "qwen2", "qwen3"};
+static const char *const archs[] = {"llama", "qwen2", "qwen3", "qwen3moe"};
+
+enum { N_ARCHS = sizeof archs / sizeof archs[0] };
 
 static void check_shape(const struct tiny_model *model, const struct tw_model_shape *shape)
 {
@@ -33,16 +35,20 @@ static void check_shape(const struct tiny_model *model, const struct tw_model_sh
     assert_int_equal(shape->rope.n_dims, model->head_dim);
     assert_int_equal(shape->rope.interleaved, strcmp(model->arch, "llama") == 0);
     assert_int_equal(shape->has_qkv_bias, strcmp(model->arch, "qwen2") == 0);
-    assert_int_equal(shape->has_qk_norm, strcmp(model->arch, "qwen3") == 0);
+    assert_int_equal(shape->has_qk_norm, strncmp(model->arch, "qwen3", 5) == 0);
+    assert_int_equal(shape->n_experts, model->n_experts);
+    assert_int_equal(shape->n_experts_used, model->n_experts_used);
+    assert_int_equal(shape->n_expert_ffn, model->n_expert_ffn);
+    assert_int_equal(shape->experts_are_normed, model->n_experts != 0);
     assert_int_equal(shape->tied_head, model->tied);
 }
 
 static void a_file_and_a_folder_have_the_same_shape(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < 6; i++) {
-        struct tiny_model model = tiny_model_of(archs[i % 3]);
-        model.tied = i >= 3;
+    for (size_t i = 0; i < 2 * N_ARCHS; i++) {
+        struct tiny_model model = tiny_model_of(archs[i % N_ARCHS]);
+        model.tied = i >= N_ARCHS;
         tiny_write_gguf(&model, "m.gguf");
         tiny_write_folder(&model, "f", 1);
         for (int k = 0; k < 2; k++) {
@@ -102,6 +108,17 @@ static void what_is_not_computed_is_refused_by_name(void **state)
         {"qwen2", "{\"final_logit_softcapping\":30.0}", "final_logit_softcapping"},
         {"qwen3", "{\"num_experts\":128}", "num_experts = 128"},
         {"llama", "{\"num_local_experts\":8}", "a mixture of experts"},
+        {"qwen3moe", "{\"attention_bias\":true}", "attention_bias"},
+        {"qwen3moe", "{\"decoder_sparse_step\":2}", "decoder_sparse_step = 2"},
+        {"qwen3moe", "{\"mlp_only_layers\":[0]}", "mlp_only_layers"},
+        {"qwen3moe", "{\"mlp_only_layers\":7}", "mlp_only_layers"},
+        {"qwen3moe", "{\"shared_expert_intermediate_size\":512}",
+         "an expert that all tokens share"},
+        {"qwen3moe", "{\"n_group\":4}", "experts in groups"},
+        {"qwen3moe", "{\"routed_scaling_factor\":2.5}", "scaled weights of experts"},
+        {"qwen3moe", "{\"architectures\":[\"Qwen3MoeForSequenceClassification\"]}",
+         "Qwen3MoeForCausalLM"},
+        {"qwen3", "{\"model_type\":\"qwen3moe\"}", "known are llama, qwen2, qwen3, qwen3_moe"},
         {"llama", "{\"partial_rotary_factor\":0.5}", "partial_rotary_factor = 0.5"},
         {"llama", "{\"hidden_act\":\"gelu\"}", "hidden_act is 'gelu'"},
         {"llama", "{\"quantization_config\":{\"quant_method\":\"gptq\"}}", "'gptq'"},
@@ -147,6 +164,9 @@ static void settings_that_change_nothing_are_accepted(void **state)
         {"llama", "{\"rope_scaling\":{\"rope_type\":\"default\"}}"},
         {"llama", "{\"partial_rotary_factor\":1.0,\"hidden_act\":\"swish\"}"},
         {"llama", "{\"architectures\":null}"},
+        {"qwen3moe", "{\"mlp_only_layers\":[],\"decoder_sparse_step\":1,"
+                     "\"shared_expert_intermediate_size\":0}"},
+        {"qwen3moe", "{\"mlp_only_layers\":null,\"num_experts\":5,\"num_local_experts\":5}"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct tw_model_shape shape;
@@ -208,6 +228,45 @@ static void numbers_must_be_there_whole_and_within_limits(void **state)
         expect_config("llama", rows[i].members, rows[i].status, rows[i].words);
     }
     expect_config("qwen3", "{\"head_dim\":null}", TW_ERR_FORMAT, "must say its head size");
+}
+
+static void numbers_of_experts_must_fit_each_other(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *members;
+        enum tw_status status;
+        const char *words;
+    } rows[] = {
+        {"{\"num_experts\":0}", TW_ERR_FORMAT, "num_experts: expected a whole number above 0"},
+        {"{\"num_experts\":null}", TW_ERR_NOT_FOUND, "num_experts"},
+        {"{\"num_experts\":2.5}", TW_ERR_FORMAT, "num_experts"},
+        {"{\"num_experts\":1025}", TW_ERR_LIMIT, "num_experts is 1025; at most 1024"},
+        {"{\"num_experts\":1}", TW_ERR_FORMAT, "take 2 experts, but a layer has 1"},
+        {"{\"num_experts_per_tok\":0}", TW_ERR_FORMAT, "num_experts_per_tok"},
+        {"{\"num_experts_per_tok\":6}", TW_ERR_FORMAT, "take 6 experts, but a layer has 5"},
+        {"{\"num_experts_per_tok\":65}", TW_ERR_LIMIT, "at most 64"},
+        {"{\"num_experts_per_tok\":null}", TW_ERR_NOT_FOUND, "num_experts_per_tok"},
+        {"{\"moe_intermediate_size\":null}", TW_ERR_NOT_FOUND, "moe_intermediate_size"},
+        {"{\"moe_intermediate_size\":1048577}", TW_ERR_LIMIT, "moe_intermediate_size"},
+        {"{\"norm_topk_prob\":\"yes\"}", TW_ERR_FORMAT, "norm_topk_prob"},
+        {"{\"head_dim\":null}", TW_ERR_FORMAT, "must say its head size"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        expect_config("qwen3moe", rows[i].members, rows[i].status, rows[i].words);
+    }
+}
+
+static void weights_of_experts_are_normed_where_the_file_says_so(void **state)
+{
+    (void)state;
+    struct tw_model_shape shape;
+    assert_int_equal(read_config("qwen3moe", "{}", &shape, NULL), TW_OK);
+    assert_true(shape.experts_are_normed);
+    assert_int_equal(read_config("qwen3moe", "{\"norm_topk_prob\":false}", &shape, NULL), TW_OK);
+    assert_false(shape.experts_are_normed);
+    assert_int_equal(read_config("qwen3moe", "{\"norm_topk_prob\":null}", &shape, NULL), TW_OK);
+    assert_false(shape.experts_are_normed);
 }
 
 static void missing_key_heads_are_as_many_as_heads(void **state)
@@ -362,6 +421,27 @@ static void settings_of_a_gguf_file_are_refused_by_name(void **state)
          TW_ERR_UNSUPPORTED,
          "128 of 256"},
         {{"qwen2.expert_count", TW_GGUF_UINT32, 8, NULL}, TW_ERR_UNSUPPORTED, "expert_count = 8"},
+        {{"qwen3moe.expert_count", TW_GGUF_UINT32, 0, NULL},
+         TW_ERR_FORMAT,
+         "qwen3moe.expert_count: expected a whole number above 0"},
+        {{"qwen3moe.expert_count", TW_GGUF_UINT32, 5000, NULL}, TW_ERR_LIMIT, "at most 1024"},
+        {{"qwen3moe.expert_count", TW_GGUF_STRING, 0, NULL}, TW_ERR_NOT_FOUND, "expert_count"},
+        {{"qwen3moe.expert_used_count", TW_GGUF_UINT32, 6, NULL},
+         TW_ERR_FORMAT,
+         "take 6 experts, but a layer has 5"},
+        {{"qwen3moe.expert_used_count", TW_GGUF_UINT32, 0, NULL}, TW_ERR_FORMAT, "expert_used"},
+        {{"qwen3moe.expert_feed_forward_length", TW_GGUF_STRING, 0, NULL},
+         TW_ERR_NOT_FOUND,
+         "qwen3moe.expert_feed_forward_length"},
+        {{"qwen3moe.expert_gating_func", TW_GGUF_UINT32, 2, NULL},
+         TW_ERR_UNSUPPORTED,
+         "by softmax"},
+        {{"qwen3moe.expert_shared_count", TW_GGUF_UINT32, 1, NULL},
+         TW_ERR_UNSUPPORTED,
+         "all tokens share"},
+        {{"qwen3moe.leading_dense_block_count", TW_GGUF_UINT32, 1, NULL},
+         TW_ERR_UNSUPPORTED,
+         "first layers without experts"},
         {{"qwen2.attn_logit_softcapping", TW_GGUF_FLOAT32, 50, NULL},
          TW_ERR_UNSUPPORTED,
          "attn_logit_softcapping"},
@@ -387,13 +467,15 @@ static void settings_of_a_gguf_file_are_refused_by_name(void **state)
         {{"qwen2.rope.scaling.type", TW_GGUF_UINT32, 1, NULL}, TW_ERR_FORMAT, "expected a text"},
         {{"general.architecture", TW_GGUF_STRING, 0, "mamba"},
          TW_ERR_UNSUPPORTED,
-         "'mamba' is not supported; known are llama, qwen2, qwen3"},
+         "'mamba' is not supported; known are llama, qwen2, qwen3, qwen3moe"},
         {{"general.architecture", TW_GGUF_STRING, 0, NULL}, TW_ERR_FORMAT, "general.architecture"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct tw_model_shape shape;
         struct tw_error error = {0};
-        enum tw_status got = read_changed("qwen2", &rows[i].change, &shape, &error);
+        bool is_moe = strncmp(rows[i].change.key, "qwen3moe.", 9) == 0;
+        enum tw_status got =
+            read_changed(is_moe ? "qwen3moe" : "qwen2", &rows[i].change, &shape, &error);
         if (got != rows[i].status || strstr(error.text, rows[i].words) == NULL) {
             fail_msg("%s: expected %s with '%s', got %s: %s", rows[i].change.key,
                      tw_status_name(rows[i].status), rows[i].words, tw_status_name(got),
@@ -442,7 +524,7 @@ static void expect_tensors(const struct tiny_model *model, enum tw_status status
 static void each_missing_tensor_is_named(void **state)
 {
     (void)state;
-    for (size_t k = 0; k < 3; k++) {
+    for (size_t k = 0; k < N_ARCHS; k++) {
         struct tiny_model model = tiny_model_of(archs[k]);
         struct tiny_tensor tensor;
         for (size_t i = 0; tiny_tensor_at(&model, i, &tensor); i++) {
@@ -498,10 +580,11 @@ static void biases_of_a_llama_file_are_taken_up(void **state)
 }
 
 /* One tensor replaced by another of its name. */
-static void expect_replaced(const char *name, enum tw_dtype dtype, uint64_t n_columns,
-                            uint64_t n_rows, enum tw_status status, const char *words)
+static void expect_replaced_in(const char *arch, const char *name, enum tw_dtype dtype,
+                               const uint64_t new_shape[3], enum tw_status status,
+                               const char *words)
 {
-    struct tiny_model model = tiny_model_of("llama");
+    struct tiny_model model = tiny_model_of(arch);
     struct tw_gguf_writer *writer = NULL;
     struct tiny_tensor tensor;
     assert_int_equal(tw_gguf_writer_open("m.gguf", &writer, NULL), TW_OK);
@@ -511,10 +594,13 @@ static void expect_replaced(const char *name, enum tw_dtype dtype, uint64_t n_co
     for (; tiny_tensor_at(&model, n, &tensor); n++) {
         bool is_it = strcmp(tensor.gguf_name, name) == 0;
         enum tw_dtype type = is_it ? dtype : TW_DTYPE_F32;
-        uint64_t shape[4] = {is_it ? n_columns : tensor.n_columns, is_it ? n_rows : tensor.n_rows,
-                             1, 1};
+        uint64_t shape[4] = {tensor.n_columns, tensor.n_rows / tensor.n_experts, tensor.n_experts,
+                             1};
+        if (is_it) {
+            memcpy(shape, new_shape, 3 * sizeof *shape);
+        }
         tw_gguf_add_tensor(writer, tensor.gguf_name, type, shape);
-        sizes[n] = (size_t)shape[1] * tw_dtype_row_bytes(type, (size_t)shape[0]);
+        sizes[n] = (size_t)(shape[1] * shape[2]) * tw_dtype_row_bytes(type, (size_t)shape[0]);
     }
     assert_int_equal(tw_gguf_writer_begin(writer, NULL), TW_OK);
     for (size_t i = 0; i < n; i++) {
@@ -536,6 +622,40 @@ static void expect_replaced(const char *name, enum tw_dtype dtype, uint64_t n_co
     tw_model_files_close(files);
 }
 
+static void expect_replaced(const char *name, enum tw_dtype dtype, uint64_t n_columns,
+                            uint64_t n_rows, enum tw_status status, const char *words)
+{
+    expect_replaced_in("llama", name, dtype, (const uint64_t[3]){n_columns, n_rows, 1}, status,
+                       words);
+}
+
+static void experts_of_another_number_or_shape_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        enum tw_dtype dtype;
+        uint64_t shape[3];
+        enum tw_status status;
+        const char *words;
+    } rows[] = {
+        {"blk.0.ffn_gate_exps.weight",
+         TW_DTYPE_F32,
+         {64, 32, 4},
+         TW_ERR_FORMAT,
+         "is [64, 32, 4, 1]; the model's numbers ask for [64, 32, 5]"},
+        {"blk.1.ffn_down_exps.weight", TW_DTYPE_F32, {64, 32, 5}, TW_ERR_FORMAT, "[32, 64, 5]"},
+        {"blk.1.ffn_up_exps.weight", TW_DTYPE_F32, {64, 160, 1}, TW_ERR_FORMAT, "[64, 32, 5]"},
+        {"blk.1.ffn_gate_inp.weight", TW_DTYPE_F32, {64, 6, 1}, TW_ERR_FORMAT, "[64, 5]"},
+        {"blk.1.attn_v.weight", TW_DTYPE_F32, {64, 64, 2}, TW_ERR_FORMAT, "attn_v"},
+        {"blk.1.ffn_up_exps.weight", TW_DTYPE_Q8_0, {64, 32, 5}, TW_OK, ""},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        expect_replaced_in("qwen3moe", rows[i].name, rows[i].dtype, rows[i].shape, rows[i].status,
+                           rows[i].words);
+    }
+}
+
 static void wrong_shapes_and_types_are_refused(void **state)
 {
     (void)state;
@@ -554,20 +674,28 @@ static void wrong_shapes_and_types_are_refused(void **state)
 static void names_match_both_ways(void **state)
 {
     (void)state;
-    for (size_t k = 0; k < 3; k++) {
+    for (size_t k = 0; k < N_ARCHS; k++) {
         struct tiny_model model = tiny_model_of(archs[k]);
         const struct tw_arch *arch = tw_arch_find(archs[k], strlen(archs[k]));
         struct tiny_tensor tensor;
         for (size_t i = 0; tiny_tensor_at(&model, i, &tensor); i++) {
             uint32_t layer = 99;
             char name[TW_ARCH_NAME_BYTES];
-            const struct tw_arch_tensor *row = tw_arch_match(arch, tensor.hf_name, false, &layer);
+            char hf_name[TINY_NAME_BYTES];
+            uint32_t expert = 99, expected = tensor.n_experts > 1 ? 3 : 0;
+            const struct tw_arch_tensor *row = tw_arch_match_expert(
+                arch, tiny_hf_name(&tensor, expected, hf_name), false, &layer, &expert);
             assert_non_null(row);
+            assert_int_equal(expert, expected);
             tw_arch_tensor_name(row, layer, name);
             assert_string_equal(name, tensor.gguf_name);
             assert_ptr_equal(tw_arch_match(arch, tensor.gguf_name, true, &layer), row);
         }
         uint32_t layer = 0;
+        assert_null(
+            tw_arch_match(arch, "model.layers.0.mlp.experts.01.up_proj.weight", false, &layer));
+        assert_null(
+            tw_arch_match(arch, "model.layers.0.mlp.experts..up_proj.weight", false, &layer));
         assert_null(tw_arch_match(arch, "model.layers.01.mlp.up_proj.weight", false, &layer));
         assert_null(tw_arch_match(arch, "model.layers..mlp.up_proj.weight", false, &layer));
         assert_null(tw_arch_match(arch, "model.layers.0.mlp.up_proj.weight2", false, &layer));
@@ -718,6 +846,8 @@ int main(void)
         cmocka_unit_test(what_is_not_computed_is_refused_by_name),
         cmocka_unit_test(settings_that_change_nothing_are_accepted),
         cmocka_unit_test(numbers_must_be_there_whole_and_within_limits),
+        cmocka_unit_test(numbers_of_experts_must_fit_each_other),
+        cmocka_unit_test(weights_of_experts_are_normed_where_the_file_says_so),
         cmocka_unit_test(missing_key_heads_are_as_many_as_heads),
         cmocka_unit_test(rope_scaling_of_a_config_is_read),
         cmocka_unit_test(yarn_enlarges_cosines_by_the_logarithm_of_its_factor),
@@ -728,6 +858,7 @@ int main(void)
         IN_FOLDER(a_tensor_nobody_would_read_is_refused),
         IN_FOLDER(biases_of_a_llama_file_are_taken_up),
         IN_FOLDER(wrong_shapes_and_types_are_refused),
+        IN_FOLDER(experts_of_another_number_or_shape_are_refused),
         cmocka_unit_test(names_match_both_ways),
         IN_FOLDER(llama3_factors_follow_their_definition),
         IN_FOLDER(factors_of_a_file_must_be_numbers_to_divide_by),

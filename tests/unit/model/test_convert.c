@@ -83,12 +83,12 @@ static void the_way_embeddings_are_made_survives(void **state)
 static void shapes_and_weights_survive(void **state)
 {
     (void)state;
-    static const char *const archs[] = {"llama", "qwen2", "qwen3"};
+    static const char *const archs[] = {"llama", "qwen2", "qwen3", "qwen3moe"};
     const enum tw_dtype dtypes[] = {TW_DTYPE_F32, TW_DTYPE_F16, TW_DTYPE_BF16};
-    for (size_t i = 0; i < 6; i++) {
-        struct tiny_model model = model_for(archs[i % 3]);
-        model.matrix_dtype = dtypes[(i + i / 3) % 3];
-        model.tied = i >= 3;
+    for (size_t i = 0; i < 8; i++) {
+        struct tiny_model model = model_for(archs[i % 4]);
+        model.matrix_dtype = dtypes[(i + i / 4) % 3];
+        model.tied = i >= 4;
         tiny_write_folder(&model, "f", 1 + (int)i % 2);
         tiny_write_tokenizer("f", tiny_bpe_json(NULL));
         convert(TW_MODEL_MIX_KEEP);
@@ -105,6 +105,8 @@ static void shapes_and_weights_survive(void **state)
         assert_true(a.rope.freq_base == b.rope.freq_base);
         assert_int_equal(a.rope.interleaved, b.rope.interleaved);
         assert_int_equal(a.tied_head, b.tied_head);
+        assert_memory_equal(&a.n_experts, &b.n_experts, 3 * sizeof a.n_experts);
+        assert_int_equal(a.experts_are_normed, b.experts_are_normed);
         assert_int_equal(tw_model_files_find(file, "blk.0.attn_q.weight")->dtype,
                          model.matrix_dtype);
         assert_int_equal(tw_model_files_find(file, "blk.0.attn_norm.weight")->dtype, TW_DTYPE_F32);

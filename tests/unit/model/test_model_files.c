@@ -14,7 +14,9 @@
 #include "model/tensors.h"
 #include "tiny_model.h"
 
-static const char *const archs[] = {"llama", "qwen2", "qwen3"};
+static const char *const archs[] = {"llama", "qwen2", "qwen3", "qwen3moe"};
+
+enum { N_ARCHS = sizeof archs / sizeof archs[0] };
 
 static struct tw_model_files *open_files(const char *path)
 {
@@ -47,15 +49,17 @@ static void check_weights(const struct tiny_model *model, const struct tw_model_
         const struct tw_tensor_view *view = tw_model_files_find(files, tensor.gguf_name);
         assert_non_null(view);
         assert_int_equal(view->shape[0], tensor.n_columns);
-        assert_int_equal(view->shape[1], tensor.n_rows);
+        assert_int_equal(view->shape[1] * view->shape[2], tensor.n_rows);
+        assert_int_equal(view->shape[2], tensor.n_experts);
         const struct tw_dtype_traits *traits = tw_dtype_traits(view->dtype);
         uint32_t map[128];
-        assert_true(tensor.n_rows <= 128);
+        assert_true(view->shape[1] <= 128);
         tw_tensor_row_map(view, tensor.rotated_heads != 0 ? tensor.rotated_heads : 1, map);
         float values[128];
         for (uint64_t row = 0; row < tensor.n_rows; row++) {
-            const char *data =
-                (const char *)view->data + map[row] * tensor.n_columns * traits->block_bytes;
+            uint64_t in_slice = map[row % view->shape[1]];
+            const char *data = (const char *)tw_tensor_slice(view, row / view->shape[1]) +
+                               in_slice * tensor.n_columns * traits->block_bytes;
             traits->dequantise(data, values, tensor.n_columns);
             for (uint64_t i = 0; i < tensor.n_columns; i++) {
                 float expected = tiny_weight(tensor.gguf_name, row * tensor.n_columns + i);
@@ -69,7 +73,7 @@ static void check_weights(const struct tiny_model *model, const struct tw_model_
 static void a_gguf_file_has_the_models_weights(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < N_ARCHS; i++) {
         struct tiny_model model = tiny_model_of(archs[i]);
         tiny_write_gguf(&model, "m.gguf");
         struct tw_model_files *files = open_files("m.gguf");
@@ -87,7 +91,7 @@ static void a_folder_has_the_models_weights_in_every_type(void **state)
 {
     (void)state;
     const enum tw_dtype dtypes[] = {TW_DTYPE_F32, TW_DTYPE_F16, TW_DTYPE_BF16};
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < N_ARCHS; i++) {
         for (int n_files = 1; n_files <= 3; n_files++) {
             char folder[32];
             snprintf(folder, sizeof folder, "%s-%d", archs[i], n_files);
@@ -371,6 +375,54 @@ static void tensors_the_architecture_does_not_have_are_refused(void **state)
     expect_failure("f", TW_ERR_UNSUPPORTED, "mlp.experts.0.up_proj.weight");
 }
 
+static void a_missing_expert_is_named(void **state)
+{
+    (void)state;
+    struct tiny_model model = tiny_model_of("qwen3moe");
+    model.left_out_of_folder = "model.layers.1.mlp.experts.3.down_proj.weight";
+    tiny_write_folder(&model, "f", 2);
+    expect_failure("f", TW_ERR_NOT_FOUND, "expert 3 for 'blk.1.ffn_down_exps.weight'");
+}
+
+/* A folder whose config.json says something else than its tensors. */
+static void expect_folder_with(const char *members, enum tw_status status, const char *words)
+{
+    struct tiny_model model = tiny_model_of("qwen3moe");
+    json_t *config = tiny_config(&model);
+    json_t *changes = json_loads(members, 0, NULL);
+    tiny_write_folder(&model, "f", 1);
+    json_object_update(config, changes);
+    char *text = json_dumps(config, 0);
+    write_text("f/config.json", text);
+    free(text);
+    json_decref(changes);
+    json_decref(config);
+    expect_failure("f", status, words);
+}
+
+static void experts_must_be_those_that_the_config_counts(void **state)
+{
+    (void)state;
+    expect_folder_with("{\"num_experts\":4}", TW_ERR_UNSUPPORTED, "but 2 layers of 4 experts");
+    expect_folder_with("{\"num_experts\":6}", TW_ERR_NOT_FOUND, "no matrix of expert 5");
+    expect_folder_with("{\"num_hidden_layers\":1}", TW_ERR_UNSUPPORTED, "1 layers of 5 experts");
+    expect_folder_with("{\"num_experts\":0}", TW_ERR_FORMAT, "num_experts");
+    expect_folder_with("{\"num_experts\":1000000000}", TW_ERR_LIMIT, "num_experts");
+}
+
+static void an_expert_of_another_shape_or_twice_is_refused(void **state)
+{
+    (void)state;
+    struct tiny_model model = tiny_model_of("qwen3moe");
+    model.left_out_of_folder = "model.layers.0.mlp.experts.2.up_proj.weight";
+    model.extra = "layers.0.mlp.experts.2.up_proj.weight"; /* a vector, in the short spelling */
+    tiny_write_folder(&model, "f", 1);
+    expect_failure("f", TW_ERR_FORMAT, "another type or shape than those of other experts");
+    model.left_out_of_folder = NULL;
+    tiny_write_folder(&model, "g", 1);
+    expect_failure("g", TW_ERR_FORMAT, "'layers.0.mlp.experts.2.up_proj.weight' is there twice");
+}
+
 static void what_follows_from_the_shape_is_left_out(void **state)
 {
     (void)state;
@@ -547,6 +599,9 @@ int main(void)
         IN_FOLDER(an_index_of_too_many_files_is_refused),
         IN_FOLDER(too_many_tensors_in_a_folder_are_refused),
         IN_FOLDER(tensors_the_architecture_does_not_have_are_refused),
+        IN_FOLDER(a_missing_expert_is_named),
+        IN_FOLDER(experts_must_be_those_that_the_config_counts),
+        IN_FOLDER(an_expert_of_another_shape_or_twice_is_refused),
         IN_FOLDER(what_follows_from_the_shape_is_left_out),
         IN_FOLDER(a_head_beside_a_tied_embedding_is_left_out),
         IN_FOLDER(the_chat_template_is_found_where_it_may_be),

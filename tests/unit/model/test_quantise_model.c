@@ -91,6 +91,53 @@ static void everything_else_of_q4_k_m_is_q4_k(void **state)
     }
 }
 
+/* The routers decide, so they stay as they are; experts' down projections are treated as
+ * others'. */
+static void experts_get_the_bits_of_one_feed_forward(void **state)
+{
+    (void)state;
+    struct tw_model_shape shape = {
+        .arch = "qwen3moe", .n_layers = 48, .n_heads = 32, .n_kv_heads = 4, .n_experts = 128};
+    static const struct {
+        enum tw_model_mix mix;
+        const char *name;
+        enum tw_dtype dtype;
+    } rows[] = {
+        {TW_MODEL_MIX_Q4_K_M, "blk.0.ffn_down_exps.weight", TW_DTYPE_Q6_K},
+        {TW_MODEL_MIX_Q4_K_M, "blk.6.ffn_down_exps.weight", TW_DTYPE_Q4_K},
+        {TW_MODEL_MIX_Q4_K_M, "blk.8.ffn_down_exps.weight", TW_DTYPE_Q6_K},
+        {TW_MODEL_MIX_Q4_K_M, "blk.0.ffn_gate_exps.weight", TW_DTYPE_Q4_K},
+        {TW_MODEL_MIX_Q4_K_M, "blk.0.ffn_up_exps.weight", TW_DTYPE_Q4_K},
+        {TW_MODEL_MIX_Q4_K_M, "blk.6.attn_v.weight", TW_DTYPE_Q4_K},
+        {TW_MODEL_MIX_Q4_K_S, "blk.5.ffn_down_exps.weight", TW_DTYPE_Q5_K},
+        {TW_MODEL_MIX_Q4_K_S, "blk.6.ffn_down_exps.weight", TW_DTYPE_Q4_K},
+        {TW_MODEL_MIX_Q4_K_M, "blk.0.ffn_gate_inp.weight", TW_DTYPE_F32},
+        {TW_MODEL_MIX_BF16, "blk.0.ffn_gate_inp.weight", TW_DTYPE_F32},
+        {TW_MODEL_MIX_KEEP, "blk.0.ffn_gate_inp.weight", TW_DTYPE_F32},
+        {TW_MODEL_MIX_BF16, "blk.0.ffn_gate_exps.weight", TW_DTYPE_BF16},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        assert_int_equal(choose(rows[i].mix, &shape, rows[i].name, 768), rows[i].dtype);
+    }
+}
+
+static void beside_eight_experts_the_attention_gets_more_bits(void **state)
+{
+    (void)state;
+    struct tw_model_shape shape = {
+        .arch = "qwen3moe", .n_layers = 32, .n_heads = 32, .n_kv_heads = 8, .n_experts = 8};
+    assert_int_equal(choose(TW_MODEL_MIX_Q4_K_M, &shape, "blk.9.attn_v.weight", 4096),
+                     TW_DTYPE_Q8_0);
+    assert_int_equal(choose(TW_MODEL_MIX_Q4_0, &shape, "blk.9.attn_k.weight", 4096), TW_DTYPE_Q8_0);
+    assert_int_equal(choose(TW_MODEL_MIX_Q4_K_S, &shape, "blk.9.attn_output.weight", 4096),
+                     TW_DTYPE_Q5_K);
+    assert_int_equal(choose(TW_MODEL_MIX_Q6_K, &shape, "blk.9.attn_output.weight", 4096),
+                     TW_DTYPE_Q6_K);
+    assert_int_equal(choose(TW_MODEL_MIX_Q4_K_M, &shape, "blk.9.attn_q.weight", 4096),
+                     TW_DTYPE_Q4_K);
+    assert_int_equal(choose(TW_MODEL_MIX_F16, &shape, "blk.9.attn_v.weight", 4096), TW_DTYPE_F16);
+}
+
 static void seventy_billion_parameters_get_a_better_attn_v(void **state)
 {
     (void)state;
@@ -210,6 +257,7 @@ static struct tiny_model wide_model(const char *arch)
     model.n_heads = 4;
     model.head_dim = 64;
     model.n_ffn = 512;
+    model.n_expert_ffn = model.n_experts != 0 ? 256 : 0;
     return model;
 }
 
@@ -268,12 +316,13 @@ static void check_weights(const struct tiny_model *model, const struct tw_model_
     }
 }
 
-static void every_mix_of_a_model_has_its_weights(void **state)
+static void check_every_mix(const char *arch)
 {
-    (void)state;
     static const uint32_t file_types[TW_MODEL_MIX_COUNT] = {0, 0, 1,  32, 7,  2,  3,
                                                             8, 9, 14, 15, 16, 17, 18};
-    struct tiny_model model = wide_model("qwen2");
+    struct tiny_model model = wide_model(arch);
+    char key[64];
+    snprintf(key, sizeof key, "%s.block_count", arch);
     tiny_write_gguf(&model, "in.gguf");
     for (int i = 0; i < TW_MODEL_MIX_COUNT; i++) {
         enum tw_model_mix mix = (enum tw_model_mix)i;
@@ -285,9 +334,16 @@ static void every_mix_of_a_model_has_its_weights(void **state)
         assert_int_equal(number, file_types[i]);
         assert_true(tw_model_files_uint(files, "general.quantization_version", &number));
         assert_int_equal(number, 2);
-        assert_true(tw_model_files_uint(files, "qwen2.block_count", &number) && number == 2);
+        assert_true(tw_model_files_uint(files, key, &number) && number == 2);
         tw_model_files_close(files);
     }
+}
+
+static void every_mix_of_a_model_has_its_weights(void **state)
+{
+    (void)state;
+    check_every_mix("qwen2");
+    check_every_mix("qwen3moe");
 }
 
 static void a_quantised_model_can_be_quantised_again(void **state)
@@ -446,6 +502,8 @@ int main(void)
         cmocka_unit_test(q5_k_m_gives_more_bits_to_the_same_layers),
         cmocka_unit_test(q4_k_s_gives_more_bits_to_the_first_layers),
         cmocka_unit_test(everything_else_of_q4_k_m_is_q4_k),
+        cmocka_unit_test(experts_get_the_bits_of_one_feed_forward),
+        cmocka_unit_test(beside_eight_experts_the_attention_gets_more_bits),
         cmocka_unit_test(seventy_billion_parameters_get_a_better_attn_v),
         cmocka_unit_test(the_head_gets_six_bits),
         cmocka_unit_test(rows_that_blocks_do_not_divide_fall_back),

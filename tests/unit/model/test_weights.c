@@ -107,9 +107,9 @@ static void make_folder(const struct tiny_model *model, const char *folder, int 
 static void a_model_gives_the_same_bits_packed_now_before_and_from_a_file(void **state)
 {
     (void)state;
-    static const char *const archs[] = {"llama", "qwen2", "qwen3"};
+    static const char *const archs[] = {"llama", "qwen2", "qwen3", "qwen3moe"};
     static float packed[N_LOGITS], written[N_LOGITS], mapped[N_LOGITS];
-    for (size_t i = 0; i < 6; i++) {
+    for (size_t i = 0; i < 8; i++) {
         char folder[32], file[64];
         struct tiny_model model = model_of(archs[i / 2]);
         model.up_is_half = i % 2 == 1; /* gate and up apart */

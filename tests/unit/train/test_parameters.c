@@ -112,11 +112,14 @@ static void test_a_matrix_of_one_row_is_no_norm(void **state)
 static void test_models_that_training_does_not_know_are_refused(void **state)
 {
     (void)state;
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < 7; i++) {
         struct tw_model_shape shape = textbook_shape(TEXTBOOK_TIED);
         struct tw_parameters parameters;
         if (i == 0) {
             memcpy(shape.arch, "llama", sizeof "llama");
+        }
+        if (i == 6) {
+            memcpy(shape.arch, "qwen3moe", sizeof "qwen3moe");
         }
         shape.has_qkv_bias = i == 1;
         shape.has_qk_norm = i != 2;
