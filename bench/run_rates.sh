@@ -15,7 +15,7 @@ for preset in "${presets[@]}"; do
     for type in Q8_0 Q4_0 Q4_K_M; do
         "$build/tools/synth_model" --preset "$preset" --type "$type" --fast -o "$model"
         "$build/src/app/tokenworks" bench engine --model "$model" --rounds "$rounds" \
-            --depth 0,1024 > "$folder/bench-$preset-$type.txt"
+            --no-pack --depth 0,1024 > "$folder/bench-$preset-$type.txt"
         printf '%s %s: measured\n' "$preset" "$type"
     done
 done
