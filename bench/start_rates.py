@@ -3,9 +3,9 @@
     start_rates.py BUILD MODEL.gguf [ROUNDS]
 
 Prints a row a round and the medians: milliseconds from exec to the first answer of /ready,
-anonymous memory in MB (weights are mapped, so this comes beside them; the KV cache is in it as far as it was
-touched), and milliseconds to the first token of a prompt of about 2,000 tokens, at first and again.
-The model is packed before. /ready is asked every two milliseconds.
+anonymous memory in MB (weights are mapped, so this comes beside them; the KV cache is in it as far
+as it was touched), and milliseconds to the first token of a prompt of about 2,000 tokens, at first
+and again. The model is packed before. /ready is asked every two milliseconds.
 """
 import argparse
 import http.client
