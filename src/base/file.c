@@ -17,7 +17,8 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-#define WRITE_BUFFER_BYTES     ((size_t)1 << 20)
+#define HUGE_PAGE_BYTES        ((size_t)2 << 20)
+#define WRITE_BUFFER_BYTES     HUGE_PAGE_BYTES /* so the system can keep a file in such pages */
 #define TEMPORARY_SUFFIX_BYTES 48
 #define TEMPORARY_TRIES        100
 #define SETTLE_NS              ((int64_t)50000000) /* of a clock that ticks 100 times a second */
@@ -127,6 +128,35 @@ static enum tw_status open_regular(const char *path, int *ret_fd, struct tw_file
     return TW_OK;
 }
 
+/* Where a file lies in memory as in huge pages, what the system has of it in such pages is mapped by
+ * them; file systems themselves align to small pages only. */
+static void *map_aligned(int fd, size_t size)
+{
+    if (size < HUGE_PAGE_BYTES) {
+        return mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+    }
+    const size_t reserved = size + HUGE_PAGE_BYTES;
+    char *raw = mmap(NULL, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (raw == MAP_FAILED) {
+        return MAP_FAILED;
+    }
+    const size_t head = -(uintptr_t)raw % HUGE_PAGE_BYTES;
+    const size_t small = (size_t)sysconf(_SC_PAGESIZE);
+    const size_t end = (head + size + small - 1) / small * small;
+    void *data = mmap(raw + head, size, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0);
+    if (data == MAP_FAILED) {
+        munmap(raw, reserved);
+        return MAP_FAILED;
+    }
+    if (head != 0) {
+        munmap(raw, head);
+    }
+    if (reserved > end) {
+        munmap(raw + end, reserved - end);
+    }
+    return data;
+}
+
 enum tw_status tw_file_map_open(const char *path, struct tw_file_map *ret_map,
                                 struct tw_error *error)
 {
@@ -139,7 +169,7 @@ enum tw_status tw_file_map_open(const char *path, struct tw_file_map *ret_map,
     void *data = NULL;
     const size_t size = (size_t)stamp.size_bytes;
     if (size != 0) {
-        data = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+        data = map_aligned(fd, size);
         if (data == MAP_FAILED) {
             status = from_errno("map", path, error);
         }
@@ -157,6 +187,11 @@ void tw_file_map_close(struct tw_file_map *map)
         munmap((void *)(uintptr_t)map->data, map->size_bytes);
     }
     *map = (struct tw_file_map){0};
+}
+
+void tw_file_map_expect(const struct tw_file_map *map)
+{
+    madvise((void *)(uintptr_t)map->data, map->size_bytes, MADV_HUGEPAGE); /* costs speed only */
 }
 
 void tw_file_map_release(const void *data, size_t n_bytes)
@@ -544,18 +579,17 @@ enum tw_status tw_file_writer_write(struct tw_file_writer *writer, const void *b
         return refuse(writer, error);
     }
     writer->position_bytes += n_bytes;
-    if (n_bytes > WRITE_BUFFER_BYTES - writer->buffered_bytes) {
-        enum tw_status status = flush(writer, error);
+    for (const char *from = bytes; n_bytes != 0;) {
+        const size_t n_room = WRITE_BUFFER_BYTES - writer->buffered_bytes;
+        const size_t n = n_bytes < n_room ? n_bytes : n_room;
+        memcpy(writer->buffer + writer->buffered_bytes, from, n);
+        writer->buffered_bytes += n;
+        from += n;
+        n_bytes -= n;
+        enum tw_status status = n == n_room ? flush(writer, error) : TW_OK;
         if (status != TW_OK) {
             return status;
         }
-    }
-    if (n_bytes > WRITE_BUFFER_BYTES) {
-        return write_all(writer, bytes, n_bytes, error);
-    }
-    if (n_bytes != 0) {
-        memcpy(writer->buffer + writer->buffered_bytes, bytes, n_bytes);
-        writer->buffered_bytes += n_bytes;
     }
     return TW_OK;
 }

@@ -43,6 +43,9 @@ enum tw_status tw_file_map_open(const char *path, struct tw_file_map *ret_map,
                                 struct tw_error *error);
 void tw_file_map_close(struct tw_file_map *map);
 
+/* Says that all of a map will be read again and again: it is worth huge pages. */
+void tw_file_map_expect(const struct tw_file_map *map);
+
 /* Says that a part of a map is not needed soon: its pages leave this process and may leave memory.
  * They come back by themselves when they are read again. */
 void tw_file_map_release(const void *data, size_t n_bytes);

@@ -191,6 +191,7 @@ enum tw_status tw_weight_pack_open(const char *path, struct tw_weight_pack **ret
         tw_file_map_close(&map);
         return status;
     }
+    tw_file_map_expect(&map);
     pack->map = map;
     *ret_pack = pack;
     return TW_OK;
