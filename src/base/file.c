@@ -128,8 +128,8 @@ static enum tw_status open_regular(const char *path, int *ret_fd, struct tw_file
     return TW_OK;
 }
 
-/* Where a file lies in memory as in huge pages, what the system has of it in such pages is mapped by
- * them; file systems themselves align to small pages only. */
+/* Where a file lies in memory as in huge pages, what the system has of it in such pages is mapped
+ * by them; file systems themselves align to small pages only. */
 static void *map_aligned(int fd, size_t size)
 {
     if (size < HUGE_PAGE_BYTES) {
