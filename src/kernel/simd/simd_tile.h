@@ -242,12 +242,17 @@ SIMD_INLINE void add_float_step(const enum tw_dtype dtype, const struct tile_par
     }
 }
 
-/* Into the second-level cache: the first has about as many misses under way as a burst has lines,
- * so that loads would wait behind it, and a large group would push the tile's activations out. */
-SIMD_INLINE const uint8_t *prefetch_lines(const uint8_t *from, size_t lines)
+/* As many lines as are read meanwhile go into the second-level cache: the first has about as many
+ * misses under way as a burst has lines, so that loads would wait behind it. Fewer, of a group that
+ * is read several times before, do not hold anything up there. */
+SIMD_INLINE const uint8_t *prefetch_lines(const uint8_t *from, size_t lines, const bool is_many)
 {
     for (size_t i = 0; i < lines; i++) {
-        _mm_prefetch((const char *)from + 64 * i, _MM_HINT_T1);
+        if (is_many) {
+            _mm_prefetch((const char *)from + 64 * i, _MM_HINT_T1);
+        } else {
+            _mm_prefetch((const char *)from + 64 * i, _MM_HINT_T0);
+        }
     }
     return from + 64 * lines;
 }
@@ -274,14 +279,15 @@ SIMD_INLINE void tile_part_product(const enum tw_dtype dtype, const struct tile_
     const size_t n_bursts = layout.scale == TW_SCALE_FLOAT ? 1 : (size_t)n_blocks / 2;
     const size_t lines_each = layout.scale == TW_SCALE_FLOAT ? 0 : lines / n_bursts;
     const size_t lines_first = lines - lines_each * n_bursts;
+    const bool is_many = 64 * lines >= TW_GROUP_PANELS * panel_bytes;
     for (size_t step = 0; step < n_steps; step++) {
-        prefetch = prefetch_lines(prefetch, lines_first);
+        prefetch = prefetch_lines(prefetch, lines_first, is_many);
         if (layout.scale == TW_SCALE_FLOAT) {
             add_float_step(dtype, part, panel, panel_bytes, (const float *)(const void *)block, y);
             block += sizeof(float) * layout.step_columns * (size_t)part.width;
         } else {
             for (int b = 0; b < n_blocks; b++) {
-                prefetch = prefetch_lines(prefetch, b % 2 == 0 ? lines_each : 0);
+                prefetch = prefetch_lines(prefetch, b % 2 == 0 ? lines_each : 0, is_many);
                 if (layout.scale == TW_SCALE_K16 || layout.scale == TW_SCALE_K16_MIN) {
                     add_block_16(dtype, part, panel, panel_bytes, b, block, y);
                 } else {
