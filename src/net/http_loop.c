@@ -21,14 +21,28 @@ void tw_http_loop_wake(struct tw_http_loop *loop)
     }
 }
 
-/* Milliseconds until the daemon has to be called in any case; -1: it waits for events only. */
+/* Milliseconds until the daemon has to be called in any case. */
 static int patience_ms(struct tw_http_loop *loop)
 {
     MHD_UNSIGNED_LONG_LONG ms;
-    if (MHD_get_timeout(loop->daemon, &ms) == MHD_NO) {
-        return -1;
-    }
-    return ms < TW_LIMIT_HTTP_LOOP_MS ? (int)ms : TW_LIMIT_HTTP_LOOP_MS;
+    const bool waits_for_all = MHD_get_timeout(loop->daemon, &ms) == MHD_NO;
+    return waits_for_all || ms > TW_LIMIT_HTTP_LOOP_MS ? TW_LIMIT_HTTP_LOOP_MS : (int)ms;
+}
+
+static unsigned count_connections(struct tw_http_loop *loop)
+{
+    return MHD_get_daemon_info(loop->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS)->num_connections;
+}
+
+/* A daemon that is full does not listen, and listens again at the beginning of a call: so where
+ * connections have ended there is one more. */
+static void run_daemon(struct tw_http_loop *loop)
+{
+    unsigned n_before;
+    do {
+        n_before = count_connections(loop);
+        MHD_run_wait(loop->daemon, 0);
+    } while (count_connections(loop) < n_before);
 }
 
 /* What was done before a wake is seen after is_woken is cleared; who sets it later wakes again. */
@@ -44,7 +58,7 @@ static void *run_loop(void *context)
             eventfd_read(loop->wake_fd, &count);
         }
         atomic_store(&loop->is_woken, false);
-        MHD_run_wait(loop->daemon, 0);
+        run_daemon(loop);
     }
     return NULL;
 }
