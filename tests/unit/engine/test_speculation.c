@@ -14,7 +14,7 @@
 #include "base/rng.h"
 #include "engine/engine.h"
 
-enum { MOST_TOKENS = 400, MOST_TOP = 3, MANY = 6, N_ROUNDS = 150 };
+enum { MOST_TOKENS = 400, MOST_TOP = 3, MANY = 6, N_ROUNDS = 150, N_SLOW_ROUNDS = 25 };
 
 static char model_path[4096];
 
@@ -257,7 +257,10 @@ static void every_answer_is_the_same_with_and_without_drafts(void **state)
     static struct asked asked[MANY];
     static struct result results[2][MANY];
     struct counts counts[2] = {{0}};
-    for (uint64_t round = 0; round < N_ROUNDS; round++) {
+    enum tw_cpu_level level;
+    assert_int_equal(tw_cpu_choose(&level, NULL), TW_OK);
+    const uint64_t n_rounds = level == TW_CPU_REF ? N_SLOW_ROUNDS : N_ROUNDS;
+    for (uint64_t round = 0; round < n_rounds; round++) {
         struct dice dice = {.seed = 7000 + round};
         const int n = round % 3 == 0 ? 1 : 1 + (int)roll(&dice, MANY);
         const uint32_t batch = 5 + roll(&dice, 100);
@@ -283,8 +286,11 @@ static void every_answer_is_the_same_with_and_without_drafts(void **state)
         (unsigned long long)c->n_accepted, (unsigned long long)counts[0].n_preemptions,
         (unsigned long long)c->n_preemptions, (unsigned long long)c->n_forms);
     assert_int_equal(counts[0].n_drafted, 0);
+    assert_true(c->n_accepted > 100 && c->n_steps < counts[0].n_steps);
+    if (n_rounds < N_ROUNDS) {
+        return; /* too few for all of it to have happened */
+    }
     assert_true(c->n_accepted > 1000 && c->n_drafted > c->n_accepted + 1000);
-    assert_true(c->n_steps < counts[0].n_steps);
     assert_true(counts[0].n_preemptions > 10 && c->n_preemptions > 10);
     assert_true(c->n_stops > 50 && c->n_lengths > 50 && c->n_forms > 50);
 }
