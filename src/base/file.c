@@ -17,8 +17,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-#define HUGE_PAGE_BYTES        ((size_t)2 << 20)
-#define WRITE_BUFFER_BYTES     HUGE_PAGE_BYTES /* so the system can keep a file in such pages */
+#define WRITE_BUFFER_BYTES     ((size_t)2 << 20) /* so the system can keep a file in huge pages */
 #define TEMPORARY_SUFFIX_BYTES 48
 #define TEMPORARY_TRIES        100
 #define SETTLE_NS              ((int64_t)50000000) /* of a clock that ticks 100 times a second */
@@ -129,32 +128,21 @@ static enum tw_status open_regular(const char *path, int *ret_fd, struct tw_file
 }
 
 /* Where a file lies in memory as in huge pages, what the system has of it in such pages is mapped
- * by them; file systems themselves align to small pages only. */
+ * by them; file systems themselves align to small pages only. So it takes a place that is. */
 static void *map_aligned(int fd, size_t size)
 {
-    if (size < HUGE_PAGE_BYTES) {
-        return mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+    void *place = tw_mem_reserve(size);
+    if (place == NULL) {
+        errno = ENOMEM;
+        return NULL;
     }
-    const size_t reserved = size + HUGE_PAGE_BYTES;
-    char *raw = mmap(NULL, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (raw == MAP_FAILED) {
-        return MAP_FAILED;
+    if (mmap(place, size, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED) {
+        const int reason = errno;
+        tw_mem_unmap(place, size);
+        errno = reason;
+        return NULL;
     }
-    const size_t head = -(uintptr_t)raw % HUGE_PAGE_BYTES;
-    const size_t small = (size_t)sysconf(_SC_PAGESIZE);
-    const size_t end = (head + size + small - 1) / small * small;
-    void *data = mmap(raw + head, size, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0);
-    if (data == MAP_FAILED) {
-        munmap(raw, reserved);
-        return MAP_FAILED;
-    }
-    if (head != 0) {
-        munmap(raw, head);
-    }
-    if (reserved > end) {
-        munmap(raw + end, reserved - end);
-    }
-    return data;
+    return place;
 }
 
 enum tw_status tw_file_map_open(const char *path, struct tw_file_map *ret_map,
@@ -170,7 +158,7 @@ enum tw_status tw_file_map_open(const char *path, struct tw_file_map *ret_map,
     const size_t size = (size_t)stamp.size_bytes;
     if (size != 0) {
         data = map_aligned(fd, size);
-        if (data == MAP_FAILED) {
+        if (data == NULL) {
             status = from_errno("map", path, error);
         }
     }

@@ -62,30 +62,41 @@ static size_t round_up(size_t bytes, size_t unit)
 }
 
 /* mmap aligns to pages only: map one huge page more and give the ends back. */
-void *tw_mem_map(size_t bytes)
+static void *map_place(size_t bytes, int protection)
 {
     if (bytes == 0 || bytes > (size_t)PTRDIFF_MAX - 2 * HUGE_PAGE_BYTES) {
         return NULL;
     }
     size_t mapped = round_up(bytes, PAGE_BYTES);
-    if (bytes < HUGE_PAGE_BYTES) {
-        void *p = mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        return p != MAP_FAILED ? p : NULL;
-    }
-    size_t reserved = mapped + HUGE_PAGE_BYTES;
-    char *raw = mmap(NULL, reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    size_t reserved = bytes < HUGE_PAGE_BYTES ? mapped : mapped + HUGE_PAGE_BYTES;
+    char *raw = mmap(NULL, reserved, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (raw == MAP_FAILED) {
         return NULL;
     }
-    size_t head = round_up((uintptr_t)raw, HUGE_PAGE_BYTES) - (uintptr_t)raw;
+    size_t head =
+        reserved == mapped ? 0 : round_up((uintptr_t)raw, HUGE_PAGE_BYTES) - (uintptr_t)raw;
     if (head != 0) {
         munmap(raw, head);
     }
     if (reserved - head > mapped) {
         munmap(raw + head + mapped, reserved - head - mapped);
     }
-    madvise(raw + head, mapped, MADV_HUGEPAGE); /* a hint: failure costs speed only */
     return raw + head;
+}
+
+void *tw_mem_map(size_t bytes)
+{
+    void *place = map_place(bytes, PROT_READ | PROT_WRITE);
+    if (place != NULL && bytes >= HUGE_PAGE_BYTES) {
+        /* a hint: failure costs speed only */
+        madvise(place, round_up(bytes, PAGE_BYTES), MADV_HUGEPAGE);
+    }
+    return place;
+}
+
+void *tw_mem_reserve(size_t bytes)
+{
+    return map_place(bytes, PROT_NONE);
 }
 
 void tw_mem_unmap(void *block, size_t bytes)

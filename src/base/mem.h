@@ -28,7 +28,11 @@ char *tw_mem_strndup(const char *text, size_t text_bytes);
 /* Zeroed pages, aligned to 2 MiB when bytes is at least that, otherwise to a page. */
 void *tw_mem_map(size_t bytes);
 
-/* bytes as given to tw_mem_map. NULL is allowed. */
+/* Addresses aligned in that way and no memory behind them: a place for something else to be mapped
+ * at. May be larger than all memory. */
+void *tw_mem_reserve(size_t bytes);
+
+/* bytes as given to one of the two. NULL is allowed. */
 void tw_mem_unmap(void *block, size_t bytes);
 
 #endif

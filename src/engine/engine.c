@@ -17,6 +17,11 @@ struct tw_engine_config tw_engine_defaults(void)
     };
 }
 
+static uint32_t smaller(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
 static uint32_t larger(uint32_t a, uint32_t b)
 {
     return a > b ? a : b;
@@ -92,14 +97,14 @@ static enum tw_status load_model(struct tw_engine *engine, const char *path, str
         return status;
     }
     engine->shape = tw_model_shape(engine->model);
-    for (int i = 0; i < TW_LIMIT_SAMPLERS && i < tw_device_threads(engine->device); i++) {
+    const uint32_t n_threads = (uint32_t)tw_device_threads(engine->device);
+    const uint32_t n_useful = smaller(smaller(n_threads, TW_LIMIT_SAMPLERS), config->max_sequences);
+    while (status == TW_OK && engine->n_samplers < n_useful) {
         status = tw_sampler_create(tw_device_level(engine->device), engine->shape->n_vocab,
-                                   &engine->samplers[i], error);
-        if (status != TW_OK) {
-            return status;
-        }
+                                   &engine->samplers[engine->n_samplers], error);
+        engine->n_samplers += status == TW_OK;
     }
-    return TW_OK;
+    return status;
 }
 
 static enum tw_status make_batch_room(struct tw_engine *engine, struct tw_error *error)
@@ -163,7 +168,7 @@ void tw_engine_close(struct tw_engine *engine)
     tw_mem_free(engine->batch);
     tw_mem_free(engine->owners);
     tw_mem_free(engine->early);
-    for (int i = 0; i < TW_LIMIT_SAMPLERS; i++) {
+    for (uint32_t i = 0; i < engine->n_samplers; i++) {
         tw_sampler_free(engine->samplers[i]);
     }
     tw_scheduler_free(engine->scheduler);

@@ -54,9 +54,11 @@ struct tw_engine {
     struct tw_model *model;
     struct tw_kv_cache *cache;
     struct tw_fair_share *share;
-    struct tw_scheduler *scheduler;                 /* with the cache */
-    struct tw_sampler *samplers[TW_LIMIT_SAMPLERS]; /* one for each thread that samples */
-    struct tw_engine_config config;                 /* without zeros */
+    struct tw_scheduler *scheduler; /* with the cache */
+    struct tw_sampler
+        *samplers[TW_LIMIT_SAMPLERS]; /* of n_samplers >= 1: the threads that sample */
+    uint32_t n_samplers;
+    struct tw_engine_config config; /* without zeros */
     const struct tw_model_shape *shape;
     struct tw_token_trie *trie; /* NULL until somebody asks for it */
 

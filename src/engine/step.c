@@ -106,14 +106,14 @@ static void sample_share(void *context, int thread, int n_threads)
 {
     struct early_work *work = context;
     struct tw_engine *engine = work->engine;
-    const int n_samplers = n_threads < TW_LIMIT_SAMPLERS ? n_threads : TW_LIMIT_SAMPLERS;
+    (void)n_threads;
     uint32_t n_before = 0, n_found = 0;
-    for (uint32_t i = 0; i < work->step->n_rows && thread < n_samplers; i++) {
+    for (uint32_t i = 0; i < work->step->n_rows && thread < (int)engine->n_samplers; i++) {
         const struct tw_step_row *row = &work->step->rows[i];
         struct tw_sequence *sequence = engine->owners[i];
         const int64_t place = first_logits(engine, row, sequence, n_before);
         n_before += sequence->embedding == NULL ? row->n_outputs : 0;
-        if (place >= 0 && n_found++ % (uint32_t)n_samplers == (uint32_t)thread) {
+        if (place >= 0 && n_found++ % engine->n_samplers == (uint32_t)thread) {
             struct tw_early_sample *early = &engine->early[i];
             struct tw_sampler_history history = history_of(sequence);
             early->is_there = true;
@@ -131,7 +131,7 @@ static void sample_early(struct tw_engine *engine, const struct tw_step *step, c
     for (uint32_t i = 0; i < step->n_rows; i++) {
         engine->early[i].is_there = false;
     }
-    if (step->n_rows > 1 && tw_device_threads(engine->device) > 1) {
+    if (step->n_rows > 1 && engine->n_samplers > 1) {
         tw_device_run(engine->device, sample_share, &work);
     }
 }

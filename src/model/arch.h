@@ -55,6 +55,16 @@ enum tw_status tw_arch_refuse(const struct tw_arch_source *source, const char *g
                               const char *hf_key, double harmless, double also_harmless,
                               const char *what, struct tw_error *error);
 
+/* The same for each row of a table. */
+struct tw_arch_refusal {
+    const char *gguf_key, *hf_key;
+    double harmless, also_harmless;
+    const char *what;
+};
+enum tw_status tw_arch_refuse_all(const struct tw_arch_source *source,
+                                  const struct tw_arch_refusal *rows, size_t n_rows,
+                                  struct tw_error *error);
+
 /* ---- tensors ---- */
 
 enum tw_arch_dim {
@@ -133,6 +143,11 @@ enum tw_status tw_arch_read_rope(const struct tw_arch_source *source, uint32_t h
 /* YaRN's factor on cosines and sines for a context `factor` times as long, 1 + 0.1 log(factor)
  * (Peng et al. 2023, section 3.4), with the logarithm `strength` times as strong. */
 double tw_arch_yarn_magnitude(double factor, double strength);
+
+/* What qwen3 is read with, and its relatives: norms on the heads of q and k, a head size that must
+ * be said, and no bias on attention projections. */
+enum tw_status tw_arch_read_qwen3(const struct tw_arch_source *source, struct tw_model_shape *shape,
+                                  struct tw_error *error);
 
 /* The shape a config.json describes, without any tensor. */
 enum tw_status tw_arch_read_config(const json_t *config, struct tw_model_shape *ret_shape,

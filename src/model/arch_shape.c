@@ -125,13 +125,20 @@ enum tw_status tw_arch_refuse(const struct tw_arch_source *source, const char *g
     return status;
 }
 
+enum tw_status tw_arch_refuse_all(const struct tw_arch_source *source,
+                                  const struct tw_arch_refusal *rows, size_t n_rows,
+                                  struct tw_error *error)
+{
+    enum tw_status status = TW_OK;
+    for (const struct tw_arch_refusal *row = rows; row < rows + n_rows && status == TW_OK; row++) {
+        status = tw_arch_refuse(source, row->gguf_key, row->hf_key, row->harmless,
+                                row->also_harmless, row->what, error);
+    }
+    return status;
+}
+
 /* What changes the result and no architecture here computes. */
-static const struct {
-    const char *gguf_key;
-    const char *hf_key;
-    double harmless, also_harmless;
-    const char *what;
-} refused_rows[] = {
+static const struct tw_arch_refusal refused_rows[] = {
     {"attn_logit_softcapping", "attn_logit_softcapping", 0, 0, "soft-capped attention scores"},
     {"final_logit_softcapping", "final_logit_softcapping", 0, 0, "soft-capped logits"},
     {"logit_scale", "logit_scale", 0, 1, "scaled logits"},
@@ -150,19 +157,6 @@ static const struct {
     {"rope.scaling.yarn_log_multiplier", NULL, 0, 0, "a YaRN log multiplier"},
     {NULL, "partial_rotary_factor", 1, 1, "RoPE on a part of each head"},
 };
-
-static enum tw_status refuse_numbers(const struct tw_arch_source *source, struct tw_error *error)
-{
-    for (size_t i = 0; i < sizeof refused_rows / sizeof refused_rows[0]; i++) {
-        enum tw_status status = tw_arch_refuse(
-            source, refused_rows[i].gguf_key, refused_rows[i].hf_key, refused_rows[i].harmless,
-            refused_rows[i].also_harmless, refused_rows[i].what, error);
-        if (status != TW_OK) {
-            return status;
-        }
-    }
-    return TW_OK;
-}
 
 static enum tw_status refuse_experts(const struct tw_arch_source *source, struct tw_error *error)
 {
@@ -426,7 +420,8 @@ enum tw_status tw_arch_read_shape(const struct tw_arch *arch, const struct tw_ar
         status = check_window(source, &shape, error);
     }
     if (status == TW_OK) {
-        status = refuse_numbers(source, error);
+        status = tw_arch_refuse_all(source, refused_rows,
+                                    sizeof refused_rows / sizeof refused_rows[0], error);
     }
     if (status == TW_OK && !arch->has_experts) {
         status = refuse_experts(source, error);
