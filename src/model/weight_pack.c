@@ -262,7 +262,7 @@ enum tw_status tw_weight_pack_check(const struct tw_weight_pack *pack, struct tw
                ? TW_OK
                : tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
                               "the packed weights have another checksum than when they were "
-                              "written");
+                              "written: delete the file, and the next start packs again");
 }
 
 /* ---- writing ---- */

@@ -505,7 +505,7 @@ static enum tw_status finish_verifying(const struct tw_weights *weights, struct 
     if (weights->n_different > 0) {
         return tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
                             "%zu of %zu matrices in '%.120s' are not what the model gives, the "
-                            "first is %.80s",
+                            "first is %.80s: delete the file, and the next start packs again",
                             weights->n_different, weights->n_made, weights->path,
                             weights->first_different);
     }
