@@ -188,6 +188,18 @@
 #define TW_LIMIT_EMBEDDINGS_AT_ONCE 32     /* of them that a model has; the others wait */
 #define TW_LIMIT_EMBEDDED_TOKENS    300000 /* of all of them together */
 
+/* Audit log */
+#define TW_LIMIT_AUDIT_LOG_BYTES     64 /* a log's name */
+#define TW_LIMIT_AUDIT_KIND_BYTES    64 /* what a record is of */
+#define TW_LIMIT_AUDIT_BODY_BYTES    ((size_t)1 << 20)
+#define TW_LIMIT_AUDIT_TEXT_BYTES    4096              /* one text in a body; longer ones are cut */
+#define TW_LIMIT_AUDIT_DEPTH         4                 /* objects and lists in one another */
+#define TW_LIMIT_AUDIT_BUDGETS       64                /* named in the record of a request */
+#define TW_LIMIT_AUDIT_CHANGES       64                /* fields of one change of configuration */
+#define TW_LIMIT_AUDIT_LINE_BYTES    ((size_t)4 << 20) /* of an export */
+#define TW_LIMIT_AUDIT_FILE_BYTES    4096              /* a checkpoint or a key */
+#define TW_LIMIT_AUDIT_CHECKPOINT_NS ((int64_t)1000000000) /* from one to the next */
+
 /* Commands */
 #define TW_LIMIT_BENCH_ROUNDS     1000
 #define TW_LIMIT_BENCH_POINTS     64
