@@ -9,7 +9,8 @@
  * 3. A file is read only in the form in which it is written.
  *
  * Ownership: the caller frees the key, which wipes it. Threads: any may sign and verify.
- * Errors: TW_ERR_USAGE for a key file open to others, TW_ERR_FORMAT for one that is no such key,
+ * Errors: TW_ERR_USAGE for a key file open to others, TW_ERR_FORMAT for one that is no such key or
+ * does not go with its public half,
  * TW_ERR_NOT_FOUND, TW_ERR_IO, TW_ERR_MEMORY.
  */
 #ifndef TW_HUB_AUDIT_KEY_H
@@ -31,8 +32,8 @@ struct tw_audit_signature {
     unsigned char bytes[TW_AUDIT_SIGNATURE_BYTES];
 };
 
-/* Reads the key, or makes it where there is no file; writes its public half where that is missing
- * or another. */
+/* Reads the key, or makes it where neither it nor a public half is there; writes the public half
+ * where that is missing. One of another key is an error (TW_ERR_FORMAT): a key was lost. */
 enum tw_status tw_audit_key_open(const char *path, struct tw_audit_key **ret_key,
                                  struct tw_error *error);
 /* NULL is allowed. */

@@ -24,8 +24,12 @@
 #include "hub/audit_chain.h"
 #include "store/db.h"
 
-/* The tables audit and checkpoint, for tw_db_migrate. */
-extern const char tw_audit_log_tables[];
+/* The tables, for tw_db_migrate. */
+#define TW_AUDIT_LOG_TABLES                                                                        \
+    "CREATE TABLE audit (log TEXT NOT NULL, seq %I NOT NULL, at_ns %I NOT NULL, "                  \
+    "kind TEXT NOT NULL, body TEXT NOT NULL, hash %B NOT NULL, PRIMARY KEY (log, seq)) %S;"        \
+    "CREATE TABLE checkpoint (log TEXT NOT NULL, number %I NOT NULL, seq %I NOT NULL, "            \
+    "at_ns %I NOT NULL, hash %B NOT NULL, signature %B NOT NULL, PRIMARY KEY (log, seq)) %S;"
 
 struct tw_audit_log;
 
