@@ -1,5 +1,5 @@
 /* audit_tampers.h: a log as its rows, and every way in which somebody changes them who has all but
- * the signing key. What must come of each is computed here from the tamper, never by asking the code
+ * the signing key. What must come of each is computed from the tamper, never by asking the code
  * that is tested. */
 #ifndef TW_TESTS_UNIT_HUB_AUDIT_TAMPERS_H
 #define TW_TESTS_UNIT_HUB_AUDIT_TAMPERS_H
