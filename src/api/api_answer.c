@@ -53,6 +53,8 @@ bool tw_api_refuse_error(struct tw_api_error *error, const struct tw_error *caus
         return tw_api_refuse_status(error, 503, "server_error", NULL, "%s", cause->text);
     case TW_ERR_IO:
         return tw_api_refuse_status(error, 500, "server_error", NULL, "%s", cause->text);
+    case TW_ERR_DENIED:
+        return tw_api_refuse_status(error, 403, "permission_error", "denied", "%s", cause->text);
     case TW_OK:
     case TW_ERR_USAGE:
     case TW_ERR_NOT_FOUND:

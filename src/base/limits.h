@@ -198,6 +198,24 @@
 #define TW_LIMIT_PROMPT_BYTES     (64u << 20) /* a prompt from a file or from standard input */
 #define TW_LIMIT_CHAT_LINE_BYTES  (1u << 20)  /* one message typed into a chat */
 
+/* Commands of the hub */
+#define TW_LIMIT_HUB_NAME_BYTES      64  /* of an organisation, team, project, key, person, budget */
+#define TW_LIMIT_HUB_TEXT_BYTES      256 /* of one value of a command: a path, a model's name */
+#define TW_LIMIT_HUB_FIELDS          24  /* of one command */
+#define TW_LIMIT_HUB_LIST_NAMES      64  /* models that one holder may use by name */
+#define TW_LIMIT_HUB_CONCURRENT      100000     /* requests at once */
+#define TW_LIMIT_HUB_LIMIT_TOKENS    INT64_C(1000000000000000) /* of a budget */
+#define TW_LIMIT_HUB_LIMIT_NANO      INT64_C(1000000000000000000) /* a thousand million units */
+#define TW_LIMIT_HUB_DURATION_S      INT64_C(3155760000)          /* a hundred years */
+#define TW_LIMIT_HUB_SECRETS         16 /* of one key, that are good at the same time */
+#define TW_LIMIT_HUB_GRANTS          64 /* roles of one person */
+#define TW_LIMIT_HUB_CHANGE_BYTES    ((size_t)1 << 20) /* of texts that one command changes */
+#define TW_LIMIT_HUB_ROWS            10000 /* of a list of entries or records */
+#define TW_LIMIT_ADMIN_BODY_BYTES    65536 /* of a command as JSON */
+#define TW_LIMIT_ADMIN_ANSWER_BYTES  ((size_t)64 << 20)
+#define TW_LIMIT_ADMIN_CONNECTIONS   32
+#define TW_LIMIT_ADMIN_REPORTS       16 /* that wait */
+
 /* Evaluation files */
 #define TW_LIMIT_EVAL_FILE_BYTES (64u << 20)
 #define TW_LIMIT_EVAL_ROW_BYTES  (1u << 20) /* one line */
