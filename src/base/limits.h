@@ -9,6 +9,12 @@
 /* Messages */
 #define TW_LIMIT_ERROR_TEXT_BYTES 320
 
+/* Time zones */
+#define TW_LIMIT_ZONE_NAME_BYTES   64
+#define TW_LIMIT_ZONE_FILE_BYTES   (256u << 10) /* the largest in use have 4 KB */
+#define TW_LIMIT_ZONE_TRANSITIONS  4096         /* the most in use are 236 */
+#define TW_LIMIT_ZONE_FOOTER_BYTES 256          /* the rule behind the last of them */
+
 /* Model files */
 #define TW_LIMIT_MODEL_SHARDS          512          /* files a split model may have */
 #define TW_LIMIT_MODEL_TENSORS         65536        /* tensors in one model */
@@ -182,6 +188,12 @@
 /* How long one model may be asked without a break while another waits for its room. Long enough to
  * be worth the loading, short enough for somebody who waits. */
 #define TW_LIMIT_PATIENCE_NS         ((int64_t)2000000000)
+
+/* Accounting */
+#define TW_LIMIT_HUB_PATH   8         /* budgets or limits that one request stands under */
+#define TW_LIMIT_HUB_CARRY  1         /* limits that a budget carries into its next window */
+#define TW_LIMIT_HUB_PRICES 16384     /* versions of prices */
+#define TW_LIMIT_HUB_RATE   100000000 /* requests or tokens a minute, requests at once */
 
 /* Embeddings */
 #define TW_LIMIT_EMBEDDINGS         2048   /* texts of one request */
