@@ -62,7 +62,7 @@ bool tw_change_is_below(const struct tw_holder *holder, const struct tw_holder *
 enum tw_status tw_change_begin(struct tw_hub_change *change, struct tw_error *error)
 {
     change->has_begun = true;
-    return tw_directory_store(&change->hub->directory, &change->hub->ledger, error);
+    return tw_ledger_write_sums(&change->hub->ledger, &change->hub->directory, error);
 }
 
 enum tw_status tw_change_run(struct tw_hub_change *change, const char *sql,
@@ -147,7 +147,7 @@ enum tw_status tw_change_end(struct tw_hub_change *change, const char *object,
                              struct tw_error *error)
 {
     enum tw_status status = write_record(change, object, error);
-    return status == TW_OK ? tw_hub_load(change->hub, error) : status;
+    return status == TW_OK ? tw_hub_load_directory(change->hub, error) : status;
 }
 
 /* ---- answers ---- */

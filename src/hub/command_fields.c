@@ -7,6 +7,7 @@
 
 #include "base/printable.h"
 #include "base/suggest.h"
+#include "base/zone.h"
 #include "hub/commands.h"
 #include "hub/money.h"
 
@@ -16,8 +17,6 @@
 #define DAY_S         INT64_C(86400)
 #define FIRST_YEAR    1970
 #define LAST_YEAR     2200
-#define DAYS_TO_1970  719468 /* from the first of March of the year 0 */
-#define DAYS_OF_ERA   146097 /* 400 years */
 #define INSTANT_BYTES 20     /* 2026-12-31T18:00:00Z */
 #define DATE_BYTES    10
 
@@ -210,17 +209,6 @@ static int days_of_month(int64_t year, int64_t month)
     return days[month - 1] + (month == 2 && is_leap);
 }
 
-/* Days since 1970 in the Gregorian calendar, with years that begin in March, so that the leap day
- * is the last one. */
-static int64_t days_since_1970(int64_t year, int64_t month, int64_t day)
-{
-    const int64_t from_march = (month + 9) % 12;
-    const int64_t its_year = year - (month <= 2);
-    const int64_t era = its_year / 400, of_era = its_year % 400;
-    const int64_t of_year = (153 * from_march + 2) / 5 + day - 1;
-    return era * DAYS_OF_ERA + of_era * 365 + of_era / 4 - of_era / 100 + of_year - DAYS_TO_1970;
-}
-
 /* text has at least ten bytes. */
 static bool read_date(const char *text, int64_t *ret_days)
 {
@@ -230,7 +218,7 @@ static bool read_date(const char *text, int64_t *ret_days)
         year > LAST_YEAR || month < 1 || month > 12 || day < 1 || day > days_of_month(year, month)) {
         return false;
     }
-    *ret_days = days_since_1970(year, month, day);
+    *ret_days = tw_zone_day_of(year, (int)month, (int)day);
     return true;
 }
 

@@ -183,7 +183,10 @@ struct tw_hub_actor {
     const char *name; /* for the record */
 };
 
-/* A command of commands.h with its arguments. The answer is an object, or error is why not. */
+/* A command of commands.h with its fields, {"group": "key", "verb": "list", "fields": {...}}, which
+ * becomes the hub's. The answer is an object, which becomes the callee's, or error is why not. A
+ * change and a look at memory are answered on the writer's thread; a report is made, and answered,
+ * on the caller's thread, and takes its time. */
 typedef void (*tw_hub_answer_fn)(void *context, enum tw_status status, json_t *answer,
                                  const struct tw_error *error);
 void tw_hub_command(struct tw_hub *hub, const struct tw_hub_actor *actor, json_t *command,
