@@ -112,7 +112,7 @@ static struct tw_completion_choice shown(const struct choice *choice)
 }
 
 /* For headers; NULL without a hub. */
-static const struct tw_rate_shown *rates_of(const struct completion *completion)
+static const struct tw_hub_shown *rates_of(const struct completion *completion)
 {
     return completion->api->config.hub != NULL ? &completion->ticket.shown : NULL;
 }

@@ -141,7 +141,7 @@ struct tw_directory {
     struct tw_items holders, persons, secrets, budgets;
     struct tw_secret **buckets; /* [n_buckets], by the hash */
     size_t n_buckets;
-    struct tw_price_table *prices;
+    struct tw_price_table prices;
     struct tw_hub_window *dirty, *free_windows;
     struct tw_grant *free_grants;
     const char *zone_folder; /* NULL: the system's */
