@@ -94,6 +94,7 @@ struct tw_holder {
     struct tw_hub_account held, usage; /* of a project */
     /* What the scheduler was told of a project: until then no key of it is good. */
     atomic_bool is_announced;
+    uint32_t number; /* from 1 on, in this process */
     int64_t announced_weight, announced_class;
 };
 

@@ -132,8 +132,11 @@ static void announce(struct tw_hub *hub, struct tw_holder *project)
         project->announced_class == settings->priority_class) {
         return;
     }
+    if (project->number == 0) {
+        project->number = ++hub->n_projects;
+    }
     if (hub->config.project != NULL) {
-        hub->config.project(hub->config.context, (uint32_t)project->id, (uint32_t)settings->weight,
+        hub->config.project(hub->config.context, project->number, (uint32_t)settings->weight,
                             (int)settings->priority_class);
     }
     project->announced_weight = settings->weight;
@@ -268,7 +271,7 @@ enum tw_hub_verdict tw_hub_authenticate(struct tw_hub *hub, const char *text,
         return TW_HUB_KEY_EXPIRED;
     }
     pthread_rwlock_rdlock(&hub->directory.lock);
-    caller.project = (uint32_t)project->id;
+    caller.project = project->number;
     caller.weight = (uint32_t)project->settings.weight;
     caller.priority_class = (int)project->settings.priority_class;
     caller.may_use_special = secret->key->settings.may_use_special;
