@@ -193,6 +193,12 @@
 #define TW_LIMIT_HUB_PATH   8         /* budgets or limits that one request stands under */
 #define TW_LIMIT_HUB_CARRY  1         /* limits that a budget carries into its next window */
 #define TW_LIMIT_HUB_PRICES 16384     /* versions of prices */
+#define TW_LIMIT_HUB_ITEMS           (1u << 20) /* holders, persons, secrets, budgets: each */
+#define TW_LIMIT_HUB_DIRECTORY_BYTES ((size_t)1 << 30) /* of all that is remembered of them */
+#define TW_LIMIT_HUB_GROUP           1024 /* operations in one transaction */
+#define TW_LIMIT_HUB_AHEAD_TOKENS    32   /* of the durable watermark before what was sent */
+#define TW_LIMIT_HUB_FILE_BYTES      4096 /* the path of a file beside the store */
+#define TW_LIMIT_HUB_SHOWN_BYTES     140  /* a holder's path in a message */
 #define TW_LIMIT_HUB_RATE   100000000 /* requests or tokens a minute, requests at once */
 
 /* Embeddings */

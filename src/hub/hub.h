@@ -112,7 +112,7 @@ struct tw_hub_request {
 /* What headers show of the rates. */
 struct tw_hub_shown {
     bool has_requests, has_tokens; /* such a limit is set */
-    struct tw_rate_view requests, tokens;
+    struct tw_rate_shown requests, tokens;
 };
 
 struct tw_hub_usage {

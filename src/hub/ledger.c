@@ -280,7 +280,7 @@ enum tw_status tw_ledger_reserve(struct tw_ledger *ledger, struct tw_reservation
     reservation->request = ledger->books.next_request++;
     reservation->entry = ledger->books.next_entry;
     const struct entry entry = {.kind = "reserve",
-                                .debit = reservation->project->held,
+                                .debit = &reservation->project->held,
                                 .credit = &ledger->obligations,
                                 .at_ns = reservation->reserved_ns,
                                 .amount_nano = reservation->amount_nano,
@@ -317,13 +317,13 @@ enum tw_status tw_ledger_settle(struct tw_ledger *ledger, const struct tw_reserv
 {
     const struct entry release = {.kind = "release",
                                   .debit = &ledger->obligations,
-                                  .credit = reservation->project->held,
+                                  .credit = &reservation->project->held,
                                   .at_ns = now_ns,
                                   .amount_nano = reservation->amount_nano,
                                   .tokens = reserved_tokens(reservation)};
     const struct entry settle = {
         .kind = "settle",
-        .debit = reservation->project->usage,
+        .debit = &reservation->project->usage,
         .credit = &ledger->revenue,
         .at_ns = now_ns,
         .amount_nano = settlement->amount_nano,

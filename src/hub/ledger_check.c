@@ -1,5 +1,7 @@
 #include "hub/ledger_check.h"
 
+#include "hub/money.h"
+
 #define COUNT(values) (sizeof(values) / sizeof *(values))
 
 /* Gives a row (number, what is kept, what it should be) for each difference. */
@@ -125,15 +127,14 @@ static enum tw_status run_check(struct tw_db *db, const struct check *check, str
 /* Amounts from tokens and prices; more than 64 bits on the way, so not by the store. */
 static enum tw_status check_amount(struct tw_db_statement *row, struct tw_error *error)
 {
-    const struct tw_price price = {.version = tw_db_column_integer(row, 2),
-                                   .prices = {.input_nano = tw_db_column_integer(row, 3),
-                                              .cached_nano = tw_db_column_integer(row, 4),
-                                              .output_nano = tw_db_column_integer(row, 5)}};
+    const struct tw_money_prices prices = {.input_nano = tw_db_column_integer(row, 3),
+                                           .cached_nano = tw_db_column_integer(row, 4),
+                                           .output_nano = tw_db_column_integer(row, 5)};
     const struct tw_token_counts counts = {.input = tw_db_column_integer(row, 6),
                                            .cached = tw_db_column_integer(row, 7),
                                            .output = tw_db_column_integer(row, 8)};
     int64_t amount_nano = 0;
-    enum tw_status status = tw_money_cost(&counts, &price.prices, &amount_nano, error);
+    enum tw_status status = tw_money_cost(&counts, &prices, &amount_nano, error);
     if (status != TW_OK || amount_nano == tw_db_column_integer(row, 1)) {
         return status;
     }
@@ -141,7 +142,7 @@ static enum tw_status check_amount(struct tw_db_statement *row, struct tw_error 
                         "the books do not balance: the amount of entry %lld: there is %lld, and at "
                         "price %lld it should be %lld",
                         (long long)tw_db_column_integer(row, 0),
-                        (long long)tw_db_column_integer(row, 1), (long long)price.version,
+                        (long long)tw_db_column_integer(row, 1), (long long)tw_db_column_integer(row, 2),
                         (long long)amount_nano);
 }
 
