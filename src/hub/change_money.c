@@ -376,7 +376,7 @@ static enum tw_status check_price(struct tw_hub_change *change, struct tw_holder
                             "from: a price holds from now or a later time on, since what was "
                             "charged stays as it was");
     }
-    if (tw_price_table_count(change->hub->directory.prices) >= TW_LIMIT_HUB_PRICES) {
+    if (change->hub->directory.prices.n >= TW_LIMIT_HUB_PRICES) {
         return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
                             "the books have %d prices, which is the most there can be",
                             TW_LIMIT_HUB_PRICES);
@@ -399,9 +399,9 @@ static void put_price(struct tw_hub_change *change, json_t *row, const struct tw
     tw_change_put(change, row, "project",
                   tw_change_json_path(
                       tw_directory_holder(&change->hub->directory, price->project)));
-    tw_change_put(change, row, "input", tw_change_json_money(price->rates.input_nano));
-    tw_change_put(change, row, "cached", tw_change_json_money(price->rates.cached_nano));
-    tw_change_put(change, row, "output", tw_change_json_money(price->rates.output_nano));
+    tw_change_put(change, row, "input", tw_change_json_money(price->prices.input_nano));
+    tw_change_put(change, row, "cached", tw_change_json_money(price->prices.cached_nano));
+    tw_change_put(change, row, "output", tw_change_json_money(price->prices.output_nano));
     tw_change_put(change, row, "from", tw_change_json_when(price->valid_from_ns));
     tw_change_put(change, row, "state", json_string(state));
     tw_change_put(change, row, "version", json_integer(price->version));
@@ -413,7 +413,7 @@ static const char *state_of(const struct tw_hub_change *change, const struct tw_
     if (price->valid_from_ns > now_ns) {
         return "to come";
     }
-    return tw_price_find(change->hub->directory.prices, price->project, price->model,
+    return tw_price_find(&change->hub->directory.prices, price->project, price->model,
                          price->price_class, now_ns) == price
                ? "holds"
                : "replaced";
@@ -426,17 +426,17 @@ static enum tw_status insert_price(struct tw_hub_change *change, const struct tw
                                          tw_db_integer(price->project),
                                          tw_db_text(price->model),
                                          tw_db_text(tw_price_class_name(price->price_class)),
-                                         tw_db_integer(price->rates.input_nano),
-                                         tw_db_integer(price->rates.cached_nano),
-                                         tw_db_integer(price->rates.output_nano),
+                                         tw_db_integer(price->prices.input_nano),
+                                         tw_db_integer(price->prices.cached_nano),
+                                         tw_db_integer(price->prices.output_nano),
                                          tw_db_integer(price->valid_from_ns),
                                          tw_db_integer(change->hub->now_ns)};
     const struct tw_audit_value none = tw_audit_text(NULL);
-    tw_change_note(change, "cached_nano", none, tw_audit_integer(price->rates.cached_nano));
+    tw_change_note(change, "cached_nano", none, tw_audit_integer(price->prices.cached_nano));
     tw_change_note_text(change, "class", NULL, tw_price_class_name(price->price_class));
     tw_change_note(change, "from_ns", none, tw_audit_integer(price->valid_from_ns));
-    tw_change_note(change, "input_nano", none, tw_audit_integer(price->rates.input_nano));
-    tw_change_note(change, "output_nano", none, tw_audit_integer(price->rates.output_nano));
+    tw_change_note(change, "input_nano", none, tw_audit_integer(price->prices.input_nano));
+    tw_change_note(change, "output_nano", none, tw_audit_integer(price->prices.output_nano));
     tw_change_note(change, "project", none, tw_audit_integer(price->project));
     tw_change_note(change, "version", none, tw_audit_integer(price->version));
     return tw_change_run(change,
@@ -453,9 +453,9 @@ enum tw_status tw_change_add_price(struct tw_hub_change *change, struct tw_error
         .model = tw_change_value(change, "model")->text,
         .price_class =
             (enum tw_price_class)tw_change_integer(change, "class", TW_PRICE_STANDARD),
-        .rates = {.input_nano = tw_change_value(change, "input")->integer,
-                  .output_nano = tw_change_value(change, "output")->integer}};
-    price.rates.cached_nano = tw_change_integer(change, "cached", price.rates.input_nano);
+        .prices = {.input_nano = tw_change_value(change, "input")->integer,
+                   .output_nano = tw_change_value(change, "output")->integer}};
+    price.prices.cached_nano = tw_change_integer(change, "cached", price.prices.input_nano);
     enum tw_status status = check_price(change, &project, &price.valid_from_ns, error);
     if (status == TW_OK) {
         status = tw_change_begin(change, error);
@@ -470,7 +470,7 @@ enum tw_status tw_change_add_price(struct tw_hub_change *change, struct tw_error
         status = tw_change_end(change, price.model, error);
     }
     const struct tw_price *stored =
-        status == TW_OK ? tw_price_of_version(change->hub->directory.prices, price.version) : NULL;
+        status == TW_OK ? tw_price_of_version(&change->hub->directory.prices, price.version) : NULL;
     if (stored != NULL) {
         put_price(change, change->answer, stored, state_of(change, stored));
     }
@@ -479,14 +479,14 @@ enum tw_status tw_change_add_price(struct tw_hub_change *change, struct tw_error
 
 enum tw_status tw_change_list_prices(struct tw_hub_change *change, struct tw_error *error)
 {
-    const struct tw_price_table *prices = change->hub->directory.prices;
+    const struct tw_price_table *prices = &change->hub->directory.prices;
     const struct tw_field_value *model = tw_change_value(change, "model");
     (void)error;
     tw_change_put(change, change->answer, "currency",
                   json_string(change->hub->ledger.books.currency));
     json_t *rows = tw_change_rows(change, "prices");
-    for (size_t i = 0; i < tw_price_table_count(prices); i++) {
-        const struct tw_price *price = tw_price_table_at(prices, i);
+    for (size_t i = 0; i < prices->n; i++) {
+        const struct tw_price *price = prices->by_version[i];
         const struct tw_holder *project =
             tw_directory_holder(&change->hub->directory, price->project);
         const char *state = state_of(change, price);
