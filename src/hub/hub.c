@@ -225,19 +225,26 @@ static void sign_off(struct tw_hub *hub)
     tw_hub_end_group(hub, &error);
 }
 
+void tw_hub_stop(struct tw_hub *hub)
+{
+    if (hub == NULL || !hub->has_thread) {
+        return;
+    }
+    pthread_mutex_lock(&hub->lock);
+    hub->stops = true;
+    pthread_cond_signal(&hub->wake);
+    pthread_mutex_unlock(&hub->lock);
+    pthread_join(hub->thread, NULL);
+    hub->has_thread = false;
+    sign_off(hub);
+}
+
 void tw_hub_close(struct tw_hub *hub)
 {
     if (hub == NULL) {
         return;
     }
-    if (hub->has_thread) {
-        pthread_mutex_lock(&hub->lock);
-        hub->stops = true;
-        pthread_cond_signal(&hub->wake);
-        pthread_mutex_unlock(&hub->lock);
-        pthread_join(hub->thread, NULL);
-        sign_off(hub);
-    }
+    tw_hub_stop(hub);
     tw_audit_log_close(hub->audit);
     tw_audit_key_free(hub->audit_key);
     tw_audit_body_free(&hub->body);

@@ -8,10 +8,16 @@ void tw_hub_enqueue(struct tw_hub *hub, struct tw_hub_op *op)
 {
     op->next = NULL;
     pthread_mutex_lock(&hub->lock);
-    *hub->last = op;
-    hub->last = &op->next;
-    pthread_cond_signal(&hub->wake);
+    const bool is_late = hub->has_ended;
+    if (!is_late) {
+        *hub->last = op;
+        hub->last = &op->next;
+        pthread_cond_signal(&hub->wake);
+    }
     pthread_mutex_unlock(&hub->lock);
+    if (is_late) {
+        op->done(hub, op, TW_ERR_CANCELLED);
+    }
 }
 
 /* Up to TW_LIMIT_HUB_GROUP of what waits; waits for it. NULL: it is to stop, and nothing waits. */
@@ -22,6 +28,7 @@ static struct tw_hub_op *take_group(struct tw_hub *hub)
         pthread_cond_wait(&hub->wake, &hub->lock);
     }
     struct tw_hub_op *group = hub->first, **end = &hub->first;
+    hub->has_ended = group == NULL;
     for (int n = 0; *end != NULL && n < TW_LIMIT_HUB_GROUP; n++) {
         end = &(*end)->next;
     }
