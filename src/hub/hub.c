@@ -1,11 +1,9 @@
 #include "hub/hub.h"
 
-#include <fcntl.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <time.h>
 
 #include "base/file.h"
 #include "base/mem.h"
@@ -186,7 +184,11 @@ enum tw_status tw_hub_open(const struct tw_hub_config *config, struct tw_hub **r
     hub->config = *config;
     hub->last = &hub->first;
     pthread_mutex_init(&hub->lock, NULL);
-    pthread_cond_init(&hub->wake, NULL);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&hub->wake, &attributes);
+    pthread_condattr_destroy(&attributes);
     tw_audit_body_init(&hub->body);
     enum tw_status status = open_parts(hub, error);
     if (status == TW_OK) {
