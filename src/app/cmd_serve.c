@@ -12,6 +12,7 @@
 #include "app/serve_models.h"
 #include "app/serve_place.h"
 #include "base/clock.h"
+#include "base/cpu.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -161,9 +162,10 @@ static void take_down(struct serve *serve)
         tw_api_stop(serve->api);
     }
     tw_serve_models_stop(&serve->models);
+    tw_hub_stop(serve->hub); /* what ended is settled, and its answer on the way */
     send_rest(serve);
-    tw_http_server_stop(serve->server); /* until here its threads ask models and API */
-    tw_hub_close(serve->hub);           /* answers what was still to be settled */
+    tw_http_server_stop(serve->server); /* until here its threads ask models, hub and API */
+    tw_hub_close(serve->hub);
     tw_api_free(serve->api);
     tw_serve_models_close(&serve->models);
     tw_api_keys_free(serve->keys);
@@ -268,14 +270,19 @@ static void take_project(void *context, uint32_t number, uint32_t weight, int pr
 static enum tw_status open_books(struct serve *serve, struct tw_error *error)
 {
     const struct tw_serve_args *args = &serve->args;
+    enum tw_cpu_level level;
     if (args->books_address == NULL) {
         return TW_OK;
+    }
+    enum tw_status status = tw_cpu_choose(&level, error);
+    if (status != TW_OK) {
+        return status;
     }
     const struct tw_hub_config config = {.address = args->books_address,
                                          .folder = args->books_folder,
                                          .currency = args->currency,
                                          .build = TW_VERSION,
-                                         .isa_level = tw_cpu_level_name(tw_serve_models_level(&serve->models)),
+                                         .isa_level = tw_cpu_level_name(level),
                                          .now_ns = wall_ns,
                                          .project = take_project,
                                          .context = serve};

@@ -197,6 +197,7 @@
 #define TW_LIMIT_HUB_DIRECTORY_BYTES ((size_t)1 << 30) /* of all that is remembered of them */
 #define TW_LIMIT_HUB_GROUP           1024 /* operations in one transaction */
 #define TW_LIMIT_HUB_AHEAD_TOKENS    32   /* of the durable watermark before what was sent */
+#define TW_LIMIT_HUB_CLIENT_ID_BYTES 128 /* by which a client knows a request */
 #define TW_LIMIT_HUB_FILE_BYTES      4096 /* the path of a file beside the store */
 #define TW_LIMIT_HUB_SHOWN_BYTES     140  /* a holder's path in a message */
 #define TW_LIMIT_HUB_RATE   100000000 /* requests or tokens a minute, requests at once */

@@ -1,11 +1,9 @@
 #include "hub/hub.h"
 
-#include <fcntl.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <time.h>
 
 #include "base/file.h"
 #include "base/mem.h"
@@ -186,7 +184,11 @@ enum tw_status tw_hub_open(const struct tw_hub_config *config, struct tw_hub **r
     hub->config = *config;
     hub->last = &hub->first;
     pthread_mutex_init(&hub->lock, NULL);
-    pthread_cond_init(&hub->wake, NULL);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&hub->wake, &attributes);
+    pthread_condattr_destroy(&attributes);
     tw_audit_body_init(&hub->body);
     enum tw_status status = open_parts(hub, error);
     if (status == TW_OK) {
@@ -225,19 +227,26 @@ static void sign_off(struct tw_hub *hub)
     tw_hub_end_group(hub, &error);
 }
 
+void tw_hub_stop(struct tw_hub *hub)
+{
+    if (hub == NULL || !hub->has_thread) {
+        return;
+    }
+    pthread_mutex_lock(&hub->lock);
+    hub->stops = true;
+    pthread_cond_signal(&hub->wake);
+    pthread_mutex_unlock(&hub->lock);
+    pthread_join(hub->thread, NULL);
+    hub->has_thread = false;
+    sign_off(hub);
+}
+
 void tw_hub_close(struct tw_hub *hub)
 {
     if (hub == NULL) {
         return;
     }
-    if (hub->has_thread) {
-        pthread_mutex_lock(&hub->lock);
-        hub->stops = true;
-        pthread_cond_signal(&hub->wake);
-        pthread_mutex_unlock(&hub->lock);
-        pthread_join(hub->thread, NULL);
-        sign_off(hub);
-    }
+    tw_hub_stop(hub);
     tw_audit_log_close(hub->audit);
     tw_audit_key_free(hub->audit_key);
     tw_audit_body_free(&hub->body);

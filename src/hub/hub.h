@@ -63,8 +63,10 @@ struct tw_hub_config {
  * directory and starts the writer. */
 enum tw_status tw_hub_open(const struct tw_hub_config *config, struct tw_hub **ret_hub,
                            struct tw_error *error);
-/* Ends the writer when all that waits is done; what is reserved stays so until the next opening.
- * NULL is allowed. */
+/* Ends the writer when all that waits is done and called back; what is asked from here on is refused
+ * at once, on the asking thread. What is reserved stays so until the next opening. NULL is allowed. */
+void tw_hub_stop(struct tw_hub *hub);
+/* Stops it, too. Nobody may have a question or a ticket any more. NULL is allowed. */
 void tw_hub_close(struct tw_hub *hub);
 
 /* ---- who asks ---- */

@@ -185,6 +185,7 @@ static void fill_reservation(const struct tw_hub_ticket *ticket,
         .key = request->caller.key,
         .project = tw_holder_above(request->caller.key, TW_HOLDER_PROJECT),
         .model = request->model,
+        .client_id = request->client_id,
         .class = tw_price_class_name(request->price_class)};
 }
 

@@ -66,7 +66,7 @@ struct tw_hub {
     pthread_mutex_t lock; /* of what follows */
     pthread_cond_t wake;
     struct tw_hub_op *first, **last;
-    bool stops;
+    bool stops, has_ended;
 };
 
 /* Hands an operation to the writer. */

@@ -20,8 +20,8 @@ static const char INSERT_ENTRY[] =
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 static const char INSERT_RESERVATION[] =
     "INSERT INTO reservation (request, entry, api_key, model, class, price, prompt_tokens,"
-    " output_tokens, amount_nano, reserved_ns, watermark_tokens, hub)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    " output_tokens, amount_nano, reserved_ns, watermark_tokens, hub, client_id)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 static const char DELETE_RESERVATION[] = "DELETE FROM reservation WHERE request = ?";
 static const char COVER[] = "UPDATE reservation SET watermark_tokens = ? WHERE request = ?";
 static const char WRITE_ACCOUNT[] =
@@ -300,7 +300,8 @@ enum tw_status tw_ledger_reserve(struct tw_ledger *ledger, struct tw_reservation
                                          tw_db_integer(reservation->amount_nano),
                                          tw_db_integer(reservation->reserved_ns),
                                          tw_db_integer(reservation->watermark_tokens),
-                                         tw_db_integer(ledger->self)};
+                                         tw_db_integer(ledger->self),
+                                         tw_db_text(reservation->client_id)};
     return tw_db_run(ledger->insert_reservation, values, COUNT(values), error);
 }
 

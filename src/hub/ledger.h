@@ -47,6 +47,7 @@ struct tw_reservation {
     int64_t n_prompt_tokens, n_output_tokens, watermark_tokens;
     struct tw_holder *key, *project;
     const char *model, *class;
+    const char *client_id; /* what the client knows it by */
 };
 
 struct tw_settlement {

@@ -3,6 +3,7 @@
 #include "hub/money.h"
 
 #define COUNT(values) (sizeof(values) / sizeof *(values))
+#define PART_ROWS     10000
 
 /* Gives a row (number, what is kept, what it should be) for each difference. */
 struct check {
@@ -146,24 +147,30 @@ static enum tw_status check_amount(struct tw_db_statement *row, struct tw_error 
                         (long long)amount_nano);
 }
 
+/* In parts, since a store may keep all rows of a query in memory. */
 static enum tw_status check_amounts(struct tw_db *db, struct tw_error *error)
 {
     struct tw_db_statement *row = NULL;
-    bool has_row = true;
+    int64_t last = 0, n_rows = PART_ROWS;
     enum tw_status status = tw_db_prepare(
         db,
         "SELECT e.id, e.amount_nano, e.price, COALESCE(p.input_nano, 0),"
         " COALESCE(p.cached_nano, 0), COALESCE(p.output_nano, 0), e.input_tokens, e.cached_tokens,"
         " e.output_tokens FROM entry e LEFT JOIN price p ON p.id = e.price"
-        " WHERE e.kind = 'settle' ORDER BY e.id",
+        " WHERE e.kind = 'settle' AND e.id > ? ORDER BY e.id LIMIT ?",
         &row, error);
-    if (status == TW_OK) {
-        status = tw_db_query(row, NULL, 0, error);
-    }
-    while (status == TW_OK && has_row) {
-        status = tw_db_next(row, &has_row, error);
-        if (status == TW_OK && has_row) {
-            status = check_amount(row, error);
+    while (status == TW_OK && n_rows == PART_ROWS) {
+        const struct tw_db_value values[] = {tw_db_integer(last), tw_db_integer(PART_ROWS)};
+        bool has_row = true;
+        n_rows = 0;
+        status = tw_db_query(row, values, COUNT(values), error);
+        while (status == TW_OK && has_row) {
+            status = tw_db_next(row, &has_row, error);
+            if (status == TW_OK && has_row) {
+                last = tw_db_column_integer(row, 0);
+                n_rows++;
+                status = check_amount(row, error);
+            }
         }
     }
     tw_db_finalize(row);
@@ -204,7 +211,7 @@ static enum tw_status summarise(struct tw_db *db, struct tw_ledger_summary *ret_
 enum tw_status tw_ledger_check(struct tw_db *db, struct tw_ledger_summary *ret_summary,
                                struct tw_error *error)
 {
-    enum tw_status status = tw_db_begin_reading(db, error);
+    enum tw_status status = tw_db_begin(db, error);
     for (size_t i = 0; status == TW_OK && i < COUNT(CHECKS); i++) {
         status = run_check(db, &CHECKS[i], error);
     }

@@ -90,8 +90,6 @@ enum tw_status tw_db_run(struct tw_db_statement *statement, const struct tw_db_v
 /* One or several statements without parameters or rows. */
 enum tw_status tw_db_execute(struct tw_db *db, const char *sql, struct tw_error *error);
 
-/* A transaction that only reads, in one state of the store; ended by tw_db_rollback. */
-enum tw_status tw_db_begin_reading(struct tw_db *db, struct tw_error *error);
 /* A transaction that will write. */
 enum tw_status tw_db_begin(struct tw_db *db, struct tw_error *error);
 enum tw_status tw_db_commit(struct tw_db *db, struct tw_error *error);
