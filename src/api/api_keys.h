@@ -9,10 +9,7 @@
  * everybody where there are no keys. The file can be read again while it is in use: a tenant that
  * is named again keeps its number.
  *
- * Wrong keys are counted by the address they come from: more than TW_LIMIT_API_FAILURES in a
- * minute, and further ones are not even looked at, so that guessing takes for ever. A request
- * without a key is no guess, and those of this machine are not counted: a proxy here speaks for
- * everybody.
+ * Wrong keys are counted (api_guesses.h); a request without a key is no guess.
  *
  * Threads: any. Errors: those of conf.h, and TW_ERR_FORMAT for a key that is not fit.
  */
@@ -25,6 +22,7 @@
 
 #include "backend/backend.h"
 #include "base/status.h"
+#include "hub/hub.h"
 
 struct tw_api_keys;
 
@@ -33,6 +31,7 @@ struct tw_api_tenant {
     uint32_t weight;
     enum tw_priority_class priority_class;
     bool may_use_special; /* of this key: special tokens in a completion's prompt */
+    struct tw_hub_caller caller; /* with a hub, which has the keys then */
 };
 
 enum tw_status tw_api_keys_load(const char *path, struct tw_api_keys **ret_keys,

@@ -12,6 +12,7 @@
 #include "app/serve_models.h"
 #include "app/serve_place.h"
 #include "base/clock.h"
+#include "base/cpu.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -25,6 +26,7 @@ struct serve {
     struct tw_serve_models models;
     const char **hosts; /* ends with NULL */
     struct tw_api_keys *keys;
+    struct tw_hub *hub;
     struct tw_buf cert, cert_key; /* until the server has them */
     struct tw_api *api;
     struct tw_http_server *server;
@@ -64,8 +66,9 @@ static enum tw_status start(struct serve *serve, struct tw_error *error)
         .n_models = serve->models.n_items,
         .stage = serve->models.stage,
         .n_preparing_threads = PREPARING,
-        .checks_host = serve->keys == NULL && !args->no_auth,
+        .checks_host = serve->keys == NULL && serve->hub == NULL && !args->no_auth,
         .keys = serve->keys,
+        .hub = serve->hub,
         .shares_prefixes = args->shares_prefixes,
         .hosts = serve->hosts,
         .heartbeat_seconds = (uint32_t)args->heartbeat_seconds,
@@ -159,8 +162,10 @@ static void take_down(struct serve *serve)
         tw_api_stop(serve->api);
     }
     tw_serve_models_stop(&serve->models);
+    tw_hub_stop(serve->hub); /* what ended is settled, and its answer on the way */
     send_rest(serve);
-    tw_http_server_stop(serve->server); /* until here its threads ask models and API */
+    tw_http_server_stop(serve->server); /* until here its threads ask models, hub and API */
+    tw_hub_close(serve->hub);
     tw_api_free(serve->api);
     tw_serve_models_close(&serve->models);
     tw_api_keys_free(serve->keys);
@@ -250,6 +255,40 @@ static void wait_for_end(struct serve *serve, const sigset_t *signals)
     }
 }
 
+static int64_t wall_ns(void *context)
+{
+    (void)context;
+    return tw_clock_wall_ns();
+}
+
+static void take_project(void *context, uint32_t number, uint32_t weight, int priority_class)
+{
+    const struct serve *serve = context;
+    tw_api_take_project(serve->models.stage, number, weight, priority_class);
+}
+
+static enum tw_status open_books(struct serve *serve, struct tw_error *error)
+{
+    const struct tw_serve_args *args = &serve->args;
+    enum tw_cpu_level level;
+    if (args->books_address == NULL) {
+        return TW_OK;
+    }
+    enum tw_status status = tw_cpu_choose(&level, error);
+    if (status != TW_OK) {
+        return status;
+    }
+    const struct tw_hub_config config = {.address = args->books_address,
+                                         .folder = args->books_folder,
+                                         .currency = args->currency,
+                                         .build = TW_VERSION,
+                                         .isa_level = tw_cpu_level_name(level),
+                                         .now_ns = wall_ns,
+                                         .project = take_project,
+                                         .context = serve};
+    return tw_hub_open(&config, &serve->hub, error);
+}
+
 static enum tw_status open_models(struct serve *serve, struct tw_error *error)
 {
     enum tw_status status = tw_serve_args_take_models(&serve->args, error);
@@ -279,6 +318,9 @@ static enum tw_status execute(struct serve *serve, struct tw_error *error)
     }
     if (status == TW_OK) {
         status = open_models(serve, error);
+    }
+    if (status == TW_OK) {
+        status = open_books(serve, error);
     }
     if (status == TW_OK) {
         status = start(serve, error);
