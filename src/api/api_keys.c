@@ -367,6 +367,18 @@ bool tw_api_keys_tenant(const struct tw_api_keys *keys, size_t i, struct tw_api_
     return true;
 }
 
+bool tw_api_keys_key(const struct tw_api_keys *keys, size_t i, struct tw_secret_hash *ret_hash,
+                     const char **ret_tenant, struct tw_api_tenant *ret_what)
+{
+    if (i >= keys->n_keys) {
+        return false;
+    }
+    *ret_hash = keys->keys[i].hash;
+    *ret_what = keys->keys[i].tenant;
+    *ret_tenant = keys->tenants[ret_what->number - 1].name;
+    return true;
+}
+
 /* ---- checking ---- */
 
 /* Looks at every key, so that the time does not tell which one came near. */

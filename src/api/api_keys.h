@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 #include "backend/backend.h"
+#include "base/secret.h"
 #include "base/status.h"
 #include "hub/hub.h"
 
@@ -55,6 +56,11 @@ enum tw_status tw_api_keys_reload(struct tw_api_keys *keys, tw_api_tenant_fn ann
 /* Every tenant there is, for who has to know them all: false at the end of i. By the thread that
  * reloads. */
 bool tw_api_keys_tenant(const struct tw_api_keys *keys, size_t i, struct tw_api_tenant *ret_tenant);
+
+/* Every key of the file, for books that take them over: false at the end of i. tenant: its name,
+ * which stays until the next reload. By the thread that reloads. */
+bool tw_api_keys_key(const struct tw_api_keys *keys, size_t i, struct tw_secret_hash *ret_hash,
+                     const char **ret_tenant, struct tw_api_tenant *ret_what);
 
 enum tw_api_verdict { TW_API_KEY_GOOD = 0, TW_API_KEY_BAD, TW_API_KEY_TOO_OFTEN };
 

@@ -8,11 +8,11 @@
 #include "api/api.h"
 #include "app/command.h"
 #include "app/serve_args.h"
+#include "app/serve_books.h"
 #include "app/serve_check.h"
 #include "app/serve_models.h"
 #include "app/serve_place.h"
 #include "base/clock.h"
-#include "base/cpu.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -67,7 +67,7 @@ static enum tw_status start(struct serve *serve, struct tw_error *error)
         .stage = serve->models.stage,
         .n_preparing_threads = PREPARING,
         .checks_host = serve->keys == NULL && serve->hub == NULL && !args->no_auth,
-        .keys = serve->keys,
+        .keys = serve->hub == NULL ? serve->keys : NULL, /* or they were taken over */
         .hub = serve->hub,
         .shares_prefixes = args->shares_prefixes,
         .hosts = serve->hosts,
@@ -235,7 +235,7 @@ static void reload_certificate(struct serve *serve)
 
 static void reload(struct serve *serve)
 {
-    if (serve->keys != NULL) {
+    if (serve->keys != NULL && serve->hub == NULL) {
         reload_keys(serve);
     }
     if (serve->args.cert_path != NULL) {
@@ -253,40 +253,6 @@ static void wait_for_end(struct serve *serve, const sigset_t *signals)
     while (sigwait(signals, &signal_number) == 0 && signal_number == SIGHUP) {
         reload(serve);
     }
-}
-
-static int64_t wall_ns(void *context)
-{
-    (void)context;
-    return tw_clock_wall_ns();
-}
-
-static void take_project(void *context, uint32_t number, uint32_t weight, int priority_class)
-{
-    const struct serve *serve = context;
-    tw_api_take_project(serve->models.stage, number, weight, priority_class);
-}
-
-static enum tw_status open_books(struct serve *serve, struct tw_error *error)
-{
-    const struct tw_serve_args *args = &serve->args;
-    enum tw_cpu_level level;
-    if (args->books_address == NULL) {
-        return TW_OK;
-    }
-    enum tw_status status = tw_cpu_choose(&level, error);
-    if (status != TW_OK) {
-        return status;
-    }
-    const struct tw_hub_config config = {.address = args->books_address,
-                                         .folder = args->books_folder,
-                                         .currency = args->currency,
-                                         .build = TW_VERSION,
-                                         .isa_level = tw_cpu_level_name(level),
-                                         .now_ns = wall_ns,
-                                         .project = take_project,
-                                         .context = serve};
-    return tw_hub_open(&config, &serve->hub, error);
 }
 
 static enum tw_status open_models(struct serve *serve, struct tw_error *error)
@@ -319,8 +285,9 @@ static enum tw_status execute(struct serve *serve, struct tw_error *error)
     if (status == TW_OK) {
         status = open_models(serve, error);
     }
-    if (status == TW_OK) {
-        status = open_books(serve, error);
+    if (status == TW_OK && serve->args.books_address != NULL) {
+        status = tw_serve_books_open(&serve->args, serve->models.stage, serve->keys, &serve->hub,
+                                     error);
     }
     if (status == TW_OK) {
         status = start(serve, error);

@@ -54,12 +54,8 @@ static const struct tw_option options[] = {
      .offset = ROW(books_address),
      .value_name = "A",
      .help = "The books that know keys, budgets and prices, and in which every token is recorded: "
-             "a file, which is made where it is missing, or postgres://... docs/hub.md says more."},
-    {.name = "books-keys",
-     .kind = TW_OPTION_STRING,
-     .offset = ROW(books_folder),
-     .value_name = "DIR",
-     .help = "The folder of what the books are sealed with. Default: the folder of their file."},
+             "a file or folder, which is made where it is missing, or postgres://... With "
+             "--api-keys the keys of that file are taken over. docs/hub.md says more."},
     {.name = "currency",
      .kind = TW_OPTION_STRING,
      .offset = ROW(currency),

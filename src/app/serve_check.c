@@ -20,14 +20,13 @@ enum tw_status tw_serve_check_options(const struct tw_serve_args *args,
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
                             "--api-keys and --no-auth contradict each other: leave one out");
     }
-    if (args->books_address != NULL && (args->no_auth || args->keys_path != NULL)) {
+    if (args->books_address != NULL && args->no_auth) {
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
-                            "with --books the keys are in the books: leave out %s",
-                            args->no_auth ? "--no-auth" : "--api-keys");
+                            "--books and --no-auth contradict each other: leave one out");
     }
-    if (args->books_address == NULL && (args->books_folder != NULL || args->currency != NULL)) {
+    if (args->books_address == NULL && args->currency != NULL) {
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
-                            "--books-keys and --currency are of the books: give --books");
+                            "--currency is of new books: give --books");
     }
     if (args->currency != NULL && !tw_money_is_currency(args->currency)) {
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,

@@ -134,7 +134,7 @@ static void announce(struct tw_hub *hub, struct tw_holder *project)
         project->number = ++hub->n_projects;
     }
     if (hub->config.project != NULL) {
-        hub->config.project(hub->config.context, project->number, (uint32_t)settings->weight,
+        hub->config.project(hub->config.project_context, project->number, (uint32_t)settings->weight,
                             (int)settings->priority_class);
     }
     project->announced_weight = settings->weight;

@@ -56,7 +56,8 @@ struct tw_hub_config {
     /* Told of each project, before a key of it is good and whenever it changes; NULL: nobody.
      * On the writer's thread, but for those that are there when the hub is opened. */
     void (*project)(void *context, uint32_t number, uint32_t weight, int priority_class);
-    void *context;
+    void *project_context;
+    void *context; /* of now_ns */
 };
 
 /* Locks the store, makes or migrates the tables, settles what another process left open, loads the
