@@ -53,7 +53,8 @@ static enum tw_status ask_store(const struct tw_books_place *place, const struct
                             "them, and so does 'tokenworks serve'",
                             place->address);
     }
-    const struct tw_hub_config config = tw_books_place_config(place, args->where.currency);
+    struct tw_hub_config config = tw_books_place_config(place, args->where.currency);
+    config.is_brief = true;
     enum tw_status status = tw_books_place_make(place, error);
     if (status == TW_OK) {
         status = tw_hub_open(&config, &hub, error);

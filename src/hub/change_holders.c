@@ -157,10 +157,8 @@ enum tw_status tw_change_check_holder(struct tw_hub_change *change, const struct
         name != NULL ? tw_change_child(change, parent, name, strlen(name)) : NULL;
     if (other != NULL && other != holder) {
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
-                            "there is a %s of the name '%s' already; choose another name, or use "
-                            "'%s set'",
-                            tw_holder_kind_name(other->kind), name,
-                            tw_holder_kind_name(other->kind));
+                            "the name '%s' is taken already; choose another one, or use '%s set'",
+                            name, tw_holder_kind_name(other->kind));
     }
     if (holder == NULL && change->hub->directory.holders.n >= TW_LIMIT_HUB_ITEMS) {
         return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
