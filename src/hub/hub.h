@@ -58,6 +58,7 @@ struct tw_hub_config {
     void (*project)(void *context, uint32_t number, uint32_t weight, int priority_class);
     void *project_context;
     void *context; /* of now_ns */
+    bool is_brief; /* for one command: start and end are no records, where nothing was left open */
 };
 
 /* Locks the store, makes or migrates the tables, settles what another process left open, loads the
