@@ -33,6 +33,8 @@ int tw_cmd_bench(int argc, char **argv);
 int tw_cmd_bench_server(int argc, char **argv); /* "bench server" */
 int tw_cmd_train(int argc, char **argv);
 int tw_cmd_train_tokenizer(int argc, char **argv); /* "train tokenizer" */
+int tw_cmd_usage(int argc, char **argv);
+int tw_cmd_ledger(int argc, char **argv);
 int tw_cmd_version(int argc, char **argv);
 
 /* Runs the command argv[1] of a table that ends with a row without name. prefix: the words before

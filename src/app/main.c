@@ -17,6 +17,8 @@ static const struct tw_command commands[] = {
     {"eval", "ask a model the questions of a file and score its answers", tw_cmd_eval},
     {"bench", "measure how fast a model runs, beside what this machine could do", tw_cmd_bench},
     {"train", "make a model, or a tokenizer, from data of your own", tw_cmd_train},
+    {"usage", "show what was used and what it cost, and make invoices", tw_cmd_usage},
+    {"ledger", "check that the books balance", tw_cmd_ledger},
     {"version", "print the version and what this machine can run", tw_cmd_version},
     {NULL, NULL, NULL},
 };

@@ -183,6 +183,13 @@
  * be worth the loading, short enough for somebody who waits. */
 #define TW_LIMIT_PATIENCE_NS         ((int64_t)2000000000)
 
+/* Reports from the books */
+#define TW_LIMIT_REPORT_BYTES       ((size_t)512 << 20) /* of one, and of the names in it */
+#define TW_LIMIT_USAGE_ROWS         (1u << 17)          /* combinations of dimensions */
+#define TW_LIMIT_USAGE_MODELS       4096                /* names of models and classes */
+#define TW_LIMIT_USAGE_VERSIONS     32                  /* of prices, that a row lists */
+#define TW_LIMIT_INVOICE_SETTLED_NS ((int64_t)60000000000) /* after which a month gets no more */
+
 /* Embeddings */
 #define TW_LIMIT_EMBEDDINGS         2048   /* texts of one request */
 #define TW_LIMIT_EMBEDDINGS_AT_ONCE 32     /* of them that a model has; the others wait */
