@@ -9,6 +9,12 @@
 /* Messages */
 #define TW_LIMIT_ERROR_TEXT_BYTES 320
 
+/* Time zones */
+#define TW_LIMIT_ZONE_NAME_BYTES   64
+#define TW_LIMIT_ZONE_FILE_BYTES   (256u << 10) /* the largest in use have 4 KB */
+#define TW_LIMIT_ZONE_TRANSITIONS  4096         /* the most in use are 236 */
+#define TW_LIMIT_ZONE_FOOTER_BYTES 256          /* the rule behind the last of them */
+
 /* Model files */
 #define TW_LIMIT_MODEL_SHARDS          512          /* files a split model may have */
 #define TW_LIMIT_MODEL_TENSORS         65536        /* tensors in one model */
@@ -183,17 +189,35 @@
  * be worth the loading, short enough for somebody who waits. */
 #define TW_LIMIT_PATIENCE_NS         ((int64_t)2000000000)
 
+/* Accounting */
+#define TW_LIMIT_HUB_PATH   8         /* budgets or limits that one request stands under */
+#define TW_LIMIT_HUB_CARRY  1         /* limits that a budget carries into its next window */
+#define TW_LIMIT_HUB_PRICES 16384     /* versions of prices */
+#define TW_LIMIT_HUB_RATE   100000000 /* requests or tokens a minute, requests at once */
+
+/* Embeddings */
+#define TW_LIMIT_EMBEDDINGS         2048   /* texts of one request */
+#define TW_LIMIT_EMBEDDINGS_AT_ONCE 32     /* of them that a model has; the others wait */
+#define TW_LIMIT_EMBEDDED_TOKENS    300000 /* of all of them together */
+
+/* Audit log */
+#define TW_LIMIT_AUDIT_LOG_BYTES     64 /* a log's name */
+#define TW_LIMIT_AUDIT_KIND_BYTES    64 /* what a record is of */
+#define TW_LIMIT_AUDIT_BODY_BYTES    ((size_t)1 << 20)
+#define TW_LIMIT_AUDIT_TEXT_BYTES    4096              /* one text in a body; longer ones are cut */
+#define TW_LIMIT_AUDIT_DEPTH         4                 /* objects and lists in one another */
+#define TW_LIMIT_AUDIT_BUDGETS       64                /* named in the record of a request */
+#define TW_LIMIT_AUDIT_CHANGES       64                /* fields of one change of configuration */
+#define TW_LIMIT_AUDIT_LINE_BYTES    ((size_t)4 << 20) /* of an export */
+#define TW_LIMIT_AUDIT_FILE_BYTES    4096              /* a checkpoint or a key */
+#define TW_LIMIT_AUDIT_CHECKPOINT_NS ((int64_t)1000000000) /* from one to the next */
+
 /* Reports from the books */
 #define TW_LIMIT_REPORT_BYTES       ((size_t)512 << 20) /* of one, and of the names in it */
 #define TW_LIMIT_USAGE_ROWS         (1u << 17)          /* combinations of dimensions */
 #define TW_LIMIT_USAGE_MODELS       4096                /* names of models and classes */
 #define TW_LIMIT_USAGE_VERSIONS     32                  /* of prices, that a row lists */
 #define TW_LIMIT_INVOICE_SETTLED_NS ((int64_t)60000000000) /* after which a month gets no more */
-
-/* Embeddings */
-#define TW_LIMIT_EMBEDDINGS         2048   /* texts of one request */
-#define TW_LIMIT_EMBEDDINGS_AT_ONCE 32     /* of them that a model has; the others wait */
-#define TW_LIMIT_EMBEDDED_TOKENS    300000 /* of all of them together */
 
 /* Commands */
 #define TW_LIMIT_BENCH_ROUNDS     1000

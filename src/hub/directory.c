@@ -58,11 +58,19 @@ void tw_holder_write_path(const struct tw_holder *holder, char *ret_path, size_t
 
 /* ---- secrets ---- */
 
+void tw_directory_hash_digest(const struct tw_directory *directory,
+                              const struct tw_secret_hash *digest,
+                              unsigned char ret_hash[TW_DIRECTORY_HASH_BYTES])
+{
+    crypto_generichash(ret_hash, TW_DIRECTORY_HASH_BYTES, digest->bytes, sizeof digest->bytes,
+                       directory->pepper, sizeof directory->pepper);
+}
+
 void tw_directory_hash_secret(const struct tw_directory *directory, const char *text,
                               unsigned char ret_hash[TW_DIRECTORY_HASH_BYTES])
 {
-    crypto_generichash(ret_hash, TW_DIRECTORY_HASH_BYTES, (const unsigned char *)text, strlen(text),
-                       directory->pepper, sizeof directory->pepper);
+    const struct tw_secret_hash digest = tw_secret_hash_of(text, strlen(text));
+    tw_directory_hash_digest(directory, &digest, ret_hash);
 }
 
 void tw_directory_make_secret(const struct tw_directory *directory, const char *prefix,
@@ -185,12 +193,38 @@ static void *add(struct tw_directory *directory, struct tw_items *items, int64_t
     return item;
 }
 
+/* A window that was not used any more, or a new one. */
+static struct tw_hub_window *new_window(struct tw_directory *directory, struct tw_hub_budget *budget)
+{
+    struct tw_hub_window *window = directory->free_windows;
+    if (window != NULL) {
+        directory->free_windows = window->next;
+        *window = (struct tw_hub_window){0};
+    } else {
+        window = tw_arena_alloc(&directory->arena, 1, sizeof *window);
+    }
+    if (window != NULL) {
+        window->budget = budget;
+    }
+    return window;
+}
+
+static void recycle_windows(struct tw_directory *directory, struct tw_hub_budget *budget)
+{
+    while (budget->windows != NULL) {
+        struct tw_hub_window *window = budget->windows;
+        budget->windows = window->next;
+        window->next = directory->free_windows;
+        directory->free_windows = window;
+    }
+}
+
 /* ---- loading ---- */
 
 struct load {
     struct tw_directory *directory;
     struct tw_db *db;
-    struct tw_hub_account *obligations, *revenue;
+    const struct tw_directory_plant *plant;
     struct tw_error *error;
 };
 
@@ -275,9 +309,9 @@ static enum tw_status take_holder(const struct load *load, struct tw_db_statemen
         index_of(CLASS_NAMES, sizeof CLASS_NAMES / sizeof *CLASS_NAMES, tw_db_column_text(row, 7));
     settings->max_context_tokens = tw_db_column_integer(row, 9);
     settings->default_answer_tokens = tw_db_column_integer(row, 10);
-    settings->requests_per_minute = tw_db_column_integer(row, 11);
-    settings->tokens_per_minute = tw_db_column_integer(row, 12);
-    settings->concurrent_requests = tw_db_column_integer(row, 13);
+    for (int i = 0; i < TW_RATE_KINDS; i++) {
+        settings->rates.limit[i] = tw_db_column_integer(row, 11 + i);
+    }
     settings->may_use_special = tw_db_column_integer(row, 14) != 0;
     if (tw_db_column_is_null(row, 8)) {
         settings->models = NULL;
@@ -300,7 +334,12 @@ static enum tw_status take_person(const struct load *load, struct tw_db_statemen
     }
     person->org = tw_directory_holder(load->directory, tw_db_column_integer(row, 1));
     person->created_ns = tw_db_column_integer(row, 3);
-    person->grants = NULL; /* come next */
+    while (person->grants != NULL) { /* they come next */
+        struct tw_grant *grant = person->grants;
+        person->grants = grant->next;
+        grant->next = load->directory->free_grants;
+        load->directory->free_grants = grant;
+    }
     person->is_open = tw_db_column_is_null(row, 4);
     return TW_OK;
 }
@@ -311,7 +350,12 @@ static enum tw_status take_role(const struct load *load, struct tw_db_statement 
     struct tw_person *person = tw_directory_person(load->directory, id);
     const int role = index_of(ROLE_NAMES, TW_ROLES, tw_db_column_text(row, 1));
     const int64_t scope = tw_db_column_integer(row, 2);
-    struct tw_grant *grant = tw_arena_alloc(&load->directory->arena, 1, sizeof *grant);
+    struct tw_grant *grant = load->directory->free_grants;
+    if (grant != NULL) {
+        load->directory->free_grants = grant->next;
+    } else {
+        grant = tw_arena_alloc(&load->directory->arena, 1, sizeof *grant);
+    }
     if (grant == NULL) {
         return no_memory(load);
     }
@@ -355,4 +399,226 @@ static enum tw_status take_secret(const struct load *load, struct tw_db_statemen
         put_in_bucket(directory, secret);
     }
     return TW_OK;
+}
+
+static enum tw_status take_price(const struct load *load, struct tw_db_statement *row)
+{
+    const int64_t id = tw_db_column_integer(row, 0);
+    struct tw_price price = {.version = id,
+                             .project = tw_db_column_integer(row, 1),
+                             .model = tw_db_column_text(row, 2),
+                             .rates = {.input_nano = tw_db_column_integer(row, 4),
+                                       .cached_nano = tw_db_column_integer(row, 5),
+                                       .output_nano = tw_db_column_integer(row, 6)},
+                             .valid_from_ns = tw_db_column_integer(row, 7)};
+    if (!tw_price_class_parse(tw_db_column_text(row, 3), &price.price_class)) {
+        return bad_row(load, "price", id);
+    }
+    return tw_price_of_version(load->directory->prices, id) != NULL
+               ? TW_OK
+               : tw_price_table_add(load->directory->prices, &price, load->error);
+}
+
+static enum tw_status take_budget(const struct load *load, struct tw_db_statement *row)
+{
+    struct tw_directory *directory = load->directory;
+    const int64_t id = tw_db_column_integer(row, 0);
+    struct tw_hub_budget *budget = tw_directory_budget(directory, id);
+    struct tw_holder *holder = tw_directory_holder(directory, tw_db_column_integer(row, 1));
+    const bool is_money = strcmp(tw_db_column_text(row, 3), "money") == 0;
+    if (holder == NULL) {
+        return bad_row(load, "budget", id);
+    }
+    if (budget == NULL) {
+        budget = add(directory, &directory->budgets, id, sizeof *budget);
+        if (budget == NULL) {
+            return no_memory(load);
+        }
+        budget->holder = holder;
+        budget->next = holder->budgets;
+        holder->budgets = budget;
+    }
+    if (!take_text(load, &budget->name, tw_db_column_text(row, 2))) {
+        return no_memory(load);
+    }
+    if (!tw_period_kind_parse(tw_db_column_text(row, 6), &budget->period)) {
+        return bad_row(load, "budget", id);
+    }
+    budget->facts = (struct tw_spending_budget){
+        .unit = is_money ? TW_SPENDING_MONEY : TW_SPENDING_TOKENS,
+        .limit = tw_db_column_integer(row, 4),
+        .is_hard = tw_db_column_integer(row, 5) != 0,
+        .rolls_over = tw_db_column_integer(row, 8) != 0};
+    budget->since_entry = tw_db_column_integer(row, 9);
+    budget->is_open = tw_db_column_is_null(row, 10);
+    return budget->zone != NULL ? TW_OK
+                                : tw_zone_open(directory->zone_folder, tw_db_column_text(row, 7),
+                                               &budget->zone, load->error);
+}
+
+static enum tw_status take_window(const struct load *load, struct tw_db_statement *row)
+{
+    const int64_t id = tw_db_column_integer(row, 0);
+    struct tw_hub_budget *budget = tw_directory_budget(load->directory, id);
+    if (budget == NULL) {
+        return bad_row(load, "budget_window", id);
+    }
+    struct tw_hub_window *window = new_window(load->directory, budget);
+    if (window == NULL) {
+        return no_memory(load);
+    }
+    window->starts_s = tw_db_column_integer(row, 1);
+    window->ends_s = tw_db_column_integer(row, 2);
+    window->sums = (struct tw_spending_window){.carried = tw_db_column_integer(row, 3),
+                                               .spent = tw_db_column_integer(row, 4),
+                                               .reserved = tw_db_column_integer(row, 5)};
+    window->was_crossed = tw_db_column_integer(row, 6) != 0;
+    window->is_stored = true;
+    window->next = budget->windows;
+    budget->windows = window;
+    return TW_OK;
+}
+
+static enum tw_status take_account(const struct load *load, struct tw_db_statement *row)
+{
+    const int64_t id = tw_db_column_integer(row, 0);
+    const char *kind = tw_db_column_text(row, 1);
+    struct tw_holder *project = tw_directory_holder(load->directory, tw_db_column_integer(row, 2));
+    struct tw_hub_account *account =
+        strcmp(kind, "obligations") == 0 ? load->plant->obligations
+        : strcmp(kind, "revenue") == 0   ? load->plant->revenue
+        : project == NULL                ? NULL
+        : strcmp(kind, "held") == 0      ? &project->held
+                                         : &project->usage;
+    if (account == NULL) {
+        return bad_row(load, "account", id);
+    }
+    *account = (struct tw_hub_account){.id = id,
+                                       .debit_nano = tw_db_column_integer(row, 3),
+                                       .credit_nano = tw_db_column_integer(row, 4),
+                                       .debit_tokens = tw_db_column_integer(row, 5),
+                                       .credit_tokens = tw_db_column_integer(row, 6)};
+    return TW_OK;
+}
+
+enum tw_status tw_directory_load(struct tw_directory *directory, struct tw_db *db,
+                                 const struct tw_directory_plant *plant, struct tw_error *error)
+{
+    static const struct {
+        const char *sql;
+        row_fn take;
+    } tables[] = {
+        {"SELECT id, kind, parent, name, created_ns, closed_ns, weight, class, models,"
+         " max_context_tokens, default_answer_tokens, requests_per_minute, tokens_per_minute,"
+         " concurrent_requests, may_use_special FROM holder ORDER BY id",
+         take_holder},
+        {"SELECT id, org, name, created_ns, closed_ns FROM person ORDER BY id", take_person},
+        {"SELECT person, role, scope FROM person_role ORDER BY person, role, scope", take_role},
+        {"SELECT id, holder, person, shown, hash, created_ns, expires_ns, revoked_ns FROM secret"
+         " ORDER BY id",
+         take_secret},
+        {"SELECT id, project, model, class, input_nano, cached_nano, output_nano, valid_from_ns"
+         " FROM price ORDER BY id",
+         take_price},
+        {"SELECT id, holder, name, unit, limit_value, is_hard, period, zone, rolls_over,"
+         " since_entry, until_entry FROM budget ORDER BY id",
+         take_budget},
+        {"SELECT budget, starts_s, ends_s, carried, spent, reserved, was_crossed"
+         " FROM budget_window ORDER BY budget, starts_s",
+         take_window},
+        {"SELECT id, kind, project, debit_nano, credit_nano, debit_tokens, credit_tokens"
+         " FROM account ORDER BY id",
+         take_account},
+    };
+    const struct load load = {directory, db, plant, error};
+    enum tw_status status = TW_OK;
+    pthread_rwlock_wrlock(&directory->lock);
+    directory->dirty = NULL;
+    for (size_t i = 0; i < directory->budgets.n; i++) {
+        recycle_windows(directory, directory->budgets.at[i]);
+    }
+    for (size_t i = 0; status == TW_OK && i < sizeof tables / sizeof *tables; i++) {
+        status = each_row(&load, tables[i].sql, tables[i].take);
+    }
+    pthread_rwlock_unlock(&directory->lock);
+    return status;
+}
+
+/* ---- windows ---- */
+
+void tw_directory_touch(struct tw_directory *directory, struct tw_hub_window *window)
+{
+    if (!window->is_dirty) {
+        window->is_dirty = true;
+        window->next_dirty = directory->dirty;
+        directory->dirty = window;
+    }
+}
+
+/* What the window before leaves, over those in which nothing happened. */
+static int64_t carried_into(const struct tw_hub_budget *budget, struct tw_period period)
+{
+    const struct tw_hub_window *last = budget->windows;
+    if (last == NULL || !budget->facts.rolls_over) {
+        return 0;
+    }
+    const int64_t n_empty =
+        tw_period_between(budget->period, budget->zone,
+                          (struct tw_period){last->starts_s, last->ends_s}, period,
+                          TW_LIMIT_HUB_CARRY + 1);
+    return tw_spending_carry(&budget->facts, &last->sums, n_empty);
+}
+
+struct tw_hub_window *tw_directory_window(struct tw_directory *directory,
+                                          struct tw_hub_budget *budget, int64_t at_ns)
+{
+    const int64_t at_s = at_ns / TW_DIRECTORY_SECOND_NS;
+    struct tw_hub_window *window = budget->windows;
+    while (window != NULL && at_s < window->starts_s) {
+        window = window->next;
+    }
+    if (window != NULL && at_s < window->ends_s) {
+        return window;
+    }
+    const struct tw_period period = tw_period_at(budget->period, budget->zone, at_s);
+    window = new_window(directory, budget);
+    if (window != NULL) {
+        window->starts_s = period.starts_s;
+        window->ends_s = period.ends_s;
+        window->sums.carried = carried_into(budget, period);
+        window->next = budget->windows;
+        budget->windows = window;
+        tw_directory_touch(directory, window);
+    }
+    return window;
+}
+
+/* ---- the whole ---- */
+
+enum tw_status tw_directory_init(struct tw_directory *directory, struct tw_error *error)
+{
+    *directory = (struct tw_directory){.n_buckets = FIRST_BUCKETS};
+    pthread_rwlock_init(&directory->lock, NULL);
+    tw_arena_init(&directory->arena, TW_LIMIT_HUB_DIRECTORY_BYTES);
+    directory->buckets = tw_mem_zalloc(directory->n_buckets, sizeof *directory->buckets);
+    if (directory->buckets == NULL) {
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for the directory");
+    }
+    return tw_price_table_create(&directory->prices, error);
+}
+
+void tw_directory_free(struct tw_directory *directory)
+{
+    for (size_t i = 0; i < directory->budgets.n; i++) {
+        tw_zone_free(((struct tw_hub_budget *)directory->budgets.at[i])->zone);
+    }
+    tw_price_table_free(directory->prices);
+    tw_mem_free(directory->holders.at);
+    tw_mem_free(directory->persons.at);
+    tw_mem_free(directory->secrets.at);
+    tw_mem_free(directory->budgets.at);
+    tw_mem_free(directory->buckets);
+    tw_arena_clear(&directory->arena);
+    sodium_memzero(directory->pepper, sizeof directory->pepper);
+    pthread_rwlock_destroy(&directory->lock);
 }

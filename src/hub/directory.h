@@ -24,11 +24,14 @@
 #include <stdatomic.h>
 
 #include "base/arena.h"
-#include "hub/budget.h"
+#include "base/secret.h"
+#include "hub/period.h"
 #include "hub/price.h"
 #include "hub/rate_limit.h"
+#include "hub/spending.h"
 #include "store/db.h"
 
+#define TW_DIRECTORY_SECOND_NS    INT64_C(1000000000)
 #define TW_DIRECTORY_HASH_BYTES   32
 #define TW_DIRECTORY_SECRET_BYTES 64
 #define TW_DIRECTORY_SHOWN_BYTES  20
@@ -43,23 +46,27 @@ struct tw_holder_settings {
     const char *models; /* a name a line */
     int64_t max_context_tokens;
     int64_t default_answer_tokens;
-    int64_t requests_per_minute, tokens_per_minute, concurrent_requests;
+    struct tw_rate_limits rates;
     bool may_use_special;
 };
 
+struct tw_hub_budget;
+
 struct tw_hub_window {
     int64_t starts_s, ends_s;
-    struct tw_budget_window sums;
+    struct tw_spending_window sums;
     bool was_crossed;
     bool is_stored, is_dirty; /* has a row; differs from it */
-    struct tw_hub_window *next;
+    struct tw_hub_budget *budget;
+    struct tw_hub_window *next, *next_dirty;
 };
 
 struct tw_hub_budget {
     int64_t id;
     const char *name;
     struct tw_holder *holder;
-    struct tw_budget facts;
+    struct tw_spending_budget facts;
+    enum tw_period_kind period;
     struct tw_zone *zone;
     int64_t since_entry;
     bool is_open;
@@ -85,6 +92,9 @@ struct tw_holder {
     struct tw_hub_budget *budgets;
     struct tw_rate_state rates;
     struct tw_hub_account held, usage; /* of a project */
+    /* What the scheduler was told of a project: until then no key of it is good. */
+    atomic_bool is_announced;
+    int64_t announced_weight, announced_class;
 };
 
 enum tw_role { TW_ROLE_OWNER = 0, TW_ROLE_FINANCE, TW_ROLE_AUDITOR, TW_ROLE_OPERATOR, TW_ROLE_MEMBER };
@@ -131,7 +141,9 @@ struct tw_directory {
     struct tw_items holders, persons, secrets, budgets;
     struct tw_secret **buckets; /* [n_buckets], by the hash */
     size_t n_buckets;
-    struct tw_price_table prices;
+    struct tw_price_table *prices;
+    struct tw_hub_window *dirty, *free_windows;
+    struct tw_grant *free_grants;
     const char *zone_folder; /* NULL: the system's */
 };
 
@@ -140,11 +152,11 @@ void tw_directory_free(struct tw_directory *directory);
 
 /* Reads the tables: what is new is added, what has changed is changed, sums of windows and
  * accounts are taken as they are there. */
+struct tw_directory_plant {
+    struct tw_hub_account *obligations, *revenue;
+};
 enum tw_status tw_directory_load(struct tw_directory *directory, struct tw_db *db,
-                                 struct tw_hub_account *obligations, struct tw_hub_account *revenue,
-                                 struct tw_error *error);
-/* A change is made in the tables and then loaded, both by the writer within a group; where memory
- * has sums that the tables have not yet, they are written first. */
+                                 const struct tw_directory_plant *plant, struct tw_error *error);
 
 /* 256 random bits as text, with its hash and the beginning that is shown. The text is to be shown
  * once and then wiped. prefix: "tw-" of a key, "tw-user-" of a person. */
@@ -155,6 +167,10 @@ struct tw_new_secret {
 };
 void tw_directory_make_secret(const struct tw_directory *directory, const char *prefix,
                               struct tw_new_secret *ret_secret);
+/* The keyed hash is of the secret's SHA-256, so that files with those can be taken over. */
+void tw_directory_hash_digest(const struct tw_directory *directory,
+                              const struct tw_secret_hash *digest,
+                              unsigned char ret_hash[TW_DIRECTORY_HASH_BYTES]);
 void tw_directory_hash_secret(const struct tw_directory *directory, const char *text,
                               unsigned char ret_hash[TW_DIRECTORY_HASH_BYTES]);
 
@@ -167,7 +183,10 @@ struct tw_hub_budget *tw_directory_budget(const struct tw_directory *directory, 
 
 /* The window of a budget that an instant falls into; made, with what it carries over from the one
  * before, where there is none yet. NULL: no memory. */
-struct tw_hub_window *tw_directory_window(struct tw_hub_budget *budget, int64_t at_ns);
+struct tw_hub_window *tw_directory_window(struct tw_directory *directory,
+                                          struct tw_hub_budget *budget, int64_t at_ns);
+/* It differs from its row now. */
+void tw_directory_touch(struct tw_directory *directory, struct tw_hub_window *window);
 
 const char *tw_holder_kind_name(enum tw_holder_kind kind);
 const char *tw_role_name(enum tw_role role);

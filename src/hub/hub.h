@@ -38,17 +38,24 @@
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/status.h"
+#include "hub/audit_record.h"
+#include "hub/price.h"
 #include "hub/rate_limit.h"
 
 struct tw_hub;
 struct tw_holder;
+struct tw_secret;
 
 struct tw_hub_config {
     const char *address;  /* of the store: a file, or postgres://... */
     const char *folder;   /* of pepper and signing key; NULL: beside the file */
     const char *currency; /* of new books; NULL: EUR */
+    const char *zone_folder; /* of IANA zones; NULL: the system's */
     const char *build, *isa_level; /* for the records */
     int64_t (*now_ns)(void *context); /* wall time */
+    /* Told of each project, before a key of it is good and whenever it changes; NULL: nobody.
+     * On the writer's thread, but for those that are there when the hub is opened. */
+    void (*project)(void *context, uint32_t number, uint32_t weight, int priority_class);
     void *context;
 };
 
@@ -71,7 +78,7 @@ enum tw_hub_verdict {
 
 struct tw_hub_caller {
     struct tw_holder *key;
-    int64_t secret;       /* its number: one of a key's */
+    const struct tw_secret *secret; /* one of the key's */
     uint32_t project;     /* a number for the scheduler: of the project */
     uint32_t weight;
     int priority_class;   /* as enum tw_priority_class */
@@ -87,18 +94,25 @@ uint32_t tw_hub_max_context_tokens(struct tw_hub *hub, const struct tw_hub_calle
 
 /* ---- a request ---- */
 
-enum tw_hub_class { TW_HUB_CLASS_STANDARD = 0, TW_HUB_CLASS_BATCH };
-
 struct tw_hub_request {
     struct tw_hub_caller caller;
     const char *model;
     const char *client_id; /* of the request, as in answers and logs: for the record */
-    enum tw_hub_class class;
+    enum tw_price_class price_class;
     uint64_t n_prompt_tokens; /* of all prompts together */
-    uint64_t n_answers;
+    uint64_t n_answers;       /* 0: none are made, as for embeddings */
     uint64_t max_answer_tokens; /* of each; 0: the project's default, at most most_answer_tokens */
     uint64_t most_answer_tokens; /* that the context has room for */
     bool is_stream;              /* tokens are sent before the end */
+    /* For the record; what is not known is NULL. */
+    const char *model_digest;
+    const struct tw_audit_sampling *sampling;
+};
+
+/* What headers show of the rates. */
+struct tw_hub_shown {
+    bool has_requests, has_tokens; /* such a limit is set */
+    struct tw_rate_view requests, tokens;
 };
 
 struct tw_hub_usage {
@@ -133,8 +147,8 @@ struct tw_hub_ticket {
     char reason[TW_LIMIT_ERROR_TEXT_BYTES]; /* of a refusal, or of what bounds the answer */
     uint64_t max_answer_tokens;             /* of each answer */
     bool is_clamped;                        /* by a budget: reason names it */
-    int64_t retry_after_ms;                 /* of a rate */
-    struct tw_rate_shown shown;             /* for headers */
+    int64_t retry_after_ms; /* of a rate; INT64_MAX: never */
+    struct tw_hub_shown shown;             /* for headers */
     int64_t number;                         /* of the request in the ledger */
     atomic_uint_least64_t n_covered_tokens; /* durable watermark */
 

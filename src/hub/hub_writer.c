@@ -60,7 +60,7 @@ enum tw_status tw_hub_begin_group(struct tw_hub *hub, struct tw_error *error)
         status = tw_ledger_begin(&hub->ledger, &is_stale, error);
     }
     if (status == TW_OK && is_stale) { /* another hub wrote meanwhile */
-        status = tw_directory_load(&hub->directory, hub->db, &hub->ledger, error);
+        status = tw_hub_load_directory(hub, error);
         if (status == TW_OK) {
             status = tw_audit_log_reload(hub->audit, error);
         }
@@ -76,14 +76,12 @@ enum tw_status tw_hub_begin_group(struct tw_hub *hub, struct tw_error *error)
 /* What memory has and the store has not is forgotten. */
 static void forget_group(struct tw_hub *hub)
 {
-    struct tw_error error;
     tw_db_rollback(hub->db);
     hub->ledger.books.writer = 0; /* so that the next group reads everything again */
     if (tw_db_is_broken(hub->db)) {
         hub->is_failed = true;
         hub->failure = hub->group_error;
     }
-    (void)error;
 }
 
 enum tw_status tw_hub_end_group(struct tw_hub *hub, struct tw_error *error)
@@ -91,10 +89,10 @@ enum tw_status tw_hub_end_group(struct tw_hub *hub, struct tw_error *error)
     enum tw_status status = hub->group_status;
     *error = hub->group_error;
     if (status == TW_OK) {
-        status = tw_directory_store(&hub->directory, &hub->ledger, error);
+        status = tw_ledger_write_sums(&hub->ledger, &hub->directory, error);
     }
     if (status == TW_OK) {
-        status = tw_audit_log_checkpoint(hub->audit, hub->now_ns, false, error);
+        status = tw_audit_log_seal(hub->audit, hub->now_ns, error);
     }
     if (status == TW_OK) {
         status = tw_ledger_end(&hub->ledger, hub->now_ns, error);

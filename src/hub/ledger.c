@@ -20,8 +20,8 @@ static const char INSERT_ENTRY[] =
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 static const char INSERT_RESERVATION[] =
     "INSERT INTO reservation (request, entry, api_key, model, class, price, prompt_tokens,"
-    " output_tokens, amount_nano, reserved_ns, watermark_tokens)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    " output_tokens, amount_nano, reserved_ns, watermark_tokens, hub)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 static const char DELETE_RESERVATION[] = "DELETE FROM reservation WHERE request = ?";
 static const char COVER[] = "UPDATE reservation SET watermark_tokens = ? WHERE request = ?";
 static const char WRITE_ACCOUNT[] =
@@ -182,10 +182,6 @@ static enum tw_status write_accounts(struct tw_ledger *ledger, struct tw_error *
 
 enum tw_status tw_ledger_end(struct tw_ledger *ledger, int64_t now_ns, struct tw_error *error)
 {
-    enum tw_status status = write_accounts(ledger, error);
-    if (status != TW_OK) {
-        return status;
-    }
     ledger->books.last_ns = now_ns;
     const struct tw_books *books = &ledger->books;
     const struct tw_db_value values[] = {
@@ -194,10 +190,10 @@ enum tw_status tw_ledger_end(struct tw_ledger *ledger, int64_t now_ns, struct tw
     return tw_db_run(ledger->write_books, values, COUNT(values), error);
 }
 
-enum tw_status tw_ledger_write_window(struct tw_ledger *ledger, const struct tw_hub_budget *budget,
-                                      struct tw_hub_window *window, struct tw_error *error)
+static enum tw_status write_window(struct tw_ledger *ledger, const struct tw_hub_window *window,
+                                   struct tw_error *error)
 {
-    const struct tw_db_value id = tw_db_integer(budget->id);
+    const struct tw_db_value id = tw_db_integer(window->budget->id);
     const struct tw_db_value starts_s = tw_db_integer(window->starts_s);
     const struct tw_db_value carried = tw_db_integer(window->sums.carried);
     const struct tw_db_value spent = tw_db_integer(window->sums.spent);
@@ -210,6 +206,20 @@ enum tw_status tw_ledger_write_window(struct tw_ledger *ledger, const struct tw_
     const struct tw_db_value values[] = {
         id, starts_s, tw_db_integer(window->ends_s), carried, spent, reserved, crossed};
     return tw_db_run(ledger->insert_window, values, COUNT(values), error);
+}
+
+enum tw_status tw_ledger_write_sums(struct tw_ledger *ledger, struct tw_directory *directory,
+                                    struct tw_error *error)
+{
+    enum tw_status status = write_accounts(ledger, error);
+    while (status == TW_OK && directory->dirty != NULL) {
+        struct tw_hub_window *window = directory->dirty;
+        status = write_window(ledger, window, error);
+        window->is_dirty = false;
+        window->is_stored = true;
+        directory->dirty = window->next_dirty;
+    }
+    return status;
 }
 
 /* ---- entries ---- */
@@ -289,7 +299,8 @@ enum tw_status tw_ledger_reserve(struct tw_ledger *ledger, struct tw_reservation
                                          tw_db_integer(reservation->n_output_tokens),
                                          tw_db_integer(reservation->amount_nano),
                                          tw_db_integer(reservation->reserved_ns),
-                                         tw_db_integer(reservation->watermark_tokens)};
+                                         tw_db_integer(reservation->watermark_tokens),
+                                         tw_db_integer(ledger->self)};
     return tw_db_run(ledger->insert_reservation, values, COUNT(values), error);
 }
 

@@ -29,6 +29,8 @@ struct tw_books {
     int64_t writer; /* who wrote last; 0: nothing is remembered */
 };
 
+#define TW_LEDGER_FIRST_ID 3 /* behind the two accounts of the plant */
+
 struct tw_ledger {
     struct tw_db *db;
     int64_t self; /* a random number of this process */
@@ -58,7 +60,7 @@ void tw_ledger_close(struct tw_ledger *ledger);
 
 /* Locks the books. ret_is_stale: somebody else wrote since, or nothing was read yet. */
 enum tw_status tw_ledger_begin(struct tw_ledger *ledger, bool *ret_is_stale, struct tw_error *error);
-/* Writes the books and all balances that have changed. */
+/* Writes the row of the books. */
 enum tw_status tw_ledger_end(struct tw_ledger *ledger, int64_t now_ns, struct tw_error *error);
 
 /* Numbers it (request, entry) and writes it. */
@@ -70,7 +72,8 @@ enum tw_status tw_ledger_cover(struct tw_ledger *ledger, int64_t request, int64_
 enum tw_status tw_ledger_settle(struct tw_ledger *ledger, const struct tw_reservation *reservation,
                                 const struct tw_settlement *settlement, int64_t now_ns,
                                 struct tw_error *error);
-enum tw_status tw_ledger_write_window(struct tw_ledger *ledger, const struct tw_hub_budget *budget,
-                                      struct tw_hub_window *window, struct tw_error *error);
+/* Writes the sums that memory has and the tables have not: windows and accounts. */
+enum tw_status tw_ledger_write_sums(struct tw_ledger *ledger, struct tw_directory *directory,
+                                    struct tw_error *error);
 
 #endif

@@ -133,7 +133,8 @@ static const char *const STEPS[] = {
     " output_tokens %I NOT NULL,"   /* of all answers together, at most */
     " amount_nano %I NOT NULL,"
     " reserved_ns %I NOT NULL,"
-    " watermark_tokens %I NOT NULL) %S;"
+    " watermark_tokens %I NOT NULL,"
+    " hub %I NOT NULL) %S;"         /* books.writer of whoever has it */
 
     tw_audit_log_tables,
 };

@@ -1,0 +1,78 @@
+/* What another process left open is settled at its watermark: what may have been sent is paid. */
+#include <stdio.h>
+
+#include "hub/hub_state.h"
+
+struct open_request {
+    struct tw_reservation reservation;
+    struct tw_holder *key;
+    char model[TW_LIMIT_SERVED_NAME_BYTES + 1];
+    char class[16];
+};
+
+static const char NEXT_OPEN[] =
+    "SELECT request, entry, api_key, model, class, price, prompt_tokens, output_tokens,"
+    " amount_nano, reserved_ns, watermark_tokens FROM reservation WHERE request > ?"
+    " ORDER BY request LIMIT 1";
+
+static enum tw_status read_open(struct tw_hub *hub, struct tw_db_statement *row, int64_t after,
+                                struct open_request *ret_open, bool *ret_row,
+                                struct tw_error *error)
+{
+    const struct tw_db_value value = tw_db_integer(after);
+    enum tw_status status = tw_db_query(row, &value, 1, error);
+    if (status == TW_OK) {
+        status = tw_db_next(row, ret_row, error);
+    }
+    if (status != TW_OK || !*ret_row) {
+        return status;
+    }
+    struct open_request *open = ret_open;
+    snprintf(open->model, sizeof open->model, "%s", tw_db_column_text(row, 3));
+    snprintf(open->class, sizeof open->class, "%s", tw_db_column_text(row, 4));
+    open->key = tw_directory_holder(&hub->directory, tw_db_column_integer(row, 2));
+    open->reservation = (struct tw_reservation){.request = tw_db_column_integer(row, 0),
+                                                .entry = tw_db_column_integer(row, 1),
+                                                .price = tw_db_column_integer(row, 5),
+                                                .n_prompt_tokens = tw_db_column_integer(row, 6),
+                                                .n_output_tokens = tw_db_column_integer(row, 7),
+                                                .amount_nano = tw_db_column_integer(row, 8),
+                                                .reserved_ns = tw_db_column_integer(row, 9),
+                                                .watermark_tokens = tw_db_column_integer(row, 10),
+                                                .key = open->key,
+                                                .project = tw_holder_above(open->key,
+                                                                           TW_HOLDER_PROJECT),
+                                                .model = open->model,
+                                                .class = open->class};
+    return open->reservation.project != NULL
+               ? TW_OK
+               : tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
+                              "the open request %lld is of no key in the books",
+                              (long long)open->reservation.request);
+}
+
+enum tw_status tw_hub_recover(struct tw_hub *hub, struct tw_error *error)
+{
+    struct open_request open = {.reservation = {.request = 0}};
+    struct tw_db_statement *statement = NULL;
+    bool has_row = true;
+    enum tw_status status = tw_db_prepare(hub->db, NEXT_OPEN, &statement, error);
+    while (status == TW_OK && has_row) {
+        status = read_open(hub, statement, open.reservation.request, &open, &has_row, error);
+        if (status != TW_OK || !has_row) {
+            break;
+        }
+        /* Nothing was sent of what has no watermark. */
+        const int64_t watermark = open.reservation.watermark_tokens;
+        const struct tw_hub_ending ending = {
+            .key = open.key,
+            .kind = TW_AUDIT_REQUEST_RECOVERED,
+            .n_input_tokens = watermark > 0 ? open.reservation.n_prompt_tokens : 0,
+            .n_output_tokens = watermark,
+            .finish = "crashed"};
+        status = tw_hub_end_reservation(hub, &open.reservation, &ending, error);
+        hub->n_recovered += status == TW_OK;
+    }
+    tw_db_finalize(statement);
+    return status;
+}
