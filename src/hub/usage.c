@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* qsort_r */
 #include "hub/usage.h"
 
 #include <stdio.h>
@@ -553,7 +554,10 @@ enum tw_status tw_usage_read(struct tw_db *db, const struct tw_usage_wish *wish,
         tw_usage_free(maker.usage);
         return status;
     }
-    qsort_r(maker.usage->rows, maker.usage->n_rows, sizeof(struct tw_usage_row *), compare_rows, maker.usage);
+    if (maker.usage->n_rows != 0) {
+        qsort_r(maker.usage->rows, maker.usage->n_rows, sizeof *maker.usage->rows, compare_rows,
+                maker.usage);
+    }
     *ret_usage = maker.usage;
     return TW_OK;
 }

@@ -92,6 +92,8 @@ enum tw_status tw_db_execute(struct tw_db *db, const char *sql, struct tw_error 
 
 /* A transaction that will write. */
 enum tw_status tw_db_begin(struct tw_db *db, struct tw_error *error);
+/* A transaction that only reads, over one state of the store: the end of it is tw_db_rollback. */
+enum tw_status tw_db_begin_reading(struct tw_db *db, struct tw_error *error);
 enum tw_status tw_db_commit(struct tw_db *db, struct tw_error *error);
 void tw_db_rollback(struct tw_db *db);
 
