@@ -190,7 +190,7 @@
 #define TW_LIMIT_PATIENCE_NS         ((int64_t)2000000000)
 
 /* Accounting */
-#define TW_LIMIT_HUB_PATH   8         /* budgets or limits that one request stands under */
+#define TW_LIMIT_HUB_PATH   32        /* budgets or limits that one request stands under */
 #define TW_LIMIT_HUB_CARRY  1         /* limits that a budget carries into its next window */
 #define TW_LIMIT_HUB_PRICES 16384     /* versions of prices */
 #define TW_LIMIT_HUB_RATE   100000000 /* requests or tokens a minute, requests at once */

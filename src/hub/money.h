@@ -9,8 +9,8 @@
  * Invariants:
  * 1. tw_money_parse(tw_money_print(x)) is x, for every x.
  * 2. A cost never falls when a count or a price rises.
- * 3. tw_money_most_output(..., x) is the largest number of tokens an answer that tw_money_worst_cost
- *    does not price above x.
+ * 3. tw_money_most_output(..., x) is the largest number of tokens an answer which
+ *    tw_money_worst_cost does not price above x.
  *
  * Pure; threads: any.
  * Errors: TW_ERR_FORMAT for a text that is no amount, and for a negative count or price;

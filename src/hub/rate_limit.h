@@ -4,7 +4,7 @@
  * I.371 in its form as a continuous-state leaky bucket, which admits exactly what a token bucket
  * would. What is in it is counted in units x nanoseconds, so that nothing is ever rounded:
  *
- *     level' = max(0, level - limit x elapsed_ns) + n x 60e9      admitted if level' <= limit x 60e9
+ *     level' = max(0, level - limit x elapsed_ns) + n x 60e9     admitted if level' <= limit x 60e9
  *
  * A bucket rather than a window of a minute: a window lets twice the limit through around its end,
  * and everybody who waits comes back in the same moment. So a limit may be used up at once, and
