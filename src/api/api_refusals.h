@@ -16,10 +16,10 @@ enum { TW_API_RATE_HEADERS = 6 };
 struct tw_api_rate_headers {
     struct tw_http_header headers[TW_API_RATE_HEADERS];
     size_t n;
-    char texts[TW_API_RATE_HEADERS][24];
+    char texts[TW_API_RATE_HEADERS][TW_RATE_RESET_BYTES];
 };
 /* shown NULL, or a bound that is not set: no headers. */
-void tw_api_rate_headers(const struct tw_rate_shown *shown, struct tw_api_rate_headers *ret_headers);
+void tw_api_rate_headers(const struct tw_hub_shown *shown, struct tw_api_rate_headers *ret_headers);
 
 /* Answers with an error that a ticket has: with its headers, and when to try again. */
 void tw_api_answer_refusal(struct tw_api *api, struct tw_http_request *http,

@@ -98,6 +98,13 @@ static const char *finish_reason(const struct choice *choice)
     return choice->finish == TW_FINISH_NONE ? NULL : tw_finish_name(choice->finish);
 }
 
+/* What bounded an answer: a budget, which the client did not ask for. */
+static const char *limited_by(const struct choice *choice)
+{
+    const struct tw_hub_ticket *ticket = &choice->owner->ticket;
+    return choice->finish == TW_FINISH_LENGTH && ticket->is_clamped ? ticket->reason : NULL;
+}
+
 static struct tw_completion_choice shown(const struct choice *choice)
 {
     const struct tw_api_parts *parts = &choice->parts;
@@ -106,13 +113,14 @@ static struct tw_completion_choice shown(const struct choice *choice)
         .reasoning = {parts->thought.data, parts->thought.size_bytes},
         .text = {parts->text.size_bytes > 0 ? parts->text.data : "", parts->text.size_bytes},
         .finish_reason = finish_reason(choice),
+        .limited_by = limited_by(choice),
         .calls = parts->calls.size_bytes > 0 ? &parts->calls : NULL,
         .logprobs = choice->owner->fields.wants_logprobs ? &choice->logprobs : NULL,
     };
 }
 
 /* For headers; NULL without a hub. */
-static const struct tw_rate_shown *rates_of(const struct completion *completion)
+static const struct tw_hub_shown *rates_of(const struct completion *completion)
 {
     return completion->api->config.hub != NULL ? &completion->ticket.shown : NULL;
 }
@@ -369,7 +377,8 @@ static void output(void *context, const struct tw_output *output_part, size_t n_
         fail(completion, &error);
     }
     if (completion->fields.is_stream && choice->finish != TW_FINISH_NONE) {
-        send_part(choice, (struct tw_completion_choice){.finish_reason = finish_reason(choice)});
+        send_part(choice, (struct tw_completion_choice){.finish_reason = finish_reason(choice),
+                                                        .limited_by = limited_by(choice)});
     }
     write_chunk(completion);
     if (choice->finish != TW_FINISH_NONE) {
@@ -566,7 +575,8 @@ static void echo_prompts(struct completion *completion)
 
 static bool prepare(struct completion *completion, struct tw_api_error *error)
 {
-    completion->model = tw_api_find_model(completion->api, completion->body, error);
+    completion->model = tw_api_find_model(completion->api, completion->body,
+                                          &completion->tenant, error);
     if (completion->model == NULL) {
         return false;
     }
@@ -593,13 +603,20 @@ static bool prepare(struct completion *completion, struct tw_api_error *error)
 
 static void begin_stream(const struct completion *completion)
 {
-    const struct tw_http_header headers[] = {
+    struct tw_http_header headers[4 + TW_API_RATE_HEADERS] = {
         {"Content-Type", "text/event-stream; charset=utf-8"},
         {"Cache-Control", "no-cache"},
-        {"X-Accel-Buffering", "no"}, /* a proxy must pass it on as it comes */
-        {"X-Unknown-Parameters", completion->fields.unknown}};
-    tw_http_stream_begin(completion->http, 200, headers,
-                         completion->fields.unknown[0] != '\0' ? 4 : 3, HEARTBEAT,
+        {"X-Accel-Buffering", "no"}}; /* a proxy must pass it on as it comes */
+    struct tw_api_rate_headers rates;
+    size_t n = 3;
+    if (completion->fields.unknown[0] != '\0') {
+        headers[n++] = (struct tw_http_header){"X-Unknown-Parameters", completion->fields.unknown};
+    }
+    tw_api_rate_headers(rates_of(completion), &rates);
+    for (size_t i = 0; i < rates.n; i++) {
+        headers[n++] = rates.headers[i];
+    }
+    tw_http_stream_begin(completion->http, 200, headers, n, HEARTBEAT,
                          completion->api->config.heartbeat_seconds);
 }
 

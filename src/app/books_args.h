@@ -1,4 +1,4 @@
-/* books_args.h: where the books are, for commands that read them.
+/* books_args.h: the books, for commands that read their tables and nothing else.
  *
  * Such a command reads beside a server that writes: it takes no lock and changes nothing.
  *
@@ -8,17 +8,15 @@
 #define TW_APP_BOOKS_ARGS_H
 
 #include "app/options.h"
-#include "base/buf.h"
-#include "base/zone.h"
 #include "store/db.h"
 
 struct tw_books_args {
-    const char *address;
+    const char *address; /* NULL: as books_place.h */
 };
 
 extern const struct tw_option_group tw_books_group;
 
-/* For reading. TW_ERR_USAGE where no address was given. */
+/* For reading, by a program of the schema that they have. */
 enum tw_status tw_books_args_open(const struct tw_books_args *args, struct tw_db **ret_db,
                                   struct tw_error *error);
 /* Characters of a line of the terminal; 0 where output is none. */

@@ -147,7 +147,7 @@ static int run_invoice(int argc, char **argv)
     struct invoice_args args = {.month = "last-month"};
     const struct tw_command_spec spec = {
         .name = "usage invoice",
-        .synopsis = "--books ADDRESS --org NAME [--month MONTH] [--zone ZONE] [--format FORMAT]",
+        .synopsis = "--org NAME [--month MONTH] [--zone ZONE] [--format FORMAT] [--books ADDRESS]",
         .about = "Prints what an organisation has to pay for a month: a line for each project,\n"
                  "model, direction and price version. The total is the sum of the ledger's\n"
                  "entries, to the last digit.",
@@ -277,7 +277,7 @@ int tw_cmd_usage(int argc, char **argv)
     struct usage_args args = {.period = "this-month"};
     const struct tw_command_spec spec = {
         .name = "usage",
-        .synopsis = "[invoice] --books ADDRESS [--by WHAT] [--period PERIOD] [--format FORMAT]",
+        .synopsis = "[invoice] [--by WHAT] [--period PERIOD] [--format FORMAT] [--books ADDRESS]",
         .about = "Prints what was used and what it cost, from the entries of the ledger.\n"
                  "'tokenworks usage invoice --help' explains invoices.",
         .uses = {{&tw_books_group, &books}, {&usage_group, &args}, {&bill_group, &bill}},

@@ -8,7 +8,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 
-enum { SEED_BYTES = 32, PEM_BYTES = 160, PREFIX_BYTES = 16 };
+enum { SEED_BYTES = 32, PREFIX_BYTES = 16, BASE64_BYTES = 72, PEM_BYTES = 160 };
 
 struct tw_audit_key {
     unsigned char seed[SEED_BYTES];
@@ -33,7 +33,7 @@ static void write_pem(const struct pem_form *form, const unsigned char bytes[SEE
                       char ret_text[PEM_BYTES])
 {
     unsigned char der[PREFIX_BYTES + SEED_BYTES];
-    char base64[PEM_BYTES];
+    char base64[BASE64_BYTES];
     memcpy(der, form->prefix, form->prefix_bytes);
     memcpy(der + form->prefix_bytes, bytes, SEED_BYTES);
     sodium_bin2base64(base64, sizeof base64, der, form->prefix_bytes + SEED_BYTES,

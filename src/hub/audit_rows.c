@@ -5,16 +5,18 @@
 
 #include "base/mem.h"
 
-enum { PAGE_RECORDS = 256, PAGE_CHECKPOINTS = 256 };
+/* A page of records is a run of so many numbers; more rows than twice that share some, and the rest
+ * of them shows in the count alone. */
+enum { PAGE_NUMBERS = 256, PAGE_RECORDS = 2 * PAGE_NUMBERS, PAGE_CHECKPOINTS = 256 };
 
 /* Two pages at a time: checkpoints, which are small and all read at once, and records up to the
  * last of those, which are read row by row. So at no time are two queries open, which not every
  * store has on one connection. */
 struct tw_audit_rows {
     char log[TW_LIMIT_AUDIT_LOG_BYTES + 1];
+    struct tw_db *db;
     struct tw_db_statement *read_records, *read_checkpoints;
-    int64_t first_seq, last_seq;
-    int64_t last_checkpoint_seq; /* of those that were there at the beginning */
+    int64_t last_seq, last_checkpoint_seq; /* of those that were there at the beginning */
     int64_t n_records, n_checkpoints;
 
     struct tw_audit_row page[PAGE_CHECKPOINTS];
@@ -25,7 +27,8 @@ struct tw_audit_rows {
     bool is_open;                /* a page of records is being read */
     bool has_record;             /* one of it waits in record */
     bool is_drained;             /* there are no more up to until_seq */
-    int64_t from_seq, until_seq; /* where the next page of records begins, and must end */
+    int64_t from_seq, until_seq; /* where the next page of records begins, and all of them end */
+    int64_t page_until_seq;
     int n_in_page;
     struct tw_audit_row record;
 };
@@ -40,27 +43,35 @@ static const char postgres_records_sql[] =
 static const char checkpoints_sql[] =
     "SELECT seq, number, at_ns, hash, signature FROM checkpoint "
     "WHERE log = ? AND seq >= ? AND seq <= ? ORDER BY seq, number LIMIT ?";
-static const char count_sql[] = "SELECT count(*), max(seq) FROM audit "
-                                "WHERE log = ? AND seq >= ? AND seq <= ?";
-static const char last_checkpoint_sql[] = "SELECT count(*), max(seq) FROM checkpoint "
+static const char last_record_sql[] = "SELECT max(seq), count(*) FROM audit "
+                                      "WHERE log = ? AND seq >= ? AND seq <= ?";
+static const char next_record_sql[] = "SELECT min(seq) FROM audit "
+                                      "WHERE log = ? AND seq >= ? AND seq <= ?";
+static const char last_checkpoint_sql[] = "SELECT max(seq), count(*) FROM checkpoint "
                                           "WHERE log = ? AND seq >= ? AND seq <= ?";
 
-static enum tw_status read_extent(struct tw_db *db, const char *sql, struct tw_audit_rows *rows,
-                                  int64_t *ret_count, int64_t *ret_last_seq, struct tw_error *error)
+/* A number of the rows from_seq to until_seq, INT64_MIN where there is none, and their count where
+ * it is asked for. */
+static enum tw_status read_extent(const struct tw_audit_rows *rows, const char *sql,
+                                  int64_t from_seq, int64_t until_seq, int64_t *ret_seq,
+                                  int64_t *ret_count, struct tw_error *error)
 {
-    struct tw_db_value values[] = {tw_db_text(rows->log), tw_db_integer(rows->first_seq),
-                                   tw_db_integer(rows->last_seq)};
+    struct tw_db_value values[] = {tw_db_text(rows->log), tw_db_integer(from_seq),
+                                   tw_db_integer(until_seq)};
     struct tw_db_statement *statement;
     bool is_row = false;
-    enum tw_status status = tw_db_prepare(db, sql, &statement, error);
+    enum tw_status status = tw_db_prepare(rows->db, sql, &statement, error);
     if (status != TW_OK) {
         return status;
     }
     status = tw_db_query(statement, values, sizeof values / sizeof values[0], error);
     status = status == TW_OK ? tw_db_next(statement, &is_row, error) : status;
     if (status == TW_OK && is_row) {
-        *ret_count = tw_db_column_integer(statement, 0);
-        *ret_last_seq = *ret_count > 0 ? tw_db_column_integer(statement, 1) : INT64_MIN;
+        bool is_none = tw_db_column_is_null(statement, 0);
+        *ret_seq = is_none ? INT64_MIN : tw_db_column_integer(statement, 0);
+        if (ret_count != NULL) {
+            *ret_count = tw_db_column_integer(statement, 1);
+        }
     }
     tw_db_finalize(statement);
     return status;
@@ -68,16 +79,16 @@ static enum tw_status read_extent(struct tw_db *db, const char *sql, struct tw_a
 
 /* Checkpoints first: what is written in between is a record behind those, never a checkpoint
  * without its record. */
-static enum tw_status settle_extent(struct tw_db *db, struct tw_audit_rows *rows,
+static enum tw_status settle_extent(struct tw_audit_rows *rows, int64_t last_seq,
                                     struct tw_error *error)
 {
-    int64_t last_seq = INT64_MIN;
-    enum tw_status status = read_extent(db, last_checkpoint_sql, rows, &rows->n_checkpoints,
-                                        &rows->last_checkpoint_seq, error);
+    enum tw_status status =
+        read_extent(rows, last_checkpoint_sql, rows->from_seq, last_seq,
+                    &rows->last_checkpoint_seq, &rows->n_checkpoints, error);
     if (status == TW_OK) {
-        status = read_extent(db, count_sql, rows, &rows->n_records, &last_seq, error);
+        status = read_extent(rows, last_record_sql, rows->from_seq, last_seq, &rows->last_seq,
+                             &rows->n_records, error);
     }
-    rows->last_seq = last_seq;
     return status;
 }
 
@@ -90,13 +101,12 @@ enum tw_status tw_audit_rows_open(struct tw_db *db, const char *log, int64_t fir
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory to read an audit log");
     }
     snprintf(rows->log, sizeof rows->log, "%s", log);
-    rows->first_seq = first_seq;
-    rows->last_seq = last_seq;
+    rows->db = db;
     rows->from_seq = first_seq;
     rows->page_from_seq = first_seq;
     rows->is_drained = true;
     const char *sql = tw_db_is_postgres(db) ? postgres_records_sql : sqlite_records_sql;
-    enum tw_status status = settle_extent(db, rows, error);
+    enum tw_status status = settle_extent(rows, last_seq, error);
     if (status == TW_OK) {
         status = tw_db_prepare(db, sql, &rows->read_records, error);
     }
@@ -208,8 +218,29 @@ static enum tw_status load_checkpoints(struct tw_audit_rows *rows, struct tw_err
         rows->is_last_page = seq == INT64_MAX;
         rows->page_from_seq = rows->is_last_page ? seq : seq + 1;
     }
-    rows->is_drained = rows->from_seq > rows->until_seq;
+    rows->is_drained = rows->n_records == 0 || rows->from_seq > rows->until_seq;
     return TW_OK;
+}
+
+/* A run of numbers that nobody has is stepped over. */
+static enum tw_status skip_gap(struct tw_audit_rows *rows, struct tw_error *error)
+{
+    int64_t seq = INT64_MIN;
+    enum tw_status status =
+        read_extent(rows, next_record_sql, rows->from_seq, rows->until_seq, &seq, NULL, error);
+    if (status == TW_OK) {
+        rows->is_drained = seq < rows->from_seq;
+        rows->from_seq = rows->is_drained ? rows->from_seq : seq;
+    }
+    return status;
+}
+
+static enum tw_status end_page(struct tw_audit_rows *rows, struct tw_error *error)
+{
+    rows->is_open = false;
+    rows->is_drained = rows->page_until_seq >= rows->until_seq;
+    rows->from_seq = rows->page_until_seq + (rows->page_until_seq < INT64_MAX ? 1 : 0);
+    return rows->n_in_page == 0 && !rows->is_drained ? skip_gap(rows, error) : TW_OK;
 }
 
 /* The next record of the pages, where there is one. */
@@ -217,8 +248,10 @@ static enum tw_status load_record(struct tw_audit_rows *rows, struct tw_error *e
 {
     enum tw_status status = TW_OK;
     if (!rows->is_open) {
-        status = begin_page(rows, rows->read_records, rows->from_seq, rows->until_seq, PAGE_RECORDS,
-                            error);
+        bool is_last = (uint64_t)rows->until_seq - (uint64_t)rows->from_seq < PAGE_NUMBERS;
+        rows->page_until_seq = is_last ? rows->until_seq : rows->from_seq + (PAGE_NUMBERS - 1);
+        status = begin_page(rows, rows->read_records, rows->from_seq, rows->page_until_seq,
+                            PAGE_RECORDS, error);
         rows->n_in_page = 0;
         rows->is_open = status == TW_OK;
     }
@@ -229,13 +262,10 @@ static enum tw_status load_record(struct tw_audit_rows *rows, struct tw_error *e
         return status;
     }
     if (!rows->has_record) {
-        rows->is_open = false;
-        rows->is_drained = rows->n_in_page < PAGE_RECORDS || rows->from_seq > rows->until_seq;
-        return TW_OK;
+        return end_page(rows, error);
     }
     take_record(rows, &rows->record);
     rows->n_in_page++;
-    rows->from_seq = rows->record.record.seq < INT64_MAX ? rows->record.record.seq + 1 : INT64_MAX;
     return TW_OK;
 }
 

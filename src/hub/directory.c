@@ -407,16 +407,16 @@ static enum tw_status take_price(const struct load *load, struct tw_db_statement
     struct tw_price price = {.version = id,
                              .project = tw_db_column_integer(row, 1),
                              .model = tw_db_column_text(row, 2),
-                             .rates = {.input_nano = tw_db_column_integer(row, 4),
-                                       .cached_nano = tw_db_column_integer(row, 5),
-                                       .output_nano = tw_db_column_integer(row, 6)},
+                             .prices = {.input_nano = tw_db_column_integer(row, 4),
+                                        .cached_nano = tw_db_column_integer(row, 5),
+                                        .output_nano = tw_db_column_integer(row, 6)},
                              .valid_from_ns = tw_db_column_integer(row, 7)};
     if (!tw_price_class_parse(tw_db_column_text(row, 3), &price.price_class)) {
         return bad_row(load, "price", id);
     }
-    return tw_price_of_version(load->directory->prices, id) != NULL
+    return tw_price_of_version(&load->directory->prices, id) != NULL
                ? TW_OK
-               : tw_price_table_add(load->directory->prices, &price, load->error);
+               : tw_price_table_add(&load->directory->prices, &price, load->error);
 }
 
 static enum tw_status take_budget(const struct load *load, struct tw_db_statement *row)
@@ -598,13 +598,14 @@ struct tw_hub_window *tw_directory_window(struct tw_directory *directory,
 enum tw_status tw_directory_init(struct tw_directory *directory, struct tw_error *error)
 {
     *directory = (struct tw_directory){.n_buckets = FIRST_BUCKETS};
+    tw_price_table_init(&directory->prices);
     pthread_rwlock_init(&directory->lock, NULL);
     tw_arena_init(&directory->arena, TW_LIMIT_HUB_DIRECTORY_BYTES);
     directory->buckets = tw_mem_zalloc(directory->n_buckets, sizeof *directory->buckets);
     if (directory->buckets == NULL) {
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for the directory");
     }
-    return tw_price_table_create(&directory->prices, error);
+    return TW_OK;
 }
 
 void tw_directory_free(struct tw_directory *directory)
@@ -612,7 +613,7 @@ void tw_directory_free(struct tw_directory *directory)
     for (size_t i = 0; i < directory->budgets.n; i++) {
         tw_zone_free(((struct tw_hub_budget *)directory->budgets.at[i])->zone);
     }
-    tw_price_table_free(directory->prices);
+    tw_price_table_free(&directory->prices);
     tw_mem_free(directory->holders.at);
     tw_mem_free(directory->persons.at);
     tw_mem_free(directory->secrets.at);

@@ -94,6 +94,7 @@ struct tw_holder {
     struct tw_hub_account held, usage; /* of a project */
     /* What the scheduler was told of a project: until then no key of it is good. */
     atomic_bool is_announced;
+    uint32_t number; /* from 1 on, in this process */
     int64_t announced_weight, announced_class;
 };
 
@@ -141,7 +142,7 @@ struct tw_directory {
     struct tw_items holders, persons, secrets, budgets;
     struct tw_secret **buckets; /* [n_buckets], by the hash */
     size_t n_buckets;
-    struct tw_price_table *prices;
+    struct tw_price_table prices;
     struct tw_hub_window *dirty, *free_windows;
     struct tw_grant *free_grants;
     const char *zone_folder; /* NULL: the system's */

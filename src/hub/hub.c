@@ -1,11 +1,9 @@
 #include "hub/hub.h"
 
-#include <fcntl.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <time.h>
 
 #include "base/file.h"
 #include "base/mem.h"
@@ -59,27 +57,27 @@ static enum tw_status make_pepper(const char *path, struct tw_error *error)
 
 /* Of the folder that is configured, or of the store's own. */
 static enum tw_status path_in_folder(const struct tw_hub_config *config, const char *name,
-                                     char ret_path[TW_LIMIT_HUB_PATH_BYTES], struct tw_error *error)
+                                     char ret_path[TW_LIMIT_HUB_FILE_BYTES], struct tw_error *error)
 {
     const char *end = strrchr(config->address, '/');
     int n;
     if (config->folder != NULL) {
-        n = snprintf(ret_path, TW_LIMIT_HUB_PATH_BYTES, "%s/%s", config->folder, name);
+        n = snprintf(ret_path, TW_LIMIT_HUB_FILE_BYTES, "%s/%s", config->folder, name);
     } else if (strncmp(config->address, "postgres", 8) == 0) {
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
                             "a hub on PostgreSQL needs a folder for its keys: name one");
     } else {
-        n = snprintf(ret_path, TW_LIMIT_HUB_PATH_BYTES, "%.*s%s",
+        n = snprintf(ret_path, TW_LIMIT_HUB_FILE_BYTES, "%.*s%s",
                      end == NULL ? 0 : (int)(end + 1 - config->address), config->address, name);
     }
-    return n > 0 && n < TW_LIMIT_HUB_PATH_BYTES
+    return n > 0 && n < TW_LIMIT_HUB_FILE_BYTES
                ? TW_OK
                : tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION, "the path of %s is too long", name);
 }
 
 static enum tw_status open_pepper(struct tw_hub *hub, bool is_new, struct tw_error *error)
 {
-    char path[TW_LIMIT_HUB_PATH_BYTES];
+    char path[TW_LIMIT_HUB_FILE_BYTES];
     enum tw_status status = path_in_folder(&hub->config, PEPPER_FILE, path, error);
     if (status == TW_OK && !tw_file_exists(path)) {
         status = is_new ? make_pepper(path, error)
@@ -93,7 +91,7 @@ static enum tw_status open_pepper(struct tw_hub *hub, bool is_new, struct tw_err
 
 static enum tw_status open_audit(struct tw_hub *hub, struct tw_error *error)
 {
-    char path[TW_LIMIT_HUB_PATH_BYTES];
+    char path[TW_LIMIT_HUB_FILE_BYTES];
     enum tw_status status = path_in_folder(&hub->config, AUDIT_KEY_FILE, path, error);
     if (status == TW_OK) {
         status = tw_audit_key_open(path, &hub->audit_key, error);
@@ -132,8 +130,11 @@ static void announce(struct tw_hub *hub, struct tw_holder *project)
         project->announced_class == settings->priority_class) {
         return;
     }
+    if (project->number == 0) {
+        project->number = ++hub->n_projects;
+    }
     if (hub->config.project != NULL) {
-        hub->config.project(hub->config.context, (uint32_t)project->id, (uint32_t)settings->weight,
+        hub->config.project(hub->config.project_context, project->number, (uint32_t)settings->weight,
                             (int)settings->priority_class);
     }
     project->announced_weight = settings->weight;
@@ -183,7 +184,11 @@ enum tw_status tw_hub_open(const struct tw_hub_config *config, struct tw_hub **r
     hub->config = *config;
     hub->last = &hub->first;
     pthread_mutex_init(&hub->lock, NULL);
-    pthread_cond_init(&hub->wake, NULL);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&hub->wake, &attributes);
+    pthread_condattr_destroy(&attributes);
     tw_audit_body_init(&hub->body);
     enum tw_status status = open_parts(hub, error);
     if (status == TW_OK) {
@@ -222,19 +227,26 @@ static void sign_off(struct tw_hub *hub)
     tw_hub_end_group(hub, &error);
 }
 
+void tw_hub_stop(struct tw_hub *hub)
+{
+    if (hub == NULL || !hub->has_thread) {
+        return;
+    }
+    pthread_mutex_lock(&hub->lock);
+    hub->stops = true;
+    pthread_cond_signal(&hub->wake);
+    pthread_mutex_unlock(&hub->lock);
+    pthread_join(hub->thread, NULL);
+    hub->has_thread = false;
+    sign_off(hub);
+}
+
 void tw_hub_close(struct tw_hub *hub)
 {
     if (hub == NULL) {
         return;
     }
-    if (hub->has_thread) {
-        pthread_mutex_lock(&hub->lock);
-        hub->stops = true;
-        pthread_cond_signal(&hub->wake);
-        pthread_mutex_unlock(&hub->lock);
-        pthread_join(hub->thread, NULL);
-        sign_off(hub);
-    }
+    tw_hub_stop(hub);
     tw_audit_log_close(hub->audit);
     tw_audit_key_free(hub->audit_key);
     tw_audit_body_free(&hub->body);
@@ -268,7 +280,7 @@ enum tw_hub_verdict tw_hub_authenticate(struct tw_hub *hub, const char *text,
         return TW_HUB_KEY_EXPIRED;
     }
     pthread_rwlock_rdlock(&hub->directory.lock);
-    caller.project = (uint32_t)project->id;
+    caller.project = project->number;
     caller.weight = (uint32_t)project->settings.weight;
     caller.priority_class = (int)project->settings.priority_class;
     caller.may_use_special = secret->key->settings.may_use_special;

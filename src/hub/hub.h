@@ -56,15 +56,18 @@ struct tw_hub_config {
     /* Told of each project, before a key of it is good and whenever it changes; NULL: nobody.
      * On the writer's thread, but for those that are there when the hub is opened. */
     void (*project)(void *context, uint32_t number, uint32_t weight, int priority_class);
-    void *context;
+    void *project_context;
+    void *context; /* of now_ns */
 };
 
 /* Locks the store, makes or migrates the tables, settles what another process left open, loads the
  * directory and starts the writer. */
 enum tw_status tw_hub_open(const struct tw_hub_config *config, struct tw_hub **ret_hub,
                            struct tw_error *error);
-/* Ends the writer when all that waits is done; what is reserved stays so until the next opening.
- * NULL is allowed. */
+/* Ends the writer when all that waits is done and called back; what is asked from here on is refused
+ * at once, on the asking thread. What is reserved stays so until the next opening. NULL is allowed. */
+void tw_hub_stop(struct tw_hub *hub);
+/* Stops it, too. Nobody may have a question or a ticket any more. NULL is allowed. */
 void tw_hub_close(struct tw_hub *hub);
 
 /* ---- who asks ---- */
@@ -112,7 +115,7 @@ struct tw_hub_request {
 /* What headers show of the rates. */
 struct tw_hub_shown {
     bool has_requests, has_tokens; /* such a limit is set */
-    struct tw_rate_view requests, tokens;
+    struct tw_rate_shown requests, tokens;
 };
 
 struct tw_hub_usage {
@@ -183,7 +186,10 @@ struct tw_hub_actor {
     const char *name; /* for the record */
 };
 
-/* A command of commands.h with its arguments. The answer is an object, or error is why not. */
+/* A command of commands.h with its fields, {"group": "key", "verb": "list", "fields": {...}}, which
+ * becomes the hub's. The answer is an object, which becomes the callee's, or error is why not. A
+ * change and a look at memory are answered on the writer's thread; a report is made, and answered,
+ * on the caller's thread, and takes its time. */
 typedef void (*tw_hub_answer_fn)(void *context, enum tw_status status, json_t *answer,
                                  const struct tw_error *error);
 void tw_hub_command(struct tw_hub *hub, const struct tw_hub_actor *actor, json_t *command,

@@ -113,6 +113,7 @@ enum tw_status tw_hub_record_end(struct tw_hub *hub, struct tw_hub_record *recor
             tw_spending_available(path->steps[i].budget, path->steps[i].window);
     }
     struct tw_audit_request request = {
+        .request = reservation->client_id,
         .model = reservation->model,
         .price_class = reservation->class,
         .prompt_tokens = ending->n_input_tokens + ending->n_cached_tokens,

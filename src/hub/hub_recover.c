@@ -8,11 +8,12 @@ struct open_request {
     struct tw_holder *key;
     char model[TW_LIMIT_SERVED_NAME_BYTES + 1];
     char class[16];
+    char client_id[TW_LIMIT_HUB_CLIENT_ID_BYTES];
 };
 
 static const char NEXT_OPEN[] =
     "SELECT request, entry, api_key, model, class, price, prompt_tokens, output_tokens,"
-    " amount_nano, reserved_ns, watermark_tokens FROM reservation WHERE request > ?"
+    " amount_nano, reserved_ns, watermark_tokens, client_id FROM reservation WHERE request > ?"
     " ORDER BY request LIMIT 1";
 
 static enum tw_status read_open(struct tw_hub *hub, struct tw_db_statement *row, int64_t after,
@@ -30,6 +31,7 @@ static enum tw_status read_open(struct tw_hub *hub, struct tw_db_statement *row,
     struct open_request *open = ret_open;
     snprintf(open->model, sizeof open->model, "%s", tw_db_column_text(row, 3));
     snprintf(open->class, sizeof open->class, "%s", tw_db_column_text(row, 4));
+    snprintf(open->client_id, sizeof open->client_id, "%s", tw_db_column_text(row, 11));
     open->key = tw_directory_holder(&hub->directory, tw_db_column_integer(row, 2));
     open->reservation = (struct tw_reservation){.request = tw_db_column_integer(row, 0),
                                                 .entry = tw_db_column_integer(row, 1),
@@ -43,7 +45,8 @@ static enum tw_status read_open(struct tw_hub *hub, struct tw_db_statement *row,
                                                 .project = tw_holder_above(open->key,
                                                                            TW_HOLDER_PROJECT),
                                                 .model = open->model,
-                                                .class = open->class};
+                                                .class = open->class,
+                                                .client_id = open->client_id};
     return open->reservation.project != NULL
                ? TW_OK
                : tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,

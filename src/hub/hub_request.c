@@ -1,6 +1,6 @@
 /* What a ticket does: asked for, covered, settled. All of it on the writer's thread, in a group. */
+#include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "hub/hub_state.h"
 
@@ -105,7 +105,7 @@ static enum tw_status decide(struct tw_hub *hub, struct tw_hub_ticket *ticket,
                                                     : (uint64_t)project->settings.default_answer_tokens;
     most = most == 0 || most > request->most_answer_tokens ? request->most_answer_tokens : most;
     const struct tw_spending_request spending = {
-        .rates = price->version != TW_PRICE_FREE ? &price->rates : NULL,
+        .prices = price->version != TW_PRICE_FREE ? &price->prices : NULL,
         .prompt_tokens = (int64_t)request->n_prompt_tokens,
         .n_answers = request->n_answers > 0 ? (int64_t)request->n_answers : 1,
         .max_output_tokens = request->n_answers > 0 ? (int64_t)most : 0};
@@ -166,8 +166,8 @@ static void show_rates(struct tw_hub *hub, struct tw_hub_ticket *ticket)
     const size_t n = rate_path(ticket->request.caller.key, path);
     struct tw_hub_shown *shown = &ticket->shown;
     shown->has_requests =
-        tw_rate_limit_view(path, n, TW_RATE_REQUESTS, hub->now_ns, &shown->requests);
-    shown->has_tokens = tw_rate_limit_view(path, n, TW_RATE_TOKENS, hub->now_ns, &shown->tokens);
+        tw_rate_limit_show(path, n, TW_RATE_REQUESTS, hub->now_ns, &shown->requests);
+    shown->has_tokens = tw_rate_limit_show(path, n, TW_RATE_TOKENS, hub->now_ns, &shown->tokens);
 }
 
 static void fill_reservation(const struct tw_hub_ticket *ticket,
@@ -185,6 +185,7 @@ static void fill_reservation(const struct tw_hub_ticket *ticket,
         .key = request->caller.key,
         .project = tw_holder_above(request->caller.key, TW_HOLDER_PROJECT),
         .model = request->model,
+        .client_id = request->client_id,
         .class = tw_price_class_name(request->price_class)};
 }
 
@@ -229,7 +230,7 @@ static void apply_reserve(struct tw_hub *hub, struct tw_hub_op *op)
     if (key_is_good(hub, ticket)) {
         const struct tw_holder *project = tw_holder_above(request->caller.key, TW_HOLDER_PROJECT);
         const struct tw_price *price =
-            tw_price_find(hub->directory.prices, project->id, request->model, request->price_class,
+            tw_price_find(&hub->directory.prices, project->id, request->model, request->price_class,
                           hub->now_ns);
         ticket->price = price->version;
         status = tw_hub_find_path(hub, request->caller.key, hub->now_ns,
@@ -338,10 +339,10 @@ enum tw_status tw_hub_end_reservation(struct tw_hub *hub, const struct tw_reserv
     struct tw_hub_path path;
     struct tw_hub_record record = {.reservation = reservation, .ending = ending};
     const struct tw_price *price =
-        tw_price_of_version(hub->directory.prices, reservation->price);
-    const struct tw_money_usage usage = {.input_tokens = ending->n_input_tokens,
-                                         .cached_tokens = ending->n_cached_tokens,
-                                         .output_tokens = ending->n_output_tokens};
+        tw_price_of_version(&hub->directory.prices, reservation->price);
+    const struct tw_token_counts counts = {.input = ending->n_input_tokens,
+                                           .cached = ending->n_cached_tokens,
+                                           .output = ending->n_output_tokens};
     struct tw_settlement settlement = {.n_input_tokens = ending->n_input_tokens,
                                        .n_cached_tokens = ending->n_cached_tokens,
                                        .n_output_tokens = ending->n_output_tokens};
@@ -353,7 +354,7 @@ enum tw_status tw_hub_end_reservation(struct tw_hub *hub, const struct tw_reserv
                             "the price version %lld of request %lld is not in the books",
                             (long long)reservation->price, (long long)reservation->request);
     }
-    enum tw_status status = tw_money_cost(&price->rates, &usage, &settlement.amount_nano, error);
+    enum tw_status status = tw_money_cost(&counts, &price->prices, &settlement.amount_nano, error);
     if (status == TW_OK) {
         status = tw_hub_find_path(hub, ending->key, reservation->reserved_ns, reservation->entry,
                                   &path, error);
@@ -363,7 +364,7 @@ enum tw_status tw_hub_end_reservation(struct tw_hub *hub, const struct tw_reserv
     }
     const struct tw_spending_amount cost = {
         .money_nano = settlement.amount_nano,
-        .tokens = usage.input_tokens + usage.cached_tokens + usage.output_tokens};
+        .tokens = counts.input + counts.cached + counts.output};
     tw_hub_record_before(&record, &path);
     status = tw_spending_settle(path.steps, path.n, reserved, cost, error);
     if (status == TW_OK) {

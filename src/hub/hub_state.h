@@ -54,6 +54,7 @@ struct tw_hub {
     struct tw_audit_log *audit;
     struct tw_audit_body body; /* of the record that is written */
     int64_t now_ns;       /* books' time of the group */
+    uint32_t n_projects;  /* that the scheduler knows */
     int64_t n_recovered;  /* requests that were left open by others */
     bool is_failed;       /* the store is broken: everything is refused */
     struct tw_error failure; /* why */
@@ -65,7 +66,7 @@ struct tw_hub {
     pthread_mutex_t lock; /* of what follows */
     pthread_cond_t wake;
     struct tw_hub_op *first, **last;
-    bool stops;
+    bool stops, has_ended;
 };
 
 /* Hands an operation to the writer. */

@@ -1,27 +1,49 @@
 /* The writer: one thread that owns the store, and commits what waits in groups. */
-#include <string.h>
+#include <time.h>
 
-#include "base/clock.h"
 #include "hub/hub_state.h"
 
 void tw_hub_enqueue(struct tw_hub *hub, struct tw_hub_op *op)
 {
     op->next = NULL;
     pthread_mutex_lock(&hub->lock);
-    *hub->last = op;
-    hub->last = &op->next;
-    pthread_cond_signal(&hub->wake);
+    const bool is_late = hub->has_ended;
+    if (!is_late) {
+        *hub->last = op;
+        hub->last = &op->next;
+        pthread_cond_signal(&hub->wake);
+    }
     pthread_mutex_unlock(&hub->lock);
+    if (is_late) {
+        op->done(hub, op, TW_ERR_CANCELLED);
+    }
 }
 
-/* Up to TW_LIMIT_HUB_GROUP of what waits; waits for it. NULL: it is to stop, and nothing waits. */
-static struct tw_hub_op *take_group(struct tw_hub *hub)
+/* Until something waits or it is to stop; where records are not yet signed no longer than until
+ * they can be. */
+static void wait_for_work(struct tw_hub *hub)
+{
+    struct timespec until;
+    const bool is_unsigned = tw_audit_log_seq(hub->audit) > tw_audit_log_signed_seq(hub->audit);
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += 1;
+    int failure = 0;
+    while (hub->first == NULL && !hub->stops && failure == 0) {
+        failure = is_unsigned && !hub->is_failed
+                      ? pthread_cond_timedwait(&hub->wake, &hub->lock, &until)
+                      : pthread_cond_wait(&hub->wake, &hub->lock);
+    }
+}
+
+/* Up to TW_LIMIT_HUB_GROUP of what waits; NULL: nothing, but records are to be signed. False: it is
+ * to stop, and nothing waits. */
+static bool take_group(struct tw_hub *hub, struct tw_hub_op **ret_group)
 {
     pthread_mutex_lock(&hub->lock);
-    while (hub->first == NULL && !hub->stops) {
-        pthread_cond_wait(&hub->wake, &hub->lock);
-    }
+    wait_for_work(hub);
     struct tw_hub_op *group = hub->first, **end = &hub->first;
+    hub->has_ended = group == NULL && hub->stops;
+    const bool goes_on = !hub->has_ended;
     for (int n = 0; *end != NULL && n < TW_LIMIT_HUB_GROUP; n++) {
         end = &(*end)->next;
     }
@@ -33,7 +55,8 @@ static struct tw_hub_op *take_group(struct tw_hub *hub)
         hub->last = &hub->first;
     }
     pthread_mutex_unlock(&hub->lock);
-    return group;
+    *ret_group = group;
+    return goes_on;
 }
 
 void tw_hub_fail_group(struct tw_hub *hub, enum tw_status status, const struct tw_error *error)
@@ -130,7 +153,7 @@ void *tw_hub_write(void *context)
 {
     struct tw_hub *hub = context;
     struct tw_hub_op *op;
-    while ((op = take_group(hub)) != NULL) {
+    while (take_group(hub, &op)) {
         const enum tw_status status = apply_group(hub, op);
         while (op != NULL) { /* which may be gone, or in the queue again, once it was told */
             struct tw_hub_op *next = op->next;

@@ -20,8 +20,8 @@ static const char INSERT_ENTRY[] =
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 static const char INSERT_RESERVATION[] =
     "INSERT INTO reservation (request, entry, api_key, model, class, price, prompt_tokens,"
-    " output_tokens, amount_nano, reserved_ns, watermark_tokens, hub)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    " output_tokens, amount_nano, reserved_ns, watermark_tokens, hub, client_id)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 static const char DELETE_RESERVATION[] = "DELETE FROM reservation WHERE request = ?";
 static const char COVER[] = "UPDATE reservation SET watermark_tokens = ? WHERE request = ?";
 static const char WRITE_ACCOUNT[] =
@@ -280,7 +280,7 @@ enum tw_status tw_ledger_reserve(struct tw_ledger *ledger, struct tw_reservation
     reservation->request = ledger->books.next_request++;
     reservation->entry = ledger->books.next_entry;
     const struct entry entry = {.kind = "reserve",
-                                .debit = reservation->project->held,
+                                .debit = &reservation->project->held,
                                 .credit = &ledger->obligations,
                                 .at_ns = reservation->reserved_ns,
                                 .amount_nano = reservation->amount_nano,
@@ -300,7 +300,8 @@ enum tw_status tw_ledger_reserve(struct tw_ledger *ledger, struct tw_reservation
                                          tw_db_integer(reservation->amount_nano),
                                          tw_db_integer(reservation->reserved_ns),
                                          tw_db_integer(reservation->watermark_tokens),
-                                         tw_db_integer(ledger->self)};
+                                         tw_db_integer(ledger->self),
+                                         tw_db_text(reservation->client_id)};
     return tw_db_run(ledger->insert_reservation, values, COUNT(values), error);
 }
 
@@ -317,13 +318,13 @@ enum tw_status tw_ledger_settle(struct tw_ledger *ledger, const struct tw_reserv
 {
     const struct entry release = {.kind = "release",
                                   .debit = &ledger->obligations,
-                                  .credit = reservation->project->held,
+                                  .credit = &reservation->project->held,
                                   .at_ns = now_ns,
                                   .amount_nano = reservation->amount_nano,
                                   .tokens = reserved_tokens(reservation)};
     const struct entry settle = {
         .kind = "settle",
-        .debit = reservation->project->usage,
+        .debit = &reservation->project->usage,
         .credit = &ledger->revenue,
         .at_ns = now_ns,
         .amount_nano = settlement->amount_nano,

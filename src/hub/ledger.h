@@ -45,8 +45,9 @@ struct tw_ledger {
 struct tw_reservation {
     int64_t request, entry, price, amount_nano, reserved_ns;
     int64_t n_prompt_tokens, n_output_tokens, watermark_tokens;
-    const struct tw_holder *key, *project;
+    struct tw_holder *key, *project;
     const char *model, *class;
+    const char *client_id; /* what the client knows it by */
 };
 
 struct tw_settlement {

@@ -1,6 +1,9 @@
 #include "hub/ledger_check.h"
 
+#include "hub/money.h"
+
 #define COUNT(values) (sizeof(values) / sizeof *(values))
+#define PART_ROWS     10000
 
 /* Gives a row (number, what is kept, what it should be) for each difference. */
 struct check {
@@ -125,15 +128,14 @@ static enum tw_status run_check(struct tw_db *db, const struct check *check, str
 /* Amounts from tokens and prices; more than 64 bits on the way, so not by the store. */
 static enum tw_status check_amount(struct tw_db_statement *row, struct tw_error *error)
 {
-    const struct tw_price price = {.version = tw_db_column_integer(row, 2),
-                                   .prices = {.input_nano = tw_db_column_integer(row, 3),
-                                              .cached_nano = tw_db_column_integer(row, 4),
-                                              .output_nano = tw_db_column_integer(row, 5)}};
+    const struct tw_money_prices prices = {.input_nano = tw_db_column_integer(row, 3),
+                                           .cached_nano = tw_db_column_integer(row, 4),
+                                           .output_nano = tw_db_column_integer(row, 5)};
     const struct tw_token_counts counts = {.input = tw_db_column_integer(row, 6),
                                            .cached = tw_db_column_integer(row, 7),
                                            .output = tw_db_column_integer(row, 8)};
     int64_t amount_nano = 0;
-    enum tw_status status = tw_money_cost(&counts, &price.prices, &amount_nano, error);
+    enum tw_status status = tw_money_cost(&counts, &prices, &amount_nano, error);
     if (status != TW_OK || amount_nano == tw_db_column_integer(row, 1)) {
         return status;
     }
@@ -141,28 +143,34 @@ static enum tw_status check_amount(struct tw_db_statement *row, struct tw_error 
                         "the books do not balance: the amount of entry %lld: there is %lld, and at "
                         "price %lld it should be %lld",
                         (long long)tw_db_column_integer(row, 0),
-                        (long long)tw_db_column_integer(row, 1), (long long)price.version,
+                        (long long)tw_db_column_integer(row, 1), (long long)tw_db_column_integer(row, 2),
                         (long long)amount_nano);
 }
 
+/* In parts, since a store may keep all rows of a query in memory. */
 static enum tw_status check_amounts(struct tw_db *db, struct tw_error *error)
 {
     struct tw_db_statement *row = NULL;
-    bool has_row = true;
+    int64_t last = 0, n_rows = PART_ROWS;
     enum tw_status status = tw_db_prepare(
         db,
         "SELECT e.id, e.amount_nano, e.price, COALESCE(p.input_nano, 0),"
         " COALESCE(p.cached_nano, 0), COALESCE(p.output_nano, 0), e.input_tokens, e.cached_tokens,"
         " e.output_tokens FROM entry e LEFT JOIN price p ON p.id = e.price"
-        " WHERE e.kind = 'settle' ORDER BY e.id",
+        " WHERE e.kind = 'settle' AND e.id > ? ORDER BY e.id LIMIT ?",
         &row, error);
-    if (status == TW_OK) {
-        status = tw_db_query(row, NULL, 0, error);
-    }
-    while (status == TW_OK && has_row) {
-        status = tw_db_next(row, &has_row, error);
-        if (status == TW_OK && has_row) {
-            status = check_amount(row, error);
+    while (status == TW_OK && n_rows == PART_ROWS) {
+        const struct tw_db_value values[] = {tw_db_integer(last), tw_db_integer(PART_ROWS)};
+        bool has_row = true;
+        n_rows = 0;
+        status = tw_db_query(row, values, COUNT(values), error);
+        while (status == TW_OK && has_row) {
+            status = tw_db_next(row, &has_row, error);
+            if (status == TW_OK && has_row) {
+                last = tw_db_column_integer(row, 0);
+                n_rows++;
+                status = check_amount(row, error);
+            }
         }
     }
     tw_db_finalize(row);
@@ -203,7 +211,7 @@ static enum tw_status summarise(struct tw_db *db, struct tw_ledger_summary *ret_
 enum tw_status tw_ledger_check(struct tw_db *db, struct tw_ledger_summary *ret_summary,
                                struct tw_error *error)
 {
-    enum tw_status status = tw_db_begin_reading(db, error);
+    enum tw_status status = tw_db_begin(db, error);
     for (size_t i = 0; status == TW_OK && i < COUNT(CHECKS); i++) {
         status = run_check(db, &CHECKS[i], error);
     }

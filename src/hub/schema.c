@@ -134,9 +134,10 @@ static const char *const STEPS[] = {
     " amount_nano %I NOT NULL,"
     " reserved_ns %I NOT NULL,"
     " watermark_tokens %I NOT NULL,"
-    " hub %I NOT NULL) %S;"         /* books.writer of whoever has it */
+    " hub %I NOT NULL,"             /* books.writer of whoever has it */
+    " client_id TEXT NOT NULL) %S;", /* what the client knows it by */
 
-    tw_audit_log_tables,
+    TW_AUDIT_LOG_TABLES,
 };
 /* clang-format on */
 

@@ -1,0 +1,99 @@
+#include "audit_fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "hub/audit_record.h"
+
+void make_folder(char ret_path[256])
+{
+    const char *parent = getenv("TMPDIR");
+    snprintf(ret_path, 256, "%s/audit-XXXXXX", parent != NULL ? parent : P_tmpdir);
+    assert_non_null(mkdtemp(ret_path));
+}
+
+void remove_folder(const char *path)
+{
+    DIR *folder = opendir(path);
+    assert_non_null(folder);
+    for (const struct dirent *item; (item = readdir(folder)) != NULL;) {
+        char name[600];
+        snprintf(name, sizeof name, "%s/%s", path, item->d_name);
+        if (item->d_name[0] != '.') {
+            assert_int_equal(unlink(name), 0);
+        }
+    }
+    closedir(folder);
+    assert_int_equal(rmdir(path), 0);
+}
+
+void write_text(const char *path, const char *text, unsigned mode)
+{
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_int_equal(fwrite(text, 1, strlen(text), file), strlen(text));
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(chmod(path, mode), 0);
+}
+
+struct tw_audit_key *open_key(const char *folder, const char *name, const char *pem)
+{
+    char path[300];
+    struct tw_audit_key *key = NULL;
+    struct tw_error error = {0};
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    if (pem != NULL) {
+        write_text(path, pem, 0600);
+    }
+    if (tw_audit_key_open(path, &key, &error) != TW_OK) {
+        fail_msg("%s", error.text);
+    }
+    return key;
+}
+
+void write_body(int64_t n, struct tw_buf *ret_body)
+{
+    struct tw_audit_body body;
+    char request[40];
+    char reason[400];
+    struct tw_audit_budget budgets[] = {{.budget = 3, .starts_s = 1799971200},
+                                        {.budget = 9, .starts_s = 1798761600}};
+    struct tw_audit_sampling sampling = {
+        .temperature = 0.7, .top_p = 0.9, .repetition_penalty = 1.0, .seed = (uint64_t)n << 32};
+    budgets[0].left_before = 1000000000 - n;
+    budgets[0].left_after = 1000000000 - n - 7;
+    snprintf(request, sizeof request, "req-%lld", (long long)n);
+    memset(reason, 'x', sizeof reason);
+    reason[n % 390] = '\0';
+    struct tw_audit_request record = {
+        .request = request,
+        .org = 1,
+        .team = 2,
+        .project = 3 + n % 5,
+        .key = 11,
+        .model = "qwen2.5-0.5b",
+        .sampling = &sampling,
+        .prompt_tokens = 100 + n % 900,
+        .output_tokens = n % 300,
+        .price = 4,
+        .cost_nano = 17 * n,
+        .budgets = budgets,
+        .n_budgets = 2,
+        .finish = "stop",
+        .reason = reason,
+    };
+    tw_audit_body_init(&body);
+    assert_int_equal(tw_audit_body_request(&body, &record, NULL), TW_OK);
+    tw_buf_clear(ret_body);
+    assert_true(tw_buf_append(ret_body, body.buf.data, body.buf.size_bytes));
+    tw_audit_body_free(&body);
+}
