@@ -272,8 +272,8 @@ enum tw_status synth_ledger_leave_open(struct synth_ledger *ledger,
                                          tw_db_integer(request->reserved_ns)};
     return run_once(ledger->db,
                     "INSERT INTO reservation (request, entry, api_key, model, class, price,"
-                    " prompt_tokens, output_tokens, amount_nano, reserved_ns, watermark_tokens)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
+                    " prompt_tokens, output_tokens, amount_nano, reserved_ns, watermark_tokens,"
+                    " hub, client_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, '')",
                     values, COUNT(values), error);
 }
 

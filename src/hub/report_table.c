@@ -144,8 +144,15 @@ static void append_cut(struct tw_buf *out, const char *text, size_t text_wide, s
     append_part(out, text, text_wide - n_back, n_back);
 }
 
-static void append_cell(struct tw_buf *out, const struct tw_report_column *column, const char *text,
-                        bool is_last)
+/* At the end of a line. */
+static void drop_spaces(struct tw_buf *out)
+{
+    while (!out->failed && out->size_bytes != 0 && out->data[out->size_bytes - 1] == ' ') {
+        out->size_bytes--;
+    }
+}
+
+static void append_cell(struct tw_buf *out, const struct tw_report_column *column, const char *text)
 {
     const size_t text_wide = width_of(text);
     if (text_wide > column->n_wide) {
@@ -155,7 +162,7 @@ static void append_cell(struct tw_buf *out, const struct tw_report_column *colum
     const size_t n_free = column->n_wide - text_wide;
     append_spaces(out, column->is_number ? n_free : 0);
     tw_buf_append_text(out, text);
-    append_spaces(out, column->is_number || is_last ? 0 : n_free);
+    append_spaces(out, column->is_number ? 0 : n_free);
 }
 
 enum tw_status tw_report_table_write(struct tw_report_table *table, size_t n_wide,
@@ -175,9 +182,9 @@ enum tw_status tw_report_table_write(struct tw_report_table *table, size_t n_wid
         for (size_t i = 0; i < n; i++) {
             const struct tw_report_column *column = &table->columns[i];
             append_spaces(out, i != 0 ? GAP : 0);
-            append_cell(out, column, row == 0 ? column->title : table->cells[(row - 1) * n + i],
-                        i + 1 == n);
+            append_cell(out, column, row == 0 ? column->title : table->cells[(row - 1) * n + i]);
         }
+        drop_spaces(out);
         tw_buf_append(out, "\n", 1);
     }
     return TW_OK;

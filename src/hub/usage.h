@@ -104,7 +104,7 @@ enum tw_status tw_usage_read(struct tw_db *db, const struct tw_usage_wish *wish,
 /* NULL is allowed. */
 void tw_usage_free(struct tw_usage *usage);
 
-#define TW_USAGE_LABEL_BYTES 64
+#define TW_USAGE_LABEL_BYTES 80
 /* What a row has in a dimension, as text: the report's own, or written into scratch. */
 const char *tw_usage_label(const struct tw_usage *usage, const struct tw_usage_row *row, size_t i,
                            char scratch[TW_USAGE_LABEL_BYTES]);

@@ -105,7 +105,7 @@ static enum tw_status parse_date(const char **at, const char *text, struct days 
 static enum tw_status parse_dates(const char *text, struct days *ret_days, struct tw_error *error)
 {
     const char *at = text;
-    struct days first, last;
+    struct days first = {0}, last;
     enum tw_status status = parse_date(&at, text, &first, error);
     if (status != TW_OK) {
         return status;
@@ -178,7 +178,7 @@ enum tw_status tw_usage_period_parse(const char *text, const struct tw_zone *zon
     if (parse_word(text, zone, now_s, ret_period)) {
         return TW_OK;
     }
-    struct days days;
+    struct days days = {0};
     enum tw_status status = parse_dates(text, &days, error);
     if (status == TW_OK) {
         *ret_period = days_of(zone, days.first, days.next);

@@ -18,7 +18,7 @@
 #include "base/zone.h"
 #include "hub/period.h"
 
-#define TW_USAGE_PERIOD_TEXT_BYTES 32
+#define TW_USAGE_PERIOD_TEXT_BYTES 64
 
 enum tw_status tw_usage_period_parse(const char *text, const struct tw_zone *zone, int64_t now_s,
                                      struct tw_period *ret_period, struct tw_error *error);

@@ -25,7 +25,7 @@ enum tw_status tw_usage_write_json(const struct tw_usage *usage, struct tw_buf *
                                    struct tw_error *error);
 
 /* "2026-11-01 to 2026-11-30" */
-#define TW_USAGE_PERIOD_SPAN_BYTES 72
+#define TW_USAGE_PERIOD_SPAN_BYTES 140
 void tw_usage_write_span(const struct tw_usage *usage, char ret_text[TW_USAGE_PERIOD_SPAN_BYTES]);
 /* TW_OK, or the error of a buffer that reached its bound. */
 enum tw_status tw_usage_check_buffer(const struct tw_buf *out, struct tw_error *error);

@@ -204,11 +204,11 @@ static uint32_t below(struct dice *dice, uint32_t bound)
 
 static void random_wish(struct dice *dice, const struct tw_zone *zone, struct tw_usage_wish *wish)
 {
-    static const char *const paths[] = {NULL, "acme", "acme/research", "acme/research/search",
+    static const char *const paths[] = {NULL, NULL, NULL, "acme", "acme/research",
                                         "globex/plant/line-7/night"};
-    static const char *const models[] = {NULL, NULL, "demo", "writer", "another"};
-    *wish = (struct tw_usage_wish){.zone = zone, .in = paths[below(dice, 5)],
-                                   .model = models[below(dice, 5)]};
+    static const char *const models[] = {NULL, NULL, NULL, "demo", "writer", "another"};
+    *wish = (struct tw_usage_wish){.zone = zone, .in = paths[below(dice, 6)],
+                                   .model = models[below(dice, 6)]};
     for (int dimension = 0; dimension < TW_USAGE_DIMENSIONS; dimension++) {
         if (below(dice, 4) == 0) {
             wish->by[wish->n_by++] = (enum tw_usage_dimension)dimension;
