@@ -29,9 +29,10 @@ struct tw_books_place {
     bool is_file;
 };
 
-/* address: NULL for the environment's, or the default. */
-enum tw_status tw_books_place_find(const char *address, struct tw_books_place *ret_place,
-                                   struct tw_error *error);
+/* address: NULL for the environment's, or the default. keys_folder: of the files beside the store;
+ * NULL for $TOKENWORKS_BOOKS_KEYS, or as said above. */
+enum tw_status tw_books_place_find(const char *address, const char *keys_folder,
+                                   struct tw_books_place *ret_place, struct tw_error *error);
 /* Whether there is a store at that place, as far as can be told without asking it. */
 bool tw_books_place_is_there(const struct tw_books_place *place);
 /* Makes the folder, and those of the default above it; for its owner alone. */

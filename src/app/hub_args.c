@@ -20,6 +20,12 @@ static const struct tw_option where_rows[] = {
      .value_name = "ADDRESS",
      .help = "The books: a file, a folder, or postgres://... . Default: $TOKENWORKS_BOOKS, or the "
              "place of this user's server."},
+    {.name = "books-keys",
+     .kind = TW_OPTION_STRING,
+     .offset = offsetof(struct tw_hub_where, books_keys),
+     .value_name = "DIR",
+     .help = "The folder of what the books are sealed with. Default: $TOKENWORKS_BOOKS_KEYS, or "
+             "the folder of their file."},
     {.name = "currency",
      .kind = TW_OPTION_STRING,
      .offset = offsetof(struct tw_hub_where, currency),

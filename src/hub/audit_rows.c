@@ -7,7 +7,7 @@
 
 /* A page of records is a run of so many numbers; more rows than twice that share some, and the rest
  * of them shows in the count alone. */
-enum { PAGE_NUMBERS = 256, PAGE_RECORDS = 2 * PAGE_NUMBERS, PAGE_CHECKPOINTS = 256 };
+enum { PAGE_NUMBERS = 100, PAGE_RECORDS = 2 * PAGE_NUMBERS, PAGE_CHECKPOINTS = 256 };
 
 /* Two pages at a time: checkpoints, which are small and all read at once, and records up to the
  * last of those, which are read row by row. So at no time are two queries open, which not every
@@ -82,9 +82,8 @@ static enum tw_status read_extent(const struct tw_audit_rows *rows, const char *
 static enum tw_status settle_extent(struct tw_audit_rows *rows, int64_t last_seq,
                                     struct tw_error *error)
 {
-    enum tw_status status =
-        read_extent(rows, last_checkpoint_sql, rows->from_seq, last_seq,
-                    &rows->last_checkpoint_seq, &rows->n_checkpoints, error);
+    enum tw_status status = read_extent(rows, last_checkpoint_sql, rows->from_seq, last_seq,
+                                        &rows->last_checkpoint_seq, &rows->n_checkpoints, error);
     if (status == TW_OK) {
         status = read_extent(rows, last_record_sql, rows->from_seq, last_seq, &rows->last_seq,
                              &rows->n_records, error);

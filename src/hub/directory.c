@@ -451,6 +451,7 @@ static enum tw_status take_budget(const struct load *load, struct tw_db_statemen
         .rolls_over = tw_db_column_integer(row, 8) != 0};
     budget->since_entry = tw_db_column_integer(row, 9);
     budget->is_open = tw_db_column_is_null(row, 10);
+    budget->until_entry = budget->is_open ? INT64_MAX : tw_db_column_integer(row, 10);
     return budget->zone != NULL ? TW_OK
                                 : tw_zone_open(directory->zone_folder, tw_db_column_text(row, 7),
                                                &budget->zone, load->error);

@@ -55,6 +55,7 @@ struct tw_hub_budget;
 struct tw_hub_window {
     int64_t starts_s, ends_s;
     struct tw_spending_window sums;
+    struct tw_spending_window replayed; /* for ledger_check.h */
     bool was_crossed;
     bool is_stored, is_dirty; /* has a row; differs from it */
     struct tw_hub_budget *budget;
@@ -69,6 +70,7 @@ struct tw_hub_budget {
     enum tw_period_kind period;
     struct tw_zone *zone;
     int64_t since_entry;
+    int64_t until_entry; /* INT64_MAX: it is open */
     bool is_open;
     struct tw_hub_window *windows; /* the latest first */
     struct tw_hub_budget *next;    /* of the same holder */
@@ -77,6 +79,7 @@ struct tw_hub_budget {
 struct tw_hub_account {
     int64_t id;
     int64_t debit_nano, credit_nano, debit_tokens, credit_tokens;
+    int64_t replayed[4]; /* the same, for ledger_check.h */
     bool is_dirty;
     struct tw_hub_account *next_dirty;
 };

@@ -131,6 +131,9 @@ enum tw_status tw_ledger_open(struct tw_db *db, const char *currency, int64_t no
     if (status == TW_OK) {
         status = prepare(ret_ledger, error);
     }
+    if (status == TW_OK) {
+        status = read_books(ret_ledger, error);
+    }
     if (status != TW_OK) {
         tw_db_rollback(db);
         tw_ledger_close(ret_ledger);

@@ -1,18 +1,24 @@
-/* ledger_check.h: whether the books balance: everything that is kept as a sum, from the rows.
+/* ledger_check.h: whether the books balance: everything that is kept as a sum, made again from the
+ * entries.
  *
- * Reads only, over one state of the store, so it can run beside a hub. What it compares:
+ * The entries are read once, from the first to the last, as if they happened now:
  *
- *     accounts       debits and credits of every account are those of its entries
- *     plant          held is what the plant owes, usage is what it earned, in money and tokens
- *     requests       each was reserved once, and ended at most once, by a release of the same
- *                    amount and one settlement of no more
- *     reservations   those that are open are the requests without an end
+ *     reserve -> OPEN -> release -> RELEASED -> settle -> gone      each request
+ *
+ * and their accounts and the windows of the budgets above their keys are summed beside. Then the
+ * sums are compared with those that are kept. What is found out:
+ *
+ *     entries        numbers without gaps, in the order of time; each request reserved once, and
+ *                    released and settled at most once, by the amount reserved and by no more
  *     prices         a settlement's amount is that of its tokens at the version it names, rounded
- *                    up once, and the version held when it was reserved
- *     windows        spent and reserved of each budget are those of the entries on its path since
- *                    it was made, in the period in which they were reserved
- *     time           entries are in the order of their time
+ *                    up once
+ *     accounts       debits and credits of each; what is held is what the plant owes
+ *     windows        spent and reserved of each budget, in the period of the reservation, from the
+ *                    entry on with which it was made
+ *     reservations   those that are open are the requests that are not settled
  *
+ * Reads only, over one state of the store, so it can run beside a hub. Memory: the directory's, and
+ * a few hundred bytes for each request that is open at once.
  * Threads: any that has the database. Errors: TW_ERR_MISSED where something differs: the sentence
  * says what, and of which row; those of db.h.
  */

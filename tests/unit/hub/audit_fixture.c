@@ -97,3 +97,69 @@ void write_body(int64_t n, struct tw_buf *ret_body)
     assert_true(tw_buf_append(ret_body, body.buf.data, body.buf.size_bytes));
     tw_audit_body_free(&body);
 }
+
+struct tw_db *open_store(const char *folder)
+{
+    static const char *const steps[] = {TW_AUDIT_LOG_TABLES};
+    char path[300];
+    struct tw_db *db = NULL;
+    struct tw_error error = {0};
+    snprintf(path, sizeof path, "%s/books.db", folder);
+    enum tw_status status = tw_db_open(path, TW_DB_WRITE, &db, &error);
+    status = status == TW_OK ? tw_db_migrate(db, steps, 1, &error) : status;
+    if (status != TW_OK) {
+        fail_msg("%s", error.text);
+    }
+    return db;
+}
+
+struct tw_audit_log *open_log(struct tw_db *db, const struct tw_audit_key *key)
+{
+    struct tw_audit_log *log = NULL;
+    struct tw_error error = {0};
+    if (tw_audit_log_open(db, AUDIT_LOG, key, &log, &error) != TW_OK) {
+        fail_msg("%s", error.text);
+    }
+    return log;
+}
+
+void append_requests(struct tw_db *db, struct tw_audit_log *log, int64_t n)
+{
+    struct tw_buf body;
+    struct tw_error error = {0};
+    tw_buf_init(&body, TW_LIMIT_AUDIT_BODY_BYTES);
+    for (int64_t i = 0; i < n; i++) {
+        int64_t number = tw_audit_log_seq(log) + 1;
+        int64_t at_ns = AUDIT_START + number * 10000000;
+        bool is_last = i % 25 == 24 || i == n - 1;
+        if (i % 25 == 0) {
+            assert_int_equal(tw_db_begin(db, &error), TW_OK);
+        }
+        write_body(number, &body);
+        enum tw_status status =
+            tw_audit_log_append(log, at_ns, "request.settled", body.data, body.size_bytes, &error);
+        status = status == TW_OK && is_last ? tw_audit_log_seal(log, at_ns, &error) : status;
+        status = status == TW_OK && is_last ? tw_db_commit(db, &error) : status;
+        if (status != TW_OK) {
+            fail_msg("%s", error.text);
+        }
+    }
+    tw_buf_free(&body);
+}
+
+void run_sql(struct tw_db *db, const char *sql)
+{
+    struct tw_error error = {0};
+    if (tw_db_execute(db, sql, &error) != TW_OK) {
+        fail_msg("%s", error.text);
+    }
+}
+
+enum tw_status collect_lines(void *context, const char *lines, size_t n_bytes,
+                             struct tw_error *error)
+{
+    (void)error;
+    assert_int_equal(lines[n_bytes - 1], '\n');
+    assert_true(tw_buf_append(context, lines, n_bytes));
+    return TW_OK;
+}

@@ -24,13 +24,18 @@ void remove_folder(const char *path);
 void write_text(const char *path, const char *text, unsigned mode);
 struct tw_audit_key *open_key(const char *folder, const char *name, const char *pem);
 
-/* A store in a folder, or that of TW_TEST_POSTGRES, emptied, with the tables of a log. */
+/* A SQLite store in a folder, with the tables of a log. */
 struct tw_db *open_store(const char *folder);
-void close_store(struct tw_db *db);
+struct tw_audit_log *open_log(struct tw_db *db, const struct tw_audit_key *key);
+void run_sql(struct tw_db *db, const char *sql);
 
 /* The body of request number n: 300 to 700 bytes. */
 void write_body(int64_t n, struct tw_buf *ret_body);
 /* n records a hundredth of a second apart, in transactions of 25, with the checkpoints due. */
 void append_requests(struct tw_db *db, struct tw_audit_log *log, int64_t n);
+
+/* A sink for exports: context is a struct tw_buf. */
+enum tw_status collect_lines(void *context, const char *lines, size_t n_bytes,
+                             struct tw_error *error);
 
 #endif
