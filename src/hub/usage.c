@@ -543,7 +543,7 @@ enum tw_status tw_usage_read(struct tw_db *db, const struct tw_usage_wish *wish,
     tw_arena_init(&maker.usage->arena, TW_LIMIT_REPORT_BYTES);
     enum tw_status status = copy_wish(maker.usage, wish, error);
     if (status == TW_OK) {
-        status = tw_db_begin_reading(db, error);
+        status = tw_db_begin(db, error);
     }
     if (status == TW_OK) {
         status = read_all(&maker, error);
