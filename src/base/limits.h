@@ -232,6 +232,13 @@
 #define TW_LIMIT_AUDIT_FILE_BYTES    4096              /* a checkpoint or a key */
 #define TW_LIMIT_AUDIT_CHECKPOINT_NS ((int64_t)1000000000) /* from one to the next */
 
+/* Reports from the books */
+#define TW_LIMIT_REPORT_BYTES       ((size_t)512 << 20) /* of one, and of the names in it */
+#define TW_LIMIT_USAGE_ROWS         (1u << 17)          /* combinations of dimensions */
+#define TW_LIMIT_USAGE_MODELS       4096                /* names of models and classes */
+#define TW_LIMIT_USAGE_VERSIONS     32                  /* of prices, that a row lists */
+#define TW_LIMIT_INVOICE_SETTLED_NS ((int64_t)60000000000) /* after which a month gets no more */
+
 /* Commands */
 #define TW_LIMIT_BENCH_ROUNDS     1000
 #define TW_LIMIT_BENCH_POINTS     64
