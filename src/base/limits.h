@@ -197,6 +197,8 @@
 #define TW_LIMIT_HUB_DIRECTORY_BYTES ((size_t)1 << 30) /* of all that is remembered of them */
 #define TW_LIMIT_HUB_GROUP           1024 /* operations in one transaction */
 #define TW_LIMIT_HUB_AHEAD_TOKENS    32   /* of the durable watermark before what was sent */
+#define TW_LIMIT_HUB_LEASE_NS        INT64_C(60000000000) /* of silence, and a hub is dead */
+#define TW_LIMIT_HUB_BEAT_NS         INT64_C(15000000000) /* it says that it is alive as often */
 #define TW_LIMIT_HUB_CLIENT_ID_BYTES 128 /* by which a client knows a request */
 #define TW_LIMIT_HUB_FILE_BYTES      4096 /* the path of a file beside the store */
 #define TW_LIMIT_HUB_SHOWN_BYTES     140  /* a holder's path in a message */
@@ -206,6 +208,17 @@
 #define TW_LIMIT_EMBEDDINGS         2048   /* texts of one request */
 #define TW_LIMIT_EMBEDDINGS_AT_ONCE 32     /* of them that a model has; the others wait */
 #define TW_LIMIT_EMBEDDED_TOKENS    300000 /* of all of them together */
+
+/* Stores */
+#define TW_LIMIT_DB_SQL_BYTES   (1u << 20)          /* of a statement, or of several run together */
+#define TW_LIMIT_DB_PARAMETERS  128                 /* of a statement */
+#define TW_LIMIT_DB_VALUE_BYTES (16u << 20)         /* of a text or of bytes */
+#define TW_LIMIT_DB_ROWS_BYTES  ((size_t)256 << 20) /* of a query, where they are kept in memory */
+#define TW_LIMIT_DB_VERSIONS    10000               /* of a schema */
+#define TW_LIMIT_DB_WAIT_MS     10000               /* for a lock that somebody else has */
+#define TW_LIMIT_DB_IDLE_MS     60000 /* that a transaction may wait for its next statement */
+#define TW_LIMIT_DB_LOG_FRAMES  1000  /* pages in a log before they are brought into the file */
+#define TW_LIMIT_DB_UNANSWERED  1000  /* statements that were sent and not looked after yet */
 
 /* Audit log */
 #define TW_LIMIT_AUDIT_LOG_BYTES     64 /* a log's name */
@@ -219,16 +232,12 @@
 #define TW_LIMIT_AUDIT_FILE_BYTES    4096              /* a checkpoint or a key */
 #define TW_LIMIT_AUDIT_CHECKPOINT_NS ((int64_t)1000000000) /* from one to the next */
 
-/* Stores */
-#define TW_LIMIT_DB_SQL_BYTES   (1u << 20)          /* of a statement, or of several run together */
-#define TW_LIMIT_DB_PARAMETERS  128                 /* of a statement */
-#define TW_LIMIT_DB_VALUE_BYTES (16u << 20)         /* of a text or of bytes */
-#define TW_LIMIT_DB_ROWS_BYTES  ((size_t)256 << 20) /* of a query, where they are kept in memory */
-#define TW_LIMIT_DB_VERSIONS    10000               /* of a schema */
-#define TW_LIMIT_DB_WAIT_MS     10000               /* for a lock that somebody else has */
-#define TW_LIMIT_DB_IDLE_MS     60000 /* that a transaction may wait for its next statement */
-#define TW_LIMIT_DB_LOG_FRAMES  1000  /* pages in a log before they are brought into the file */
-#define TW_LIMIT_DB_UNANSWERED  1000  /* statements that were sent and not looked after yet */
+/* Reports from the books */
+#define TW_LIMIT_REPORT_BYTES       ((size_t)512 << 20) /* of one, and of the names in it */
+#define TW_LIMIT_USAGE_ROWS         (1u << 17)          /* combinations of dimensions */
+#define TW_LIMIT_USAGE_MODELS       4096                /* names of models and classes */
+#define TW_LIMIT_USAGE_VERSIONS     32                  /* of prices, that a row lists */
+#define TW_LIMIT_INVOICE_SETTLED_NS ((int64_t)60000000000) /* after which a month gets no more */
 
 /* Commands */
 #define TW_LIMIT_BENCH_ROUNDS     1000

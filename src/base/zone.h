@@ -66,5 +66,7 @@ int64_t tw_zone_day_start_s(const struct tw_zone *zone, int64_t day);
 
 /* The day of a date; month 1..12, any day_of_month that the month has. */
 int64_t tw_zone_day_of(int64_t year, int month, int day_of_month);
+/* The date of a day. */
+void tw_zone_date_of(int64_t day, int64_t *ret_year, int *ret_month, int *ret_day_of_month);
 
 #endif

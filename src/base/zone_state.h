@@ -59,9 +59,6 @@ static inline int64_t tw_zone_day_at(int64_t at_s, int32_t offset_s)
     return local_s / ZONE_DAY_S - (local_s % ZONE_DAY_S < 0);
 }
 
-/* The date of a day. */
-void tw_zone_date_of(int64_t day, int64_t *ret_year, int *ret_month, int *ret_day_of_month);
-
 /* A footer's TZ string. False where it is none. */
 bool tw_zone_rule_parse(const char *text, struct tw_zone_rule *ret_rule);
 struct tw_zone_stretch tw_zone_rule_stretch(const struct tw_zone_rule *rule, int64_t at_s);

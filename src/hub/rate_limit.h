@@ -8,13 +8,14 @@
  *
  * A bucket rather than a window of a minute: a window lets twice the limit through around its end,
  * and everybody who waits comes back in the same moment. So a limit may be used up at once, and
- * comes back bit by bit: in any stretch of time at most limit + limit x minutes are admitted.
+ * comes back bit by bit.
  *
  *     try --[admitted: counted with every holder]--> give back what was not used ... end
  *
  * Invariants:
  * 1. Admitted by all holders of the path, or nothing is changed.
- * 2. Giving back never makes a bucket emptier than it would be had the request not come.
+ * 2. In any stretch of time, what is admitted less what is given back is at most limit + limit x
+ *    minutes. No more is given back than is still in the bucket: the rest has leaked already.
  * 3. A limit may change between any two calls; what was used stays used.
  *
  * Ownership: states are the caller's, and all zero at first. now_ns: of one clock that never falls,
@@ -35,7 +36,7 @@ enum tw_rate_kind {
     TW_RATE_KINDS
 };
 
-/* 0: no limit. */
+/* 0: no limit, and nothing is counted but what runs. */
 struct tw_rate_limits {
     int64_t limit[TW_RATE_KINDS];
 };

@@ -11,7 +11,8 @@
  *                                                 available
  *
  * Invariants:
- * 1. Of a window, 0 <= spent, 0 <= reserved, 0 <= carried <= TW_LIMIT_HUB_CARRY x limit.
+ * 1. Of a window, 0 <= spent, 0 <= reserved; carried is at most TW_LIMIT_HUB_CARRY limits when the
+ *    window begins.
  * 2. What tw_spending_clamp lets through keeps spent + reserved <= limit + carried in every window
  *    of a hard budget. A limit that is lowered meanwhile is passed by at most what was reserved.
  * 3. spent is the sum of what was settled; reserved of what was reserved and is neither settled nor
@@ -44,8 +45,9 @@ bool tw_spending_unit_parse(const char *name, enum tw_spending_unit *ret_unit);
 /* What is fixed of a budget. Its unit is that of limit, and of its windows. */
 struct tw_spending_budget {
     enum tw_spending_unit unit;
-    int64_t limit;   /* of each window; not negative */
-    bool is_hard;    /* otherwise it only tells when it is passed */
+    enum tw_period_kind period; /* all time never rolls over */
+    int64_t limit;              /* of each window; not negative */
+    bool is_hard;               /* otherwise it only tells when it is passed */
     bool rolls_over; /* what a window leaves is added to the next one; hard budgets only */
 };
 
