@@ -33,7 +33,7 @@ struct tw_audit_rows {
     struct tw_audit_row record;
 };
 
-/* Texts as bytes, in the words of each store: as texts they would end with their first zero byte. */
+/* Texts as bytes, in the words of each store: as texts they would end with their first zero. */
 static const char sqlite_records_sql[] =
     "SELECT seq, at_ns, CAST(kind AS BLOB), CAST(body AS BLOB), hash FROM audit "
     "WHERE log = ? AND seq >= ? AND seq <= ? ORDER BY seq LIMIT ?";

@@ -156,9 +156,8 @@ static enum tw_status find_object(struct tw_hub_change *change, struct tw_error 
 
 static enum tw_status run(struct tw_hub_change *change, int64_t now_ns, struct tw_error *error)
 {
-    enum tw_status status = tw_commands_read(change->verb,
-                                             json_object_get(change->command, "fields"), now_ns,
-                                             change->values, error);
+    enum tw_status status = tw_commands_read(
+        change->verb, json_object_get(change->command, "fields"), now_ns, change->values, error);
     if (status == TW_OK && change->actor != 0) {
         change->person = tw_directory_person(&change->hub->directory, change->actor);
         if (change->person == NULL) {

@@ -1,4 +1,4 @@
-/* What would break if an export could be changed in a byte, or differ from the store it came from. */
+/* What would break if an export could be changed in a byte, or differ from the store it is of. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -98,7 +98,8 @@ static void a_tree_is_made_from_the_top_and_shown(void **state)
     good(fixture, "org create", "{\"path\": \"beta\"}");
     good(fixture, "team create", "{\"path\": \"beta/ops\", \"rpm\": 60}");
     good(fixture, "project create",
-         "{\"path\": \"beta/ops/bot\", \"weight\": 3, \"class\": \"idle\", \"models\": [\"m\", \"n\"]}");
+         "{\"path\": \"beta/ops/bot\", \"weight\": 3, \"class\": \"idle\", \"models\": [\"m\", "
+         "\"n\"]}");
     json_t *answer = good(fixture, "project list", "{\"path\": \"beta\"}");
     json_t *row = json_array_get(json_object_get(answer, "projects"), 0);
     assert_string_equal(text_of(row, "path"), "beta/ops/bot");
@@ -128,7 +129,8 @@ static void what_is_closed_is_gone_with_all_below_and_its_name_is_free(void **st
     struct fixture *fixture = *state;
     good(fixture, "team close", "{\"path\": \"acme/research\"}");
     assert_int_equal(verdict(fixture, fixture->secret), TW_HUB_KEY_REVOKED);
-    refused(fixture, "project set", "{\"path\": \"acme/research/chat\"}", TW_ERR_NOT_FOUND, "no open");
+    refused(fixture, "project set", "{\"path\": \"acme/research/chat\"}", TW_ERR_NOT_FOUND,
+            "no open");
     assert_int_equal(json_array_size(json_object_get(good(fixture, "key list", "{}"), "keys")), 0);
     assert_int_equal(
         json_array_size(json_object_get(good(fixture, "key list", "{\"all\": true}"), "keys")), 2);
@@ -151,8 +153,11 @@ static void reserve_as(struct fixture *fixture, struct tw_hub_ticket *ticket,
                        const struct tw_hub_caller *caller)
 {
     _Atomic int n_done = 0;
-    const struct tw_hub_request request = {.caller = *caller, .model = "m", .n_prompt_tokens = 1,
-                                           .n_answers = 1, .most_answer_tokens = 1};
+    const struct tw_hub_request request = {.caller = *caller,
+                                           .model = "m",
+                                           .n_prompt_tokens = 1,
+                                           .n_answers = 1,
+                                           .most_answer_tokens = 1};
     tw_hub_reserve(fixture->hub, ticket, &request, count, &n_done);
     while (n_done == 0) {
         sched_yield();
@@ -218,8 +223,8 @@ static void a_key_ends_when_it_was_said(void **state)
     assert_int_equal(verdict(fixture, fixture->secret), TW_HUB_KEY_GOOD);
     fixture->now_ns += 86401 * FIXTURE_SECOND_NS;
     assert_int_equal(verdict(fixture, fixture->secret), TW_HUB_KEY_EXPIRED);
-    refused(fixture, "key set", "{\"path\": \"" PATH_OF_KEY "\", \"expires\": \"never\"}", TW_ERR_USAGE,
-            "has expired already");
+    refused(fixture, "key set", "{\"path\": \"" PATH_OF_KEY "\", \"expires\": \"never\"}",
+            TW_ERR_USAGE, "has expired already");
     refused(fixture, "key rotate", "{\"path\": \"" PATH_OF_KEY "\", \"expires\": \"2020-01-01\"}",
             TW_ERR_USAGE, "lies in the past");
 }
@@ -265,8 +270,8 @@ static void a_new_limit_keeps_what_was_used_and_a_new_period_begins_anew(void **
     const char *tokens = "{\"path\": \"acme\", \"unit\": \"tokens\", \"limit\": 100}";
     const int64_t id = number_of(good(fixture, "budget set", tokens), "id");
     assert_int_equal(fixture_reserve(fixture, &ticket, fixture->secret, 30, 30, false), TW_OK);
-    json_t *answer = good(fixture, "budget set",
-                          "{\"path\": \"acme\", \"limit\": \"1k\", \"soft\": true}");
+    json_t *answer =
+        good(fixture, "budget set", "{\"path\": \"acme\", \"limit\": \"1k\", \"soft\": true}");
     assert_int_equal(number_of(answer, "id"), id);
     assert_int_equal(number_of(answer, "limit"), 1000);
     assert_int_equal(number_of(answer, "reserved"), 60);
@@ -281,7 +286,8 @@ static void a_new_limit_keeps_what_was_used_and_a_new_period_begins_anew(void **
     good(fixture, "budget set", "{\"path\": \"acme\", \"unit\": \"money\", \"limit\": \"2.5\"}");
     assert_string_equal(text_of(budget_of(fixture, "acme"), "left"), "2.5");
     good(fixture, "budget close", "{\"path\": \"acme\"}");
-    refused(fixture, "budget close", "{\"path\": \"acme\"}", TW_ERR_NOT_FOUND, "no open budget 'main'");
+    refused(fixture, "budget close", "{\"path\": \"acme\"}", TW_ERR_NOT_FOUND,
+            "no open budget 'main'");
     fixture_close(fixture);
     fixture_check(fixture);
 }
@@ -298,8 +304,9 @@ static void a_budget_that_makes_no_sense_is_refused(void **state)
             "limit: it must be from 0 to 1000000000 money");
     refused(fixture, "budget set", "{\"path\": \"acme\", \"limit\": 1, \"zone\": \"Europe/Berln\"}",
             TW_ERR_NOT_FOUND, "zone: ");
-    refused(fixture, "budget set", "{\"path\": \"acme\", \"limit\": 1, \"zone\": \"../../etc/passwd\"}",
-            TW_ERR_USAGE, "zone: ");
+    refused(fixture, "budget set",
+            "{\"path\": \"acme\", \"limit\": 1, \"zone\": \"../../etc/passwd\"}", TW_ERR_USAGE,
+            "zone: ");
     refused(fixture, "budget set",
             "{\"path\": \"acme\", \"limit\": 1, \"rollover\": true, \"soft\": true}", TW_ERR_USAGE,
             "rollover: ");
@@ -433,8 +440,7 @@ static void lists_show_what_lies_in_the_scope(void **state)
         json_array_size(json_object_get(allowed(fixture, &member, "org list", "{}"), "orgs")), 0);
     assert_int_equal(
         json_array_size(json_object_get(allowed(fixture, &member, "key list", "{}"), "keys")), 0);
-    json_t *budgets =
-        json_object_get(allowed(fixture, &member, "budget list", "{}"), "budgets");
+    json_t *budgets = json_object_get(allowed(fixture, &member, "budget list", "{}"), "budgets");
     assert_int_equal(json_array_size(budgets), 1);
     assert_string_equal(text_of(json_array_get(budgets, 0), "path"), "beta/ops");
     denied(fixture, &member, "user list", "{}");
@@ -489,8 +495,8 @@ static void a_change_is_on_record_with_before_and_after_and_without_secrets(void
     snprintf(secret, sizeof secret, "%s", text_of(answer, "secret"));
     good(fixture, "team set", "{\"path\": \"acme/research\", \"rpm\": 7}");
     good(fixture, "team set", "{\"path\": \"acme/research\", \"rpm\": 9}");
-    json_t *records = json_object_get(good(fixture, "audit list", "{\"kind\": \"config.changed\"}"),
-                                      "records");
+    json_t *records =
+        json_object_get(good(fixture, "audit list", "{\"kind\": \"config.changed\"}"), "records");
     assert_int_equal(json_array_size(records), 3);
     json_t *body = json_object_get(json_array_get(records, 0), "body");
     assert_string_equal(text_of(body, "command"), "team set");
@@ -525,10 +531,15 @@ static void old_keys_stay_good_and_their_hashes_open_nothing(void **state)
     struct fixture *fixture = *state;
     const char *key = "sk-old-key", *other = "sk-another";
     struct tw_hub_old_key rows[] = {
-        {.tenant = "night jobs", .hash = tw_secret_hash_of(key, strlen(key)), .weight = 4,
+        {.tenant = "night jobs",
+         .hash = tw_secret_hash_of(key, strlen(key)),
+         .weight = 4,
          .priority_class = 2},
-        {.tenant = "night jobs", .hash = tw_secret_hash_of(other, strlen(other)), .weight = 4,
-         .priority_class = 2, .may_use_special = true},
+        {.tenant = "night jobs",
+         .hash = tw_secret_hash_of(other, strlen(other)),
+         .weight = 4,
+         .priority_class = 2,
+         .may_use_special = true},
         {.tenant = "night jobs", .hash = tw_secret_hash_of(other, strlen(other)), .weight = 4}};
     struct tw_error error;
     struct tw_hub_caller caller;
@@ -546,8 +557,8 @@ static void old_keys_stay_good_and_their_hashes_open_nothing(void **state)
         snprintf(hex + 2 * i, 3, "%02x", rows[0].hash.bytes[i]);
     }
     assert_int_equal(verdict(fixture, hex), TW_HUB_KEY_UNKNOWN);
-    json_t *projects = json_object_get(
-        good(fixture, "project list", "{\"path\": \"default\"}"), "projects");
+    json_t *projects =
+        json_object_get(good(fixture, "project list", "{\"path\": \"default\"}"), "projects");
     assert_int_equal(json_array_size(projects), 1);
     assert_string_equal(text_of(json_array_get(projects, 0), "path"), "default/default/night-jobs");
     assert_int_equal(tw_hub_take_over(fixture->hub, rows, 3, &n, &error), TW_OK);
