@@ -17,8 +17,8 @@ static const struct tw_option where_rows[] = {
      .kind = TW_OPTION_STRING,
      .offset = offsetof(struct tw_hub_where, books),
      .value_name = "ADDRESS",
-     .help = "The books: a file, a folder, or postgres://... . Default: $TOKENWORKS_BOOKS, or the "
-             "place of this user's server."},
+     .help = "The books: a file, a folder, or postgres://... . Default: $TOKENWORKS_BOOKS, or "
+             "books.db in the data folder of this user."},
     {.name = "currency",
      .kind = TW_OPTION_STRING,
      .offset = offsetof(struct tw_hub_where, currency),

@@ -318,7 +318,7 @@ static void write_common(struct tw_buf *out)
 static void write_group_page(struct tw_buf *out, const char *page, const struct tw_hub_group *group)
 {
     write_head(out, page, group->summary);
-    tw_buf_append_format(out, ".SH SYNOPSIS\n.B " PROGRAM " %s\n.I VERB\n...\n.SH DESCRIPTION\n",
+    tw_buf_append_format(out, ".SH SYNOPSIS\n.B " PROGRAM " %s\n.I VERB\n\\&...\n.SH DESCRIPTION\n",
                          group->name);
     append_roff(out, group->about);
     tw_buf_append_text(out, "\n.SH VERBS\n");
@@ -335,7 +335,7 @@ static void write_program_page(struct tw_buf *out)
 {
     const struct tw_hub_group *group;
     write_head(out, PROGRAM, "runs open-weight language models, and keeps the books of their use");
-    tw_buf_append_text(out, ".SH SYNOPSIS\n.B " PROGRAM "\n.I COMMAND\n...\n.SH COMMANDS\n");
+    tw_buf_append_text(out, ".SH SYNOPSIS\n.B " PROGRAM "\n.I COMMAND\n\\&...\n.SH COMMANDS\n");
     for (const struct tw_command *command = tw_command_table; command->name != NULL; command++) {
         write_item(out, command->name, NULL, command->summary);
     }

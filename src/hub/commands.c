@@ -269,6 +269,29 @@ static const struct tw_field audit_list[] = {
     SINCE_UNTIL,
     MOST_ROWS};
 
+#define INTO_FILE                                                                                  \
+    {                                                                                              \
+        .name = "out", .kind = TW_FIELD_TEXT, .value = "FILE",                                     \
+        .help = "Where it is written to. Default: standard output."                                \
+    }
+
+static const struct tw_field audit_verify[] = {
+    {.name = "file",
+     .kind = TW_FIELD_TEXT,
+     .is_word = true,
+     .value = "FILE",
+     .help = "What 'audit export' wrote. Without it: the log of the books."},
+    {.name = "checkpoint",
+     .kind = TW_FIELD_TEXT,
+     .value = "FILE",
+     .help = "What 'audit checkpoint' wrote at some time: the log must go at least so far."},
+    {.name = "key",
+     .kind = TW_FIELD_TEXT,
+     .value = "FILE",
+     .help = "The public key of the log. Default: audit-key.pub beside the books."}};
+static const struct tw_field audit_checkpoint[] = {INTO_FILE};
+static const struct tw_field audit_export[] = {INTO_FILE, SINCE_UNTIL};
+
 /* ---- the commands ---- */
 
 static const struct tw_hub_group groups[] = {
@@ -376,6 +399,12 @@ static const struct tw_hub_verb verbs[] = {
 
     {"audit", "list", "show records", "Shows the latest records of the audit log.",
      F(audit_list), TW_OBJECT_ALL, TW_COMMAND_REPORT,                                     {IN, NO, IN, NO, NO}, tw_report_list_records},
+    {"audit", "verify", "check that nobody changed the log", "Computes every hash of the log again and checks every signature, without a server. It finds any change, removal or move of what a checkpoint covers; with a checkpoint that was kept elsewhere also an end that was cut off.",
+     F(audit_verify), TW_OBJECT_ALL, TW_COMMAND_LOCAL,                                    {NO, NO, NO, NO, NO}, NULL},
+    {"audit", "checkpoint", "print the last signature of the log", "Prints the last signed checkpoint, to be kept where whoever has the books cannot change it.",
+     F(audit_checkpoint), TW_OBJECT_ALL, TW_COMMAND_LOCAL,                                {NO, NO, NO, NO, NO}, NULL},
+    {"audit", "export", "write the log as lines of JSON", "Writes records and checkpoints as lines of JSON, which 'audit verify FILE' checks without the books.",
+     F(audit_export), TW_OBJECT_ALL, TW_COMMAND_LOCAL,                                    {NO, NO, NO, NO, NO}, NULL},
 };
 /* clang-format on */
 

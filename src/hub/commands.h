@@ -65,7 +65,8 @@ enum tw_command_object {
 enum tw_command_manner {
     TW_COMMAND_CHANGE = 0, /* of the books: by the writer, with a record in the audit log */
     TW_COMMAND_READ,       /* of what the writer has in memory */
-    TW_COMMAND_REPORT      /* of the tables, over a connection of its own */
+    TW_COMMAND_REPORT,     /* of the tables, over a connection of its own */
+    TW_COMMAND_LOCAL       /* of files: by the command line itself; the admin API has it not */
 };
 
 struct tw_hub_change;
@@ -79,7 +80,7 @@ struct tw_hub_verb {
     enum tw_command_object object;
     enum tw_command_manner manner;
     unsigned char reach[TW_ROLES]; /* enum tw_reach, by enum tw_role */
-    enum tw_status (*run)(struct tw_hub_change *change, struct tw_error *error);
+    enum tw_status (*run)(struct tw_hub_change *change, struct tw_error *error); /* NULL: LOCAL */
 };
 
 struct tw_hub_group {
