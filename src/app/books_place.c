@@ -90,12 +90,9 @@ static enum tw_status take_postgres(const char *address, struct tw_books_place *
                                           : too_long(address, error);
 }
 
-static enum tw_status take_folder(const char *folder, struct tw_books_place *place,
-                                  struct tw_error *error)
+static enum tw_status take_folder(struct tw_books_place *place, struct tw_error *error)
 {
-    if (folder == NULL) {
-        folder = getenv("TOKENWORKS_BOOKS_KEYS");
-    }
+    const char *folder = getenv("TOKENWORKS_BOOKS_KEYS");
     if (folder == NULL || folder[0] == '\0') {
         return TW_OK;
     }
@@ -103,8 +100,8 @@ static enum tw_status take_folder(const char *folder, struct tw_books_place *pla
     return n < (int)sizeof place->folder ? TW_OK : too_long(folder, error);
 }
 
-enum tw_status tw_books_place_find(const char *address, const char *keys_folder,
-                                   struct tw_books_place *ret_place, struct tw_error *error)
+enum tw_status tw_books_place_find(const char *address, struct tw_books_place *ret_place,
+                                   struct tw_error *error)
 {
     struct tw_books_place place = {.is_file = false};
     enum tw_status status;
@@ -119,7 +116,7 @@ enum tw_status tw_books_place_find(const char *address, const char *keys_folder,
         status = take_file(address, &place, error);
     }
     if (status == TW_OK) {
-        status = take_folder(keys_folder, &place, error);
+        status = take_folder(&place, error);
     }
     if (status != TW_OK) {
         return status;

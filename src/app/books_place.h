@@ -7,7 +7,7 @@
  * An address is a file, a folder (then the file books.db in it), or postgres://... . In the folder
  * of the file, or for PostgreSQL in the one of the default, are the files of the hub beside it:
  * what hashes of keys are made with, the key that signs the audit log, and the socket of the
- * server's admin API.
+ * server's admin API. $TOKENWORKS_BOOKS_KEYS names another folder for them.
  *
  * Threads: the main thread. Errors: TW_ERR_USAGE without any place, TW_ERR_LIMIT for a path that is
  * too long, those of file.h.
@@ -29,10 +29,9 @@ struct tw_books_place {
     bool is_file;
 };
 
-/* address: NULL for the environment's, or the default. keys_folder: of the files beside the store;
- * NULL for $TOKENWORKS_BOOKS_KEYS, or as said above. */
-enum tw_status tw_books_place_find(const char *address, const char *keys_folder,
-                                   struct tw_books_place *ret_place, struct tw_error *error);
+/* address: NULL for the environment's, or the default. */
+enum tw_status tw_books_place_find(const char *address, struct tw_books_place *ret_place,
+                                   struct tw_error *error);
 /* Whether there is a store at that place, as far as can be told without asking it. */
 bool tw_books_place_is_there(const struct tw_books_place *place);
 /* Makes the folder, and those of the default above it; for its owner alone. */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "app/admin_client.h"
 #include "app/books_place.h"
@@ -11,8 +12,7 @@
 #include "app/hub_print.h"
 #include "hub/hub_admin.h"
 
-/* Shown in the record of a change that no server made. */
-static const struct tw_hub_actor machine = {.name = "command line"};
+#define NAME_BYTES 32
 
 static void print_verbs(const struct tw_hub_group *group, FILE *out)
 {
@@ -29,10 +29,11 @@ static void print_verbs(const struct tw_hub_group *group, FILE *out)
 /* ---- where it is asked ---- */
 
 /* Who gives the command: a person whose secret was set, or whoever has the machine. */
-static enum tw_status find_actor(struct tw_hub *hub, const char *secret,
+static enum tw_status find_actor(struct tw_hub *hub, const char *secret, char name[NAME_BYTES],
                                  struct tw_hub_actor *ret_actor, struct tw_error *error)
 {
-    *ret_actor = machine;
+    snprintf(name, NAME_BYTES, "uid %u", (unsigned)getuid());
+    *ret_actor = (struct tw_hub_actor){.name = name};
     if (secret == NULL || tw_hub_find_person(hub, secret, ret_actor)) {
         return TW_OK;
     }
@@ -45,19 +46,21 @@ static enum tw_status ask_store(const struct tw_books_place *place, const struct
 {
     struct tw_hub *hub = NULL;
     struct tw_hub_actor actor;
+    char name[NAME_BYTES];
     if (args->verb->manner != TW_COMMAND_CHANGE && !tw_books_place_is_there(place)) {
         return tw_error_set(error, TW_ERR_NOT_FOUND, TW_NO_POSITION,
                             "there are no books at '%.200s'; a command that makes something makes "
                             "them, and so does 'tokenworks serve'",
                             place->address);
     }
-    const struct tw_hub_config config = tw_books_place_config(place, args->where.currency);
+    struct tw_hub_config config = tw_books_place_config(place, args->where.currency);
+    config.is_brief = true;
     enum tw_status status = tw_books_place_make(place, error);
     if (status == TW_OK) {
         status = tw_hub_open(&config, &hub, error);
     }
     if (status == TW_OK) {
-        status = find_actor(hub, secret, &actor, error);
+        status = find_actor(hub, secret, name, &actor, error);
     }
     if (status == TW_OK) {
         json_t *command =
@@ -75,7 +78,7 @@ static enum tw_status ask(const struct tw_hub_args *args, json_t **ret_answer,
     const char *secret = getenv("TOKENWORKS_SECRET");
     bool is_there = false;
     secret = secret != NULL && secret[0] != '\0' ? secret : NULL;
-    enum tw_status status = tw_books_place_find(args->where.books, args->where.books_keys, &place, error);
+    enum tw_status status = tw_books_place_find(args->where.books, &place, error);
     if (status == TW_OK) {
         status = tw_admin_client_ask(place.socket, secret, args->verb->group, args->verb->verb,
                                      args->fields, &is_there, ret_answer, error);

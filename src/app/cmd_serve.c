@@ -27,6 +27,7 @@ struct serve {
     const char **hosts; /* ends with NULL */
     struct tw_api_keys *keys;
     struct tw_hub *hub;
+    struct tw_admin *admin;
     struct tw_buf cert, cert_key; /* until the server has them */
     struct tw_api *api;
     struct tw_http_server *server;
@@ -162,6 +163,7 @@ static void take_down(struct serve *serve)
         tw_api_stop(serve->api);
     }
     tw_serve_models_stop(&serve->models);
+    tw_admin_stop(serve->admin);
     tw_hub_stop(serve->hub); /* what ended is settled, and its answer on the way */
     send_rest(serve);
     tw_http_server_stop(serve->server); /* until here its threads ask models, hub and API */
@@ -291,6 +293,9 @@ static enum tw_status execute(struct serve *serve, struct tw_error *error)
     }
     if (status == TW_OK) {
         status = start(serve, error);
+    }
+    if (status == TW_OK && serve->hub != NULL) {
+        status = tw_serve_books_listen(&serve->args, serve->hub, &serve->admin, error);
     }
     if (status == TW_ERR_CANCELLED) { /* as SIGTERM and SIGINT end it later */
         tw_serve_notify("STOPPING=1");

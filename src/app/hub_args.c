@@ -11,7 +11,6 @@
 #define TEXT_BYTES     8192
 #define ABOUT_COLUMNS  78
 #define WORD_COLUMN    14
-#define MOST_NAMES     160
 
 static const struct tw_option where_rows[] = {
     {.name = "books",
@@ -20,12 +19,6 @@ static const struct tw_option where_rows[] = {
      .value_name = "ADDRESS",
      .help = "The books: a file, a folder, or postgres://... . Default: $TOKENWORKS_BOOKS, or the "
              "place of this user's server."},
-    {.name = "books-keys",
-     .kind = TW_OPTION_STRING,
-     .offset = offsetof(struct tw_hub_where, books_keys),
-     .value_name = "DIR",
-     .help = "The folder of what the books are sealed with. Default: $TOKENWORKS_BOOKS_KEYS, or "
-             "the folder of their file."},
     {.name = "currency",
      .kind = TW_OPTION_STRING,
      .offset = offsetof(struct tw_hub_where, currency),
@@ -51,7 +44,6 @@ struct field_value {
 /* All that a parse needs, in one piece of memory. */
 struct table {
     char names[MOST_OPTIONS][TW_HUB_OPTION_BYTES];
-    char opposites[TW_LIMIT_HUB_FIELDS][MOST_NAMES];
     struct tw_option rows[MOST_OPTIONS];
     struct field_value values[TW_LIMIT_HUB_FIELDS];
     struct tw_option_group group;
@@ -95,8 +87,7 @@ static void add_row(struct table *table, const struct tw_hub_verb *verb, size_t 
                                           : offsetof(struct field_value, yes));
     }
     if (is_opposite) {
-        snprintf(table->opposites[i], MOST_NAMES, "Take --%s away.", table->names[n - 1]);
-        row->help = table->opposites[i];
+        row->help = "The opposite of the option before.";
     }
 }
 

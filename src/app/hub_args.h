@@ -4,7 +4,7 @@
  *         -> {"path": "acme/research/chat/ci", "expires": "+90d"}
  *
  * Every field that has a name is an option of that name, with '-' for '_'; a flag of a change has
- * its opposite, too. Beside them each command has --books, --books-keys, --currency and --json.
+ * its opposite, too. Beside them each command has --books, --currency and --json.
  *
  * Ownership: texts point into argv. Threads: one at a time. Errors: TW_ERR_USAGE with the option.
  */
@@ -16,7 +16,7 @@
 #include "hub/commands.h"
 
 struct tw_hub_where {
-    const char *books, *books_keys, *currency;
+    const char *books, *currency;
     bool json;
 };
 

@@ -312,6 +312,9 @@ static void write_common(struct tw_buf *out)
     write_item(out, "TOKENWORKS_BOOKS", NULL, "Where the books are, as --books.");
     write_item(out, "TOKENWORKS_SECRET", NULL,
                "A user's secret: the command is given with the roles of that user.");
+    write_item(out, "TOKENWORKS_BOOKS_KEYS", NULL,
+               "The folder of what the books are sealed with, and of the server's socket, where it "
+               "is not that of their file.");
 }
 
 static void write_group_page(struct tw_buf *out, const char *page,

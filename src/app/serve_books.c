@@ -82,3 +82,11 @@ enum tw_status tw_serve_books_open(const struct tw_serve_args *args, struct tw_s
     *ret_hub = hub;
     return TW_OK;
 }
+
+enum tw_status tw_serve_books_listen(const struct tw_serve_args *args, struct tw_hub *hub,
+                                     struct tw_admin **ret_admin, struct tw_error *error)
+{
+    struct tw_books_place place;
+    enum tw_status status = tw_books_place_find(args->books_address, &place, error);
+    return status == TW_OK ? tw_admin_start(hub, place.socket, ret_admin, error) : status;
+}

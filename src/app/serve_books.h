@@ -8,6 +8,7 @@
 #ifndef TW_APP_SERVE_BOOKS_H
 #define TW_APP_SERVE_BOOKS_H
 
+#include "api/admin.h"
 #include "api/api_keys.h"
 #include "app/serve_args.h"
 #include "backend/stage.h"
@@ -17,5 +18,9 @@
 enum tw_status tw_serve_books_open(const struct tw_serve_args *args, struct tw_stage *stage,
                                    const struct tw_api_keys *keys, struct tw_hub **ret_hub,
                                    struct tw_error *error);
+
+/* The admin API of the books that were opened, on the socket in their folder. */
+enum tw_status tw_serve_books_listen(const struct tw_serve_args *args, struct tw_hub *hub,
+                                     struct tw_admin **ret_admin, struct tw_error *error);
 
 #endif

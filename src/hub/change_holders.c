@@ -78,24 +78,39 @@ static void take_settings(const struct tw_hub_change *change, const struct tw_ho
     take_models(change, ret_settings);
 }
 
-static void note_settings(struct tw_hub_change *change, const struct tw_holder_settings *before,
+static void note_number(struct tw_hub_change *change, const char *name, bool is_new, int64_t before,
+                        int64_t after)
+{
+    if (before != after) {
+        tw_change_note(change, name, is_new ? tw_audit_text(NULL) : tw_audit_integer(before),
+                       tw_audit_integer(after));
+    }
+}
+
+/* What differs; of something new: from what it has where nothing is said. */
+static void note_settings(struct tw_hub_change *change, const struct tw_holder *holder,
                           const struct tw_holder_settings *after)
 {
-    tw_change_note_text(change, "class", CLASSES[before->priority_class],
-                        CLASSES[after->priority_class]);
-    tw_change_note_integer(change, "concurrent", before->rates.limit[TW_RATE_CONCURRENT],
-                           after->rates.limit[TW_RATE_CONCURRENT]);
-    tw_change_note_integer(change, "default_tokens", before->default_answer_tokens,
-                           after->default_answer_tokens);
-    tw_change_note_integer(change, "max_context", before->max_context_tokens,
-                           after->max_context_tokens);
+    static const struct tw_holder_settings nothing = {.weight = 1};
+    const struct tw_holder_settings *before = holder != NULL ? &holder->settings : &nothing;
+    const bool is_new = holder == NULL;
+    if (before->priority_class != after->priority_class) {
+        tw_change_note_text(change, "class", is_new ? NULL : CLASSES[before->priority_class],
+                            CLASSES[after->priority_class]);
+    }
+    note_number(change, "concurrent", is_new, before->rates.limit[TW_RATE_CONCURRENT],
+                after->rates.limit[TW_RATE_CONCURRENT]);
+    note_number(change, "default_tokens", is_new, before->default_answer_tokens,
+                after->default_answer_tokens);
+    note_number(change, "max_context", is_new, before->max_context_tokens,
+                after->max_context_tokens);
     tw_change_note_text(change, "models", before->models, after->models);
-    tw_change_note_integer(change, "rpm", before->rates.limit[TW_RATE_REQUESTS],
-                           after->rates.limit[TW_RATE_REQUESTS]);
-    tw_change_note_integer(change, "special", before->may_use_special, after->may_use_special);
-    tw_change_note_integer(change, "tpm", before->rates.limit[TW_RATE_TOKENS],
-                           after->rates.limit[TW_RATE_TOKENS]);
-    tw_change_note_integer(change, "weight", before->weight, after->weight);
+    note_number(change, "rpm", is_new, before->rates.limit[TW_RATE_REQUESTS],
+                after->rates.limit[TW_RATE_REQUESTS]);
+    note_number(change, "special", is_new, before->may_use_special, after->may_use_special);
+    note_number(change, "tpm", is_new, before->rates.limit[TW_RATE_TOKENS],
+                after->rates.limit[TW_RATE_TOKENS]);
+    note_number(change, "weight", is_new, before->weight, after->weight);
 }
 
 static json_t *models_list(const char *models)
@@ -142,10 +157,8 @@ enum tw_status tw_change_check_holder(struct tw_hub_change *change, const struct
         name != NULL ? tw_change_child(change, parent, name, strlen(name)) : NULL;
     if (other != NULL && other != holder) {
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
-                            "there is a %s of the name '%s' already; choose another name, or use "
-                            "'%s set'",
-                            tw_holder_kind_name(other->kind), name,
-                            tw_holder_kind_name(other->kind));
+                            "the name '%s' is taken already; choose another one, or use '%s set'",
+                            name, tw_holder_kind_name(other->kind));
     }
     if (holder == NULL && change->hub->directory.holders.n >= TW_LIMIT_HUB_ITEMS) {
         return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
@@ -177,7 +190,6 @@ enum tw_status tw_change_insert_holder(struct tw_hub_change *change, enum tw_hol
                                        const struct tw_holder *parent, const char *name,
                                        int64_t *ret_id, struct tw_error *error)
 {
-    static const struct tw_holder_settings nothing = {.weight = 1};
     struct settings settings;
     const int64_t id = tw_change_next_id(change);
     take_settings(change, NULL, &settings);
@@ -208,7 +220,7 @@ enum tw_status tw_change_insert_holder(struct tw_hub_change *change, enum tw_hol
     }
     if (status == TW_OK) {
         tw_change_note_text(change, "name", NULL, name);
-        note_settings(change, &nothing, now);
+        note_settings(change, NULL, now);
         *ret_id = id;
     }
     return status;
@@ -241,7 +253,7 @@ enum tw_status tw_change_update_holder(struct tw_hub_change *change,
                       values, COUNT(values), error);
     if (status == TW_OK) {
         tw_change_note_text(change, "name", holder->name, name->is_set ? name->text : holder->name);
-        note_settings(change, &holder->settings, now);
+        note_settings(change, holder, now);
     }
     return status;
 }

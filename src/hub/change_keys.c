@@ -217,7 +217,7 @@ enum tw_status tw_change_rotate_key(struct tw_hub_change *change, struct tw_erro
         tw_change_put(change, change->answer, "id", json_integer(key->id));
         tw_change_put(change, change->answer, "path", json_string(path));
         tw_change_put(change, change->answer, "old_until", tw_change_json_when(end_ns));
-        tw_change_note_integer(change, "old_until_ns", 0, end_ns);
+        tw_change_note(change, "old_until_ns", tw_audit_text(NULL), tw_audit_integer(end_ns));
         status = tw_change_add_secret(change, key->id, person,
                                       expires->is_set ? expires->integer : old_expires_ns, error);
     }

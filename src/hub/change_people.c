@@ -21,7 +21,7 @@ static enum tw_status check_name(const struct tw_hub_change *change, const char 
         const struct tw_person *person = persons->at[i];
         if (person->is_open && person->org == change->object && strcmp(person->name, name) == 0) {
             return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
-                                "there is a user of the name '%s' already; choose another name",
+                                "the name '%s' is taken already; choose another one",
                                 name);
         }
     }

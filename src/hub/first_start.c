@@ -236,7 +236,8 @@ static enum tw_status take_all(struct take_over *self, struct tw_error *error)
         }
     }
     if (status == TW_OK) {
-        tw_change_note_integer(change, "keys", 0, (int64_t)self->n_made);
+        tw_change_note(change, "keys", tw_audit_text(NULL),
+                       tw_audit_integer((int64_t)self->n_made));
         status = tw_change_end(change, DEFAULT "/" DEFAULT, error);
     }
     return status;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/mem.h"
@@ -42,7 +43,8 @@ static enum tw_status make_pepper(const char *path, struct tw_error *error)
     unsigned char random[TW_DIRECTORY_HASH_BYTES];
     struct tw_file_writer *writer = NULL;
     randombytes_buf(random, sizeof random);
-    enum tw_status status = tw_file_writer_open(path, &writer, error);
+    const struct tw_file_stamp only_us = {.mode = 0600, .group = getegid(), .owner = geteuid()};
+    enum tw_status status = tw_file_writer_open_like(path, &only_us, &writer, error);
     if (status == TW_OK) {
         status = tw_file_writer_write(writer, random, sizeof random, error);
         if (status == TW_OK) {
@@ -156,6 +158,12 @@ enum tw_status tw_hub_load_directory(struct tw_hub *hub, struct tw_error *error)
     return status;
 }
 
+/* A command that is given where no server runs has its own record; two more of each would hide it. */
+static bool is_unrecorded(const struct tw_hub *hub)
+{
+    return hub->config.is_brief && hub->n_recovered == 0;
+}
+
 /* One record for the start, together with the settlements of what was left open. */
 static enum tw_status start_group(struct tw_hub *hub, struct tw_error *error)
 {
@@ -164,7 +172,7 @@ static enum tw_status start_group(struct tw_hub *hub, struct tw_error *error)
         return status;
     }
     status = tw_hub_recover(hub, error);
-    if (status == TW_OK) {
+    if (status == TW_OK && !is_unrecorded(hub)) {
         status = tw_hub_record_start(hub, error);
     }
     if (status != TW_OK) {
@@ -182,6 +190,12 @@ enum tw_status tw_hub_open(const struct tw_hub_config *config, struct tw_hub **r
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for the hub");
     }
     hub->config = *config;
+    hub->address = tw_mem_strndup(config->address, strlen(config->address));
+    hub->config.address = hub->address;
+    if (hub->address == NULL) {
+        tw_mem_free(hub);
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for the hub");
+    }
     hub->last = &hub->first;
     pthread_mutex_init(&hub->lock, NULL);
     pthread_condattr_t attributes;
@@ -217,7 +231,7 @@ static void sign_off(struct tw_hub *hub)
     if (hub->is_failed || tw_hub_begin_group(hub, &error) != TW_OK) {
         return;
     }
-    enum tw_status status = tw_hub_record_stop(hub, &error);
+    enum tw_status status = is_unrecorded(hub) ? TW_OK : tw_hub_record_stop(hub, &error);
     if (status == TW_OK) {
         status = tw_audit_log_sign(hub->audit, hub->now_ns, &error);
     }
@@ -255,6 +269,7 @@ void tw_hub_close(struct tw_hub *hub)
     tw_directory_free(&hub->directory);
     pthread_cond_destroy(&hub->wake);
     pthread_mutex_destroy(&hub->lock);
+    tw_mem_free(hub->address);
     tw_mem_free(hub);
 }
 

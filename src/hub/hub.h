@@ -58,6 +58,7 @@ struct tw_hub_config {
     void (*project)(void *context, uint32_t number, uint32_t weight, int priority_class);
     void *project_context;
     void *context; /* of now_ns */
+    bool is_brief; /* for one command: start and end are no records, where nothing was left open */
 };
 
 /* Locks the store, makes or migrates the tables, settles what another process left open, loads the
@@ -164,14 +165,16 @@ struct tw_hub_ticket {
     int64_t entry, price, amount_nano, reserved_ns;
     uint64_t n_reserved_answer_tokens, cover_tokens;
     int64_t rate_tokens;
-    bool is_open, is_covering;
+    bool is_open;
+    bool is_lost; /* another hub has settled it */
 };
 
 /* Asks for it; the call back says whether it was granted (ticket->refusal). What is refused for a
  * rate is called back as well, from the writer. */
 void tw_hub_reserve(struct tw_hub *hub, struct tw_hub_ticket *ticket,
                     const struct tw_hub_request *request, tw_hub_done_fn done, void *context);
-/* Moves the watermark to n_tokens (of all answers together). One at a time for a ticket. */
+/* TW_ERR_MISSED: the hub was silent for so long that another one has settled the request.
+ * Moves the watermark to n_tokens (of all answers together). One at a time for a ticket. */
 void tw_hub_cover(struct tw_hub *hub, struct tw_hub_ticket *ticket, uint64_t n_tokens,
                   tw_hub_done_fn done, void *context);
 /* The end of a granted ticket. */

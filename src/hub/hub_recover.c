@@ -1,4 +1,8 @@
-/* What another process left open is settled at its watermark: what may have been sent is paid. */
+/* What another process left open is settled at its watermark: what may have been sent is paid.
+ *
+ * A file has one process that writes, so whoever has it open knows that all others are dead. Hubs
+ * on PostgreSQL say in each group that they are alive, and at least every TW_LIMIT_HUB_BEAT_NS; who
+ * was silent for TW_LIMIT_HUB_LEASE_NS is taken for dead, and finds that out when it wakes up. */
 #include <stdio.h>
 
 #include "hub/hub_state.h"
@@ -13,15 +17,23 @@ struct open_request {
 
 static const char NEXT_OPEN[] =
     "SELECT request, entry, api_key, model, class, price, prompt_tokens, output_tokens,"
-    " amount_nano, reserved_ns, watermark_tokens, client_id FROM reservation WHERE request > ?"
-    " ORDER BY request LIMIT 1";
+    " amount_nano, reserved_ns, watermark_tokens, client_id FROM reservation r WHERE request > ?"
+    " AND hub <> ? AND NOT EXISTS (SELECT 1 FROM hub_process p WHERE p.id = r.hub"
+    " AND p.seen_ns > ?) ORDER BY request LIMIT 1";
+
+/* Who wrote no later is dead. */
+static int64_t alive_since_ns(const struct tw_hub *hub)
+{
+    return tw_db_is_postgres(hub->db) ? hub->now_ns - TW_LIMIT_HUB_LEASE_NS : INT64_MAX;
+}
 
 static enum tw_status read_open(struct tw_hub *hub, struct tw_db_statement *row, int64_t after,
                                 struct open_request *ret_open, bool *ret_row,
                                 struct tw_error *error)
 {
-    const struct tw_db_value value = tw_db_integer(after);
-    enum tw_status status = tw_db_query(row, &value, 1, error);
+    const struct tw_db_value values[] = {tw_db_integer(after), tw_db_integer(hub->ledger.self),
+                                         tw_db_integer(alive_since_ns(hub))};
+    enum tw_status status = tw_db_query(row, values, 3, error);
     if (status == TW_OK) {
         status = tw_db_next(row, ret_row, error);
     }
@@ -54,6 +66,21 @@ static enum tw_status read_open(struct tw_hub *hub, struct tw_db_statement *row,
                               (long long)open->reservation.request);
 }
 
+/* Those that are taken for dead have nothing open any more. */
+static enum tw_status forget_dead(struct tw_hub *hub, struct tw_error *error)
+{
+    struct tw_db_statement *statement = NULL;
+    const struct tw_db_value values[] = {tw_db_integer(hub->ledger.self),
+                                         tw_db_integer(alive_since_ns(hub))};
+    enum tw_status status = tw_db_prepare(
+        hub->db, "DELETE FROM hub_process WHERE id <> ? AND seen_ns <= ?", &statement, error);
+    if (status == TW_OK) {
+        status = tw_db_run(statement, values, 2, error);
+    }
+    tw_db_finalize(statement);
+    return status;
+}
+
 enum tw_status tw_hub_recover(struct tw_hub *hub, struct tw_error *error)
 {
     struct open_request open = {.reservation = {.request = 0}};
@@ -77,5 +104,5 @@ enum tw_status tw_hub_recover(struct tw_hub *hub, struct tw_error *error)
         hub->n_recovered += status == TW_OK;
     }
     tw_db_finalize(statement);
-    return status;
+    return status == TW_OK ? forget_dead(hub, error) : status;
 }

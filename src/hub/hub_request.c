@@ -282,12 +282,31 @@ void tw_hub_reserve(struct tw_hub *hub, struct tw_hub_ticket *ticket,
     tw_hub_enqueue(hub, &ticket->op);
 }
 
+/* Whether it may still be covered or settled. Of a hub that was silent for long another one has
+ * settled what was open. */
+static bool owns(struct tw_hub *hub, struct tw_hub_ticket *ticket)
+{
+    struct tw_error error;
+    bool owns = true;
+    enum tw_status status = tw_db_is_postgres(hub->db)
+                                ? tw_ledger_owns(&hub->ledger, ticket->number, &owns, &error)
+                                : TW_OK;
+    if (status != TW_OK) {
+        tw_hub_fail_group(hub, status, &error);
+    }
+    ticket->is_lost = !owns;
+    return owns && status == TW_OK;
+}
+
 /* ---- covered ---- */
 
 static void apply_cover(struct tw_hub *hub, struct tw_hub_op *op)
 {
     struct tw_hub_ticket *ticket = covering_ticket_of(op);
     struct tw_error error;
+    if (!owns(hub, ticket)) {
+        return;
+    }
     enum tw_status status = tw_ledger_cover(&hub->ledger, ticket->number,
                                             (int64_t)ticket->cover_tokens, &error);
     if (status != TW_OK) {
@@ -299,6 +318,7 @@ static void done_cover(struct tw_hub *hub, struct tw_hub_op *op, enum tw_status 
 {
     struct tw_hub_ticket *ticket = covering_ticket_of(op);
     (void)hub;
+    status = status == TW_OK && ticket->is_lost ? TW_ERR_MISSED : status;
     if (status == TW_OK) {
         ticket->n_covered_tokens = ticket->cover_tokens;
     }
@@ -386,6 +406,10 @@ static void apply_settle(struct tw_hub *hub, struct tw_hub_op *op)
     struct tw_rate_holder path[TW_HOLDER_KINDS];
     struct tw_error error;
     fill_reservation(ticket, &reservation);
+    if (!owns(hub, ticket)) {
+        tw_rate_limit_end(path, rate_path(ticket->request.caller.key, path));
+        return;
+    }
     const struct tw_hub_ending ending = {
         .key = ticket->request.caller.key,
         .ticket = ticket,
@@ -411,7 +435,8 @@ static void done_settle(struct tw_hub *hub, struct tw_hub_op *op, enum tw_status
     struct tw_hub_ticket *ticket = ticket_of(op);
     (void)hub;
     ticket->is_open = false;
-    ticket->done(ticket->context, ticket, status);
+    ticket->done(ticket->context, ticket,
+                 status == TW_OK && ticket->is_lost ? TW_ERR_MISSED : status);
 }
 
 void tw_hub_settle(struct tw_hub *hub, struct tw_hub_ticket *ticket,

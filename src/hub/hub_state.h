@@ -47,6 +47,7 @@ struct tw_hub_record {
 
 struct tw_hub {
     struct tw_hub_config config;
+    char *address; /* the configuration's */
     struct tw_db *db;
     struct tw_directory directory;
     struct tw_ledger ledger;

@@ -20,23 +20,24 @@ void tw_hub_enqueue(struct tw_hub *hub, struct tw_hub_op *op)
 }
 
 /* Until something waits or it is to stop; where records are not yet signed no longer than until
- * they can be. */
+ * they can be, and among other hubs until it is to say that it is alive. */
 static void wait_for_work(struct tw_hub *hub)
 {
     struct timespec until;
     const bool is_unsigned = tw_audit_log_seq(hub->audit) > tw_audit_log_signed_seq(hub->audit);
+    const bool has_others = tw_db_is_postgres(hub->db);
     clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += 1;
+    until.tv_sec += is_unsigned ? 1 : TW_LIMIT_HUB_BEAT_NS / TW_DIRECTORY_SECOND_NS;
     int failure = 0;
     while (hub->first == NULL && !hub->stops && failure == 0) {
-        failure = is_unsigned && !hub->is_failed
+        failure = (is_unsigned || has_others) && !hub->is_failed
                       ? pthread_cond_timedwait(&hub->wake, &hub->lock, &until)
                       : pthread_cond_wait(&hub->wake, &hub->lock);
     }
 }
 
-/* Up to TW_LIMIT_HUB_GROUP of what waits; NULL: nothing, but records are to be signed. False: it is
- * to stop, and nothing waits. */
+/* Up to TW_LIMIT_HUB_GROUP of what waits; NULL: nothing, but there is something else to do. False:
+ * it is to stop, and nothing waits. */
 static bool take_group(struct tw_hub *hub, struct tw_hub_op **ret_group)
 {
     pthread_mutex_lock(&hub->lock);
@@ -142,6 +143,12 @@ static enum tw_status apply_group(struct tw_hub *hub, struct tw_hub_op *group)
         hub->group_error = error;
         forget_group(hub);
         return status;
+    }
+    if (group == NULL && tw_db_is_postgres(hub->db)) {
+        status = tw_hub_recover(hub, &error);
+        if (status != TW_OK) {
+            tw_hub_fail_group(hub, status, &error);
+        }
     }
     for (struct tw_hub_op *op = group; op != NULL && hub->group_status == TW_OK; op = op->next) {
         op->apply(hub, op);

@@ -34,6 +34,11 @@ static const char INSERT_WINDOW[] =
     "INSERT INTO budget_window (budget, starts_s, ends_s, carried, spent, reserved, was_crossed)"
     " VALUES (?, ?, ?, ?, ?, ?, ?)";
 
+static const char FIND_RESERVATION[] = "SELECT hub FROM reservation WHERE request = ?";
+static const char WRITE_PROCESS[] =
+    "INSERT INTO hub_process (id, seen_ns) VALUES (?, ?)"
+    " ON CONFLICT (id) DO UPDATE SET seen_ns = excluded.seen_ns";
+
 /* ---- opening ---- */
 
 static enum tw_status prepare(struct tw_ledger *ledger, struct tw_error *error)
@@ -49,7 +54,9 @@ static enum tw_status prepare(struct tw_ledger *ledger, struct tw_error *error)
                {COVER, &ledger->cover},
                {WRITE_ACCOUNT, &ledger->write_account},
                {WRITE_WINDOW, &ledger->write_window},
-               {INSERT_WINDOW, &ledger->insert_window}};
+               {INSERT_WINDOW, &ledger->insert_window},
+               {FIND_RESERVATION, &ledger->find_reservation},
+               {WRITE_PROCESS, &ledger->write_process}};
     enum tw_status status = TW_OK;
     for (size_t i = 0; status == TW_OK && i < COUNT(all); i++) {
         status = tw_db_prepare(ledger->db, all[i].sql, all[i].statement, error);
@@ -146,7 +153,8 @@ void tw_ledger_close(struct tw_ledger *ledger)
     struct tw_db_statement **const all[] = {
         &ledger->read_books,         &ledger->write_books,   &ledger->insert_entry,
         &ledger->insert_reservation, &ledger->delete_reservation, &ledger->cover,
-        &ledger->write_account,      &ledger->write_window,  &ledger->insert_window};
+        &ledger->write_account,      &ledger->write_window,  &ledger->insert_window,
+        &ledger->find_reservation,   &ledger->write_process};
     for (size_t i = 0; i < COUNT(all); i++) {
         tw_db_finalize(*all[i]);
         *all[i] = NULL;
@@ -190,7 +198,26 @@ enum tw_status tw_ledger_end(struct tw_ledger *ledger, int64_t now_ns, struct tw
     const struct tw_db_value values[] = {
         tw_db_integer(now_ns), tw_db_integer(books->next_id), tw_db_integer(books->next_entry),
         tw_db_integer(books->next_request), tw_db_integer(ledger->self)};
-    return tw_db_run(ledger->write_books, values, COUNT(values), error);
+    const struct tw_db_value process[] = {tw_db_integer(ledger->self), tw_db_integer(now_ns)};
+    enum tw_status status = tw_db_run(ledger->write_books, values, COUNT(values), error);
+    return status == TW_OK ? tw_db_run(ledger->write_process, process, COUNT(process), error)
+                           : status;
+}
+
+enum tw_status tw_ledger_owns(struct tw_ledger *ledger, int64_t request, bool *ret_owns,
+                              struct tw_error *error)
+{
+    const struct tw_db_value value = tw_db_integer(request);
+    bool has_row = false;
+    enum tw_status status = tw_db_query(ledger->find_reservation, &value, 1, error);
+    if (status == TW_OK) {
+        status = tw_db_next(ledger->find_reservation, &has_row, error);
+    }
+    if (status == TW_OK) {
+        *ret_owns =
+            has_row && tw_db_column_integer(ledger->find_reservation, 0) == ledger->self;
+    }
+    return status;
 }
 
 static enum tw_status write_window(struct tw_ledger *ledger, const struct tw_hub_window *window,

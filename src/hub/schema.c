@@ -138,6 +138,10 @@ static const char *const STEPS[] = {
     " client_id TEXT NOT NULL) %S;", /* what the client knows it by */
 
     TW_AUDIT_LOG_TABLES,
+
+    "CREATE TABLE hub_process ("    /* who may have open reservations */
+    " id %I PRIMARY KEY,"           /* reservation.hub */
+    " seen_ns %I NOT NULL) %S;",    /* when it wrote last */
 };
 /* clang-format on */
 

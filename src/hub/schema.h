@@ -8,6 +8,7 @@
  *     account      four kinds, each with what was debited and credited so far
  *     entry        the ledger: append-only, one debit and one credit a row
  *     reservation  requests that have not ended; gone when they are settled
+ *     hub_process  the hubs, and when each wrote last: one that is silent is dead
  *     audit, checkpoint   audit_log.h
  *     books        one row: the currency, the last moment that was recorded, the next numbers, and
  *                  who wrote last. Whoever writes locks it first, so groups of several hubs come

@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* struct ucred */
 /* What the handler's side does with a request. */
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -16,7 +16,7 @@ enum { HOUR = 3600, DAY = 86400 };
 static void put(struct tw_buf *buf, uint64_t number, int n_bytes)
 {
     for (int i = n_bytes - 1; i >= 0; i--) {
-        const unsigned char byte = (unsigned char)(number >> (8 * i));
+        const unsigned char byte = i < 8 ? (unsigned char)(number >> (8 * i)) : 0;
         assert_true(tw_buf_append(buf, &byte, 1));
     }
 }

@@ -143,14 +143,7 @@ static void a_currency_is_three_capital_letters(void **state)
     (void)state;
     assert_true(tw_money_is_currency("EUR"));
     assert_true(tw_money_is_currency("USD"));
-    static const char *const bad[] = {"",
-                                      "EU",
-                                      "EURO",
-                                      "eur",
-                                      "E1R",
-                                      "EU ",
-                                      "\xc3\x84"
-                                      "AA"};
+    static const char *const bad[] = {"", "EU", "EURO", "eur", "E1R", "EU ", "\xc3\x84Q"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_false(tw_money_is_currency(bad[i]));
     }

@@ -194,6 +194,11 @@ static void a_step_is_done_in_all_windows_or_in_none(void **state)
     struct tw_error error;
     assert_int_equal(tw_spending_release(path, 2, fits, &error), TW_ERR_USAGE);
     assert_non_null(strstr(error.text, "settled before"));
+    /* Nor with one more than there is, in the last window of the path. */
+    windows[0].reserved = windows[1].reserved = 6;
+    const struct tw_spending_amount one_more = {7, 6};
+    assert_int_equal(tw_spending_release(path, 2, one_more, NULL), TW_ERR_USAGE);
+    assert_int_equal(windows[0].reserved, 6);
 }
 
 static void what_is_left_is_carried_up_to_the_limit(void **state)
