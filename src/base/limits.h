@@ -209,6 +209,17 @@
 #define TW_LIMIT_EMBEDDINGS_AT_ONCE 32     /* of them that a model has; the others wait */
 #define TW_LIMIT_EMBEDDED_TOKENS    300000 /* of all of them together */
 
+/* Stores */
+#define TW_LIMIT_DB_SQL_BYTES   (1u << 20)          /* of a statement, or of several run together */
+#define TW_LIMIT_DB_PARAMETERS  128                 /* of a statement */
+#define TW_LIMIT_DB_VALUE_BYTES (16u << 20)         /* of a text or of bytes */
+#define TW_LIMIT_DB_ROWS_BYTES  ((size_t)256 << 20) /* of a query, where they are kept in memory */
+#define TW_LIMIT_DB_VERSIONS    10000               /* of a schema */
+#define TW_LIMIT_DB_WAIT_MS     10000               /* for a lock that somebody else has */
+#define TW_LIMIT_DB_IDLE_MS     60000 /* that a transaction may wait for its next statement */
+#define TW_LIMIT_DB_LOG_FRAMES  1000  /* pages in a log before they are brought into the file */
+#define TW_LIMIT_DB_UNANSWERED  1000  /* statements that were sent and not looked after yet */
+
 /* Audit log */
 #define TW_LIMIT_AUDIT_LOG_BYTES     64 /* a log's name */
 #define TW_LIMIT_AUDIT_KIND_BYTES    64 /* what a record is of */
@@ -220,17 +231,6 @@
 #define TW_LIMIT_AUDIT_LINE_BYTES    ((size_t)4 << 20) /* of an export */
 #define TW_LIMIT_AUDIT_FILE_BYTES    4096              /* a checkpoint or a key */
 #define TW_LIMIT_AUDIT_CHECKPOINT_NS ((int64_t)1000000000) /* from one to the next */
-
-/* Stores */
-#define TW_LIMIT_DB_SQL_BYTES   (1u << 20)          /* of a statement, or of several run together */
-#define TW_LIMIT_DB_PARAMETERS  128                 /* of a statement */
-#define TW_LIMIT_DB_VALUE_BYTES (16u << 20)         /* of a text or of bytes */
-#define TW_LIMIT_DB_ROWS_BYTES  ((size_t)256 << 20) /* of a query, where they are kept in memory */
-#define TW_LIMIT_DB_VERSIONS    10000               /* of a schema */
-#define TW_LIMIT_DB_WAIT_MS     10000               /* for a lock that somebody else has */
-#define TW_LIMIT_DB_IDLE_MS     60000 /* that a transaction may wait for its next statement */
-#define TW_LIMIT_DB_LOG_FRAMES  1000  /* pages in a log before they are brought into the file */
-#define TW_LIMIT_DB_UNANSWERED  1000  /* statements that were sent and not looked after yet */
 
 /* Reports from the books */
 #define TW_LIMIT_REPORT_BYTES       ((size_t)512 << 20) /* of one, and of the names in it */

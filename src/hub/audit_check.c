@@ -106,7 +106,7 @@ bool tw_audit_check_record(struct tw_audit_check *check, const struct tw_audit_r
                                    "record %" PRId64,
                                    expected_seq, record->seq);
     }
-    if (record->seq < expected_seq) {
+    if (record->seq < expected_seq || expected_seq == INT64_MAX) {
         return tw_audit_check_fail(check, TW_AUDIT_FAULT_ORDER, record->seq,
                                    "record %" PRId64 " comes where record %" PRId64 " belongs",
                                    record->seq, expected_seq);

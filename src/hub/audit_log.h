@@ -10,8 +10,9 @@
  *    becomes that of the record before.
  * 2. While records come and seal is called there is a checkpoint a second; the records behind the
  *    last one are as many as came since.
- * 3. After a call that failed, or a rollback, the head in memory is not the store's: until
- *    tw_audit_log_reload every call fails.
+ * 3. After a call that failed, a commit that failed or a rollback the head in memory is not the
+ *    store's: tw_audit_log_reload comes before anything else. After a call that failed all others
+ *    do until then.
  * 4. A log whose last checkpoint another key signed, or that ends before it, is not gone on with.
  *
  * Ownership: the log uses the database and the key, which outlive it. Threads: the one that writes.

@@ -166,7 +166,7 @@ static enum tw_status read_head(struct reading *reading,
     if (!read_line(reading, &line)) {
         return TW_OK;
     }
-    if (line.kind != TW_AUDIT_LINE_HEAD || line.first_seq < 1) {
+    if (line.kind != TW_AUDIT_LINE_HEAD || line.first_seq < 1 || line.first_seq == INT64_MAX) {
         fail_line(reading, "an export begins with the line that names its log");
     } else {
         status = tw_audit_check_begin(&reading->check, line.log, line.first_seq, &line.previous,

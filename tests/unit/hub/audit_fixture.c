@@ -98,16 +98,28 @@ void write_body(int64_t n, struct tw_buf *ret_body)
     tw_audit_body_free(&body);
 }
 
-struct tw_db *open_store(const char *folder)
+struct tw_db *open_empty_store(const char *folder)
 {
-    static const char *const steps[] = {TW_AUDIT_LOG_TABLES};
     char path[300];
     struct tw_db *db = NULL;
     struct tw_error error = {0};
+    const char *address = getenv("TW_TEST_POSTGRES");
     snprintf(path, sizeof path, "%s/books.db", folder);
-    enum tw_status status = tw_db_open(path, TW_DB_WRITE, &db, &error);
-    status = status == TW_OK ? tw_db_migrate(db, steps, 1, &error) : status;
-    if (status != TW_OK) {
+    if (tw_db_open(address != NULL ? address : path, TW_DB_WRITE, &db, &error) != TW_OK) {
+        fail_msg("%s", error.text);
+    }
+    if (tw_db_is_postgres(db)) {
+        run_sql(db, "DROP SCHEMA public CASCADE; CREATE SCHEMA public");
+    }
+    return db;
+}
+
+struct tw_db *open_store(const char *folder)
+{
+    static const char *const steps[] = {TW_AUDIT_LOG_TABLES};
+    struct tw_error error = {0};
+    struct tw_db *db = open_empty_store(folder);
+    if (tw_db_migrate(db, steps, 1, &error) != TW_OK) {
         fail_msg("%s", error.text);
     }
     return db;

@@ -24,7 +24,9 @@ void remove_folder(const char *path);
 void write_text(const char *path, const char *text, unsigned mode);
 struct tw_audit_key *open_key(const char *folder, const char *name, const char *pem);
 
-/* A SQLite store in a folder, with the tables of a log. */
+/* A SQLite store in a folder, or that of TW_TEST_POSTGRES, emptied; open_store: with the tables of
+ * a log. */
+struct tw_db *open_empty_store(const char *folder);
 struct tw_db *open_store(const char *folder);
 struct tw_audit_log *open_log(struct tw_db *db, const struct tw_audit_key *key);
 void run_sql(struct tw_db *db, const char *sql);

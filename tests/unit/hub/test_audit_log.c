@@ -95,21 +95,24 @@ static void a_group_that_was_rolled_back_leaves_nothing(void **state)
     assert_int_equal(verify(books).last_seq, 60);
 }
 
-static void after_a_failure_nothing_is_appended_until_the_log_is_read_again(void **state)
+/* A store may say at the commit only that a record was refused. */
+static void after_a_failure_the_log_is_read_again(void **state)
 {
     struct books *books = *state;
     struct tw_error error;
     struct tw_audit_log *other = open_log(books->db, books->key);
     append_requests(books->db, books->log, 3);
     assert_int_equal(tw_db_begin(books->db, NULL), TW_OK);
-    assert_int_not_equal(tw_audit_log_append(other, AUDIT_START, "hub.started", "{}", 2, &error),
-                         TW_OK);
-    tw_db_rollback(books->db);
-    assert_int_equal(tw_audit_log_append(other, AUDIT_START, "hub.started", "{}", 2, &error),
-                     TW_ERR_IO);
-    assert_non_null(strstr(error.text, "must be read again"));
-    assert_int_equal(tw_audit_log_sign(other, AUDIT_START, &error), TW_ERR_IO);
-    assert_int_equal(tw_audit_log_seal(other, AUDIT_START, &error), TW_ERR_IO);
+    enum tw_status status = tw_audit_log_append(other, AUDIT_START, "hub.started", "{}", 2, &error);
+    assert_true(status != TW_OK || tw_db_is_postgres(books->db));
+    assert_int_not_equal(tw_db_commit(books->db, &error), TW_OK);
+    if (status != TW_OK) {
+        assert_int_equal(tw_audit_log_append(other, AUDIT_START, "hub.started", "{}", 2, &error),
+                         TW_ERR_IO);
+        assert_non_null(strstr(error.text, "must be read again"));
+        assert_int_equal(tw_audit_log_sign(other, AUDIT_START, &error), TW_ERR_IO);
+        assert_int_equal(tw_audit_log_seal(other, AUDIT_START, &error), TW_ERR_IO);
+    }
     assert_int_equal(tw_audit_log_reload(other, &error), TW_OK);
     append_requests(books->db, other, 3);
     assert_int_equal(tw_audit_log_seq(other), 6);
@@ -290,7 +293,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(what_was_appended_verifies),
         TEST(a_group_that_was_rolled_back_leaves_nothing),
-        TEST(after_a_failure_nothing_is_appended_until_the_log_is_read_again),
+        TEST(after_a_failure_the_log_is_read_again),
         TEST(a_time_that_goes_back_becomes_that_of_the_record_before),
         TEST(a_checkpoint_comes_once_a_second_and_at_the_end),
         TEST(a_log_goes_on_where_it_ended),
