@@ -22,7 +22,7 @@ enum tw_status tw_books_args_open(const struct tw_books_args *args, struct tw_db
 {
     struct tw_books_place place;
     struct tw_db *db = NULL;
-    enum tw_status status = tw_books_place_find(args->address, NULL, &place, error);
+    enum tw_status status = tw_books_place_find(args->address, &place, error);
     if (status == TW_OK) {
         status = tw_db_open(place.address, TW_DB_READ, &db, error);
     }
