@@ -4,8 +4,9 @@
  *                                                    otherwise when the hub has moved it
  *
  * The watermark is asked for ahead of need, so as a rule nothing waits: at most
- * TW_LIMIT_HUB_AHEAD_TOKENS beyond what was sent, or what one step brought where that is more.
- * Without a hub everything is sent at once.
+ * TW_LIMIT_HUB_AHEAD_TOKENS beyond what the client's socket has taken. Who reads slowly holds it
+ * up, and with it what is held here, until he has read (tw_api_gate_go_on, now and then), or until
+ * the answer is settled. Without a hub everything is sent at once.
  *
  * Threads: the backend's thread writes; the hub's writer calls back. Ownership: the HTTP request,
  * the hub and the ticket are the caller's, and outlive it; it is freed behind the settlement, when
@@ -25,9 +26,10 @@ struct tw_api_gate {
     struct tw_hub *hub; /* NULL: nothing is counted */
     struct tw_hub_ticket *ticket;
     pthread_mutex_t lock; /* of what follows */
-    struct tw_buf held;
+    struct tw_buf held, marks; /* which bytes of it are which tokens */
     uint64_t n_tokens; /* of the answer, to the end of what is held */
-    uint64_t n_sent_tokens;
+    uint64_t n_written_tokens; /* to the stream */
+    uint64_t n_sent_tokens;    /* of those, taken by the socket */
     bool is_asking;
     bool has_failed; /* nothing more can be put on record, so nothing more is sent */
 };
@@ -39,6 +41,8 @@ void tw_api_gate_free(struct tw_api_gate *gate);
 /* n_tokens: of the whole answer so far, with those of these bytes. */
 void tw_api_gate_write(struct tw_api_gate *gate, const char *data, size_t size_bytes,
                        uint64_t n_tokens);
+/* The client may have read more. */
+void tw_api_gate_go_on(struct tw_api_gate *gate);
 size_t tw_api_gate_held_bytes(struct tw_api_gate *gate);
 bool tw_api_gate_has_failed(struct tw_api_gate *gate);
 /* The answer is settled: all of it may go. */

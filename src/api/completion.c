@@ -261,6 +261,7 @@ static enum tw_wish wish(void *context)
         (completion->api->config.hub != NULL && !may_go_on(completion))) {
         return TW_WISH_CANCEL;
     }
+    tw_api_gate_go_on(&completion->gate);
     return completion->fields.is_stream &&
                    tw_http_pending_bytes(completion->http) +
                            tw_api_gate_held_bytes(&completion->gate) >
