@@ -21,8 +21,10 @@ struct request {
 static const char USAGE[] =
     "usage: synth_books [--seed N] [--requests N] [--from YYYY-MM-DD] [--days N] -o BOOKS\n"
     "\n"
-    "Makes books with a made-up past: two organisations, and N requests (1000) within so many days\n"
-    "(45) from the beginning of one (2026-10-15) in UTC. BOOKS is a new file, or postgres://... of\n"
+    "Makes books with a made-up past: two organisations, and N requests (1000) within so many "
+    "days\n"
+    "(45) from the beginning of one (2026-10-15) in UTC. BOOKS is a new file, or postgres://... "
+    "of\n"
     "an empty database.\n";
 
 static bool read_number(const char *text, int64_t most, int64_t *ret_value)
@@ -67,14 +69,24 @@ static bool read_options(int argc, char **argv, struct request *request)
     int code;
     while (is_good && (code = getopt_long(argc, argv, "o:", options, NULL)) != -1) {
         switch (code) {
-        case 's': is_good = read_number(optarg, INT64_MAX, &request->seed); break;
-        case 'n': is_good = read_number(optarg, MOST_REQUESTS, &request->n_requests); break;
-        case 'f': is_good = read_day(optarg, &request->first_day); break;
+        case 's':
+            is_good = read_number(optarg, INT64_MAX, &request->seed);
+            break;
+        case 'n':
+            is_good = read_number(optarg, MOST_REQUESTS, &request->n_requests);
+            break;
+        case 'f':
+            is_good = read_day(optarg, &request->first_day);
+            break;
         case 'd':
             is_good = read_number(optarg, MOST_DAYS, &request->n_days) && request->n_days != 0;
             break;
-        case 'o': request->output = optarg; break;
-        default: is_good = false; break;
+        case 'o':
+            request->output = optarg;
+            break;
+        default:
+            is_good = false;
+            break;
         }
     }
     return is_good && optind == argc && request->output != NULL;

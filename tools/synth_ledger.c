@@ -29,8 +29,7 @@ static enum tw_status run_once(struct tw_db *db, const char *sql, const struct t
 enum tw_status synth_ledger_begin(struct tw_db *db, const char *currency,
                                   struct synth_ledger *ret_ledger, struct tw_error *error)
 {
-    *ret_ledger =
-        (struct synth_ledger){.db = db, .next_id = 3, .next_entry = 1, .next_request = 1};
+    *ret_ledger = (struct synth_ledger){.db = db, .next_id = 3, .next_entry = 1, .next_request = 1};
     const struct tw_db_value values[] = {tw_db_text("0123456789abcdef0123456789abcdef"),
                                          tw_db_text(currency)};
     enum tw_status status = tw_schema_migrate(db, error);
@@ -82,9 +81,10 @@ enum tw_status synth_ledger_holder(struct synth_ledger *ledger, const char *kind
     snprintf(holder->kind, sizeof holder->kind, "%s", kind);
     const struct tw_db_value values[] = {tw_db_integer(holder->id), tw_db_text(kind),
                                          tw_db_integer(parent), tw_db_text(name)};
-    enum tw_status status = run_once(
-        ledger->db, "INSERT INTO holder (id, kind, parent, name, created_ns) VALUES (?, ?, ?, ?, 0)",
-        values, COUNT(values), error);
+    enum tw_status status =
+        run_once(ledger->db,
+                 "INSERT INTO holder (id, kind, parent, name, created_ns) VALUES (?, ?, ?, ?, 0)",
+                 values, COUNT(values), error);
     if (status == TW_OK && strcmp(kind, "project") == 0) {
         status = add_account(ledger, "held", holder->id, &holder->held, error);
     }
@@ -215,10 +215,10 @@ enum tw_status synth_ledger_reserve(struct synth_ledger *ledger, struct synth_re
                                     struct tw_error *error)
 {
     const int64_t project = synth_ledger_project_of(ledger, request->key);
-    const int64_t as_input = cost(ledger, request->price, request->prompt_tokens, 0,
-                                  request->most_output_tokens);
-    const int64_t as_cached = cost(ledger, request->price, 0, request->prompt_tokens,
-                                   request->most_output_tokens);
+    const int64_t as_input =
+        cost(ledger, request->price, request->prompt_tokens, 0, request->most_output_tokens);
+    const int64_t as_cached =
+        cost(ledger, request->price, 0, request->prompt_tokens, request->most_output_tokens);
     request->number = ledger->next_request++;
     request->entry = ledger->next_entry;
     request->amount_nano = as_input > as_cached ? as_input : as_cached;

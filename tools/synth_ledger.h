@@ -68,9 +68,8 @@ int64_t synth_ledger_project_of(const struct synth_ledger *ledger, int64_t key);
 enum tw_status synth_ledger_reserve(struct synth_ledger *ledger, struct synth_request *request,
                                     struct tw_error *error);
 /* Its end; tokens within what was reserved. */
-enum tw_status synth_ledger_settle(struct synth_ledger *ledger,
-                                   const struct synth_request *request, int64_t at_ns,
-                                   int64_t input_tokens, int64_t cached_tokens,
+enum tw_status synth_ledger_settle(struct synth_ledger *ledger, const struct synth_request *request,
+                                   int64_t at_ns, int64_t input_tokens, int64_t cached_tokens,
                                    int64_t output_tokens, struct tw_error *error);
 /* One that stays open gets its row. */
 enum tw_status synth_ledger_leave_open(struct synth_ledger *ledger,

@@ -26,11 +26,12 @@ static enum tw_status add_holders(struct synth_ledger *ledger, int64_t ret_keys[
 {
     static const struct {
         const char *kind, *name;
-    } rows[] = {{"org", "acme"},      {"team", "research"}, {"project", "chat"},    {"key", "ci"},
-                {"key", "notebooks"}, {"project", "search"}, {"key", "index"},      {"key", "web"},
-                {"team", "support"},  {"project", "desk"},   {"key", "agents"},     {"key", "phone"},
-                {"org", "globex"},    {"team", "plant"},     {"project", "line-7"}, {"key", "scada"},
-                {"key", "night"},     {"project", "tests"},  {"key", "lab"},        {"key", "spare"}};
+    } rows[] = {
+        {"org", "acme"},      {"team", "research"},  {"project", "chat"},   {"key", "ci"},
+        {"key", "notebooks"}, {"project", "search"}, {"key", "index"},      {"key", "web"},
+        {"team", "support"},  {"project", "desk"},   {"key", "agents"},     {"key", "phone"},
+        {"org", "globex"},    {"team", "plant"},     {"project", "line-7"}, {"key", "scada"},
+        {"key", "night"},     {"project", "tests"},  {"key", "lab"},        {"key", "spare"}};
     static const char *const kinds[] = {"org", "team", "project", "key"};
     int64_t above[COUNT(kinds)] = {0};
     size_t n_keys = 0;
@@ -60,16 +61,33 @@ static enum tw_status add_prices(struct synth_ledger *ledger, int64_t special_pr
 {
     const int64_t middle_ns = from_ns + (to_ns - from_ns) / 2;
     struct synth_price prices[] = {
-        {.model = "*", .class = "standard", .input_nano = 100000000, .cached_nano = 10000000,
+        {.model = "*",
+         .class = "standard",
+         .input_nano = 100000000,
+         .cached_nano = 10000000,
          .output_nano = 400000000},
-        {.model = "demo", .class = "standard", .input_nano = 150000001, .cached_nano = 15000001,
+        {.model = "demo",
+         .class = "standard",
+         .input_nano = 150000001,
+         .cached_nano = 15000001,
          .output_nano = 600000007},
-        {.model = "demo", .class = "batch", .input_nano = 75000000, .cached_nano = 7500000,
+        {.model = "demo",
+         .class = "batch",
+         .input_nano = 75000000,
+         .cached_nano = 7500000,
          .output_nano = 300000003},
-        {.model = "demo", .class = "standard", .input_nano = 160000000, .cached_nano = 16000000,
-         .output_nano = 640000000, .valid_from_ns = middle_ns},
-        {.project = special_project, .model = "*", .class = "standard", .input_nano = 90000000,
-         .cached_nano = 9000000, .output_nano = 333333333},
+        {.model = "demo",
+         .class = "standard",
+         .input_nano = 160000000,
+         .cached_nano = 16000000,
+         .output_nano = 640000000,
+         .valid_from_ns = middle_ns},
+        {.project = special_project,
+         .model = "*",
+         .class = "standard",
+         .input_nano = 90000000,
+         .cached_nano = 9000000,
+         .output_nano = 333333333},
     };
     enum tw_status status = TW_OK;
     for (size_t i = 0; status == TW_OK && i < COUNT(prices); i++) {
@@ -89,9 +107,8 @@ static enum tw_status ask(struct synth_ledger *ledger, struct dice *dice, const 
                                     .reserved_ns = at_ns,
                                     .prompt_tokens = 1 + below(dice, 4000),
                                     .most_output_tokens = 1 + below(dice, 2000)};
-    request.price =
-        synth_ledger_find_price(ledger, synth_ledger_project_of(ledger, request.key),
-                                request.model, request.class, at_ns);
+    request.price = synth_ledger_find_price(ledger, synth_ledger_project_of(ledger, request.key),
+                                            request.model, request.class, at_ns);
     *ret_request = request;
     return synth_ledger_reserve(ledger, ret_request, error);
 }
@@ -119,8 +136,8 @@ static enum tw_status run_past(struct synth_ledger *ledger, struct dice *dice,
     int64_t n_asked = 0;
     for (int64_t i = 0; status == TW_OK && i < 2 * n_requests; i++) {
         const int64_t at_ns = from_ns + i * step_ns + below(dice, step_ns + 1);
-        const bool asks = n_asked < n_requests && n_open < OPEN_AT_ONCE &&
-                          (n_open == 0 || below(dice, 2) == 0);
+        const bool asks =
+            n_asked < n_requests && n_open < OPEN_AT_ONCE && (n_open == 0 || below(dice, 2) == 0);
         if (asks) {
             status = ask(ledger, dice, keys, at_ns, &open[n_open++], error);
             n_asked++;

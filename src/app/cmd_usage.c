@@ -210,8 +210,8 @@ static enum tw_status make_wish(const struct usage_args *args, const struct tw_z
                                 struct tw_usage_wish *ret_wish, struct tw_error *error)
 {
     struct tw_usage_wish wish = {.zone = zone, .in = args->in, .model = args->model};
-    enum tw_status status = tw_usage_period_parse(args->period, zone, tw_clock_wall_ns() / NANO,
-                                                  &wish.period, error);
+    enum tw_status status =
+        tw_usage_period_parse(args->period, zone, tw_clock_wall_ns() / NANO, &wish.period, error);
     if (status != TW_OK) {
         return status;
     }
@@ -222,8 +222,7 @@ static enum tw_status make_wish(const struct usage_args *args, const struct tw_z
     if (args->format == FOCUS) {
         tw_focus_set_dimensions(&wish);
     } else {
-        status =
-            tw_usage_parse_dimensions(args->by != NULL ? args->by : "project", &wish, error);
+        status = tw_usage_parse_dimensions(args->by != NULL ? args->by : "project", &wish, error);
     }
     if (status == TW_OK) {
         *ret_wish = wish;
@@ -235,10 +234,14 @@ static enum tw_status write_usage(const struct tw_usage *usage, int format, cons
                                   struct tw_buf *out, struct tw_error *error)
 {
     switch (format) {
-    case CSV: return tw_usage_write_csv(usage, out, error);
-    case JSON: return tw_usage_write_json(usage, out, error);
-    case FOCUS: return tw_focus_write(usage, provider, out, error);
-    default: return tw_usage_write_table(usage, tw_books_args_width(), out, error);
+    case CSV:
+        return tw_usage_write_csv(usage, out, error);
+    case JSON:
+        return tw_usage_write_json(usage, out, error);
+    case FOCUS:
+        return tw_focus_write(usage, provider, out, error);
+    default:
+        return tw_usage_write_table(usage, tw_books_args_width(), out, error);
     }
 }
 

@@ -17,8 +17,8 @@ static enum tw_status add_charge(struct tw_charges *charges, enum tw_direction d
         return TW_OK;
     }
     struct tw_charge *charge = &charges->items[charges->n++];
-    *charge = (struct tw_charge){
-        .direction = direction, .n_tokens = n_tokens, .price_nano = price_nano};
+    *charge =
+        (struct tw_charge){.direction = direction, .n_tokens = n_tokens, .price_nano = price_nano};
     enum tw_status status = tw_exact_cost(n_tokens, price_nano, &charge->cost, error);
     return status == TW_OK ? tw_exact_add(sum, &charge->cost, error) : status;
 }

@@ -92,8 +92,8 @@ void tw_exact_write(const struct tw_exact *value, int n_places, char ret_text[TW
     for (int i = n_places; i < TW_EXACT_MOST_PLACES; i++) {
         fraction /= 10;
     }
-    snprintf(ret_text, TW_EXACT_TEXT_BYTES, "%lld.%0*lld", (long long)(value->nano / NANO), n_places,
-             (long long)fraction);
+    snprintf(ret_text, TW_EXACT_TEXT_BYTES, "%lld.%0*lld", (long long)(value->nano / NANO),
+             n_places, (long long)fraction);
 }
 
 void tw_exact_write_short(const struct tw_exact *value, char ret_text[TW_EXACT_TEXT_BYTES])

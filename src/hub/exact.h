@@ -39,8 +39,7 @@ enum tw_status tw_exact_rest(const struct tw_exact *whole, const struct tw_exact
 /* Digits behind the point that it needs, at least two: 2 .. TW_EXACT_MOST_PLACES. */
 int tw_exact_places(const struct tw_exact *value);
 /* With so many digits behind the point, which must be enough. */
-void tw_exact_write(const struct tw_exact *value, int n_places,
-                    char ret_text[TW_EXACT_TEXT_BYTES]);
+void tw_exact_write(const struct tw_exact *value, int n_places, char ret_text[TW_EXACT_TEXT_BYTES]);
 /* With as many as it needs. */
 void tw_exact_write_short(const struct tw_exact *value, char ret_text[TW_EXACT_TEXT_BYTES]);
 

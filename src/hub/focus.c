@@ -12,9 +12,9 @@
 
 enum { ORG = 0, TEAM, PROJECT, MODEL, CLASS, PRICE, DAY, N_BY };
 
-static const enum tw_usage_dimension BY[N_BY] = {
-    TW_USAGE_ORG,   TW_USAGE_TEAM,  TW_USAGE_PROJECT, TW_USAGE_MODEL,
-    TW_USAGE_CLASS, TW_USAGE_PRICE, TW_USAGE_DAY};
+static const enum tw_usage_dimension BY[N_BY] = {TW_USAGE_ORG,   TW_USAGE_TEAM,  TW_USAGE_PROJECT,
+                                                 TW_USAGE_MODEL, TW_USAGE_CLASS, TW_USAGE_PRICE,
+                                                 TW_USAGE_DAY};
 
 enum { FIELD_BYTES = 4096, MILLION = 1000000 };
 

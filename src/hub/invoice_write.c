@@ -32,7 +32,8 @@ static void write_head(const struct tw_invoice *invoice, const char *provider, s
         tw_buf_append_text(out, "entries   none\n\n");
         return;
     }
-    tw_buf_append_format(out, "entries   %lld settlements, the first is entry %lld, the last %lld\n\n",
+    tw_buf_append_format(out,
+                         "entries   %lld settlements, the first is entry %lld, the last %lld\n\n",
                          (long long)usage->total.n_requests, (long long)usage->first_entry,
                          (long long)usage->last_entry);
 }
@@ -95,8 +96,8 @@ enum tw_status tw_invoice_write_text(const struct tw_invoice *invoice, const cha
     static const struct {
         const char *title;
         bool is_number;
-    } columns[] = {{"project", false}, {"model", false},  {"class", false},   {"direction", false},
-                   {"price", true},    {"tokens", true},  {"a million", true}, {"amount", true}};
+    } columns[] = {{"project", false}, {"model", false}, {"class", false},    {"direction", false},
+                   {"price", true},    {"tokens", true}, {"a million", true}, {"amount", true}};
     const int n_places = most_places(invoice), n_price_places = most_price_places(invoice);
     struct tw_report_table table;
     tw_report_table_init(&table);

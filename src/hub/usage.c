@@ -88,15 +88,30 @@ static enum tw_status key_in(struct maker *maker, enum tw_usage_dimension dimens
     case TW_USAGE_ORG:
     case TW_USAGE_TEAM:
     case TW_USAGE_PROJECT:
-    case TW_USAGE_KEY: *ret_key = holder->above[dimension]->id; break;
-    case TW_USAGE_MODEL: return text_number(maker, settlement->model, ret_key, error);
-    case TW_USAGE_CLASS: return text_number(maker, settlement->class, ret_key, error);
-    case TW_USAGE_PRICE: *ret_key = settlement->price; break;
-    case TW_USAGE_HOUR: *ret_key = tw_usage_hour_key(maker->usage->wish.zone, at_s); break;
-    case TW_USAGE_DAY: *ret_key = window_start(maker, TW_PERIOD_DAY, at_s); break;
-    case TW_USAGE_WEEK: *ret_key = window_start(maker, TW_PERIOD_WEEK, at_s); break;
-    case TW_USAGE_MONTH: *ret_key = window_start(maker, TW_PERIOD_MONTH, at_s); break;
-    case TW_USAGE_DIMENSIONS: break;
+    case TW_USAGE_KEY:
+        *ret_key = holder->above[dimension]->id;
+        break;
+    case TW_USAGE_MODEL:
+        return text_number(maker, settlement->model, ret_key, error);
+    case TW_USAGE_CLASS:
+        return text_number(maker, settlement->class, ret_key, error);
+    case TW_USAGE_PRICE:
+        *ret_key = settlement->price;
+        break;
+    case TW_USAGE_HOUR:
+        *ret_key = tw_usage_hour_key(maker->usage->wish.zone, at_s);
+        break;
+    case TW_USAGE_DAY:
+        *ret_key = window_start(maker, TW_PERIOD_DAY, at_s);
+        break;
+    case TW_USAGE_WEEK:
+        *ret_key = window_start(maker, TW_PERIOD_WEEK, at_s);
+        break;
+    case TW_USAGE_MONTH:
+        *ret_key = window_start(maker, TW_PERIOD_MONTH, at_s);
+        break;
+    case TW_USAGE_DIMENSIONS:
+        break;
     }
     return TW_OK;
 }
@@ -167,7 +182,8 @@ static enum tw_status add_sums(struct tw_usage_sums *sums, const struct tw_usage
                                struct tw_error *error)
 {
     bool overflows = __builtin_add_overflow(sums->n_requests, item->n_requests, &sums->n_requests);
-    overflows |= __builtin_add_overflow(sums->input_tokens, item->input_tokens, &sums->input_tokens);
+    overflows |=
+        __builtin_add_overflow(sums->input_tokens, item->input_tokens, &sums->input_tokens);
     overflows |=
         __builtin_add_overflow(sums->cached_tokens, item->cached_tokens, &sums->cached_tokens);
     overflows |=
@@ -195,8 +211,8 @@ static enum tw_status add_version(struct maker *maker, struct tw_usage_versions 
     }
     /* Most rows have one or two: powers of two of room, the old ones are left in the arena. */
     if ((versions->n & (versions->n - 1)) == 0) {
-        int64_t *items = tw_arena_alloc(&maker->usage->arena, versions->n != 0 ? 2 * versions->n : 1,
-                                        sizeof *items);
+        int64_t *items = tw_arena_alloc(&maker->usage->arena,
+                                        versions->n != 0 ? 2 * versions->n : 1, sizeof *items);
         if (items == NULL) {
             return too_many("rows", TW_LIMIT_USAGE_ROWS, error);
         }
@@ -216,8 +232,7 @@ static enum tw_status count(struct maker *maker, const struct settlement *settle
                             struct tw_error *error)
 {
     struct tw_usage *usage = maker->usage;
-    const struct tw_report_holder *holder =
-        tw_report_names_find(&usage->names, settlement->key);
+    const struct tw_report_holder *holder = tw_report_names_find(&usage->names, settlement->key);
     if (holder == NULL || holder->kind != TW_REPORT_KEY) {
         return tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
                             "the books are damaged: entry %lld is of key %lld, which is not there; "
@@ -269,8 +284,9 @@ static enum tw_status read_books(struct maker *maker, struct tw_error *error)
         status = query_row(row, NULL, 0, &has_row, error);
     }
     if (status == TW_OK && !has_row) {
-        status = tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
-                              "the store has no row of the books: it was damaged; restore a backup");
+        status =
+            tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
+                         "the store has no row of the books: it was damaged; restore a backup");
     }
     if (status == TW_OK) {
         snprintf(maker->usage->currency, sizeof maker->usage->currency, "%s",
@@ -284,18 +300,17 @@ static enum tw_status read_books(struct maker *maker, struct tw_error *error)
 static enum tw_status take_settlement(struct maker *maker, struct tw_db_statement *row,
                                       struct tw_error *error)
 {
-    const struct settlement settlement = {
-        .entry = tw_db_column_integer(row, 0),
-        .at_ns = tw_db_column_integer(row, 1),
-        .key = tw_db_column_integer(row, 2),
-        .price = tw_db_column_integer(row, 3),
-        .model = tw_db_column_text(row, 4),
-        .class = tw_db_column_text(row, 5),
-        .sums = {.n_requests = 1,
-                 .input_tokens = tw_db_column_integer(row, 6),
-                 .cached_tokens = tw_db_column_integer(row, 7),
-                 .output_tokens = tw_db_column_integer(row, 8),
-                 .amount_nano = tw_db_column_integer(row, 9)}};
+    const struct settlement settlement = {.entry = tw_db_column_integer(row, 0),
+                                          .at_ns = tw_db_column_integer(row, 1),
+                                          .key = tw_db_column_integer(row, 2),
+                                          .price = tw_db_column_integer(row, 3),
+                                          .model = tw_db_column_text(row, 4),
+                                          .class = tw_db_column_text(row, 5),
+                                          .sums = {.n_requests = 1,
+                                                   .input_tokens = tw_db_column_integer(row, 6),
+                                                   .cached_tokens = tw_db_column_integer(row, 7),
+                                                   .output_tokens = tw_db_column_integer(row, 8),
+                                                   .amount_nano = tw_db_column_integer(row, 9)}};
     return count(maker, &settlement, error);
 }
 
@@ -304,8 +319,7 @@ static enum tw_status read_page(struct maker *maker, struct tw_db_statement *pag
                                 struct tw_error *error)
 {
     const struct tw_usage_wish *wish = &maker->usage->wish;
-    const struct tw_db_value values[] = {tw_db_integer(first),
-                                         tw_db_integer(first + PAGE_ENTRIES),
+    const struct tw_db_value values[] = {tw_db_integer(first), tw_db_integer(first + PAGE_ENTRIES),
                                          tw_db_integer(wish->period.starts_s * NANO),
                                          tw_db_integer(wish->period.ends_s * NANO),
                                          tw_db_text(wish->model)};

@@ -82,12 +82,12 @@ struct tw_usage {
     struct tw_arena arena;
     struct tw_report_names names;
     char currency[4];
-    int64_t last_ns; /* the books' time */
+    int64_t last_ns;            /* the books' time */
     struct tw_usage_row **rows; /* [n_rows] */
     size_t n_rows;
     struct tw_usage_sums total;
     int64_t first_entry, last_entry; /* of those that were chosen; 0 where there is none */
-    const char **texts; /* [n_texts]: names of models and classes */
+    const char **texts;              /* [n_texts]: names of models and classes */
     size_t n_texts;
     struct tw_usage_price *prices; /* [n_prices], by version: those of all rows */
     size_t n_prices;

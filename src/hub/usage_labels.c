@@ -26,10 +26,11 @@ static enum tw_status unknown_dimension(const char *word, struct tw_error *error
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
                             "usage cannot be shown by '%.40s'; did you mean '%s'?", word, guess);
     }
-    return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
-                        "usage cannot be shown by '%.40s'; there are org, team, project, key, model, "
-                        "class, price, hour, day, week and month",
-                        word);
+    return tw_error_set(
+        error, TW_ERR_USAGE, TW_NO_POSITION,
+        "usage cannot be shown by '%.40s'; there are org, team, project, key, model, "
+        "class, price, hour, day, week and month",
+        word);
 }
 
 static enum tw_status add_dimension(const char *word, struct tw_usage_wish *wish,
@@ -60,8 +61,8 @@ enum tw_status tw_usage_parse_dimensions(const char *text, struct tw_usage_wish 
     for (const char *at = text; status == TW_OK && at != NULL;) {
         char word[48];
         const size_t n_bytes = strcspn(at, ",");
-        snprintf(word, sizeof word, "%.*s", (int)(n_bytes < sizeof word ? n_bytes : sizeof word - 1),
-                 at);
+        snprintf(word, sizeof word, "%.*s",
+                 (int)(n_bytes < sizeof word ? n_bytes : sizeof word - 1), at);
         status = add_dimension(word, wish, error);
         at = at[n_bytes] == ',' ? at + n_bytes + 1 : NULL;
     }
@@ -91,11 +92,17 @@ const char *tw_usage_label(const struct tw_usage *usage, const struct tw_usage_r
     case TW_USAGE_ORG:
     case TW_USAGE_TEAM:
     case TW_USAGE_PROJECT:
-    case TW_USAGE_KEY: return tw_report_names_find(&usage->names, key)->path;
+    case TW_USAGE_KEY:
+        return tw_report_names_find(&usage->names, key)->path;
     case TW_USAGE_MODEL:
-    case TW_USAGE_CLASS: return usage->texts[key];
-    case TW_USAGE_PRICE: snprintf(scratch, TW_USAGE_LABEL_BYTES, "%lld", (long long)key); break;
-    case TW_USAGE_HOUR: write_hour(key, scratch); break;
+    case TW_USAGE_CLASS:
+        return usage->texts[key];
+    case TW_USAGE_PRICE:
+        snprintf(scratch, TW_USAGE_LABEL_BYTES, "%lld", (long long)key);
+        break;
+    case TW_USAGE_HOUR:
+        write_hour(key, scratch);
+        break;
     case TW_USAGE_DAY:
     case TW_USAGE_WEEK:
         tw_usage_period_write_day(usage->wish.zone, key, day);
@@ -105,7 +112,8 @@ const char *tw_usage_label(const struct tw_usage *usage, const struct tw_usage_r
         tw_usage_period_write_month(usage->wish.zone, key, day);
         snprintf(scratch, TW_USAGE_LABEL_BYTES, "%s", day);
         break;
-    case TW_USAGE_DIMENSIONS: break;
+    case TW_USAGE_DIMENSIONS:
+        break;
     }
     return scratch;
 }

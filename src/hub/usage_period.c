@@ -13,8 +13,9 @@ struct days {
     int64_t first, next;
 };
 
-static const char *const WORDS[] = {"today",      "yesterday", "this-week", "last-week", "this-month",
-                                    "last-month", "this-year", "last-year", "all",       NULL};
+static const char *const WORDS[] = {"today",      "yesterday",  "this-week", "last-week",
+                                    "this-month", "last-month", "this-year", "last-year",
+                                    "all",        NULL};
 
 static enum tw_status not_a_period(const char *text, struct tw_error *error)
 {
@@ -122,8 +123,8 @@ static enum tw_status parse_dates(const char *text, struct days *ret_days, struc
         return not_a_period(text, error);
     }
     if (last.next <= first.first) {
-        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
-                            "'%.60s' ends before it begins", text);
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION, "'%.60s' ends before it begins",
+                            text);
     }
     *ret_days = (struct days){first.first, last.next};
     return TW_OK;

@@ -137,9 +137,9 @@ static void write_csv_row(const struct tw_usage *usage, const struct tw_usage_ro
 enum tw_status tw_usage_write_csv(const struct tw_usage *usage, struct tw_buf *out,
                                   struct tw_error *error)
 {
-    static const char *const titles[] = {"requests", "input_tokens", "cached_tokens",
-                                         "output_tokens", "amount", "currency", "amount_nano",
-                                         "price_versions"};
+    static const char *const titles[] = {"requests",      "input_tokens",  "cached_tokens",
+                                         "output_tokens", "amount",        "currency",
+                                         "amount_nano",   "price_versions"};
     struct tw_csv csv = {.buf = out};
     struct tw_buf scratch;
     tw_buf_init(&scratch, 4096);

@@ -76,7 +76,8 @@ void books_close(struct books *books)
     }
 }
 
-void books_fill(struct books *books, uint64_t seed, int64_t n_requests, int64_t from_s, int64_t to_s)
+void books_fill(struct books *books, uint64_t seed, int64_t n_requests, int64_t from_s,
+                int64_t to_s)
 {
     struct tw_error error;
     books_begin(books);

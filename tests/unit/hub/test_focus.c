@@ -13,7 +13,7 @@
 #include "hub/focus.h"
 #include "hub/usage_period.h"
 
-#define NANO ((int64_t)1000000000)
+#define NANO   ((int64_t)1000000000)
 #define FROM_S ((int64_t)1792022400) /* 2026-10-15 */
 #define TO_S   ((int64_t)1796083200) /* 2026-12-01 */
 
@@ -157,9 +157,9 @@ static void a_cost_is_quantity_times_unit_price_and_only_rounding_has_none(void 
         const struct tw_exact billed = exact_of(row.fields[column_of(&titles, "BilledCost")]);
         const char *category = row.fields[column_of(&titles, "ChargeCategory")];
         if (strcmp(category, "Adjustment") == 0) {
-            static const char *const empty[] = {"PricingQuantity", "PricingUnit", "ListUnitPrice",
-                                                "ConsumedQuantity", "ConsumedUnit", "SkuId",
-                                                "SkuPriceId", "ContractedUnitPrice"};
+            static const char *const empty[] = {
+                "PricingQuantity", "PricingUnit", "ListUnitPrice", "ConsumedQuantity",
+                "ConsumedUnit",    "SkuId",       "SkuPriceId",    "ContractedUnitPrice"};
             for (size_t i = 0; i < sizeof empty / sizeof *empty; i++) {
                 assert_string_equal(row.fields[column_of(&titles, empty[i])], "");
             }
@@ -220,8 +220,11 @@ static void every_column_that_focus_demands_is_there(void **state)
 
 static void begin_hostile(struct books *books, int64_t *ret_key, int64_t *ret_price)
 {
-    struct synth_price price = {.model = "*", .class = "standard", .input_nano = 150000001,
-                                .cached_nano = 15000000, .output_nano = 600000000};
+    struct synth_price price = {.model = "*",
+                                .class = "standard",
+                                .input_nano = 150000001,
+                                .cached_nano = 15000000,
+                                .output_nano = 600000000};
     int64_t org, team, project;
     books_begin(books);
     struct synth_ledger *ledger = books->ledger;
@@ -243,9 +246,13 @@ static void a_request_is_a_row_for_each_direction_and_one_for_the_rounding(void 
     int64_t key, price;
     begin_hostile(&books, &key, &price);
     assert_int_equal(tw_zone_open(NULL, "Europe/Berlin", &zone, NULL), TW_OK);
-    struct synth_request request = {.key = key, .model = "+demo", .class = "standard",
-                                    .price = price, .reserved_ns = FROM_S * NANO,
-                                    .prompt_tokens = 1203, .most_output_tokens = 100};
+    struct synth_request request = {.key = key,
+                                    .model = "+demo",
+                                    .class = "standard",
+                                    .price = price,
+                                    .reserved_ns = FROM_S * NANO,
+                                    .prompt_tokens = 1203,
+                                    .most_output_tokens = 100};
     assert_int_equal(synth_ledger_reserve(books.ledger, &request, NULL), TW_OK);
     assert_int_equal(
         synth_ledger_settle(books.ledger, &request, FROM_S * NANO, 1003, 200, 77, NULL), TW_OK);
@@ -316,8 +323,12 @@ static void amounts_that_do_not_come_from_their_tokens_are_not_handed_on(void **
         struct tw_buf out;
         int64_t key, price;
         begin_hostile(&books, &key, &price);
-        struct synth_request request = {.key = key, .model = "demo", .class = "standard",
-                                        .price = price, .reserved_ns = 1, .prompt_tokens = 1,
+        struct synth_request request = {.key = key,
+                                        .model = "demo",
+                                        .class = "standard",
+                                        .price = price,
+                                        .reserved_ns = 1,
+                                        .prompt_tokens = 1,
                                         .most_output_tokens = 100};
         assert_int_equal(synth_ledger_reserve(books.ledger, &request, NULL), TW_OK);
         assert_int_equal(synth_ledger_settle(books.ledger, &request, 2, 1, 0, 5, NULL), TW_OK);

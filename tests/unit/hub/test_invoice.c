@@ -11,9 +11,9 @@
 #include "hub/invoice.h"
 #include "hub/usage_period.h"
 
-#define NANO ((int64_t)1000000000)
-#define FROM_S ((int64_t)1792022400) /* 2026-10-15 */
-#define TO_S   ((int64_t)1796083200) /* 2026-12-01 */
+#define NANO    ((int64_t)1000000000)
+#define FROM_S  ((int64_t)1792022400) /* 2026-10-15 */
+#define TO_S    ((int64_t)1796083200) /* 2026-12-01 */
 #define LATE_NS (TO_S * 2 * NANO)
 
 static struct tw_invoice *read_invoice(struct books *books, const char *org, const char *month,
@@ -61,8 +61,7 @@ static void the_lines_of_an_invoice_make_the_sum_of_the_ledgers_entries(void **s
             for (size_t k = 0; k < invoice->n_lines; k++) {
                 assert_int_equal(tw_exact_add(&sum, &invoice->lines[k].charge.cost, NULL), TW_OK);
             }
-            const int64_t expected =
-                ledger_sum(&books, orgs[i % 2], &invoice->usage->wish.period);
+            const int64_t expected = ledger_sum(&books, orgs[i % 2], &invoice->usage->wish.period);
             assert_int_equal(sum.nano, expected);
             assert_int_equal(sum.millionths, 0);
             assert_int_equal(invoice->total.nano, expected);
@@ -80,8 +79,10 @@ static void the_lines_of_an_invoice_make_the_sum_of_the_ledgers_entries(void **s
 static void begin_small(struct books *books, int64_t *ret_key, struct synth_price ret_prices[2])
 {
     int64_t org, team, project;
-    ret_prices[0] = (struct synth_price){.model = "*", .class = "standard",
-                                         .input_nano = 150000001, .cached_nano = 15000000,
+    ret_prices[0] = (struct synth_price){.model = "*",
+                                         .class = "standard",
+                                         .input_nano = 150000001,
+                                         .cached_nano = 15000000,
                                          .output_nano = 600000000};
     ret_prices[1] = ret_prices[0];
     ret_prices[1].input_nano = 1500000000;
@@ -97,12 +98,16 @@ static void begin_small(struct books *books, int64_t *ret_key, struct synth_pric
 
 static void ask(struct books *books, int64_t key, int64_t price, int64_t at_s)
 {
-    struct synth_request request = {.key = key, .model = "demo", .class = "standard",
-                                    .price = price, .reserved_ns = at_s * NANO,
-                                    .prompt_tokens = 1203, .most_output_tokens = 100};
+    struct synth_request request = {.key = key,
+                                    .model = "demo",
+                                    .class = "standard",
+                                    .price = price,
+                                    .reserved_ns = at_s * NANO,
+                                    .prompt_tokens = 1203,
+                                    .most_output_tokens = 100};
     assert_int_equal(synth_ledger_reserve(books->ledger, &request, NULL), TW_OK);
-    assert_int_equal(
-        synth_ledger_settle(books->ledger, &request, at_s * NANO, 1003, 200, 77, NULL), TW_OK);
+    assert_int_equal(synth_ledger_settle(books->ledger, &request, at_s * NANO, 1003, 200, 77, NULL),
+                     TW_OK);
 }
 
 static const char TEXT[] =
@@ -247,9 +252,8 @@ static void an_invoice_is_for_one_whole_organisation(void **state)
                 {"acne", "did you mean 'acme'", TW_ERR_NOT_FOUND},
                 {"twin", "'#11' or '#12'", TW_ERR_USAGE}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        assert_int_equal(
-            tw_invoice_read(books.db, rows[i].org, month, zone, 0, &invoice, &error),
-            rows[i].status);
+        assert_int_equal(tw_invoice_read(books.db, rows[i].org, month, zone, 0, &invoice, &error),
+                         rows[i].status);
         if (strstr(error.text, rows[i].part) == NULL) {
             fail_msg("'%s' is not in '%s'", rows[i].part, error.text);
         }

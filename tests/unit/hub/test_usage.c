@@ -15,7 +15,7 @@
 #include "hub/usage.h"
 #include "hub/usage_period.h"
 
-#define NANO ((int64_t)1000000000)
+#define NANO   ((int64_t)1000000000)
 /* 2026-10-15 and 2026-12-01 in UTC: over the end of summer time, a month's and a year's week. */
 #define FROM_S ((int64_t)1792022400)
 #define TO_S   ((int64_t)1796083200)
@@ -73,12 +73,12 @@ static size_t read_plain(struct books *books, struct plain **ret_items)
         item->price = tw_db_column_integer(row, 1);
         snprintf(item->model, sizeof item->model, "%s", tw_db_column_text(row, 2));
         snprintf(item->class, sizeof item->class, "%s", tw_db_column_text(row, 3));
-        item->sums = (struct tw_usage_sums){1, tw_db_column_integer(row, 4),
-                                            tw_db_column_integer(row, 5),
-                                            tw_db_column_integer(row, 6),
-                                            tw_db_column_integer(row, 7)};
+        item->sums =
+            (struct tw_usage_sums){1, tw_db_column_integer(row, 4), tw_db_column_integer(row, 5),
+                                   tw_db_column_integer(row, 6), tw_db_column_integer(row, 7)};
         snprintf(item->org, sizeof item->org, "%.18s", tw_db_column_text(row, 8));
-        snprintf(item->team, sizeof item->team, "%.18s/%.18s", item->org, tw_db_column_text(row, 9));
+        snprintf(item->team, sizeof item->team, "%.18s/%.18s", item->org,
+                 tw_db_column_text(row, 9));
         snprintf(item->project, sizeof item->project, "%.38s/%.18s", item->team,
                  tw_db_column_text(row, 10));
         snprintf(item->key, sizeof item->key, "%.58s/%.18s", item->project,
@@ -98,13 +98,27 @@ static void plain_label(const struct plain *item, enum tw_usage_dimension dimens
     const int64_t monday_s = tw_zone_day_start_s(zone, time.day - (time.day + 3) % 7);
     const int offset = time.offset_s / 60;
     switch (dimension) {
-    case TW_USAGE_ORG: snprintf(label, room, "%s", item->org); break;
-    case TW_USAGE_TEAM: snprintf(label, room, "%s", item->team); break;
-    case TW_USAGE_PROJECT: snprintf(label, room, "%s", item->project); break;
-    case TW_USAGE_KEY: snprintf(label, room, "%s", item->key); break;
-    case TW_USAGE_MODEL: snprintf(label, room, "%s", item->model); break;
-    case TW_USAGE_CLASS: snprintf(label, room, "%s", item->class); break;
-    case TW_USAGE_PRICE: snprintf(label, room, "%lld", (long long)item->price); break;
+    case TW_USAGE_ORG:
+        snprintf(label, room, "%s", item->org);
+        break;
+    case TW_USAGE_TEAM:
+        snprintf(label, room, "%s", item->team);
+        break;
+    case TW_USAGE_PROJECT:
+        snprintf(label, room, "%s", item->project);
+        break;
+    case TW_USAGE_KEY:
+        snprintf(label, room, "%s", item->key);
+        break;
+    case TW_USAGE_MODEL:
+        snprintf(label, room, "%s", item->model);
+        break;
+    case TW_USAGE_CLASS:
+        snprintf(label, room, "%s", item->class);
+        break;
+    case TW_USAGE_PRICE:
+        snprintf(label, room, "%lld", (long long)item->price);
+        break;
     case TW_USAGE_HOUR:
         snprintf(label, room, "%04d-%02d-%02d %02d:00%c%02d:%02d", (int)time.year, time.month,
                  time.day_of_month, time.hour, offset < 0 ? '-' : '+', abs(offset) / 60,
@@ -113,9 +127,14 @@ static void plain_label(const struct plain *item, enum tw_usage_dimension dimens
     case TW_USAGE_DAY:
         snprintf(label, room, "%04d-%02d-%02d", (int)time.year, time.month, time.day_of_month);
         break;
-    case TW_USAGE_WEEK: tw_usage_period_write_day(zone, monday_s, label); break;
-    case TW_USAGE_MONTH: snprintf(label, room, "%04d-%02d", (int)time.year, time.month); break;
-    case TW_USAGE_DIMENSIONS: break;
+    case TW_USAGE_WEEK:
+        tw_usage_period_write_day(zone, monday_s, label);
+        break;
+    case TW_USAGE_MONTH:
+        snprintf(label, room, "%04d-%02d", (int)time.year, time.month);
+        break;
+    case TW_USAGE_DIMENSIONS:
+        break;
     }
 }
 
@@ -204,11 +223,11 @@ static uint32_t below(struct dice *dice, uint32_t bound)
 
 static void random_wish(struct dice *dice, const struct tw_zone *zone, struct tw_usage_wish *wish)
 {
-    static const char *const paths[] = {NULL, NULL, NULL, "acme", "acme/research",
-                                        "globex/plant/line-7/night"};
+    static const char *const paths[] = {
+        NULL, NULL, NULL, "acme", "acme/research", "globex/plant/line-7/night"};
     static const char *const models[] = {NULL, NULL, NULL, "demo", "writer", "another"};
-    *wish = (struct tw_usage_wish){.zone = zone, .in = paths[below(dice, 6)],
-                                   .model = models[below(dice, 6)]};
+    *wish = (struct tw_usage_wish){
+        .zone = zone, .in = paths[below(dice, 6)], .model = models[below(dice, 6)]};
     for (int dimension = 0; dimension < TW_USAGE_DIMENSIONS; dimension++) {
         if (below(dice, 4) == 0) {
             wish->by[wish->n_by++] = (enum tw_usage_dimension)dimension;
@@ -307,8 +326,11 @@ struct small {
 
 static void begin_small(struct small *small)
 {
-    struct synth_price price = {.model = "*", .class = "standard", .input_nano = 1000000,
-                                .cached_nano = 100000, .output_nano = 2000000};
+    struct synth_price price = {.model = "*",
+                                .class = "standard",
+                                .input_nano = 1000000,
+                                .cached_nano = 100000,
+                                .output_nano = 2000000};
     books_begin(&small->books);
     struct synth_ledger *ledger = small->books.ledger;
     assert_int_equal(synth_ledger_holder(ledger, "org", 0, "acme", &small->org, NULL), TW_OK);
@@ -325,8 +347,12 @@ static void begin_small(struct small *small)
 /* A request that ends at once. */
 static void ask(struct small *small, int64_t key, const char *model, int64_t price, int64_t at_ns)
 {
-    struct synth_request request = {.key = key, .model = model, .class = "standard",
-                                    .price = price, .reserved_ns = at_ns, .prompt_tokens = 10,
+    struct synth_request request = {.key = key,
+                                    .model = model,
+                                    .class = "standard",
+                                    .price = price,
+                                    .reserved_ns = at_ns,
+                                    .prompt_tokens = 10,
                                     .most_output_tokens = 5};
     assert_int_equal(synth_ledger_reserve(small->books.ledger, &request, NULL), TW_OK);
     assert_int_equal(synth_ledger_settle(small->books.ledger, &request, at_ns, 6, 4, 5, NULL),
@@ -412,10 +438,14 @@ static void a_path_chooses_all_below_it_and_a_number_one_holder(void **state)
     const struct {
         const char *in;
         size_t n_rows;
-    } rows[] = {{NULL, 3}, {"acme", 3}, {"acme/lab", 3}, {"acme/lab/chat", 2},
-                {"acme/lab/chat/ci", 2}, {"acme/lab/chats", 1}};
-    struct tw_usage_wish wish = {.zone = zone, .by = {TW_USAGE_KEY}, .n_by = 1,
-                                 .period = {0, 86400}};
+    } rows[] = {{NULL, 3},
+                {"acme", 3},
+                {"acme/lab", 3},
+                {"acme/lab/chat", 2},
+                {"acme/lab/chat/ci", 2},
+                {"acme/lab/chats", 1}};
+    struct tw_usage_wish wish = {
+        .zone = zone, .by = {TW_USAGE_KEY}, .n_by = 1, .period = {0, 86400}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         wish.in = rows[i].in;
         usage = read_usage(&small.books, &wish);
@@ -458,8 +488,8 @@ static void a_row_lists_the_price_versions_it_was_settled_at(void **state)
         ask(&small, small.key, "many", versions[i], 5);
     }
     books_end(&small.books);
-    struct tw_usage_wish wish = {.zone = zone, .by = {TW_USAGE_MODEL}, .n_by = 1,
-                                 .period = {0, 86400}};
+    struct tw_usage_wish wish = {
+        .zone = zone, .by = {TW_USAGE_MODEL}, .n_by = 1, .period = {0, 86400}};
     struct tw_usage *usage = read_usage(&small.books, &wish);
     const struct tw_usage_versions *few = &usage->rows[0]->versions;
     assert_int_equal(few->n, 3);
@@ -499,8 +529,8 @@ static void a_report_of_too_many_models_is_refused(void **state)
 {
     (void)state;
     struct tw_zone *zone = open_zone("UTC");
-    struct tw_usage_wish wish = {.zone = zone, .by = {TW_USAGE_MODEL}, .n_by = 1,
-                                 .period = {0, 86400}};
+    struct tw_usage_wish wish = {
+        .zone = zone, .by = {TW_USAGE_MODEL}, .n_by = 1, .period = {0, 86400}};
     for (int extra = 0; extra < 2; extra++) {
         struct small small;
         struct tw_usage *usage;
@@ -575,8 +605,8 @@ static void books_that_are_damaged_are_not_reported_from(void **state)
                 {"UPDATE holder SET parent = 0 WHERE kind = 'team'", "has no org above it"},
                 {"DELETE FROM books", "no row of the books"}};
     struct tw_zone *zone = open_zone("UTC");
-    const struct tw_usage_wish wish = {.zone = zone, .by = {TW_USAGE_PROJECT}, .n_by = 1,
-                                       .period = {0, 86400}};
+    const struct tw_usage_wish wish = {
+        .zone = zone, .by = {TW_USAGE_PROJECT}, .n_by = 1, .period = {0, 86400}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct small small;
         struct tw_usage *usage;
