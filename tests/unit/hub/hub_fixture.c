@@ -139,8 +139,8 @@ void fixture_close(struct fixture *fixture)
 
 void fixture_destroy(struct fixture *fixture)
 {
-    static const char *const names[] = {"books.db", "books.db-wal",  "books.db-shm", "books.db.lock",
-                                        "pepper",   "audit-key",     "audit-key.pub"};
+    static const char *const names[] = {"books.db", "books.db-wal", "books.db-shm", "books.db.lock",
+                                        "pepper",   "audit-key",    "audit-key.pub"};
     char path[128];
     fixture_close(fixture);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -169,10 +169,11 @@ void fixture_add_price(struct fixture *fixture, int64_t input, int64_t cached, i
 {
     static int64_t next = 500000;
     char sql[512];
-    snprintf(sql, sizeof sql,
-             "INSERT INTO price (id, project, model, class, input_nano, cached_nano, output_nano,"
-             " valid_from_ns, created_ns) VALUES (%lld, 0, '*', 'standard', %lld, %lld, %lld, 0, 0)",
-             (long long)next++, (long long)input, (long long)cached, (long long)output);
+    snprintf(
+        sql, sizeof sql,
+        "INSERT INTO price (id, project, model, class, input_nano, cached_nano, output_nano,"
+        " valid_from_ns, created_ns) VALUES (%lld, 0, '*', 'standard', %lld, %lld, %lld, 0, 0)",
+        (long long)next++, (long long)input, (long long)cached, (long long)output);
     fixture_execute(fixture, sql);
 }
 
