@@ -11,12 +11,13 @@ package_list() {
             echo gcc libc6-dev meson ninja-build pkg-config
             echo libjansson-dev libcyaml-dev libyaml-dev libxxhash-dev libutf8proc-dev
             echo libpcre2-dev libedit-dev libmicrohttpd-dev libgnutls28-dev libsodium-dev
-            echo libcurl4-gnutls-dev
+            echo libcurl4-gnutls-dev libsqlite3-dev libpq-dev tzdata
             ;;
         test) # the second compiler, sanitizers, fuzzers, checkers; locales to test numbers in
             echo libcmocka-dev clang-14 libclang-rt-14-dev llvm-14 clang-format-14
             echo binutils locales openssl python3 python3-numpy python3-jinja2
             echo python3-jsonschema python3-torch libopenblas0-pthread curl
+            echo postgresql
             ;;
         npm) # oracles and clients; node itself comes from the lock file of tests/oracle
             command -v npm > /dev/null || echo npm

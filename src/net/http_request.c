@@ -1,9 +1,11 @@
+#define _GNU_SOURCE /* struct ucred */
 /* What the handler's side does with a request. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -307,6 +309,23 @@ const char *tw_http_header(const struct tw_http_request *request, const char *na
 const char *tw_http_peer(const struct tw_http_request *request)
 {
     return request->peer;
+}
+
+bool tw_http_peer_user(const struct tw_http_request *request, uint32_t *ret_uid)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    struct ucred who;
+    int domain = AF_UNSPEC;
+    socklen_t size = sizeof who, domain_size = sizeof domain;
+    if (info == NULL ||
+        getsockopt(info->connect_fd, SOL_SOCKET, SO_DOMAIN, &domain, &domain_size) != 0 ||
+        domain != AF_UNIX ||
+        getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERCRED, &who, &size) != 0) {
+        return false;
+    }
+    *ret_uid = who.uid;
+    return true;
 }
 
 bool tw_http_is_crowded(const struct tw_http_request *request)

@@ -11,7 +11,7 @@ LIBRARY_OF = {
     "xxhash.h": "xxHash", "utf8proc.h": "utf8proc", "pcre2.h": "PCRE2",
     "microhttpd.h": "libmicrohttpd", "gnutls/gnutls.h": "GnuTLS", "gnutls/abstract.h": "GnuTLS",
     "sodium.h": "libsodium", "curl/curl.h": "libcurl", "histedit.h": "libedit",
-    "editline/readline.h": "libedit",
+    "editline/readline.h": "libedit", "sqlite3.h": "SQLite", "libpq-fe.h": "libpq",
 }
 
 
