@@ -42,7 +42,7 @@ def ask(program, server, words, key_file):
     more = ("--api-key-file", key_file) if key_file else ()
     out = subprocess.run(
         [program, "bench", "server", f"http://127.0.0.1:{server.port}", "--endpoint",
-         "completions", "--prompt", "4", "--gen", "1", "--json", *words, *more],
+         "completions", "--prompt", "4", "--gen", "1", "--ignore-eos", "--json", *words, *more],
         check=True, capture_output=True, text=True)
     out = json.loads(out.stdout)
     assert out["failed"] == 0, out
@@ -64,8 +64,8 @@ def main():
     syncs = []
     with tempfile.TemporaryDirectory(dir=folder) as place:
         model = Path(place, "tiny.gguf")
-        subprocess.run([build / "tools/synth_model", "--preset", "tiny", "--type", "Q8_0", "-o",
-                        model], check=True)
+        subprocess.run([build / "tools/synth_model", "--preset", "qwen3-words", "--type", "Q8_0",
+                        "-o", model], check=True)
         books = Books(program, place)
         for path in ("acme", "acme/research", "acme/research/chat", "acme/research/chat/ci"):
             books.command("budget", "set", path, "--limit", "1000000", "--period", "month")
