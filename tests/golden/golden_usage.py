@@ -1,4 +1,4 @@
-"""Reports, FOCUS rows and invoices, computed again from the entries by other means: SQL for the dump,
+"""Reports, FOCUS rows and invoices, made again from the entries by other means: SQL for the dump,
 zoneinfo for the days, fractions for the money."""
 import csv
 import datetime
