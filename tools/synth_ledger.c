@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "hub/schema.h"
+#include "hub/hub_schema.h"
 
 #define COUNT(values) (sizeof(values) / sizeof *(values))
 
@@ -32,7 +32,7 @@ enum tw_status synth_ledger_begin(struct tw_db *db, const char *currency,
     *ret_ledger = (struct synth_ledger){.db = db, .next_id = 3, .next_entry = 1, .next_request = 1};
     const struct tw_db_value values[] = {tw_db_text("0123456789abcdef0123456789abcdef"),
                                          tw_db_text(currency)};
-    enum tw_status status = tw_schema_migrate(db, error);
+    enum tw_status status = tw_hub_schema_migrate(db, error);
     if (status == TW_OK) {
         status = tw_db_begin(db, error);
     }

@@ -140,8 +140,8 @@ static void make_books(struct tw_hub *hub, char secrets[KEYS][TW_DIRECTORY_SECRE
                  json_string_value(json_object_get(answer, "secret")));
         json_decref(answer);
         json_decref(command(hub, "budget", "set",
-                            json_pack("{s:s,s:s,s:s,s:s}", "path", path, "limit",
-                                      "1000000000000", "unit", "tokens", "period", "day")));
+                            json_pack("{s:s,s:s,s:s,s:s}", "path", path, "limit", "1000000000000",
+                                      "unit", "tokens", "period", "day")));
     }
 }
 
@@ -212,13 +212,14 @@ static void wait_for_end(struct run *run)
 
 static long resident_kb(void)
 {
-    long pages = 0, total;
+    char line[128] = "";
     FILE *file = fopen("/proc/self/statm", "r");
-    if (file == NULL || fscanf(file, "%ld %ld", &total, &pages) != 2) {
+    const char *second = file != NULL && fgets(line, sizeof line, file) ? strchr(line, ' ') : NULL;
+    if (second == NULL) {
         die("no /proc/self/statm");
     }
     fclose(file);
-    return pages * (sysconf(_SC_PAGESIZE) / 1024);
+    return strtol(second, NULL, 10) * (sysconf(_SC_PAGESIZE) / 1024);
 }
 
 static void run_closed(struct run *run, struct slot *slots, size_t n_total)

@@ -9,11 +9,11 @@
 #include "base/mem.h"
 #include "hub/hub_admin.h"
 
-#define PREFIX       "/admin/v1/"
-#define ERROR_BYTES  4096
-#define NAME_BYTES   64
-#define WORD_BYTES   32
-#define SCHEME       "Bearer "
+#define PREFIX      "/admin/v1/"
+#define ERROR_BYTES 4096
+#define NAME_BYTES  64
+#define WORD_BYTES  32
+#define SCHEME      "Bearer "
 
 /* Who asks for what. */
 struct call {
@@ -79,8 +79,7 @@ static void answer_error(struct tw_http_request *http, int http_status,
     tw_json_key(&writer, "error");
     tw_json_object_begin(&writer);
     tw_json_put_text(&writer, "message", error->text);
-    tw_json_put_text(&writer, "type",
-                     http_status < 500 ? "invalid_request_error" : "server_error");
+    tw_json_put_text(&writer, "type", http_status < 500 ? "invalid_request_error" : "server_error");
     tw_json_put_null(&writer, "param");
     tw_json_put_text(&writer, "code", tw_status_name(error->status));
     tw_json_object_end(&writer);
@@ -243,9 +242,9 @@ enum tw_status tw_admin_read(const char *path, const char *body, size_t body_byt
 static const char *secret_of(const struct tw_http_request *http)
 {
     const char *value = tw_http_header(http, "Authorization");
-    return value == NULL                                            ? NULL
+    return value == NULL                                        ? NULL
            : strncasecmp(value, SCHEME, sizeof SCHEME - 1) == 0 ? value + sizeof SCHEME - 1
-                                                                    : "";
+                                                                : "";
 }
 
 static bool authenticate(const struct tw_admin *admin, const struct tw_http_request *http,
@@ -313,8 +312,8 @@ static void on_request(void *context, struct tw_http_request *http)
     if (status == TW_OK && !begin_call(admin)) {
         json_decref(call->command);
         http_status = 503;
-        status = tw_error_set(&error, TW_ERR_CANCELLED, TW_NO_POSITION,
-                              "the server is shutting down");
+        status =
+            tw_error_set(&error, TW_ERR_CANCELLED, TW_NO_POSITION, "the server is shutting down");
     }
     if (status != TW_OK) {
         tw_mem_free(call);

@@ -348,7 +348,8 @@ static const char *key_of(const struct tw_http_request *http)
 static bool needs_key(const struct tw_api *api, const struct tw_http_request *http,
                       const struct tw_api_route *route)
 {
-    if ((api->config.keys == NULL && api->config.hub == NULL) || (route != NULL && route->is_open)) {
+    if ((api->config.keys == NULL && api->config.hub == NULL) ||
+        (route != NULL && route->is_open)) {
         return false;
     }
     const char *peer = tw_http_peer(http);
@@ -381,12 +382,12 @@ static bool check_hub_key(struct tw_api *api, const struct tw_http_request *http
         tw_api_guesses_count(&api->guesses, peer, now_s);
         return tw_api_refuse_key(error, verdict);
     }
-    *ret_tenant = (struct tw_api_tenant){
-        .number = caller.project,
-        .weight = caller.weight,
-        .priority_class = (enum tw_priority_class)caller.priority_class,
-        .may_use_special = caller.may_use_special,
-        .caller = caller};
+    *ret_tenant =
+        (struct tw_api_tenant){.number = caller.project,
+                               .weight = caller.weight,
+                               .priority_class = (enum tw_priority_class)caller.priority_class,
+                               .may_use_special = caller.may_use_special,
+                               .caller = caller};
     return true;
 }
 

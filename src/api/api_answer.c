@@ -181,10 +181,9 @@ void tw_api_answer_refusal(struct tw_api *api, struct tw_http_request *http,
     struct tw_buf body;
     char retry_after[24];
     size_t n = 1;
-    const bool may_retry =
-        error->http_status == 503 ||
-        (error->http_status == 429 && ticket->refusal != TW_HUB_REFUSED_BUDGET &&
-         ticket->retry_after_ms != INT64_MAX);
+    const bool may_retry = error->http_status == 503 ||
+                           (error->http_status == 429 && ticket->refusal != TW_HUB_REFUSED_BUDGET &&
+                            ticket->retry_after_ms != INT64_MAX);
     if (may_retry) {
         snprintf(retry_after, sizeof retry_after, "%lld",
                  (long long)(ticket->retry_after_ms / 1000 + 1));

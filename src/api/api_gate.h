@@ -25,9 +25,9 @@ struct tw_api_gate {
     struct tw_http_request *http;
     struct tw_hub *hub; /* NULL: nothing is counted */
     struct tw_hub_ticket *ticket;
-    pthread_mutex_t lock; /* of what follows */
+    pthread_mutex_t lock;      /* of what follows */
     struct tw_buf held, marks; /* which bytes of it are which tokens */
-    uint64_t n_tokens; /* of the answer, to the end of what is held */
+    uint64_t n_tokens;         /* of the answer, to the end of what is held */
     uint64_t n_written_tokens; /* to the stream */
     uint64_t n_sent_tokens;    /* of those, taken by the socket */
     bool is_asking;

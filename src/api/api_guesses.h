@@ -1,4 +1,4 @@
-/* api_guesses.h: wrong keys, counted by the address they come from, so that guessing takes for ever.
+/* api_guesses.h: wrong keys, counted by the address they come from: guessing takes for ever.
  *
  * More than TW_LIMIT_API_FAILURES in a minute, and further ones are not even looked at. Those of
  * this machine are not counted: a proxy here speaks for everybody.

@@ -31,7 +31,7 @@ struct tw_api_tenant {
     uint32_t number;
     uint32_t weight;
     enum tw_priority_class priority_class;
-    bool may_use_special; /* of this key: special tokens in a completion's prompt */
+    bool may_use_special;        /* of this key: special tokens in a completion's prompt */
     struct tw_hub_caller caller; /* with a hub, which has the keys then */
 };
 

@@ -17,10 +17,10 @@ bool tw_api_refuse_revoked(struct tw_api_error *error)
 
 bool tw_api_refuse_key(struct tw_api_error *error, enum tw_hub_verdict verdict)
 {
-    static const char *const texts[] = {
-        [TW_HUB_KEY_UNKNOWN] = "this key is not known here",
-        [TW_HUB_KEY_REVOKED] = "this key, or what it belongs to, was closed",
-        [TW_HUB_KEY_EXPIRED] = "this key has expired"};
+    static const char *const texts[] = {[TW_HUB_KEY_UNKNOWN] = "this key is not known here",
+                                        [TW_HUB_KEY_REVOKED] =
+                                            "this key, or what it belongs to, was closed",
+                                        [TW_HUB_KEY_EXPIRED] = "this key has expired"};
     return tw_api_refuse_status(error, 401, "invalid_request_error", "invalid_api_key", "%s",
                                 texts[verdict]);
 }

@@ -61,9 +61,9 @@ struct completion {
     struct tw_api_gate gate;
     atomic_size_t n_open;
     atomic_bool is_cancelled;
-    bool has_failed; /* error is why; nothing more is sent of the choices */
+    bool has_failed;    /* error is why; nothing more is sent of the choices */
     bool was_cancelled; /* and it is the client's, or the key's end */
-    bool is_refused; /* not all choices could be submitted: no stream has begun */
+    bool is_refused;    /* not all choices could be submitted: no stream has begun */
     struct tw_api_error error, refusal;
     struct tw_completion_usage usage;
     struct tw_buf chunk;
@@ -262,10 +262,9 @@ static enum tw_wish wish(void *context)
         return TW_WISH_CANCEL;
     }
     tw_api_gate_go_on(&completion->gate);
-    return completion->fields.is_stream &&
-                   tw_http_pending_bytes(completion->http) +
-                           tw_api_gate_held_bytes(&completion->gate) >
-                       PAUSE_BYTES
+    return completion->fields.is_stream && tw_http_pending_bytes(completion->http) +
+                                                   tw_api_gate_held_bytes(&completion->gate) >
+                                               PAUSE_BYTES
                ? TW_WISH_PAUSE
                : TW_WISH_GO_ON;
 }
@@ -576,8 +575,8 @@ static void echo_prompts(struct completion *completion)
 
 static bool prepare(struct completion *completion, struct tw_api_error *error)
 {
-    completion->model = tw_api_find_model(completion->api, completion->body,
-                                          &completion->tenant, error);
+    completion->model =
+        tw_api_find_model(completion->api, completion->body, &completion->tenant, error);
     if (completion->model == NULL) {
         return false;
     }
@@ -664,8 +663,8 @@ static void granted(void *context, struct tw_hub_ticket *ticket, enum tw_status 
     }
     for (size_t i = 0; i < completion->n_choices; i++) {
         uint64_t *max_tokens = &completion->choices[i].generation.rules.max_tokens;
-        *max_tokens = *max_tokens < ticket->max_answer_tokens ? *max_tokens
-                                                              : ticket->max_answer_tokens;
+        *max_tokens =
+            *max_tokens < ticket->max_answer_tokens ? *max_tokens : ticket->max_answer_tokens;
     }
     submit(completion);
 }

@@ -16,8 +16,7 @@ static const json_t *shown_tools(const json_t *body)
     return json_array_size(tools) > 0 ? tools : NULL;
 }
 
-static bool read_tokens(struct tw_api *api, const json_t *body,
-                        const struct tw_api_tenant *tenant,
+static bool read_tokens(struct tw_api *api, const json_t *body, const struct tw_api_tenant *tenant,
                         const struct tw_api_served **ret_model, struct tw_token_list *tokens,
                         struct tw_api_error *error)
 {

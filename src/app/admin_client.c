@@ -45,8 +45,8 @@ static bool prepare(struct exchange *exchange, const char *secret, json_t *field
                    add_header(exchange, "Expect:");
     if (is_good && secret != NULL) {
         const int n = snprintf(line, sizeof line, "Authorization: Bearer %s", secret);
-        is_good = n < (int)sizeof line && strpbrk(secret, "\r\n") == NULL &&
-                  add_header(exchange, line);
+        is_good =
+            n < (int)sizeof line && strpbrk(secret, "\r\n") == NULL && add_header(exchange, line);
     }
     return is_good;
 }

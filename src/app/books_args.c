@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "app/books_place.h"
-#include "hub/schema.h"
+#include "hub/hub_schema.h"
 
 static const struct tw_option options[] = {
     {.name = "books",
@@ -29,7 +29,7 @@ enum tw_status tw_books_args_open(const struct tw_books_args *args, struct tw_db
     if (status != TW_OK) {
         return status;
     }
-    status = tw_schema_migrate(db, error); /* of a reader: whether it knows these tables */
+    status = tw_hub_schema_migrate(db, error); /* of a reader: whether it knows these tables */
     if (status != TW_OK) {
         tw_db_close(db);
         return status;

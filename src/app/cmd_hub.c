@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "app/admin_client.h"
+#include "app/audit_files.h"
 #include "app/books_args.h"
 #include "app/books_place.h"
 #include "app/command.h"
@@ -109,6 +110,9 @@ static enum tw_status ask(const struct tw_hub_args *args, json_t **ret_answer,
 static enum tw_status execute(const struct tw_hub_args *args, struct tw_error *error)
 {
     json_t *answer = NULL;
+    if (args->verb->manner == TW_COMMAND_LOCAL) {
+        return tw_audit_files_run(args, error);
+    }
     enum tw_status status = ask(args, &answer, error);
     if (status == TW_OK) {
         status = tw_hub_print(answer, args->where.json, error);

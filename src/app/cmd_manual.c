@@ -63,5 +63,6 @@ int tw_cmd_man(int argc, char **argv)
     const char *page = words.n_items > 0 ? words.items[0] : "tokenworks";
     tw_buf_init(&out, MOST_BYTES);
     const bool is_known = tw_hub_manual_page(page, &out);
-    return print(&out, is_known, "page", page, "tokenworks and tokenworks-GROUP, like tokenworks-key");
+    return print(&out, is_known, "page", page,
+                 "tokenworks and tokenworks-GROUP, like tokenworks-key");
 }

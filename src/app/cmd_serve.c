@@ -288,8 +288,8 @@ static enum tw_status execute(struct serve *serve, struct tw_error *error)
         status = open_models(serve, error);
     }
     if (status == TW_OK && serve->args.books_address != NULL) {
-        status = tw_serve_books_open(&serve->args, serve->models.stage, serve->keys, &serve->hub,
-                                     error);
+        status =
+            tw_serve_books_open(&serve->args, serve->models.stage, serve->keys, &serve->hub, error);
     }
     if (status == TW_OK) {
         status = start(serve, error);

@@ -7,18 +7,18 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-#define MOST_OPTIONS   (2 * TW_LIMIT_HUB_FIELDS)
-#define TEXT_BYTES     8192
-#define ABOUT_COLUMNS  78
-#define WORD_COLUMN    14
+#define MOST_OPTIONS  (2 * TW_LIMIT_HUB_FIELDS)
+#define TEXT_BYTES    8192
+#define ABOUT_COLUMNS 78
+#define WORD_COLUMN   14
 
 static const struct tw_option where_rows[] = {
     {.name = "books",
      .kind = TW_OPTION_STRING,
      .offset = offsetof(struct tw_hub_where, books),
      .value_name = "ADDRESS",
-     .help = "The books: a file, a folder, or postgres://... . Default: $TOKENWORKS_BOOKS, or the "
-             "place of this user's server."},
+     .help = "The books: a file, a folder, or postgres://... . Default: $TOKENWORKS_BOOKS, or "
+             "books.db in the data folder of this user."},
     {.name = "currency",
      .kind = TW_OPTION_STRING,
      .offset = offsetof(struct tw_hub_where, currency),
@@ -30,8 +30,8 @@ static const struct tw_option where_rows[] = {
      .help = "Print the answer as JSON."},
 };
 
-const struct tw_option_group tw_hub_where_options = {
-    "Books and output", where_rows, sizeof where_rows / sizeof *where_rows};
+const struct tw_option_group tw_hub_where_options = {"Books and output", where_rows,
+                                                     sizeof where_rows / sizeof *where_rows};
 
 /* ---- options from fields ---- */
 
@@ -222,7 +222,8 @@ static enum tw_status read_one(const struct tw_field *field, const char *text, j
         return *ret_value != NULL ? TW_OK : no_memory(error);
     }
     tw_hub_args_option_name(field, false, name);
-    tw_error_prefix(error, "%s%s", field->is_word ? "" : "--", field->is_word ? field->value : name);
+    tw_error_prefix(error, "%s%s", field->is_word ? "" : "--",
+                    field->is_word ? field->value : name);
     return status;
 }
 

@@ -6,8 +6,8 @@
 #include "app/command.h"
 #include "app/hub_args.h"
 
-#define PROGRAM     "tokenworks"
-#define TEXT_BYTES  1024
+#define PROGRAM    "tokenworks"
+#define TEXT_BYTES 1024
 
 /* ---- what the tables say ---- */
 
@@ -73,17 +73,16 @@ static void write_choices(const struct tw_hub_verb *verb, struct tw_buf *out)
 /* What is not in our tables is asked of the program's own help. */
 static void write_bash(struct tw_buf *out)
 {
-    tw_buf_append_text(out,
-                       "# Completion of " PROGRAM " for bash. Put it where bash looks, or\n"
-                       "# source it: source <(" PROGRAM " completion bash)\n"
-                       "_" PROGRAM "()\n"
-                       "{\n"
-                       "    local word=${COMP_WORDS[COMP_CWORD]} words=\n"
-                       "    local group=${COMP_WORDS[1]} verb=${COMP_WORDS[2]}\n"
-                       "    local before=${COMP_WORDS[COMP_CWORD-1]}\n"
-                       "    COMPREPLY=()\n"
-                       "    if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
-                       "        words='");
+    tw_buf_append_text(out, "# Completion of " PROGRAM " for bash. Put it where bash looks, or\n"
+                            "# source it: source <(" PROGRAM " completion bash)\n"
+                            "_" PROGRAM "()\n"
+                            "{\n"
+                            "    local word=${COMP_WORDS[COMP_CWORD]} words=\n"
+                            "    local group=${COMP_WORDS[1]} verb=${COMP_WORDS[2]}\n"
+                            "    local before=${COMP_WORDS[COMP_CWORD-1]}\n"
+                            "    COMPREPLY=()\n"
+                            "    if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
+                            "        words='");
     write_commands(out);
     tw_buf_append_text(out, "'\n    elif [ \"$COMP_CWORD\" -eq 2 ]; then\n"
                             "        case $group in\n");
@@ -106,15 +105,14 @@ static void write_bash(struct tw_buf *out)
         write_options(verb, out);
         tw_buf_append_text(out, "' ;;\n");
     }
-    tw_buf_append_text(out,
-                       "        *) [[ $word == -* ]] && words=$(" PROGRAM " \"$group\" --help "
-                       "2>/dev/null | grep -o -- '--[a-z][a-z-]*') ;;\n"
-                       "        esac\n"
-                       "    fi\n"
-                       "    COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n"
-                       "    return 0\n"
-                       "}\n"
-                       "complete -o default -F _" PROGRAM " " PROGRAM "\n");
+    tw_buf_append_text(out, "        *) [[ $word == -* ]] && words=$(" PROGRAM " \"$group\" --help "
+                            "2>/dev/null | grep -o -- '--[a-z][a-z-]*') ;;\n"
+                            "        esac\n"
+                            "    fi\n"
+                            "    COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n"
+                            "    return 0\n"
+                            "}\n"
+                            "complete -o default -F _" PROGRAM " " PROGRAM "\n");
 }
 
 /* zsh runs functions of bash. */
@@ -176,8 +174,8 @@ static void write_fish(struct tw_buf *out)
     tw_buf_append_text(out, "# Completion of " PROGRAM " for fish:\n# " PROGRAM
                             " completion fish > ~/.config/fish/completions/" PROGRAM ".fish\n");
     for (const struct tw_command *command = tw_command_table; command->name != NULL; command++) {
-        tw_buf_append_format(
-            out, "complete -c " PROGRAM " -f -n __fish_use_subcommand -a %s -d ", command->name);
+        tw_buf_append_format(out, "complete -c " PROGRAM " -f -n __fish_use_subcommand -a %s -d ",
+                             command->name);
         append_quoted(out, command->summary);
         tw_buf_append(out, "\n", 1);
     }
@@ -317,11 +315,10 @@ static void write_common(struct tw_buf *out)
                "is not that of their file.");
 }
 
-static void write_group_page(struct tw_buf *out, const char *page,
-                             const struct tw_hub_group *group)
+static void write_group_page(struct tw_buf *out, const char *page, const struct tw_hub_group *group)
 {
     write_head(out, page, group->summary);
-    tw_buf_append_format(out, ".SH SYNOPSIS\n.B " PROGRAM " %s\n.I VERB\n...\n.SH DESCRIPTION\n",
+    tw_buf_append_format(out, ".SH SYNOPSIS\n.B " PROGRAM " %s\n.I VERB\n\\&...\n.SH DESCRIPTION\n",
                          group->name);
     append_roff(out, group->about);
     tw_buf_append_text(out, "\n.SH VERBS\n");
@@ -338,7 +335,7 @@ static void write_program_page(struct tw_buf *out)
 {
     const struct tw_hub_group *group;
     write_head(out, PROGRAM, "runs open-weight language models, and keeps the books of their use");
-    tw_buf_append_text(out, ".SH SYNOPSIS\n.B " PROGRAM "\n.I COMMAND\n...\n.SH COMMANDS\n");
+    tw_buf_append_text(out, ".SH SYNOPSIS\n.B " PROGRAM "\n.I COMMAND\n\\&...\n.SH COMMANDS\n");
     for (const struct tw_command *command = tw_command_table; command->name != NULL; command++) {
         write_item(out, command->name, NULL, command->summary);
     }

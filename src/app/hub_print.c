@@ -98,8 +98,8 @@ static struct column *column_of(struct table *table, const char *name)
         return NULL;
     }
     struct column *column = &table->columns[table->n_columns++];
-    *column = (struct column){
-        .name = name, .width = strlen(name), .is_number = true, .is_empty = true};
+    *column =
+        (struct column){.name = name, .width = strlen(name), .is_number = true, .is_empty = true};
     return column;
 }
 
@@ -109,8 +109,7 @@ static void measure(struct table *table)
         json_t *row = json_array_get(table->rows, i);
         const char *name;
         json_t *value;
-        json_object_foreach(row, name, value)
-        {
+        json_object_foreach (row, name, value) {
             struct column *column = column_of(table, name);
             size_t n_bytes;
             const char *text = cell_of(table, value, &n_bytes);
@@ -217,8 +216,7 @@ static const json_t *find_table(json_t *answer)
 {
     const char *name;
     json_t *value;
-    json_object_foreach(answer, name, value)
-    {
+    json_object_foreach (answer, name, value) {
         if (is_table(value)) {
             return value;
         }
@@ -231,8 +229,7 @@ static size_t name_width(json_t *answer)
     size_t width = 0;
     const char *name;
     json_t *value;
-    json_object_foreach(answer, name, value)
-    {
+    json_object_foreach (answer, name, value) {
         const size_t n = strlen(name);
         width = !is_table(value) && n > width ? n : width;
     }
@@ -246,8 +243,7 @@ void tw_hub_print_write(json_t *answer, struct tw_buf *out)
     const char *name;
     json_t *value;
     bool needs_line = false;
-    json_object_foreach(answer, name, value)
-    {
+    json_object_foreach (answer, name, value) {
         if (value == rows || (rows != NULL && json_is_null(value))) {
             continue;
         }

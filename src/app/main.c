@@ -69,8 +69,9 @@ int main(int argc, char **argv)
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {
         argv[1] = version;
     }
-    int exit_code = tw_command_dispatch(
-        tw_command_table, "tokenworks", "Runs open-weight language models on this machine.", argc, argv);
+    int exit_code =
+        tw_command_dispatch(tw_command_table, "tokenworks",
+                            "Runs open-weight language models on this machine.", argc, argv);
     struct tw_error error;
     if (exit_code == 0 && tw_command_write("", 0, &error) != TW_OK) {
         return tw_command_fail(&error);

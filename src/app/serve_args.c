@@ -33,7 +33,8 @@ static const struct tw_option options[] = {
      .kind = TW_OPTION_STRING,
      .offset = ROW(host),
      .value_name = "A",
-     .help = "The address to listen on. One that is no loopback address needs --books or --api-keys. Default: "
+     .help = "The address to listen on. One that is no loopback address needs --books or "
+             "--api-keys. Default: "
              "127.0.0.1."},
     {.name = "port",
      .kind = TW_OPTION_INT,

@@ -1,12 +1,12 @@
 #include "app/serve_books.h"
 
-#include <sodium.h>
 #include <stdio.h>
 
 #include "api/api.h"
 #include "app/books_place.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/secret.h"
 #include "hub/hub_admin.h"
 
 static enum tw_status make_owner(struct tw_hub *hub, struct tw_error *error)
@@ -20,7 +20,7 @@ static enum tw_status make_owner(struct tw_hub *hub, struct tw_error *error)
                owner.user_secret, owner.key_secret);
         fflush(stdout);
     }
-    sodium_memzero(&owner, sizeof owner);
+    tw_secret_wipe(&owner, sizeof owner);
     return status;
 }
 

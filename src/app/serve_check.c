@@ -35,12 +35,12 @@ enum tw_status tw_serve_check_options(const struct tw_serve_args *args,
     }
     if (args->keys_path == NULL && args->books_address == NULL && !args->no_auth &&
         !place->is_loopback) {
-        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
-                            "%s %.60s is not only this machine: give --books, --api-keys, or --no-auth "
-                            "if everybody there may ask; without them only loopback addresses "
-                            "such as 127.0.0.1 or ::1",
-                            place->passed_fd >= 0 ? "the socket that was passed on" : "--host",
-                            place->address);
+        return tw_error_set(
+            error, TW_ERR_USAGE, TW_NO_POSITION,
+            "%s %.60s is not only this machine: give --books, --api-keys, or --no-auth "
+            "if everybody there may ask; without them only loopback addresses "
+            "such as 127.0.0.1 or ::1",
+            place->passed_fd >= 0 ? "the socket that was passed on" : "--host", place->address);
     }
     if ((args->cert_path == NULL) != (args->cert_key_path == NULL)) {
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
@@ -127,8 +127,8 @@ static void check_address(struct check *check, const struct tw_serve_args *args)
     }
     report(check, status, "address %s port %lld, %s", args->host, (long long)args->port,
            args->keys_path != NULL || args->books_address != NULL ? "for those who have a key"
-           : place.is_loopback     ? "for this machine"
-                                   : "for everybody there");
+           : place.is_loopback                                    ? "for this machine"
+                                                                  : "for everybody there");
 }
 
 static void check_keys(struct check *check, const struct tw_serve_args *args)

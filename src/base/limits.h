@@ -190,19 +190,19 @@
 #define TW_LIMIT_PATIENCE_NS         ((int64_t)2000000000)
 
 /* Accounting */
-#define TW_LIMIT_HUB_PATH   32        /* budgets or limits that one request stands under */
-#define TW_LIMIT_HUB_CARRY  1         /* limits that a budget carries into its next window */
-#define TW_LIMIT_HUB_PRICES 16384     /* versions of prices */
+#define TW_LIMIT_HUB_PATH            32    /* budgets or limits that one request stands under */
+#define TW_LIMIT_HUB_CARRY           1     /* limits that a budget carries into its next window */
+#define TW_LIMIT_HUB_PRICES          16384 /* versions of prices */
 #define TW_LIMIT_HUB_ITEMS           (1u << 20) /* holders, persons, secrets, budgets: each */
 #define TW_LIMIT_HUB_DIRECTORY_BYTES ((size_t)1 << 30) /* of all that is remembered of them */
-#define TW_LIMIT_HUB_GROUP           1024 /* operations in one transaction */
-#define TW_LIMIT_HUB_AHEAD_TOKENS    32   /* of the durable watermark before what was sent */
+#define TW_LIMIT_HUB_GROUP           1024              /* operations in one transaction */
+#define TW_LIMIT_HUB_AHEAD_TOKENS    32 /* of the durable watermark before what was sent */
 #define TW_LIMIT_HUB_LEASE_NS        INT64_C(60000000000) /* of silence, and a hub is dead */
 #define TW_LIMIT_HUB_BEAT_NS         INT64_C(15000000000) /* it says that it is alive as often */
-#define TW_LIMIT_HUB_CLIENT_ID_BYTES 128 /* by which a client knows a request */
-#define TW_LIMIT_HUB_FILE_BYTES      4096 /* the path of a file beside the store */
-#define TW_LIMIT_HUB_SHOWN_BYTES     140  /* a holder's path in a message */
-#define TW_LIMIT_HUB_RATE   100000000 /* requests or tokens a minute, requests at once */
+#define TW_LIMIT_HUB_CLIENT_ID_BYTES 128                  /* by which a client knows a request */
+#define TW_LIMIT_HUB_FILE_BYTES      4096                 /* the path of a file beside the store */
+#define TW_LIMIT_HUB_SHOWN_BYTES     140                  /* a holder's path in a message */
+#define TW_LIMIT_HUB_RATE            100000000 /* requests or tokens a minute, requests at once */
 
 /* Embeddings */
 #define TW_LIMIT_EMBEDDINGS         2048   /* texts of one request */
@@ -233,10 +233,10 @@
 #define TW_LIMIT_AUDIT_CHECKPOINT_NS ((int64_t)1000000000) /* from one to the next */
 
 /* Reports from the books */
-#define TW_LIMIT_REPORT_BYTES       ((size_t)512 << 20) /* of one, and of the names in it */
-#define TW_LIMIT_USAGE_ROWS         (1u << 17)          /* combinations of dimensions */
-#define TW_LIMIT_USAGE_MODELS       4096                /* names of models and classes */
-#define TW_LIMIT_USAGE_VERSIONS     32                  /* of prices, that a row lists */
+#define TW_LIMIT_REPORT_BYTES       ((size_t)512 << 20)    /* of one, and of the names in it */
+#define TW_LIMIT_USAGE_ROWS         (1u << 17)             /* combinations of dimensions */
+#define TW_LIMIT_USAGE_MODELS       4096                   /* names of models and classes */
+#define TW_LIMIT_USAGE_VERSIONS     32                     /* of prices, that a row lists */
 #define TW_LIMIT_INVOICE_SETTLED_NS ((int64_t)60000000000) /* after which a month gets no more */
 
 /* Commands */
@@ -250,22 +250,22 @@
 #define TW_LIMIT_CHAT_LINE_BYTES  (1u << 20)  /* one message typed into a chat */
 
 /* Commands of the hub */
-#define TW_LIMIT_HUB_NAME_BYTES      64  /* of an organisation, team, project, key, person, budget */
-#define TW_LIMIT_HUB_TEXT_BYTES      256 /* of one value of a command: a path, a model's name */
-#define TW_LIMIT_HUB_FIELDS          24  /* of one command */
-#define TW_LIMIT_HUB_LIST_NAMES      64  /* models that one holder may use by name */
-#define TW_LIMIT_HUB_CONCURRENT      100000     /* requests at once */
-#define TW_LIMIT_HUB_LIMIT_TOKENS    INT64_C(1000000000000000) /* of a budget */
-#define TW_LIMIT_HUB_LIMIT_NANO      INT64_C(1000000000000000000) /* a thousand million units */
-#define TW_LIMIT_HUB_DURATION_S      INT64_C(3155760000)          /* a hundred years */
-#define TW_LIMIT_HUB_SECRETS         16 /* of one key, that are good at the same time */
-#define TW_LIMIT_HUB_GRANTS          64 /* roles of one person */
-#define TW_LIMIT_HUB_CHANGE_BYTES    ((size_t)1 << 20) /* of texts that one command changes */
-#define TW_LIMIT_HUB_ROWS            10000 /* of a list of entries or records */
-#define TW_LIMIT_ADMIN_BODY_BYTES    65536 /* of a command as JSON */
-#define TW_LIMIT_ADMIN_ANSWER_BYTES  ((size_t)64 << 20)
-#define TW_LIMIT_ADMIN_CONNECTIONS   32
-#define TW_LIMIT_ADMIN_REPORTS       16 /* that wait */
+#define TW_LIMIT_HUB_NAME_BYTES     64  /* of an organisation, team, project, key, person, budget */
+#define TW_LIMIT_HUB_TEXT_BYTES     256 /* of one value of a command: a path, a model's name */
+#define TW_LIMIT_HUB_FIELDS         24  /* of one command */
+#define TW_LIMIT_HUB_LIST_NAMES     64  /* models that one holder may use by name */
+#define TW_LIMIT_HUB_CONCURRENT     100000                       /* requests at once */
+#define TW_LIMIT_HUB_LIMIT_TOKENS   INT64_C(1000000000000000)    /* of a budget */
+#define TW_LIMIT_HUB_LIMIT_NANO     INT64_C(1000000000000000000) /* a thousand million units */
+#define TW_LIMIT_HUB_DURATION_S     INT64_C(3155760000)          /* a hundred years */
+#define TW_LIMIT_HUB_SECRETS        16 /* of one key, that are good at the same time */
+#define TW_LIMIT_HUB_GRANTS         64 /* roles of one person */
+#define TW_LIMIT_HUB_CHANGE_BYTES   ((size_t)1 << 20) /* of texts that one command changes */
+#define TW_LIMIT_HUB_ROWS           10000             /* of a list of entries or records */
+#define TW_LIMIT_ADMIN_BODY_BYTES   65536             /* of a command as JSON */
+#define TW_LIMIT_ADMIN_ANSWER_BYTES ((size_t)64 << 20)
+#define TW_LIMIT_ADMIN_CONNECTIONS  32
+#define TW_LIMIT_ADMIN_REPORTS      16 /* that wait */
 
 /* Evaluation files */
 #define TW_LIMIT_EVAL_FILE_BYTES (64u << 20)

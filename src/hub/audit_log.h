@@ -63,7 +63,7 @@ int64_t tw_audit_log_signed_seq(const struct tw_audit_log *log);
 enum tw_status tw_audit_log_last_checkpoint(struct tw_db *db, const char *name,
                                             struct tw_audit_checkpoint *ret_checkpoint,
                                             struct tw_error *error);
-/* The first record at that time or later: *ret_seq is one more than the last where there is none. */
+/* The first record at that time or later: *ret_seq is one more than the last where none is. */
 enum tw_status tw_audit_log_seq_at(struct tw_db *db, const char *name, int64_t at_ns,
                                    int64_t *ret_seq, struct tw_error *error);
 

@@ -5,8 +5,8 @@
 
 #include "base/mem.h"
 
-/* A page of records is a run of so many numbers; more rows than twice that share some, and the rest
- * of them shows in the count alone. */
+/* A page of records is a run of so many numbers; where it has more rows some share one, and those
+ * that are read show it. */
 enum { PAGE_NUMBERS = 100, PAGE_RECORDS = 2 * PAGE_NUMBERS, PAGE_CHECKPOINTS = 256 };
 
 /* Two pages at a time: checkpoints, which are small and all read at once, and records up to the
@@ -17,7 +17,7 @@ struct tw_audit_rows {
     struct tw_db *db;
     struct tw_db_statement *read_records, *read_checkpoints;
     int64_t last_seq, last_checkpoint_seq; /* of those that were there at the beginning */
-    int64_t n_records, n_checkpoints;
+    bool has_records;
 
     struct tw_audit_row page[PAGE_CHECKPOINTS];
     int n_page, page_at;
@@ -33,7 +33,7 @@ struct tw_audit_rows {
     struct tw_audit_row record;
 };
 
-/* Texts as bytes, in the words of each store: as texts they would end with their first zero byte. */
+/* Texts as bytes, in the words of each store: as texts they would end with their first zero. */
 static const char sqlite_records_sql[] =
     "SELECT seq, at_ns, CAST(kind AS BLOB), CAST(body AS BLOB), hash FROM audit "
     "WHERE log = ? AND seq >= ? AND seq <= ? ORDER BY seq LIMIT ?";
@@ -43,18 +43,17 @@ static const char postgres_records_sql[] =
 static const char checkpoints_sql[] =
     "SELECT seq, number, at_ns, hash, signature FROM checkpoint "
     "WHERE log = ? AND seq >= ? AND seq <= ? ORDER BY seq, number LIMIT ?";
-static const char last_record_sql[] = "SELECT max(seq), count(*) FROM audit "
+static const char last_record_sql[] = "SELECT max(seq) FROM audit "
                                       "WHERE log = ? AND seq >= ? AND seq <= ?";
 static const char next_record_sql[] = "SELECT min(seq) FROM audit "
                                       "WHERE log = ? AND seq >= ? AND seq <= ?";
-static const char last_checkpoint_sql[] = "SELECT max(seq), count(*) FROM checkpoint "
+static const char last_checkpoint_sql[] = "SELECT max(seq) FROM checkpoint "
                                           "WHERE log = ? AND seq >= ? AND seq <= ?";
 
-/* A number of the rows from_seq to until_seq, INT64_MIN where there is none, and their count where
- * it is asked for. */
+/* A number of the rows from_seq to until_seq, INT64_MIN where there is none. */
 static enum tw_status read_extent(const struct tw_audit_rows *rows, const char *sql,
                                   int64_t from_seq, int64_t until_seq, int64_t *ret_seq,
-                                  int64_t *ret_count, struct tw_error *error)
+                                  bool *ret_is_any, struct tw_error *error)
 {
     struct tw_db_value values[] = {tw_db_text(rows->log), tw_db_integer(from_seq),
                                    tw_db_integer(until_seq)};
@@ -67,11 +66,8 @@ static enum tw_status read_extent(const struct tw_audit_rows *rows, const char *
     status = tw_db_query(statement, values, sizeof values / sizeof values[0], error);
     status = status == TW_OK ? tw_db_next(statement, &is_row, error) : status;
     if (status == TW_OK && is_row) {
-        bool is_none = tw_db_column_is_null(statement, 0);
-        *ret_seq = is_none ? INT64_MIN : tw_db_column_integer(statement, 0);
-        if (ret_count != NULL) {
-            *ret_count = tw_db_column_integer(statement, 1);
-        }
+        *ret_is_any = !tw_db_column_is_null(statement, 0);
+        *ret_seq = *ret_is_any ? tw_db_column_integer(statement, 0) : INT64_MIN;
     }
     tw_db_finalize(statement);
     return status;
@@ -82,11 +78,12 @@ static enum tw_status read_extent(const struct tw_audit_rows *rows, const char *
 static enum tw_status settle_extent(struct tw_audit_rows *rows, int64_t last_seq,
                                     struct tw_error *error)
 {
+    bool has_checkpoints;
     enum tw_status status = read_extent(rows, last_checkpoint_sql, rows->from_seq, last_seq,
-                                        &rows->last_checkpoint_seq, &rows->n_checkpoints, error);
+                                        &rows->last_checkpoint_seq, &has_checkpoints, error);
     if (status == TW_OK) {
         status = read_extent(rows, last_record_sql, rows->from_seq, last_seq, &rows->last_seq,
-                             &rows->n_records, error);
+                             &rows->has_records, error);
     }
     return status;
 }
@@ -127,16 +124,6 @@ void tw_audit_rows_close(struct tw_audit_rows *rows)
         tw_db_finalize(rows->read_checkpoints);
         tw_mem_free(rows);
     }
-}
-
-int64_t tw_audit_rows_n_records(const struct tw_audit_rows *rows)
-{
-    return rows->n_records;
-}
-
-int64_t tw_audit_rows_n_checkpoints(const struct tw_audit_rows *rows)
-{
-    return rows->n_checkpoints;
 }
 
 static bool take_bytes(struct tw_db_statement *statement, int column, unsigned char *ret_bytes,
@@ -193,6 +180,19 @@ static enum tw_status begin_page(struct tw_audit_rows *rows, struct tw_db_statem
     return tw_db_query(statement, values, sizeof values / sizeof values[0], error);
 }
 
+/* Leaves those of the last number to the next page, since there may be more of it; returns the last
+ * number of this page. */
+static int64_t end_full_page(struct tw_audit_rows *rows)
+{
+    const int64_t last_seq = rows->page[rows->n_page - 1].checkpoint.seq;
+    int n_kept = rows->n_page;
+    while (n_kept > 0 && rows->page[n_kept - 1].checkpoint.seq == last_seq) {
+        n_kept--;
+    }
+    rows->n_page = n_kept > 0 ? n_kept : rows->n_page;
+    return rows->page[rows->n_page - 1].checkpoint.seq;
+}
+
 static enum tw_status load_checkpoints(struct tw_audit_rows *rows, struct tw_error *error)
 {
     bool is_row = true;
@@ -212,12 +212,12 @@ static enum tw_status load_checkpoints(struct tw_audit_rows *rows, struct tw_err
     rows->is_last_page = rows->n_page < PAGE_CHECKPOINTS;
     rows->until_seq = rows->last_seq;
     if (!rows->is_last_page) {
-        int64_t seq = rows->page[rows->n_page - 1].checkpoint.seq;
+        int64_t seq = end_full_page(rows);
         rows->until_seq = seq < rows->last_seq ? seq : rows->last_seq;
         rows->is_last_page = seq == INT64_MAX;
-        rows->page_from_seq = rows->is_last_page ? seq : seq + 1;
+        rows->page_from_seq = seq + (seq < INT64_MAX ? 1 : 0);
     }
-    rows->is_drained = rows->n_records == 0 || rows->from_seq > rows->until_seq;
+    rows->is_drained = !rows->has_records || rows->from_seq > rows->until_seq;
     return TW_OK;
 }
 
@@ -225,11 +225,12 @@ static enum tw_status load_checkpoints(struct tw_audit_rows *rows, struct tw_err
 static enum tw_status skip_gap(struct tw_audit_rows *rows, struct tw_error *error)
 {
     int64_t seq = INT64_MIN;
+    bool is_any = false;
     enum tw_status status =
-        read_extent(rows, next_record_sql, rows->from_seq, rows->until_seq, &seq, NULL, error);
+        read_extent(rows, next_record_sql, rows->from_seq, rows->until_seq, &seq, &is_any, error);
     if (status == TW_OK) {
-        rows->is_drained = seq < rows->from_seq;
-        rows->from_seq = rows->is_drained ? rows->from_seq : seq;
+        rows->is_drained = !is_any;
+        rows->from_seq = is_any ? seq : rows->from_seq;
     }
     return status;
 }

@@ -5,7 +5,8 @@
  *
  * Invariants:
  * 1. Texts are given with all their bytes: a store may keep a zero byte in one, and what is behind.
- * 2. Rows are read in pages; memory does not grow with the log.
+ * 2. Rows are read in pages; memory does not grow with the log. Of very many that share a number
+ *    the first come, more than one.
  * 3. Of a log that is being written, rows come up to where it was when this began.
  *
  * Ownership: a row points to the pages until the next call. Threads: the database's.
@@ -36,9 +37,5 @@ void tw_audit_rows_close(struct tw_audit_rows *rows);
 /* The next: *ret_there says whether there was one. */
 enum tw_status tw_audit_rows_next(struct tw_audit_rows *rows, bool *ret_there,
                                   struct tw_audit_row *ret_row, struct tw_error *error);
-
-/* How many of each there are: fewer come where several share a number and a page ends there. */
-int64_t tw_audit_rows_n_records(const struct tw_audit_rows *rows);
-int64_t tw_audit_rows_n_checkpoints(const struct tw_audit_rows *rows);
 
 #endif

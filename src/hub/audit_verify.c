@@ -34,23 +34,6 @@ static bool check_row(struct tw_audit_check *check, const struct tw_audit_row *r
                               : tw_audit_check_record(check, &row->record);
 }
 
-/* Rows that share a number with another one may not have come. */
-static void check_counts(struct tw_audit_check *check, const struct tw_audit_rows *rows)
-{
-    struct tw_audit_report *report = &check->report;
-    if (tw_audit_rows_n_records(rows) != report->n_records) {
-        tw_audit_check_fail(check, TW_AUDIT_FAULT_ORDER, report->last_seq,
-                            "the store has %" PRId64 " records up to number %" PRId64
-                            ": several share a number",
-                            tw_audit_rows_n_records(rows), report->last_seq);
-    } else if (tw_audit_rows_n_checkpoints(rows) != report->n_checkpoints) {
-        tw_audit_check_fail(check, TW_AUDIT_FAULT_CHECKPOINT, report->signed_seq,
-                            "the store has %" PRId64 " checkpoints up to record %" PRId64
-                            ": several are of one record",
-                            tw_audit_rows_n_checkpoints(rows), report->signed_seq);
-    }
-}
-
 static enum tw_status check_rows(struct tw_audit_check *check, struct tw_audit_rows *rows,
                                  struct tw_error *error)
 {
@@ -63,9 +46,6 @@ static enum tw_status check_rows(struct tw_audit_check *check, struct tw_audit_r
             return status;
         }
         goes_on = !is_there || check_row(check, &row);
-    }
-    if (goes_on) {
-        check_counts(check, rows);
     }
     tw_audit_check_end(check);
     return TW_OK;

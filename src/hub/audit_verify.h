@@ -5,14 +5,14 @@
  * checkpoint that was kept elsewhere must be one of the log's, and its record must be there.
  *
  * What is found: any change, removal, insertion or move of what a checkpoint covers, by whoever has
- * all but the signing key. What is not: records behind the last checkpoint that somebody removed, or
- * wrote anew with all hashes; nor, without a checkpoint kept elsewhere, an end that was cut off
+ * all but the signing key. What is not: records behind the last checkpoint that somebody removed,
+ * or wrote anew with all hashes; nor, without a checkpoint kept elsewhere, an end that was cut off
  * together with its checkpoints. The report says how many records no signature covers.
  *
  * Invariants:
  * 1. The first fault ends it; the report has its place and a sentence.
- * 2. Of a range, what is before it is the range's word; a checkpoint kept from its beginning (of the
- *    record before) proves it.
+ * 2. Of a range, what is before it is the range's word; a checkpoint kept from its beginning (of
+ *    the record before) proves it.
  *
  * Ownership: the caller's. Threads: any; a store's database is used by one at a time.
  * Errors: TW_OK however the verdict is: report.fault has it. Others where it could not be

@@ -89,7 +89,8 @@ static bool is_same(const struct tw_audit_value *a, const struct tw_audit_value 
     if (a->kind != b->kind) {
         return false;
     }
-    return a->kind == TW_AUDIT_ABSENT || (a->kind == TW_AUDIT_INTEGER && a->integer == b->integer) ||
+    return a->kind == TW_AUDIT_ABSENT ||
+           (a->kind == TW_AUDIT_INTEGER && a->integer == b->integer) ||
            (a->kind == TW_AUDIT_TEXT && strcmp(a->text, b->text) == 0);
 }
 

@@ -110,8 +110,8 @@ enum tw_status tw_change_insert_holder(struct tw_hub_change *change, enum tw_hol
                                        const struct tw_holder *parent, const char *name,
                                        int64_t *ret_id, struct tw_error *error);
 /* What the command changes of settings and name. */
-enum tw_status tw_change_update_holder(struct tw_hub_change *change,
-                                       const struct tw_holder *holder, struct tw_error *error);
+enum tw_status tw_change_update_holder(struct tw_hub_change *change, const struct tw_holder *holder,
+                                       struct tw_error *error);
 /* Before the first write: whether settings and a new name can be had. */
 enum tw_status tw_change_check_holder(struct tw_hub_change *change, const struct tw_holder *holder,
                                       const struct tw_holder *parent, const char *name,

@@ -4,9 +4,9 @@
 
 #include "hub/change.h"
 
-#define COUNT(values)  (sizeof(values) / sizeof *(values))
-#define PATH_BYTES     (TW_HOLDER_KINDS * (TW_LIMIT_HUB_NAME_BYTES + 1))
-#define MODELS_BYTES   (TW_LIMIT_HUB_LIST_NAMES * (TW_LIMIT_HUB_TEXT_BYTES + 1))
+#define COUNT(values) (sizeof(values) / sizeof *(values))
+#define PATH_BYTES    (TW_HOLDER_KINDS * (TW_LIMIT_HUB_NAME_BYTES + 1))
+#define MODELS_BYTES  (TW_LIMIT_HUB_LIST_NAMES * (TW_LIMIT_HUB_TEXT_BYTES + 1))
 
 static const char *const CLASSES[] = {"normal", "high", "idle"};
 
@@ -226,8 +226,8 @@ enum tw_status tw_change_insert_holder(struct tw_hub_change *change, enum tw_hol
     return status;
 }
 
-enum tw_status tw_change_update_holder(struct tw_hub_change *change,
-                                       const struct tw_holder *holder, struct tw_error *error)
+enum tw_status tw_change_update_holder(struct tw_hub_change *change, const struct tw_holder *holder,
+                                       struct tw_error *error)
 {
     struct settings settings;
     const struct tw_field_value *name = tw_change_value(change, "name");
@@ -284,8 +284,8 @@ enum tw_status tw_change_set_holder(struct tw_hub_change *change, struct tw_erro
 {
     struct tw_holder *holder = change->object;
     const char *path = tw_change_value(change, "path")->text;
-    enum tw_status status = tw_change_check_holder(
-        change, holder, holder->parent, tw_change_value(change, "name")->text, error);
+    enum tw_status status = tw_change_check_holder(change, holder, holder->parent,
+                                                   tw_change_value(change, "name")->text, error);
     if (status == TW_OK) {
         status = tw_change_begin(change, error);
     }
@@ -328,8 +328,7 @@ static void put_holder(struct tw_hub_change *change, json_t *row, const struct t
 {
     tw_change_put(change, row, "path", tw_change_json_path(holder));
     tw_change_put(change, row, "id", json_integer(holder->id));
-    tw_change_put(change, row, "state",
-                  json_string(tw_holder_is_open(holder) ? "open" : "closed"));
+    tw_change_put(change, row, "state", json_string(tw_holder_is_open(holder) ? "open" : "closed"));
     tw_change_put_settings(change, row, holder);
     tw_change_put(change, row, "created", tw_change_json_when(holder->created_ns));
 }

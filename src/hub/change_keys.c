@@ -13,8 +13,7 @@ enum tw_status tw_change_add_secret(struct tw_hub_change *change, int64_t key, i
                                     int64_t expires_ns, struct tw_error *error)
 {
     struct tw_new_secret secret;
-    const struct tw_db_value expires =
-        expires_ns != 0 ? tw_db_integer(expires_ns) : tw_db_null();
+    const struct tw_db_value expires = expires_ns != 0 ? tw_db_integer(expires_ns) : tw_db_null();
     tw_directory_make_secret(&change->hub->directory, key != 0 ? "tw-" : "tw-user-", &secret);
     const struct tw_db_value values[] = {tw_db_integer(tw_change_next_id(change)),
                                          tw_db_integer(key),
@@ -41,8 +40,7 @@ enum tw_status tw_change_add_secret(struct tw_hub_change *change, int64_t key, i
 
 static bool is_good(const struct tw_hub_change *change, const struct tw_secret *secret)
 {
-    return secret->is_open &&
-           (secret->expires_ns == 0 || secret->expires_ns > change->hub->now_ns);
+    return secret->is_open && (secret->expires_ns == 0 || secret->expires_ns > change->hub->now_ns);
 }
 
 /* The latest of a key that is good, and how many are. */
@@ -75,8 +73,8 @@ static enum tw_status check_expiry(const struct tw_hub_change *change, struct tw
 static enum tw_status set_expiry(struct tw_hub_change *change, const struct tw_secret *secret,
                                  int64_t expires_ns, struct tw_error *error)
 {
-    const struct tw_db_value values[] = {
-        expires_ns != 0 ? tw_db_integer(expires_ns) : tw_db_null(), tw_db_integer(secret->id)};
+    const struct tw_db_value values[] = {expires_ns != 0 ? tw_db_integer(expires_ns) : tw_db_null(),
+                                         tw_db_integer(secret->id)};
     tw_change_note_integer(change, "secret_expires_ns", secret->expires_ns, expires_ns);
     return tw_change_run(change, "UPDATE secret SET expires_ns = ? WHERE id = ?", values,
                          COUNT(values), error);
@@ -140,8 +138,8 @@ enum tw_status tw_change_set_key(struct tw_hub_change *change, struct tw_error *
     const struct tw_field_value *expires = tw_change_value(change, "expires");
     size_t n_good = 0;
     const struct tw_secret *secret = newest(change, key, &n_good);
-    enum tw_status status = tw_change_check_holder(
-        change, key, key->parent, tw_change_value(change, "name")->text, error);
+    enum tw_status status = tw_change_check_holder(change, key, key->parent,
+                                                   tw_change_value(change, "name")->text, error);
     if (status == TW_OK) {
         status = check_expiry(change, error);
     }
@@ -203,9 +201,9 @@ enum tw_status tw_change_rotate_key(struct tw_hub_change *change, struct tw_erro
     const int64_t person = old != NULL && old->person != NULL ? old->person->id : 0;
     enum tw_status status = check_expiry(change, error);
     if (status == TW_OK && n_good >= TW_LIMIT_HUB_SECRETS) {
-        status = tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
-                              "the key has %zu secrets that are good; use a shorter overlap",
-                              n_good);
+        status =
+            tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
+                         "the key has %zu secrets that are good; use a shorter overlap", n_good);
     }
     if (status == TW_OK) {
         status = tw_change_begin(change, error);
@@ -274,7 +272,9 @@ static void put_key(struct tw_hub_change *change, json_t *row, const struct tw_h
     tw_change_put(change, row, "path", tw_change_json_path(key));
     tw_change_put(change, row, "id", json_integer(key->id));
     tw_change_put(change, row, "state",
-                  json_string(!is_open ? "revoked" : n_good == 0 ? "expired" : "open"));
+                  json_string(!is_open      ? "revoked"
+                              : n_good == 0 ? "expired"
+                                            : "open"));
     tw_change_put(change, row, "secrets", shown_secrets(change, key));
     tw_change_put(change, row, "expires",
                   tw_change_json_when(secret != NULL ? (int64_t)secret->expires_ns : 0));

@@ -6,10 +6,10 @@
 #include "hub/change.h"
 #include "hub/money.h"
 
-#define COUNT(values)  (sizeof(values) / sizeof *(values))
-#define DEFAULT_NAME   "main"
-#define DEFAULT_ZONE   "UTC"
-#define SECOND_NS      INT64_C(1000000000)
+#define COUNT(values) (sizeof(values) / sizeof *(values))
+#define DEFAULT_NAME  "main"
+#define DEFAULT_ZONE  "UTC"
+#define SECOND_NS     INT64_C(1000000000)
 
 static const struct tw_field money_limit = {
     .name = "limit", .kind = TW_FIELD_AMOUNT, .most = TW_LIMIT_HUB_LIMIT_NANO};
@@ -61,9 +61,9 @@ static enum tw_status read_limit(const struct tw_hub_change *change, enum tw_spe
             tw_error_prefix(error, "limit, in %s", unit_name(unit));
         }
     } else if (limit->integer < 0 || limit->integer > field->most / factor) {
-        status = tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
-                              "limit: it must be from 0 to %lld %s",
-                              (long long)(field->most / factor), unit_name(unit));
+        status =
+            tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION, "limit: it must be from 0 to %lld %s",
+                         (long long)(field->most / factor), unit_name(unit));
     } else {
         value.integer = limit->integer * factor;
     }
@@ -77,8 +77,7 @@ static enum tw_status check_zone(const struct tw_hub_change *change, const char 
                                  struct tw_error *error)
 {
     struct tw_zone *zone = NULL;
-    enum tw_status status =
-        tw_zone_open(change->hub->directory.zone_folder, name, &zone, error);
+    enum tw_status status = tw_zone_open(change->hub->directory.zone_folder, name, &zone, error);
     tw_zone_free(zone);
     if (status != TW_OK) {
         tw_error_prefix(error, "zone");
@@ -194,18 +193,17 @@ static enum tw_status insert_row(struct tw_hub_change *change, const struct plan
                                  int64_t *ret_id, struct tw_error *error)
 {
     const int64_t id = tw_change_next_id(change);
-    const struct tw_db_value values[] = {
-        tw_db_integer(id),
-        tw_db_integer(change->object->id),
-        tw_db_text(plan->name),
-        tw_db_text(unit_name(plan->facts.unit)),
-        tw_db_integer(plan->facts.limit),
-        tw_db_integer(plan->facts.is_hard),
-        tw_db_text(tw_period_kind_name(plan->period)),
-        tw_db_text(plan->zone),
-        tw_db_integer(plan->facts.rolls_over),
-        tw_db_integer(change->hub->ledger.books.next_entry),
-        tw_db_integer(change->hub->now_ns)};
+    const struct tw_db_value values[] = {tw_db_integer(id),
+                                         tw_db_integer(change->object->id),
+                                         tw_db_text(plan->name),
+                                         tw_db_text(unit_name(plan->facts.unit)),
+                                         tw_db_integer(plan->facts.limit),
+                                         tw_db_integer(plan->facts.is_hard),
+                                         tw_db_text(tw_period_kind_name(plan->period)),
+                                         tw_db_text(plan->zone),
+                                         tw_db_integer(plan->facts.rolls_over),
+                                         tw_db_integer(change->hub->ledger.books.next_entry),
+                                         tw_db_integer(change->hub->now_ns)};
     *ret_id = id;
     return tw_change_run(change,
                          "INSERT INTO budget (id, holder, name, unit, limit_value, is_hard, period,"
@@ -274,9 +272,9 @@ static void put_budget(struct tw_hub_change *change, json_t *row, struct tw_hub_
                   tw_change_json_when(has_end ? window->ends_s * SECOND_NS : 0));
     tw_change_put(change, row, "zone", json_string(tw_zone_name(budget->zone)));
     tw_change_put(change, row, "rollover", json_boolean(budget->facts.rolls_over));
-    tw_change_put(change, row, "state",
-                  json_string(budget->is_open && tw_holder_is_open(budget->holder) ? "open"
-                                                                                   : "closed"));
+    tw_change_put(
+        change, row, "state",
+        json_string(budget->is_open && tw_holder_is_open(budget->holder) ? "open" : "closed"));
     tw_change_put(change, row, "id", json_integer(budget->id));
 }
 
@@ -396,9 +394,9 @@ static void put_price(struct tw_hub_change *change, json_t *row, const struct tw
 {
     tw_change_put(change, row, "model", json_string(price->model));
     tw_change_put(change, row, "class", json_string(tw_price_class_name(price->price_class)));
-    tw_change_put(change, row, "project",
-                  tw_change_json_path(
-                      tw_directory_holder(&change->hub->directory, price->project)));
+    tw_change_put(
+        change, row, "project",
+        tw_change_json_path(tw_directory_holder(&change->hub->directory, price->project)));
     tw_change_put(change, row, "input", tw_change_json_money(price->prices.input_nano));
     tw_change_put(change, row, "cached", tw_change_json_money(price->prices.cached_nano));
     tw_change_put(change, row, "output", tw_change_json_money(price->prices.output_nano));
@@ -451,8 +449,7 @@ enum tw_status tw_change_add_price(struct tw_hub_change *change, struct tw_error
     struct tw_holder *project = NULL;
     struct tw_price price = {
         .model = tw_change_value(change, "model")->text,
-        .price_class =
-            (enum tw_price_class)tw_change_integer(change, "class", TW_PRICE_STANDARD),
+        .price_class = (enum tw_price_class)tw_change_integer(change, "class", TW_PRICE_STANDARD),
         .prices = {.input_nano = tw_change_value(change, "input")->integer,
                    .output_nano = tw_change_value(change, "output")->integer}};
     price.prices.cached_nano = tw_change_integer(change, "cached", price.prices.input_nano);

@@ -21,8 +21,7 @@ static enum tw_status check_name(const struct tw_hub_change *change, const char 
         const struct tw_person *person = persons->at[i];
         if (person->is_open && person->org == change->object && strcmp(person->name, name) == 0) {
             return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
-                                "the name '%s' is taken already; choose another one",
-                                name);
+                                "the name '%s' is taken already; choose another one", name);
         }
     }
     if (persons->n >= TW_LIMIT_HUB_ITEMS) {
@@ -48,9 +47,9 @@ enum tw_status tw_change_create_person(struct tw_hub_change *change, struct tw_e
     const struct tw_db_value values[] = {
         tw_db_integer(id), tw_db_integer(change->object != NULL ? change->object->id : 0),
         tw_db_text(name), tw_db_integer(change->hub->now_ns)};
-    status = tw_change_run(change,
-                           "INSERT INTO person (id, org, name, created_ns) VALUES (?, ?, ?, ?)",
-                           values, COUNT(values), error);
+    status =
+        tw_change_run(change, "INSERT INTO person (id, org, name, created_ns) VALUES (?, ?, ?, ?)",
+                      values, COUNT(values), error);
     if (status == TW_OK) {
         tw_change_note_text(change, "name", NULL, name);
         tw_change_put(change, change->answer, "id", json_integer(id));
@@ -73,8 +72,7 @@ static const struct tw_grant *find_grant(const struct tw_hub_change *change, siz
     const int64_t role = tw_change_value(change, "role")->integer;
     const struct tw_grant *found = NULL;
     *ret_n = 0;
-    for (const struct tw_grant *grant = change->about->grants; grant != NULL;
-         grant = grant->next) {
+    for (const struct tw_grant *grant = change->about->grants; grant != NULL; grant = grant->next) {
         (*ret_n)++;
         if ((int64_t)grant->role == role && grant->scope == scope_of(change)) {
             found = grant;
@@ -194,8 +192,8 @@ enum tw_status tw_change_close_person(struct tw_hub_change *change, struct tw_er
         status = revoke_secrets(change, error);
     }
     if (status == TW_OK) {
-        status = tw_change_run(change, "DELETE FROM person_role WHERE person = ?", &values[1], 1,
-                               error);
+        status =
+            tw_change_run(change, "DELETE FROM person_role WHERE person = ?", &values[1], 1, error);
     }
     if (status == TW_OK) {
         tw_change_note_text(change, "state", "open", "closed");

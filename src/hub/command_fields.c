@@ -17,7 +17,7 @@
 #define DAY_S         INT64_C(86400)
 #define FIRST_YEAR    1970
 #define LAST_YEAR     2200
-#define INSTANT_BYTES 20     /* 2026-12-31T18:00:00Z */
+#define INSTANT_BYTES 20 /* 2026-12-31T18:00:00Z */
 #define DATE_BYTES    10
 
 /* ---- names and texts ---- */
@@ -74,8 +74,7 @@ static enum tw_status read_path(const struct tw_field *field, const char *text,
     }
     if (n < field->least || n > field->most) {
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
-                            "'%.80s' has %d names; it must be like %s", text, (int)n,
-                            field->value);
+                            "'%.80s' has %d names; it must be like %s", text, (int)n, field->value);
     }
     value->text = text;
     return TW_OK;
@@ -139,7 +138,8 @@ static bool read_scaled(const char *text, const char *letters, const int64_t *fa
         factor = factors[letter - letters];
         n_bytes--;
     }
-    return read_digits(text, n_bytes, &number) && !__builtin_mul_overflow(number, factor, ret_number);
+    return read_digits(text, n_bytes, &number) &&
+           !__builtin_mul_overflow(number, factor, ret_number);
 }
 
 static enum tw_status read_integer(const struct tw_field *field, const char *text,
@@ -148,9 +148,9 @@ static enum tw_status read_integer(const struct tw_field *field, const char *tex
     static const int64_t factors[] = {1000, 1000000, 1000000000};
     const bool is_tokens = field->kind == TW_FIELD_TOKENS;
     if (!read_scaled(text, is_tokens ? "kMG" : "", factors, &value->integer)) {
-        return refuse(text, is_tokens ? "no number of tokens like 500000, 500k or 20M"
-                                      : "no whole number",
-                      error);
+        return refuse(
+            text, is_tokens ? "no number of tokens like 500000, 500k or 20M" : "no whole number",
+            error);
     }
     return check_bounds(field, value->integer, error);
 }
@@ -215,7 +215,8 @@ static bool read_date(const char *text, int64_t *ret_days)
     int64_t year, month, day;
     if (!read_digits(text, 4, &year) || text[4] != '-' || !read_digits(text + 5, 2, &month) ||
         text[7] != '-' || !read_digits(text + 8, 2, &day) || year < FIRST_YEAR ||
-        year > LAST_YEAR || month < 1 || month > 12 || day < 1 || day > days_of_month(year, month)) {
+        year > LAST_YEAR || month < 1 || month > 12 || day < 1 ||
+        day > days_of_month(year, month)) {
         return false;
     }
     *ret_days = tw_zone_day_of(year, (int)month, (int)day);
@@ -278,8 +279,8 @@ static enum tw_status read_choice(const struct tw_field *field, const char *text
             value->text = field->choices[i];
             return TW_OK;
         }
-        const int n = snprintf(all + used, sizeof all - used, "%s%s", i > 0 ? ", " : "",
-                               field->choices[i]);
+        const int n =
+            snprintf(all + used, sizeof all - used, "%s%s", i > 0 ? ", " : "", field->choices[i]);
         used += n > 0 && (size_t)n < sizeof all - used ? (size_t)n : 0;
     }
     const char *guess = tw_suggest_word(text, field->choices);
@@ -401,15 +402,15 @@ static enum tw_status read_json(const struct tw_field *field, const json_t *json
     }
     if (json_is_integer(json) && (is_number || field->kind == TW_FIELD_LIMIT)) {
         const struct tw_field_value number = {.is_set = true, .integer = json_integer_value(json)};
-        enum tw_status status = field->kind == TW_FIELD_LIMIT
-                                    ? TW_OK
-                                    : check_bounds(field, number.integer, error);
+        enum tw_status status =
+            field->kind == TW_FIELD_LIMIT ? TW_OK : check_bounds(field, number.integer, error);
         if (status == TW_OK) {
             *value = number;
         }
         return status;
     }
-    if (text != NULL && !is_number && field->kind != TW_FIELD_FLAG && field->kind != TW_FIELD_LIST) {
+    if (text != NULL && !is_number && field->kind != TW_FIELD_FLAG &&
+        field->kind != TW_FIELD_LIST) {
         return tw_commands_read_text(field, text, now_ns, value, error);
     }
     return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION, "it must be %s", json_word(field));
@@ -423,10 +424,9 @@ static enum tw_status unknown_field(const struct tw_hub_verb *verb, const char *
         names[i] = verb->fields[i].name;
     }
     const char *guess = tw_suggest_word(name, names);
-    return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
-                        "%s %s has no field '%.60s'%s%s%s", verb->group, verb->verb, name,
-                        guess != NULL ? "; did you mean '" : "", guess != NULL ? guess : "",
-                        guess != NULL ? "'?" : "");
+    return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION, "%s %s has no field '%.60s'%s%s%s",
+                        verb->group, verb->verb, name, guess != NULL ? "; did you mean '" : "",
+                        guess != NULL ? guess : "", guess != NULL ? "'?" : "");
 }
 
 enum tw_status tw_commands_read(const struct tw_hub_verb *verb, json_t *fields, int64_t now_ns,
@@ -454,8 +454,7 @@ enum tw_status tw_commands_read(const struct tw_hub_verb *verb, json_t *fields, 
     if (json_object_size(fields) > n_known) {
         const char *name;
         json_t *value;
-        json_object_foreach(fields, name, value)
-        {
+        json_object_foreach (fields, name, value) {
             if (tw_commands_field(verb, name) == NULL) {
                 return unknown_field(verb, name, error);
             }

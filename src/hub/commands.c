@@ -19,168 +19,278 @@ static const char *const PRICE_CLASSES[] = {"standard", "batch", NULL};
 /* ---- fields that several commands have ---- */
 
 #define PATH_OF(n, words, sentence)                                                                \
-    {.name = "path", .kind = TW_FIELD_PATH, .is_word = true, .is_required = true,                  \
-     .value = words, .help = sentence, .least = n, .most = n}
+    {                                                                                              \
+        .name = "path", .kind = TW_FIELD_PATH, .is_word = true, .is_required = true,               \
+        .value = words, .help = sentence, .least = n, .most = n                                    \
+    }
 #define BELOW(sentence)                                                                            \
-    {.name = "path", .kind = TW_FIELD_PATH, .is_word = true, .value = "PATH", .help = sentence,    \
-     .least = 1, .most = 4}
+    {                                                                                              \
+        .name = "path", .kind = TW_FIELD_PATH, .is_word = true, .value = "PATH", .help = sentence, \
+        .least = 1, .most = 4                                                                      \
+    }
 #define CLOSED_TOO                                                                                 \
-    {.name = "all", .kind = TW_FIELD_FLAG, .help = "Show what was closed as well."}
+    {                                                                                              \
+        .name = "all", .kind = TW_FIELD_FLAG, .help = "Show what was closed as well."              \
+    }
 #define RENAME                                                                                     \
-    {.name = "name", .kind = TW_FIELD_NAME, .value = "NAME", .help = "Give it another name."}
+    {                                                                                              \
+        .name = "name", .kind = TW_FIELD_NAME, .value = "NAME", .help = "Give it another name."    \
+    }
 #define NUMBER(id, words, bound, sentence)                                                         \
-    {.name = id, .kind = TW_FIELD_INTEGER, .value = words, .help = sentence, .least = 0,           \
-     .most = bound}
+    {                                                                                              \
+        .name = id, .kind = TW_FIELD_INTEGER, .value = words, .help = sentence, .least = 0,        \
+        .most = bound                                                                              \
+    }
 #define TOKENS(id, bound, sentence)                                                                \
-    {.name = id, .kind = TW_FIELD_TOKENS, .value = "N", .help = sentence, .least = 0, .most = bound}
+    {                                                                                              \
+        .name = id, .kind = TW_FIELD_TOKENS, .value = "N", .help = sentence, .least = 0,           \
+        .most = bound                                                                              \
+    }
 #define RATES                                                                                      \
     NUMBER("rpm", "N", TW_LIMIT_HUB_RATE, "Requests a minute; 0: no limit of its own."),           \
-    TOKENS("tpm", TW_LIMIT_HUB_RATE, "Tokens a minute; 0: no limit of its own."),                  \
-    NUMBER("concurrent", "N", TW_LIMIT_HUB_CONCURRENT,                                             \
-           "Requests at the same time; 0: no limit of its own.")
+        TOKENS("tpm", TW_LIMIT_HUB_RATE, "Tokens a minute; 0: no limit of its own."),              \
+        NUMBER("concurrent", "N", TW_LIMIT_HUB_CONCURRENT,                                         \
+               "Requests at the same time; 0: no limit of its own.")
 #define MODELS                                                                                     \
-    {.name = "models", .kind = TW_FIELD_LIST, .value = "NAMES",                                    \
-     .help = "Models that may be used, with commas or given several times; '*': all."}
+    {                                                                                              \
+        .name = "models", .kind = TW_FIELD_LIST, .value = "NAMES",                                 \
+        .help = "Models that may be used, with commas or given several times; '*': all."           \
+    }
 #define TREE_SETTINGS                                                                              \
     MODELS,                                                                                        \
-    TOKENS("max_context", TW_LIMIT_MODEL_CONTEXT_TOKENS,                                           \
-           "Tokens of prompt and answer together; 0: no limit of its own."),                       \
-    RATES
+        TOKENS("max_context", TW_LIMIT_MODEL_CONTEXT_TOKENS,                                       \
+               "Tokens of prompt and answer together; 0: no limit of its own."),                   \
+        RATES
 #define PROJECT_SETTINGS                                                                           \
-    {.name = "weight", .kind = TW_FIELD_INTEGER, .value = "N", .least = 1,                         \
+    {.name = "weight",                                                                             \
+     .kind = TW_FIELD_INTEGER,                                                                     \
+     .value = "N",                                                                                 \
+     .least = 1,                                                                                   \
      .most = TW_LIMIT_TENANT_WEIGHT,                                                               \
      .help = "Its part of the machine beside other projects. Default: 1."},                        \
-    {.name = "class", .kind = TW_FIELD_CHOICE, .value = "CLASS", .choices = CLASSES,               \
-     .help = "normal, high (before the others) or idle (when nobody else asks)."},                 \
-    TOKENS("default_tokens", TW_LIMIT_MODEL_CONTEXT_TOKENS,                                        \
-           "Tokens of an answer where a request does not say; 0: what the context has room for."), \
-    TREE_SETTINGS
+        {.name = "class",                                                                          \
+         .kind = TW_FIELD_CHOICE,                                                                  \
+         .value = "CLASS",                                                                         \
+         .choices = CLASSES,                                                                       \
+         .help = "normal, high (before the others) or idle (when nobody else asks)."},             \
+        TOKENS("default_tokens", TW_LIMIT_MODEL_CONTEXT_TOKENS,                                    \
+               "Tokens of an answer where a request does not say; 0: what the context has room "   \
+               "for."),                                                                            \
+        TREE_SETTINGS
 
-static const struct tw_field org_new[] = {
-    PATH_OF(1, "ORG", "The new organisation's name."), TREE_SETTINGS};
+static const struct tw_field org_new[] = {PATH_OF(1, "ORG", "The new organisation's name."),
+                                          TREE_SETTINGS};
 static const struct tw_field org_list[] = {CLOSED_TOO};
-static const struct tw_field org_set[] = {
-    PATH_OF(1, "ORG", "Which organisation."), RENAME, TREE_SETTINGS};
+static const struct tw_field org_set[] = {PATH_OF(1, "ORG", "Which organisation."), RENAME,
+                                          TREE_SETTINGS};
 static const struct tw_field org_close[] = {PATH_OF(1, "ORG", "Which organisation.")};
 
 static const struct tw_field team_new[] = {
     PATH_OF(2, "ORG/TEAM", "The organisation, and the new team's name."), TREE_SETTINGS};
 static const struct tw_field tree_list[] = {BELOW("Only what lies below it."), CLOSED_TOO};
-static const struct tw_field team_set[] = {
-    PATH_OF(2, "ORG/TEAM", "Which team."), RENAME, TREE_SETTINGS};
+static const struct tw_field team_set[] = {PATH_OF(2, "ORG/TEAM", "Which team."), RENAME,
+                                           TREE_SETTINGS};
 static const struct tw_field team_close[] = {PATH_OF(2, "ORG/TEAM", "Which team.")};
 
 static const struct tw_field project_new[] = {
     PATH_OF(3, "ORG/TEAM/PROJECT", "The team, and the new project's name."), PROJECT_SETTINGS};
-static const struct tw_field project_set[] = {
-    PATH_OF(3, "ORG/TEAM/PROJECT", "Which project."), RENAME, PROJECT_SETTINGS};
-static const struct tw_field project_close[] = {
-    PATH_OF(3, "ORG/TEAM/PROJECT", "Which project.")};
+static const struct tw_field project_set[] = {PATH_OF(3, "ORG/TEAM/PROJECT", "Which project."),
+                                              RENAME, PROJECT_SETTINGS};
+static const struct tw_field project_close[] = {PATH_OF(3, "ORG/TEAM/PROJECT", "Which project.")};
 
 #define PERSON(sentence)                                                                           \
-    {.name = "path", .kind = TW_FIELD_PATH, .is_word = true, .is_required = true,                  \
-     .value = "[ORG/]USER", .help = sentence, .least = 1, .most = 2}
+    {                                                                                              \
+        .name = "path", .kind = TW_FIELD_PATH, .is_word = true, .is_required = true,               \
+        .value = "[ORG/]USER", .help = sentence, .least = 1, .most = 2                             \
+    }
 #define ROLE_AND_SCOPE                                                                             \
-    {.name = "role", .kind = TW_FIELD_CHOICE, .is_required = true, .value = "ROLE",                \
-     .choices = ROLES, .help = "owner, finance, auditor, operator or member."},                    \
-    {.name = "scope", .kind = TW_FIELD_PATH, .value = "PATH", .least = 1, .most = 3,               \
-     .help = "The organisation, team or project that it holds for. Default: the user's "           \
-             "organisation, or everything for a user without one."}
+    {.name = "role",                                                                               \
+     .kind = TW_FIELD_CHOICE,                                                                      \
+     .is_required = true,                                                                          \
+     .value = "ROLE",                                                                              \
+     .choices = ROLES,                                                                             \
+     .help = "owner, finance, auditor, operator or member."},                                      \
+    {                                                                                              \
+        .name = "scope", .kind = TW_FIELD_PATH, .value = "PATH", .least = 1, .most = 3,            \
+        .help = "The organisation, team or project that it holds for. Default: the user's "        \
+                "organisation, or everything for a user without one."                              \
+    }
 
 static const struct tw_field user_new[] = {
     PERSON("The organisation, if it belongs to one, and the new user's name.")};
-static const struct tw_field user_list[] = {
-    {.name = "path", .kind = TW_FIELD_PATH, .is_word = true, .value = "ORG", .least = 1, .most = 1,
-     .help = "Only the users of this organisation."},
-    CLOSED_TOO};
+static const struct tw_field user_list[] = {{.name = "path",
+                                             .kind = TW_FIELD_PATH,
+                                             .is_word = true,
+                                             .value = "ORG",
+                                             .least = 1,
+                                             .most = 1,
+                                             .help = "Only the users of this organisation."},
+                                            CLOSED_TOO};
 static const struct tw_field user_role[] = {PERSON("Which user."), ROLE_AND_SCOPE};
 static const struct tw_field user_one[] = {PERSON("Which user.")};
 
 #define EXPIRES                                                                                    \
-    {.name = "expires", .kind = TW_FIELD_WHEN, .value = "WHEN", .least = 1,                        \
-     .help = "The end of its secret: a date, an instant, '+90d' or 'never'. Default: never."}
+    {                                                                                              \
+        .name = "expires", .kind = TW_FIELD_WHEN, .value = "WHEN", .least = 1,                     \
+        .help = "The end of its secret: a date, an instant, '+90d' or 'never'. Default: never."    \
+    }
 #define SPECIAL                                                                                    \
-    {.name = "special", .kind = TW_FIELD_FLAG,                                                     \
-     .help = "Whether special tokens are taken as such in a completion's prompt. Default: no."}
+    {                                                                                              \
+        .name = "special", .kind = TW_FIELD_FLAG,                                                  \
+        .help = "Whether special tokens are taken as such in a completion's prompt. Default: no."  \
+    }
 
 static const struct tw_field key_new[] = {
     PATH_OF(4, "ORG/TEAM/PROJECT/KEY", "The project, and the new key's name."),
-    {.name = "user", .kind = TW_FIELD_PATH, .value = "[ORG/]USER", .least = 1, .most = 2,
+    {.name = "user",
+     .kind = TW_FIELD_PATH,
+     .value = "[ORG/]USER",
+     .least = 1,
+     .most = 2,
      .help = "Whose it is. Default: nobody's in particular."},
     EXPIRES,
     SPECIAL,
     TREE_SETTINGS};
-static const struct tw_field key_set[] = {
-    PATH_OF(4, "ORG/TEAM/PROJECT/KEY", "Which key."), RENAME, EXPIRES, SPECIAL, TREE_SETTINGS};
+static const struct tw_field key_set[] = {PATH_OF(4, "ORG/TEAM/PROJECT/KEY", "Which key."), RENAME,
+                                          EXPIRES, SPECIAL, TREE_SETTINGS};
 static const struct tw_field key_rotate[] = {
     PATH_OF(4, "ORG/TEAM/PROJECT/KEY", "Which key."),
-    {.name = "overlap", .kind = TW_FIELD_DURATION, .value = "TIME",
+    {.name = "overlap",
+     .kind = TW_FIELD_DURATION,
+     .value = "TIME",
      .help = "How long the old secret stays good: 30m, 24h, 7d, or 0. Default: 24h."},
     EXPIRES};
 static const struct tw_field key_one[] = {PATH_OF(4, "ORG/TEAM/PROJECT/KEY", "Which key.")};
 
 #define HOLDER(sentence)                                                                           \
-    {.name = "path", .kind = TW_FIELD_PATH, .is_word = true, .is_required = true, .value = "PATH", \
-     .help = sentence, .least = 1, .most = 4}
+    {                                                                                              \
+        .name = "path", .kind = TW_FIELD_PATH, .is_word = true, .is_required = true,               \
+        .value = "PATH", .help = sentence, .least = 1, .most = 4                                   \
+    }
 #define BUDGET_NAME                                                                                \
-    {.name = "name", .kind = TW_FIELD_NAME, .value = "NAME",                                       \
-     .help = "Which of its budgets. Default: main."}
+    {                                                                                              \
+        .name = "name", .kind = TW_FIELD_NAME, .value = "NAME",                                    \
+        .help = "Which of its budgets. Default: main."                                             \
+    }
 
 static const struct tw_field budget_set[] = {
     HOLDER("The organisation, team, project or key whose budget it is."),
     BUDGET_NAME,
-    {.name = "limit", .kind = TW_FIELD_LIMIT, .value = "LIMIT",
+    {.name = "limit",
+     .kind = TW_FIELD_LIMIT,
+     .value = "LIMIT",
      .help = "What may be used in a period: an amount like 250.00, or tokens like 20M. A new "
              "budget needs one."},
-    {.name = "unit", .kind = TW_FIELD_CHOICE, .value = "UNIT", .choices = UNITS,
+    {.name = "unit",
+     .kind = TW_FIELD_CHOICE,
+     .value = "UNIT",
+     .choices = UNITS,
      .help = "What is counted: money or tokens. Default: money."},
-    {.name = "period", .kind = TW_FIELD_CHOICE, .value = "PERIOD", .choices = PERIODS,
+    {.name = "period",
+     .kind = TW_FIELD_CHOICE,
+     .value = "PERIOD",
+     .choices = PERIODS,
      .help = "day, week, month or total. Default: month."},
-    {.name = "zone", .kind = TW_FIELD_TEXT, .value = "ZONE",
+    {.name = "zone",
+     .kind = TW_FIELD_TEXT,
+     .value = "ZONE",
      .help = "The time zone in which periods begin, like Europe/Berlin. Default: UTC."},
-    {.name = "soft", .kind = TW_FIELD_FLAG,
+    {.name = "soft",
+     .kind = TW_FIELD_FLAG,
      .help = "Whether crossing the limit is recorded only, and refuses nobody. Default: no."},
-    {.name = "rollover", .kind = TW_FIELD_FLAG,
+    {.name = "rollover",
+     .kind = TW_FIELD_FLAG,
      .help = "Whether what is left goes into the next period. Default: no."}};
 static const struct tw_field budget_close[] = {
     HOLDER("The organisation, team, project or key whose budget it is."), BUDGET_NAME};
 
 #define PRICE(id, need, sentence)                                                                  \
-    {.name = id, .kind = TW_FIELD_AMOUNT, .is_required = need, .value = "AMOUNT",                  \
-     .help = sentence, .least = 0, .most = TW_LIMIT_HUB_LIMIT_NANO}
+    {                                                                                              \
+        .name = id, .kind = TW_FIELD_AMOUNT, .is_required = need, .value = "AMOUNT",               \
+        .help = sentence, .least = 0, .most = TW_LIMIT_HUB_LIMIT_NANO                              \
+    }
 
 static const struct tw_field price_set[] = {
-    {.name = "model", .kind = TW_FIELD_TEXT, .is_word = true, .is_required = true,
-     .value = "MODEL", .help = "The name that clients ask for; '*': all that have no own price."},
+    {.name = "model",
+     .kind = TW_FIELD_TEXT,
+     .is_word = true,
+     .is_required = true,
+     .value = "MODEL",
+     .help = "The name that clients ask for; '*': all that have no own price."},
     PRICE("input", true, "For a million tokens of prompts."),
-    PRICE("cached", false, "For a million tokens of prompts that were there already. Default: as "
-                           "input."),
+    PRICE("cached", false,
+          "For a million tokens of prompts that were there already. Default: as "
+          "input."),
     PRICE("output", true, "For a million tokens of answers."),
-    {.name = "class", .kind = TW_FIELD_CHOICE, .value = "CLASS", .choices = PRICE_CLASSES,
+    {.name = "class",
+     .kind = TW_FIELD_CHOICE,
+     .value = "CLASS",
+     .choices = PRICE_CLASSES,
      .help = "standard or batch. Default: standard."},
-    {.name = "project", .kind = TW_FIELD_PATH, .value = "PATH", .least = 3, .most = 3,
+    {.name = "project",
+     .kind = TW_FIELD_PATH,
+     .value = "PATH",
+     .least = 3,
+     .most = 3,
      .help = "For this project alone. Default: for all."},
-    {.name = "from", .kind = TW_FIELD_WHEN, .value = "WHEN",
+    {.name = "from",
+     .kind = TW_FIELD_WHEN,
+     .value = "WHEN",
      .help = "Since when it holds: now or later. Default: now."}};
 static const struct tw_field price_list[] = {
-    {.name = "model", .kind = TW_FIELD_TEXT, .is_word = true, .value = "MODEL",
+    {.name = "model",
+     .kind = TW_FIELD_TEXT,
+     .is_word = true,
+     .value = "MODEL",
      .help = "Only prices of this model."},
     {.name = "all", .kind = TW_FIELD_FLAG, .help = "Show those that others have replaced, too."}};
 
 #define SINCE_UNTIL                                                                                \
-    {.name = "since", .kind = TW_FIELD_WHEN, .value = "WHEN",                                      \
+    {.name = "since",                                                                              \
+     .kind = TW_FIELD_WHEN,                                                                        \
+     .value = "WHEN",                                                                              \
      .help = "From this date or instant on. Default: the beginning."},                             \
-    {.name = "until", .kind = TW_FIELD_WHEN, .value = "WHEN",                                      \
-     .help = "Before this date or instant. Default: now."}
+    {                                                                                              \
+        .name = "until", .kind = TW_FIELD_WHEN, .value = "WHEN",                                   \
+        .help = "Before this date or instant. Default: now."                                       \
+    }
 #define MOST_ROWS                                                                                  \
-    {.name = "most", .kind = TW_FIELD_INTEGER, .value = "N", .least = 1,                           \
-     .most = TW_LIMIT_HUB_ROWS, .help = "So many of the latest ones. Default: 100."}
+    {                                                                                              \
+        .name = "most", .kind = TW_FIELD_INTEGER, .value = "N", .least = 1,                        \
+        .most = TW_LIMIT_HUB_ROWS, .help = "So many of the latest ones. Default: 100."             \
+    }
 
 static const struct tw_field ledger_list[] = {BELOW("Only entries of it."), SINCE_UNTIL, MOST_ROWS};
 static const struct tw_field audit_list[] = {
-    {.name = "kind", .kind = TW_FIELD_TEXT, .value = "KIND",
+    {.name = "kind",
+     .kind = TW_FIELD_TEXT,
+     .value = "KIND",
      .help = "Only records of this kind, like config.changed."},
-    SINCE_UNTIL, MOST_ROWS};
+    SINCE_UNTIL,
+    MOST_ROWS};
+
+#define INTO_FILE                                                                                  \
+    {                                                                                              \
+        .name = "out", .kind = TW_FIELD_TEXT, .value = "FILE",                                     \
+        .help = "Where it is written to. Default: standard output."                                \
+    }
+
+static const struct tw_field audit_verify[] = {
+    {.name = "file",
+     .kind = TW_FIELD_TEXT,
+     .is_word = true,
+     .value = "FILE",
+     .help = "What 'audit export' wrote. Without it: the log of the books."},
+    {.name = "checkpoint",
+     .kind = TW_FIELD_TEXT,
+     .value = "FILE",
+     .help = "What 'audit checkpoint' wrote at some time: the log must go at least so far."},
+    {.name = "key",
+     .kind = TW_FIELD_TEXT,
+     .value = "FILE",
+     .help = "The public key of the log. Default: audit-key.pub beside the books."}};
+static const struct tw_field audit_checkpoint[] = {INTO_FILE};
+static const struct tw_field audit_export[] = {INTO_FILE, SINCE_UNTIL};
 
 /* ---- the commands ---- */
 
@@ -209,9 +319,9 @@ static const struct tw_hub_group groups[] = {
     {NULL, NULL, NULL},
 };
 
-#define NO 0
-#define IN TW_REACH_WITHIN
-#define UP TW_REACH_ABOVE
+#define NO            0
+#define IN            TW_REACH_WITHIN
+#define UP            TW_REACH_ABOVE
 #define F(fields)     fields, COUNT(fields)
 #define CHANGE(about) about, TW_COMMAND_CHANGE
 #define READS         TW_OBJECT_EACH, TW_COMMAND_READ
@@ -289,6 +399,12 @@ static const struct tw_hub_verb verbs[] = {
 
     {"audit", "list", "show records", "Shows the latest records of the audit log.",
      F(audit_list), TW_OBJECT_ALL, TW_COMMAND_REPORT,                                     {IN, NO, IN, NO, NO}, tw_report_list_records},
+    {"audit", "verify", "check that nobody changed the log", "Computes every hash of the log again and checks every signature, without a server. It finds any change, removal or move of what a checkpoint covers; with a checkpoint that was kept elsewhere also an end that was cut off.",
+     F(audit_verify), TW_OBJECT_ALL, TW_COMMAND_LOCAL,                                    {NO, NO, NO, NO, NO}, NULL},
+    {"audit", "checkpoint", "print the last signature of the log", "Prints the last signed checkpoint, to be kept where whoever has the books cannot change it.",
+     F(audit_checkpoint), TW_OBJECT_ALL, TW_COMMAND_LOCAL,                                {NO, NO, NO, NO, NO}, NULL},
+    {"audit", "export", "write the log as lines of JSON", "Writes records and checkpoints as lines of JSON, which 'audit verify FILE' checks without the books.",
+     F(audit_export), TW_OBJECT_ALL, TW_COMMAND_LOCAL,                                    {NO, NO, NO, NO, NO}, NULL},
 };
 /* clang-format on */
 
@@ -331,8 +447,8 @@ static void unknown_verb(const char *group, const char *name, struct tw_error *e
     size_t n = 0, used = 0;
     for (size_t i = 0; i < COUNT(verbs) && n + 1 < MOST_WORDS; i++) {
         if (strcmp(verbs[i].group, group) == 0) {
-            const int written = snprintf(all + used, sizeof all - used, "%s%s",
-                                         n > 0 ? ", " : "", verbs[i].verb);
+            const int written =
+                snprintf(all + used, sizeof all - used, "%s%s", n > 0 ? ", " : "", verbs[i].verb);
             used += written > 0 && (size_t)written < sizeof all - used ? (size_t)written : 0;
             names[n++] = verbs[i].verb;
         }
@@ -342,8 +458,8 @@ static void unknown_verb(const char *group, const char *name, struct tw_error *e
         tw_error_set(error, TW_ERR_NOT_FOUND, TW_NO_POSITION,
                      "'%s' has no '%.60s'; did you mean '%s %s'?", group, name, group, guess);
     } else {
-        tw_error_set(error, TW_ERR_NOT_FOUND, TW_NO_POSITION,
-                     "'%s' has no '%.60s'; there are %s", group, name, all);
+        tw_error_set(error, TW_ERR_NOT_FOUND, TW_NO_POSITION, "'%s' has no '%.60s'; there are %s",
+                     group, name, all);
     }
 }
 

@@ -5,7 +5,7 @@
  * From this table come the check of what was given, the options of the command line with --help,
  * completion, the manual pages, the addresses of the admin API, and who may do what:
  *
- *     words of a command line  ->  tw_commands_read_text  ->  JSON  ->  tw_commands_read  ->  values
+ *     words of a command line  ->  tw_commands_read_text  -> JSON -> tw_commands_read -> values
  *
  * A field has one name: "max_context" in JSON is "--max-context" on a command line.
  *
@@ -42,7 +42,7 @@ enum tw_field_kind {
 struct tw_field {
     const char *name;
     enum tw_field_kind kind;
-    bool is_word;     /* stands without a name on the command line */
+    bool is_word; /* stands without a name on the command line */
     bool is_required;
     const char *value; /* stands for it in help: "PATH"; NULL of a flag */
     const char *help;  /* one sentence, with the default where there is one */
@@ -65,21 +65,22 @@ enum tw_command_object {
 enum tw_command_manner {
     TW_COMMAND_CHANGE = 0, /* of the books: by the writer, with a record in the audit log */
     TW_COMMAND_READ,       /* of what the writer has in memory */
-    TW_COMMAND_REPORT      /* of the tables, over a connection of its own */
+    TW_COMMAND_REPORT,     /* of the tables, over a connection of its own */
+    TW_COMMAND_LOCAL       /* of files: by the command line itself; the admin API has it not */
 };
 
 struct tw_hub_change;
 
 struct tw_hub_verb {
     const char *group, *verb;
-    const char *summary; /* a line in a list: begins with a small letter */
-    const char *about;   /* one or more sentences, for help and the manual */
+    const char *summary;           /* a line in a list: begins with a small letter */
+    const char *about;             /* one or more sentences, for help and the manual */
     const struct tw_field *fields; /* [n_fields]; words first */
     size_t n_fields;
     enum tw_command_object object;
     enum tw_command_manner manner;
     unsigned char reach[TW_ROLES]; /* enum tw_reach, by enum tw_role */
-    enum tw_status (*run)(struct tw_hub_change *change, struct tw_error *error);
+    enum tw_status (*run)(struct tw_hub_change *change, struct tw_error *error); /* NULL: LOCAL */
 };
 
 struct tw_hub_group {
@@ -111,9 +112,8 @@ enum tw_status tw_commands_read(const struct tw_hub_verb *verb, json_t *fields, 
                                 struct tw_field_value ret_values[TW_LIMIT_HUB_FIELDS],
                                 struct tw_error *error);
 /* One value from a text, without the name of the field in the message. Of a list: one item. */
-enum tw_status tw_commands_read_text(const struct tw_field *field, const char *text,
-                                     int64_t now_ns, struct tw_field_value *ret_value,
-                                     struct tw_error *error);
+enum tw_status tw_commands_read_text(const struct tw_field *field, const char *text, int64_t now_ns,
+                                     struct tw_field_value *ret_value, struct tw_error *error);
 
 /* Whether a role at a scope may have a command about an object; NULL is everything. */
 bool tw_commands_may(const struct tw_hub_verb *verb, enum tw_role role,

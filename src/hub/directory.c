@@ -12,7 +12,8 @@
 static const char *const KIND_NAMES[TW_HOLDER_KINDS] = {"org", "team", "project", "key"};
 /* As enum tw_priority_class of the scheduler has them. */
 static const char *const CLASS_NAMES[] = {"normal", "high", "idle"};
-static const char *const ROLE_NAMES[TW_ROLES] = {"owner", "finance", "auditor", "operator", "member"};
+static const char *const ROLE_NAMES[TW_ROLES] = {"owner", "finance", "auditor", "operator",
+                                                 "member"};
 
 const char *tw_holder_kind_name(enum tw_holder_kind kind)
 {
@@ -50,8 +51,8 @@ void tw_holder_write_path(const struct tw_holder *holder, char *ret_path, size_t
     ret_path[0] = '\0';
     while (n > 0 && at < path_bytes) {
         n--;
-        const int written = snprintf(ret_path + at, path_bytes - at, "%s%s", at > 0 ? "/" : "",
-                                     chain[n]->name);
+        const int written =
+            snprintf(ret_path + at, path_bytes - at, "%s%s", at > 0 ? "/" : "", chain[n]->name);
         at += written > 0 ? (size_t)written : 0;
     }
 }
@@ -77,7 +78,8 @@ void tw_directory_make_secret(const struct tw_directory *directory, const char *
                               struct tw_new_secret *ret_secret)
 {
     unsigned char random[SECRET_RANDOM];
-    char encoded[sodium_base64_ENCODED_LEN(SECRET_RANDOM, sodium_base64_VARIANT_URLSAFE_NO_PADDING)];
+    char
+        encoded[sodium_base64_ENCODED_LEN(SECRET_RANDOM, sodium_base64_VARIANT_URLSAFE_NO_PADDING)];
     randombytes_buf(random, sizeof random);
     sodium_bin2base64(encoded, sizeof encoded, random, sizeof random,
                       sodium_base64_VARIANT_URLSAFE_NO_PADDING);
@@ -194,7 +196,8 @@ static void *add(struct tw_directory *directory, struct tw_items *items, int64_t
 }
 
 /* A window that was not used any more, or a new one. */
-static struct tw_hub_window *new_window(struct tw_directory *directory, struct tw_hub_budget *budget)
+static struct tw_hub_window *new_window(struct tw_directory *directory,
+                                        struct tw_hub_budget *budget)
 {
     struct tw_hub_window *window = directory->free_windows;
     if (window != NULL) {
@@ -444,11 +447,11 @@ static enum tw_status take_budget(const struct load *load, struct tw_db_statemen
     if (!tw_period_kind_parse(tw_db_column_text(row, 6), &budget->period)) {
         return bad_row(load, "budget", id);
     }
-    budget->facts = (struct tw_spending_budget){
-        .unit = is_money ? TW_SPENDING_MONEY : TW_SPENDING_TOKENS,
-        .limit = tw_db_column_integer(row, 4),
-        .is_hard = tw_db_column_integer(row, 5) != 0,
-        .rolls_over = tw_db_column_integer(row, 8) != 0};
+    budget->facts =
+        (struct tw_spending_budget){.unit = is_money ? TW_SPENDING_MONEY : TW_SPENDING_TOKENS,
+                                    .limit = tw_db_column_integer(row, 4),
+                                    .is_hard = tw_db_column_integer(row, 5) != 0,
+                                    .rolls_over = tw_db_column_integer(row, 8) != 0};
     budget->since_entry = tw_db_column_integer(row, 9);
     budget->is_open = tw_db_column_is_null(row, 10);
     budget->until_entry = budget->is_open ? INT64_MAX : tw_db_column_integer(row, 10);
@@ -485,12 +488,11 @@ static enum tw_status take_account(const struct load *load, struct tw_db_stateme
     const int64_t id = tw_db_column_integer(row, 0);
     const char *kind = tw_db_column_text(row, 1);
     struct tw_holder *project = tw_directory_holder(load->directory, tw_db_column_integer(row, 2));
-    struct tw_hub_account *account =
-        strcmp(kind, "obligations") == 0 ? load->plant->obligations
-        : strcmp(kind, "revenue") == 0   ? load->plant->revenue
-        : project == NULL                ? NULL
-        : strcmp(kind, "held") == 0      ? &project->held
-                                         : &project->usage;
+    struct tw_hub_account *account = strcmp(kind, "obligations") == 0 ? load->plant->obligations
+                                     : strcmp(kind, "revenue") == 0   ? load->plant->revenue
+                                     : project == NULL                ? NULL
+                                     : strcmp(kind, "held") == 0      ? &project->held
+                                                                      : &project->usage;
     if (account == NULL) {
         return bad_row(load, "account", id);
     }
@@ -563,10 +565,9 @@ static int64_t carried_into(const struct tw_hub_budget *budget, struct tw_period
     if (last == NULL || !budget->facts.rolls_over) {
         return 0;
     }
-    const int64_t n_empty =
-        tw_period_between(budget->period, budget->zone,
-                          (struct tw_period){last->starts_s, last->ends_s}, period,
-                          TW_LIMIT_HUB_CARRY + 1);
+    const int64_t n_empty = tw_period_between(budget->period, budget->zone,
+                                              (struct tw_period){last->starts_s, last->ends_s},
+                                              period, TW_LIMIT_HUB_CARRY + 1);
     return tw_spending_carry(&budget->facts, &last->sums, n_empty);
 }
 

@@ -13,9 +13,9 @@
  * 3. is_open of a holder goes from true to false and never back; whoever sees it false has seen the
  *    revocation.
  *
- * Threads: tw_directory_find_secret, and everything marked atomic, from any; the rest by the writer,
- * which holds the lock while it changes what find_secret reads. Readers who want more hold the lock
- * for reading.
+ * Threads: tw_directory_find_secret, and everything marked atomic, from any; the rest by the
+ * writer, which holds the lock while it changes what find_secret reads. Readers who want more hold
+ * the lock for reading.
  */
 #ifndef TW_HUB_DIRECTORY_H
 #define TW_HUB_DIRECTORY_H
@@ -101,7 +101,13 @@ struct tw_holder {
     int64_t announced_weight, announced_class;
 };
 
-enum tw_role { TW_ROLE_OWNER = 0, TW_ROLE_FINANCE, TW_ROLE_AUDITOR, TW_ROLE_OPERATOR, TW_ROLE_MEMBER };
+enum tw_role {
+    TW_ROLE_OWNER = 0,
+    TW_ROLE_FINANCE,
+    TW_ROLE_AUDITOR,
+    TW_ROLE_OPERATOR,
+    TW_ROLE_MEMBER
+};
 #define TW_ROLES 5
 
 struct tw_grant {

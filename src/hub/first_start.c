@@ -68,8 +68,8 @@ enum tw_status tw_hub_make_owner(struct tw_hub *hub, struct tw_hub_owner *ret_ow
     }
     if (status == TW_OK) {
         status = ask(hub, "key", "create",
-                     json_pack("{s:s, s:s}", "path",
-                               DEFAULT "/" DEFAULT "/" DEFAULT "/" FIRST_KEY, "user", OWNER),
+                     json_pack("{s:s, s:s}", "path", DEFAULT "/" DEFAULT "/" DEFAULT "/" FIRST_KEY,
+                               "user", OWNER),
                      owner.key_secret, error);
     }
     if (status == TW_OK) {
@@ -179,7 +179,8 @@ static enum tw_status add_key(struct take_over *self, const struct tw_hub_old_ke
         snprintf(name + 4 + 2 * i, 3, "%02x", key->hash.bytes[i]);
     }
     snprintf(shown, sizeof shown, "sha256:%.*s...", SHOWN_DIGITS, name + 4);
-    enum tw_status status = tw_change_insert_holder(change, TW_HOLDER_KEY, project, name, &id, error);
+    enum tw_status status =
+        tw_change_insert_holder(change, TW_HOLDER_KEY, project, name, &id, error);
     change->n_changed = 0;
     if (status != TW_OK) {
         return status;

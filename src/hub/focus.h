@@ -2,7 +2,7 @@
  * Specification, for tools that hand costs on to those who caused them.
  *
  *     one row for each    day x project x model x class x price version x direction     "Usage"
- *     and, where it is    day x project x model x class x price version                 "Adjustment"
+ *     and, where it is    day x project x model x class x price version                "Adjustment"
  *     not 0, one for what rounding up added to these
  *
  * What our words are there:

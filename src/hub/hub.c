@@ -3,14 +3,13 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "hub/hub_schema.h"
 #include "hub/hub_state.h"
-#include "hub/schema.h"
 
 #define DEFAULT_CURRENCY "EUR"
 #define PEPPER_FILE      "pepper"
@@ -73,9 +72,9 @@ static enum tw_status path_in_folder(const struct tw_hub_config *config, const c
         n = snprintf(ret_path, TW_LIMIT_HUB_FILE_BYTES, "%.*s%s",
                      end == NULL ? 0 : (int)(end + 1 - config->address), config->address, name);
     }
-    return n > 0 && n < TW_LIMIT_HUB_FILE_BYTES
-               ? TW_OK
-               : tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION, "the path of %s is too long", name);
+    return n > 0 && n < TW_LIMIT_HUB_FILE_BYTES ? TW_OK
+                                                : tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
+                                                               "the path of %s is too long", name);
 }
 
 static enum tw_status open_pepper(struct tw_hub *hub, bool is_new, struct tw_error *error)
@@ -113,7 +112,7 @@ static enum tw_status open_parts(struct tw_hub *hub, struct tw_error *error)
         status = tw_db_open(hub->config.address, TW_DB_WRITE, &hub->db, error);
     }
     if (status == TW_OK) {
-        status = tw_schema_migrate(hub->db, error);
+        status = tw_hub_schema_migrate(hub->db, error);
     }
     if (status == TW_OK) {
         status = tw_ledger_open(hub->db, currency, hub->config.now_ns(hub->config.context),
@@ -137,8 +136,8 @@ static void announce(struct tw_hub *hub, struct tw_holder *project)
         project->number = ++hub->n_projects;
     }
     if (hub->config.project != NULL) {
-        hub->config.project(hub->config.project_context, project->number, (uint32_t)settings->weight,
-                            (int)settings->priority_class);
+        hub->config.project(hub->config.project_context, project->number,
+                            (uint32_t)settings->weight, (int)settings->priority_class);
     }
     project->announced_weight = settings->weight;
     project->announced_class = settings->priority_class;
@@ -159,7 +158,7 @@ enum tw_status tw_hub_load_directory(struct tw_hub *hub, struct tw_error *error)
     return status;
 }
 
-/* A command that is given where no server runs has its own record; two more of each would hide it. */
+/* A command that is given where no server runs has its own record; two more would hide it. */
 static bool is_unrecorded(const struct tw_hub *hub)
 {
     return hub->config.is_brief && hub->n_recovered == 0;

@@ -1,11 +1,11 @@
 /* hub.h: who may have which tokens, what they cost, and the proof.
  *
- *     tw_hub_open -> { tw_hub_authenticate -> tw_hub_reserve -> { tw_hub_cover ... } -> tw_hub_settle }
- *                 -> tw_hub_close
+ *     tw_hub_open -> { tw_hub_authenticate -> tw_hub_reserve -> { tw_hub_cover ... }
+ *                      -> tw_hub_settle } -> tw_hub_stop -> tw_hub_close
  *
  * A request is a ticket that the caller owns:
  *
- *     NEW -> ASKED [tw_hub_reserve] -> GRANTED [the record is durable] -> ENDED [tw_hub_settle] -> DONE
+ *     NEW -> ASKED [tw_hub_reserve] -> GRANTED [it is durable] -> ENDED [tw_hub_settle] -> DONE
  *                                   -> REFUSED
  *
  * One thread, the writer, owns the store. What is asked of it waits in a queue; it takes all that
@@ -47,11 +47,11 @@ struct tw_holder;
 struct tw_secret;
 
 struct tw_hub_config {
-    const char *address;  /* of the store: a file, or postgres://... */
-    const char *folder;   /* of pepper and signing key; NULL: beside the file */
-    const char *currency; /* of new books; NULL: EUR */
-    const char *zone_folder; /* of IANA zones; NULL: the system's */
-    const char *build, *isa_level; /* for the records */
+    const char *address;              /* of the store: a file, or postgres://... */
+    const char *folder;               /* of pepper and signing key; NULL: beside the file */
+    const char *currency;             /* of new books; NULL: EUR */
+    const char *zone_folder;          /* of IANA zones; NULL: the system's */
+    const char *build, *isa_level;    /* for the records */
     int64_t (*now_ns)(void *context); /* wall time */
     /* Told of each project, before a key of it is good and whenever it changes; NULL: nobody.
      * On the writer's thread, but for those that are there when the hub is opened. */
@@ -65,8 +65,9 @@ struct tw_hub_config {
  * directory and starts the writer. */
 enum tw_status tw_hub_open(const struct tw_hub_config *config, struct tw_hub **ret_hub,
                            struct tw_error *error);
-/* Ends the writer when all that waits is done and called back; what is asked from here on is refused
- * at once, on the asking thread. What is reserved stays so until the next opening. NULL is allowed. */
+/* Ends the writer when all that waits is done and called back; what is asked from here on is
+ * refused at once, on the asking thread. What is reserved stays so until the next opening. NULL is
+ * allowed. */
 void tw_hub_stop(struct tw_hub *hub);
 /* Stops it, too. Nobody may have a question or a ticket any more. NULL is allowed. */
 void tw_hub_close(struct tw_hub *hub);
@@ -83,9 +84,9 @@ enum tw_hub_verdict {
 struct tw_hub_caller {
     struct tw_holder *key;
     const struct tw_secret *secret; /* one of the key's */
-    uint32_t project;     /* a number for the scheduler: of the project */
+    uint32_t project;               /* a number for the scheduler: of the project */
     uint32_t weight;
-    int priority_class;   /* as enum tw_priority_class */
+    int priority_class; /* as enum tw_priority_class */
     bool may_use_special;
 };
 
@@ -93,7 +94,8 @@ enum tw_hub_verdict tw_hub_authenticate(struct tw_hub *hub, const char *secret,
                                         struct tw_hub_caller *ret_caller);
 /* Whether the key is good as ever. Cheap; no lock. */
 bool tw_hub_may_go_on(const struct tw_hub_caller *caller);
-bool tw_hub_may_use_model(struct tw_hub *hub, const struct tw_hub_caller *caller, const char *model);
+bool tw_hub_may_use_model(struct tw_hub *hub, const struct tw_hub_caller *caller,
+                          const char *model);
 uint32_t tw_hub_max_context_tokens(struct tw_hub *hub, const struct tw_hub_caller *caller);
 
 /* ---- a request ---- */
@@ -103,9 +105,9 @@ struct tw_hub_request {
     const char *model;
     const char *client_id; /* of the request, as in answers and logs: for the record */
     enum tw_price_class price_class;
-    uint64_t n_prompt_tokens; /* of all prompts together */
-    uint64_t n_answers;       /* 0: none are made, as for embeddings */
-    uint64_t max_answer_tokens; /* of each; 0: the project's default, at most most_answer_tokens */
+    uint64_t n_prompt_tokens;    /* of all prompts together */
+    uint64_t n_answers;          /* 0: none are made, as for embeddings */
+    uint64_t max_answer_tokens;  /* of each; 0: the project's default, at most most_answer_tokens */
     uint64_t most_answer_tokens; /* that the context has room for */
     bool is_stream;              /* tokens are sent before the end */
     /* For the record; what is not known is NULL. */
@@ -126,12 +128,12 @@ struct tw_hub_usage {
 
 enum tw_hub_refusal {
     TW_HUB_GRANTED = 0,
-    TW_HUB_REFUSED_KEY,        /* revoked or expired meanwhile */
-    TW_HUB_REFUSED_BUDGET,     /* not even the prompt and one token can be paid */
-    TW_HUB_REFUSED_RATE,       /* requests or tokens a minute */
+    TW_HUB_REFUSED_KEY,    /* revoked or expired meanwhile */
+    TW_HUB_REFUSED_BUDGET, /* not even the prompt and one token can be paid */
+    TW_HUB_REFUSED_RATE,   /* requests or tokens a minute */
     TW_HUB_REFUSED_CONCURRENT,
-    TW_HUB_REFUSED_PRICE,      /* a money budget, and no price for the model */
-    TW_HUB_REFUSED_STORE       /* it cannot be recorded */
+    TW_HUB_REFUSED_PRICE, /* a money budget, and no price for the model */
+    TW_HUB_REFUSED_STORE  /* it cannot be recorded */
 };
 
 struct tw_hub_ticket;
@@ -151,8 +153,8 @@ struct tw_hub_ticket {
     char reason[TW_LIMIT_ERROR_TEXT_BYTES]; /* of a refusal, or of what bounds the answer */
     uint64_t max_answer_tokens;             /* of each answer */
     bool is_clamped;                        /* by a budget: reason names it */
-    int64_t retry_after_ms; /* of a rate; INT64_MAX: never */
-    struct tw_hub_shown shown;             /* for headers */
+    int64_t retry_after_ms;                 /* of a rate; INT64_MAX: never */
+    struct tw_hub_shown shown;              /* for headers */
     int64_t number;                         /* of the request in the ledger */
     atomic_uint_least64_t n_covered_tokens; /* durable watermark */
 

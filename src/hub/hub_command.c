@@ -156,9 +156,8 @@ static enum tw_status find_object(struct tw_hub_change *change, struct tw_error 
 
 static enum tw_status run(struct tw_hub_change *change, int64_t now_ns, struct tw_error *error)
 {
-    enum tw_status status = tw_commands_read(change->verb,
-                                             json_object_get(change->command, "fields"), now_ns,
-                                             change->values, error);
+    enum tw_status status = tw_commands_read(
+        change->verb, json_object_get(change->command, "fields"), now_ns, change->values, error);
     if (status == TW_OK && change->actor != 0) {
         change->person = tw_directory_person(&change->hub->directory, change->actor);
         if (change->person == NULL) {
@@ -259,8 +258,18 @@ static enum tw_status find_verb(json_t *command, const struct tw_hub_verb **ret_
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
                             "the fields of a command must be a JSON object");
     }
-    *ret_verb = tw_commands_find(text_of(command, "group"), text_of(command, "verb"), error);
-    return *ret_verb != NULL ? TW_OK : error->status;
+    const struct tw_hub_verb *verb =
+        tw_commands_find(text_of(command, "group"), text_of(command, "verb"), error);
+    if (verb == NULL) {
+        return error->status;
+    }
+    if (verb->manner == TW_COMMAND_LOCAL) {
+        return tw_error_set(error, TW_ERR_NOT_FOUND, TW_NO_POSITION,
+                            "'%s %s' is for the command line, which has the files", verb->group,
+                            verb->verb);
+    }
+    *ret_verb = verb;
+    return TW_OK;
 }
 
 void tw_hub_command(struct tw_hub *hub, const struct tw_hub_actor *actor, json_t *command,

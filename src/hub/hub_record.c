@@ -71,16 +71,18 @@ static void put_ticket(struct tw_hub *hub, struct tw_audit_request *request,
 enum tw_status tw_hub_record_refusal(struct tw_hub *hub, const struct tw_hub_ticket *ticket,
                                      struct tw_error *error)
 {
-    static const int http[] = {[TW_HUB_REFUSED_KEY] = 401,        [TW_HUB_REFUSED_BUDGET] = 429,
-                               [TW_HUB_REFUSED_RATE] = 429,       [TW_HUB_REFUSED_CONCURRENT] = 429,
+    static const int http[] = {[TW_HUB_REFUSED_KEY] = 401,
+                               [TW_HUB_REFUSED_BUDGET] = 429,
+                               [TW_HUB_REFUSED_RATE] = 429,
+                               [TW_HUB_REFUSED_CONCURRENT] = 429,
                                [TW_HUB_REFUSED_PRICE] = 403};
-    struct tw_audit_request request = {
-        .model = ticket->request.model,
-        .price_class = tw_price_class_name(ticket->request.price_class),
-        .prompt_tokens = (int64_t)ticket->request.n_prompt_tokens,
-        .price = ticket->price,
-        .http_status = http[ticket->refusal],
-        .reason = ticket->reason};
+    struct tw_audit_request request = {.model = ticket->request.model,
+                                       .price_class =
+                                           tw_price_class_name(ticket->request.price_class),
+                                       .prompt_tokens = (int64_t)ticket->request.n_prompt_tokens,
+                                       .price = ticket->price,
+                                       .http_status = http[ticket->refusal],
+                                       .reason = ticket->reason};
     put_who(&request, ticket->request.caller.key);
     put_ticket(hub, &request, ticket);
     enum tw_status status = tw_audit_body_request(&hub->body, &request, error);
@@ -112,18 +114,18 @@ enum tw_status tw_hub_record_end(struct tw_hub *hub, struct tw_hub_record *recor
         record->budgets[i].left_after =
             tw_spending_available(path->steps[i].budget, path->steps[i].window);
     }
-    struct tw_audit_request request = {
-        .request = reservation->client_id,
-        .model = reservation->model,
-        .price_class = reservation->class,
-        .prompt_tokens = ending->n_input_tokens + ending->n_cached_tokens,
-        .cached_tokens = ending->n_cached_tokens,
-        .output_tokens = ending->n_output_tokens,
-        .price = reservation->price,
-        .cost_nano = record->cost_nano,
-        .budgets = record->budgets,
-        .n_budgets = path->n,
-        .finish = ending->finish};
+    struct tw_audit_request request = {.request = reservation->client_id,
+                                       .model = reservation->model,
+                                       .price_class = reservation->class,
+                                       .prompt_tokens =
+                                           ending->n_input_tokens + ending->n_cached_tokens,
+                                       .cached_tokens = ending->n_cached_tokens,
+                                       .output_tokens = ending->n_output_tokens,
+                                       .price = reservation->price,
+                                       .cost_nano = record->cost_nano,
+                                       .budgets = record->budgets,
+                                       .n_budgets = path->n,
+                                       .finish = ending->finish};
     put_who(&request, ending->key);
     if (ending->ticket != NULL) {
         put_ticket(hub, &request, ending->ticket);

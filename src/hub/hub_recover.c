@@ -45,20 +45,20 @@ static enum tw_status read_open(struct tw_hub *hub, struct tw_db_statement *row,
     snprintf(open->class, sizeof open->class, "%s", tw_db_column_text(row, 4));
     snprintf(open->client_id, sizeof open->client_id, "%s", tw_db_column_text(row, 11));
     open->key = tw_directory_holder(&hub->directory, tw_db_column_integer(row, 2));
-    open->reservation = (struct tw_reservation){.request = tw_db_column_integer(row, 0),
-                                                .entry = tw_db_column_integer(row, 1),
-                                                .price = tw_db_column_integer(row, 5),
-                                                .n_prompt_tokens = tw_db_column_integer(row, 6),
-                                                .n_output_tokens = tw_db_column_integer(row, 7),
-                                                .amount_nano = tw_db_column_integer(row, 8),
-                                                .reserved_ns = tw_db_column_integer(row, 9),
-                                                .watermark_tokens = tw_db_column_integer(row, 10),
-                                                .key = open->key,
-                                                .project = tw_holder_above(open->key,
-                                                                           TW_HOLDER_PROJECT),
-                                                .model = open->model,
-                                                .class = open->class,
-                                                .client_id = open->client_id};
+    open->reservation =
+        (struct tw_reservation){.request = tw_db_column_integer(row, 0),
+                                .entry = tw_db_column_integer(row, 1),
+                                .price = tw_db_column_integer(row, 5),
+                                .n_prompt_tokens = tw_db_column_integer(row, 6),
+                                .n_output_tokens = tw_db_column_integer(row, 7),
+                                .amount_nano = tw_db_column_integer(row, 8),
+                                .reserved_ns = tw_db_column_integer(row, 9),
+                                .watermark_tokens = tw_db_column_integer(row, 10),
+                                .key = open->key,
+                                .project = tw_holder_above(open->key, TW_HOLDER_PROJECT),
+                                .model = open->model,
+                                .class = open->class,
+                                .client_id = open->client_id};
     return open->reservation.project != NULL
                ? TW_OK
                : tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,

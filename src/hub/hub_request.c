@@ -21,13 +21,14 @@ enum tw_status tw_hub_find_path(struct tw_hub *hub, struct tw_holder *key, int64
 {
     struct tw_hub_path path = {0};
     for (struct tw_holder *holder = key; holder != NULL; holder = holder->parent) {
-        for (struct tw_hub_budget *budget = holder->budgets; budget != NULL; budget = budget->next) {
+        for (struct tw_hub_budget *budget = holder->budgets; budget != NULL;
+             budget = budget->next) {
             if (!budget->is_open || budget->since_entry > entry) {
                 continue;
             }
-            struct tw_hub_window *window =
-                path.n < TW_LIMIT_HUB_PATH ? tw_directory_window(&hub->directory, budget, at_ns)
-                                           : NULL;
+            struct tw_hub_window *window = path.n < TW_LIMIT_HUB_PATH
+                                               ? tw_directory_window(&hub->directory, budget, at_ns)
+                                               : NULL;
             if (window == NULL) {
                 return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
                                     "no room for the budgets above the key '%s': at most %d",
@@ -60,10 +61,11 @@ static size_t rate_path(struct tw_holder *key, struct tw_rate_holder ret_path[TW
 
 /* ---- asked for ---- */
 
-static void refuse(struct tw_hub_ticket *ticket, enum tw_hub_refusal refusal, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+static void refuse(struct tw_hub_ticket *ticket, enum tw_hub_refusal refusal, const char *format,
+                   ...) __attribute__((format(printf, 3, 4)));
 
-static void refuse(struct tw_hub_ticket *ticket, enum tw_hub_refusal refusal, const char *format, ...)
+static void refuse(struct tw_hub_ticket *ticket, enum tw_hub_refusal refusal, const char *format,
+                   ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -101,16 +103,16 @@ static enum tw_status decide(struct tw_hub *hub, struct tw_hub_ticket *ticket,
 {
     const struct tw_hub_request *request = &ticket->request;
     const struct tw_holder *project = tw_holder_above(request->caller.key, TW_HOLDER_PROJECT);
-    uint64_t most = request->max_answer_tokens != 0 ? request->max_answer_tokens
-                                                    : (uint64_t)project->settings.default_answer_tokens;
+    uint64_t most = request->max_answer_tokens != 0
+                        ? request->max_answer_tokens
+                        : (uint64_t)project->settings.default_answer_tokens;
     most = most == 0 || most > request->most_answer_tokens ? request->most_answer_tokens : most;
     const struct tw_spending_request spending = {
         .prices = price->version != TW_PRICE_FREE ? &price->prices : NULL,
         .prompt_tokens = (int64_t)request->n_prompt_tokens,
         .n_answers = request->n_answers > 0 ? (int64_t)request->n_answers : 1,
         .max_output_tokens = request->n_answers > 0 ? (int64_t)most : 0};
-    enum tw_status status =
-        tw_spending_clamp(path->steps, path->n, &spending, ret_decision, error);
+    enum tw_status status = tw_spending_clamp(path->steps, path->n, &spending, ret_decision, error);
     if (status != TW_OK) {
         return status;
     }
@@ -174,19 +176,19 @@ static void fill_reservation(const struct tw_hub_ticket *ticket,
                              struct tw_reservation *ret_reservation)
 {
     const struct tw_hub_request *request = &ticket->request;
-    *ret_reservation = (struct tw_reservation){
-        .request = ticket->number,
-        .entry = ticket->entry,
-        .price = ticket->price,
-        .amount_nano = ticket->amount_nano,
-        .reserved_ns = ticket->reserved_ns,
-        .n_prompt_tokens = (int64_t)request->n_prompt_tokens,
-        .n_output_tokens = (int64_t)ticket->n_reserved_answer_tokens,
-        .key = request->caller.key,
-        .project = tw_holder_above(request->caller.key, TW_HOLDER_PROJECT),
-        .model = request->model,
-        .client_id = request->client_id,
-        .class = tw_price_class_name(request->price_class)};
+    *ret_reservation =
+        (struct tw_reservation){.request = ticket->number,
+                                .entry = ticket->entry,
+                                .price = ticket->price,
+                                .amount_nano = ticket->amount_nano,
+                                .reserved_ns = ticket->reserved_ns,
+                                .n_prompt_tokens = (int64_t)request->n_prompt_tokens,
+                                .n_output_tokens = (int64_t)ticket->n_reserved_answer_tokens,
+                                .key = request->caller.key,
+                                .project = tw_holder_above(request->caller.key, TW_HOLDER_PROJECT),
+                                .model = request->model,
+                                .client_id = request->client_id,
+                                .class = tw_price_class_name(request->price_class)};
 }
 
 /* Takes what was decided: in the windows, the ledger and the ticket. */
@@ -229,9 +231,8 @@ static void apply_reserve(struct tw_hub *hub, struct tw_hub_op *op)
     ticket->is_clamped = false;
     if (key_is_good(hub, ticket)) {
         const struct tw_holder *project = tw_holder_above(request->caller.key, TW_HOLDER_PROJECT);
-        const struct tw_price *price =
-            tw_price_find(&hub->directory.prices, project->id, request->model, request->price_class,
-                          hub->now_ns);
+        const struct tw_price *price = tw_price_find(
+            &hub->directory.prices, project->id, request->model, request->price_class, hub->now_ns);
         ticket->price = price->version;
         status = tw_hub_find_path(hub, request->caller.key, hub->now_ns,
                                   hub->ledger.books.next_entry, &path, &error);
@@ -244,9 +245,8 @@ static void apply_reserve(struct tw_hub *hub, struct tw_hub_op *op)
     }
     show_rates(hub, ticket);
     if (status == TW_OK) {
-        status = ticket->refusal == TW_HUB_GRANTED
-                     ? take(hub, ticket, &path, &decision, &error)
-                     : tw_hub_record_refusal(hub, ticket, &error);
+        status = ticket->refusal == TW_HUB_GRANTED ? take(hub, ticket, &path, &decision, &error)
+                                                   : tw_hub_record_refusal(hub, ticket, &error);
     }
     if (status != TW_OK) {
         tw_hub_fail_group(hub, status, &error);
@@ -307,8 +307,8 @@ static void apply_cover(struct tw_hub *hub, struct tw_hub_op *op)
     if (!owns(hub, ticket)) {
         return;
     }
-    enum tw_status status = tw_ledger_cover(&hub->ledger, ticket->number,
-                                            (int64_t)ticket->cover_tokens, &error);
+    enum tw_status status =
+        tw_ledger_cover(&hub->ledger, ticket->number, (int64_t)ticket->cover_tokens, &error);
     if (status != TW_OK) {
         tw_hub_fail_group(hub, status, &error);
     }
@@ -344,8 +344,7 @@ static enum tw_status say_crossed(struct tw_hub *hub, const struct tw_hub_path *
     enum tw_status status = TW_OK;
     for (size_t i = 0; status == TW_OK && i < path->n; i++) {
         struct tw_hub_window *window = path->windows[i];
-        if (!window->was_crossed &&
-            tw_spending_is_passed(&window->budget->facts, &window->sums)) {
+        if (!window->was_crossed && tw_spending_is_passed(&window->budget->facts, &window->sums)) {
             window->was_crossed = true;
             status = tw_hub_record_crossed(hub, window, error);
         }
@@ -358,17 +357,16 @@ enum tw_status tw_hub_end_reservation(struct tw_hub *hub, const struct tw_reserv
 {
     struct tw_hub_path path;
     struct tw_hub_record record = {.reservation = reservation, .ending = ending};
-    const struct tw_price *price =
-        tw_price_of_version(&hub->directory.prices, reservation->price);
+    const struct tw_price *price = tw_price_of_version(&hub->directory.prices, reservation->price);
     const struct tw_token_counts counts = {.input = ending->n_input_tokens,
                                            .cached = ending->n_cached_tokens,
                                            .output = ending->n_output_tokens};
     struct tw_settlement settlement = {.n_input_tokens = ending->n_input_tokens,
                                        .n_cached_tokens = ending->n_cached_tokens,
                                        .n_output_tokens = ending->n_output_tokens};
-    const struct tw_spending_amount reserved = {
-        .money_nano = reservation->amount_nano,
-        .tokens = reservation->n_prompt_tokens + reservation->n_output_tokens};
+    const struct tw_spending_amount reserved = {.money_nano = reservation->amount_nano,
+                                                .tokens = reservation->n_prompt_tokens +
+                                                          reservation->n_output_tokens};
     if (price == NULL) {
         return tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
                             "the price version %lld of request %lld is not in the books",
@@ -382,9 +380,8 @@ enum tw_status tw_hub_end_reservation(struct tw_hub *hub, const struct tw_reserv
     if (status != TW_OK) {
         return status;
     }
-    const struct tw_spending_amount cost = {
-        .money_nano = settlement.amount_nano,
-        .tokens = counts.input + counts.cached + counts.output};
+    const struct tw_spending_amount cost = {.money_nano = settlement.amount_nano,
+                                            .tokens = counts.input + counts.cached + counts.output};
     tw_hub_record_before(&record, &path);
     status = tw_spending_settle(path.steps, path.n, reserved, cost, error);
     if (status == TW_OK) {

@@ -53,12 +53,12 @@ struct tw_hub {
     struct tw_ledger ledger;
     struct tw_audit_key *audit_key;
     struct tw_audit_log *audit;
-    struct tw_audit_body body; /* of the record that is written */
-    int64_t now_ns;       /* books' time of the group */
-    uint32_t n_projects;  /* that the scheduler knows */
-    int64_t n_recovered;  /* requests that were left open by others */
-    bool is_failed;       /* the store is broken: everything is refused */
-    struct tw_error failure; /* why */
+    struct tw_audit_body body;   /* of the record that is written */
+    int64_t now_ns;              /* books' time of the group */
+    uint32_t n_projects;         /* that the scheduler knows */
+    int64_t n_recovered;         /* requests that were left open by others */
+    bool is_failed;              /* the store is broken: everything is refused */
+    struct tw_error failure;     /* why */
     struct tw_error group_error; /* of the group: the first thing that went wrong in it */
     enum tw_status group_status;
 
@@ -83,7 +83,8 @@ enum tw_status tw_hub_end_group(struct tw_hub *hub, struct tw_error *error);
 
 /* entry: of the reservation; budgets that were made later know nothing of it. */
 enum tw_status tw_hub_find_path(struct tw_hub *hub, struct tw_holder *key, int64_t at_ns,
-                                int64_t entry, struct tw_hub_path *ret_path, struct tw_error *error);
+                                int64_t entry, struct tw_hub_path *ret_path,
+                                struct tw_error *error);
 void tw_hub_touch_path(struct tw_hub *hub, const struct tw_hub_path *path);
 enum tw_status tw_hub_end_reservation(struct tw_hub *hub, const struct tw_reservation *reservation,
                                       const struct tw_hub_ending *ending, struct tw_error *error);

@@ -1,6 +1,7 @@
 /* The writer: one thread that owns the store, and commits what waits in groups. */
 #include <time.h>
 
+#include "base/clock.h"
 #include "hub/hub_state.h"
 
 void tw_hub_enqueue(struct tw_hub *hub, struct tw_hub_op *op)
@@ -23,11 +24,12 @@ void tw_hub_enqueue(struct tw_hub *hub, struct tw_hub_op *op)
  * they can be, and among other hubs until it is to say that it is alive. */
 static void wait_for_work(struct tw_hub *hub)
 {
-    struct timespec until;
     const bool is_unsigned = tw_audit_log_seq(hub->audit) > tw_audit_log_signed_seq(hub->audit);
     const bool has_others = tw_db_is_postgres(hub->db);
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += is_unsigned ? 1 : TW_LIMIT_HUB_BEAT_NS / TW_DIRECTORY_SECOND_NS;
+    const int64_t until_ns =
+        tw_clock_monotonic_ns() + (is_unsigned ? TW_DIRECTORY_SECOND_NS : TW_LIMIT_HUB_BEAT_NS);
+    const struct timespec until = {.tv_sec = until_ns / TW_DIRECTORY_SECOND_NS,
+                                   .tv_nsec = until_ns % TW_DIRECTORY_SECOND_NS};
     int failure = 0;
     while (hub->first == NULL && !hub->stops && failure == 0) {
         failure = (is_unsigned || has_others) && !hub->is_failed

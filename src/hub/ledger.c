@@ -35,9 +35,8 @@ static const char INSERT_WINDOW[] =
     " VALUES (?, ?, ?, ?, ?, ?, ?)";
 
 static const char FIND_RESERVATION[] = "SELECT hub FROM reservation WHERE request = ?";
-static const char WRITE_PROCESS[] =
-    "INSERT INTO hub_process (id, seen_ns) VALUES (?, ?)"
-    " ON CONFLICT (id) DO UPDATE SET seen_ns = excluded.seen_ns";
+static const char WRITE_PROCESS[] = "INSERT INTO hub_process (id, seen_ns) VALUES (?, ?)"
+                                    " ON CONFLICT (id) DO UPDATE SET seen_ns = excluded.seen_ns";
 
 /* ---- opening ---- */
 
@@ -151,9 +150,9 @@ enum tw_status tw_ledger_open(struct tw_db *db, const char *currency, int64_t no
 void tw_ledger_close(struct tw_ledger *ledger)
 {
     struct tw_db_statement **const all[] = {
-        &ledger->read_books,         &ledger->write_books,   &ledger->insert_entry,
+        &ledger->read_books,         &ledger->write_books,        &ledger->insert_entry,
         &ledger->insert_reservation, &ledger->delete_reservation, &ledger->cover,
-        &ledger->write_account,      &ledger->write_window,  &ledger->insert_window,
+        &ledger->write_account,      &ledger->write_window,       &ledger->insert_window,
         &ledger->find_reservation,   &ledger->write_process};
     for (size_t i = 0; i < COUNT(all); i++) {
         tw_db_finalize(*all[i]);
@@ -214,8 +213,7 @@ enum tw_status tw_ledger_owns(struct tw_ledger *ledger, int64_t request, bool *r
         status = tw_db_next(ledger->find_reservation, &has_row, error);
     }
     if (status == TW_OK) {
-        *ret_owns =
-            has_row && tw_db_column_integer(ledger->find_reservation, 0) == ledger->self;
+        *ret_owns = has_row && tw_db_column_integer(ledger->find_reservation, 0) == ledger->self;
     }
     return status;
 }
@@ -352,15 +350,15 @@ enum tw_status tw_ledger_settle(struct tw_ledger *ledger, const struct tw_reserv
                                   .at_ns = now_ns,
                                   .amount_nano = reservation->amount_nano,
                                   .tokens = reserved_tokens(reservation)};
-    const struct entry settle = {
-        .kind = "settle",
-        .debit = &reservation->project->usage,
-        .credit = &ledger->revenue,
-        .at_ns = now_ns,
-        .amount_nano = settlement->amount_nano,
-        .tokens = settlement->n_input_tokens + settlement->n_cached_tokens +
-                  settlement->n_output_tokens,
-        .counts = *settlement};
+    const struct entry settle = {.kind = "settle",
+                                 .debit = &reservation->project->usage,
+                                 .credit = &ledger->revenue,
+                                 .at_ns = now_ns,
+                                 .amount_nano = settlement->amount_nano,
+                                 .tokens = settlement->n_input_tokens +
+                                           settlement->n_cached_tokens +
+                                           settlement->n_output_tokens,
+                                 .counts = *settlement};
     const struct tw_db_value request = tw_db_integer(reservation->request);
     enum tw_status status = add_entry(ledger, reservation, &release, error);
     if (status == TW_OK) {

@@ -38,8 +38,8 @@ struct tw_ledger {
     struct tw_hub_account obligations, revenue;
     struct tw_hub_account *dirty; /* linked by next_dirty */
     struct tw_db_statement *read_books, *write_books, *insert_entry, *insert_reservation,
-        *delete_reservation, *cover, *write_account, *write_window, *insert_window, *find_reservation,
-        *write_process;
+        *delete_reservation, *cover, *write_account, *write_window, *insert_window,
+        *find_reservation, *write_process;
 };
 
 /* A reservation, as its row has it. */
@@ -61,8 +61,9 @@ enum tw_status tw_ledger_open(struct tw_db *db, const char *currency, int64_t no
 void tw_ledger_close(struct tw_ledger *ledger);
 
 /* Locks the books. ret_is_stale: somebody else wrote since, or nothing was read yet. */
-enum tw_status tw_ledger_begin(struct tw_ledger *ledger, bool *ret_is_stale, struct tw_error *error);
-/* Whether a reservation is still there and this process's: another one may have taken it for dead. */
+enum tw_status tw_ledger_begin(struct tw_ledger *ledger, bool *ret_is_stale,
+                               struct tw_error *error);
+/* Whether a reservation is still there and this process's, whom others may have taken for dead. */
 enum tw_status tw_ledger_owns(struct tw_ledger *ledger, int64_t request, bool *ret_owns,
                               struct tw_error *error);
 /* Writes the row of the books, and that this process is alive. */

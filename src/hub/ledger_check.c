@@ -111,10 +111,12 @@ static struct tw_hub_account *account_of(struct replay *replay, int64_t id,
     return i < COUNT(all) ? all[i] : NULL;
 }
 
-static void count_in_windows(struct replay *replay, const struct entry *entry, struct tw_holder *key)
+static void count_in_windows(struct replay *replay, const struct entry *entry,
+                             struct tw_holder *key)
 {
     for (struct tw_holder *holder = key; holder != NULL; holder = holder->parent) {
-        for (struct tw_hub_budget *budget = holder->budgets; budget != NULL; budget = budget->next) {
+        for (struct tw_hub_budget *budget = holder->budgets; budget != NULL;
+             budget = budget->next) {
             if (entry->reserve_entry < budget->since_entry || entry->id >= budget->until_entry) {
                 continue;
             }
@@ -127,8 +129,8 @@ static void count_in_windows(struct replay *replay, const struct entry *entry, s
                 replay->summary.n_windows = INT64_MIN;
                 continue;
             }
-            const int64_t n = budget->facts.unit == TW_SPENDING_MONEY ? entry->amount_nano
-                                                                      : entry->tokens;
+            const int64_t n =
+                budget->facts.unit == TW_SPENDING_MONEY ? entry->amount_nano : entry->tokens;
             window->replayed.spent += entry->kind == 't' ? n : 0;
             window->replayed.reserved += entry->kind == 's' ? n : entry->kind == 'l' ? -n : 0;
         }
@@ -162,8 +164,7 @@ static enum tw_status check_accounts(struct replay *replay, const struct entry *
 static enum tw_status check_amount(const struct replay *replay, const struct entry *entry)
 {
     int64_t amount_nano = 0;
-    const struct tw_price *price =
-        tw_price_of_version(&replay->directory.prices, entry->price);
+    const struct tw_price *price = tw_price_of_version(&replay->directory.prices, entry->price);
     if (price == NULL) {
         return differs(replay, "the price version of entry", entry->id, entry->price, 0);
     }
@@ -177,9 +178,9 @@ static enum tw_status check_amount(const struct replay *replay, const struct ent
         return differs(replay, "the amount, by its tokens and price, of entry", entry->id,
                        entry->amount_nano, amount_nano);
     }
-    return entry->tokens == tokens ? TW_OK
-                                   : differs(replay, "the tokens of entry", entry->id,
-                                             entry->tokens, tokens);
+    return entry->tokens == tokens
+               ? TW_OK
+               : differs(replay, "the tokens of entry", entry->id, entry->tokens, tokens);
 }
 
 static enum tw_status begin_request(struct replay *replay, const struct entry *entry)
@@ -213,8 +214,7 @@ static enum tw_status end_request(struct replay *replay, const struct entry *ent
         open->key != entry->key || open->reserved_ns != entry->reserved_ns ||
         open->is_released != (entry->kind == 't')) {
         return differs(replay, "the reservation that is ended by entry", entry->id,
-                       entry->reserve_entry,
-                       open != NULL && open->request != 0 ? open->entry : 0);
+                       entry->reserve_entry, open != NULL && open->request != 0 ? open->entry : 0);
     }
     if (entry->kind == 'l') {
         open->is_released = true;
@@ -341,10 +341,9 @@ static enum tw_status each_row(struct replay *replay, const char *sql, row_fn ta
 static enum tw_status compare_account(const struct replay *replay,
                                       const struct tw_hub_account *account)
 {
-    static const char *const names[] = {"the debits in money of account",
-                                        "the credits in money of account",
-                                        "the debits in tokens of account",
-                                        "the credits in tokens of account"};
+    static const char *const names[] = {
+        "the debits in money of account", "the credits in money of account",
+        "the debits in tokens of account", "the credits in tokens of account"};
     const int64_t kept[] = {account->debit_nano, account->credit_nano, account->debit_tokens,
                             account->credit_tokens};
     for (size_t i = 0; i < COUNT(kept); i++) {

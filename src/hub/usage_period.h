@@ -3,7 +3,7 @@
  *     2026                      a year
  *     2026-11                   a month
  *     2026-11-15                a day
- *     2026-11-01..2026-11-15    from the first day of one to the last day of the other, both counted
+ *     2026-11-01..2026-11-15    from the first day of one to the last of the other, both counted
  *     today  yesterday  this-week  last-week  this-month  last-month  this-year  last-year  all
  *
  * A period is whole days of a time zone: [starts_s, ends_s). Weeks begin on Monday.

@@ -2,7 +2,7 @@
  *
  *     table   for a terminal: numbers to the right, names cut where it is narrow, a row of totals
  *     csv     a row a combination, nothing else; opens in a spreadsheet (csv.h)
- *     json    period, zone, currency, what was asked for, rows, total, and the entries it is made of
+ *     json    period, zone, currency, what was asked for, rows, total, and the entries it has
  *
  * Amounts are decimals with as many digits as they need, and in CSV and JSON whole nano-units
  * beside them, which no program rounds.

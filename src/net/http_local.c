@@ -46,7 +46,7 @@ static enum tw_status make_room(const struct sockaddr_un *address, struct tw_err
                                           : cannot("replace", address->sun_path, errno, error);
 }
 
-/* Made with no rights for others from the beginning: between bind and chmod somebody could enter. */
+/* Made with no rights for others from the beginning: before a chmod somebody could enter. */
 static int bind_privately(const struct sockaddr_un *address, int fd)
 {
     const mode_t old = umask(0177);

@@ -20,9 +20,12 @@ class Books:
         self.command("price", "set", "*", "--input", "1", "--cached", "0.5", "--output", "2")
         self.key = self.make_key("ci")
 
-    def run(self, *words, check=True):
-        return subprocess.run([self.program, *words, "--books", self.path], check=check,
-                              capture_output=True, text=True, timeout=120)
+    def run_bare(self, *words, check=True, program=None, **more):
+        return subprocess.run([program or self.program, *words], check=check, capture_output=True,
+                              text=True, timeout=120, **more)
+
+    def run(self, *words, check=True, **more):
+        return self.run_bare(*words, "--books", self.path, check=check, **more)
 
     def command(self, *words):
         return json.loads(self.run(*words, "--json").stdout)

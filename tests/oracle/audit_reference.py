@@ -1,4 +1,4 @@
-"""An audit log is verified from docs/formats/audit.md alone: Python's BLAKE2b, OpenSSL's Ed25519."""
+"""An audit log is verified from docs/formats/audit.md: Python's BLAKE2b, OpenSSL's Ed25519."""
 import hashlib
 import json
 import re

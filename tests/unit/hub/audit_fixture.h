@@ -1,4 +1,4 @@
-/* audit_fixture.h: a folder, a store in it, a key that is always the same, and a log of requests. */
+/* audit_fixture.h: a folder, a store in it, a key that is always the same, a log of requests. */
 #ifndef TW_TESTS_UNIT_HUB_AUDIT_FIXTURE_H
 #define TW_TESTS_UNIT_HUB_AUDIT_FIXTURE_H
 

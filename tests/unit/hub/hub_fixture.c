@@ -11,8 +11,8 @@
 #include <cmocka.h>
 
 #include "hub/directory.h"
+#include "hub/hub_schema.h"
 #include "hub/ledger.h"
-#include "hub/schema.h"
 
 static void must(enum tw_status status, const struct tw_error *error)
 {
@@ -75,7 +75,7 @@ static void add_secret(struct fixture *fixture, int64_t id, int64_t key, char *r
                      sizeof directory.pepper);
     fclose(file);
     tw_directory_make_secret(&directory, "tw-", &secret);
-    strcpy(ret_text, secret.text);
+    snprintf(ret_text, sizeof fixture->secret, "%s", secret.text);
     must(tw_db_open(fixture->address, TW_DB_WRITE, &db, &error), &error);
     must(tw_db_prepare(db,
                        "INSERT INTO secret (id, holder, person, shown, hash, created_ns)"
@@ -97,7 +97,7 @@ void fixture_create(struct fixture *fixture)
 {
     memset(fixture, 0, sizeof *fixture);
     fixture->now_ns = FIXTURE_NOW_NS;
-    strcpy(fixture->folder, "/tmp/tw-hub-XXXXXX");
+    snprintf(fixture->folder, sizeof fixture->folder, "/tmp/tw-hub-XXXXXX");
     assert_non_null(mkdtemp(fixture->folder));
     if (postgres() != NULL) {
         snprintf(fixture->address, sizeof fixture->address, "%s", postgres());
@@ -131,6 +131,12 @@ void fixture_open(struct fixture *fixture)
     must(tw_hub_open(&config, &fixture->hub, &error), &error);
 }
 
+void fixture_open_later(struct fixture *fixture)
+{
+    fixture->now_ns += TW_LIMIT_HUB_LEASE_NS + FIXTURE_SECOND_NS;
+    fixture_open(fixture);
+}
+
 void fixture_close(struct fixture *fixture)
 {
     tw_hub_close(fixture->hub);
@@ -139,8 +145,8 @@ void fixture_close(struct fixture *fixture)
 
 void fixture_destroy(struct fixture *fixture)
 {
-    static const char *const names[] = {"books.db", "books.db-wal",  "books.db-shm", "books.db.lock",
-                                        "pepper",   "audit-key",     "audit-key.pub"};
+    static const char *const names[] = {"books.db", "books.db-wal", "books.db-shm", "books.db.lock",
+                                        "pepper",   "audit-key",    "audit-key.pub"};
     char path[128];
     fixture_close(fixture);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -169,10 +175,11 @@ void fixture_add_price(struct fixture *fixture, int64_t input, int64_t cached, i
 {
     static int64_t next = 500000;
     char sql[512];
-    snprintf(sql, sizeof sql,
-             "INSERT INTO price (id, project, model, class, input_nano, cached_nano, output_nano,"
-             " valid_from_ns, created_ns) VALUES (%lld, 0, '*', 'standard', %lld, %lld, %lld, 0, 0)",
-             (long long)next++, (long long)input, (long long)cached, (long long)output);
+    snprintf(
+        sql, sizeof sql,
+        "INSERT INTO price (id, project, model, class, input_nano, cached_nano, output_nano,"
+        " valid_from_ns, created_ns) VALUES (%lld, 0, '*', 'standard', %lld, %lld, %lld, 0, 0)",
+        (long long)next++, (long long)input, (long long)cached, (long long)output);
     fixture_execute(fixture, sql);
 }
 

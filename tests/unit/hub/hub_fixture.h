@@ -23,6 +23,8 @@ void fixture_create(struct fixture *fixture);
 void fixture_open(struct fixture *fixture);
 /* As a process that is killed: what is reserved stays so. */
 void fixture_close(struct fixture *fixture);
+/* When everybody who was there is taken for dead. */
+void fixture_open_later(struct fixture *fixture);
 void fixture_destroy(struct fixture *fixture);
 
 /* Statements on the closed books. */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "audit_fixture.h"
+#include "hub/audit_export.h"
 
 enum { SECOND_NS = 1000000000 };
 
@@ -159,6 +160,48 @@ static void a_checkpoint_comes_once_a_second_and_at_the_end(void **state)
     assert_int_equal(report.n_unsigned, 0);
 }
 
+static void a_log_of_many_checkpoints_verifies(void **state)
+{
+    struct books *books = *state;
+    assert_int_equal(tw_db_begin(books->db, NULL), TW_OK);
+    for (int64_t i = 0; i < 700; i++) {
+        append_one(books, AUDIT_START + i);
+        assert_int_equal(tw_audit_log_sign(books->log, AUDIT_START + i, NULL), TW_OK);
+    }
+    assert_int_equal(tw_db_commit(books->db, NULL), TW_OK);
+    struct tw_audit_report report = verify(books);
+    assert_string_equal(report.text, "");
+    assert_int_equal(report.n_records, 700);
+    assert_int_equal(report.n_checkpoints, 700);
+    run_sql(books->db, "DELETE FROM checkpoint WHERE number = 255");
+    report = verify(books);
+    assert_int_equal(report.fault, TW_AUDIT_FAULT_CHECKPOINT);
+    assert_int_equal(report.seq, 256);
+}
+
+/* Numbers that somebody wrote into it must not keep a reader busy for as long as they are apart. */
+static void numbers_far_apart_are_read_at_once(void **state)
+{
+    struct books *books = *state;
+    append_requests(books->db, books->log, 30);
+    run_sql(books->db, "UPDATE audit SET seq = 9223372036854775807 WHERE seq = 30");
+    run_sql(books->db, "UPDATE audit SET seq = 4611686018427387904 WHERE seq = 29");
+    struct tw_audit_report report = verify(books);
+    assert_int_equal(report.fault, TW_AUDIT_FAULT_MISSING);
+    assert_int_equal(report.seq, 29);
+    struct tw_buf text;
+    tw_buf_init(&text, (size_t)1 << 20);
+    assert_int_equal(
+        tw_audit_export(books->db, AUDIT_LOG, 1, INT64_MAX, collect_lines, &text, NULL), TW_OK);
+    assert_true(tw_buf_append(&text, "", 1));
+    assert_non_null(strstr(text.data, "\"end\":9223372036854775807,\"records\":30}"));
+    run_sql(books->db, "UPDATE audit SET seq = -9223372036854775807 WHERE seq = 28");
+    report = verify(books);
+    assert_int_equal(report.fault, TW_AUDIT_FAULT_ORDER);
+    assert_int_equal(report.seq, -9223372036854775807);
+    tw_buf_free(&text);
+}
+
 static void a_log_goes_on_where_it_ended(void **state)
 {
     struct books *books = *state;
@@ -296,6 +339,8 @@ int main(void)
         TEST(after_a_failure_the_log_is_read_again),
         TEST(a_time_that_goes_back_becomes_that_of_the_record_before),
         TEST(a_checkpoint_comes_once_a_second_and_at_the_end),
+        TEST(a_log_of_many_checkpoints_verifies),
+        TEST(numbers_far_apart_are_read_at_once),
         TEST(a_log_goes_on_where_it_ended),
         TEST(a_log_that_is_not_what_was_signed_is_not_gone_on_with),
         TEST(logs_of_one_store_are_apart),

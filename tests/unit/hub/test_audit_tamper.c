@@ -3,8 +3,7 @@
  *
  *     test_audit_tamper RECORDS TAMPERS
  *
- * The store's tables have no keys, as somebody leaves them who wants to have a number twice. What
- * is expected is computed here from the tamper, never by asking the code that is tested. */
+ * The store's tables have no keys, as somebody leaves them who wants to have a number twice. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,531 +15,20 @@
 #include <string.h>
 
 #include "audit_fixture.h"
+#include "audit_tampers.h"
 #include "base/mem.h"
-#include "base/rng.h"
 #include "hub/audit_export.h"
 #include "hub/audit_rows.h"
 
-enum { BODY_BYTES = 1200, KIND_BYTES = 24, MAX_CHECKPOINTS = 200 };
-
-/* A row of either table. */
-struct item {
-    bool is_checkpoint;
-    char log[TW_LIMIT_AUDIT_LOG_BYTES + 1];
-    int64_t seq, at_ns, number;
-    char kind[KIND_BYTES];
-    char body[BODY_BYTES];
-    size_t kind_bytes, body_bytes;
-    struct tw_audit_hash hash;
-    struct tw_audit_signature signature;
-    size_t line_at, line_bytes; /* of what it is in the export; 0 bytes once it was changed */
-};
-
-/* A log as its rows, in the order of an export. */
-struct model {
-    struct item *items;
-    size_t n_items;
-};
-
 static struct bench {
-    int64_t n_records;
     uint64_t n_tampers;
     char folder[256];
     struct tw_db *db;
-    struct tw_audit_key *key, *foreign_key;
+    struct tw_audit_key *key;
     struct tw_audit_public_key public_key;
     struct tw_db_statement *insert_record, *insert_checkpoint;
-    struct model original, model;
     struct tw_buf original_text, text;
-    int64_t signed_seqs[MAX_CHECKPOINTS]; /* of the checkpoints 1 to n */
-    int n_checkpoints;
 } bench;
-
-/* A tamper: what to do, with which random numbers, and what must come of it. */
-struct tamper {
-    const char *name;
-    bool in_store; /* otherwise in an export */
-    uint64_t number;
-    uint32_t n_drawn;
-    const struct tw_audit_checkpoint *kept; /* NULL: none */
-    struct tw_audit_checkpoint kept_room;
-    bool is_found;
-    int64_t seq; /* where */
-};
-
-static uint64_t draw(struct tamper *tamper, uint64_t below)
-{
-    uint32_t words[4];
-    tw_rng_block(tamper->number, tamper->n_drawn++, words);
-    return ((uint64_t)words[1] << 32 | words[0]) % below;
-}
-
-static int64_t draw_seq(struct tamper *tamper, int64_t last)
-{
-    return 1 + (int64_t)draw(tamper, (uint64_t)last);
-}
-
-static void expect_at(struct tamper *tamper, int64_t seq)
-{
-    tamper->is_found = true;
-    tamper->seq = seq;
-}
-
-static int64_t kept_seq(const struct tamper *tamper)
-{
-    return tamper->kept != NULL ? tamper->kept->seq : 0;
-}
-
-/* The first checkpoint that covers a record, 0 where none does. */
-static int64_t covering_seq(int64_t seq)
-{
-    for (int i = 0; i < bench.n_checkpoints; i++) {
-        if (bench.signed_seqs[i] >= seq) {
-            return bench.signed_seqs[i];
-        }
-    }
-    return 0;
-}
-
-static bool is_signed_seq(int64_t seq)
-{
-    return covering_seq(seq) == seq;
-}
-
-/* The index of a record, or of the checkpoint behind it: about that of its number. */
-static size_t find(bool is_checkpoint, int64_t seq)
-{
-    const size_t n = bench.model.n_items;
-    for (size_t i = 0; i < n; i++) {
-        size_t at = ((size_t)seq - 1 + i) % n;
-        const struct item *item = &bench.model.items[at];
-        if (item->is_checkpoint == is_checkpoint && item->seq == seq) {
-            return at;
-        }
-    }
-    fail_msg("no item of record %" PRId64, seq);
-    return 0;
-}
-
-static struct item *record_of(int64_t seq)
-{
-    return &bench.model.items[find(false, seq)];
-}
-
-static struct item *checkpoint_of(int number)
-{
-    return &bench.model.items[find(true, bench.signed_seqs[number - 1])];
-}
-
-static void remove_at(size_t i)
-{
-    struct model *model = &bench.model;
-    memmove(&model->items[i], &model->items[i + 1],
-            (model->n_items - i - 1) * sizeof *model->items);
-    model->n_items--;
-}
-
-static void insert_at(size_t i, const struct item *item)
-{
-    struct model *model = &bench.model;
-    struct item copy = *item;
-    memmove(&model->items[i + 1], &model->items[i], (model->n_items - i) * sizeof *model->items);
-    model->items[i] = copy;
-    model->n_items++;
-}
-
-static void touch(struct item *item)
-{
-    item->line_bytes = 0;
-}
-
-static struct tw_audit_record view(const struct item *item)
-{
-    return (struct tw_audit_record){.seq = item->seq,
-                                    .at_ns = item->at_ns,
-                                    .kind = item->kind,
-                                    .kind_bytes = item->kind_bytes,
-                                    .body = item->body,
-                                    .body_bytes = item->body_bytes,
-                                    .hash = item->hash};
-}
-
-static struct tw_audit_checkpoint checkpoint_view(const struct item *item)
-{
-    struct tw_audit_checkpoint checkpoint = {.number = item->number,
-                                             .seq = item->seq,
-                                             .at_ns = item->at_ns,
-                                             .hash = item->hash,
-                                             .signature = item->signature};
-    snprintf(checkpoint.log, sizeof checkpoint.log, "%s", AUDIT_LOG);
-    return checkpoint;
-}
-
-/* Hashes anew from a record on, as the one who changed it would. */
-static void rewrite_from(int64_t seq, int64_t until_seq)
-{
-    struct tw_audit_hash before = tw_audit_genesis(AUDIT_LOG);
-    for (size_t i = 0; i < bench.model.n_items; i++) {
-        struct item *item = &bench.model.items[i];
-        if (item->is_checkpoint) {
-            continue;
-        }
-        if (item->seq >= seq && item->seq <= until_seq) {
-            struct tw_audit_record record = view(item);
-            item->hash = tw_audit_record_hash(&before, AUDIT_LOG, &record);
-            touch(item);
-        }
-        before = item->hash;
-    }
-}
-
-/* One more for every record from index i on. */
-static void renumber_from(size_t i, int64_t by)
-{
-    for (; i < bench.model.n_items; i++) {
-        struct item *item = &bench.model.items[i];
-        if (!item->is_checkpoint) {
-            item->seq += by;
-            touch(item);
-        }
-    }
-}
-
-/* Content without its number. */
-static void swap_contents(struct item *a, struct item *b)
-{
-    struct item c = *a;
-    int64_t a_seq = a->seq;
-    int64_t b_seq = b->seq;
-    *a = *b;
-    *b = c;
-    a->seq = a_seq;
-    b->seq = b_seq;
-    touch(a);
-    touch(b);
-}
-
-static void change_integer(struct tamper *tamper, int64_t *value)
-{
-    *value ^= (int64_t)((1 + draw(tamper, 255)) << 8 * draw(tamper, 8));
-}
-
-/* Any byte that the place can have: a line of an export is UTF-8, and so are PostgreSQL's texts,
- * without zero bytes. */
-static void change_text(struct tamper *tamper, char *text, size_t n_bytes)
-{
-    char *byte = &text[draw(tamper, n_bytes)];
-    char old = *byte;
-    bool is_postgres = tamper->in_store && tw_db_is_postgres(bench.db);
-    uint64_t least = is_postgres ? 1 : 0;
-    uint64_t n_values = tamper->in_store && !is_postgres ? 256 : 128;
-    while (*byte == old) {
-        *byte = (char)(least + draw(tamper, n_values - least));
-    }
-}
-
-static void change_bytes(struct tamper *tamper, unsigned char *bytes, size_t n_bytes)
-{
-    bytes[draw(tamper, n_bytes)] ^= (unsigned char)(1 + draw(tamper, 255));
-}
-
-/* A record that is not there any more. */
-static void expect_missing(struct tamper *tamper, int64_t seq)
-{
-    if (seq < bench.n_records || is_signed_seq(seq)) {
-        expect_at(tamper, seq);
-    }
-}
-
-/* A checkpoint that is not there any more: the next one, or the one that was kept, tells. */
-static void expect_missing_checkpoint(struct tamper *tamper, int number)
-{
-    if (number < bench.n_checkpoints) {
-        expect_at(tamper, bench.signed_seqs[number]);
-    } else if (tamper->kept != NULL && tamper->kept->number == number) {
-        expect_at(tamper, tamper->kept->seq);
-    }
-}
-
-static void edit_record(struct tamper *tamper)
-{
-    struct item *item = record_of(draw_seq(tamper, bench.n_records));
-    const int64_t seq = item->seq;
-    touch(item);
-    switch (draw(tamper, 6)) {
-    case 0:
-        item->log[draw(tamper, 32)] = 'z';
-        expect_missing(tamper, seq);
-        return;
-    case 1:
-        change_integer(tamper, &item->seq);
-        expect_at(tamper, item->seq < seq ? item->seq : seq);
-        return;
-    case 2:
-        change_integer(tamper, &item->at_ns);
-        break;
-    case 3:
-        change_text(tamper, item->kind, item->kind_bytes);
-        break;
-    case 4:
-        change_text(tamper, item->body, item->body_bytes);
-        break;
-    default:
-        change_bytes(tamper, item->hash.bytes, sizeof item->hash.bytes);
-        break;
-    }
-    expect_at(tamper, seq);
-}
-
-/* In a store the rows are read by their numbers, so that another checkpoint may come first. */
-static void expect_moved_checkpoint(struct tamper *tamper, int number, int64_t new_seq)
-{
-    bool is_last = number == bench.n_checkpoints;
-    bool is_passed = tamper->in_store && !is_last && new_seq > bench.signed_seqs[number];
-    expect_at(tamper, is_passed ? bench.signed_seqs[number] : new_seq);
-}
-
-static void edit_checkpoint(struct tamper *tamper)
-{
-    int number = 1 + (int)draw(tamper, (uint64_t)bench.n_checkpoints);
-    struct item *item = checkpoint_of(number);
-    const int64_t seq = item->seq;
-    touch(item);
-    switch (draw(tamper, 6)) {
-    case 0:
-        item->log[draw(tamper, 32)] = 'z';
-        expect_missing_checkpoint(tamper, number);
-        return;
-    case 1:
-        change_integer(tamper, &item->seq);
-        expect_moved_checkpoint(tamper, number, item->seq);
-        return;
-    case 2:
-        change_integer(tamper, &item->at_ns);
-        break;
-    case 3:
-        change_integer(tamper, &item->number);
-        break;
-    case 4:
-        change_bytes(tamper, item->hash.bytes, sizeof item->hash.bytes);
-        break;
-    default:
-        change_bytes(tamper, item->signature.bytes, sizeof item->signature.bytes);
-        break;
-    }
-    expect_at(tamper, seq);
-}
-
-static void delete_record(struct tamper *tamper)
-{
-    int64_t seq = draw_seq(tamper, bench.n_records);
-    remove_at(find(false, seq));
-    expect_missing(tamper, seq);
-}
-
-static void delete_checkpoint(struct tamper *tamper)
-{
-    int number = 1 + (int)draw(tamper, (uint64_t)bench.n_checkpoints);
-    remove_at(find(true, bench.signed_seqs[number - 1]));
-    expect_missing_checkpoint(tamper, number);
-}
-
-static void swap_records(struct tamper *tamper)
-{
-    int64_t a = draw_seq(tamper, bench.n_records - 1);
-    int64_t b = a + draw_seq(tamper, bench.n_records - a);
-    swap_contents(record_of(a), record_of(b));
-    expect_at(tamper, a);
-}
-
-static void swap_checkpoints(struct tamper *tamper)
-{
-    int a = 1 + (int)draw(tamper, (uint64_t)bench.n_checkpoints - 1);
-    int b = a + 1 + (int)draw(tamper, (uint64_t)(bench.n_checkpoints - a));
-    swap_contents(checkpoint_of(a), checkpoint_of(b));
-    expect_at(tamper, bench.signed_seqs[a - 1]);
-}
-
-static void duplicate_record(struct tamper *tamper)
-{
-    int64_t seq = draw_seq(tamper, bench.n_records);
-    size_t i = find(false, seq);
-    insert_at(i + 1, &bench.model.items[i]);
-    expect_at(tamper, seq);
-}
-
-static void duplicate_record_as_the_next(struct tamper *tamper)
-{
-    int64_t seq = draw_seq(tamper, bench.n_records);
-    size_t i = find(false, seq);
-    renumber_from(i + 1, 1);
-    insert_at(i + 1, &bench.model.items[i]);
-    bench.model.items[i + 1].seq = seq + 1;
-    touch(&bench.model.items[i + 1]);
-    if (is_signed_seq(seq)) { /* its checkpoint stays behind it */
-        struct item copy = bench.model.items[i + 1];
-        bench.model.items[i + 1] = bench.model.items[i + 2];
-        bench.model.items[i + 2] = copy;
-    }
-    expect_at(tamper, seq + 1);
-}
-
-static void duplicate_checkpoint(struct tamper *tamper)
-{
-    int64_t seq = bench.signed_seqs[draw(tamper, (uint64_t)bench.n_checkpoints)];
-    size_t i = find(true, seq);
-    insert_at(i, &bench.model.items[i]);
-    expect_at(tamper, seq);
-}
-
-/* A new record in the place of seq; what was there and behind it is one further. */
-static void insert_record(int64_t seq)
-{
-    struct item item = *record_of(seq <= bench.n_records ? seq : bench.n_records);
-    size_t i = seq <= bench.n_records ? find(false, seq) : bench.model.n_items;
-    renumber_from(i, 1);
-    item.seq = seq;
-    memcpy(item.body, "{\"cost_nano\":0}", 15);
-    item.body_bytes = 15;
-    touch(&item);
-    insert_at(i, &item);
-    if (is_signed_seq(seq)) { /* the checkpoint of that number stays with it */
-        size_t at = find(true, seq);
-        struct item checkpoint = bench.model.items[at];
-        remove_at(at);
-        insert_at(i + 1, &checkpoint);
-    }
-}
-
-static void insert_any_record(struct tamper *tamper)
-{
-    int64_t seq = draw_seq(tamper, bench.n_records + 1);
-    insert_record(seq);
-    expect_at(tamper, seq);
-}
-
-static void insert_record_that_fits(struct tamper *tamper)
-{
-    int64_t seq = draw_seq(tamper, bench.n_records + 1);
-    insert_record(seq);
-    rewrite_from(seq, seq);
-    if (seq <= bench.n_records) {
-        expect_at(tamper, is_signed_seq(seq) ? seq : seq + 1);
-    }
-}
-
-static void cut(int64_t last_seq, bool with_checkpoints)
-{
-    for (size_t i = bench.model.n_items; i-- > 0;) {
-        const struct item *item = &bench.model.items[i];
-        if (item->seq > last_seq && (with_checkpoints || !item->is_checkpoint)) {
-            remove_at(i);
-        }
-    }
-}
-
-static void cut_tail(struct tamper *tamper)
-{
-    int64_t last_seq = draw_seq(tamper, bench.n_records) - 1;
-    cut(last_seq, true);
-    if (kept_seq(tamper) > last_seq) {
-        expect_at(tamper, last_seq + 1);
-    }
-}
-
-static void cut_tail_of_records(struct tamper *tamper)
-{
-    int64_t last_seq = draw_seq(tamper, bench.n_records) - 1;
-    cut(last_seq, false);
-    if (bench.signed_seqs[bench.n_checkpoints - 1] > last_seq) {
-        expect_at(tamper, last_seq + 1);
-    }
-}
-
-static void move_record(struct tamper *tamper)
-{
-    int64_t from = draw_seq(tamper, bench.n_records);
-    int64_t to = draw_seq(tamper, bench.n_records);
-    to = to != from ? to : from > 1 ? from - 1 : from + 1;
-    const int64_t step = to > from ? 1 : -1;
-    for (int64_t seq = from; seq != to; seq += step) {
-        swap_contents(record_of(seq), record_of(seq + step));
-    }
-    expect_at(tamper, from < to ? from : to);
-}
-
-static void rewrite_record(struct tamper *tamper)
-{
-    int64_t seq = draw_seq(tamper, bench.n_records);
-    struct item *item = record_of(seq);
-    change_text(tamper, item->body, item->body_bytes);
-    rewrite_from(seq, bench.n_records);
-    if (covering_seq(seq) != 0) {
-        expect_at(tamper, covering_seq(seq));
-    }
-}
-
-static void sign_foreign(struct item *item)
-{
-    struct tw_audit_checkpoint checkpoint = checkpoint_view(item);
-    tw_audit_checkpoint_sign(&checkpoint, bench.foreign_key);
-    item->signature = checkpoint.signature;
-    touch(item);
-}
-
-static void rewrite_record_and_sign(struct tamper *tamper)
-{
-    int64_t seq = draw_seq(tamper, bench.n_records);
-    struct item *item = record_of(seq);
-    change_text(tamper, item->body, item->body_bytes);
-    rewrite_from(seq, bench.n_records);
-    for (int number = 1; number <= bench.n_checkpoints; number++) {
-        struct item *checkpoint = checkpoint_of(number);
-        if (checkpoint->seq >= seq) {
-            checkpoint->hash = record_of(checkpoint->seq)->hash;
-            sign_foreign(checkpoint);
-        }
-    }
-    if (covering_seq(seq) != 0) {
-        expect_at(tamper, covering_seq(seq));
-    }
-}
-
-static void sign_the_end(struct tamper *tamper)
-{
-    struct item item = *checkpoint_of(bench.n_checkpoints);
-    item.seq = bench.n_records;
-    item.number = bench.n_checkpoints + 1;
-    item.hash = record_of(bench.n_records)->hash;
-    sign_foreign(&item);
-    insert_at(bench.model.n_items, &item);
-    expect_at(tamper, bench.n_records);
-}
-
-static const struct {
-    const char *name;
-    void (*apply)(struct tamper *tamper);
-} ways[] = {
-    {"edit of a record", edit_record},
-    {"edit of a record", edit_record},
-    {"edit of a checkpoint", edit_checkpoint},
-    {"removal of a record", delete_record},
-    {"removal of a checkpoint", delete_checkpoint},
-    {"exchange of records", swap_records},
-    {"exchange of checkpoints", swap_checkpoints},
-    {"a record twice", duplicate_record},
-    {"a record again as the next", duplicate_record_as_the_next},
-    {"a checkpoint twice", duplicate_checkpoint},
-    {"a new record", insert_any_record},
-    {"a new record with its hash", insert_record_that_fits},
-    {"a cut", cut_tail},
-    {"a cut of records only", cut_tail_of_records},
-    {"a record moved", move_record},
-    {"an edit with all hashes", rewrite_record},
-    {"an edit with all hashes and foreign signatures", rewrite_record_and_sign},
-    {"a foreign checkpoint", sign_the_end},
-};
-enum { N_WAYS = sizeof ways / sizeof ways[0] };
 
 static void take_row(const struct tw_audit_row *row, struct item *ret_item)
 {
@@ -553,8 +41,8 @@ static void take_row(const struct tw_audit_row *row, struct item *ret_item)
         item.number = row->checkpoint.number;
         item.hash = row->checkpoint.hash;
         item.signature = row->checkpoint.signature;
-        assert_true(bench.n_checkpoints < MAX_CHECKPOINTS);
-        bench.signed_seqs[bench.n_checkpoints++] = item.seq;
+        assert_true(scene.n_checkpoints < MAX_CHECKPOINTS);
+        scene.signed_seqs[scene.n_checkpoints++] = item.seq;
     } else {
         assert_true(row->record.kind_bytes < KIND_BYTES && row->record.body_bytes < BODY_BYTES);
         item.seq = row->record.seq;
@@ -572,7 +60,7 @@ static bool write_line(const struct item *item, struct tw_buf *buf)
 {
     struct tw_audit_line line = {
         .kind = item->is_checkpoint ? TW_AUDIT_LINE_CHECKPOINT : TW_AUDIT_LINE_RECORD,
-        .record = view(item),
+        .record = record_view(item),
         .checkpoint = checkpoint_view(item),
     };
     return tw_audit_line_write(&line, buf);
@@ -588,8 +76,8 @@ static void render(struct tw_buf *text)
     struct tw_audit_line end = {.kind = TW_AUDIT_LINE_END};
     tw_buf_clear(text);
     assert_true(tw_audit_line_write(&head, text));
-    for (size_t i = 0; i < bench.model.n_items; i++) {
-        const struct item *item = &bench.model.items[i];
+    for (size_t i = 0; i < scene.model.n_items; i++) {
+        const struct item *item = &scene.model.items[i];
         if (strcmp(item->log, AUDIT_LOG) != 0) {
             continue;
         }
@@ -646,8 +134,8 @@ static bool is_same(const struct item *a, const struct item *b)
 static size_t first_change(void)
 {
     size_t i = 0;
-    while (i < bench.original.n_items && i < bench.model.n_items &&
-           is_same(&bench.original.items[i], &bench.model.items[i])) {
+    while (i < scene.original.n_items && i < scene.model.n_items &&
+           is_same(&scene.original.items[i], &scene.model.items[i])) {
         i++;
     }
     return i;
@@ -657,8 +145,8 @@ static size_t first_change(void)
 static void fill_store(size_t from)
 {
     char sql[200];
-    int64_t seq = from < bench.original.n_items ? bench.original.items[from].seq : INT64_MAX;
-    while (from > 0 && bench.original.items[from - 1].seq == seq) {
+    int64_t seq = from < scene.original.n_items ? scene.original.items[from].seq : INT64_MAX;
+    while (from > 0 && scene.original.items[from - 1].seq == seq) {
         from--; /* a record and its checkpoint have one number */
     }
     snprintf(sql, sizeof sql,
@@ -666,8 +154,8 @@ static void fill_store(size_t from)
              "; DELETE FROM checkpoint WHERE seq >= %" PRId64,
              seq, seq);
     run_sql(bench.db, sql);
-    for (size_t i = from; i < bench.model.n_items; i++) {
-        insert_item(&bench.model.items[i]);
+    for (size_t i = from; i < scene.model.n_items; i++) {
+        insert_item(&scene.model.items[i]);
     }
 }
 
@@ -697,7 +185,7 @@ static void choose_kept(struct tamper *tamper)
 {
     uint64_t choice = draw(tamper, 4);
     int number =
-        choice < 2 ? bench.n_checkpoints : 1 + (int)draw(tamper, (uint64_t)bench.n_checkpoints);
+        choice < 2 ? scene.n_checkpoints : 1 + (int)draw(tamper, (uint64_t)scene.n_checkpoints);
     if (choice < 3) {
         tamper->kept_room = checkpoint_view(checkpoint_of(number));
         tamper->kept = &tamper->kept_room;
@@ -706,9 +194,9 @@ static void choose_kept(struct tamper *tamper)
 
 static void reset_model(void)
 {
-    memcpy(bench.model.items, bench.original.items,
-           bench.original.n_items * sizeof *bench.original.items);
-    bench.model.n_items = bench.original.n_items;
+    memcpy(scene.model.items, scene.original.items,
+           scene.original.n_items * sizeof *scene.original.items);
+    scene.model.n_items = scene.original.n_items;
 }
 
 /* What is not found lies behind the kept checkpoint and behind every signature that is left. */
@@ -716,19 +204,18 @@ static void assert_nothing_could_tell(const struct tamper *tamper,
                                       const struct tw_audit_report *report)
 {
     size_t i = first_change();
-    assert_true(i < bench.original.n_items || i < bench.model.n_items);
-    int64_t seq = i < bench.original.n_items ? bench.original.items[i].seq : bench.n_records + 1;
+    assert_true(i < scene.original.n_items || i < scene.model.n_items);
+    int64_t seq = i < scene.original.n_items ? scene.original.items[i].seq : scene.n_records + 1;
     assert_true(seq > kept_seq(tamper));
     assert_true(seq > report->signed_seq);
 }
 
 static void run_tamper(uint64_t number, bool in_store, size_t *n_found, size_t *n_not_found)
 {
-    struct tamper tamper = {
-        .name = ways[number % N_WAYS].name, .in_store = in_store, .number = number};
+    struct tamper tamper = {.in_store = in_store, .number = number};
     reset_model();
     choose_kept(&tamper);
-    ways[number % N_WAYS].apply(&tamper);
+    apply_tamper(&tamper);
     struct tw_audit_report report = verify(&tamper);
     bool is_found = report.fault != TW_AUDIT_FAULT_NONE;
     if (is_found != tamper.is_found || (is_found && report.seq != tamper.seq)) {
@@ -760,7 +247,7 @@ static void a_log_that_nobody_touched_verifies(void **state)
 {
     (void)state;
     struct tamper none = {.name = "nothing"};
-    for (int number = 0; number <= bench.n_checkpoints; number++) {
+    for (int number = 0; number <= scene.n_checkpoints; number++) {
         for (int in_store = 0; in_store < 2; in_store++) {
             reset_model();
             none.in_store = in_store != 0;
@@ -771,10 +258,10 @@ static void a_log_that_nobody_touched_verifies(void **state)
             struct tw_audit_report report = verify(&none);
             assert_string_equal(report.text, "");
             assert_int_equal(report.fault, TW_AUDIT_FAULT_NONE);
-            assert_int_equal(report.n_records, bench.n_records);
-            assert_int_equal(report.n_checkpoints, bench.n_checkpoints);
-            assert_int_equal(report.signed_seq, bench.signed_seqs[bench.n_checkpoints - 1]);
-            assert_int_equal(report.n_unsigned, bench.n_records - report.signed_seq);
+            assert_int_equal(report.n_records, scene.n_records);
+            assert_int_equal(report.n_checkpoints, scene.n_checkpoints);
+            assert_int_equal(report.signed_seq, scene.signed_seqs[scene.n_checkpoints - 1]);
+            assert_int_equal(report.n_unsigned, scene.n_records - report.signed_seq);
         }
     }
     assert_int_equal(bench.text.size_bytes, bench.original_text.size_bytes);
@@ -805,15 +292,15 @@ static void read_original(void)
         if (!is_there) {
             break;
         }
-        take_row(&row, &bench.original.items[bench.original.n_items++]);
+        take_row(&row, &scene.original.items[scene.original.n_items++]);
     }
     tw_audit_rows_close(rows);
     reset_model();
     render(&bench.original_text);
     const char *text = bench.original_text.data;
     n_bytes = (size_t)(strchr(text, '\n') + 1 - text);
-    for (size_t i = 0; i < bench.original.n_items; i++) {
-        struct item *item = &bench.original.items[i];
+    for (size_t i = 0; i < scene.original.n_items; i++) {
+        struct item *item = &scene.original.items[i];
         item->line_at = n_bytes;
         item->line_bytes = (size_t)(strchr(text + n_bytes, '\n') + 1 - (text + n_bytes));
         n_bytes += item->line_bytes;
@@ -837,6 +324,7 @@ static void prepare_inserts(void)
 static void open_tables(void)
 {
     bench.db = open_empty_store(bench.folder);
+    scene.is_postgres = tw_db_is_postgres(bench.db);
     run_sql(bench.db,
             "CREATE TABLE audit (log TEXT NOT NULL, seq %I NOT NULL, at_ns %I NOT NULL, "
             "kind TEXT NOT NULL, body TEXT NOT NULL, hash %B NOT NULL) %S;"
@@ -849,19 +337,19 @@ static void open_tables(void)
 static int make_bench(void **state)
 {
     (void)state;
-    size_t n_room = (size_t)bench.n_records + MAX_CHECKPOINTS + 2;
+    size_t n_room = (size_t)scene.n_records + MAX_CHECKPOINTS + 2;
     make_folder(bench.folder);
     open_tables();
     bench.key = open_key(bench.folder, "key", AUDIT_KEY_PEM);
-    bench.foreign_key = open_key(bench.folder, "foreign", NULL);
+    scene.foreign_key = open_key(bench.folder, "foreign", NULL);
     bench.public_key = tw_audit_key_public(bench.key);
-    bench.original.items = tw_mem_zalloc(n_room, sizeof(struct item));
-    bench.model.items = tw_mem_zalloc(n_room, sizeof(struct item));
-    assert_true(bench.original.items != NULL && bench.model.items != NULL);
+    scene.original.items = tw_mem_zalloc(n_room, sizeof(struct item));
+    scene.model.items = tw_mem_zalloc(n_room, sizeof(struct item));
+    assert_true(scene.original.items != NULL && scene.model.items != NULL);
     tw_buf_init(&bench.original_text, (size_t)1 << 28);
     tw_buf_init(&bench.text, (size_t)1 << 28);
     struct tw_audit_log *log = open_log(bench.db, bench.key);
-    append_requests(bench.db, log, bench.n_records);
+    append_requests(bench.db, log, scene.n_records);
     tw_audit_log_close(log);
     prepare_inserts();
     read_original();
@@ -873,10 +361,10 @@ static int remove_bench(void **state)
     (void)state;
     tw_buf_free(&bench.original_text);
     tw_buf_free(&bench.text);
-    tw_mem_free(bench.original.items);
-    tw_mem_free(bench.model.items);
+    tw_mem_free(scene.original.items);
+    tw_mem_free(scene.model.items);
     tw_audit_key_free(bench.key);
-    tw_audit_key_free(bench.foreign_key);
+    tw_audit_key_free(scene.foreign_key);
     tw_db_finalize(bench.insert_record);
     tw_db_finalize(bench.insert_checkpoint);
     tw_db_close(bench.db);
@@ -895,7 +383,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: test_audit_tamper RECORDS TAMPERS\n");
         return 2;
     }
-    bench.n_records = strtoll(argv[1], NULL, 10);
+    scene.n_records = strtoll(argv[1], NULL, 10);
     bench.n_tampers = strtoull(argv[2], NULL, 10);
     return cmocka_run_group_tests(tests, make_bench, remove_bench);
 }

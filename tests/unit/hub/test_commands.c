@@ -21,17 +21,18 @@
 static const struct {
     const char *command, *cells;
 } matrix[] = {
-    {"org create", "w----"},     {"org list", "wwwww"},      {"org set", "a--a-"},
-    {"org close", "a----"},      {"team create", "w--w-"},   {"team list", "wwwww"},
-    {"team set", "a--a-"},       {"team close", "a----"},    {"project create", "w--w-"},
-    {"project list", "wwwww"},   {"project set", "a--a-"},   {"project close", "a----"},
-    {"user create", "w----"},    {"user list", "w-w--"},     {"user grant", "w----"},
-    {"user withdraw", "w----"},  {"user secret", "w----"},   {"user close", "w----"},
-    {"key create", "w--w-"},     {"key list", "wwwww"},      {"key set", "w--w-"},
-    {"key rotate", "w--w-"},     {"key revoke", "w--w-"},    {"budget set", "aw---"},
-    {"budget list", "wwwww"},    {"budget close", "aw---"},  {"price set", "ww---"},
-    {"price list", "wwwww"},     {"ledger check", "www--"},  {"ledger list", "www--"},
-    {"audit list", "w-w--"},
+    {"org create", "w----"},    {"org list", "wwwww"},     {"org set", "a--a-"},
+    {"org close", "a----"},     {"team create", "w--w-"},  {"team list", "wwwww"},
+    {"team set", "a--a-"},      {"team close", "a----"},   {"project create", "w--w-"},
+    {"project list", "wwwww"},  {"project set", "a--a-"},  {"project close", "a----"},
+    {"user create", "w----"},   {"user list", "w-w--"},    {"user grant", "w----"},
+    {"user withdraw", "w----"}, {"user secret", "w----"},  {"user close", "w----"},
+    {"key create", "w--w-"},    {"key list", "wwwww"},     {"key set", "w--w-"},
+    {"key rotate", "w--w-"},    {"key revoke", "w--w-"},   {"budget set", "aw---"},
+    {"budget list", "wwwww"},   {"budget close", "aw---"}, {"price set", "ww---"},
+    {"price list", "wwwww"},    {"ledger check", "www--"}, {"ledger list", "www--"},
+    {"audit list", "w-w--"},    {"audit verify", "-----"}, {"audit checkpoint", "-----"},
+    {"audit export", "-----"},
 };
 #define N_COMMANDS (sizeof matrix / sizeof *matrix)
 
@@ -67,7 +68,8 @@ static void each_command_is_for_the_roles_of_the_manual_and_no_others(void **sta
     struct tree tree;
     plant(&tree);
     /* From the top: scope i holds object k where i <= k, and is above it where i < k. */
-    const struct tw_holder *const levels[] = {NULL, &tree.org, &tree.team, &tree.project, &tree.key};
+    const struct tw_holder *const levels[] = {NULL, &tree.org, &tree.team, &tree.project,
+                                              &tree.key};
     for (size_t n = 0; n < N_COMMANDS; n++) {
         const struct tw_hub_verb *verb = verb_of(matrix[n].command);
         for (int role = 0; role < TW_ROLES; role++) {
@@ -109,7 +111,7 @@ static void every_command_can_be_explained(void **state)
     for (size_t i = 0; (verb = tw_commands_verb(i)) != NULL; i++) {
         assert_non_null(tw_commands_find_group(verb->group));
         assert_true(verb->n_fields <= TW_LIMIT_HUB_FIELDS);
-        assert_non_null(verb->run);
+        assert_true((verb->run == NULL) == (verb->manner == TW_COMMAND_LOCAL));
         bool had_option = false;
         for (size_t k = 0; k < verb->n_fields; k++) {
             const struct tw_field *field = &verb->fields[k];
@@ -186,11 +188,13 @@ static void what_is_wrong_with_a_field_is_said_with_its_name_and_the_remedy(void
     refused("org create", "{\"path\": \"a\", \"rpm\": null}", "rpm: it must be a whole number");
     refused("org create", "{\"path\": \"a\", \"models\": \"m\"}", "models: it must be a list");
     refused("org create", "{\"path\": \"a\", \"models\": [1]}", "models: item 0 must be a string");
-    refused("org create", "{\"path\": \"a\", \"models\": [\"a\\nb\"]}", "models: 'a?b' is no plain");
+    refused("org create", "{\"path\": \"a\", \"models\": [\"a\\nb\"]}",
+            "models: 'a?b' is no plain");
     refused("project set", "{\"path\": \"a/b/c\", \"class\": \"hihg\"}",
             "class: 'hihg' is none of normal, high, idle; did you mean 'high'?");
     refused("budget set", "{\"path\": \"a\", \"soft\": 1}", "soft: it must be true or false");
-    refused("budget set", "{\"path\": \"a\", \"limit\": \"12 EUR\"}", "limit: '12 EUR' is no limit");
+    refused("budget set", "{\"path\": \"a\", \"limit\": \"12 EUR\"}",
+            "limit: '12 EUR' is no limit");
     refused("budget set", "{\"path\": \"a\", \"limit\": true}", "limit: it must be a string like");
     refused("price set", "{\"model\": \"*\", \"output\": \"1\"}", "price set needs 'input'");
     refused("price set", "{\"model\": \"*\", \"output\": \"1\", \"input\": \"-1\"}",
@@ -214,7 +218,8 @@ static void names_and_paths_have_letters_and_digits_only(void **state)
     refused("team create", "{\"path\": \"a/../b\"}", "is no path");
     refused("team create", "{\"path\": \"/a\"}", "is no path");
     refused("team create", "{\"path\": \"a/\"}", "is no path");
-    refused("key create", "{\"path\": \"a/b/c\"}", "has 3 names; it must be like ORG/TEAM/PROJECT/KEY");
+    refused("key create", "{\"path\": \"a/b/c\"}",
+            "has 3 names; it must be like ORG/TEAM/PROJECT/KEY");
     refused("org set", "{\"path\": \"a\", \"name\": \"a/b\"}", "name: 'a/b' is no name");
     char longest[65], json[128];
     memset(longest, 'x', 64);
@@ -230,7 +235,8 @@ static void times_are_read_as_dates_instants_and_from_now_on(void **state)
 {
     (void)state;
     static const char command[] = "key create";
-#define EXPIRES(text) number(command, "{\"path\": \"a/b/c/d\", \"expires\": \"" text "\"}", "expires")
+#define EXPIRES(text)                                                                              \
+    number(command, "{\"path\": \"a/b/c/d\", \"expires\": \"" text "\"}", "expires")
     assert_int_equal(EXPIRES("now"), NOW_NS);
     assert_int_equal(EXPIRES("never"), 0);
     assert_int_equal(EXPIRES("1970-01-02"), 86400 * SECOND_NS);
@@ -240,10 +246,21 @@ static void times_are_read_as_dates_instants_and_from_now_on(void **state)
     assert_int_equal(EXPIRES("+90s"), NOW_NS + 90 * SECOND_NS);
     assert_int_equal(EXPIRES("+90d"), NOW_NS + 90 * 86400 * SECOND_NS);
 #undef EXPIRES
-    static const char *const wrong[] = {"2025-02-29", "2025-13-01", "2025-00-01", "2025-1-1",
-                                        "1969-12-31", "2201-01-01", "2025-11-27T24:00:00Z",
-                                        "2025-11-27T00:00:00", "tomorrow", "", "+", "+90", "+1w",
-                                        "+99999999999999999999d", "+36526d"};
+    static const char *const wrong[] = {"2025-02-29",
+                                        "2025-13-01",
+                                        "2025-00-01",
+                                        "2025-1-1",
+                                        "1969-12-31",
+                                        "2201-01-01",
+                                        "2025-11-27T24:00:00Z",
+                                        "2025-11-27T00:00:00",
+                                        "tomorrow",
+                                        "",
+                                        "+",
+                                        "+90",
+                                        "+1w",
+                                        "+99999999999999999999d",
+                                        "+36526d"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         char json[96];
         snprintf(json, sizeof json, "{\"path\": \"a/b/c/d\", \"expires\": \"%s\"}", wrong[i]);
@@ -252,9 +269,11 @@ static void times_are_read_as_dates_instants_and_from_now_on(void **state)
     refused("price set",
             "{\"model\": \"*\", \"input\": \"1\", \"output\": \"1\", \"from\": \"never\"}",
             "from: 'never' is no time");
-    assert_int_equal(number("key rotate", "{\"path\": \"a/b/c/d\", \"overlap\": \"0\"}", "overlap"), 0);
-    assert_int_equal(number("key rotate", "{\"path\": \"a/b/c/d\", \"overlap\": \"2h\"}", "overlap"),
-                     7200 * SECOND_NS);
+    assert_int_equal(number("key rotate", "{\"path\": \"a/b/c/d\", \"overlap\": \"0\"}", "overlap"),
+                     0);
+    assert_int_equal(
+        number("key rotate", "{\"path\": \"a/b/c/d\", \"overlap\": \"2h\"}", "overlap"),
+        7200 * SECOND_NS);
     refused("key rotate", "{\"path\": \"a/b/c/d\", \"overlap\": \"2\"}", "overlap: '2' is no time");
 }
 

@@ -155,7 +155,7 @@ static void what_a_process_left_open_is_settled_at_its_watermark(void **state)
     assert_int_equal(moved.n_covered_tokens, 77);
     fixture_close(fixture);
     assert_int_equal(fixture_query(fixture, "SELECT COUNT(*) FROM reservation"), 3);
-    fixture_open(fixture);
+    fixture_open_later(fixture);
     const struct tw_ledger_summary summary = fixture_check(fixture);
     assert_int_equal(summary.n_open, 0);
     assert_int_equal(summary.held_nano, 0);
@@ -311,7 +311,7 @@ static void books_balance_after_anything_in_any_order(void **state)
         }
         if (i % 500 == 499) {
             fixture_close(fixture);
-            fixture_open(fixture);
+            fixture_open_later(fixture);
             memset(is_open, 0, sizeof is_open);
             assert_int_equal(fixture_check(fixture).n_open, 0);
         }

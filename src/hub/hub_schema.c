@@ -1,4 +1,4 @@
-#include "hub/schema.h"
+#include "hub/hub_schema.h"
 
 #include "hub/audit_log.h"
 
@@ -145,7 +145,7 @@ static const char *const STEPS[] = {
 };
 /* clang-format on */
 
-enum tw_status tw_schema_migrate(struct tw_db *db, struct tw_error *error)
+enum tw_status tw_hub_schema_migrate(struct tw_db *db, struct tw_error *error)
 {
     return tw_db_migrate(db, STEPS, sizeof STEPS / sizeof *STEPS, error);
 }

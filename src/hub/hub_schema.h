@@ -1,4 +1,4 @@
-/* schema.h: the tables of the books, as steps that only go forward.
+/* hub_schema.h: the tables of the books, as steps that only go forward.
  *
  *     holder       organisations, teams, projects and keys: a tree, each row with its parent
  *     secret       what a key or a person shows: a keyed hash, never the secret itself
@@ -17,11 +17,11 @@
  * Every column that ends in _ns is wall time since 1970 in nanoseconds, _nano is a billionth of
  * the currency. Steps are never edited once released.
  */
-#ifndef TW_HUB_SCHEMA_H
-#define TW_HUB_SCHEMA_H
+#ifndef TW_HUB_HUB_SCHEMA_H
+#define TW_HUB_HUB_SCHEMA_H
 
 #include "store/db.h"
 
-enum tw_status tw_schema_migrate(struct tw_db *db, struct tw_error *error);
+enum tw_status tw_hub_schema_migrate(struct tw_db *db, struct tw_error *error);
 
 #endif
