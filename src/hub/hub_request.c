@@ -395,42 +395,49 @@ enum tw_status tw_hub_end_reservation(struct tw_hub *hub, const struct tw_reserv
     return status == TW_OK ? tw_hub_record_end(hub, &record, &path, error) : status;
 }
 
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
 static void apply_settle(struct tw_hub *hub, struct tw_hub_op *op)
 {
     struct tw_hub_ticket *ticket = ticket_of(op);
     const struct tw_hub_usage *usage = &ticket->usage;
     struct tw_reservation reservation;
-    struct tw_rate_holder path[TW_HOLDER_KINDS];
     struct tw_error error;
     fill_reservation(ticket, &reservation);
     if (!owns(hub, ticket)) {
-        tw_rate_limit_end(path, rate_path(ticket->request.caller.key, path));
         return;
     }
+    /* No more than was reserved, whatever is said: one wrong count may not cost a whole group. */
+    const uint64_t n_prompt = least(usage->n_prompt_tokens, ticket->request.n_prompt_tokens);
+    const uint64_t n_cached = least(usage->n_cached_tokens, n_prompt);
     const struct tw_hub_ending ending = {
         .key = ticket->request.caller.key,
         .ticket = ticket,
         .kind = TW_AUDIT_REQUEST_SETTLED,
-        .n_input_tokens = (int64_t)(usage->n_prompt_tokens - usage->n_cached_tokens),
-        .n_cached_tokens = (int64_t)usage->n_cached_tokens,
-        .n_output_tokens = (int64_t)usage->n_answer_tokens,
+        .n_input_tokens = (int64_t)(n_prompt - n_cached),
+        .n_cached_tokens = (int64_t)n_cached,
+        .n_output_tokens = (int64_t)least(usage->n_answer_tokens, ticket->n_reserved_answer_tokens),
         .finish = usage->finish};
     enum tw_status status = tw_hub_end_reservation(hub, &reservation, &ending, &error);
     if (status != TW_OK) {
         tw_hub_fail_group(hub, status, &error);
-        return;
     }
-    const size_t n = rate_path(ending.key, path);
-    const int64_t n_used = (int64_t)(usage->n_prompt_tokens + usage->n_answer_tokens);
-    tw_rate_limit_give_back(path, n, 0, ticket->rate_tokens - n_used, hub->now_ns);
-    tw_rate_limit_end(path, n);
 }
 
 /* What could not be settled stays open in the store, and is settled when the hub is opened. */
 static void done_settle(struct tw_hub *hub, struct tw_hub_op *op, enum tw_status status)
 {
     struct tw_hub_ticket *ticket = ticket_of(op);
-    (void)hub;
+    struct tw_rate_holder path[TW_HOLDER_KINDS];
+    const size_t n = rate_path(ticket->request.caller.key, path);
+    const int64_t n_used = (int64_t)(ticket->usage.n_prompt_tokens + ticket->usage.n_answer_tokens);
+    if (n_used < ticket->rate_tokens) {
+        tw_rate_limit_give_back(path, n, 0, ticket->rate_tokens - n_used, hub->now_ns);
+    }
+    tw_rate_limit_end(path, n);
     ticket->is_open = false;
     ticket->done(ticket->context, ticket,
                  status == TW_OK && ticket->is_lost ? TW_ERR_MISSED : status);

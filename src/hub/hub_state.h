@@ -57,6 +57,7 @@ struct tw_hub {
     int64_t now_ns;              /* books' time of the group */
     uint32_t n_projects;         /* that the scheduler knows */
     int64_t n_recovered;         /* requests that were left open by others */
+    bool was_told;               /* of the failure: config.failed */
     bool is_failed;              /* the store is broken: everything is refused */
     struct tw_error failure;     /* why */
     struct tw_error group_error; /* of the group: the first thing that went wrong in it */

@@ -158,12 +158,21 @@ static enum tw_status apply_group(struct tw_hub *hub, struct tw_hub_op *group)
     return tw_hub_end_group(hub, &error);
 }
 
+static void tell(struct tw_hub *hub, enum tw_status status)
+{
+    if (status != TW_OK && !hub->was_told && hub->config.failed != NULL) {
+        hub->config.failed(hub->config.context, &hub->group_error);
+    }
+    hub->was_told = status != TW_OK;
+}
+
 void *tw_hub_write(void *context)
 {
     struct tw_hub *hub = context;
     struct tw_hub_op *op;
     while (take_group(hub, &op)) {
         const enum tw_status status = apply_group(hub, op);
+        tell(hub, status);
         while (op != NULL) { /* which may be gone, or in the queue again, once it was told */
             struct tw_hub_op *next = op->next;
             op->done(hub, op, status);
