@@ -57,7 +57,7 @@ struct tw_hub_config {
      * On the writer's thread, but for those that are there when the hub is opened. */
     void (*project)(void *context, uint32_t number, uint32_t weight, int priority_class);
     void *project_context;
-    /* Told why nothing can be put on record, once for each failure that follows on a success; on the
+    /* Told why nothing can be put on record, once for each failure behind a success; on the
      * writer's thread. NULL: nobody. */
     void (*failed)(void *context, const struct tw_error *error);
     void *context; /* of now_ns and failed */
