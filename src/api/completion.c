@@ -281,10 +281,8 @@ static enum tw_wish wish(void *context)
         (completion->api->config.hub != NULL && !may_go_on(completion))) {
         return TW_WISH_CANCEL;
     }
-    tw_api_gate_go_on(&completion->gate);
-    return completion->fields.is_stream && tw_http_pending_bytes(completion->http) +
-                                                   tw_api_gate_held_bytes(&completion->gate) >
-                                               PAUSE_BYTES
+    return completion->fields.is_stream && (tw_http_pending_bytes(completion->http) > PAUSE_BYTES ||
+                                            tw_api_gate_is_ahead(&completion->gate))
                ? TW_WISH_PAUSE
                : TW_WISH_GO_ON;
 }
