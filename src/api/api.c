@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "api/api_refusals.h"
 #include "api/api_state.h"
 #include "base/clock.h"
 #include "base/mem.h"
@@ -24,14 +25,18 @@ static void answer_status(struct tw_api *api, struct tw_http_request *http, cons
     tw_buf_free(&body);
 }
 
-static void get_health(struct tw_api *api, struct tw_http_request *http)
+static void get_health(struct tw_api *api, struct tw_http_request *http,
+                       const struct tw_api_tenant *tenant)
 {
+    (void)tenant;
     answer_status(api, http, "ok");
 }
 
 /* Whether new requests are taken: for load balancers. */
-static void get_ready(struct tw_api *api, struct tw_http_request *http)
+static void get_ready(struct tw_api *api, struct tw_http_request *http,
+                      const struct tw_api_tenant *tenant)
 {
+    (void)tenant;
     struct tw_api_error error;
     for (size_t i = 0; i < api->config.n_models; i++) {
         if (tw_backend_usage(api->models[i].backend).has_failed) {
@@ -64,7 +69,8 @@ static void write_model(struct tw_json_writer *writer, const struct tw_api_serve
     tw_json_object_end(writer);
 }
 
-static void get_models(struct tw_api *api, struct tw_http_request *http)
+static void get_models(struct tw_api *api, struct tw_http_request *http,
+                       const struct tw_api_tenant *tenant)
 {
     struct tw_buf body;
     struct tw_json_writer writer;
@@ -76,6 +82,9 @@ static void get_models(struct tw_api *api, struct tw_http_request *http)
     tw_json_array_begin(&writer);
     for (size_t i = 0; i < api->config.n_models; i++) {
         const struct tw_api_served *model = &api->models[i];
+        if (!tw_api_may_use(api, model, tenant)) {
+            continue;
+        }
         write_model(&writer, model, model->name);
         for (size_t k = 0; k < model->n_aliases; k++) {
             write_model(&writer, model, model->aliases[k]);
@@ -89,7 +98,8 @@ static void get_models(struct tw_api *api, struct tw_http_request *http)
 
 #define MODELS_PREFIX "/v1/models/"
 
-static void get_model(struct tw_api *api, struct tw_http_request *http)
+static void get_model(struct tw_api *api, struct tw_http_request *http,
+                      const struct tw_api_tenant *tenant)
 {
     const char *name = tw_http_path(http) + strlen(MODELS_PREFIX);
     struct tw_api_error error;
@@ -99,7 +109,7 @@ static void get_model(struct tw_api *api, struct tw_http_request *http)
         tw_api_refuse_status(&error, 404, "invalid_request_error", "model_not_found",
                              "there is no such model; GET /v1/models lists those there are");
     } else {
-        model = tw_api_find_model(api, body, &error);
+        model = tw_api_find_model(api, body, tenant, &error);
     }
     json_decref(body);
     if (model == NULL) {
@@ -338,12 +348,47 @@ static const char *key_of(const struct tw_http_request *http)
 static bool needs_key(const struct tw_api *api, const struct tw_http_request *http,
                       const struct tw_api_route *route)
 {
-    if (api->config.keys == NULL || (route != NULL && route->is_open)) {
+    if ((api->config.keys == NULL && api->config.hub == NULL) ||
+        (route != NULL && route->is_open)) {
         return false;
     }
     const char *peer = tw_http_peer(http);
     const bool is_here = strncmp(peer, "127.", 4) == 0 || strcmp(peer, "::1") == 0;
     return !(is_here && route != NULL && route->get == tw_api_metrics_text);
+}
+
+static bool refuse_guesses(struct tw_api_error *error)
+{
+    return tw_api_refuse_status(error, 429, "rate_limit_error", "too_many_wrong_keys",
+                                "too many wrong keys came from your address; wait a minute");
+}
+
+/* The same by the hub. */
+static bool check_hub_key(struct tw_api *api, const struct tw_http_request *http,
+                          struct tw_api_tenant *ret_tenant, struct tw_api_error *error)
+{
+    const char *key = key_of(http), *peer = tw_http_peer(http);
+    const int64_t now_s = tw_clock_monotonic_ns() / SECOND_NS;
+    struct tw_hub_caller caller;
+    if (!tw_api_guesses_allow(&api->guesses, peer, now_s)) {
+        return refuse_guesses(error);
+    }
+    if (key == NULL) {
+        return tw_api_refuse_status(error, 401, "invalid_request_error", "invalid_api_key",
+                                    "a key is needed: Authorization: Bearer KEY");
+    }
+    const enum tw_hub_verdict verdict = tw_hub_authenticate(api->config.hub, key, &caller);
+    if (verdict != TW_HUB_KEY_GOOD) {
+        tw_api_guesses_count(&api->guesses, peer, now_s);
+        return tw_api_refuse_key(error, verdict);
+    }
+    *ret_tenant =
+        (struct tw_api_tenant){.number = caller.project,
+                               .weight = caller.weight,
+                               .priority_class = (enum tw_priority_class)caller.priority_class,
+                               .may_use_special = caller.may_use_special,
+                               .caller = caller};
+    return true;
 }
 
 static bool check_key(struct tw_api *api, const struct tw_http_request *http,
@@ -355,8 +400,7 @@ static bool check_key(struct tw_api *api, const struct tw_http_request *http,
     case TW_API_KEY_GOOD:
         return true;
     case TW_API_KEY_TOO_OFTEN:
-        return tw_api_refuse_status(error, 429, "rate_limit_error", "too_many_wrong_keys",
-                                    "too many wrong keys came from your address; wait a minute");
+        return refuse_guesses(error);
     case TW_API_KEY_BAD:
         break;
     }
@@ -383,7 +427,18 @@ static bool may_ask(struct tw_api *api, const struct tw_http_request *http,
                                     api->is_draining ? "the server is shutting down"
                                                      : "too many connections; try again later");
     }
-    return !needs_key(api, http, route) || check_key(api, http, ret_tenant, error);
+    return !needs_key(api, http, route) ||
+           (api->config.hub != NULL ? check_hub_key : check_key)(api, http, ret_tenant, error);
+}
+
+/* Whether a key is one at all; nothing is counted. */
+static bool knows_key(struct tw_api *api, const struct tw_http_request *http)
+{
+    const char *key = key_of(http);
+    struct tw_hub_caller caller;
+    return api->config.hub == NULL ? tw_api_keys_knows(api->config.keys, key)
+                                   : key != NULL && tw_hub_authenticate(api->config.hub, key,
+                                                                        &caller) == TW_HUB_KEY_GOOD;
 }
 
 bool tw_api_keeps_body(void *context, struct tw_http_request *http)
@@ -392,7 +447,7 @@ bool tw_api_keeps_body(void *context, struct tw_http_request *http)
     struct tw_api_error error;
     const struct tw_api_route *route = find_route(http, &error);
     return route != NULL && route->post != NULL && allows_host(api, tw_http_header(http, "Host")) &&
-           (!needs_key(api, http, route) || tw_api_keys_knows(api->config.keys, key_of(http)));
+           (!needs_key(api, http, route) || knows_key(api, http));
 }
 
 void tw_api_handle(void *context, struct tw_http_request *http)
@@ -406,7 +461,7 @@ void tw_api_handle(void *context, struct tw_http_request *http)
     } else if (route == NULL) {
         tw_api_answer_error(api, http, &error);
     } else if (route->get != NULL) {
-        route->get(api, http);
+        route->get(api, http, &tenant);
     } else {
         queue_task(api, http, route, tenant);
     }
@@ -504,6 +559,7 @@ enum tw_status tw_api_create(const struct tw_api_config *config, struct tw_api *
     api->tasks_end = &api->tasks;
     pthread_mutex_init(&api->lock, NULL);
     pthread_cond_init(&api->wake, NULL);
+    tw_api_guesses_init(&api->guesses);
     enum tw_status status = copy_models(api, error);
     if (status == TW_OK) {
         status = announce_all(api, error);
@@ -517,6 +573,12 @@ enum tw_status tw_api_create(const struct tw_api_config *config, struct tw_api *
     }
     *ret_api = api;
     return TW_OK;
+}
+
+void tw_api_take_project(void *stage, uint32_t number, uint32_t weight, int priority_class)
+{
+    struct tw_error error; /* no memory: it has the share of everybody who is not known */
+    tw_stage_set_tenant(stage, number, weight, (enum tw_priority_class)priority_class, &error);
 }
 
 enum tw_status tw_api_reload_keys(struct tw_api *api, struct tw_error *error)
@@ -561,6 +623,7 @@ void tw_api_free(struct tw_api *api)
         tw_chat_template_free(api->models[i].chat_template);
         tw_mem_free(api->models[i].name);
     }
+    tw_api_guesses_free(&api->guesses);
     pthread_cond_destroy(&api->wake);
     pthread_mutex_destroy(&api->lock);
     tw_mem_free(api->threads);

@@ -20,6 +20,7 @@
 
 #include "api/api_keys.h"
 #include "backend/backend.h"
+#include "hub/hub.h"
 #include "net/http_server.h"
 
 struct tw_api;
@@ -38,7 +39,8 @@ struct tw_api_config {
     bool checks_host;         /* refuse a Host that is not this machine (DNS rebinding) */
     const char *const *hosts; /* allowed beside localhost and loopback addresses; ends with NULL */
     uint32_t heartbeat_seconds;
-    struct tw_api_keys *keys; /* NULL: everybody may ask; not owned */
+    struct tw_api_keys *keys; /* NULL: everybody may ask, or the hub knows; not owned */
+    struct tw_hub *hub;       /* NULL: nothing is counted; not owned */
     struct tw_stage *stage;   /* the models'; learns the tenants */
     bool shares_prefixes;     /* also between tenants, who can then notice it */
 };
@@ -51,6 +53,9 @@ void tw_api_handle(void *context, struct tw_http_request *request);
 /* For tw_http_config.keeps_body: of requests that will be refused by their heads nothing is kept,
  * or strangers could fill the memory that bodies share. */
 bool tw_api_keeps_body(void *context, struct tw_http_request *request);
+
+/* For tw_hub_config: tells the models' scheduler of a project; context: the stage. */
+void tw_api_take_project(void *stage, uint32_t number, uint32_t weight, int priority_class);
 
 /* Reads the keys again; the models know their tenants before the first of them can ask. On an error
  * keys, weights and classes stay as they were. */

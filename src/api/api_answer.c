@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/api_refusals.h"
 #include "api/api_state.h"
 
 #define ERROR_BYTES 4096
@@ -53,6 +54,8 @@ bool tw_api_refuse_error(struct tw_api_error *error, const struct tw_error *caus
         return tw_api_refuse_status(error, 503, "server_error", NULL, "%s", cause->text);
     case TW_ERR_IO:
         return tw_api_refuse_status(error, 500, "server_error", NULL, "%s", cause->text);
+    case TW_ERR_DENIED:
+        return tw_api_refuse_status(error, 403, "permission_error", "denied", "%s", cause->text);
     case TW_OK:
     case TW_ERR_USAGE:
     case TW_ERR_NOT_FOUND:
@@ -153,11 +156,49 @@ void tw_api_answer_text(struct tw_api *api, struct tw_http_request *http, const 
 }
 
 void tw_api_answer_completion(struct tw_api *api, struct tw_http_request *http,
-                              const struct tw_buf *body, const char *unknown)
+                              const struct tw_buf *body, const char *unknown,
+                              const struct tw_hub_shown *rates)
 {
-    const struct tw_http_header headers[] = {{"Content-Type", "application/json"},
-                                             {"X-Unknown-Parameters", unknown}};
-    answer(api, http, headers, unknown[0] != '\0' ? 2 : 1, body);
+    struct tw_http_header headers[2 + TW_API_RATE_HEADERS] = {{"Content-Type", "application/json"}};
+    struct tw_api_rate_headers rate_headers;
+    size_t n = 1;
+    if (unknown[0] != '\0') {
+        headers[n++] = (struct tw_http_header){"X-Unknown-Parameters", unknown};
+    }
+    tw_api_rate_headers(rates, &rate_headers);
+    for (size_t i = 0; i < rate_headers.n; i++) {
+        headers[n++] = rate_headers.headers[i];
+    }
+    answer(api, http, headers, n, body);
+}
+
+/* What a client may not have it need not see, and what it may try again, when. */
+void tw_api_answer_refusal(struct tw_api *api, struct tw_http_request *http,
+                           const struct tw_api_error *error, const struct tw_hub_ticket *ticket)
+{
+    struct tw_http_header headers[3 + TW_API_RATE_HEADERS] = {{"Content-Type", "application/json"}};
+    struct tw_api_rate_headers rate_headers;
+    struct tw_buf body;
+    char retry_after[24];
+    size_t n = 1;
+    const bool may_retry = error->http_status == 503 ||
+                           (error->http_status == 429 && ticket->refusal != TW_HUB_REFUSED_BUDGET &&
+                            ticket->retry_after_ms != INT64_MAX);
+    if (may_retry) {
+        snprintf(retry_after, sizeof retry_after, "%lld",
+                 (long long)(ticket->retry_after_ms / 1000 + 1));
+        headers[n++] = (struct tw_http_header){"Retry-After", retry_after};
+    } else if (error->http_status == 429) { /* OpenAI's clients try 429 again without this */
+        headers[n++] = (struct tw_http_header){"x-should-retry", "false"};
+    }
+    tw_api_rate_headers(&ticket->shown, &rate_headers);
+    for (size_t i = 0; i < rate_headers.n; i++) {
+        headers[n++] = rate_headers.headers[i];
+    }
+    tw_buf_init(&body, ERROR_BYTES);
+    tw_api_write_error(&body, error);
+    send(api, http, error->http_status, headers, n, &body);
+    tw_buf_free(&body);
 }
 
 static bool is_called(const struct tw_api_served *model, const char *name)
@@ -169,19 +210,44 @@ static bool is_called(const struct tw_api_served *model, const char *name)
     return is_it;
 }
 
+bool tw_api_may_use(struct tw_api *api, const struct tw_api_served *model,
+                    const struct tw_api_tenant *tenant)
+{
+    return api->config.hub == NULL || tenant->caller.key == NULL ||
+           tw_hub_may_use_model(api->config.hub, &tenant->caller, model->name);
+}
+
+/* Without a name: the first one that somebody may have. */
+static const struct tw_api_served *default_model(struct tw_api *api,
+                                                 const struct tw_api_tenant *tenant)
+{
+    size_t i = 0;
+    while (i < api->config.n_models && !tw_api_may_use(api, &api->models[i], tenant)) {
+        i++;
+    }
+    return i < api->config.n_models ? &api->models[i] : NULL;
+}
+
 const struct tw_api_served *tw_api_find_model(struct tw_api *api, const json_t *body,
+                                              const struct tw_api_tenant *tenant,
                                               struct tw_api_error *error)
 {
     const json_t *name = json_object_get(body, "model");
     if (name == NULL || json_is_null(name)) {
-        return &api->models[0];
+        const struct tw_api_served *model = default_model(api, tenant);
+        if (model == NULL) {
+            tw_api_refuse_status(error, 404, "invalid_request_error", "model_not_found",
+                                 "this key may use none of the models here");
+        }
+        return model;
     }
     if (!json_is_string(name)) {
         tw_api_refuse(error, "model", "'model' must be a string");
         return NULL;
     }
     for (size_t i = 0; i < api->config.n_models; i++) {
-        if (is_called(&api->models[i], json_string_value(name))) {
+        if (is_called(&api->models[i], json_string_value(name)) &&
+            tw_api_may_use(api, &api->models[i], tenant)) {
             return &api->models[i];
         }
     }

@@ -4,17 +4,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/api_guesses.h"
 #include "base/buf.h"
 #include "base/conf.h"
 #include "base/file.h"
-#include "base/hash.h"
 #include "base/mem.h"
-#include "base/rng.h"
 #include "base/secret.h"
 
-#define WINDOW_S     60
-#define PEER_SETS    256 /* addresses whose failures are remembered: sets by hash, */
-#define PEERS_A_SET  4   /* and rows of a set */
 #define TENANT_BYTES 64
 
 struct key_row {
@@ -39,21 +35,14 @@ struct tenant {
     struct tw_api_tenant what;
 };
 
-struct failures {
-    uint64_t peer; /* hash of the address */
-    int64_t since_s;
-    uint32_t n;
-};
-
 struct tw_api_keys {
     char *path;
-    uint64_t seed;        /* of the peers' hashes */
+    struct tw_api_guesses guesses;
     pthread_mutex_t lock; /* of what follows */
     struct key *keys;
     size_t n_keys;
     struct tenant *tenants; /* [n_tenants], tenant i has the number i + 1 */
     size_t n_tenants;
-    struct failures failures[PEER_SETS][PEERS_A_SET];
 };
 
 /* ---- the file ---- */
@@ -313,7 +302,7 @@ static struct tw_api_keys *make(const char *path)
         return NULL;
     }
     pthread_mutex_init(&keys->lock, NULL);
-    keys->seed = tw_rng_system_seed();
+    tw_api_guesses_init(&keys->guesses);
     keys->path = tw_mem_strndup(path, strlen(path));
     if (keys->path == NULL) {
         tw_api_keys_free(keys);
@@ -362,6 +351,7 @@ void tw_api_keys_free(struct tw_api_keys *keys)
         return;
     }
     pthread_mutex_destroy(&keys->lock);
+    tw_api_guesses_free(&keys->guesses);
     tw_mem_free(keys->path);
     tw_mem_free(keys->keys);
     tw_mem_free(keys->tenants);
@@ -374,6 +364,18 @@ bool tw_api_keys_tenant(const struct tw_api_keys *keys, size_t i, struct tw_api_
         return false;
     }
     *ret_tenant = keys->tenants[i].what;
+    return true;
+}
+
+bool tw_api_keys_key(const struct tw_api_keys *keys, size_t i, struct tw_secret_hash *ret_hash,
+                     const char **ret_tenant, struct tw_api_tenant *ret_what)
+{
+    if (i >= keys->n_keys) {
+        return false;
+    }
+    *ret_hash = keys->keys[i].hash;
+    *ret_what = keys->keys[i].tenant;
+    *ret_tenant = keys->tenants[ret_what->number - 1].name;
     return true;
 }
 
@@ -403,48 +405,17 @@ bool tw_api_keys_knows(struct tw_api_keys *keys, const char *key)
     return is_known;
 }
 
-/* The peer's row, or the one that it may take: of its set, the one with the fewest failures. */
-static struct failures *failures_of(struct tw_api_keys *keys, uint64_t peer, int64_t now_s)
-{
-    struct failures *set = keys->failures[peer % PEER_SETS], *fewest = &set[0];
-    for (size_t i = 0; i < PEERS_A_SET; i++) {
-        if (now_s - set[i].since_s >= WINDOW_S) {
-            set[i] = (struct failures){.n = 0};
-        }
-        if (set[i].peer == peer) {
-            return &set[i];
-        }
-        if (set[i].n < fewest->n) {
-            fewest = &set[i];
-        }
-    }
-    return fewest;
-}
-
-/* Through a proxy on this machine everybody comes from here: one would lock out all. */
-static bool is_proxy_or_here(const char *peer)
-{
-    return strcmp(peer, "127.0.0.1") == 0 || strcmp(peer, "::1") == 0;
-}
-
 enum tw_api_verdict tw_api_keys_check(struct tw_api_keys *keys, const char *key, const char *peer,
                                       int64_t now_s, struct tw_api_tenant *ret_tenant)
 {
-    enum tw_api_verdict verdict = TW_API_KEY_BAD;
-    pthread_mutex_lock(&keys->lock);
-    const uint64_t hash = tw_hash_of(peer, strlen(peer), keys->seed);
-    struct failures *failures = failures_of(keys, hash, now_s);
-    const bool is_seen = failures->peer == hash;
-    if (is_seen && failures->n >= TW_LIMIT_API_FAILURES) {
-        verdict = TW_API_KEY_TOO_OFTEN;
-    } else if (key != NULL && find_key(keys, key, ret_tenant)) {
-        verdict = TW_API_KEY_GOOD;
-    } else if (key != NULL && !is_proxy_or_here(peer)) {
-        if (!is_seen) {
-            *failures = (struct failures){.peer = hash, .since_s = now_s};
-        }
-        failures->n++;
+    if (!tw_api_guesses_allow(&keys->guesses, peer, now_s)) {
+        return TW_API_KEY_TOO_OFTEN;
     }
+    pthread_mutex_lock(&keys->lock);
+    const bool is_good = key != NULL && find_key(keys, key, ret_tenant);
     pthread_mutex_unlock(&keys->lock);
-    return verdict;
+    if (!is_good && key != NULL) {
+        tw_api_guesses_count(&keys->guesses, peer, now_s);
+    }
+    return is_good ? TW_API_KEY_GOOD : TW_API_KEY_BAD;
 }

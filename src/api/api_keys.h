@@ -9,10 +9,7 @@
  * everybody where there are no keys. The file can be read again while it is in use: a tenant that
  * is named again keeps its number.
  *
- * Wrong keys are counted by the address they come from: more than TW_LIMIT_API_FAILURES in a
- * minute, and further ones are not even looked at, so that guessing takes for ever. A request
- * without a key is no guess, and those of this machine are not counted: a proxy here speaks for
- * everybody.
+ * Wrong keys are counted (api_guesses.h); a request without a key is no guess.
  *
  * Threads: any. Errors: those of conf.h, and TW_ERR_FORMAT for a key that is not fit.
  */
@@ -24,7 +21,9 @@
 #include <stdint.h>
 
 #include "backend/backend.h"
+#include "base/secret.h"
 #include "base/status.h"
+#include "hub/hub.h"
 
 struct tw_api_keys;
 
@@ -32,7 +31,8 @@ struct tw_api_tenant {
     uint32_t number;
     uint32_t weight;
     enum tw_priority_class priority_class;
-    bool may_use_special; /* of this key: special tokens in a completion's prompt */
+    bool may_use_special;        /* of this key: special tokens in a completion's prompt */
+    struct tw_hub_caller caller; /* with a hub, which has the keys then */
 };
 
 enum tw_status tw_api_keys_load(const char *path, struct tw_api_keys **ret_keys,
@@ -56,6 +56,11 @@ enum tw_status tw_api_keys_reload(struct tw_api_keys *keys, tw_api_tenant_fn ann
 /* Every tenant there is, for who has to know them all: false at the end of i. By the thread that
  * reloads. */
 bool tw_api_keys_tenant(const struct tw_api_keys *keys, size_t i, struct tw_api_tenant *ret_tenant);
+
+/* Every key of the file, for books that take them over: false at the end of i. tenant: its name,
+ * which stays until the next reload. By the thread that reloads. */
+bool tw_api_keys_key(const struct tw_api_keys *keys, size_t i, struct tw_secret_hash *ret_hash,
+                     const char **ret_tenant, struct tw_api_tenant *ret_what);
 
 enum tw_api_verdict { TW_API_KEY_GOOD = 0, TW_API_KEY_BAD, TW_API_KEY_TOO_OFTEN };
 

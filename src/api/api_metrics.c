@@ -193,8 +193,10 @@ static void write_server(struct tw_api *api, struct tw_buf *out)
                          (unsigned long long)usage.n_gone);
 }
 
-void tw_api_metrics_text(struct tw_api *api, struct tw_http_request *http)
+void tw_api_metrics_text(struct tw_api *api, struct tw_http_request *http,
+                         const struct tw_api_tenant *tenant)
 {
+    (void)tenant;
     struct tw_api_metrics *metrics = &api->metrics;
     struct tw_buf out;
     tw_buf_init(&out, METRICS_BYTES);

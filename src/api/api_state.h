@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 #include "api/api.h"
+#include "api/api_guesses.h"
 #include "api/api_metrics.h"
 #include "base/json.h"
 #include "text/chat_template.h"
@@ -48,6 +49,7 @@ struct tw_api {
     struct tw_api_served *models; /* [config.n_models] */
     _Atomic(const struct tw_http_server *) server;
     struct tw_api_metrics metrics;
+    struct tw_api_guesses guesses; /* of keys, with a hub */
     atomic_bool is_draining;
 
     pthread_t *threads; /* [n_threads] */
@@ -65,7 +67,8 @@ struct tw_api_route {
     bool is_open; /* without a key */
     /* GET: on an I/O thread. POST: on a preparing thread, with the body parsed, which is then the
      * callee's. Either answers, or hands the request on to somebody who will. */
-    void (*get)(struct tw_api *api, struct tw_http_request *http);
+    void (*get)(struct tw_api *api, struct tw_http_request *http,
+                const struct tw_api_tenant *tenant);
     void (*post)(struct tw_api *api, const struct tw_api_call *call);
 };
 
@@ -101,14 +104,20 @@ void tw_api_answer_error(struct tw_api *api, struct tw_http_request *http,
                          const struct tw_api_error *error);
 void tw_api_answer_json(struct tw_api *api, struct tw_http_request *http,
                         const struct tw_buf *body);
-/* unknown: names of parameters that nobody knows, for a header; "" for none. */
+/* unknown: names of parameters that nobody knows, for a header; "" for none. rates: for headers, or
+ * NULL. */
 void tw_api_answer_completion(struct tw_api *api, struct tw_http_request *http,
-                              const struct tw_buf *body, const char *unknown);
+                              const struct tw_buf *body, const char *unknown,
+                              const struct tw_hub_shown *rates);
 void tw_api_answer_text(struct tw_api *api, struct tw_http_request *http, const char *content_type,
                         const struct tw_buf *body);
 
+/* Whether somebody may have a model at all. */
+bool tw_api_may_use(struct tw_api *api, const struct tw_api_served *model,
+                    const struct tw_api_tenant *tenant);
 /* The model a body asks for: by "model", or the first one where that is missing. NULL: refused. */
 const struct tw_api_served *tw_api_find_model(struct tw_api *api, const json_t *body,
+                                              const struct tw_api_tenant *tenant,
                                               struct tw_api_error *error);
 
 /* ---- endpoints ---- */
@@ -119,6 +128,7 @@ void tw_api_embeddings(struct tw_api *api, const struct tw_api_call *call);
 void tw_api_tokenize(struct tw_api *api, const struct tw_api_call *call);
 void tw_api_detokenize(struct tw_api *api, const struct tw_api_call *call);
 void tw_api_apply_template(struct tw_api *api, const struct tw_api_call *call);
-void tw_api_metrics_text(struct tw_api *api, struct tw_http_request *http);
+void tw_api_metrics_text(struct tw_api *api, struct tw_http_request *http,
+                         const struct tw_api_tenant *tenant);
 
 #endif

@@ -11,6 +11,8 @@
 
 #include "api/answer_form.h"
 #include "api/answer_parts.h"
+#include "api/api_gate.h"
+#include "api/api_refusals.h"
 #include "api/api_state.h"
 #include "api/chat_messages.h"
 #include "api/completion_json.h"
@@ -55,13 +57,17 @@ struct completion {
     size_t n_choices;
     int64_t arrived_ns;
     struct tw_api_tenant tenant;
+    struct tw_hub_ticket ticket; /* with a hub */
+    struct tw_audit_sampling sampling; /* for its record */
+    struct tw_api_gate gate;
     atomic_size_t n_open;
     atomic_bool is_cancelled;
-    bool has_failed; /* error is why; nothing more is sent of the choices */
-    bool is_refused; /* not all choices could be submitted: no stream has begun */
+    bool has_failed;    /* error is why; nothing more is sent of the choices */
+    bool was_cancelled; /* and it is the client's, or the key's end */
+    bool is_refused;    /* not all choices could be submitted: no stream has begun */
     struct tw_api_error error, refusal;
     struct tw_completion_usage usage;
-    struct tw_buf chunk;
+    struct tw_buf chunk, whole; /* of a stream; without one */
 };
 
 static void free_completion(struct completion *completion)
@@ -76,6 +82,8 @@ static void free_completion(struct completion *completion)
     tw_mem_free(completion->prompts);
     tw_mem_free(completion->choices);
     tw_buf_free(&completion->chunk);
+    tw_buf_free(&completion->whole);
+    tw_api_gate_free(&completion->gate);
     tw_api_fields_free(&completion->fields);
     tw_api_form_free(&completion->form);
     json_decref(completion->body);
@@ -92,6 +100,13 @@ static const char *finish_reason(const struct choice *choice)
     return choice->finish == TW_FINISH_NONE ? NULL : tw_finish_name(choice->finish);
 }
 
+/* What bounded an answer: a budget, which the client did not ask for. */
+static const char *limited_by(const struct choice *choice)
+{
+    const struct tw_hub_ticket *ticket = &choice->owner->ticket;
+    return choice->finish == TW_FINISH_LENGTH && ticket->is_clamped ? ticket->reason : NULL;
+}
+
 static struct tw_completion_choice shown(const struct choice *choice)
 {
     const struct tw_api_parts *parts = &choice->parts;
@@ -100,36 +115,48 @@ static struct tw_completion_choice shown(const struct choice *choice)
         .reasoning = {parts->thought.data, parts->thought.size_bytes},
         .text = {parts->text.size_bytes > 0 ? parts->text.data : "", parts->text.size_bytes},
         .finish_reason = finish_reason(choice),
+        .limited_by = limited_by(choice),
         .calls = parts->calls.size_bytes > 0 ? &parts->calls : NULL,
         .logprobs = choice->owner->fields.wants_logprobs ? &choice->logprobs : NULL,
     };
 }
 
-static void answer_whole(struct completion *completion)
+/* For headers; NULL without a hub. */
+static const struct tw_hub_shown *rates_of(const struct completion *completion)
+{
+    return completion->api->config.hub != NULL ? &completion->ticket.shown : NULL;
+}
+
+/* Before the settlement, on the backend's thread: the hub's writer is not to wait for it. */
+static void write_whole(struct completion *completion)
 {
     struct tw_completion_choice *choices = tw_mem_zalloc(completion->n_choices, sizeof *choices);
-    struct tw_buf body;
-    tw_buf_init(&body, ANSWER_BYTES);
-    body.failed = choices == NULL;
+    struct tw_buf *body = &completion->whole;
+    body->failed = choices == NULL;
     for (size_t i = 0; choices != NULL && i < completion->n_choices; i++) {
         choices[i] = shown(&completion->choices[i]);
-        body.failed = body.failed || completion->choices[i].parts.has_failed ||
-                      tw_completion_logprobs_failed(&completion->choices[i].logprobs);
+        body->failed = body->failed || completion->choices[i].parts.has_failed ||
+                       tw_completion_logprobs_failed(&completion->choices[i].logprobs);
     }
-    if (!body.failed) {
-        tw_completion_json_whole(&body, &completion->head, choices, completion->n_choices,
+    if (!body->failed) {
+        tw_completion_json_whole(body, &completion->head, choices, completion->n_choices,
                                  &completion->usage);
     }
-    tw_api_answer_completion(completion->api, completion->http, &body, completion->fields.unknown);
-    tw_buf_free(&body);
     tw_mem_free(choices);
+}
+
+static void answer_whole(struct completion *completion)
+{
+    tw_api_answer_completion(completion->api, completion->http, &completion->whole,
+                             completion->fields.unknown, rates_of(completion));
 }
 
 static void write_chunk(struct completion *completion)
 {
     struct tw_buf *chunk = &completion->chunk;
     if (!completion->has_failed && chunk->size_bytes > 0) {
-        tw_http_stream_write(completion->http, chunk->data, chunk->size_bytes);
+        tw_api_gate_write(&completion->gate, chunk->data, chunk->size_bytes,
+                          completion->usage.n_completion_tokens);
     }
     tw_buf_clear(chunk);
 }
@@ -162,15 +189,9 @@ static void count_prompts(struct completion *completion)
     }
 }
 
-/* One of those that n_open counts is done. */
-static void drop(struct completion *completion, size_t n)
+static void finish(struct completion *completion)
 {
     struct tw_api *api = completion->api;
-    if (atomic_fetch_sub(&completion->n_open, n) > n) {
-        return;
-    }
-    count_prompts(completion);
-    tw_histogram_add(&api->metrics.whole, tw_clock_monotonic_ns() - completion->arrived_ns);
     if (completion->is_refused) {
         tw_api_answer_error(api, completion->http, &completion->refusal);
     } else if (completion->has_failed && !completion->fields.is_stream) {
@@ -183,16 +204,86 @@ static void drop(struct completion *completion, size_t n)
     free_completion(completion);
 }
 
+/* A tw_hub_done_fn: what is left to send may go where it is on record. */
+static void settled(void *context, struct tw_hub_ticket *ticket, enum tw_status status)
+{
+    struct completion *completion = context;
+    (void)ticket;
+    if (status == TW_OK) {
+        tw_api_gate_open(&completion->gate);
+    } else {
+        tw_api_gate_drop(&completion->gate);
+        tw_buf_clear(&completion->chunk);
+        completion->has_failed = true;
+        tw_api_refuse_unrecorded(&completion->error);
+    }
+    finish(completion);
+}
+
+/* For the record: how it ended. */
+static const char *end_name(const struct completion *completion)
+{
+    if (completion->is_refused || (completion->has_failed && !completion->was_cancelled)) {
+        return "failed";
+    }
+    return completion->was_cancelled ? "cancelled" : finish_reason(&completion->choices[0]);
+}
+
+/* What is paid: what the client got, or left before it could. What failed on our side, or never
+ * ran, costs nothing but the tokens that were sent. */
+static struct tw_hub_usage paid(const struct completion *completion)
+{
+    const bool is_ours =
+        completion->is_refused || (completion->has_failed && !completion->was_cancelled);
+    const bool has_begun = completion->usage.n_completion_tokens > 0 || !completion->has_failed;
+    struct tw_hub_usage usage = {.finish = end_name(completion)};
+    if (has_begun && (!is_ours || completion->fields.is_stream) && !completion->is_refused) {
+        usage.n_prompt_tokens = completion->usage.n_prompt_tokens;
+        usage.n_cached_tokens = completion->usage.n_cached_tokens;
+        usage.n_answer_tokens = completion->usage.n_completion_tokens;
+    }
+    return usage;
+}
+
+/* One of those that n_open counts is done. */
+static void drop(struct completion *completion, size_t n)
+{
+    if (atomic_fetch_sub(&completion->n_open, n) > n) {
+        return;
+    }
+    count_prompts(completion);
+    tw_histogram_add(&completion->api->metrics.whole,
+                     tw_clock_monotonic_ns() - completion->arrived_ns);
+    if (!completion->fields.is_stream && !completion->is_refused && !completion->has_failed) {
+        write_whole(completion);
+    }
+    if (completion->api->config.hub == NULL) {
+        finish(completion);
+        return;
+    }
+    const struct tw_hub_usage usage = paid(completion);
+    tw_hub_settle(completion->api->config.hub, &completion->ticket, &usage, settled, completion);
+}
+
 /* ---- what the backend calls ---- */
+
+/* The key is good as ever, and what is sent can be put on record. */
+static bool may_go_on(struct completion *completion)
+{
+    return tw_hub_may_go_on(&completion->tenant.caller) &&
+           !tw_api_gate_has_failed(&completion->gate);
+}
 
 static enum tw_wish wish(void *context)
 {
     const struct choice *choice = context;
-    const struct completion *completion = choice->owner;
-    if (completion->is_cancelled || tw_http_is_gone(completion->http)) {
+    struct completion *completion = choice->owner;
+    if (completion->is_cancelled || tw_http_is_gone(completion->http) ||
+        (completion->api->config.hub != NULL && !may_go_on(completion))) {
         return TW_WISH_CANCEL;
     }
-    return completion->fields.is_stream && tw_http_pending_bytes(completion->http) > PAUSE_BYTES
+    return completion->fields.is_stream && (tw_http_pending_bytes(completion->http) > PAUSE_BYTES ||
+                                            tw_api_gate_is_ahead(&completion->gate))
                ? TW_WISH_PAUSE
                : TW_WISH_GO_ON;
 }
@@ -247,12 +338,22 @@ static void send_part(void *context, struct tw_completion_choice part)
     choice->has_logprobs = false;
 }
 
-/* The whole answer fails with one of its choices. */
+/* The whole answer fails with one of its choices. cause NULL: it was cancelled. */
 static void fail(struct completion *completion, const struct tw_error *cause)
 {
     completion->is_cancelled = true;
-    if (!completion->has_failed) {
-        completion->has_failed = true;
+    if (completion->has_failed) {
+        return;
+    }
+    completion->has_failed = true;
+    completion->was_cancelled = cause == NULL;
+    if (cause == NULL && completion->api->config.hub != NULL &&
+        tw_api_gate_has_failed(&completion->gate)) {
+        tw_api_refuse_unrecorded(&completion->error);
+    } else if (cause == NULL && completion->api->config.hub != NULL &&
+               !tw_hub_may_go_on(&completion->tenant.caller)) {
+        tw_api_refuse_revoked(&completion->error);
+    } else {
         tw_api_refuse_failure(&completion->error, cause);
     }
 }
@@ -295,7 +396,8 @@ static void output(void *context, const struct tw_output *output_part, size_t n_
         fail(completion, &error);
     }
     if (completion->fields.is_stream && choice->finish != TW_FINISH_NONE) {
-        send_part(choice, (struct tw_completion_choice){.finish_reason = finish_reason(choice)});
+        send_part(choice, (struct tw_completion_choice){.finish_reason = finish_reason(choice),
+                                                        .limited_by = limited_by(choice)});
     }
     write_chunk(completion);
     if (choice->finish != TW_FINISH_NONE) {
@@ -305,9 +407,19 @@ static void output(void *context, const struct tw_output *output_part, size_t n_
 
 /* ---- making it ---- */
 
+/* The model's, or what the key may have of it. */
+static uint32_t context_of(const struct completion *completion)
+{
+    const uint32_t n = tw_backend_context_tokens(completion->model->backend);
+    struct tw_hub *hub = completion->api->config.hub;
+    const uint32_t most =
+        hub != NULL ? tw_hub_max_context_tokens(hub, &completion->tenant.caller) : n;
+    return n < most ? n : most;
+}
+
 static bool check_length(const struct completion *completion, struct tw_api_error *error)
 {
-    const uint32_t n_context = tw_backend_context_tokens(completion->model->backend);
+    const uint32_t n_context = context_of(completion);
     const size_t n_least = completion->fields.generation.only_prompt ? 0 : 1;
     for (size_t i = 0; i < completion->n_prompts; i++) {
         const size_t n = completion->prompts[i].n_tokens;
@@ -331,8 +443,7 @@ static bool check_length(const struct completion *completion, struct tw_api_erro
 /* The context may be less than what the model could do. */
 static void bound_answer(const struct completion *completion, struct choice *choice)
 {
-    const uint64_t most =
-        tw_backend_context_tokens(completion->model->backend) - choice->prompt->n_tokens;
+    const uint64_t most = context_of(completion) - choice->prompt->n_tokens;
     uint64_t *max_tokens = &choice->generation.rules.max_tokens;
     *max_tokens = *max_tokens == 0 || *max_tokens > most ? most : *max_tokens;
 }
@@ -342,7 +453,7 @@ static bool check_logprobs(const struct completion *completion, struct tw_api_er
 {
     const struct tw_api_fields *fields = &completion->fields;
     const uint64_t most_tokens = fields->generation.rules.max_tokens;
-    const uint64_t n_context = tw_backend_context_tokens(completion->model->backend);
+    const uint64_t n_context = context_of(completion);
     const uint64_t n_each = 1 + (uint64_t)fields->top_logprobs;
     uint64_t n_tokens = 0;
     for (size_t i = 0; i < completion->n_prompts; i++) {
@@ -483,7 +594,8 @@ static void echo_prompts(struct completion *completion)
 
 static bool prepare(struct completion *completion, struct tw_api_error *error)
 {
-    completion->model = tw_api_find_model(completion->api, completion->body, error);
+    completion->model =
+        tw_api_find_model(completion->api, completion->body, &completion->tenant, error);
     if (completion->model == NULL) {
         return false;
     }
@@ -510,13 +622,20 @@ static bool prepare(struct completion *completion, struct tw_api_error *error)
 
 static void begin_stream(const struct completion *completion)
 {
-    const struct tw_http_header headers[] = {
+    struct tw_http_header headers[4 + TW_API_RATE_HEADERS] = {
         {"Content-Type", "text/event-stream; charset=utf-8"},
         {"Cache-Control", "no-cache"},
-        {"X-Accel-Buffering", "no"}, /* a proxy must pass it on as it comes */
-        {"X-Unknown-Parameters", completion->fields.unknown}};
-    tw_http_stream_begin(completion->http, 200, headers,
-                         completion->fields.unknown[0] != '\0' ? 4 : 3, HEARTBEAT,
+        {"X-Accel-Buffering", "no"}}; /* a proxy must pass it on as it comes */
+    struct tw_api_rate_headers rates;
+    size_t n = 3;
+    if (completion->fields.unknown[0] != '\0') {
+        headers[n++] = (struct tw_http_header){"X-Unknown-Parameters", completion->fields.unknown};
+    }
+    tw_api_rate_headers(rates_of(completion), &rates);
+    for (size_t i = 0; i < rates.n; i++) {
+        headers[n++] = rates.headers[i];
+    }
+    tw_http_stream_begin(completion->http, 200, headers, n, HEARTBEAT,
                          completion->api->config.heartbeat_seconds);
 }
 
@@ -550,6 +669,69 @@ static void submit(struct completion *completion)
     drop(completion, 1 + completion->n_choices - n_submitted);
 }
 
+/* A tw_hub_done_fn: it may have tokens, or may not. */
+static void granted(void *context, struct tw_hub_ticket *ticket, enum tw_status status)
+{
+    struct completion *completion = context;
+    struct tw_api_error error;
+    if (status != TW_OK || ticket->refusal != TW_HUB_GRANTED) {
+        tw_api_refuse_ticket(&error, ticket);
+        tw_api_answer_refusal(completion->api, completion->http, &error, ticket);
+        free_completion(completion);
+        return;
+    }
+    for (size_t i = 0; i < completion->n_choices; i++) {
+        uint64_t *max_tokens = &completion->choices[i].generation.rules.max_tokens;
+        *max_tokens =
+            *max_tokens < ticket->max_answer_tokens ? *max_tokens : ticket->max_answer_tokens;
+    }
+    submit(completion);
+}
+
+/* As the first answer has it: the seeds of the others follow. */
+static struct tw_audit_sampling sampling_of(const struct tw_generation *generation)
+{
+    const struct tw_sampler_params *params = &generation->sampling;
+    return (struct tw_audit_sampling){.temperature = params->temperature,
+                                      .top_p = params->top_p,
+                                      .min_p = params->min_p,
+                                      .repetition_penalty = params->repetition_penalty,
+                                      .frequency_penalty = params->frequency_penalty,
+                                      .presence_penalty = params->presence_penalty,
+                                      .top_k = params->top_k,
+                                      .max_tokens = (int64_t)generation->rules.max_tokens,
+                                      .seed = params->seed};
+}
+
+/* Asks the hub first, where there is one. */
+static void grant(struct completion *completion)
+{
+    struct tw_hub *hub = completion->api->config.hub;
+    if (hub == NULL) {
+        submit(completion);
+        return;
+    }
+    struct tw_hub_request request = {
+        .caller = completion->tenant.caller,
+        .model = completion->model->name,
+        .client_id = completion->head.id,
+        .n_answers = completion->fields.generation.only_prompt ? 0 : completion->n_choices,
+        .max_answer_tokens = completion->fields.generation.rules.max_tokens,
+        .is_stream = completion->fields.is_stream,
+        .sampling = &completion->sampling,
+    };
+    completion->sampling = sampling_of(&completion->choices[0].generation);
+    for (size_t i = 0; i < completion->n_prompts; i++) {
+        request.n_prompt_tokens += completion->prompts[i].n_tokens;
+    }
+    for (size_t i = 0; i < completion->n_choices; i++) {
+        const uint64_t most = completion->choices[i].generation.rules.max_tokens;
+        request.most_answer_tokens =
+            most > request.most_answer_tokens ? most : request.most_answer_tokens;
+    }
+    tw_hub_reserve(hub, &completion->ticket, &request, granted, completion);
+}
+
 static void complete(struct tw_api *api, const struct tw_api_call *call, bool is_chat)
 {
     struct completion *completion = tw_mem_zalloc(1, sizeof *completion);
@@ -567,8 +749,10 @@ static void complete(struct tw_api *api, const struct tw_api_call *call, bool is
     completion->tenant = call->tenant;
     completion->fields.is_chat = is_chat;
     tw_buf_init(&completion->chunk, TW_LIMIT_GENERATED_BYTES);
+    tw_buf_init(&completion->whole, ANSWER_BYTES);
+    tw_api_gate_init(&completion->gate, call->http, api->config.hub, &completion->ticket);
     if (prepare(completion, &error)) {
-        submit(completion);
+        grant(completion);
     } else {
         tw_api_answer_error(api, call->http, &error);
         free_completion(completion);

@@ -232,8 +232,13 @@ static void put_logprobs(struct tw_json_writer *writer, bool is_chat,
     tw_json_object_end(writer);
 }
 
-static void put_finish(struct tw_json_writer *writer, const char *finish_reason)
+/* Beside OpenAI's word what bounded the answer, where that is not the request itself. */
+static void put_finish(struct tw_json_writer *writer, const char *finish_reason,
+                       const char *limited_by)
 {
+    if (finish_reason != NULL && limited_by != NULL) {
+        tw_json_put_text(writer, "limited_by", limited_by);
+    }
     if (finish_reason != NULL) {
         tw_json_put_text(writer, "finish_reason", finish_reason);
     } else {
@@ -328,7 +333,7 @@ void tw_completion_json_chunk(struct tw_buf *out, const struct tw_completion_hea
             put_text(&writer, "text", choice->text);
         }
         put_logprobs(&writer, head->is_chat, choice->logprobs);
-        put_finish(&writer, choice->finish_reason);
+        put_finish(&writer, choice->finish_reason, choice->limited_by);
         tw_json_object_end(&writer);
     }
     tw_json_array_end(&writer);
@@ -365,7 +370,7 @@ static void put_whole_choice(struct tw_json_writer *writer, bool is_chat,
         put_text(writer, "text", choice->text);
     }
     put_logprobs(writer, is_chat, choice->logprobs);
-    put_finish(writer, choice->finish_reason);
+    put_finish(writer, choice->finish_reason, choice->limited_by);
     tw_json_object_end(writer);
 }
 

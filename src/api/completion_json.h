@@ -40,6 +40,7 @@ struct tw_completion_choice {
     struct tw_bytes text;
     bool has_role;                                 /* chunks: the first one of a chat */
     const char *finish_reason;                     /* NULL: goes on */
+    const char *limited_by;                        /* why it is no longer; NULL: nothing to say */
     const struct tw_completion_logprobs *logprobs; /* NULL: not asked for */
     const struct tw_completion_call *call;         /* chunks: a call instead of text */
     const struct tw_buf *calls; /* whole: items of the list of calls; NULL: none */

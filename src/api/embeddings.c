@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/api_refusals.h"
 #include "api/api_state.h"
 #include "api/chat_messages.h"
 #include "api/request_fields.h"
@@ -37,6 +38,8 @@ struct embedding {
     atomic_size_t n_next, n_open;
     atomic_bool has_failed;
     struct tw_api_error error; /* of who set has_failed */
+    struct tw_hub_caller caller;
+    struct tw_hub_ticket ticket; /* with a hub */
 };
 
 static void free_embedding(struct embedding *embedding)
@@ -79,6 +82,12 @@ static void write_vector(struct input *input)
     tw_json_object_end(&writer);
 }
 
+/* For headers; NULL without a hub. */
+static const struct tw_hub_shown *rates_of(const struct embedding *embedding)
+{
+    return embedding->api->config.hub != NULL ? &embedding->ticket.shown : NULL;
+}
+
 static void answer(struct embedding *embedding)
 {
     struct tw_buf body;
@@ -103,8 +112,31 @@ static void answer(struct embedding *embedding)
     tw_json_put_uint(&writer, "total_tokens", embedding->n_tokens);
     tw_json_object_end(&writer);
     tw_json_object_end(&writer);
-    tw_api_answer_completion(embedding->api, embedding->http, &body, embedding->unknown);
+    tw_api_answer_completion(embedding->api, embedding->http, &body, embedding->unknown,
+                             rates_of(embedding));
     tw_buf_free(&body);
+}
+
+static void finish(struct embedding *embedding)
+{
+    if (embedding->has_failed) {
+        tw_api_answer_error(embedding->api, embedding->http, &embedding->error);
+    } else {
+        answer(embedding);
+    }
+    free_embedding(embedding);
+}
+
+/* A tw_hub_done_fn: nothing is sent that is not on record. */
+static void settled(void *context, struct tw_hub_ticket *ticket, enum tw_status status)
+{
+    struct embedding *embedding = context;
+    (void)ticket;
+    if (status != TW_OK) {
+        embedding->has_failed = true;
+        tw_api_refuse_unrecorded(&embedding->error);
+    }
+    finish(embedding);
 }
 
 /* One of those that n_open counts is done. */
@@ -115,12 +147,15 @@ static void drop(struct embedding *embedding)
     }
     tw_histogram_add(&embedding->api->metrics.whole,
                      tw_clock_monotonic_ns() - embedding->arrived_ns);
-    if (embedding->has_failed) {
-        tw_api_answer_error(embedding->api, embedding->http, &embedding->error);
-    } else {
-        answer(embedding);
+    if (embedding->api->config.hub == NULL) {
+        finish(embedding);
+        return;
     }
-    free_embedding(embedding);
+    /* What failed gives its client nothing. */
+    const struct tw_hub_usage usage = {.n_prompt_tokens =
+                                           embedding->has_failed ? 0 : embedding->n_tokens,
+                                       .finish = embedding->has_failed ? "failed" : "stop"};
+    tw_hub_settle(embedding->api->config.hub, &embedding->ticket, &usage, settled, embedding);
 }
 
 /* ---- what the backend calls ---- */
@@ -336,10 +371,33 @@ static bool prepare(struct embedding *embedding, const struct tw_api_call *call,
     embedding->generation.embeds = true;
     embedding->generation.tenant = call->tenant.number;
     embedding->generation.domain = embedding->api->config.shares_prefixes ? 0 : call->tenant.number;
-    embedding->model = tw_api_find_model(embedding->api, embedding->body, error);
+    embedding->model = tw_api_find_model(embedding->api, embedding->body, &call->tenant, error);
     return embedding->model != NULL && read_fields(embedding, error) &&
            read_format(embedding, error) && read_dimensions(embedding, error) &&
            read_inputs(embedding, error);
+}
+
+static void begin(struct embedding *embedding)
+{
+    embedding->n_open = embedding->n_inputs + 1;
+    for (size_t i = 0; i < TW_LIMIT_EMBEDDINGS_AT_ONCE; i++) {
+        submit_next(embedding);
+    }
+    drop(embedding);
+}
+
+/* A tw_hub_done_fn. */
+static void granted(void *context, struct tw_hub_ticket *ticket, enum tw_status status)
+{
+    struct embedding *embedding = context;
+    struct tw_api_error error;
+    if (status == TW_OK && ticket->refusal == TW_HUB_GRANTED) {
+        begin(embedding);
+        return;
+    }
+    tw_api_refuse_ticket(&error, ticket);
+    tw_api_answer_refusal(embedding->api, embedding->http, &error, ticket);
+    free_embedding(embedding);
 }
 
 void tw_api_embeddings(struct tw_api *api, const struct tw_api_call *call)
@@ -363,9 +421,14 @@ void tw_api_embeddings(struct tw_api *api, const struct tw_api_call *call)
     }
     json_decref(embedding->body);
     embedding->body = NULL;
-    embedding->n_open = embedding->n_inputs + 1;
-    for (size_t i = 0; i < TW_LIMIT_EMBEDDINGS_AT_ONCE; i++) {
-        submit_next(embedding);
+    embedding->caller = call->tenant.caller;
+    if (api->config.hub == NULL) {
+        begin(embedding);
+        return;
     }
-    drop(embedding);
+    const struct tw_hub_request request = {.caller = embedding->caller,
+                                           .model = embedding->model->name,
+                                           .client_id = tw_http_id(embedding->http),
+                                           .n_prompt_tokens = embedding->n_tokens};
+    tw_hub_reserve(api->config.hub, &embedding->ticket, &request, granted, embedding);
 }

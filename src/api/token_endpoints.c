@@ -16,11 +16,11 @@ static const json_t *shown_tools(const json_t *body)
     return json_array_size(tools) > 0 ? tools : NULL;
 }
 
-static bool read_tokens(struct tw_api *api, const json_t *body,
+static bool read_tokens(struct tw_api *api, const json_t *body, const struct tw_api_tenant *tenant,
                         const struct tw_api_served **ret_model, struct tw_token_list *tokens,
                         struct tw_api_error *error)
 {
-    const struct tw_api_served *model = tw_api_find_model(api, body, error);
+    const struct tw_api_served *model = tw_api_find_model(api, body, tenant, error);
     *ret_model = model;
     if (model == NULL) {
         return false;
@@ -60,7 +60,7 @@ static void answer_tokens(struct tw_api *api, const struct tw_api_call *call, wr
     struct tw_token_list tokens = {0};
     struct tw_api_error error;
     const struct tw_api_served *model;
-    if (read_tokens(api, call->body, &model, &tokens, &error)) {
+    if (read_tokens(api, call->body, &call->tenant, &model, &tokens, &error)) {
         struct tw_buf out;
         tw_buf_init(&out, TOKENS_BYTES);
         write(&out, model, &tokens);
@@ -106,7 +106,7 @@ void tw_api_detokenize(struct tw_api *api, const struct tw_api_call *call)
     struct tw_buf text, out;
     tw_buf_init(&text, TW_LIMIT_GENERATED_BYTES);
     tw_buf_init(&out, TOKENS_BYTES);
-    const struct tw_api_served *model = tw_api_find_model(api, call->body, &error);
+    const struct tw_api_served *model = tw_api_find_model(api, call->body, &call->tenant, &error);
     if (model != NULL && write_text(model, json_object_get(call->body, "tokens"), &text, &error)) {
         static const char *const names[] = {"prompt", "content"};
         struct tw_json_writer writer;

@@ -8,6 +8,7 @@
 #include "api/api.h"
 #include "app/command.h"
 #include "app/serve_args.h"
+#include "app/serve_books.h"
 #include "app/serve_check.h"
 #include "app/serve_models.h"
 #include "app/serve_place.h"
@@ -25,6 +26,8 @@ struct serve {
     struct tw_serve_models models;
     const char **hosts; /* ends with NULL */
     struct tw_api_keys *keys;
+    struct tw_hub *hub;
+    struct tw_admin *admin;
     struct tw_buf cert, cert_key; /* until the server has them */
     struct tw_api *api;
     struct tw_http_server *server;
@@ -64,8 +67,9 @@ static enum tw_status start(struct serve *serve, struct tw_error *error)
         .n_models = serve->models.n_items,
         .stage = serve->models.stage,
         .n_preparing_threads = PREPARING,
-        .checks_host = serve->keys == NULL && !args->no_auth,
-        .keys = serve->keys,
+        .checks_host = serve->keys == NULL && serve->hub == NULL && !args->no_auth,
+        .keys = serve->hub == NULL ? serve->keys : NULL, /* or they were taken over */
+        .hub = serve->hub,
         .shares_prefixes = args->shares_prefixes,
         .hosts = serve->hosts,
         .heartbeat_seconds = (uint32_t)args->heartbeat_seconds,
@@ -159,8 +163,11 @@ static void take_down(struct serve *serve)
         tw_api_stop(serve->api);
     }
     tw_serve_models_stop(&serve->models);
+    tw_admin_stop(serve->admin);
+    tw_hub_stop(serve->hub); /* what ended is settled, and its answer on the way */
     send_rest(serve);
-    tw_http_server_stop(serve->server); /* until here its threads ask models and API */
+    tw_http_server_stop(serve->server); /* until here its threads ask models, hub and API */
+    tw_hub_close(serve->hub);
     tw_api_free(serve->api);
     tw_serve_models_close(&serve->models);
     tw_api_keys_free(serve->keys);
@@ -230,7 +237,7 @@ static void reload_certificate(struct serve *serve)
 
 static void reload(struct serve *serve)
 {
-    if (serve->keys != NULL) {
+    if (serve->keys != NULL && serve->hub == NULL) {
         reload_keys(serve);
     }
     if (serve->args.cert_path != NULL) {
@@ -280,8 +287,15 @@ static enum tw_status execute(struct serve *serve, struct tw_error *error)
     if (status == TW_OK) {
         status = open_models(serve, error);
     }
+    if (status == TW_OK && serve->args.books_address != NULL) {
+        status =
+            tw_serve_books_open(&serve->args, serve->models.stage, serve->keys, &serve->hub, error);
+    }
     if (status == TW_OK) {
         status = start(serve, error);
+    }
+    if (status == TW_OK && serve->hub != NULL) {
+        status = tw_serve_books_listen(&serve->args, serve->hub, &serve->admin, error);
     }
     if (status == TW_ERR_CANCELLED) { /* as SIGTERM and SIGINT end it later */
         tw_serve_notify("STOPPING=1");

@@ -7,20 +7,6 @@
 
 #include "app/command.h"
 
-static const struct tw_command commands[] = {
-    {"run", "complete prompts: one or several at once", tw_cmd_run},
-    {"chat", "talk to a model in the terminal", tw_cmd_chat},
-    {"serve", "answer clients of the OpenAI API", tw_cmd_serve},
-    {"tokenize", "show the tokens of a text", tw_cmd_tokenize},
-    {"model", "inspect, quantize and convert model files", tw_cmd_model},
-    {"perplexity", "measure how well a model predicts a text", tw_cmd_perplexity},
-    {"eval", "ask a model the questions of a file and score its answers", tw_cmd_eval},
-    {"bench", "measure how fast a model runs, beside what this machine could do", tw_cmd_bench},
-    {"train", "make a model, or a tokenizer, from data of your own", tw_cmd_train},
-    {"version", "print the version and what this machine can run", tw_cmd_version},
-    {NULL, NULL, NULL},
-};
-
 /* A mapped file that somebody truncates raises SIGBUS at the next read of a lost page. There
  * is no way back from it, but there is a sentence and an exit code (input/output). */
 static void on_lost_file(int signal_number)
@@ -83,8 +69,9 @@ int main(int argc, char **argv)
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {
         argv[1] = version;
     }
-    int exit_code = tw_command_dispatch(
-        commands, "tokenworks", "Runs open-weight language models on this machine.", argc, argv);
+    int exit_code =
+        tw_command_dispatch(tw_command_table, "tokenworks",
+                            "Runs open-weight language models on this machine.", argc, argv);
     struct tw_error error;
     if (exit_code == 0 && tw_command_write("", 0, &error) != TW_OK) {
         return tw_command_fail(&error);

@@ -33,7 +33,8 @@ static const struct tw_option options[] = {
      .kind = TW_OPTION_STRING,
      .offset = ROW(host),
      .value_name = "A",
-     .help = "The address to listen on. One that is no loopback address needs --api-keys. Default: "
+     .help = "The address to listen on. One that is no loopback address needs --books or "
+             "--api-keys. Default: "
              "127.0.0.1."},
     {.name = "port",
      .kind = TW_OPTION_INT,
@@ -49,6 +50,18 @@ static const struct tw_option options[] = {
      .help =
          "A file with the keys that may ask and whose they are; docs/serve.md says how it looks. "
          "SIGHUP reads it again."},
+    {.name = "books",
+     .kind = TW_OPTION_STRING,
+     .offset = ROW(books_address),
+     .value_name = "A",
+     .help = "The books that know keys, budgets and prices, and in which every token is recorded: "
+             "a file or folder, which is made where it is missing, or postgres://... With "
+             "--api-keys the keys of that file are taken over. docs/hub.md says more."},
+    {.name = "currency",
+     .kind = TW_OPTION_STRING,
+     .offset = ROW(currency),
+     .value_name = "CODE",
+     .help = "The currency of new books, in three capital letters. Default: EUR."},
     {.name = "tls-cert",
      .kind = TW_OPTION_STRING,
      .offset = ROW(cert_path),

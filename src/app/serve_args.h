@@ -36,6 +36,8 @@ struct tw_serve_args {
     struct tw_option_strings model_words, hosts;
     const char *host;
     const char *keys_path;
+    const char *books_address;             /* NULL: nothing is counted */
+    const char *currency;                  /* of new books; NULL: the default */
     const char *cert_path, *cert_key_path; /* of TLS; both or none */
     bool no_auth, shares_prefixes, no_speculation;
     int64_t port;

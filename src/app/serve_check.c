@@ -8,6 +8,7 @@
 #include "app/command.h"
 #include "app/serve_models.h"
 #include "base/file.h"
+#include "hub/money.h"
 #include "net/http_server.h"
 
 #define LINE_BYTES 1024
@@ -19,13 +20,27 @@ enum tw_status tw_serve_check_options(const struct tw_serve_args *args,
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
                             "--api-keys and --no-auth contradict each other: leave one out");
     }
-    if (args->keys_path == NULL && !args->no_auth && !place->is_loopback) {
+    if (args->books_address != NULL && args->no_auth) {
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
-                            "%s %.60s is not only this machine: give --api-keys, or --no-auth "
-                            "if everybody there may ask; without them only loopback addresses "
-                            "such as 127.0.0.1 or ::1",
-                            place->passed_fd >= 0 ? "the socket that was passed on" : "--host",
-                            place->address);
+                            "--books and --no-auth contradict each other: leave one out");
+    }
+    if (args->books_address == NULL && args->currency != NULL) {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "--currency is of new books: give --books");
+    }
+    if (args->currency != NULL && !tw_money_is_currency(args->currency)) {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "--currency '%.20s' is no code of a currency, such as EUR",
+                            args->currency);
+    }
+    if (args->keys_path == NULL && args->books_address == NULL && !args->no_auth &&
+        !place->is_loopback) {
+        return tw_error_set(
+            error, TW_ERR_USAGE, TW_NO_POSITION,
+            "%s %.60s is not only this machine: give --books, --api-keys, or --no-auth "
+            "if everybody there may ask; without them only loopback addresses "
+            "such as 127.0.0.1 or ::1",
+            place->passed_fd >= 0 ? "the socket that was passed on" : "--host", place->address);
     }
     if ((args->cert_path == NULL) != (args->cert_key_path == NULL)) {
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
@@ -111,9 +126,9 @@ static void check_address(struct check *check, const struct tw_serve_args *args)
         status = tw_serve_check_options(args, &place, &check->error);
     }
     report(check, status, "address %s port %lld, %s", args->host, (long long)args->port,
-           args->keys_path != NULL ? "for those who have a key"
-           : place.is_loopback     ? "for this machine"
-                                   : "for everybody there");
+           args->keys_path != NULL || args->books_address != NULL ? "for those who have a key"
+           : place.is_loopback                                    ? "for this machine"
+                                                                  : "for everybody there");
 }
 
 static void check_keys(struct check *check, const struct tw_serve_args *args)

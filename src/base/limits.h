@@ -9,6 +9,12 @@
 /* Messages */
 #define TW_LIMIT_ERROR_TEXT_BYTES 320
 
+/* Time zones */
+#define TW_LIMIT_ZONE_NAME_BYTES   64
+#define TW_LIMIT_ZONE_FILE_BYTES   (256u << 10) /* the largest in use have 4 KB */
+#define TW_LIMIT_ZONE_TRANSITIONS  4096         /* the most in use are 236 */
+#define TW_LIMIT_ZONE_FOOTER_BYTES 256          /* the rule behind the last of them */
+
 /* Model files */
 #define TW_LIMIT_MODEL_SHARDS          512          /* files a split model may have */
 #define TW_LIMIT_MODEL_TENSORS         65536        /* tensors in one model */
@@ -183,6 +189,21 @@
  * be worth the loading, short enough for somebody who waits. */
 #define TW_LIMIT_PATIENCE_NS         ((int64_t)2000000000)
 
+/* Accounting */
+#define TW_LIMIT_HUB_PATH            32    /* budgets or limits that one request stands under */
+#define TW_LIMIT_HUB_CARRY           1     /* limits that a budget carries into its next window */
+#define TW_LIMIT_HUB_PRICES          16384 /* versions of prices */
+#define TW_LIMIT_HUB_ITEMS           (1u << 20) /* holders, persons, secrets, budgets: each */
+#define TW_LIMIT_HUB_DIRECTORY_BYTES ((size_t)1 << 30) /* of all that is remembered of them */
+#define TW_LIMIT_HUB_GROUP           1024              /* operations in one transaction */
+#define TW_LIMIT_HUB_AHEAD_TOKENS    32 /* of the durable watermark before what was sent */
+#define TW_LIMIT_HUB_LEASE_NS        INT64_C(60000000000) /* of silence, and a hub is dead */
+#define TW_LIMIT_HUB_BEAT_NS         INT64_C(15000000000) /* it says that it is alive as often */
+#define TW_LIMIT_HUB_CLIENT_ID_BYTES 128                  /* by which a client knows a request */
+#define TW_LIMIT_HUB_FILE_BYTES      4096                 /* the path of a file beside the store */
+#define TW_LIMIT_HUB_SHOWN_BYTES     140                  /* a holder's path in a message */
+#define TW_LIMIT_HUB_RATE            100000000 /* requests or tokens a minute, requests at once */
+
 /* Embeddings */
 #define TW_LIMIT_EMBEDDINGS         2048   /* texts of one request */
 #define TW_LIMIT_EMBEDDINGS_AT_ONCE 32     /* of them that a model has; the others wait */
@@ -199,6 +220,25 @@
 #define TW_LIMIT_DB_LOG_FRAMES  1000  /* pages in a log before they are brought into the file */
 #define TW_LIMIT_DB_UNANSWERED  1000  /* statements that were sent and not looked after yet */
 
+/* Audit log */
+#define TW_LIMIT_AUDIT_LOG_BYTES     64 /* a log's name */
+#define TW_LIMIT_AUDIT_KIND_BYTES    64 /* what a record is of */
+#define TW_LIMIT_AUDIT_BODY_BYTES    ((size_t)1 << 20)
+#define TW_LIMIT_AUDIT_TEXT_BYTES    4096              /* one text in a body; longer ones are cut */
+#define TW_LIMIT_AUDIT_DEPTH         4                 /* objects and lists in one another */
+#define TW_LIMIT_AUDIT_BUDGETS       64                /* named in the record of a request */
+#define TW_LIMIT_AUDIT_CHANGES       64                /* fields of one change of configuration */
+#define TW_LIMIT_AUDIT_LINE_BYTES    ((size_t)4 << 20) /* of an export */
+#define TW_LIMIT_AUDIT_FILE_BYTES    4096              /* a checkpoint or a key */
+#define TW_LIMIT_AUDIT_CHECKPOINT_NS ((int64_t)1000000000) /* from one to the next */
+
+/* Reports from the books */
+#define TW_LIMIT_REPORT_BYTES       ((size_t)512 << 20)    /* of one, and of the names in it */
+#define TW_LIMIT_USAGE_ROWS         (1u << 17)             /* combinations of dimensions */
+#define TW_LIMIT_USAGE_MODELS       4096                   /* names of models and classes */
+#define TW_LIMIT_USAGE_VERSIONS     32                     /* of prices, that a row lists */
+#define TW_LIMIT_INVOICE_SETTLED_NS ((int64_t)60000000000) /* after which a month gets no more */
+
 /* Commands */
 #define TW_LIMIT_BENCH_ROUNDS     1000
 #define TW_LIMIT_BENCH_POINTS     64
@@ -208,6 +248,24 @@
 #define TW_LIMIT_OPTION_REPEATS   1024        /* how often one option may stand on a command line */
 #define TW_LIMIT_PROMPT_BYTES     (64u << 20) /* a prompt from a file or from standard input */
 #define TW_LIMIT_CHAT_LINE_BYTES  (1u << 20)  /* one message typed into a chat */
+
+/* Commands of the hub */
+#define TW_LIMIT_HUB_NAME_BYTES     64  /* of an organisation, team, project, key, person, budget */
+#define TW_LIMIT_HUB_TEXT_BYTES     256 /* of one value of a command: a path, a model's name */
+#define TW_LIMIT_HUB_FIELDS         24  /* of one command */
+#define TW_LIMIT_HUB_LIST_NAMES     64  /* models that one holder may use by name */
+#define TW_LIMIT_HUB_CONCURRENT     100000                       /* requests at once */
+#define TW_LIMIT_HUB_LIMIT_TOKENS   INT64_C(1000000000000000)    /* of a budget */
+#define TW_LIMIT_HUB_LIMIT_NANO     INT64_C(1000000000000000000) /* a thousand million units */
+#define TW_LIMIT_HUB_DURATION_S     INT64_C(3155760000)          /* a hundred years */
+#define TW_LIMIT_HUB_SECRETS        16 /* of one key, that are good at the same time */
+#define TW_LIMIT_HUB_GRANTS         64 /* roles of one person */
+#define TW_LIMIT_HUB_CHANGE_BYTES   ((size_t)1 << 20) /* of texts that one command changes */
+#define TW_LIMIT_HUB_ROWS           10000             /* of a list of entries or records */
+#define TW_LIMIT_ADMIN_BODY_BYTES   65536             /* of a command as JSON */
+#define TW_LIMIT_ADMIN_ANSWER_BYTES ((size_t)64 << 20)
+#define TW_LIMIT_ADMIN_CONNECTIONS  32
+#define TW_LIMIT_ADMIN_REPORTS      16 /* that wait */
 
 /* Evaluation files */
 #define TW_LIMIT_EVAL_FILE_BYTES (64u << 20)

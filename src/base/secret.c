@@ -24,6 +24,11 @@ bool tw_secret_hash_parse(const char *hex, struct tw_secret_hash *ret_hash)
     return true;
 }
 
+void tw_secret_wipe(void *secret, size_t n_bytes)
+{
+    sodium_memzero(secret, n_bytes);
+}
+
 bool tw_secret_hash_equal(const struct tw_secret_hash *a, const struct tw_secret_hash *b)
 {
     return sodium_memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;

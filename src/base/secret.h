@@ -20,4 +20,7 @@ bool tw_secret_hash_parse(const char *hex, struct tw_secret_hash *ret_hash);
 /* Takes as long wherever they differ. */
 bool tw_secret_hash_equal(const struct tw_secret_hash *a, const struct tw_secret_hash *b);
 
+/* Overwrites what is not needed any more, so that no copy of the memory has it. */
+void tw_secret_wipe(void *secret, size_t n_bytes);
+
 #endif

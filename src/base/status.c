@@ -21,6 +21,7 @@ static const struct {
     [TW_ERR_MEMORY] = {"memory", 8},
     [TW_ERR_CANCELLED] = {"cancelled", 130},
     [TW_ERR_MISSED] = {"missed", 9},
+    [TW_ERR_DENIED] = {"denied", 10},
 };
 
 const char *tw_status_name(enum tw_status status)

@@ -24,6 +24,7 @@ enum tw_status {
     TW_ERR_MEMORY,      /* memory could not be had */
     TW_ERR_CANCELLED,   /* stopped on request */
     TW_ERR_MISSED,      /* everything ran, but a result is below what was asked for */
+    TW_ERR_DENIED,      /* who asks may not */
     TW_STATUS_COUNT
 };
 

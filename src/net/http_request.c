@@ -1,9 +1,11 @@
+#define _GNU_SOURCE /* struct ucred */
 /* What the handler's side does with a request. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -197,13 +199,15 @@ static ssize_t read_stream(void *context, uint64_t position, char *out, size_t o
     (void)position;
     ssize_t n = 0;
     pthread_mutex_lock(&request->lock);
+    request->n_leaving_bytes = 0; /* it comes back when the socket has what it was given */
+    request->n_pending_bytes = stream->size_bytes; /* also what is taken now */
     if (request->is_gone) {
         n = MHD_CONTENT_READER_END_WITH_ERROR;
     } else if (stream->size_bytes > 0) {
         size_t n_taken = stream->size_bytes < out_bytes ? stream->size_bytes : out_bytes;
         memcpy(out, stream->data, n_taken);
         tw_buf_drop_front(stream, n_taken);
-        request->n_pending_bytes = stream->size_bytes;
+        request->n_leaving_bytes = n_taken;
         request->last_taken_ns = tw_clock_monotonic_ns();
         n = (ssize_t)n_taken;
     } else if (request->is_ended) {
@@ -252,7 +256,7 @@ bool tw_http_stream_append(struct tw_http_request *request, const void *bytes, s
         request->last_taken_ns = now_ns;
     }
     const bool fits = tw_buf_append(&request->stream, bytes, n_bytes);
-    request->n_pending_bytes = request->stream.size_bytes;
+    request->n_pending_bytes = request->stream.size_bytes + request->n_leaving_bytes;
     request->last_write_ns = now_ns;
     return fits;
 }
@@ -307,6 +311,23 @@ const char *tw_http_header(const struct tw_http_request *request, const char *na
 const char *tw_http_peer(const struct tw_http_request *request)
 {
     return request->peer;
+}
+
+bool tw_http_peer_user(const struct tw_http_request *request, uint32_t *ret_uid)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    struct ucred who;
+    int domain = AF_UNSPEC;
+    socklen_t size = sizeof who, domain_size = sizeof domain;
+    if (info == NULL ||
+        getsockopt(info->connect_fd, SOL_SOCKET, SO_DOMAIN, &domain, &domain_size) != 0 ||
+        domain != AF_UNIX ||
+        getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERCRED, &who, &size) != 0) {
+        return false;
+    }
+    *ret_uid = who.uid;
+    return true;
 }
 
 bool tw_http_is_crowded(const struct tw_http_request *request)

@@ -75,6 +75,12 @@ enum tw_status tw_http_check_address(const char *host, struct tw_error *error);
 enum tw_status tw_http_server_start(const struct tw_http_config *config,
                                     struct tw_http_server **ret_server, struct tw_error *error);
 
+/* A listening socket of the file system at that path, for its owner alone (mode 0600), to be given
+ * as listen_fd; one that a process which is gone has left there is replaced. The caller removes the
+ * path in the end. TW_ERR_LIMIT for a path that is too long, TW_ERR_USAGE where somebody listens
+ * there, TW_ERR_IO. */
+enum tw_status tw_http_listen_local(const char *path, int *ret_fd, struct tw_error *error);
+
 /* The port that is listened on. */
 uint16_t tw_http_server_port(const struct tw_http_server *server);
 
@@ -113,6 +119,9 @@ const char *tw_http_header(const struct tw_http_request *request, const char *na
 /* The client's address, numeric, without port; "" where there is none. Valid within the handler
  * only. */
 const char *tw_http_peer(const struct tw_http_request *request);
+/* Of a socket of the file system: who the client's process was when it connected. False for other
+ * sockets. Valid within the handler only. */
+bool tw_http_peer_user(const struct tw_http_request *request, uint32_t *ret_uid);
 /* More connections than max_connections: only what matters then should be answered. */
 bool tw_http_is_crowded(const struct tw_http_request *request);
 

@@ -1,0 +1,174 @@
+#include "app/books_place.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/cpu.h"
+#include "base/file.h"
+
+#define FILE_NAME   "books.db"
+#define SOCKET_NAME "admin.sock"
+#define OF_ROOT     "/var/lib/tokenworks"
+#define FOLDER_MODE 0700
+
+static enum tw_status too_long(const char *path, struct tw_error *error)
+{
+    return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION, "the path '%.100s...' is too long",
+                        path);
+}
+
+/* As the XDG rules have it: a path from the root, or it does not count. */
+static enum tw_status default_folder(char ret_path[TW_LIMIT_CONF_STRING_BYTES],
+                                     struct tw_error *error)
+{
+    const char *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
+    int n;
+    if (data != NULL && data[0] == '/') {
+        n = snprintf(ret_path, TW_LIMIT_CONF_STRING_BYTES, "%s/tokenworks", data);
+    } else if (geteuid() == 0) {
+        n = snprintf(ret_path, TW_LIMIT_CONF_STRING_BYTES, "%s", OF_ROOT);
+    } else if (home != NULL && home[0] == '/') {
+        n = snprintf(ret_path, TW_LIMIT_CONF_STRING_BYTES, "%s/.local/share/tokenworks", home);
+    } else {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "no place for the books: give --books with a file, or set HOME");
+    }
+    return n < TW_LIMIT_CONF_STRING_BYTES ? TW_OK : too_long(ret_path, error);
+}
+
+static bool is_postgres(const char *address)
+{
+    return strncmp(address, "postgres://", 11) == 0 || strncmp(address, "postgresql://", 13) == 0;
+}
+
+/* The address is a file, or a folder with one in it. */
+static enum tw_status take_file(const char *address, struct tw_books_place *place,
+                                struct tw_error *error)
+{
+    const char *slash = strrchr(address, '/');
+    const bool is_folder = tw_file_is_directory(address);
+    int n;
+    if (is_folder) {
+        n = snprintf(place->folder, sizeof place->folder, "%s", address);
+    } else if (slash == NULL) {
+        n = snprintf(place->folder, sizeof place->folder, ".");
+    } else {
+        n = snprintf(place->folder, sizeof place->folder, "%.*s",
+                     slash == address ? 1 : (int)(slash - address), address);
+    }
+    if (n >= (int)sizeof place->folder) {
+        return too_long(address, error);
+    }
+    n = is_folder ? snprintf(place->address, sizeof place->address, "%s/%s", address, FILE_NAME)
+                  : snprintf(place->address, sizeof place->address, "%s", address);
+    place->is_file = true;
+    return n < (int)sizeof place->address ? TW_OK : too_long(address, error);
+}
+
+static enum tw_status take_default(struct tw_books_place *place, struct tw_error *error)
+{
+    enum tw_status status = default_folder(place->folder, error);
+    if (status != TW_OK) {
+        return status;
+    }
+    const int n =
+        snprintf(place->address, sizeof place->address, "%s/%s", place->folder, FILE_NAME);
+    place->is_file = true;
+    return n < (int)sizeof place->address ? TW_OK : too_long(place->folder, error);
+}
+
+static enum tw_status take_postgres(const char *address, struct tw_books_place *place,
+                                    struct tw_error *error)
+{
+    const int n = snprintf(place->address, sizeof place->address, "%s", address);
+    return n < (int)sizeof place->address ? default_folder(place->folder, error)
+                                          : too_long(address, error);
+}
+
+static enum tw_status take_folder(struct tw_books_place *place, struct tw_error *error)
+{
+    const char *folder = getenv("TOKENWORKS_BOOKS_KEYS");
+    if (folder == NULL || folder[0] == '\0') {
+        return TW_OK;
+    }
+    const int n = snprintf(place->folder, sizeof place->folder, "%s", folder);
+    return n < (int)sizeof place->folder ? TW_OK : too_long(folder, error);
+}
+
+enum tw_status tw_books_place_find(const char *address, struct tw_books_place *ret_place,
+                                   struct tw_error *error)
+{
+    struct tw_books_place place = {.is_file = false};
+    enum tw_status status;
+    if (address == NULL) {
+        address = getenv("TOKENWORKS_BOOKS");
+    }
+    if (address == NULL || address[0] == '\0') {
+        status = take_default(&place, error);
+    } else if (is_postgres(address)) {
+        status = take_postgres(address, &place, error);
+    } else {
+        status = take_file(address, &place, error);
+    }
+    if (status == TW_OK) {
+        status = take_folder(&place, error);
+    }
+    if (status != TW_OK) {
+        return status;
+    }
+    const int n = snprintf(place.socket, sizeof place.socket, "%s/%s", place.folder, SOCKET_NAME);
+    if (n >= (int)sizeof place.socket) {
+        return too_long(place.folder, error);
+    }
+    *ret_place = place;
+    return TW_OK;
+}
+
+bool tw_books_place_is_there(const struct tw_books_place *place)
+{
+    return !place->is_file || tw_file_exists(place->address);
+}
+
+enum tw_status tw_books_place_make(const struct tw_books_place *place, struct tw_error *error)
+{
+    char path[TW_LIMIT_CONF_STRING_BYTES];
+    const size_t n_bytes = strlen(place->folder);
+    memcpy(path, place->folder, n_bytes + 1);
+    for (size_t i = 1; i <= n_bytes; i++) {
+        if (path[i] != '/' && path[i] != '\0') {
+            continue;
+        }
+        path[i] = '\0';
+        if (mkdir(path, FOLDER_MODE) != 0 && !tw_file_is_directory(path)) {
+            return tw_error_set(error, TW_ERR_IO, TW_NO_POSITION,
+                                "cannot make the folder '%.200s' for the books: %s", path,
+                                strerror(errno));
+        }
+        path[i] = place->folder[i];
+    }
+    return TW_OK;
+}
+
+static int64_t wall_ns(void *context)
+{
+    (void)context;
+    return tw_clock_wall_ns();
+}
+
+struct tw_hub_config tw_books_place_config(const struct tw_books_place *place, const char *currency)
+{
+    enum tw_cpu_level level = TW_CPU_REF;
+    struct tw_error error;
+    const char *isa = tw_cpu_choose(&level, &error) == TW_OK ? tw_cpu_level_name(level) : NULL;
+    return (struct tw_hub_config){.address = place->address,
+                                  .folder = place->folder,
+                                  .currency = currency,
+                                  .build = TW_VERSION,
+                                  .isa_level = isa,
+                                  .now_ns = wall_ns};
+}

@@ -1,0 +1,44 @@
+/* books_place.h: where the hub's books are, for the server and for commands about them.
+ *
+ *     --books ADDRESS, or else $TOKENWORKS_BOOKS, or else
+ *         /var/lib/tokenworks                       for root
+ *         $XDG_DATA_HOME/tokenworks, ~/.local/share/tokenworks    for others
+ *
+ * An address is a file, a folder (then the file books.db in it), or postgres://... . In the folder
+ * of the file, or for PostgreSQL in the one of the default, are the files of the hub beside it:
+ * what hashes of keys are made with, the key that signs the audit log, and the socket of the
+ * server's admin API. $TOKENWORKS_BOOKS_KEYS names another folder for them.
+ *
+ * Threads: the main thread. Errors: TW_ERR_USAGE without any place, TW_ERR_LIMIT for a path that is
+ * too long, those of file.h.
+ */
+#ifndef TW_APP_BOOKS_PLACE_H
+#define TW_APP_BOOKS_PLACE_H
+
+#include <stdbool.h>
+
+#include "base/status.h"
+#include "hub/hub.h"
+
+#define TW_BOOKS_SOCKET_BYTES 108 /* of a socket's path, as the system has it */
+
+struct tw_books_place {
+    char address[TW_LIMIT_CONF_STRING_BYTES];
+    char folder[TW_LIMIT_CONF_STRING_BYTES];
+    char socket[TW_LIMIT_CONF_STRING_BYTES];
+    bool is_file;
+};
+
+/* address: NULL for the environment's, or the default. */
+enum tw_status tw_books_place_find(const char *address, struct tw_books_place *ret_place,
+                                   struct tw_error *error);
+/* Whether there is a store at that place, as far as can be told without asking it. */
+bool tw_books_place_is_there(const struct tw_books_place *place);
+/* Makes the folder, and those of the default above it; for its owner alone. */
+enum tw_status tw_books_place_make(const struct tw_books_place *place, struct tw_error *error);
+
+/* How a hub is opened there. currency: of new books; NULL: the hub's default. */
+struct tw_hub_config tw_books_place_config(const struct tw_books_place *place,
+                                           const char *currency);
+
+#endif

@@ -1,0 +1,27 @@
+#include "app/command.h"
+
+const struct tw_command tw_command_table[] = {
+    {"run", "complete prompts: one or several at once", tw_cmd_run},
+    {"chat", "talk to a model in the terminal", tw_cmd_chat},
+    {"serve", "answer clients of the OpenAI API", tw_cmd_serve},
+    {"tokenize", "show the tokens of a text", tw_cmd_tokenize},
+    {"model", "inspect, quantize and convert model files", tw_cmd_model},
+    {"perplexity", "measure how well a model predicts a text", tw_cmd_perplexity},
+    {"eval", "ask a model the questions of a file and score its answers", tw_cmd_eval},
+    {"bench", "measure how fast a model runs, beside what this machine could do", tw_cmd_bench},
+    {"train", "make a model, or a tokenizer, from data of your own", tw_cmd_train},
+    {"org", "organisations: the top of the tree of who may have tokens", tw_cmd_hub},
+    {"team", "teams of an organisation", tw_cmd_hub},
+    {"project", "projects of a team: their part of the machine, and limits", tw_cmd_hub},
+    {"user", "who may run the hub, and with which role", tw_cmd_hub},
+    {"key", "keys, by which programs ask for tokens", tw_cmd_hub},
+    {"budget", "what may be used in a period, and what is left", tw_cmd_hub},
+    {"price", "what tokens cost", tw_cmd_hub},
+    {"usage", "what was used and what it cost, as reports and invoices", tw_cmd_usage},
+    {"ledger", "the entries of the books, and whether they balance", tw_cmd_hub},
+    {"audit", "the record of requests and changes", tw_cmd_hub},
+    {"completion", "print completions for bash, zsh or fish", tw_cmd_completion},
+    {"man", "print manual pages of the hub's commands", tw_cmd_man},
+    {"version", "print the version and what this machine can run", tw_cmd_version},
+    {NULL, NULL, NULL},
+};

@@ -1,0 +1,99 @@
+#include "app/serve_books.h"
+
+#include <stdio.h>
+
+#include "api/api.h"
+#include "app/books_place.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/secret.h"
+#include "hub/hub_admin.h"
+
+static enum tw_status make_owner(struct tw_hub *hub, struct tw_error *error)
+{
+    struct tw_hub_owner owner;
+    enum tw_status status = tw_hub_make_owner(hub, &owner, error);
+    if (status == TW_OK) {
+        printf("These books are new. Keep both secrets; they are shown this once only.\n"
+               "  of the user \"owner\", who may do everything:  %s\n"
+               "  a first key, for clients:                      %s\n",
+               owner.user_secret, owner.key_secret);
+        fflush(stdout);
+    }
+    tw_secret_wipe(&owner, sizeof owner);
+    return status;
+}
+
+static enum tw_status take_over(struct tw_hub *hub, const struct tw_api_keys *keys,
+                                struct tw_error *error)
+{
+    struct tw_secret_hash hash;
+    struct tw_api_tenant what;
+    const char *tenant;
+    size_t n = 0, n_made = 0;
+    while (tw_api_keys_key(keys, n, &hash, &tenant, &what)) {
+        n++;
+    }
+    struct tw_hub_old_key *rows = tw_mem_zalloc(n > 0 ? n : 1, sizeof *rows);
+    if (rows == NULL) {
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for keys");
+    }
+    for (size_t i = 0; tw_api_keys_key(keys, i, &hash, &tenant, &what); i++) {
+        rows[i] = (struct tw_hub_old_key){.tenant = tenant,
+                                          .hash = hash,
+                                          .weight = what.weight,
+                                          .priority_class = (int)what.priority_class,
+                                          .may_use_special = what.may_use_special};
+    }
+    enum tw_status status = tw_hub_take_over(hub, rows, n, &n_made, error);
+    tw_mem_free(rows);
+    if (status == TW_OK && n_made > 0) {
+        tw_log(TW_LOG_INFO, "%zu keys of the file were taken over into the books", n_made);
+    }
+    return status;
+}
+
+static void tell(void *context, const struct tw_error *error)
+{
+    (void)context;
+    tw_log(TW_LOG_ERROR, "nothing can be put on record, so nobody gets tokens: %s", error->text);
+}
+
+enum tw_status tw_serve_books_open(const struct tw_serve_args *args, struct tw_stage *stage,
+                                   const struct tw_api_keys *keys, struct tw_hub **ret_hub,
+                                   struct tw_error *error)
+{
+    struct tw_books_place place;
+    struct tw_hub *hub = NULL;
+    enum tw_status status = tw_books_place_find(args->books_address, &place, error);
+    if (status == TW_OK) {
+        status = tw_books_place_make(&place, error);
+    }
+    if (status != TW_OK) {
+        return status;
+    }
+    struct tw_hub_config config = tw_books_place_config(&place, args->currency);
+    config.project = tw_api_take_project;
+    config.project_context = stage;
+    config.failed = tell;
+    status = tw_hub_open(&config, &hub, error);
+    if (status == TW_OK && keys != NULL) {
+        status = take_over(hub, keys, error);
+    } else if (status == TW_OK && tw_hub_is_new(hub)) {
+        status = make_owner(hub, error);
+    }
+    if (status != TW_OK) {
+        tw_hub_close(hub);
+        return status;
+    }
+    *ret_hub = hub;
+    return TW_OK;
+}
+
+enum tw_status tw_serve_books_listen(const struct tw_serve_args *args, struct tw_hub *hub,
+                                     struct tw_admin **ret_admin, struct tw_error *error)
+{
+    struct tw_books_place place;
+    enum tw_status status = tw_books_place_find(args->books_address, &place, error);
+    return status == TW_OK ? tw_admin_start(hub, place.socket, ret_admin, error) : status;
+}

@@ -1,0 +1,26 @@
+/* serve_books.h: the books of a server: opened, and of new ones what the first start makes.
+ *
+ * New books get a user "owner" and a first key, whose secrets are printed once, on standard output;
+ * or the keys of the file that is given, whose secrets people have already.
+ *
+ * Threads: the main thread.
+ */
+#ifndef TW_APP_SERVE_BOOKS_H
+#define TW_APP_SERVE_BOOKS_H
+
+#include "api/admin.h"
+#include "api/api_keys.h"
+#include "app/serve_args.h"
+#include "backend/stage.h"
+#include "hub/hub.h"
+
+/* keys: to be taken over, or NULL. The stage learns of the projects, and outlives the hub. */
+enum tw_status tw_serve_books_open(const struct tw_serve_args *args, struct tw_stage *stage,
+                                   const struct tw_api_keys *keys, struct tw_hub **ret_hub,
+                                   struct tw_error *error);
+
+/* The admin API of the books that were opened, on the socket in their folder. */
+enum tw_status tw_serve_books_listen(const struct tw_serve_args *args, struct tw_hub *hub,
+                                     struct tw_admin **ret_admin, struct tw_error *error);
+
+#endif

@@ -1,0 +1,214 @@
+/* What handlers of commands use: fields, holders, statements, the record, parts of answers. */
+#include "hub/change.h"
+
+#include <assert.h>
+#include <string.h>
+#include <time.h>
+
+#include "hub/money.h"
+
+#define SECOND_NS  INT64_C(1000000000)
+#define WHEN_BYTES 32
+
+/* ---- fields ---- */
+
+const struct tw_field_value *tw_change_value(const struct tw_hub_change *change, const char *name)
+{
+    const struct tw_field *field = tw_commands_field(change->verb, name);
+    assert(field != NULL);
+    return &change->values[field - change->verb->fields];
+}
+
+int64_t tw_change_integer(const struct tw_hub_change *change, const char *name, int64_t otherwise)
+{
+    const struct tw_field_value *value = tw_change_value(change, name);
+    return value->is_set ? value->integer : otherwise;
+}
+
+/* ---- holders ---- */
+
+struct tw_holder *tw_change_child(const struct tw_hub_change *change,
+                                  const struct tw_holder *parent, const char *name,
+                                  size_t name_bytes)
+{
+    const struct tw_items *holders = &change->hub->directory.holders;
+    for (size_t i = 0; i < holders->n; i++) {
+        struct tw_holder *holder = holders->at[i];
+        if (holder->parent == parent && holder->is_open &&
+            strncmp(holder->name, name, name_bytes) == 0 && holder->name[name_bytes] == '\0') {
+            return holder;
+        }
+    }
+    return NULL;
+}
+
+const char *tw_change_last_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash != NULL ? slash + 1 : path;
+}
+
+bool tw_change_is_below(const struct tw_holder *holder, const struct tw_holder *top)
+{
+    while (holder != NULL && holder != top) {
+        holder = holder->parent;
+    }
+    return holder == top;
+}
+
+/* ---- writing ---- */
+
+/* What memory knows of sums is newer than the tables, and loading takes the tables' word. */
+enum tw_status tw_change_begin(struct tw_hub_change *change, struct tw_error *error)
+{
+    change->has_begun = true;
+    return tw_ledger_write_sums(&change->hub->ledger, &change->hub->directory, error);
+}
+
+enum tw_status tw_change_run(struct tw_hub_change *change, const char *sql,
+                             const struct tw_db_value *values, size_t n, struct tw_error *error)
+{
+    struct tw_db_statement *statement = NULL;
+    assert(change->has_begun);
+    enum tw_status status = tw_db_prepare(change->db, sql, &statement, error);
+    if (status == TW_OK) {
+        status = tw_db_run(statement, values, n, error);
+    }
+    tw_db_finalize(statement);
+    return status;
+}
+
+int64_t tw_change_next_id(struct tw_hub_change *change)
+{
+    assert(change->has_begun);
+    return change->hub->ledger.books.next_id++;
+}
+
+static bool is_same(const struct tw_audit_value *a, const struct tw_audit_value *b)
+{
+    if (a->kind != b->kind) {
+        return false;
+    }
+    return a->kind == TW_AUDIT_ABSENT ||
+           (a->kind == TW_AUDIT_INTEGER && a->integer == b->integer) ||
+           (a->kind == TW_AUDIT_TEXT && strcmp(a->text, b->text) == 0);
+}
+
+static struct tw_audit_value kept(struct tw_hub_change *change, struct tw_audit_value value)
+{
+    return value.kind == TW_AUDIT_TEXT
+               ? tw_audit_text(tw_arena_strndup(&change->texts, value.text, strlen(value.text)))
+               : value;
+}
+
+void tw_change_note(struct tw_hub_change *change, const char *name, struct tw_audit_value before,
+                    struct tw_audit_value after)
+{
+    if (is_same(&before, &after)) {
+        return;
+    }
+    assert(change->n_changed < TW_LIMIT_AUDIT_CHANGES);
+    change->changed[change->n_changed++] = (struct tw_audit_field){
+        .name = name, .before = kept(change, before), .after = kept(change, after)};
+}
+
+void tw_change_note_integer(struct tw_hub_change *change, const char *name, int64_t before,
+                            int64_t after)
+{
+    tw_change_note(change, name, tw_audit_integer(before), tw_audit_integer(after));
+}
+
+void tw_change_note_text(struct tw_hub_change *change, const char *name, const char *before,
+                         const char *after)
+{
+    tw_change_note(change, name, tw_audit_text(before), tw_audit_text(after));
+}
+
+static enum tw_status write_record(struct tw_hub_change *change, const char *object,
+                                   struct tw_error *error)
+{
+    struct tw_hub *hub = change->hub;
+    char command[64];
+    snprintf(command, sizeof command, "%s %s", change->verb->group, change->verb->verb);
+    const struct tw_audit_change record = {.actor = change->actor,
+                                           .actor_name = change->actor_name,
+                                           .command = command,
+                                           .object = object,
+                                           .fields = change->changed,
+                                           .n_fields = change->n_changed};
+    enum tw_status status = tw_audit_body_change(&hub->body, &record, error);
+    if (status != TW_OK) {
+        return status;
+    }
+    return tw_audit_log_append(hub->audit, hub->now_ns, tw_audit_kind_name(TW_AUDIT_CONFIG_CHANGED),
+                               hub->body.buf.data, hub->body.buf.size_bytes, error);
+}
+
+enum tw_status tw_change_end(struct tw_hub_change *change, const char *object,
+                             struct tw_error *error)
+{
+    enum tw_status status = write_record(change, object, error);
+    return status == TW_OK ? tw_hub_load_directory(change->hub, error) : status;
+}
+
+/* ---- answers ---- */
+
+void tw_change_put(struct tw_hub_change *change, json_t *object, const char *name, json_t *value)
+{
+    if (object == NULL || value == NULL || json_object_set_new(object, name, value) != 0) {
+        json_decref(change->answer);
+        change->answer = NULL;
+    }
+}
+
+json_t *tw_change_rows(struct tw_hub_change *change, const char *name)
+{
+    tw_change_put(change, change->answer, name, json_array());
+    return json_object_get(change->answer, name);
+}
+
+/* NULL where memory lacked before: then there is no answer to put it into. */
+json_t *tw_change_row(struct tw_hub_change *change, json_t *rows)
+{
+    json_t *row = change->answer != NULL ? json_object() : NULL;
+    if (row != NULL && json_array_append_new(rows, row) != 0) {
+        json_decref(change->answer);
+        change->answer = NULL;
+        row = NULL;
+    }
+    return row;
+}
+
+json_t *tw_change_json_text(const char *text)
+{
+    return text != NULL ? json_string(text) : json_null();
+}
+
+json_t *tw_change_json_path(const struct tw_holder *holder)
+{
+    char path[TW_HOLDER_KINDS * (TW_LIMIT_HUB_NAME_BYTES + 1)];
+    if (holder == NULL) {
+        return json_null();
+    }
+    tw_holder_write_path(holder, path, sizeof path);
+    return json_string(path);
+}
+
+json_t *tw_change_json_when(int64_t at_ns)
+{
+    char text[WHEN_BYTES];
+    const time_t at_s = (time_t)(at_ns / SECOND_NS);
+    struct tm parts;
+    if (at_ns == 0 || gmtime_r(&at_s, &parts) == NULL ||
+        strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts) == 0) {
+        return json_null();
+    }
+    return json_string(text);
+}
+
+json_t *tw_change_json_money(int64_t amount_nano)
+{
+    char text[TW_MONEY_TEXT_BYTES];
+    tw_money_print(amount_nano, text);
+    return json_string(text);
+}

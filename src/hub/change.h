@@ -1,0 +1,153 @@
+/* change.h: the inside of commands: one that runs, and what its handlers use. For this layer alone.
+ *
+ *     tw_hub_command -> queue of the writer
+ *         -> fields are read, the object is found, roles are asked      nothing was written
+ *         -> the handler checks what is left                            nothing was written
+ *         -> tw_change_begin: memory's sums go to the tables
+ *         -> statements, tw_change_note for each field that changed
+ *         -> tw_change_end: the directory is loaded anew, the record is in the audit log
+ *     commit -> the answer is given
+ *
+ * Invariants:
+ * 1. What is wrong with a command is found before the first write: then the group goes on. A
+ *    failure behind tw_change_begin fails the whole group.
+ * 2. A secret is in the answer, and nowhere else.
+ * 3. Who asks learns of holders that his roles do not reach no more than that.
+ *
+ * Threads: the writer's.
+ */
+#ifndef TW_HUB_CHANGE_H
+#define TW_HUB_CHANGE_H
+
+#include "base/arena.h"
+#include "hub/audit_record.h"
+#include "hub/commands.h"
+#include "hub/hub_state.h"
+
+struct tw_hub_change {
+    struct tw_hub_op op;
+    struct tw_hub *hub;
+    const struct tw_hub_verb *verb;
+    json_t *command; /* what fields point into */
+    struct tw_field_value values[TW_LIMIT_HUB_FIELDS];
+    int64_t actor;
+    char actor_name[TW_LIMIT_HUB_NAME_BYTES + 1];
+    struct tw_person *person; /* NULL: whoever has the machine */
+    struct tw_holder *object; /* as verb->object says; NULL: everything */
+    struct tw_person *about;  /* the person of TW_OBJECT_PERSON and _SCOPE */
+    struct tw_db *db;         /* of a report: its own; otherwise the writer's */
+
+    struct tw_arena texts; /* of what follows */
+    struct tw_audit_field changed[TW_LIMIT_AUDIT_CHANGES];
+    size_t n_changed;
+    bool has_begun;
+
+    json_t *answer; /* an object */
+    struct tw_error error;
+    enum tw_status status;
+    tw_hub_answer_fn answer_fn;
+    void *context;
+};
+
+/* ---- change.c: what handlers use ---- */
+
+/* The value of a field of the command. */
+const struct tw_field_value *tw_change_value(const struct tw_hub_change *change, const char *name);
+/* Its integer where it was given. */
+int64_t tw_change_integer(const struct tw_hub_change *change, const char *name, int64_t otherwise);
+
+/* The open holder of that name below parent (NULL: an organisation); NULL: none. */
+struct tw_holder *tw_change_child(const struct tw_hub_change *change,
+                                  const struct tw_holder *parent, const char *name,
+                                  size_t name_bytes);
+/* By its path: an open one whose holders above are open. TW_ERR_NOT_FOUND, or TW_ERR_DENIED for
+ * who must not know. */
+enum tw_status tw_change_find_holder(struct tw_hub_change *change, const char *path,
+                                     struct tw_holder **ret_holder, struct tw_error *error);
+enum tw_status tw_change_find_person(struct tw_hub_change *change, const char *path,
+                                     struct tw_person **ret_person, struct tw_error *error);
+/* The last name of a path. */
+const char *tw_change_last_name(const char *path);
+/* Whether a row about that holder is shown to who asks. */
+bool tw_change_may_see(const struct tw_hub_change *change, const struct tw_holder *holder);
+/* Whether a holder is that one or lies below it; below NULL lies everything. */
+bool tw_change_is_below(const struct tw_holder *holder, const struct tw_holder *top);
+
+enum tw_status tw_change_begin(struct tw_hub_change *change, struct tw_error *error);
+/* One statement with its parameters. */
+enum tw_status tw_change_run(struct tw_hub_change *change, const char *sql,
+                             const struct tw_db_value *values, size_t n, struct tw_error *error);
+int64_t tw_change_next_id(struct tw_hub_change *change);
+/* A field of the record, whose texts are copied. Equal values are left out. */
+void tw_change_note(struct tw_hub_change *change, const char *name, struct tw_audit_value before,
+                    struct tw_audit_value after);
+void tw_change_note_integer(struct tw_hub_change *change, const char *name, int64_t before,
+                            int64_t after);
+void tw_change_note_text(struct tw_hub_change *change, const char *name, const char *before,
+                         const char *after);
+enum tw_status tw_change_end(struct tw_hub_change *change, const char *object,
+                             struct tw_error *error);
+
+/* Parts of an answer. Memory that lacks shows in the end: change->answer is then NULL. */
+void tw_change_put(struct tw_hub_change *change, json_t *object, const char *name, json_t *value);
+/* A new list of rows in the answer. */
+json_t *tw_change_rows(struct tw_hub_change *change, const char *name);
+json_t *tw_change_row(struct tw_hub_change *change, json_t *rows);
+json_t *tw_change_json_path(const struct tw_holder *holder); /* null: everything */
+json_t *tw_change_json_text(const char *text);               /* NULL: null */
+json_t *tw_change_json_when(int64_t at_ns);                  /* 0: null */
+json_t *tw_change_json_money(int64_t amount_nano);
+
+/* ---- change_holders.c: organisations, teams, projects, and their settings ---- */
+
+enum tw_status tw_change_create_holder(struct tw_hub_change *change, struct tw_error *error);
+enum tw_status tw_change_list_holders(struct tw_hub_change *change, struct tw_error *error);
+enum tw_status tw_change_set_holder(struct tw_hub_change *change, struct tw_error *error);
+enum tw_status tw_change_close_holder(struct tw_hub_change *change, struct tw_error *error);
+
+/* A row of the table, with the settings that the command gives; its number. */
+enum tw_status tw_change_insert_holder(struct tw_hub_change *change, enum tw_holder_kind kind,
+                                       const struct tw_holder *parent, const char *name,
+                                       int64_t *ret_id, struct tw_error *error);
+/* What the command changes of settings and name. */
+enum tw_status tw_change_update_holder(struct tw_hub_change *change, const struct tw_holder *holder,
+                                       struct tw_error *error);
+/* Before the first write: whether settings and a new name can be had. */
+enum tw_status tw_change_check_holder(struct tw_hub_change *change, const struct tw_holder *holder,
+                                      const struct tw_holder *parent, const char *name,
+                                      struct tw_error *error);
+void tw_change_put_settings(struct tw_hub_change *change, json_t *row,
+                            const struct tw_holder *holder);
+
+/* ---- change_keys.c ---- */
+
+enum tw_status tw_change_create_key(struct tw_hub_change *change, struct tw_error *error);
+enum tw_status tw_change_list_keys(struct tw_hub_change *change, struct tw_error *error);
+enum tw_status tw_change_set_key(struct tw_hub_change *change, struct tw_error *error);
+enum tw_status tw_change_rotate_key(struct tw_hub_change *change, struct tw_error *error);
+enum tw_status tw_change_revoke_key(struct tw_hub_change *change, struct tw_error *error);
+
+/* A new secret in the tables and in the answer. key and person are numbers, or 0. */
+enum tw_status tw_change_add_secret(struct tw_hub_change *change, int64_t key, int64_t person,
+                                    int64_t expires_ns, struct tw_error *error);
+
+/* ---- change_people.c ---- */
+
+enum tw_status tw_change_create_person(struct tw_hub_change *change, struct tw_error *error);
+enum tw_status tw_change_list_persons(struct tw_hub_change *change, struct tw_error *error);
+enum tw_status tw_change_grant_role(struct tw_hub_change *change, struct tw_error *error);
+enum tw_status tw_change_withdraw_role(struct tw_hub_change *change, struct tw_error *error);
+enum tw_status tw_change_make_person_secret(struct tw_hub_change *change, struct tw_error *error);
+enum tw_status tw_change_close_person(struct tw_hub_change *change, struct tw_error *error);
+
+void tw_change_write_person(const struct tw_person *person, char *ret_path, size_t path_bytes);
+
+/* ---- change_money.c ---- */
+
+enum tw_status tw_change_set_budget(struct tw_hub_change *change, struct tw_error *error);
+enum tw_status tw_change_list_budgets(struct tw_hub_change *change, struct tw_error *error);
+enum tw_status tw_change_close_budget(struct tw_hub_change *change, struct tw_error *error);
+enum tw_status tw_change_add_price(struct tw_hub_change *change, struct tw_error *error);
+enum tw_status tw_change_list_prices(struct tw_hub_change *change, struct tw_error *error);
+
+#endif

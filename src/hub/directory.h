@@ -1,0 +1,210 @@
+/* directory.h: who there is: the tree of holders, their secrets, budgets and prices, in memory.
+ *
+ *     organisation > team > project > key      each a holder, with its parent
+ *
+ * The tables are the truth; this is what the hub decides by without asking them. The writer loads
+ * it, and changes it when a change is committed. Items are never freed before the directory is, so
+ * a pointer to one stays good without a count; there are at most TW_LIMIT_HUB_HOLDERS.
+ *
+ * Invariants:
+ * 1. A holder's parent is of the kind above its own, and is loaded before it.
+ * 2. What a secret opens is decided by its keyed hash alone: it is found by it, and then compared
+ *    again in constant time. Without the pepper (a file beside the store) nobody can make one.
+ * 3. is_open of a holder goes from true to false and never back; whoever sees it false has seen the
+ *    revocation.
+ *
+ * Threads: tw_directory_find_secret, and everything marked atomic, from any; the rest by the
+ * writer, which holds the lock while it changes what find_secret reads. Readers who want more hold
+ * the lock for reading.
+ */
+#ifndef TW_HUB_DIRECTORY_H
+#define TW_HUB_DIRECTORY_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/arena.h"
+#include "base/secret.h"
+#include "hub/period.h"
+#include "hub/price.h"
+#include "hub/rate_limit.h"
+#include "hub/spending.h"
+#include "store/db.h"
+
+#define TW_DIRECTORY_SECOND_NS    INT64_C(1000000000)
+#define TW_DIRECTORY_HASH_BYTES   32
+#define TW_DIRECTORY_SECRET_BYTES 64
+#define TW_DIRECTORY_SHOWN_BYTES  20
+
+enum tw_holder_kind { TW_HOLDER_ORG = 0, TW_HOLDER_TEAM, TW_HOLDER_PROJECT, TW_HOLDER_KEY };
+#define TW_HOLDER_KINDS 4
+
+/* What a holder is allowed beside its budgets; 0 and NULL: no bound of its own. */
+struct tw_holder_settings {
+    int64_t weight; /* of a project: its part of the machine */
+    int64_t priority_class;
+    const char *models; /* a name a line */
+    int64_t max_context_tokens;
+    int64_t default_answer_tokens;
+    struct tw_rate_limits rates;
+    bool may_use_special;
+};
+
+struct tw_hub_budget;
+
+struct tw_hub_window {
+    int64_t starts_s, ends_s;
+    struct tw_spending_window sums;
+    struct tw_spending_window replayed; /* for ledger_check.h */
+    bool was_crossed;
+    bool is_stored, is_dirty; /* has a row; differs from it */
+    struct tw_hub_budget *budget;
+    struct tw_hub_window *next, *next_dirty;
+};
+
+struct tw_hub_budget {
+    int64_t id;
+    const char *name;
+    struct tw_holder *holder;
+    struct tw_spending_budget facts;
+    enum tw_period_kind period;
+    struct tw_zone *zone;
+    int64_t since_entry;
+    int64_t until_entry; /* INT64_MAX: it is open */
+    bool is_open;
+    struct tw_hub_window *windows; /* the latest first */
+    struct tw_hub_budget *next;    /* of the same holder */
+};
+
+struct tw_hub_account {
+    int64_t id;
+    int64_t debit_nano, credit_nano, debit_tokens, credit_tokens;
+    int64_t replayed[4]; /* the same, for ledger_check.h */
+    bool is_dirty;
+    struct tw_hub_account *next_dirty;
+};
+
+struct tw_holder {
+    int64_t id;
+    enum tw_holder_kind kind;
+    struct tw_holder *parent; /* NULL of an organisation */
+    const char *name;
+    int64_t created_ns;
+    atomic_bool is_open;
+    struct tw_holder_settings settings;
+    struct tw_hub_budget *budgets;
+    struct tw_rate_state rates;
+    struct tw_hub_account held, usage; /* of a project */
+    /* What the scheduler was told of a project: until then no key of it is good. */
+    atomic_bool is_announced;
+    uint32_t number; /* from 1 on, in this process */
+    int64_t announced_weight, announced_class;
+};
+
+enum tw_role {
+    TW_ROLE_OWNER = 0,
+    TW_ROLE_FINANCE,
+    TW_ROLE_AUDITOR,
+    TW_ROLE_OPERATOR,
+    TW_ROLE_MEMBER
+};
+#define TW_ROLES 5
+
+struct tw_grant {
+    enum tw_role role;
+    const struct tw_holder *scope; /* NULL: everything */
+    struct tw_grant *next;
+};
+
+struct tw_person {
+    int64_t id;
+    const struct tw_holder *org; /* NULL: of the whole installation */
+    const char *name;
+    int64_t created_ns;
+    atomic_bool is_open;
+    struct tw_grant *grants;
+};
+
+/* What is shown to open something: of a key, or of a person. */
+struct tw_secret {
+    int64_t id;
+    struct tw_holder *key;    /* or NULL */
+    struct tw_person *person; /* of a key: whose it is, or NULL */
+    const char *shown;
+    unsigned char hash[TW_DIRECTORY_HASH_BYTES];
+    int64_t created_ns;
+    atomic_int_least64_t expires_ns; /* 0: never */
+    atomic_bool is_open;
+    struct tw_secret *next_of_bucket;
+};
+
+/* Pointers to items that begin with their number, in the order of these. */
+struct tw_items {
+    void **at; /* [n] */
+    size_t n, room;
+};
+
+struct tw_directory {
+    unsigned char pepper[TW_DIRECTORY_HASH_BYTES];
+    pthread_rwlock_t lock;
+    struct tw_arena arena;
+    struct tw_items holders, persons, secrets, budgets;
+    struct tw_secret **buckets; /* [n_buckets], by the hash */
+    size_t n_buckets;
+    struct tw_price_table prices;
+    struct tw_hub_window *dirty, *free_windows;
+    struct tw_grant *free_grants;
+    const char *zone_folder; /* NULL: the system's */
+};
+
+enum tw_status tw_directory_init(struct tw_directory *directory, struct tw_error *error);
+void tw_directory_free(struct tw_directory *directory);
+
+/* Reads the tables: what is new is added, what has changed is changed, sums of windows and
+ * accounts are taken as they are there. */
+struct tw_directory_plant {
+    struct tw_hub_account *obligations, *revenue;
+};
+enum tw_status tw_directory_load(struct tw_directory *directory, struct tw_db *db,
+                                 const struct tw_directory_plant *plant, struct tw_error *error);
+
+/* 256 random bits as text, with its hash and the beginning that is shown. The text is to be shown
+ * once and then wiped. prefix: "tw-" of a key, "tw-user-" of a person. */
+struct tw_new_secret {
+    char text[TW_DIRECTORY_SECRET_BYTES];
+    char shown[TW_DIRECTORY_SHOWN_BYTES];
+    unsigned char hash[TW_DIRECTORY_HASH_BYTES];
+};
+void tw_directory_make_secret(const struct tw_directory *directory, const char *prefix,
+                              struct tw_new_secret *ret_secret);
+/* The keyed hash is of the secret's SHA-256, so that files with those can be taken over. */
+void tw_directory_hash_digest(const struct tw_directory *directory,
+                              const struct tw_secret_hash *digest,
+                              unsigned char ret_hash[TW_DIRECTORY_HASH_BYTES]);
+void tw_directory_hash_secret(const struct tw_directory *directory, const char *text,
+                              unsigned char ret_hash[TW_DIRECTORY_HASH_BYTES]);
+
+/* NULL: nobody's. From any thread. */
+struct tw_secret *tw_directory_find_secret(struct tw_directory *directory, const char *text);
+
+struct tw_holder *tw_directory_holder(const struct tw_directory *directory, int64_t id);
+struct tw_person *tw_directory_person(const struct tw_directory *directory, int64_t id);
+struct tw_hub_budget *tw_directory_budget(const struct tw_directory *directory, int64_t id);
+
+/* The window of a budget that an instant falls into; made, with what it carries over from the one
+ * before, where there is none yet. NULL: no memory. */
+struct tw_hub_window *tw_directory_window(struct tw_directory *directory,
+                                          struct tw_hub_budget *budget, int64_t at_ns);
+/* It differs from its row now. */
+void tw_directory_touch(struct tw_directory *directory, struct tw_hub_window *window);
+
+const char *tw_holder_kind_name(enum tw_holder_kind kind);
+const char *tw_role_name(enum tw_role role);
+/* The holder above of a kind, or itself. NULL: none. */
+struct tw_holder *tw_holder_above(struct tw_holder *holder, enum tw_holder_kind kind);
+/* It and all above are open. From any thread. */
+bool tw_holder_is_open(const struct tw_holder *holder);
+/* "acme/research/chat/ci": names from the top. */
+void tw_holder_write_path(const struct tw_holder *holder, char *ret_path, size_t path_bytes);
+
+#endif

@@ -1,0 +1,108 @@
+/* What another process left open is settled at its watermark: what may have been sent is paid.
+ *
+ * A file has one process that writes, so whoever has it open knows that all others are dead. Hubs
+ * on PostgreSQL say in each group that they are alive, and at least every TW_LIMIT_HUB_BEAT_NS; who
+ * was silent for TW_LIMIT_HUB_LEASE_NS is taken for dead, and finds that out when it wakes up. */
+#include <stdio.h>
+
+#include "hub/hub_state.h"
+
+struct open_request {
+    struct tw_reservation reservation;
+    struct tw_holder *key;
+    char model[TW_LIMIT_SERVED_NAME_BYTES + 1];
+    char class[16];
+    char client_id[TW_LIMIT_HUB_CLIENT_ID_BYTES];
+};
+
+static const char NEXT_OPEN[] =
+    "SELECT request, entry, api_key, model, class, price, prompt_tokens, output_tokens,"
+    " amount_nano, reserved_ns, watermark_tokens, client_id FROM reservation r WHERE request > ?"
+    " AND hub <> ? AND NOT EXISTS (SELECT 1 FROM hub_process p WHERE p.id = r.hub"
+    " AND p.seen_ns > ?) ORDER BY request LIMIT 1";
+
+/* Who wrote no later is dead. */
+static int64_t alive_since_ns(const struct tw_hub *hub)
+{
+    return tw_db_is_postgres(hub->db) ? hub->now_ns - TW_LIMIT_HUB_LEASE_NS : INT64_MAX;
+}
+
+static enum tw_status read_open(struct tw_hub *hub, struct tw_db_statement *row, int64_t after,
+                                struct open_request *ret_open, bool *ret_row,
+                                struct tw_error *error)
+{
+    const struct tw_db_value values[] = {tw_db_integer(after), tw_db_integer(hub->ledger.self),
+                                         tw_db_integer(alive_since_ns(hub))};
+    enum tw_status status = tw_db_query(row, values, 3, error);
+    if (status == TW_OK) {
+        status = tw_db_next(row, ret_row, error);
+    }
+    if (status != TW_OK || !*ret_row) {
+        return status;
+    }
+    struct open_request *open = ret_open;
+    snprintf(open->model, sizeof open->model, "%s", tw_db_column_text(row, 3));
+    snprintf(open->class, sizeof open->class, "%s", tw_db_column_text(row, 4));
+    snprintf(open->client_id, sizeof open->client_id, "%s", tw_db_column_text(row, 11));
+    open->key = tw_directory_holder(&hub->directory, tw_db_column_integer(row, 2));
+    open->reservation =
+        (struct tw_reservation){.request = tw_db_column_integer(row, 0),
+                                .entry = tw_db_column_integer(row, 1),
+                                .price = tw_db_column_integer(row, 5),
+                                .n_prompt_tokens = tw_db_column_integer(row, 6),
+                                .n_output_tokens = tw_db_column_integer(row, 7),
+                                .amount_nano = tw_db_column_integer(row, 8),
+                                .reserved_ns = tw_db_column_integer(row, 9),
+                                .watermark_tokens = tw_db_column_integer(row, 10),
+                                .key = open->key,
+                                .project = tw_holder_above(open->key, TW_HOLDER_PROJECT),
+                                .model = open->model,
+                                .class = open->class,
+                                .client_id = open->client_id};
+    return open->reservation.project != NULL
+               ? TW_OK
+               : tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
+                              "the open request %lld is of no key in the books",
+                              (long long)open->reservation.request);
+}
+
+/* Those that are taken for dead have nothing open any more. */
+static enum tw_status forget_dead(struct tw_hub *hub, struct tw_error *error)
+{
+    struct tw_db_statement *statement = NULL;
+    const struct tw_db_value values[] = {tw_db_integer(hub->ledger.self),
+                                         tw_db_integer(alive_since_ns(hub))};
+    enum tw_status status = tw_db_prepare(
+        hub->db, "DELETE FROM hub_process WHERE id <> ? AND seen_ns <= ?", &statement, error);
+    if (status == TW_OK) {
+        status = tw_db_run(statement, values, 2, error);
+    }
+    tw_db_finalize(statement);
+    return status;
+}
+
+enum tw_status tw_hub_recover(struct tw_hub *hub, struct tw_error *error)
+{
+    struct open_request open = {.reservation = {.request = 0}};
+    struct tw_db_statement *statement = NULL;
+    bool has_row = true;
+    enum tw_status status = tw_db_prepare(hub->db, NEXT_OPEN, &statement, error);
+    while (status == TW_OK && has_row) {
+        status = read_open(hub, statement, open.reservation.request, &open, &has_row, error);
+        if (status != TW_OK || !has_row) {
+            break;
+        }
+        /* Nothing was sent of what has no watermark. */
+        const int64_t watermark = open.reservation.watermark_tokens;
+        const struct tw_hub_ending ending = {
+            .key = open.key,
+            .kind = TW_AUDIT_REQUEST_RECOVERED,
+            .n_input_tokens = watermark > 0 ? open.reservation.n_prompt_tokens : 0,
+            .n_output_tokens = watermark,
+            .finish = "crashed"};
+        status = tw_hub_end_reservation(hub, &open.reservation, &ending, error);
+        hub->n_recovered += status == TW_OK;
+    }
+    tw_db_finalize(statement);
+    return status == TW_OK ? forget_dead(hub, error) : status;
+}

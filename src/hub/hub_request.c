@@ -1,0 +1,454 @@
+/* What a ticket does: asked for, covered, settled. All of it on the writer's thread, in a group. */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "hub/hub_state.h"
+
+static struct tw_hub_ticket *ticket_of(struct tw_hub_op *op)
+{
+    return (struct tw_hub_ticket *)((char *)op - offsetof(struct tw_hub_ticket, op));
+}
+
+static struct tw_hub_ticket *covering_ticket_of(struct tw_hub_op *op)
+{
+    return (struct tw_hub_ticket *)((char *)op - offsetof(struct tw_hub_ticket, cover_op));
+}
+
+/* ---- the path of a key ---- */
+
+enum tw_status tw_hub_find_path(struct tw_hub *hub, struct tw_holder *key, int64_t at_ns,
+                                int64_t entry, struct tw_hub_path *ret_path, struct tw_error *error)
+{
+    struct tw_hub_path path = {0};
+    for (struct tw_holder *holder = key; holder != NULL; holder = holder->parent) {
+        for (struct tw_hub_budget *budget = holder->budgets; budget != NULL;
+             budget = budget->next) {
+            if (!budget->is_open || budget->since_entry > entry) {
+                continue;
+            }
+            struct tw_hub_window *window = path.n < TW_LIMIT_HUB_PATH
+                                               ? tw_directory_window(&hub->directory, budget, at_ns)
+                                               : NULL;
+            if (window == NULL) {
+                return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
+                                    "no room for the budgets above the key '%s': at most %d",
+                                    key->name, TW_LIMIT_HUB_PATH);
+            }
+            path.windows[path.n] = window;
+            path.steps[path.n++] = (struct tw_spending_step){&budget->facts, &window->sums};
+        }
+    }
+    *ret_path = path;
+    return TW_OK;
+}
+
+void tw_hub_touch_path(struct tw_hub *hub, const struct tw_hub_path *path)
+{
+    for (size_t i = 0; i < path->n; i++) {
+        tw_directory_touch(&hub->directory, path->windows[i]);
+    }
+}
+
+static size_t rate_path(struct tw_holder *key, struct tw_rate_holder ret_path[TW_HOLDER_KINDS])
+{
+    size_t n = 0;
+    for (struct tw_holder *holder = key; holder != NULL && n < TW_HOLDER_KINDS;
+         holder = holder->parent) {
+        ret_path[n++] = (struct tw_rate_holder){&holder->settings.rates, &holder->rates};
+    }
+    return n;
+}
+
+/* ---- asked for ---- */
+
+static void refuse(struct tw_hub_ticket *ticket, enum tw_hub_refusal refusal, const char *format,
+                   ...) __attribute__((format(printf, 3, 4)));
+
+static void refuse(struct tw_hub_ticket *ticket, enum tw_hub_refusal refusal, const char *format,
+                   ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(ticket->reason, sizeof ticket->reason, format, arguments);
+    va_end(arguments);
+    ticket->refusal = refusal;
+}
+
+static bool key_is_good(struct tw_hub *hub, struct tw_hub_ticket *ticket)
+{
+    const struct tw_hub_caller *caller = &ticket->request.caller;
+    const int64_t expires_ns = caller->secret->expires_ns;
+    if (!tw_hub_may_go_on(caller)) {
+        refuse(ticket, TW_HUB_REFUSED_KEY, "the key, or what it belongs to, was closed");
+    } else if (expires_ns != 0 && expires_ns <= hub->now_ns) {
+        refuse(ticket, TW_HUB_REFUSED_KEY, "the key has expired");
+    }
+    return ticket->refusal == TW_HUB_GRANTED;
+}
+
+/* A budget in words: "the budget 'november' of acme/research (money, month)". */
+static void write_budget(const struct tw_hub_budget *budget, char *ret_text, size_t text_bytes)
+{
+    char path[TW_LIMIT_HUB_SHOWN_BYTES];
+    tw_holder_write_path(budget->holder, path, sizeof path);
+    snprintf(ret_text, text_bytes, "the budget '%s' of %s (%s a %s)", budget->name, path,
+             budget->facts.unit == TW_SPENDING_MONEY ? "money" : "tokens",
+             tw_period_kind_name(budget->period));
+}
+
+/* How much of what is asked for can be paid. */
+static enum tw_status decide(struct tw_hub *hub, struct tw_hub_ticket *ticket,
+                             const struct tw_hub_path *path, const struct tw_price *price,
+                             struct tw_spending_decision *ret_decision, struct tw_error *error)
+{
+    const struct tw_hub_request *request = &ticket->request;
+    const struct tw_holder *project = tw_holder_above(request->caller.key, TW_HOLDER_PROJECT);
+    uint64_t most = request->max_answer_tokens != 0
+                        ? request->max_answer_tokens
+                        : (uint64_t)project->settings.default_answer_tokens;
+    most = most == 0 || most > request->most_answer_tokens ? request->most_answer_tokens : most;
+    const struct tw_spending_request spending = {
+        .prices = price->version != TW_PRICE_FREE ? &price->prices : NULL,
+        .prompt_tokens = (int64_t)request->n_prompt_tokens,
+        .n_answers = request->n_answers > 0 ? (int64_t)request->n_answers : 1,
+        .max_output_tokens = request->n_answers > 0 ? (int64_t)most : 0};
+    enum tw_status status = tw_spending_clamp(path->steps, path->n, &spending, ret_decision, error);
+    if (status != TW_OK) {
+        return status;
+    }
+    char budget[TW_LIMIT_HUB_SHOWN_BYTES * 2] = "";
+    if (ret_decision->decided_by != TW_SPENDING_NOBODY) {
+        write_budget(path->windows[ret_decision->decided_by]->budget, budget, sizeof budget);
+    }
+    switch (ret_decision->verdict) {
+    case TW_SPENDING_FITS:
+        break;
+    case TW_SPENDING_CLAMPED:
+        ticket->is_clamped = true;
+        snprintf(ticket->reason, sizeof ticket->reason, "%s bounds the answer to %lld tokens",
+                 budget, (long long)ret_decision->max_output_tokens);
+        break;
+    case TW_SPENDING_REFUSED:
+        refuse(ticket, TW_HUB_REFUSED_BUDGET, "%s has not enough left for this request", budget);
+        break;
+    case TW_SPENDING_UNPRICED:
+        refuse(ticket, TW_HUB_REFUSED_PRICE,
+               "the model '%s' has no price, and %s counts money: set one with price set",
+               request->model, budget);
+        break;
+    }
+    (void)hub;
+    return TW_OK;
+}
+
+/* Requests and tokens a minute, and at once. */
+static void try_rates(struct tw_hub *hub, struct tw_hub_ticket *ticket, int64_t n_tokens)
+{
+    static const char *const names[TW_RATE_KINDS] = {"requests a minute", "tokens a minute",
+                                                     "requests at once"};
+    struct tw_rate_holder path[TW_HOLDER_KINDS];
+    struct tw_rate_refusal refusal;
+    const size_t n = rate_path(ticket->request.caller.key, path);
+    if (tw_rate_limit_try(path, n, n_tokens, hub->now_ns, &refusal)) {
+        ticket->rate_tokens = n_tokens;
+        return;
+    }
+    refuse(ticket,
+           refusal.kind == TW_RATE_CONCURRENT ? TW_HUB_REFUSED_CONCURRENT : TW_HUB_REFUSED_RATE,
+           refusal.retry_ns == INT64_MAX ? "the request has more tokens than the limit of %lld %s"
+                                         : "the limit of %lld %s is reached",
+           (long long)path[refusal.holder].limits->limit[refusal.kind], names[refusal.kind]);
+    ticket->retry_after_ms =
+        refusal.retry_ns == INT64_MAX ? INT64_MAX : (refusal.retry_ns + 999999) / 1000000;
+}
+
+static void show_rates(struct tw_hub *hub, struct tw_hub_ticket *ticket)
+{
+    struct tw_rate_holder path[TW_HOLDER_KINDS];
+    const size_t n = rate_path(ticket->request.caller.key, path);
+    struct tw_hub_shown *shown = &ticket->shown;
+    shown->has_requests =
+        tw_rate_limit_show(path, n, TW_RATE_REQUESTS, hub->now_ns, &shown->requests);
+    shown->has_tokens = tw_rate_limit_show(path, n, TW_RATE_TOKENS, hub->now_ns, &shown->tokens);
+}
+
+static void fill_reservation(const struct tw_hub_ticket *ticket,
+                             struct tw_reservation *ret_reservation)
+{
+    const struct tw_hub_request *request = &ticket->request;
+    *ret_reservation =
+        (struct tw_reservation){.request = ticket->number,
+                                .entry = ticket->entry,
+                                .price = ticket->price,
+                                .amount_nano = ticket->amount_nano,
+                                .reserved_ns = ticket->reserved_ns,
+                                .n_prompt_tokens = (int64_t)request->n_prompt_tokens,
+                                .n_output_tokens = (int64_t)ticket->n_reserved_answer_tokens,
+                                .key = request->caller.key,
+                                .project = tw_holder_above(request->caller.key, TW_HOLDER_PROJECT),
+                                .model = request->model,
+                                .client_id = request->client_id,
+                                .class = tw_price_class_name(request->price_class)};
+}
+
+/* Takes what was decided: in the windows, the ledger and the ticket. */
+static enum tw_status take(struct tw_hub *hub, struct tw_hub_ticket *ticket,
+                           const struct tw_hub_path *path,
+                           const struct tw_spending_decision *decision, struct tw_error *error)
+{
+    struct tw_reservation reservation;
+    const uint64_t n_answers = ticket->request.n_answers;
+    enum tw_status status = tw_spending_reserve(path->steps, path->n, decision->amount, error);
+    if (status != TW_OK) {
+        return status;
+    }
+    tw_hub_touch_path(hub, path);
+    ticket->max_answer_tokens = (uint64_t)decision->max_output_tokens;
+    ticket->n_reserved_answer_tokens = ticket->max_answer_tokens * n_answers;
+    ticket->amount_nano = decision->amount.money_nano;
+    ticket->reserved_ns = hub->now_ns;
+    fill_reservation(ticket, &reservation);
+    ticket->cover_tokens = !ticket->request.is_stream ? 0
+                           : ticket->n_reserved_answer_tokens < TW_LIMIT_HUB_AHEAD_TOKENS
+                               ? ticket->n_reserved_answer_tokens
+                               : TW_LIMIT_HUB_AHEAD_TOKENS;
+    reservation.watermark_tokens = (int64_t)ticket->cover_tokens;
+    status = tw_ledger_reserve(&hub->ledger, &reservation, error);
+    ticket->number = reservation.request;
+    ticket->entry = reservation.entry;
+    return status;
+}
+
+static void apply_reserve(struct tw_hub *hub, struct tw_hub_op *op)
+{
+    struct tw_hub_ticket *ticket = ticket_of(op);
+    struct tw_hub_request *request = &ticket->request;
+    struct tw_hub_path path;
+    struct tw_spending_decision decision;
+    struct tw_error error;
+    enum tw_status status = TW_OK;
+    ticket->refusal = TW_HUB_GRANTED;
+    ticket->is_clamped = false;
+    if (key_is_good(hub, ticket)) {
+        const struct tw_holder *project = tw_holder_above(request->caller.key, TW_HOLDER_PROJECT);
+        const struct tw_price *price = tw_price_find(
+            &hub->directory.prices, project->id, request->model, request->price_class, hub->now_ns);
+        ticket->price = price->version;
+        status = tw_hub_find_path(hub, request->caller.key, hub->now_ns,
+                                  hub->ledger.books.next_entry, &path, &error);
+        if (status == TW_OK) {
+            status = decide(hub, ticket, &path, price, &decision, &error);
+        }
+    }
+    if (status == TW_OK && ticket->refusal == TW_HUB_GRANTED) {
+        try_rates(hub, ticket, decision.amount.tokens);
+    }
+    show_rates(hub, ticket);
+    if (status == TW_OK) {
+        status = ticket->refusal == TW_HUB_GRANTED ? take(hub, ticket, &path, &decision, &error)
+                                                   : tw_hub_record_refusal(hub, ticket, &error);
+    }
+    if (status != TW_OK) {
+        tw_hub_fail_group(hub, status, &error);
+    }
+}
+
+/* The rates were counted before anybody knew that the group would fail. */
+static void done_reserve(struct tw_hub *hub, struct tw_hub_op *op, enum tw_status status)
+{
+    struct tw_hub_ticket *ticket = ticket_of(op);
+    if (status != TW_OK) {
+        if (ticket->rate_tokens > 0) {
+            struct tw_rate_holder path[TW_HOLDER_KINDS];
+            const size_t n = rate_path(ticket->request.caller.key, path);
+            tw_rate_limit_give_back(path, n, 1, ticket->rate_tokens, hub->now_ns);
+            tw_rate_limit_end(path, n);
+        }
+        refuse(ticket, TW_HUB_REFUSED_STORE, "it cannot be put on record: %s",
+               hub->group_error.text);
+    }
+    ticket->is_open = ticket->refusal == TW_HUB_GRANTED;
+    ticket->n_covered_tokens = ticket->is_open ? ticket->cover_tokens : 0;
+    ticket->done(ticket->context, ticket, status);
+}
+
+void tw_hub_reserve(struct tw_hub *hub, struct tw_hub_ticket *ticket,
+                    const struct tw_hub_request *request, tw_hub_done_fn done, void *context)
+{
+    *ticket = (struct tw_hub_ticket){.request = *request,
+                                     .op = {.apply = apply_reserve, .done = done_reserve},
+                                     .done = done,
+                                     .context = context};
+    tw_hub_enqueue(hub, &ticket->op);
+}
+
+/* Whether it may still be covered or settled. Of a hub that was silent for long another one has
+ * settled what was open. */
+static bool owns(struct tw_hub *hub, struct tw_hub_ticket *ticket)
+{
+    struct tw_error error;
+    bool owns = true;
+    enum tw_status status = tw_db_is_postgres(hub->db)
+                                ? tw_ledger_owns(&hub->ledger, ticket->number, &owns, &error)
+                                : TW_OK;
+    if (status != TW_OK) {
+        tw_hub_fail_group(hub, status, &error);
+    }
+    ticket->is_lost = !owns;
+    return owns && status == TW_OK;
+}
+
+/* ---- covered ---- */
+
+static void apply_cover(struct tw_hub *hub, struct tw_hub_op *op)
+{
+    struct tw_hub_ticket *ticket = covering_ticket_of(op);
+    struct tw_error error;
+    if (!owns(hub, ticket)) {
+        return;
+    }
+    enum tw_status status =
+        tw_ledger_cover(&hub->ledger, ticket->number, (int64_t)ticket->cover_tokens, &error);
+    if (status != TW_OK) {
+        tw_hub_fail_group(hub, status, &error);
+    }
+}
+
+static void done_cover(struct tw_hub *hub, struct tw_hub_op *op, enum tw_status status)
+{
+    struct tw_hub_ticket *ticket = covering_ticket_of(op);
+    (void)hub;
+    status = status == TW_OK && ticket->is_lost ? TW_ERR_MISSED : status;
+    if (status == TW_OK) {
+        ticket->n_covered_tokens = ticket->cover_tokens;
+    }
+    ticket->cover_done(ticket->cover_context, ticket, status);
+}
+
+void tw_hub_cover(struct tw_hub *hub, struct tw_hub_ticket *ticket, uint64_t n_tokens,
+                  tw_hub_done_fn done, void *context)
+{
+    ticket->cover_tokens = n_tokens;
+    ticket->cover_op = (struct tw_hub_op){.apply = apply_cover, .done = done_cover};
+    ticket->cover_done = done;
+    ticket->cover_context = context;
+    tw_hub_enqueue(hub, &ticket->cover_op);
+}
+
+/* ---- settled ---- */
+
+/* A soft budget that this settlement takes over its limit is said so, once a window. */
+static enum tw_status say_crossed(struct tw_hub *hub, const struct tw_hub_path *path,
+                                  struct tw_error *error)
+{
+    enum tw_status status = TW_OK;
+    for (size_t i = 0; status == TW_OK && i < path->n; i++) {
+        struct tw_hub_window *window = path->windows[i];
+        if (!window->was_crossed && tw_spending_is_passed(&window->budget->facts, &window->sums)) {
+            window->was_crossed = true;
+            status = tw_hub_record_crossed(hub, window, error);
+        }
+    }
+    return status;
+}
+
+enum tw_status tw_hub_end_reservation(struct tw_hub *hub, const struct tw_reservation *reservation,
+                                      const struct tw_hub_ending *ending, struct tw_error *error)
+{
+    struct tw_hub_path path;
+    struct tw_hub_record record = {.reservation = reservation, .ending = ending};
+    const struct tw_price *price = tw_price_of_version(&hub->directory.prices, reservation->price);
+    const struct tw_token_counts counts = {.input = ending->n_input_tokens,
+                                           .cached = ending->n_cached_tokens,
+                                           .output = ending->n_output_tokens};
+    struct tw_settlement settlement = {.n_input_tokens = ending->n_input_tokens,
+                                       .n_cached_tokens = ending->n_cached_tokens,
+                                       .n_output_tokens = ending->n_output_tokens};
+    const struct tw_spending_amount reserved = {.money_nano = reservation->amount_nano,
+                                                .tokens = reservation->n_prompt_tokens +
+                                                          reservation->n_output_tokens};
+    if (price == NULL) {
+        return tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
+                            "the price version %lld of request %lld is not in the books",
+                            (long long)reservation->price, (long long)reservation->request);
+    }
+    enum tw_status status = tw_money_cost(&counts, &price->prices, &settlement.amount_nano, error);
+    if (status == TW_OK) {
+        status = tw_hub_find_path(hub, ending->key, reservation->reserved_ns, reservation->entry,
+                                  &path, error);
+    }
+    if (status != TW_OK) {
+        return status;
+    }
+    const struct tw_spending_amount cost = {.money_nano = settlement.amount_nano,
+                                            .tokens = counts.input + counts.cached + counts.output};
+    tw_hub_record_before(&record, &path);
+    status = tw_spending_settle(path.steps, path.n, reserved, cost, error);
+    if (status == TW_OK) {
+        tw_hub_touch_path(hub, &path);
+        status = tw_ledger_settle(&hub->ledger, reservation, &settlement, hub->now_ns, error);
+    }
+    if (status == TW_OK) {
+        status = say_crossed(hub, &path, error);
+    }
+    record.cost_nano = settlement.amount_nano;
+    return status == TW_OK ? tw_hub_record_end(hub, &record, &path, error) : status;
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static void apply_settle(struct tw_hub *hub, struct tw_hub_op *op)
+{
+    struct tw_hub_ticket *ticket = ticket_of(op);
+    const struct tw_hub_usage *usage = &ticket->usage;
+    struct tw_reservation reservation;
+    struct tw_error error;
+    fill_reservation(ticket, &reservation);
+    if (!owns(hub, ticket)) {
+        return;
+    }
+    /* No more than was reserved, whatever is said: one wrong count may not cost a whole group. */
+    const uint64_t n_prompt = least(usage->n_prompt_tokens, ticket->request.n_prompt_tokens);
+    const uint64_t n_cached = least(usage->n_cached_tokens, n_prompt);
+    const struct tw_hub_ending ending = {
+        .key = ticket->request.caller.key,
+        .ticket = ticket,
+        .kind = TW_AUDIT_REQUEST_SETTLED,
+        .n_input_tokens = (int64_t)(n_prompt - n_cached),
+        .n_cached_tokens = (int64_t)n_cached,
+        .n_output_tokens = (int64_t)least(usage->n_answer_tokens, ticket->n_reserved_answer_tokens),
+        .finish = usage->finish};
+    enum tw_status status = tw_hub_end_reservation(hub, &reservation, &ending, &error);
+    if (status != TW_OK) {
+        tw_hub_fail_group(hub, status, &error);
+    }
+}
+
+/* What could not be settled stays open in the store, and is settled when the hub is opened. */
+static void done_settle(struct tw_hub *hub, struct tw_hub_op *op, enum tw_status status)
+{
+    struct tw_hub_ticket *ticket = ticket_of(op);
+    struct tw_rate_holder path[TW_HOLDER_KINDS];
+    const size_t n = rate_path(ticket->request.caller.key, path);
+    const int64_t n_used = (int64_t)(ticket->usage.n_prompt_tokens + ticket->usage.n_answer_tokens);
+    if (n_used < ticket->rate_tokens) {
+        tw_rate_limit_give_back(path, n, 0, ticket->rate_tokens - n_used, hub->now_ns);
+    }
+    tw_rate_limit_end(path, n);
+    ticket->is_open = false;
+    ticket->done(ticket->context, ticket,
+                 status == TW_OK && ticket->is_lost ? TW_ERR_MISSED : status);
+}
+
+void tw_hub_settle(struct tw_hub *hub, struct tw_hub_ticket *ticket,
+                   const struct tw_hub_usage *usage, tw_hub_done_fn done, void *context)
+{
+    ticket->usage = *usage;
+    ticket->op = (struct tw_hub_op){.apply = apply_settle, .done = done_settle};
+    ticket->done = done;
+    ticket->context = context;
+    tw_hub_enqueue(hub, &ticket->op);
+}

@@ -1,0 +1,151 @@
+#include "hub/hub_schema.h"
+
+#include "hub/audit_log.h"
+
+/* clang-format off */
+static const char *const STEPS[] = {
+    "CREATE TABLE books ("
+    " id %I PRIMARY KEY CHECK (id = 1),"
+    " log TEXT NOT NULL,"           /* of the audit records: random, hexadecimal */
+    " currency TEXT NOT NULL,"
+    " created_ns %I NOT NULL,"
+    " last_ns %I NOT NULL,"
+    " next_id %I NOT NULL,"         /* of holders, persons, prices, budgets, accounts */
+    " next_entry %I NOT NULL,"
+    " next_request %I NOT NULL,"
+    " writer %I NOT NULL) %S;"
+
+    "CREATE TABLE person ("
+    " id %I PRIMARY KEY,"
+    " org %I NOT NULL,"             /* holder.id; 0: of the whole installation */
+    " name TEXT NOT NULL,"
+    " created_ns %I NOT NULL,"
+    " closed_ns %I) %S;"
+
+    "CREATE TABLE person_role ("
+    " person %I NOT NULL REFERENCES person(id),"
+    " role TEXT NOT NULL,"
+    " scope %I NOT NULL,"           /* holder.id; 0: everything */
+    " PRIMARY KEY (person, role, scope)) %S;"
+
+    "CREATE TABLE holder ("
+    " id %I PRIMARY KEY,"
+    " kind TEXT NOT NULL CHECK (kind IN ('org', 'team', 'project', 'key')),"
+    " parent %I NOT NULL,"          /* 0 of an organisation */
+    " name TEXT NOT NULL,"
+    " created_ns %I NOT NULL,"
+    " closed_ns %I,"                /* of a key: revoked */
+    " weight %I NOT NULL DEFAULT 1,"
+    " class TEXT NOT NULL DEFAULT 'normal',"
+    " models TEXT,"                 /* names, a line each; NULL: all */
+    " max_context_tokens %I NOT NULL DEFAULT 0,"
+    " default_answer_tokens %I NOT NULL DEFAULT 0,"
+    " requests_per_minute %I NOT NULL DEFAULT 0,"
+    " tokens_per_minute %I NOT NULL DEFAULT 0,"
+    " concurrent_requests %I NOT NULL DEFAULT 0,"
+    " may_use_special %I NOT NULL DEFAULT 0) %S;"
+    "CREATE INDEX holder_parent ON holder(parent);"
+
+    "CREATE TABLE secret ("         /* a key being rotated has several */
+    " id %I PRIMARY KEY,"
+    " holder %I NOT NULL,"          /* holder.id of a key; 0: a person's */
+    " person %I NOT NULL,"          /* person.id; 0: nobody's in particular */
+    " shown TEXT NOT NULL,"         /* the beginning, by which people know it */
+    " hash %B NOT NULL UNIQUE,"
+    " created_ns %I NOT NULL,"
+    " expires_ns %I,"
+    " revoked_ns %I) %S;"
+
+    "CREATE TABLE price ("
+    " id %I PRIMARY KEY,"
+    " project %I NOT NULL,"         /* holder.id; 0: everybody */
+    " model TEXT NOT NULL,"         /* or '*' */
+    " class TEXT NOT NULL,"
+    " input_nano %I NOT NULL,"      /* a million tokens */
+    " cached_nano %I NOT NULL,"
+    " output_nano %I NOT NULL,"
+    " valid_from_ns %I NOT NULL,"
+    " created_ns %I NOT NULL) %S;"
+
+    "CREATE TABLE budget ("
+    " id %I PRIMARY KEY,"
+    " holder %I NOT NULL REFERENCES holder(id),"
+    " name TEXT NOT NULL,"
+    " unit TEXT NOT NULL CHECK (unit IN ('money', 'tokens')),"
+    " limit_value %I NOT NULL,"     /* nano-units or tokens */
+    " is_hard %I NOT NULL,"
+    " period TEXT NOT NULL,"
+    " zone TEXT NOT NULL,"
+    " rolls_over %I NOT NULL,"
+    " since_entry %I NOT NULL,"     /* the first that counts */
+    " until_entry %I,"              /* the first that does not; NULL: open */
+    " created_ns %I NOT NULL) %S;"
+    "CREATE INDEX budget_holder ON budget(holder);"
+
+    "CREATE TABLE budget_window ("
+    " budget %I NOT NULL REFERENCES budget(id),"
+    " starts_s %I NOT NULL,"
+    " ends_s %I NOT NULL,"
+    " carried %I NOT NULL,"
+    " spent %I NOT NULL,"
+    " reserved %I NOT NULL,"
+    " was_crossed %I NOT NULL DEFAULT 0," /* a soft limit: once said */
+    " PRIMARY KEY (budget, starts_s)) %S;"
+
+    "CREATE TABLE account ("
+    " id %I PRIMARY KEY,"
+    " kind TEXT NOT NULL CHECK (kind IN ('held', 'usage', 'obligations', 'revenue')),"
+    " project %I NOT NULL,"         /* holder.id; 0 of obligations and revenue */
+    " debit_nano %I NOT NULL,"
+    " credit_nano %I NOT NULL,"
+    " debit_tokens %I NOT NULL,"
+    " credit_tokens %I NOT NULL,"
+    " UNIQUE (kind, project)) %S;"
+
+    "CREATE TABLE entry ("
+    " id %I PRIMARY KEY,"
+    " at_ns %I NOT NULL,"
+    " kind TEXT NOT NULL CHECK (kind IN ('reserve', 'release', 'settle')),"
+    " request %I NOT NULL,"
+    " debit %I NOT NULL,"
+    " credit %I NOT NULL,"
+    " amount_nano %I NOT NULL CHECK (amount_nano >= 0),"
+    " tokens %I NOT NULL CHECK (tokens >= 0),"
+    " api_key %I NOT NULL,"         /* holder.id */
+    " reserve_entry %I NOT NULL,"   /* its own, or that of what it ends */
+    " reserved_ns %I NOT NULL,"
+    " model TEXT NOT NULL,"
+    " class TEXT NOT NULL,"
+    " price %I NOT NULL,"           /* version; 0: none, free */
+    " input_tokens %I NOT NULL,"    /* of these, without the cached */
+    " cached_tokens %I NOT NULL,"
+    " output_tokens %I NOT NULL) %S;"
+    "CREATE INDEX entry_at ON entry(at_ns);"
+
+    "CREATE TABLE reservation ("
+    " request %I PRIMARY KEY,"
+    " entry %I NOT NULL,"
+    " api_key %I NOT NULL,"
+    " model TEXT NOT NULL,"
+    " class TEXT NOT NULL,"
+    " price %I NOT NULL,"
+    " prompt_tokens %I NOT NULL,"
+    " output_tokens %I NOT NULL,"   /* of all answers together, at most */
+    " amount_nano %I NOT NULL,"
+    " reserved_ns %I NOT NULL,"
+    " watermark_tokens %I NOT NULL,"
+    " hub %I NOT NULL,"             /* books.writer of whoever has it */
+    " client_id TEXT NOT NULL) %S;", /* what the client knows it by */
+
+    TW_AUDIT_LOG_TABLES,
+
+    "CREATE TABLE hub_process ("    /* who may have open reservations */
+    " id %I PRIMARY KEY,"           /* reservation.hub */
+    " seen_ns %I NOT NULL) %S;",    /* when it wrote last */
+};
+/* clang-format on */
+
+enum tw_status tw_hub_schema_migrate(struct tw_db *db, struct tw_error *error)
+{
+    return tw_db_migrate(db, STEPS, sizeof STEPS / sizeof *STEPS, error);
+}

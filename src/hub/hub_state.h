@@ -1,0 +1,116 @@
+/* hub_state.h: the inside of the hub, for its own files alone.
+ *
+ *     hub.c          opening, closing, questions
+ *     hub_writer.c   the queue and the groups
+ *     hub_request.c  what a ticket does: reserve, cover, settle
+ *     ledger.c       the rows of these
+ *     hub_recover.c  what another process left open
+ *
+ * What the writer owns: db, statements, ledger, audit, and everything in the directory that is not
+ * atomic, except while it is changed, which is done under directory.lock.
+ */
+#ifndef TW_HUB_HUB_STATE_H
+#define TW_HUB_HUB_STATE_H
+
+#include <pthread.h>
+
+#include "hub/audit_log.h"
+#include "hub/audit_record.h"
+#include "hub/directory.h"
+#include "hub/hub.h"
+#include "hub/ledger.h"
+#include "store/db.h"
+
+/* The open budgets above a key, each in the window of an instant. */
+struct tw_hub_path {
+    struct tw_spending_step steps[TW_LIMIT_HUB_PATH];
+    struct tw_hub_window *windows[TW_LIMIT_HUB_PATH];
+    size_t n;
+};
+
+/* How a reservation ended. */
+struct tw_hub_ending {
+    struct tw_holder *key;
+    const struct tw_hub_ticket *ticket; /* NULL: another process had it */
+    enum tw_audit_kind kind;
+    int64_t n_input_tokens, n_cached_tokens, n_output_tokens; /* input: without the cached */
+    const char *finish;
+};
+
+/* For its record. */
+struct tw_hub_record {
+    const struct tw_reservation *reservation;
+    const struct tw_hub_ending *ending;
+    int64_t cost_nano;
+    struct tw_audit_budget budgets[TW_LIMIT_HUB_PATH];
+};
+
+struct tw_hub {
+    struct tw_hub_config config;
+    char *address; /* the configuration's */
+    struct tw_db *db;
+    struct tw_directory directory;
+    struct tw_ledger ledger;
+    struct tw_audit_key *audit_key;
+    struct tw_audit_log *audit;
+    struct tw_audit_body body;   /* of the record that is written */
+    int64_t now_ns;              /* books' time of the group */
+    uint32_t n_projects;         /* that the scheduler knows */
+    int64_t n_recovered;         /* requests that were left open by others */
+    bool was_told;               /* of the failure: config.failed */
+    bool is_failed;              /* the store is broken: everything is refused */
+    struct tw_error failure;     /* why */
+    struct tw_error group_error; /* of the group: the first thing that went wrong in it */
+    enum tw_status group_status;
+
+    pthread_t thread;
+    bool has_thread;
+    pthread_mutex_t lock; /* of what follows */
+    pthread_cond_t wake;
+    struct tw_hub_op *first, **last;
+    bool stops, has_ended;
+};
+
+/* Hands an operation to the writer. */
+void tw_hub_enqueue(struct tw_hub *hub, struct tw_hub_op *op);
+void *tw_hub_write(void *hub); /* the writer's thread */
+/* Within an operation: something could not be written, so the group will not be committed. */
+void tw_hub_fail_group(struct tw_hub *hub, enum tw_status status, const struct tw_error *error);
+/* Begins and ends a group by hand, before there is a writer. */
+enum tw_status tw_hub_begin_group(struct tw_hub *hub, struct tw_error *error);
+enum tw_status tw_hub_end_group(struct tw_hub *hub, struct tw_error *error);
+
+/* ---- hub_request.c ---- */
+
+/* entry: of the reservation; budgets that were made later know nothing of it. */
+enum tw_status tw_hub_find_path(struct tw_hub *hub, struct tw_holder *key, int64_t at_ns,
+                                int64_t entry, struct tw_hub_path *ret_path,
+                                struct tw_error *error);
+void tw_hub_touch_path(struct tw_hub *hub, const struct tw_hub_path *path);
+enum tw_status tw_hub_end_reservation(struct tw_hub *hub, const struct tw_reservation *reservation,
+                                      const struct tw_hub_ending *ending, struct tw_error *error);
+
+/* ---- hub_record.c: what goes into the audit log ---- */
+
+enum tw_status tw_hub_record_start(struct tw_hub *hub, struct tw_error *error);
+enum tw_status tw_hub_record_stop(struct tw_hub *hub, struct tw_error *error);
+enum tw_status tw_hub_record_refusal(struct tw_hub *hub, const struct tw_hub_ticket *ticket,
+                                     struct tw_error *error);
+enum tw_status tw_hub_record_crossed(struct tw_hub *hub, const struct tw_hub_window *window,
+                                     struct tw_error *error);
+/* Before the settlement changes the windows, and behind it. */
+void tw_hub_record_before(struct tw_hub_record *record, const struct tw_hub_path *path);
+enum tw_status tw_hub_record_end(struct tw_hub *hub, struct tw_hub_record *record,
+                                 const struct tw_hub_path *path, struct tw_error *error);
+
+/* ---- hub_recover.c ---- */
+
+/* Settles what another process left open, at its watermark. In a group. */
+enum tw_status tw_hub_recover(struct tw_hub *hub, struct tw_error *error);
+
+/* ---- hub.c ---- */
+
+/* Reads the directory again, and announces the projects. */
+enum tw_status tw_hub_load_directory(struct tw_hub *hub, struct tw_error *error);
+
+#endif

@@ -1,0 +1,183 @@
+/* The writer: one thread that owns the store, and commits what waits in groups. */
+#include <time.h>
+
+#include "base/clock.h"
+#include "hub/hub_state.h"
+
+void tw_hub_enqueue(struct tw_hub *hub, struct tw_hub_op *op)
+{
+    op->next = NULL;
+    pthread_mutex_lock(&hub->lock);
+    const bool is_late = hub->has_ended;
+    if (!is_late) {
+        *hub->last = op;
+        hub->last = &op->next;
+        pthread_cond_signal(&hub->wake);
+    }
+    pthread_mutex_unlock(&hub->lock);
+    if (is_late) {
+        op->done(hub, op, TW_ERR_CANCELLED);
+    }
+}
+
+/* Until something waits or it is to stop; where records are not yet signed no longer than until
+ * they can be, and among other hubs until it is to say that it is alive. */
+static void wait_for_work(struct tw_hub *hub)
+{
+    const bool is_unsigned = tw_audit_log_seq(hub->audit) > tw_audit_log_signed_seq(hub->audit);
+    const bool has_others = tw_db_is_postgres(hub->db);
+    const int64_t until_ns =
+        tw_clock_monotonic_ns() + (is_unsigned ? TW_DIRECTORY_SECOND_NS : TW_LIMIT_HUB_BEAT_NS);
+    const struct timespec until = {.tv_sec = until_ns / TW_DIRECTORY_SECOND_NS,
+                                   .tv_nsec = until_ns % TW_DIRECTORY_SECOND_NS};
+    int failure = 0;
+    while (hub->first == NULL && !hub->stops && failure == 0) {
+        failure = (is_unsigned || has_others) && !hub->is_failed
+                      ? pthread_cond_timedwait(&hub->wake, &hub->lock, &until)
+                      : pthread_cond_wait(&hub->wake, &hub->lock);
+    }
+}
+
+/* Up to TW_LIMIT_HUB_GROUP of what waits; NULL: nothing, but there is something else to do. False:
+ * it is to stop, and nothing waits. */
+static bool take_group(struct tw_hub *hub, struct tw_hub_op **ret_group)
+{
+    pthread_mutex_lock(&hub->lock);
+    wait_for_work(hub);
+    struct tw_hub_op *group = hub->first, **end = &hub->first;
+    hub->has_ended = group == NULL && hub->stops;
+    const bool goes_on = !hub->has_ended;
+    for (int n = 0; *end != NULL && n < TW_LIMIT_HUB_GROUP; n++) {
+        end = &(*end)->next;
+    }
+    hub->first = *end;
+    if (group != NULL) {
+        *end = NULL;
+    }
+    if (hub->first == NULL) {
+        hub->last = &hub->first;
+    }
+    pthread_mutex_unlock(&hub->lock);
+    *ret_group = group;
+    return goes_on;
+}
+
+void tw_hub_fail_group(struct tw_hub *hub, enum tw_status status, const struct tw_error *error)
+{
+    if (hub->group_status == TW_OK) {
+        hub->group_status = status;
+        hub->group_error = *error;
+    }
+}
+
+/* Time never goes back: a clock that was set back reopens no window. */
+static void read_clock(struct tw_hub *hub)
+{
+    const int64_t now_ns = hub->config.now_ns(hub->config.context);
+    hub->now_ns = now_ns > hub->ledger.books.last_ns ? now_ns : hub->ledger.books.last_ns;
+}
+
+enum tw_status tw_hub_begin_group(struct tw_hub *hub, struct tw_error *error)
+{
+    bool is_stale;
+    hub->group_status = TW_OK;
+    enum tw_status status = tw_db_begin(hub->db, error);
+    if (status == TW_OK) {
+        status = tw_ledger_begin(&hub->ledger, &is_stale, error);
+    }
+    if (status == TW_OK && is_stale) { /* another hub wrote meanwhile */
+        status = tw_hub_load_directory(hub, error);
+        if (status == TW_OK) {
+            status = tw_audit_log_reload(hub->audit, error);
+        }
+    }
+    if (status == TW_OK) {
+        read_clock(hub);
+    } else {
+        tw_db_rollback(hub->db);
+    }
+    return status;
+}
+
+/* What memory has and the store has not is forgotten. */
+static void forget_group(struct tw_hub *hub)
+{
+    tw_db_rollback(hub->db);
+    hub->ledger.books.writer = 0; /* so that the next group reads everything again */
+    if (tw_db_is_broken(hub->db)) {
+        hub->is_failed = true;
+        hub->failure = hub->group_error;
+    }
+}
+
+enum tw_status tw_hub_end_group(struct tw_hub *hub, struct tw_error *error)
+{
+    enum tw_status status = hub->group_status;
+    *error = hub->group_error;
+    if (status == TW_OK) {
+        status = tw_ledger_write_sums(&hub->ledger, &hub->directory, error);
+    }
+    if (status == TW_OK) {
+        status = tw_audit_log_seal(hub->audit, hub->now_ns, error);
+    }
+    if (status == TW_OK) {
+        status = tw_ledger_end(&hub->ledger, hub->now_ns, error);
+    }
+    if (status == TW_OK) {
+        status = tw_db_commit(hub->db, error);
+    }
+    if (status != TW_OK) {
+        hub->group_error = *error;
+        forget_group(hub);
+    }
+    return status;
+}
+
+static enum tw_status apply_group(struct tw_hub *hub, struct tw_hub_op *group)
+{
+    struct tw_error error;
+    if (hub->is_failed) {
+        hub->group_error = hub->failure;
+        return hub->failure.status;
+    }
+    enum tw_status status = tw_hub_begin_group(hub, &error);
+    if (status != TW_OK) {
+        hub->group_error = error;
+        forget_group(hub);
+        return status;
+    }
+    if (group == NULL && tw_db_is_postgres(hub->db)) {
+        status = tw_hub_recover(hub, &error);
+        if (status != TW_OK) {
+            tw_hub_fail_group(hub, status, &error);
+        }
+    }
+    for (struct tw_hub_op *op = group; op != NULL && hub->group_status == TW_OK; op = op->next) {
+        op->apply(hub, op);
+    }
+    return tw_hub_end_group(hub, &error);
+}
+
+static void tell(struct tw_hub *hub, enum tw_status status)
+{
+    if (status != TW_OK && !hub->was_told && hub->config.failed != NULL) {
+        hub->config.failed(hub->config.context, &hub->group_error);
+    }
+    hub->was_told = status != TW_OK;
+}
+
+void *tw_hub_write(void *context)
+{
+    struct tw_hub *hub = context;
+    struct tw_hub_op *op;
+    while (take_group(hub, &op)) {
+        const enum tw_status status = apply_group(hub, op);
+        tell(hub, status);
+        while (op != NULL) { /* which may be gone, or in the queue again, once it was told */
+            struct tw_hub_op *next = op->next;
+            op->done(hub, op, status);
+            op = next;
+        }
+    }
+    return NULL;
+}

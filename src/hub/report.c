@@ -1,0 +1,150 @@
+#include "hub/report.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "hub/change.h"
+#include "hub/ledger_check.h"
+
+#define COUNT(values) (sizeof(values) / sizeof *(values))
+#define DEFAULT_ROWS  100
+
+/* ---- the ledger ---- */
+
+enum tw_status tw_report_check_books(struct tw_db *db, json_t **ret_answer, struct tw_error *error)
+{
+    struct tw_ledger_summary summary;
+    enum tw_status status = tw_ledger_check(db, &summary, error);
+    if (status != TW_OK) {
+        return status;
+    }
+    json_t *answer = json_pack(
+        "{s:b, s:I, s:I, s:I, s:I, s:o, s:I, s:o}", "balances", 1, "entries",
+        (json_int_t)summary.n_entries, "requests", (json_int_t)summary.n_requests, "open",
+        (json_int_t)summary.n_open, "windows", (json_int_t)summary.n_windows, "settled",
+        tw_change_json_money(summary.settled_nano), "settled_tokens",
+        (json_int_t)summary.settled_tokens, "held", tw_change_json_money(summary.held_nano));
+    if (answer == NULL) {
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for the answer");
+    }
+    *ret_answer = answer;
+    return TW_OK;
+}
+
+enum tw_status tw_report_check_ledger(struct tw_hub_change *change, struct tw_error *error)
+{
+    json_t *answer = NULL;
+    enum tw_status status = tw_report_check_books(change->db, &answer, error);
+    if (status != TW_OK) {
+        return status;
+    }
+    json_decref(change->answer);
+    change->answer = answer;
+    return TW_OK;
+}
+
+/* Rows of a query, latest first, until so many were taken. */
+typedef bool (*take_fn)(struct tw_hub_change *change, struct tw_db_statement *row, json_t *rows);
+
+static enum tw_status take_rows(struct tw_hub_change *change, const char *sql,
+                                const struct tw_db_value *values, size_t n_values, take_fn take,
+                                const char *name, struct tw_error *error)
+{
+    struct tw_db_statement *statement = NULL;
+    const int64_t most = tw_change_integer(change, "most", DEFAULT_ROWS);
+    json_t *rows = tw_change_rows(change, name);
+    bool has_row = true;
+    enum tw_status status = tw_db_prepare(change->db, sql, &statement, error);
+    if (status == TW_OK) {
+        status = tw_db_query(statement, values, n_values, error);
+    }
+    for (int64_t n = 0; status == TW_OK && has_row && n < most;) {
+        status = tw_db_next(statement, &has_row, error);
+        n += status == TW_OK && has_row && take(change, statement, rows);
+    }
+    tw_db_finalize(statement);
+    return status;
+}
+
+/* "2026" begins what is meant; without an end it is all that there is. */
+static void range(const struct tw_hub_change *change, struct tw_db_value ret_values[2])
+{
+    ret_values[0] = tw_db_integer(tw_change_integer(change, "since", 0));
+    ret_values[1] = tw_db_integer(tw_change_integer(change, "until", INT64_MAX));
+}
+
+static bool take_entry(struct tw_hub_change *change, struct tw_db_statement *row, json_t *rows)
+{
+    struct tw_directory *directory = &change->hub->directory;
+    const char *path = tw_change_value(change, "path")->text;
+    char key_path[TW_HOLDER_KINDS * (TW_LIMIT_HUB_NAME_BYTES + 1)] = "";
+    pthread_rwlock_rdlock(&directory->lock);
+    const struct tw_holder *key = tw_directory_holder(directory, tw_db_column_integer(row, 6));
+    const bool is_seen = key != NULL ? tw_change_may_see(change, key) : change->person == NULL;
+    if (key != NULL) {
+        tw_holder_write_path(key, key_path, sizeof key_path);
+    }
+    pthread_rwlock_unlock(&directory->lock);
+    const size_t n = path != NULL ? strlen(path) : 0;
+    if (!is_seen || (n > 0 && (strncmp(key_path, path, n) != 0 ||
+                               (key_path[n] != '/' && key_path[n] != '\0')))) {
+        return false;
+    }
+    json_t *out = tw_change_row(change, rows);
+    tw_change_put(change, out, "entry", json_integer(tw_db_column_integer(row, 0)));
+    tw_change_put(change, out, "at", tw_change_json_when(tw_db_column_integer(row, 1)));
+    tw_change_put(change, out, "kind", json_string(tw_db_column_text(row, 2)));
+    tw_change_put(change, out, "request", json_integer(tw_db_column_integer(row, 3)));
+    tw_change_put(change, out, "debit", json_string(tw_db_column_text(row, 4)));
+    tw_change_put(change, out, "credit", json_string(tw_db_column_text(row, 5)));
+    tw_change_put(change, out, "key", json_string(key_path));
+    tw_change_put(change, out, "amount", tw_change_json_money(tw_db_column_integer(row, 7)));
+    tw_change_put(change, out, "tokens", json_integer(tw_db_column_integer(row, 8)));
+    tw_change_put(change, out, "model", json_string(tw_db_column_text(row, 9)));
+    tw_change_put(change, out, "class", json_string(tw_db_column_text(row, 10)));
+    tw_change_put(change, out, "price", json_integer(tw_db_column_integer(row, 11)));
+    return true;
+}
+
+enum tw_status tw_report_list_entries(struct tw_hub_change *change, struct tw_error *error)
+{
+    struct tw_db_value values[2];
+    range(change, values);
+    return take_rows(change,
+                     "SELECT entry.id, entry.at_ns, entry.kind, entry.request, debit.kind,"
+                     " credit.kind, entry.api_key, entry.amount_nano, entry.tokens, entry.model,"
+                     " entry.class, entry.price FROM entry"
+                     " JOIN account AS debit ON debit.id = entry.debit"
+                     " JOIN account AS credit ON credit.id = entry.credit"
+                     " WHERE entry.at_ns >= ? AND entry.at_ns < ? ORDER BY entry.id DESC",
+                     values, COUNT(values), take_entry, "entries", error);
+}
+
+/* ---- the audit log ---- */
+
+static bool take_record(struct tw_hub_change *change, struct tw_db_statement *row, json_t *rows)
+{
+    const struct tw_field_value *kind = tw_change_value(change, "kind");
+    if (kind->is_set && strcmp(kind->text, tw_db_column_text(row, 2)) != 0) {
+        return false;
+    }
+    const char *text = tw_db_column_text(row, 3);
+    json_t *body = json_loads(text, 0, NULL);
+    json_t *out = tw_change_row(change, rows);
+    tw_change_put(change, out, "seq", json_integer(tw_db_column_integer(row, 0)));
+    tw_change_put(change, out, "at", tw_change_json_when(tw_db_column_integer(row, 1)));
+    tw_change_put(change, out, "kind", json_string(tw_db_column_text(row, 2)));
+    tw_change_put(change, out, "body", body != NULL ? body : json_string(text));
+    return true;
+}
+
+enum tw_status tw_report_list_records(struct tw_hub_change *change, struct tw_error *error)
+{
+    struct tw_db_value values[2];
+    range(change, values);
+    return take_rows(change,
+                     "SELECT seq, at_ns, kind, body FROM audit"
+                     " WHERE log = (SELECT log FROM books WHERE id = 1)"
+                     " AND at_ns >= ? AND at_ns < ? ORDER BY seq DESC",
+                     values, COUNT(values), take_record, "records", error);
+}

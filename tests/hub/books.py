@@ -1,0 +1,53 @@
+"""Books for a test: made by the program's own commands, asked by SQL."""
+import json
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "http"))
+from server import Server, bearer  # noqa: E402,F401
+
+
+class Books:
+    """In a folder, with acme/research/chat, a price and a key."""
+
+    def __init__(self, program, folder):
+        self.program, self.path = program, Path(folder, "books.db")
+        for group, path in (("org", "acme"), ("team", "acme/research"),
+                            ("project", "acme/research/chat")):
+            self.command(group, "create", path)
+        self.command("price", "set", "*", "--input", "1", "--cached", "0.5", "--output", "2")
+        self.key = self.make_key("ci")
+
+    def run_bare(self, *words, check=True, program=None, **more):
+        return subprocess.run([program or self.program, *words], check=check, capture_output=True,
+                              text=True, timeout=120, **more)
+
+    def run(self, *words, check=True, **more):
+        return self.run_bare(*words, "--books", self.path, check=check, **more)
+
+    def command(self, *words):
+        return json.loads(self.run(*words, "--json").stdout)
+
+    def make_key(self, name):
+        return self.command("key", "create", f"acme/research/chat/{name}")["secret"]
+
+    def serve(self, *words, **more):
+        return Server(self.program, "--books", self.path, *words, **more)
+
+    def rows(self, sql, *values):
+        """Over a connection of its own, that only reads."""
+        connection = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=60)
+        try:
+            return connection.execute(sql, values).fetchall()
+        finally:
+            connection.close()
+
+    def records(self, kind):
+        return [json.loads(body) for body, in
+                self.rows("SELECT body FROM audit WHERE kind = ? ORDER BY seq", kind)]
+
+    def must_balance(self):
+        out = self.run("ledger", "check", check=False)
+        assert out.returncode == 0, f"{out.stdout}{out.stderr}"
