@@ -269,6 +269,7 @@ void tw_hub_close(struct tw_hub *hub)
     tw_directory_free(&hub->directory);
     pthread_cond_destroy(&hub->wake);
     pthread_mutex_destroy(&hub->lock);
+    tw_mem_free(hub->owed);
     tw_mem_free(hub->address);
     tw_mem_free(hub);
 }
