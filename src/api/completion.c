@@ -58,6 +58,7 @@ struct completion {
     int64_t arrived_ns;
     struct tw_api_tenant tenant;
     struct tw_hub_ticket ticket; /* with a hub */
+    struct tw_audit_sampling sampling; /* for its record */
     struct tw_api_gate gate;
     atomic_size_t n_open;
     atomic_bool is_cancelled;
@@ -281,10 +282,8 @@ static enum tw_wish wish(void *context)
         (completion->api->config.hub != NULL && !may_go_on(completion))) {
         return TW_WISH_CANCEL;
     }
-    tw_api_gate_go_on(&completion->gate);
-    return completion->fields.is_stream && tw_http_pending_bytes(completion->http) +
-                                                   tw_api_gate_held_bytes(&completion->gate) >
-                                               PAUSE_BYTES
+    return completion->fields.is_stream && (tw_http_pending_bytes(completion->http) > PAUSE_BYTES ||
+                                            tw_api_gate_is_ahead(&completion->gate))
                ? TW_WISH_PAUSE
                : TW_WISH_GO_ON;
 }
@@ -689,6 +688,21 @@ static void granted(void *context, struct tw_hub_ticket *ticket, enum tw_status 
     submit(completion);
 }
 
+/* As the first answer has it: the seeds of the others follow. */
+static struct tw_audit_sampling sampling_of(const struct tw_generation *generation)
+{
+    const struct tw_sampler_params *params = &generation->sampling;
+    return (struct tw_audit_sampling){.temperature = params->temperature,
+                                      .top_p = params->top_p,
+                                      .min_p = params->min_p,
+                                      .repetition_penalty = params->repetition_penalty,
+                                      .frequency_penalty = params->frequency_penalty,
+                                      .presence_penalty = params->presence_penalty,
+                                      .top_k = params->top_k,
+                                      .max_tokens = (int64_t)generation->rules.max_tokens,
+                                      .seed = params->seed};
+}
+
 /* Asks the hub first, where there is one. */
 static void grant(struct completion *completion)
 {
@@ -704,7 +718,9 @@ static void grant(struct completion *completion)
         .n_answers = completion->fields.generation.only_prompt ? 0 : completion->n_choices,
         .max_answer_tokens = completion->fields.generation.rules.max_tokens,
         .is_stream = completion->fields.is_stream,
+        .sampling = &completion->sampling,
     };
+    completion->sampling = sampling_of(&completion->choices[0].generation);
     for (size_t i = 0; i < completion->n_prompts; i++) {
         request.n_prompt_tokens += completion->prompts[i].n_tokens;
     }

@@ -314,15 +314,18 @@ static enum tw_status take_holder(const struct load *load, struct tw_db_statemen
         (parent != NULL && (int)parent->kind != kind - 1)) {
         return bad_row(load, "holder", id);
     }
-    if (holder == NULL) {
+    if (holder == NULL) { /* what never changes is written once: others read it without the lock */
         holder = add(load->directory, &load->directory->holders, id, sizeof *holder);
+        if (holder == NULL) {
+            return no_memory(load);
+        }
+        holder->kind = (enum tw_holder_kind)kind;
+        holder->parent = parent;
+        holder->created_ns = tw_db_column_integer(row, 4);
     }
-    if (holder == NULL || !take_text(load, &holder->name, tw_db_column_text(row, 3))) {
+    if (!take_text(load, &holder->name, tw_db_column_text(row, 3))) {
         return no_memory(load);
     }
-    holder->kind = (enum tw_holder_kind)kind;
-    holder->parent = parent;
-    holder->created_ns = tw_db_column_integer(row, 4);
     struct tw_holder_settings *settings = &holder->settings;
     settings->weight = tw_db_column_integer(row, 6);
     settings->priority_class =
@@ -406,13 +409,15 @@ static enum tw_status take_secret(const struct load *load, struct tw_db_statemen
     if (secret == NULL) {
         return no_memory(load);
     }
-    memcpy(secret->hash, hash, sizeof secret->hash);
-    secret->key = tw_directory_holder(directory, tw_db_column_integer(row, 1));
-    secret->person = tw_directory_person(directory, tw_db_column_integer(row, 2));
+    if (is_new) { /* as above */
+        memcpy(secret->hash, hash, sizeof secret->hash);
+        secret->key = tw_directory_holder(directory, tw_db_column_integer(row, 1));
+        secret->person = tw_directory_person(directory, tw_db_column_integer(row, 2));
+        secret->created_ns = tw_db_column_integer(row, 5);
+    }
     if (!take_text(load, &secret->shown, tw_db_column_text(row, 3))) {
         return no_memory(load);
     }
-    secret->created_ns = tw_db_column_integer(row, 5);
     secret->expires_ns = tw_db_column_integer(row, 6);
     secret->is_open = tw_db_column_is_null(row, 7);
     if (is_new) {
