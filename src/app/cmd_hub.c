@@ -100,6 +100,9 @@ static enum tw_status ask(const struct tw_hub_args *args, json_t **ret_answer,
     secret = secret != NULL && secret[0] != '\0' ? secret : NULL;
     enum tw_status status = tw_books_place_find(args->where.books, &place, error);
     if (status == TW_OK) {
+        status = tw_books_place_check(&place, error);
+    }
+    if (status == TW_OK) {
         status = tw_admin_client_ask(place.socket, secret, args->verb->group, args->verb->verb,
                                      args->fields, &is_there, ret_answer, error);
     }
