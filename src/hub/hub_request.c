@@ -420,6 +420,11 @@ static void apply_settle(struct tw_hub *hub, struct tw_hub_op *op)
         tw_hub_fail_group(hub, status, &error);
         return;
     }
+    status = tw_hub_store_content(hub, ticket, &error);
+    if (status != TW_OK) {
+        tw_hub_fail_group(hub, status, &error);
+        return;
+    }
     const size_t n = rate_path(ending.key, path);
     const int64_t n_used = (int64_t)(usage->n_prompt_tokens + usage->n_answer_tokens);
     tw_rate_limit_give_back(path, n, 0, ticket->rate_tokens - n_used, hub->now_ns);
@@ -440,6 +445,9 @@ void tw_hub_settle(struct tw_hub *hub, struct tw_hub_ticket *ticket,
                    const struct tw_hub_usage *usage, tw_hub_done_fn done, void *context)
 {
     ticket->usage = *usage;
+    if (ticket->request.content != NULL) {
+        tw_content_close(ticket->request.content, ticket);
+    }
     ticket->op = (struct tw_hub_op){.apply = apply_settle, .done = done_settle};
     ticket->done = done;
     ticket->context = context;

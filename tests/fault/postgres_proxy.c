@@ -95,8 +95,8 @@ static struct proxy_count carry_all(int client, int server, struct proxy_cut cut
                                           cut.to_client_bytes, &is_cut, &messages)) {
             break;
         }
-        if (fds[0].revents != 0 && !carry(client, server, &count.to_server_bytes,
-                                          cut.to_server_bytes, &is_cut, NULL)) {
+        if (fds[0].revents != 0 &&
+            !carry(client, server, &count.to_server_bytes, cut.to_server_bytes, &is_cut, NULL)) {
             break;
         }
     }

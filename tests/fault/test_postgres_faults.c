@@ -121,9 +121,7 @@ static void compare(struct tw_db *direct, const enum fate *fates, long at, struc
         char sql[80];
         snprintf(sql, sizeof(sql), "SELECT count(*) FROM item WHERE number = %d", i);
         int64_t n = number_of(direct, sql);
-        bool is_right = fates[i] == KEPT      ? n == 3
-                        : fates[i] == UNKNOWN ? n == 3 || n == 0
-                                              : n == 0;
+        bool is_right = fates[i] == KEPT ? n == 3 : fates[i] == UNKNOWN ? n == 3 || n == 0 : n == 0;
         if (!is_right) {
             fail_msg("cut at byte %ld: transaction %d was reported as %d and has %d rows", at, i,
                      (int)fates[i], (int)n);

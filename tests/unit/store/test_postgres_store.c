@@ -98,12 +98,12 @@ static void errors_of_the_server_have_the_status_of_their_kind(void **state)
         enum tw_status status;
         bool should_retry, is_broken;
     } rows[] = {
-        {"40001", TW_ERR_IO, true, false},        {"40P01", TW_ERR_IO, true, false},
-        {"55P03", TW_ERR_IO, true, false},        {"53100", TW_ERR_LIMIT, false, false},
-        {"54000", TW_ERR_LIMIT, false, false},    {"22003", TW_ERR_USAGE, false, false},
-        {"23505", TW_ERR_USAGE, false, false},    {"42P01", TW_ERR_FORMAT, false, false},
+        {"40001", TW_ERR_IO, true, false},           {"40P01", TW_ERR_IO, true, false},
+        {"55P03", TW_ERR_IO, true, false},           {"53100", TW_ERR_LIMIT, false, false},
+        {"54000", TW_ERR_LIMIT, false, false},       {"22003", TW_ERR_USAGE, false, false},
+        {"23505", TW_ERR_USAGE, false, false},       {"42P01", TW_ERR_FORMAT, false, false},
         {"0A000", TW_ERR_UNSUPPORTED, false, false}, {"57014", TW_ERR_IO, false, false},
-        {"58030", TW_ERR_IO, false, true},        {"XX001", TW_ERR_FORMAT, false, true},
+        {"58030", TW_ERR_IO, false, true},           {"XX001", TW_ERR_FORMAT, false, true},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         char sql[120];
@@ -225,7 +225,9 @@ static void processes_that_migrate_at_once_make_each_step_once(void **state)
     (void)state;
     static const char *const steps[] = {
         "CREATE TABLE a(id %I PRIMARY KEY, n %I) %S; INSERT INTO a VALUES(1, 0)",
-        "UPDATE a SET n = n + 1", "UPDATE a SET n = n + 10", "UPDATE a SET n = n + 100",
+        "UPDATE a SET n = n + 1",
+        "UPDATE a SET n = n + 10",
+        "UPDATE a SET n = n + 100",
         "CREATE TABLE b(id %I) %S",
     };
     pid_t children[6];
