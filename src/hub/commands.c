@@ -340,6 +340,24 @@ static const struct tw_field subject_export[] = {
      .least = 0,
      .most = INT64_MAX,
      .help = "Only what stands behind this record of the audit log. Default: all."}};
+static const struct tw_field audit_replay[] = {
+    {.name = "request",
+     .kind = TW_FIELD_TEXT,
+     .is_word = true,
+     .is_required = true,
+     .value = "REQUEST",
+     .help = "Its number in the ledger, or the id that its client was told."},
+    {.name = "model",
+     .kind = TW_FIELD_TEXT,
+     .is_required = true,
+     .value = "FILE",
+     .help = "The model that answered: a .gguf file or a Hugging Face folder."},
+    {.name = "threads",
+     .kind = TW_FIELD_INTEGER,
+     .value = "N",
+     .least = 0,
+     .most = TW_LIMIT_THREADS,
+     .help = "Threads that compute. Default: 0, as many as there are cores."}};
 static const struct tw_field audit_register[] = {BELOW("Only projects of it."), CLOSED_TOO};
 static const struct tw_field content_show[] = {
     {.name = "request",
@@ -482,6 +500,8 @@ static const struct tw_hub_verb verbs[] = {
      F(audit_checkpoint), TW_OBJECT_ALL, TW_COMMAND_LOCAL,                                {NO, NO, NO, NO, NO}, NULL},
     {"audit", "export", "write the log as lines of JSON", "Writes records and checkpoints as lines of JSON, which 'audit verify FILE' checks without the books.",
      F(audit_export), TW_OBJECT_ALL, TW_COMMAND_LOCAL,                                    {NO, NO, NO, NO, NO}, NULL},
+    {"audit", "replay", "answer a stored request again and compare", "Decrypts a stored request, answers it again with the model on this machine, and says whether the answers are the same, byte by byte; or 'not comparable', and why. To read it is put on record.",
+     F(audit_replay), TW_OBJECT_ALL, TW_COMMAND_LOCAL,                                    {NO, NO, NO, NO, NO}, NULL},
 };
 /* clang-format on */
 

@@ -147,6 +147,14 @@ void tw_content_add(struct tw_content *content, size_t answer, const char *text,
     keep(content, &at->text, text, text_bytes);
 }
 
+void tw_content_add_hashed(struct tw_content *content, size_t answer, const char *text,
+                           size_t text_bytes)
+{
+    struct tw_content_answer *at = &content->answers[answer];
+    at->is_hashed = true;
+    crypto_generichash_update(&at->hash, (const unsigned char *)text, text_bytes);
+}
+
 void tw_content_end(struct tw_content *content, size_t answer, const char *finish)
 {
     content->answers[answer].finish = finish;
@@ -172,6 +180,7 @@ static void write_whole(const struct tw_content *content, const struct tw_hub_ti
 {
     const struct tw_hub_config *config = &content->hub->config;
     struct tw_json_writer writer;
+    char hash[2 * TW_CONTENT_HASH_BYTES + 1];
     tw_json_begin(&writer, out);
     tw_json_object_begin(&writer);
     tw_json_key(&writer, "answers");
@@ -180,7 +189,12 @@ static void write_whole(const struct tw_content *content, const struct tw_hub_ti
         const struct tw_content_answer *answer = &content->answers[i];
         tw_json_object_begin(&writer);
         put_text(&writer, "finish", answer->finish);
-        put_bytes(&writer, "text", &answer->text);
+        if (answer->is_hashed) {
+            sodium_bin2hex(hash, sizeof hash, answer->digest, sizeof answer->digest);
+            tw_json_put_text(&writer, "hash", hash);
+        } else {
+            put_bytes(&writer, "text", &answer->text);
+        }
         tw_json_put_uint(&writer, "tokens", answer->n_tokens);
         tw_json_object_end(&writer);
     }
@@ -225,15 +239,16 @@ void tw_content_commit(const unsigned char *salt, const unsigned char *hashes, s
 
 static void commit(struct tw_content *content, int64_t request)
 {
-    unsigned char salt[TW_SUBJECT_SALT_BYTES], hash[TW_CONTENT_HASH_BYTES];
+    unsigned char salt[TW_SUBJECT_SALT_BYTES];
     crypto_generichash_state state;
     content->is_committed = tw_subject_key_salt(content->key, request, salt) &&
                             tw_subject_key_tag(content->key, request, content->tag);
     crypto_generichash_init(&state, salt, sizeof salt, sizeof content->commitment);
     crypto_generichash_update(&state, content->body_hash, sizeof content->body_hash);
     for (size_t i = 0; i < content->n_answers; i++) {
-        crypto_generichash_final(&content->answers[i].hash, hash, sizeof hash);
-        crypto_generichash_update(&state, hash, sizeof hash);
+        struct tw_content_answer *answer = &content->answers[i];
+        crypto_generichash_final(&answer->hash, answer->digest, sizeof answer->digest);
+        crypto_generichash_update(&state, answer->digest, sizeof answer->digest);
     }
     crypto_generichash_final(&state, content->commitment, sizeof content->commitment);
     sodium_memzero(salt, sizeof salt);

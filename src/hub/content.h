@@ -12,7 +12,7 @@
  * the body and of each answer's text, one behind the other. Of a project that stores nothing no
  * more than these hashes is remembered. What is stored is one JSON object:
  *
- *     {"answers": [{"finish", "text", "tokens"}], "body", "build", "isa", "max_answer_tokens",
+ *     {"answers": [{"finish", "text" or "hash", "tokens"}], "body", "build", "isa", "max_answer_tokens",
  *      "model", "model_digest", "terms", "version": 1}
  *
  * and of more than TW_LIMIT_CONTENT_BYTES nothing is stored: the record says so.
@@ -45,6 +45,9 @@ enum tw_status tw_content_begin_answers(struct tw_content *content, size_t n,
                                         struct tw_error *error);
 void tw_content_add(struct tw_content *content, size_t answer, const char *text, size_t text_bytes,
                     uint64_t n_tokens);
+/* The same for what is too much to be stored: its hash is. */
+void tw_content_add_hashed(struct tw_content *content, size_t answer, const char *text,
+                           size_t text_bytes);
 /* finish stays, as a literal does. */
 void tw_content_end(struct tw_content *content, size_t answer, const char *finish);
 

@@ -63,6 +63,8 @@ enum tw_content_state {
 
 struct tw_content_answer {
     crypto_generichash_state hash;
+    unsigned char digest[TW_CONTENT_HASH_BYTES]; /* in the end */
+    bool is_hashed;                              /* the text is not remembered */
     struct tw_buf text;
     uint64_t n_tokens;
     const char *finish;

@@ -177,6 +177,15 @@ static void hash_text(const json_t *text, unsigned char ret_hash[TW_CONTENT_HASH
                        json_string_length(text), NULL, 0);
 }
 
+static void hash_answer(const json_t *answer, unsigned char ret_hash[TW_CONTENT_HASH_BYTES])
+{
+    const char *hex = json_string_value(json_object_get(answer, "hash"));
+    if (hex == NULL ||
+        sodium_hex2bin(ret_hash, TW_CONTENT_HASH_BYTES, hex, strlen(hex), NULL, NULL, NULL) != 0) {
+        hash_text(json_object_get(answer, "text"), ret_hash);
+    }
+}
+
 /* The commitment to what was decrypted, as hexadecimal digits; false: no memory, or no key. */
 static bool commit_again(struct tw_subject_key *key, int64_t request, const json_t *whole,
                          char ret_salt[2 * TW_SUBJECT_SALT_BYTES + 1],
@@ -192,8 +201,7 @@ static bool commit_again(struct tw_subject_key *key, int64_t request, const json
     }
     hash_text(json_object_get(whole, "body"), hashes);
     for (size_t i = 1; i < n; i++) {
-        hash_text(json_object_get(json_array_get(answers, i - 1), "text"),
-                  hashes + i * TW_CONTENT_HASH_BYTES);
+        hash_answer(json_array_get(answers, i - 1), hashes + i * TW_CONTENT_HASH_BYTES);
     }
     tw_content_commit(salt, hashes, n, commitment);
     sodium_bin2hex(ret_salt, 2 * TW_SUBJECT_SALT_BYTES + 1, salt, sizeof salt);
