@@ -77,6 +77,11 @@ static void put_subject(struct tw_hub_change *change, char ret_text[TW_SUBJECT_H
     tw_change_put(change, change->answer, "in", tw_change_json_path(change->object));
 }
 
+static void note_number(struct tw_hub_change *change, const char *name, int64_t number)
+{
+    tw_change_note(change, name, tw_audit_text(NULL), tw_audit_integer(number));
+}
+
 /* For the record: whose, without a name, and where. */
 static void note_scope(struct tw_hub_change *change)
 {
@@ -154,7 +159,7 @@ enum tw_status tw_change_hold_subject(struct tw_hub_change *change, struct tw_er
     tw_change_put(change, change->answer, "hold", json_integer(id));
     put_subject(change, text);
     note_scope(change);
-    tw_change_note_integer(change, "hold", 0, id);
+    note_number(change, "hold", id);
     tw_change_note_text(change, "reason", NULL, reason);
     return tw_change_end_as(change, TW_AUDIT_SUBJECT_HELD, text, error);
 }
@@ -324,8 +329,8 @@ enum tw_status tw_change_erase_subject(struct tw_hub_change *change, struct tw_e
     put_subject(change, text);
     tw_change_put(change, change->answer, "requests", json_integer(n_rows));
     note_scope(change);
-    tw_change_note_integer(change, "erasure", 0, change->erasure);
-    tw_change_note_integer(change, "requests", -1, n_rows);
+    note_number(change, "erasure", change->erasure);
+    note_number(change, "requests", n_rows);
     status = tw_change_end_as(change, TW_AUDIT_SUBJECT_ERASED, text, error);
     change->committed = erase_keys;
     return status == TW_OK ? put_proof(change, error) : status;

@@ -138,23 +138,27 @@ static void add_stamp(crypto_generichash_state *state, const char *path,
     crypto_generichash_update(state, (const unsigned char *)text, (size_t)n);
 }
 
+/* *ret_is_settled: a change from now on would show. */
 static enum tw_status hash_stamps(const struct files *files, char ret_hex[2 * STAMP_BYTES + 1],
-                                  struct tw_error *error)
+                                  bool *ret_is_settled, struct tw_error *error)
 {
     unsigned char hash[STAMP_BYTES];
     crypto_generichash_state state;
     enum tw_status status = TW_OK;
+    bool is_settled = true;
     crypto_generichash_init(&state, NULL, 0, sizeof hash);
     for (size_t i = 0; status == TW_OK && i < files->n; i++) {
         struct tw_file_map map;
         status = tw_file_map_open(files->paths[i], &map, error);
         if (status == TW_OK) {
             add_stamp(&state, files->paths[i], &map.stamp);
+            is_settled = tw_file_stamp_settle(&map.stamp) && is_settled;
             tw_file_map_close(&map);
         }
     }
     crypto_generichash_final(&state, hash, sizeof hash);
     sodium_bin2hex(ret_hex, 2 * STAMP_BYTES + 1, hash, sizeof hash);
+    *ret_is_settled = is_settled;
     return status;
 }
 
@@ -251,7 +255,8 @@ static enum tw_status digest_files(const struct files *files, bool is_folder,
 {
     char stamps[2 * STAMP_BYTES + 1], again[2 * STAMP_BYTES + 1];
     struct tw_buf known;
-    enum tw_status status = hash_stamps(files, stamps, error);
+    bool is_settled = false, ignored;
+    enum tw_status status = hash_stamps(files, stamps, &is_settled, error);
     if (status != TW_OK) {
         return status;
     }
@@ -259,7 +264,7 @@ static enum tw_status digest_files(const struct files *files, bool is_folder,
     if (!find_line(&known, stamps, ret_digest)) {
         status = hash_files(files, is_folder, ret_digest, error);
         /* What was written to meanwhile is hashed again the next time. */
-        if (status == TW_OK && hash_stamps(files, again, error) == TW_OK &&
+        if (status == TW_OK && is_settled && hash_stamps(files, again, &ignored, error) == TW_OK &&
             strcmp(stamps, again) == 0) {
             write_cache(cache_path, &known, ret_digest, stamps);
         }

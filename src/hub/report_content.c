@@ -93,12 +93,10 @@ static enum tw_status is_gone(const struct row *row, struct tw_error *error)
 }
 
 /* Decrypts and parses; the caller owns *ret_whole. */
-static enum tw_status open_row(struct tw_hub_change *change, const struct row *row,
-                               struct tw_subject_key *key, json_t **ret_whole,
-                               struct tw_error *error)
+static enum tw_status open_row(const struct row *row, struct tw_subject_key *key,
+                               json_t **ret_whole, struct tw_error *error)
 {
     struct tw_buf plain;
-    (void)change;
     tw_buf_init(&plain, TW_LIMIT_DB_VALUE_BYTES);
     enum tw_status status = tw_subject_key_unseal(key, row->request, row->sealed.data,
                                                   row->sealed.size_bytes, &plain, error);
@@ -247,18 +245,11 @@ static enum tw_status put_proof(struct tw_hub_change *change, const struct row *
 }
 
 static enum tw_status show_row(struct tw_hub_change *change, const struct row *row,
-                               struct tw_error *error)
+                               struct tw_subject_key *key, struct tw_error *error)
 {
-    struct tw_subject_key *key = NULL;
     json_t *whole = NULL;
     char subject[TW_SUBJECT_HEX_BYTES];
-    enum tw_status status = is_gone(row, error);
-    if (status == TW_OK) {
-        status = find_key(change, row, &key, error);
-    }
-    if (status == TW_OK) {
-        status = open_row(change, row, key, &whole, error);
-    }
+    enum tw_status status = open_row(row, key, &whole, error);
     if (status == TW_OK) {
         tw_subject_write(&row->subject, subject);
         tw_change_put(change, change->answer, "request", json_integer(row->request));
@@ -273,6 +264,26 @@ static enum tw_status show_row(struct tw_hub_change *change, const struct row *r
         status = tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for content");
     }
     json_decref(whole);
+    return status;
+}
+
+/* Nothing is read, or recorded as read, of what is gone. */
+static enum tw_status read_and_show(struct tw_hub_change *change, const struct row *row,
+                                    struct tw_error *error)
+{
+    struct tw_subject_key *key = NULL;
+    char object[64];
+    enum tw_status status = is_gone(row, error);
+    if (status == TW_OK) {
+        status = find_key(change, row, &key, error);
+    }
+    if (status == TW_OK) {
+        snprintf(object, sizeof object, "request %lld", (long long)row->request);
+        status = tw_change_note_reading(change, object, error);
+    }
+    if (status == TW_OK) {
+        status = show_row(change, row, key, error);
+    }
     tw_subject_key_give_back(key);
     return status;
 }
@@ -306,7 +317,6 @@ enum tw_status tw_report_show_content(struct tw_hub_change *change, struct tw_er
 {
     const char *text = tw_change_value(change, "request")->text;
     struct row row;
-    char object[64];
     bool has_row = false;
     enum tw_status status =
         is_number(text)
@@ -317,11 +327,7 @@ enum tw_status tw_report_show_content(struct tw_hub_change *change, struct tw_er
                               "no content is stored of a request '%.120s'", text);
     }
     if (status == TW_OK) {
-        snprintf(object, sizeof object, "request %lld", (long long)row.request);
-        status = tw_change_note_reading(change, object, error);
-    }
-    if (status == TW_OK) {
-        status = show_row(change, &row, error);
+        status = read_and_show(change, &row, error);
     }
     tw_buf_free(&row.sealed);
     return status;
@@ -425,7 +431,7 @@ static enum tw_status put_content(struct export *export, json_t *out, int64_t re
         read_row(change->db, BY_NUMBER, tw_db_integer(request), &row, &has_row, error);
     if (status == TW_OK && has_row && row.ended_ns == 0) {
         export->n_bytes += row.sealed.size_bytes;
-        status = open_row(change, &row, key, &whole, error);
+        status = open_row(&row, key, &whole, error);
         if (status == TW_OK) {
             tw_change_put(change, out, "content", whole);
         }
