@@ -55,6 +55,13 @@ static void send_held(struct tw_api_gate *gate, uint64_t n_tokens)
     gate->n_written_tokens = last.n_tokens;
 }
 
+static void look_at_socket(struct tw_api_gate *gate)
+{
+    if (tw_http_pending_bytes(gate->http) == 0) {
+        gate->n_sent_tokens = gate->n_written_tokens;
+    }
+}
+
 static void ask(struct tw_api_gate *gate);
 
 /* A tw_hub_done_fn. */
@@ -79,10 +86,12 @@ static void ask(struct tw_api_gate *gate)
         (gate->n_tokens <= n_covered && n_covered - gate->n_tokens > AHEAD_TOKENS / 2)) {
         return;
     }
-    if (tw_http_pending_bytes(gate->http) == 0) {
-        gate->n_sent_tokens = gate->n_written_tokens;
-    }
+    look_at_socket(gate);
     uint64_t n_wanted = gate->n_sent_tokens + AHEAD_TOKENS;
+    if (gate->marks.size_bytes > 0) { /* a piece goes whole, however many tokens it took */
+        const struct mark *first = (const struct mark *)(const void *)gate->marks.data;
+        n_wanted = n_wanted < first->n_tokens ? first->n_tokens : n_wanted;
+    }
     if (n_wanted > gate->ticket->n_reserved_answer_tokens) {
         n_wanted = gate->ticket->n_reserved_answer_tokens;
     }
@@ -111,25 +120,17 @@ void tw_api_gate_write(struct tw_api_gate *gate, const char *data, size_t size_b
     pthread_mutex_unlock(&gate->lock);
 }
 
-void tw_api_gate_go_on(struct tw_api_gate *gate)
+bool tw_api_gate_is_ahead(struct tw_api_gate *gate)
 {
     if (gate->hub == NULL) {
-        return;
+        return false;
     }
     pthread_mutex_lock(&gate->lock);
+    look_at_socket(gate);
     ask(gate);
+    const bool is_ahead = gate->n_tokens - gate->n_sent_tokens > AHEAD_TOKENS / 2;
     pthread_mutex_unlock(&gate->lock);
-}
-
-size_t tw_api_gate_held_bytes(struct tw_api_gate *gate)
-{
-    if (gate->hub == NULL) {
-        return 0;
-    }
-    pthread_mutex_lock(&gate->lock);
-    const size_t n = gate->held.size_bytes;
-    pthread_mutex_unlock(&gate->lock);
-    return n;
+    return is_ahead;
 }
 
 bool tw_api_gate_has_failed(struct tw_api_gate *gate)

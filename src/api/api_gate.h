@@ -4,9 +4,9 @@
  *                                                    otherwise when the hub has moved it
  *
  * The watermark is asked for ahead of need, so as a rule nothing waits: at most
- * TW_LIMIT_HUB_AHEAD_TOKENS beyond what the client's socket has taken. Who reads slowly holds it
- * up, and with it what is held here, until he has read (tw_api_gate_go_on, now and then), or until
- * the answer is settled. Without a hub everything is sent at once.
+ * TW_LIMIT_HUB_AHEAD_TOKENS beyond what the client's socket has taken, or what one step brought to
+ * all answers of a request where that is more. Who reads slowly holds it up, and is to pause
+ * (tw_api_gate_is_ahead, before each step). Without a hub everything is sent at once.
  *
  * Threads: the backend's thread writes; the hub's writer calls back. Ownership: the HTTP request,
  * the hub and the ticket are the caller's, and outlive it; it is freed behind the settlement, when
@@ -41,9 +41,10 @@ void tw_api_gate_free(struct tw_api_gate *gate);
 /* n_tokens: of the whole answer so far, with those of these bytes. */
 void tw_api_gate_write(struct tw_api_gate *gate, const char *data, size_t size_bytes,
                        uint64_t n_tokens);
-/* The client may have read more. */
-void tw_api_gate_go_on(struct tw_api_gate *gate);
-size_t tw_api_gate_held_bytes(struct tw_api_gate *gate);
+/* Whether so much has not reached the client's socket that no more should be made: what is held
+ * when an answer is settled is paid, and a process may end before it is sent. The client may have
+ * read more meanwhile, so what is held may go. */
+bool tw_api_gate_is_ahead(struct tw_api_gate *gate);
 bool tw_api_gate_has_failed(struct tw_api_gate *gate);
 /* The answer is settled: all of it may go. */
 void tw_api_gate_open(struct tw_api_gate *gate);

@@ -69,7 +69,7 @@ struct completion {
     bool is_refused;    /* not all choices could be submitted: no stream has begun */
     struct tw_api_error error, refusal;
     struct tw_completion_usage usage;
-    struct tw_buf chunk;
+    struct tw_buf chunk, whole; /* of a stream; without one */
 };
 
 static void free_completion(struct completion *completion)
@@ -84,6 +84,7 @@ static void free_completion(struct completion *completion)
     tw_mem_free(completion->prompts);
     tw_mem_free(completion->choices);
     tw_buf_free(&completion->chunk);
+    tw_buf_free(&completion->whole);
     tw_api_gate_free(&completion->gate);
     tw_api_fields_free(&completion->fields);
     tw_api_form_free(&completion->form);
@@ -129,25 +130,28 @@ static const struct tw_hub_shown *rates_of(const struct completion *completion)
     return completion->api->config.hub != NULL ? &completion->ticket.shown : NULL;
 }
 
-static void answer_whole(struct completion *completion)
+/* Before the settlement, on the backend's thread: the hub's writer is not to wait for it. */
+static void write_whole(struct completion *completion)
 {
     struct tw_completion_choice *choices = tw_mem_zalloc(completion->n_choices, sizeof *choices);
-    struct tw_buf body;
-    tw_buf_init(&body, ANSWER_BYTES);
-    body.failed = choices == NULL;
+    struct tw_buf *body = &completion->whole;
+    body->failed = choices == NULL;
     for (size_t i = 0; choices != NULL && i < completion->n_choices; i++) {
         choices[i] = shown(&completion->choices[i]);
-        body.failed = body.failed || completion->choices[i].parts.has_failed ||
-                      tw_completion_logprobs_failed(&completion->choices[i].logprobs);
+        body->failed = body->failed || completion->choices[i].parts.has_failed ||
+                       tw_completion_logprobs_failed(&completion->choices[i].logprobs);
     }
-    if (!body.failed) {
-        tw_completion_json_whole(&body, &completion->head, choices, completion->n_choices,
+    if (!body->failed) {
+        tw_completion_json_whole(body, &completion->head, choices, completion->n_choices,
                                  &completion->usage);
     }
-    tw_api_answer_completion(completion->api, completion->http, &body, completion->fields.unknown,
-                             rates_of(completion));
-    tw_buf_free(&body);
     tw_mem_free(choices);
+}
+
+static void answer_whole(struct completion *completion)
+{
+    tw_api_answer_completion(completion->api, completion->http, &completion->whole,
+                             completion->fields.unknown, rates_of(completion));
 }
 
 static void write_chunk(struct completion *completion)
@@ -228,6 +232,22 @@ static const char *end_name(const struct completion *completion)
     return completion->was_cancelled ? "cancelled" : finish_reason(&completion->choices[0]);
 }
 
+/* What is paid: what the client got, or left before it could. What failed on our side, or never
+ * ran, costs nothing but the tokens that were sent. */
+static struct tw_hub_usage paid(const struct completion *completion)
+{
+    const bool is_ours =
+        completion->is_refused || (completion->has_failed && !completion->was_cancelled);
+    const bool has_begun = completion->usage.n_completion_tokens > 0 || !completion->has_failed;
+    struct tw_hub_usage usage = {.finish = end_name(completion)};
+    if (has_begun && (!is_ours || completion->fields.is_stream) && !completion->is_refused) {
+        usage.n_prompt_tokens = completion->usage.n_prompt_tokens;
+        usage.n_cached_tokens = completion->usage.n_cached_tokens;
+        usage.n_answer_tokens = completion->usage.n_completion_tokens;
+    }
+    return usage;
+}
+
 /* One of those that n_open counts is done. */
 static void drop(struct completion *completion, size_t n)
 {
@@ -237,14 +257,14 @@ static void drop(struct completion *completion, size_t n)
     count_prompts(completion);
     tw_histogram_add(&completion->api->metrics.whole,
                      tw_clock_monotonic_ns() - completion->arrived_ns);
+    if (!completion->fields.is_stream && !completion->is_refused && !completion->has_failed) {
+        write_whole(completion);
+    }
     if (completion->api->config.hub == NULL) {
         finish(completion);
         return;
     }
-    const struct tw_hub_usage usage = {.n_prompt_tokens = completion->usage.n_prompt_tokens,
-                                       .n_cached_tokens = completion->usage.n_cached_tokens,
-                                       .n_answer_tokens = completion->usage.n_completion_tokens,
-                                       .finish = end_name(completion)};
+    const struct tw_hub_usage usage = paid(completion);
     tw_hub_settle(completion->api->config.hub, &completion->ticket, &usage, settled, completion);
 }
 
@@ -265,10 +285,8 @@ static enum tw_wish wish(void *context)
         (completion->api->config.hub != NULL && !may_go_on(completion))) {
         return TW_WISH_CANCEL;
     }
-    tw_api_gate_go_on(&completion->gate);
-    return completion->fields.is_stream && tw_http_pending_bytes(completion->http) +
-                                                   tw_api_gate_held_bytes(&completion->gate) >
-                                               PAUSE_BYTES
+    return completion->fields.is_stream && (tw_http_pending_bytes(completion->http) > PAUSE_BYTES ||
+                                            tw_api_gate_is_ahead(&completion->gate))
                ? TW_WISH_PAUSE
                : TW_WISH_GO_ON;
 }
@@ -759,6 +777,7 @@ static void complete(struct tw_api *api, const struct tw_api_call *call, bool is
     completion->tenant = call->tenant;
     completion->fields.is_chat = is_chat;
     tw_buf_init(&completion->chunk, TW_LIMIT_GENERATED_BYTES);
+    tw_buf_init(&completion->whole, ANSWER_BYTES);
     tw_api_gate_init(&completion->gate, call->http, api->config.hub, &completion->ticket);
     if (prepare(completion, &error)) {
         grant(completion);

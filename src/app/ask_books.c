@@ -5,8 +5,10 @@
 #include <unistd.h>
 
 #include "app/admin_client.h"
+#include "app/books_args.h"
 #include "app/books_place.h"
 #include "hub/hub_admin.h"
+#include "hub/report.h"
 
 #define NAME_BYTES 32
 
@@ -29,6 +31,20 @@ static enum tw_status find_actor(struct tw_hub *hub, const char *secret, char na
                         "TOKENWORKS_SECRET is no user's secret here; 'user secret' makes one");
 }
 
+/* A check needs no keys and changes nothing: a copy of the books will do. */
+static enum tw_status check_store(const struct tw_books_place *place, json_t **ret_answer,
+                                  struct tw_error *error)
+{
+    const struct tw_books_args books = {place->address};
+    struct tw_db *db = NULL;
+    enum tw_status status = tw_books_args_open(&books, &db, error);
+    if (status == TW_OK) {
+        status = tw_report_check_books(db, ret_answer, error);
+    }
+    tw_db_close(db);
+    return status;
+}
+
 static enum tw_status ask_store(const struct tw_books_place *place, const struct asked *asked,
                                 const char *secret, json_t **ret_answer, struct tw_error *error)
 {
@@ -40,6 +56,9 @@ static enum tw_status ask_store(const struct tw_books_place *place, const struct
                             "there are no books at '%.200s'; a command that makes something makes "
                             "them, and so does 'tokenworks serve'",
                             place->address);
+    }
+    if (secret == NULL && asked->verb->run == tw_report_check_ledger) {
+        return check_store(place, ret_answer, error);
     }
     struct tw_hub_config config = tw_books_place_config(place, asked->where->currency);
     config.is_brief = true;

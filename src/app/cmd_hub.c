@@ -1,5 +1,5 @@
-/* org, team, project, user, key, budget, price, ledger, audit: the hub's commands, of the running
- * server, or of the store where none runs. */
+/* org, team, project, ...: the hub's commands, of the running server, or of the store where none
+ * runs. */
 #include <stdio.h>
 #include <string.h>
 
@@ -9,7 +9,6 @@
 #include "app/command.h"
 #include "app/hub_args.h"
 #include "app/hub_print.h"
-#include "hub/hub_admin.h"
 
 static void print_verbs(const struct tw_hub_group *group, FILE *out)
 {

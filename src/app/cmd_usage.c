@@ -147,7 +147,7 @@ static int run_invoice(int argc, char **argv)
     struct invoice_args args = {.month = "last-month"};
     const struct tw_command_spec spec = {
         .name = "usage invoice",
-        .synopsis = "--org NAME [--month MONTH] [--zone ZONE] [--format FORMAT] [--books ADDRESS]",
+        .synopsis = "--org NAME [--month MONTH] [--zone ZONE] [--format FORMAT]",
         .about = "Prints what an organisation has to pay for a month: a line for each project,\n"
                  "model, direction and price version. The total is the sum of the ledger's\n"
                  "entries, to the last digit.",

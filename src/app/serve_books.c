@@ -59,6 +59,12 @@ static enum tw_status take_over(struct tw_hub *hub, const struct tw_api_keys *ke
     return status;
 }
 
+static void tell(void *context, const struct tw_error *error)
+{
+    (void)context;
+    tw_log(TW_LOG_ERROR, "nothing can be put on record, so nobody gets tokens: %s", error->text);
+}
+
 enum tw_status tw_serve_books_open(const struct tw_serve_args *args, struct tw_stage *stage,
                                    const struct tw_api_keys *keys, struct tw_hub **ret_hub,
                                    struct tw_error *error)
@@ -75,6 +81,7 @@ enum tw_status tw_serve_books_open(const struct tw_serve_args *args, struct tw_s
     struct tw_hub_config config = tw_books_place_config(&place, args->currency);
     config.project = tw_api_take_project;
     config.project_context = stage;
+    config.failed = tell;
     status = tw_hub_open(&config, &hub, error);
     if (status == TW_OK && keys != NULL) {
         status = take_over(hub, keys, error);

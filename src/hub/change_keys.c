@@ -2,6 +2,7 @@
 #include <sodium.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "hub/change.h"
 
 #define COUNT(values)      (sizeof(values) / sizeof *(values))
@@ -249,33 +250,63 @@ enum tw_status tw_change_revoke_key(struct tw_hub_change *change, struct tw_erro
 
 /* ---- the list ---- */
 
-/* The beginnings of the secrets that are good, the latest last. */
-static json_t *shown_secrets(const struct tw_hub_change *change, const struct tw_holder *key)
+/* The secrets of a key that are good, the latest last. */
+struct shown {
+    const struct tw_secret *newest;
+    json_t *list; /* of their beginnings; NULL: none */
+};
+
+/* Where a holder stands; it is there. */
+static size_t place_of(const struct tw_items *holders, int64_t id)
 {
-    const struct tw_items *secrets = &change->hub->directory.secrets;
-    json_t *list = json_array();
-    for (size_t i = 0; list != NULL && i < secrets->n; i++) {
-        const struct tw_secret *secret = secrets->at[i];
-        if (secret->key == key && is_good(change, secret)) {
-            json_array_append_new(list, json_string(secret->shown));
+    size_t low = 0, high = holders->n;
+    while (high - low > 1) {
+        const size_t middle = low + (high - low) / 2;
+        const struct tw_holder *holder = holders->at[middle];
+        if (holder->id <= id) {
+            low = middle;
+        } else {
+            high = middle;
         }
     }
-    return list;
+    return low;
 }
 
-static void put_key(struct tw_hub_change *change, json_t *row, const struct tw_holder *key)
+/* Of all keys, in the order of the holders: one walk over all secrets, not one a key. */
+static struct shown *find_shown(const struct tw_hub_change *change)
 {
-    size_t n_good = 0;
-    const struct tw_secret *secret = newest(change, key, &n_good);
+    const struct tw_directory *directory = &change->hub->directory;
+    const struct tw_items *holders = &directory->holders, *secrets = &directory->secrets;
+    struct shown *shown = tw_mem_zalloc(holders->n + 1, sizeof *shown);
+    for (size_t i = 0; shown != NULL && i < secrets->n; i++) {
+        const struct tw_secret *secret = secrets->at[i];
+        if (secret->key == NULL || !is_good(change, secret)) {
+            continue;
+        }
+        struct shown *of_key = &shown[place_of(holders, secret->key->id)];
+        of_key->newest = secret;
+        if (of_key->list == NULL) {
+            of_key->list = json_array();
+        }
+        json_array_append_new(of_key->list, json_string(secret->shown));
+    }
+    return shown;
+}
+
+static void put_key(struct tw_hub_change *change, json_t *row, const struct tw_holder *key,
+                    const struct shown *shown)
+{
+    const struct tw_secret *secret = shown->newest;
     const bool is_open = tw_holder_is_open(key);
     char person[2 * (TW_LIMIT_HUB_NAME_BYTES + 1)];
     tw_change_put(change, row, "path", tw_change_json_path(key));
     tw_change_put(change, row, "id", json_integer(key->id));
     tw_change_put(change, row, "state",
-                  json_string(!is_open      ? "revoked"
-                              : n_good == 0 ? "expired"
-                                            : "open"));
-    tw_change_put(change, row, "secrets", shown_secrets(change, key));
+                  json_string(!is_open         ? "revoked"
+                              : secret == NULL ? "expired"
+                                               : "open"));
+    tw_change_put(change, row, "secrets",
+                  shown->list != NULL ? json_incref(shown->list) : json_array());
     tw_change_put(change, row, "expires",
                   tw_change_json_when(secret != NULL ? (int64_t)secret->expires_ns : 0));
     if (secret != NULL && secret->person != NULL) {
@@ -289,9 +320,24 @@ static void put_key(struct tw_hub_change *change, json_t *row, const struct tw_h
     tw_change_put(change, row, "created", tw_change_json_when(key->created_ns));
 }
 
-enum tw_status tw_change_list_keys(struct tw_hub_change *change, struct tw_error *error)
+static void put_keys(struct tw_hub_change *change, const struct tw_holder *top,
+                     const struct shown *shown)
 {
     const struct tw_items *holders = &change->hub->directory.holders;
+    json_t *rows = tw_change_rows(change, "keys");
+    for (size_t i = 0; i < holders->n; i++) {
+        const struct tw_holder *key = holders->at[i];
+        if (key->kind == TW_HOLDER_KEY && tw_change_is_below(key, top) &&
+            (tw_holder_is_open(key) || tw_change_integer(change, "all", 0) != 0) &&
+            tw_change_may_see(change, key)) {
+            json_t *row = tw_change_row(change, rows);
+            put_key(change, row, key, &shown[i]);
+        }
+    }
+}
+
+enum tw_status tw_change_list_keys(struct tw_hub_change *change, struct tw_error *error)
+{
     const struct tw_field_value *path = tw_change_value(change, "path");
     struct tw_holder *top = NULL;
     if (path->is_set) {
@@ -300,15 +346,14 @@ enum tw_status tw_change_list_keys(struct tw_hub_change *change, struct tw_error
             return status;
         }
     }
-    json_t *rows = tw_change_rows(change, "keys");
-    for (size_t i = 0; i < holders->n; i++) {
-        const struct tw_holder *key = holders->at[i];
-        if (key->kind == TW_HOLDER_KEY && tw_change_is_below(key, top) &&
-            (tw_holder_is_open(key) || tw_change_integer(change, "all", 0) != 0) &&
-            tw_change_may_see(change, key)) {
-            json_t *row = tw_change_row(change, rows);
-            put_key(change, row, key);
-        }
+    struct shown *shown = find_shown(change);
+    if (shown == NULL) {
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a list of keys");
     }
+    put_keys(change, top, shown);
+    for (size_t i = 0; i < change->hub->directory.holders.n; i++) {
+        json_decref(shown[i].list);
+    }
+    tw_mem_free(shown);
     return TW_OK;
 }

@@ -21,20 +21,25 @@
  * is of no use to whoever guesses keys. */
 static enum tw_status read_pepper(struct tw_hub *hub, const char *path, struct tw_error *error)
 {
-    struct tw_buf text;
-    tw_buf_init(&text, TW_DIRECTORY_HASH_BYTES + 1);
-    enum tw_status status = tw_file_read(path, TW_DIRECTORY_HASH_BYTES + 1, &text, error);
-    if (status == TW_OK && text.size_bytes != TW_DIRECTORY_HASH_BYTES) {
+    struct tw_file_map map;
+    enum tw_status status = tw_file_map_open(path, &map, error);
+    if (status != TW_OK) {
+        return status;
+    }
+    if ((map.stamp.mode & 0077) != 0) {
+        status = tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                              "'%s' is open to others than its owner: if nobody can have changed "
+                              "or taken it, chmod 600 it",
+                              path);
+    } else if (map.size_bytes != TW_DIRECTORY_HASH_BYTES) {
         status = tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
                               "%s has %zu bytes, not %d: without the file that was made with the "
                               "books no key is good any more; restore it",
-                              path, text.size_bytes, TW_DIRECTORY_HASH_BYTES);
+                              path, map.size_bytes, TW_DIRECTORY_HASH_BYTES);
+    } else {
+        memcpy(hub->directory.pepper, map.data, TW_DIRECTORY_HASH_BYTES);
     }
-    if (status == TW_OK) {
-        memcpy(hub->directory.pepper, text.data, TW_DIRECTORY_HASH_BYTES);
-        sodium_memzero(text.data, text.size_bytes);
-    }
-    tw_buf_free(&text);
+    tw_file_map_close(&map);
     return status;
 }
 
@@ -275,6 +280,7 @@ void tw_hub_close(struct tw_hub *hub)
     tw_directory_free(&hub->directory);
     pthread_cond_destroy(&hub->wake);
     pthread_mutex_destroy(&hub->lock);
+    tw_mem_free(hub->owed);
     tw_mem_free(hub->address);
     tw_mem_free(hub);
 }

@@ -17,8 +17,9 @@
  * Invariants:
  * 1. Of a hard budget, spent + reserved never exceeds what there is. What is granted can be paid in
  *    every budget on the path of the key, whatever happens at once.
- * 2. What a ticket reserved is settled once: exactly, when it ends; at the watermark, when the hub
- *    is opened after a process that did not end it.
+ * 2. What a ticket reserved is settled once: exactly, when it ends; at the watermark, where the
+ *    store could not be written then, as soon as it can, or when the hub is opened after a process
+ *    that did not end it.
  * 3. No durable record, no token: where the store fails, everything is refused (TW_ERR_IO) until
  *    the hub is opened again.
  * 4. After tw_hub_command of a revocation has been called back, no ticket is granted for that key,
@@ -58,7 +59,10 @@ struct tw_hub_config {
      * On the writer's thread, but for those that are there when the hub is opened. */
     void (*project)(void *context, uint32_t number, uint32_t weight, int priority_class);
     void *project_context;
-    void *context; /* of now_ns */
+    /* Told why nothing can be put on record, once for each failure behind a success; on the
+     * writer's thread. NULL: nobody. */
+    void (*failed)(void *context, const struct tw_error *error);
+    void *context; /* of now_ns and failed */
     bool is_brief; /* for one command: start and end are no records, where nothing was left open */
 };
 
@@ -169,6 +173,7 @@ struct tw_hub_ticket {
     int64_t entry, price, amount_nano, reserved_ns;
     uint64_t n_reserved_answer_tokens, cover_tokens;
     int64_t rate_tokens;
+    bool is_counted; /* among what runs at once */
     bool is_open;
     bool is_lost; /* another hub has settled it */
 };

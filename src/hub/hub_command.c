@@ -30,6 +30,23 @@ static bool may_about(const struct tw_hub_change *change, const struct tw_holder
     return false;
 }
 
+/* A role holds for it, for something below it, or for something above it. */
+static bool may_know_of(const struct tw_hub_change *change, const struct tw_holder *holder)
+{
+    if (change->person == NULL || holder == NULL) {
+        return true;
+    }
+    for (const struct tw_grant *grant = change->person->grants; grant != NULL;
+         grant = grant->next) {
+        if (change->verb->reach[grant->role] != TW_REACH_NONE &&
+            (grant->scope == NULL || tw_change_is_below(holder, grant->scope) ||
+             tw_change_is_below(grant->scope, holder))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool tw_change_may_see(const struct tw_hub_change *change, const struct tw_holder *holder)
 {
     return change->person == NULL || may_about(change, holder);
@@ -69,7 +86,7 @@ enum tw_status tw_change_find_holder(struct tw_hub_change *change, const char *p
         holder = tw_change_child(change, holder, at, n_bytes);
         at += n_bytes + (at[n_bytes] == '/');
     } while (holder != NULL && *at != '\0');
-    if (holder != NULL) {
+    if (holder != NULL && may_know_of(change, holder)) {
         *ret_holder = holder;
         return TW_OK;
     }
@@ -91,7 +108,8 @@ enum tw_status tw_change_find_person(struct tw_hub_change *change, const char *p
     }
     for (size_t i = 0; (name == path || org != NULL) && i < persons->n; i++) {
         struct tw_person *person = persons->at[i];
-        if (person->is_open && person->org == org && strcmp(person->name, name) == 0) {
+        if (person->is_open && person->org == org && strcmp(person->name, name) == 0 &&
+            may_know_of(change, org)) {
             *ret_person = person;
             return TW_OK;
         }

@@ -119,12 +119,19 @@ struct tw_hub {
     struct tw_audit_body body; /* of the record that is written */
     struct tw_hub_content content;
     int64_t now_ns;              /* books' time of the group */
+    int64_t first_new_id;        /* what the group makes has numbers from here on */
     uint32_t n_projects;         /* that the scheduler knows */
     int64_t n_recovered;         /* requests that were left open by others */
+    bool was_told;               /* of the failure: config.failed */
     bool is_failed;              /* the store is broken: everything is refused */
     struct tw_error failure;     /* why */
     struct tw_error group_error; /* of the group: the first thing that went wrong in it */
     enum tw_status group_status;
+
+    /* Requests that ended when the store could not be written: they are settled when it can. */
+    int64_t *owed; /* [n_owed] */
+    size_t n_owed, owed_room;
+    int64_t owed_at_ns; /* monotonic: when that is tried next */
 
     pthread_t thread;
     bool has_thread;
@@ -170,6 +177,10 @@ enum tw_status tw_hub_record_end(struct tw_hub *hub, struct tw_hub_record *recor
 
 /* Settles what another process left open, at its watermark. In a group. */
 enum tw_status tw_hub_recover(struct tw_hub *hub, struct tw_error *error);
+/* A request of this hub that could not be settled: it is to be, at its watermark. */
+void tw_hub_owe(struct tw_hub *hub, int64_t request);
+/* Settles those, in a group of their own, where it is time to try. */
+void tw_hub_settle_owed(struct tw_hub *hub);
 
 /* ---- hub_content.c: in a group ---- */
 

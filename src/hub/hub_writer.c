@@ -20,17 +20,16 @@ void tw_hub_enqueue(struct tw_hub *hub, struct tw_hub_op *op)
     }
 }
 
-/* Until something waits or it is to stop; where records are not yet signed no longer than until
- * they can be, and among other hubs until it is to say that it is alive. */
+/* Until something waits or it is to stop; where records are not yet signed, or requests not yet
+ * settled, no longer than until they can be, among other hubs until it is to say that it is alive,
+ * and where old content is to go until that is due. */
 static void wait_for_work(struct tw_hub *hub)
 {
     const bool is_unsigned = tw_audit_log_seq(hub->audit) > tw_audit_log_signed_seq(hub->audit);
-    const bool has_others = tw_db_is_postgres(hub->db);
+    const bool has_others = tw_db_is_postgres(hub->db), is_due = is_unsigned || hub->n_owed > 0;
     const int64_t tend_ns = tw_hub_tend_ns(hub);
     const bool tends = tend_ns != INT64_MAX;
-    int64_t wait_ns = is_unsigned  ? TW_DIRECTORY_SECOND_NS
-                      : has_others ? TW_LIMIT_HUB_BEAT_NS
-                                   : TW_LIMIT_CONTENT_TEND_NS;
+    int64_t wait_ns = is_due ? TW_DIRECTORY_SECOND_NS : TW_LIMIT_HUB_BEAT_NS;
     if (tends && tend_ns - hub->now_ns < wait_ns) {
         wait_ns = tend_ns > hub->now_ns ? tend_ns - hub->now_ns : 0;
     }
@@ -39,7 +38,7 @@ static void wait_for_work(struct tw_hub *hub)
                                    .tv_nsec = until_ns % TW_DIRECTORY_SECOND_NS};
     int failure = 0;
     while (hub->first == NULL && !hub->stops && failure == 0) {
-        failure = (is_unsigned || has_others || tends) && !hub->is_failed
+        failure = (is_due || has_others || tends) && !hub->is_failed
                       ? pthread_cond_timedwait(&hub->wake, &hub->lock, &until)
                       : pthread_cond_wait(&hub->wake, &hub->lock);
     }
@@ -102,6 +101,7 @@ enum tw_status tw_hub_begin_group(struct tw_hub *hub, struct tw_error *error)
         }
     }
     if (status == TW_OK) {
+        hub->first_new_id = hub->ledger.books.next_id;
         read_clock(hub);
     } else {
         tw_db_rollback(hub->db);
@@ -139,6 +139,7 @@ enum tw_status tw_hub_end_group(struct tw_hub *hub, struct tw_error *error)
     }
     if (status != TW_OK) {
         hub->group_error = *error;
+        tw_directory_forget(&hub->directory, hub->first_new_id);
         forget_group(hub);
     }
     return status;
@@ -175,17 +176,27 @@ static enum tw_status apply_group(struct tw_hub *hub, struct tw_hub_op *group)
     return tw_hub_end_group(hub, &error);
 }
 
+static void tell(struct tw_hub *hub, enum tw_status status)
+{
+    if (status != TW_OK && !hub->was_told && hub->config.failed != NULL) {
+        hub->config.failed(hub->config.context, &hub->group_error);
+    }
+    hub->was_told = status != TW_OK;
+}
+
 void *tw_hub_write(void *context)
 {
     struct tw_hub *hub = context;
     struct tw_hub_op *op;
     while (take_group(hub, &op)) {
         const enum tw_status status = apply_group(hub, op);
+        tell(hub, status);
         while (op != NULL) { /* which may be gone, or in the queue again, once it was told */
             struct tw_hub_op *next = op->next;
             op->done(hub, op, status);
             op = next;
         }
+        tw_hub_settle_owed(hub);
     }
     return NULL;
 }

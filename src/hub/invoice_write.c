@@ -96,8 +96,8 @@ enum tw_status tw_invoice_write_text(const struct tw_invoice *invoice, const cha
     static const struct {
         const char *title;
         bool is_number;
-    } columns[] = {{"project", false}, {"model", false}, {"class", false},    {"tokens", false},
-                   {"price", true},    {"number", true}, {"a million", true}, {"amount", true}};
+    } columns[] = {{"project", false}, {"model", false}, {"class", false},    {"direction", false},
+                   {"price", true},    {"tokens", true}, {"a million", true}, {"amount", true}};
     const int n_places = most_places(invoice), n_price_places = most_price_places(invoice);
     struct tw_report_table table;
     tw_report_table_init(&table);

@@ -11,22 +11,35 @@
 
 /* ---- the ledger ---- */
 
-enum tw_status tw_report_check_ledger(struct tw_hub_change *change, struct tw_error *error)
+enum tw_status tw_report_check_books(struct tw_db *db, json_t **ret_answer, struct tw_error *error)
 {
     struct tw_ledger_summary summary;
-    enum tw_status status = tw_ledger_check(change->db, &summary, error);
+    enum tw_status status = tw_ledger_check(db, &summary, error);
     if (status != TW_OK) {
         return status;
     }
-    json_t *answer = change->answer;
-    tw_change_put(change, answer, "balances", json_true());
-    tw_change_put(change, answer, "entries", json_integer(summary.n_entries));
-    tw_change_put(change, answer, "requests", json_integer(summary.n_requests));
-    tw_change_put(change, answer, "open", json_integer(summary.n_open));
-    tw_change_put(change, answer, "windows", json_integer(summary.n_windows));
-    tw_change_put(change, answer, "settled", tw_change_json_money(summary.settled_nano));
-    tw_change_put(change, answer, "settled_tokens", json_integer(summary.settled_tokens));
-    tw_change_put(change, answer, "held", tw_change_json_money(summary.held_nano));
+    json_t *answer = json_pack(
+        "{s:b, s:I, s:I, s:I, s:I, s:o, s:I, s:o}", "balances", 1, "entries",
+        (json_int_t)summary.n_entries, "requests", (json_int_t)summary.n_requests, "open",
+        (json_int_t)summary.n_open, "windows", (json_int_t)summary.n_windows, "settled",
+        tw_change_json_money(summary.settled_nano), "settled_tokens",
+        (json_int_t)summary.settled_tokens, "held", tw_change_json_money(summary.held_nano));
+    if (answer == NULL) {
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for the answer");
+    }
+    *ret_answer = answer;
+    return TW_OK;
+}
+
+enum tw_status tw_report_check_ledger(struct tw_hub_change *change, struct tw_error *error)
+{
+    json_t *answer = NULL;
+    enum tw_status status = tw_report_check_books(change->db, &answer, error);
+    if (status != TW_OK) {
+        return status;
+    }
+    json_decref(change->answer);
+    change->answer = answer;
     return TW_OK;
 }
 

@@ -5,9 +5,13 @@
 #ifndef TW_HUB_REPORT_H
 #define TW_HUB_REPORT_H
 
-#include "base/status.h"
+#include "base/json.h"
+#include "store/db.h"
 
 struct tw_hub_change;
+
+/* Without a hub: of books that are open for reading, a copy for example. */
+enum tw_status tw_report_check_books(struct tw_db *db, json_t **ret_answer, struct tw_error *error);
 
 enum tw_status tw_report_check_ledger(struct tw_hub_change *change, struct tw_error *error);
 enum tw_status tw_report_list_entries(struct tw_hub_change *change, struct tw_error *error);

@@ -199,13 +199,15 @@ static ssize_t read_stream(void *context, uint64_t position, char *out, size_t o
     (void)position;
     ssize_t n = 0;
     pthread_mutex_lock(&request->lock);
+    request->n_leaving_bytes = 0; /* it comes back when the socket has what it was given */
+    request->n_pending_bytes = stream->size_bytes; /* also what is taken now */
     if (request->is_gone) {
         n = MHD_CONTENT_READER_END_WITH_ERROR;
     } else if (stream->size_bytes > 0) {
         size_t n_taken = stream->size_bytes < out_bytes ? stream->size_bytes : out_bytes;
         memcpy(out, stream->data, n_taken);
         tw_buf_drop_front(stream, n_taken);
-        request->n_pending_bytes = stream->size_bytes;
+        request->n_leaving_bytes = n_taken;
         request->last_taken_ns = tw_clock_monotonic_ns();
         n = (ssize_t)n_taken;
     } else if (request->is_ended) {
@@ -254,7 +256,7 @@ bool tw_http_stream_append(struct tw_http_request *request, const void *bytes, s
         request->last_taken_ns = now_ns;
     }
     const bool fits = tw_buf_append(&request->stream, bytes, n_bytes);
-    request->n_pending_bytes = request->stream.size_bytes;
+    request->n_pending_bytes = request->stream.size_bytes + request->n_leaving_bytes;
     request->last_write_ns = now_ns;
     return fits;
 }

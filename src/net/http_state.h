@@ -64,7 +64,8 @@ struct tw_http_request {
     int status;
     atomic_bool is_gone;
 
-    struct tw_buf stream; /* bytes that the socket has not taken */
+    struct tw_buf stream;   /* bytes that the socket has not taken */
+    size_t n_leaving_bytes; /* given to libmicrohttpd, which may not have sent them */
     atomic_size_t n_pending_bytes;
     bool is_ended;
     char *heartbeat;

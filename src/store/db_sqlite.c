@@ -608,7 +608,7 @@ static enum tw_status use_log(struct sqlite_db *db, struct tw_error *error)
 {
     char mode[16] = "";
     int64_t number = 0;
-    /* With a log EXTRA is FULL: a commit is synced. A new file has a journal before it has a log, and
+    /* With a log EXTRA is FULL: a commit is synced. A new file has a journal before its log, and
      * only with EXTRA that cannot come back, after its deletion, when the machine stops. */
     enum tw_status status = exec(db, "PRAGMA synchronous = EXTRA", error);
     if (status == TW_OK) {

@@ -5,7 +5,7 @@
  *     exit state --------------> return state    the call is popped; nothing is read
  *
  * An exit state says with its outcome which of the rules merged into the frame have matched; a call
- * knows where it goes on for each outcome. Reasons: docs/decisions/0014-a-visible-stack.md.
+ * knows where it goes on for each outcome. Reasons: docs/decisions/0009-a-visible-stack.md.
  *
  * Invariants: 1. For each byte there is at most one way on. 2. From every position that
  * tw_walk_step reaches some text leads to acceptance: there are no dead ends, also where the stack

@@ -7,7 +7,7 @@
  *
  * With keeps_durable set, what a file had at its last sync is kept beside it ("<file>.durable"),
  * and what it has when the plan's n-th call comes too ("<file>.stopped"); from there on every call
- * fails, as if the machine had stopped. faulty_vfs_restart then makes each file anew as a disk might
+ * fails, as if the machine had stopped. faulty_vfs_restart then makes each file as a disk might
  * have it: of every sector that was written since the last sync either what it was or what it
  * became.
  *

@@ -3,7 +3,7 @@
  *     client <-- socket in a folder --> proxy <-- socket --> server
  *
  * It carries one connection. When so many bytes went to one side, no more are carried to it, in the
- * middle of a message if need be; what comes from there still goes the other way until nothing comes
+ * middle of a message if need be; what comes from there still goes the other way until none comes
  * for a moment, and then both ends are closed. So a server may do what it was asked to, and the
  * client never hears of it.
  */

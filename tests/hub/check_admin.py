@@ -68,9 +68,12 @@ class Site:
 
     def ask(self, command, fields=None, secret=None, method="POST", data=None):
         connection = LocalConnection(self.socket)
-        connection.request(method, f"/admin/v1/{command}",
-                           json.dumps(fields or {}) if data is None else data,
-                           bearer(secret) if secret else {})
+        try:
+            connection.request(method, f"/admin/v1/{command}",
+                               json.dumps(fields or {}) if data is None else data,
+                               bearer(secret) if secret else {})
+        except BrokenPipeError:
+            pass  # it was refused by its head, which was answered
         answer = Answer(connection.getresponse())
         connection.close()
         return answer

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "hub/hub_admin.h"
+#include "hub/hub_state.h"
 #include "hub_fixture.h"
 
 #define PATH_OF_KEY "acme/research/chat/ci"
@@ -425,6 +426,26 @@ static void who_may_not_know_is_told_the_same_of_what_is_there_and_what_is_not(v
     assert_int_equal(strncmp(there.text, missing.text, 30), 0);
     assert_non_null(strstr(there.text, "do not allow 'team close' of acme/secret"));
     assert_non_null(strstr(missing.text, "do not allow 'team close' of acme/absent"));
+    /* Nor do lists, or users of others, tell what there is. */
+    static const char *const asked[][3] = {
+        {"key list", "{\"path\": \"beta\"}", "{\"path\": \"absent\"}"},
+        {"team list", "{\"path\": \"acme/secret\"}", "{\"path\": \"acme/absent\"}"},
+        {"user list", "{\"path\": \"beta\"}", "{\"path\": \"absent\"}"},
+        {"user grant",
+         "{\"path\": \"beta/bob\", \"role\": \"member\", \"scope\": \"acme/research\"}",
+         "{\"path\": \"beta/eve\", \"role\": \"member\", \"scope\": \"acme/research\"}"},
+        {"key create", "{\"path\": \"acme/research/chat/k\", \"user\": \"beta/bob\"}",
+         "{\"path\": \"acme/research/chat/k\", \"user\": \"beta/eve\"}"}};
+    good(fixture, "org create", "{\"path\": \"beta\"}");
+    good(fixture, "user create", "{\"path\": \"beta/bob\"}");
+    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
+        ask_as(fixture, &lead, asked[i][0], asked[i][1], &answer, &there);
+        ask_as(fixture, &lead, asked[i][0], asked[i][2], &answer, &missing);
+        assert_int_equal(there.status, TW_ERR_DENIED);
+        assert_int_equal(missing.status, TW_ERR_DENIED);
+        assert_int_equal(strncmp(there.text, missing.text, 30), 0);
+    }
+    allowed(fixture, &lead, "key list", "{\"path\": \"acme\"}");
 }
 
 static void lists_show_what_lies_in_the_scope(void **state)
@@ -627,6 +648,77 @@ static void changes_beside_requests_lose_nothing(void **state)
     assert_int_equal(fixture_check(fixture).n_requests, load.n_granted);
 }
 
+/* Holds the writer up, so that what is asked meanwhile is one group. */
+struct gate {
+    struct tw_hub_op op;
+    _Atomic bool is_held, may_go, is_done;
+};
+
+static void hold(struct tw_hub *hub, struct tw_hub_op *op)
+{
+    struct gate *gate = (struct gate *)op;
+    (void)hub;
+    gate->is_held = true;
+    while (!gate->may_go) {
+        sched_yield();
+    }
+}
+
+static void leave(struct tw_hub *hub, struct tw_hub_op *op, enum tw_status status)
+{
+    (void)hub;
+    (void)status;
+    ((struct gate *)op)->is_done = true;
+}
+
+static void take_answer(void *context, enum tw_status status, json_t *answer,
+                        const struct tw_error *error)
+{
+    if (status != TW_OK) { /* a failed assertion belongs to the test's thread */
+        print_error("%s\n", error->text);
+    }
+    json_decref(answer);
+    *(_Atomic int *)context += status == TW_OK;
+}
+
+static void a_change_in_one_group_with_requests_loses_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+    struct gate gate = {.op = {.apply = hold, .done = leave}};
+    struct tw_hub_ticket before, after;
+    struct tw_hub_request request = {.model = "m",
+                                     .client_id = "c",
+                                     .n_prompt_tokens = 3,
+                                     .n_answers = 1,
+                                     .most_answer_tokens = 4};
+    _Atomic int n_done = 0;
+    good(fixture, "budget set", "{\"path\": \"acme\", \"unit\": \"tokens\", \"limit\": 100}");
+    assert_int_equal(tw_hub_authenticate(fixture->hub, fixture->secret, &request.caller),
+                     TW_HUB_KEY_GOOD);
+    tw_hub_enqueue(fixture->hub, &gate.op);
+    while (!gate.is_held) {
+        sched_yield();
+    }
+    tw_hub_reserve(fixture->hub, &before, &request, count, &n_done);
+    tw_hub_command(
+        fixture->hub, &machine,
+        tw_hub_make_command("budget", "set", json_pack("{s:s, s:i}", "path", "acme", "limit", 90)),
+        take_answer, &n_done);
+    tw_hub_reserve(fixture->hub, &after, &request, count, &n_done);
+    gate.may_go = true;
+    while (n_done < 3 || !gate.is_done) {
+        sched_yield();
+    }
+    json_t *row = budget_of(fixture, "acme");
+    assert_int_equal(number_of(row, "limit"), 90);
+    assert_int_equal(number_of(row, "reserved"), 14);
+    fixture_settle(fixture, &before, 3, 0, 4);
+    fixture_settle(fixture, &after, 3, 0, 4);
+    assert_int_equal(number_of(budget_of(fixture, "acme"), "spent"), 14);
+    fixture_close(fixture);
+    assert_int_equal(fixture_check(fixture).n_requests, 2);
+}
+
 int main(void)
 {
 #define BOOKS(test) cmocka_unit_test_setup_teardown(test, create, destroy)
@@ -652,6 +744,7 @@ int main(void)
         BOOKS(old_keys_stay_good_and_their_hashes_open_nothing),
         BOOKS(a_first_start_makes_an_owner_and_a_key),
         BOOKS(changes_beside_requests_lose_nothing),
+        BOOKS(a_change_in_one_group_with_requests_loses_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

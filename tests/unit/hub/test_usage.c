@@ -551,7 +551,7 @@ static void a_report_of_too_many_models_is_refused(void **state)
     tw_zone_free(zone);
 }
 
-/* n settlements with an hour of their own each. */
+/* n settlements with an hour of their own each; their numbers have gaps, few and wide. */
 static void add_hours(struct small *small, int64_t n)
 {
     char sql[900];
@@ -561,7 +561,8 @@ static void add_hours(struct small *small, int64_t n)
              " cached_tokens, output_tokens)"
              " WITH RECURSIVE numbers(n) AS (SELECT CAST(1 AS %%I) UNION ALL"
              " SELECT n + 1 FROM numbers WHERE n < %lld)"
-             " SELECT 100 + 7 * n, n * 3600000000000, 'settle', n, 1, 2, 3, 0, %lld, 1, 1,"
+             " SELECT n + 1000000000000000 * (n / 50000), n * 3600000000000, 'settle', n, 1, 2, 3, "
+             "0, %lld, 1, 1,"
              " 'demo', 'standard', 0, 0, 0, 0 FROM numbers",
              (long long)n, (long long)small->key);
     struct tw_error error;
@@ -584,12 +585,12 @@ static void a_report_has_a_bounded_number_of_rows(void **state)
     assert_int_equal(tw_usage_period_parse("all", zone, 0, &wish.period, NULL), TW_OK);
     assert_int_equal(tw_usage_read(small.books.db, &wish, &usage, &error), TW_ERR_LIMIT);
     assert_non_null(strstr(error.text, "more than 131072 rows"));
-    /* Numbers of entries have gaps, and pages hold few: all are counted all the same. */
+    /* Over the borders of pages and over gaps all are counted, and once. */
     wish.by[0] = TW_USAGE_PROJECT;
     usage = read_usage(&small.books, &wish);
     assert_int_equal(usage->total.n_requests, (int64_t)TW_LIMIT_USAGE_ROWS + 1);
     assert_int_equal(usage->total.amount_nano, 3 * ((int64_t)TW_LIMIT_USAGE_ROWS + 1));
-    assert_int_equal(usage->last_entry, 100 + 7 * ((int64_t)TW_LIMIT_USAGE_ROWS + 1));
+    assert_int_equal(usage->last_entry, (int64_t)TW_LIMIT_USAGE_ROWS + 1 + 2 * 1000000000000000);
     tw_usage_free(usage);
     tw_zone_free(zone);
     books_close(&small.books);
