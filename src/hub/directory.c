@@ -336,6 +336,8 @@ static enum tw_status take_holder(const struct load *load, struct tw_db_statemen
         settings->rates.limit[i] = tw_db_column_integer(row, 11 + i);
     }
     settings->may_use_special = tw_db_column_integer(row, 14) != 0;
+    settings->stores_content = tw_db_column_integer(row, 15) != 0;
+    settings->keep_content_ns = tw_db_column_integer(row, 16);
     if (tw_db_column_is_null(row, 8)) {
         settings->models = NULL;
     } else if (!take_models(load, holder, tw_db_column_text(row, 8))) {
@@ -535,7 +537,8 @@ enum tw_status tw_directory_load(struct tw_directory *directory, struct tw_db *d
     } tables[] = {
         {"SELECT id, kind, parent, name, created_ns, closed_ns, weight, class, models,"
          " max_context_tokens, default_answer_tokens, requests_per_minute, tokens_per_minute,"
-         " concurrent_requests, may_use_special FROM holder ORDER BY id",
+         " concurrent_requests, may_use_special, stores_content, keep_content_ns FROM holder"
+         " ORDER BY id",
          take_holder},
         {"SELECT id, org, name, created_ns, closed_ns FROM person ORDER BY id", take_person},
         {"SELECT person, role, scope FROM person_role ORDER BY person, role, scope", take_role},

@@ -48,6 +48,8 @@ struct tw_holder_settings {
     int64_t default_answer_tokens;
     struct tw_rate_limits rates;
     bool may_use_special;
+    bool stores_content;     /* of a project: what was asked and answered, encrypted */
+    int64_t keep_content_ns; /* so long; 0: until it is erased */
 };
 
 struct tw_hub_budget;

@@ -459,6 +459,9 @@ static void apply_settle(struct tw_hub *hub, struct tw_hub_op *op)
         .n_output_tokens = (int64_t)least(usage->n_answer_tokens, ticket->n_reserved_answer_tokens),
         .finish = usage->finish};
     enum tw_status status = tw_hub_end_reservation(hub, &reservation, &ending, &error);
+    if (status == TW_OK) {
+        status = tw_hub_store_content(hub, ticket, &error);
+    }
     if (status != TW_OK) {
         tw_hub_fail_group(hub, status, &error);
     }
@@ -485,6 +488,9 @@ void tw_hub_settle(struct tw_hub *hub, struct tw_hub_ticket *ticket,
                    const struct tw_hub_usage *usage, tw_hub_done_fn done, void *context)
 {
     ticket->usage = *usage;
+    if (ticket->request.content != NULL) {
+        tw_content_close(ticket->request.content, ticket);
+    }
     ticket->op = (struct tw_hub_op){.apply = apply_settle, .done = done_settle};
     ticket->done = done;
     ticket->context = context;

@@ -22,8 +22,8 @@ from books import Books, bearer  # noqa: E402
 from check_admin import Site, site  # noqa: E402
 from server import Server, becomes, run_cases, together  # noqa: E402
 
-SQL = ("x'); DROP TABLE entry; --", "' OR '1'='1", '" OR 1=1 --', "%' UNION SELECT hash FROM secret --",
-       "?1", "$1", ":a", "1; ATTACH '/tmp/x' AS x", "%n%s%x")
+SQL = ("x'); DROP TABLE entry; --", "' OR '1'='1", '" OR 1=1 --',
+       "%' UNION SELECT hash FROM secret --", "?1", "$1", ":a", "1; ATTACH '/tmp/x' AS x", "%n%s%x")
 # CR, LF, a terminal's escape, its 8-bit form, a mark that turns the direction, a formula
 STEERING = ("a\r\nX-Evil: 1", "a\nb", "\x1b[31mred\x1b]0;title\x07", "\x9b31m", "\u202etxt.exe",
             "=cmd|' /C calc'!A0", "a\x00b", "\x7f")
@@ -71,9 +71,10 @@ def no_text_is_taken_as_sql(it, server):
         assert it.ask("key/list", {}, text).status == 401
         assert complete(server, it.books.key, model=text).status == 404
         assert complete(server, it.books.key, {"X-Request-Id": text}, user=text).status == 200
-        for command, field in (("key/create", "path"), ("budget/set", "name"), ("user/create", "path"),
-                               ("price/set", "class"), ("budget/set", "zone"),
-                               ("budget/set", "limit"), ("key/set", "expires")):
+        for command, field in (("key/create", "path"), ("budget/set", "name"),
+                               ("user/create", "path"), ("price/set", "class"),
+                               ("budget/set", "zone"), ("budget/set", "limit"),
+                               ("key/set", "expires")):
             fields = {"path": "acme/research/chat/ci", "limit": 1, "model": "*", "input": "1",
                       "output": "1"}
             known = {"key/create": {"path"}, "budget/set": {"path", "limit"},
@@ -142,15 +143,17 @@ def no_spreadsheet_runs_what_is_in_a_name(it, server):
 
 @site
 def no_name_leads_out_of_its_place(it, _server):
-    for zone in ("../../../etc/passwd", "/etc/passwd", "Europe/../../../etc/hostname", "posix/../UTC",
-                 ".", "..", "Europe", "Europe/", "tzdata.zi", "leapseconds", "Europe/Berlin\x00"):
+    for zone in ("../../../etc/passwd", "/etc/passwd", "Europe/../../../etc/hostname",
+                 "posix/../UTC", ".", "..", "Europe", "Europe/", "tzdata.zi", "leapseconds", "Europe/Berlin\x00"):
         answer = it.ask("budget/set", {"path": "acme", "limit": 1, "zone": zone})
         assert answer.status in (400, 404), (zone, answer.body)
         assert b"root:" not in answer.body
-    for path in ("..", "../acme", "acme/..", "acme//research", "/acme", "acme/", "./acme", "~", "*"):
+    for path in ("..", "../acme", "acme/..", "acme//research", "/acme", "acme/", "./acme", "~",
+                 "*"):
         for command in ("org/create", "team/create", "org/set", "key/list"):
             assert it.ask(command, {"path": path}).status in (400, 404), (command, path)
-    for path in ("/admin/v1/../../etc/passwd", "/admin/v1/%2e%2e/key", "/admin/v1/key/list/../list"):
+    for path in ("/admin/v1/../../etc/passwd", "/admin/v1/%2e%2e/key",
+                 "/admin/v1/key/list/../list"):
         assert it.ask(path.removeprefix("/admin/v1/")).status == 404
 
 
@@ -186,7 +189,8 @@ def what_others_put_into_the_folder_is_not_written_over(program, data):
             Path(folder, name).unlink(missing_ok=True)
             Path(folder, name).symlink_to(victim)
             out = subprocess.run([program, "serve", "--port", "0", "--books", it.books.path,
-                                  *map(str, it.words)], capture_output=True, timeout=60, check=False)
+                                  *map(str, it.words)], capture_output=True, timeout=60,
+                                 check=False)
             assert out.returncode != 0, name
             assert victim.read_text(encoding="ascii") == "mine", name
             Path(folder, name).unlink()
@@ -199,8 +203,8 @@ def what_others_put_into_the_folder_is_not_written_over(program, data):
 @site
 def numbers_at_the_ends_of_their_types_are_refused(it, server):
     for limit in ("9223372036854775807", "9223372036854775808", "-1", "-9223372036854775808",
-                  "1e400", "NaN", "Infinity", "1.5", '"-1"', '"1e9"', '"9223372036854775807G"', '"."',
-                  '"0.0000000001"', "[]", "true", "null"):
+                  "1e400", "NaN", "Infinity", "1.5", '"-1"', '"1e9"', '"9223372036854775807G"',
+                  '"."', '"0.0000000001"', "[]", "true", "null"):
         for unit in ("money", "tokens"):
             answer = it.ask("budget/set",
                             data=f'{{"path": "acme", "unit": "{unit}", "limit": {limit}}}')
@@ -254,7 +258,8 @@ def secrets_are_in_no_log_record_message_or_list_of_processes(it, server):
         it.ask("key/list", {}, secret)
         it.ask("org/create", {"path": secret + "/"})
     texts = [log_of(server), it.ask("key/list", {"all": True}).body, it.ask("user/list").body,
-             it.ask("audit/list", {"most": 10000}).body, it.books.run("audit", "export").stdout.encode(),
+             it.ask("audit/list", {"most": 10000}).body,
+             it.books.run("audit", "export").stdout.encode(),
              Path(f"/proc/{server.process.pid}/cmdline").read_bytes(),
              *(path.read_bytes() for path in it.folder.iterdir() if path.is_file())]
     for secret in (made, user, it.books.key):
@@ -333,7 +338,8 @@ CASES = [no_text_is_taken_as_sql, no_header_and_no_line_of_a_log_is_made_by_a_cl
          no_spreadsheet_runs_what_is_in_a_name, no_name_leads_out_of_its_place,
          books_are_made_where_nobody_else_can_write,
          what_others_put_into_the_folder_is_not_written_over,
-         numbers_at_the_ends_of_their_types_are_refused, many_at_the_socket_keep_nobody_out_for_long,
+         numbers_at_the_ends_of_their_types_are_refused,
+         many_at_the_socket_keep_nobody_out_for_long,
          guesses_at_the_socket_and_on_the_network_do_not_stop_good_keys,
          secrets_are_in_no_log_record_message_or_list_of_processes,
          the_record_of_what_was_done_cannot_be_changed_unseen,

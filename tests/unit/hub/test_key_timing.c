@@ -1,9 +1,9 @@
 /* How long it takes to refuse a key says nothing about how much of it is right.
  *
  * Wrong keys that have all of a right one but its last two signs are tried against such that share
- * nothing, in turns, so that the machine's moods come to both; many of each, since each falls into a
- * bucket of its own, which has another key in it or none. Medians of many short runs are compared; a
- * comparison sign by sign, which is tried first, must be found out by the same. */
+ * nothing, in turns, so that the machine's moods come to both; many of each, since each falls into
+ * a bucket of its own, which has another key in it or none. Medians of many short runs are
+ * compared; a comparison sign by sign, which is tried first, must be found out by the same. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>

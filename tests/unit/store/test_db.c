@@ -200,6 +200,11 @@ static void what_was_rolled_back_is_not_there_and_the_store_goes_on(void **state
     struct tw_db *db = open_with_pairs();
     struct tw_db_statement *put = fixture_prepare(db, "INSERT INTO pair VALUES(?, NULL, 0)");
     tw_db_rollback(db); /* nothing is open: nothing happens */
+    assert_int_equal(tw_db_begin(db, NULL), TW_OK);
+    RUN(put, tw_db_integer(7));
+    RUN(put, tw_db_integer(7)); /* an error that is not looked at */
+    tw_db_rollback(db);
+    assert_false(tw_db_is_broken(db));
     for (int64_t i = 0; i < 3; i++) {
         assert_int_equal(tw_db_begin(db, NULL), TW_OK);
         assert_int_equal(RUN(put, tw_db_integer(i)), TW_OK);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -56,6 +57,7 @@ static pid_t start_writer(const char *sql)
     assert_int_equal(pipe(fds), 0);
     pid_t child = fork();
     if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         struct tw_db *db = NULL;
         bool is_open = tw_db_open(fixture_address(), TW_DB_WRITE, &db, NULL) == TW_OK &&
                        tw_db_execute(db, sql, NULL) == TW_OK;
@@ -141,14 +143,26 @@ static void what_is_no_store_is_refused_and_left_as_it_was(void **state)
     assert_int_equal(size_of("books.db"), sizeof(text));
     assert_int_equal(size_of("books.db.lock"), -1);
     sqlite3 *other = NULL;
-    assert_int_equal(sqlite3_open("foreign.db", &other), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(other, "CREATE TABLE t(a)", NULL, NULL, NULL), SQLITE_OK);
-    sqlite3_close(other);
+    int status;
+    pid_t child = fork();
+    if (child == 0) { /* it leaves its log */
+        int code = sqlite3_open("foreign.db", &other);
+        if (code == SQLITE_OK) {
+            code = sqlite3_exec(other, "PRAGMA journal_mode = WAL; CREATE TABLE t(a)", NULL, NULL,
+                                NULL);
+        }
+        _exit(code);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    long n_log = size_of("foreign.db-wal");
+    assert_true(n_log > 0);
     for (enum tw_db_mode mode = TW_DB_WRITE; mode <= TW_DB_READ; mode++) {
         assert_int_equal(open_status("foreign.db", mode), TW_ERR_FORMAT);
         assert_says("another program's");
     }
     assert_int_equal(size_of("foreign.db.lock"), -1);
+    assert_int_equal(size_of("foreign.db-wal"), n_log);
     assert_int_equal(open_status(".", TW_DB_WRITE), TW_ERR_IO);
     assert_int_equal(open_status("/dev/null", TW_DB_WRITE), TW_ERR_IO);
     assert_int_equal(open_status("missing/books.db", TW_DB_WRITE), TW_ERR_NOT_FOUND);
