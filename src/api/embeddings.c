@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/api_content.h"
 #include "api/api_refusals.h"
 #include "api/api_state.h"
 #include "api/chat_messages.h"
@@ -35,11 +36,12 @@ struct embedding {
     bool is_base64;
     int flags;                       /* of the tokenizer */
     char unknown[API_UNKNOWN_BYTES]; /* names of fields */
-    atomic_size_t n_next, n_open;
+    atomic_size_t n_next, n_open, n_done_tokens;
     atomic_bool has_failed;
     struct tw_api_error error; /* of who set has_failed */
     struct tw_hub_caller caller;
     struct tw_hub_ticket ticket; /* with a hub */
+    struct tw_content *content;  /* the same */
 };
 
 static void free_embedding(struct embedding *embedding)
@@ -50,6 +52,7 @@ static void free_embedding(struct embedding *embedding)
     }
     tw_mem_free(embedding->inputs);
     tw_mem_free(embedding->numbers);
+    tw_content_free(embedding->content);
     json_decref(embedding->body);
     tw_mem_free(embedding);
 }
@@ -151,10 +154,19 @@ static void drop(struct embedding *embedding)
         finish(embedding);
         return;
     }
-    /* What failed gives its client nothing. */
+    for (size_t i = 0; !embedding->has_failed && i < embedding->n_inputs; i++) {
+        const struct tw_buf *vector = &embedding->inputs[i].vector;
+        tw_content_add_hashed(embedding->content, 0, vector->data, vector->size_bytes);
+    }
+    /* What failed gives its client nothing; who left pays what he had computed by then. */
+    const bool has_left = embedding->has_failed && tw_http_is_gone(embedding->http);
     const struct tw_hub_usage usage = {.n_prompt_tokens =
-                                           embedding->has_failed ? 0 : embedding->n_tokens,
-                                       .finish = embedding->has_failed ? "failed" : "stop"};
+                                           !embedding->has_failed ? embedding->n_tokens
+                                           : has_left ? (uint64_t)embedding->n_done_tokens
+                                                      : 0,
+                                       .finish = has_left                ? "cancelled"
+                                                 : embedding->has_failed ? "failed"
+                                                                         : "stop"};
     tw_hub_settle(embedding->api->config.hub, &embedding->ticket, &usage, settled, embedding);
 }
 
@@ -163,8 +175,11 @@ static void drop(struct embedding *embedding)
 static enum tw_wish wish(void *context)
 {
     const struct input *input = context;
-    return input->owner->has_failed || tw_http_is_gone(input->owner->http) ? TW_WISH_CANCEL
-                                                                           : TW_WISH_GO_ON;
+    const struct embedding *embedding = input->owner;
+    return embedding->has_failed || tw_http_is_gone(embedding->http) ||
+                   (embedding->api->config.hub != NULL && !tw_hub_may_go_on(&embedding->caller))
+               ? TW_WISH_CANCEL
+               : TW_WISH_GO_ON;
 }
 
 static void fail(struct embedding *embedding, const struct tw_error *cause)
@@ -196,6 +211,7 @@ static void output(void *context, const struct tw_output *part, size_t n_cached_
     struct input *input = context;
     (void)n_cached_tokens;
     if (part->embedding != NULL) {
+        input->owner->n_done_tokens += input->tokens.n_tokens;
         take_vector(input, part->embedding);
     } else {
         fail(input->owner, part->error);
@@ -229,8 +245,9 @@ static void submit_next(struct embedding *embedding)
 
 static bool read_fields(struct embedding *embedding, struct tw_api_error *error)
 {
-    static const char *const known[] = {"model", "input",    "encoding_format",   "dimensions",
-                                        "user",  "priority", "add_special_tokens"};
+    static const char *const known[] = {
+        "model", "input",    "encoding_format",    "dimensions",
+        "user",  "priority", "add_special_tokens", "safety_identifier"};
     static const struct {
         const char *name, *why;
     } refused[] = {{"truncate_prompt_tokens", "shorten the texts"},
@@ -305,7 +322,12 @@ static bool read_input(struct embedding *embedding, size_t i, const json_t *valu
                        struct tw_api_error *error)
 {
     const struct tw_tokenizer *tokenizer = tw_backend_tokenizer(embedding->model->backend);
-    const uint32_t n_context = tw_backend_context_tokens(embedding->model->backend);
+    const uint32_t n_most = tw_backend_context_tokens(embedding->model->backend);
+    const uint32_t n_key =
+        embedding->api->config.hub != NULL
+            ? tw_hub_max_context_tokens(embedding->api->config.hub, &embedding->caller)
+            : n_most;
+    const uint32_t n_context = n_key < n_most ? n_key : n_most;
     struct input *input = &embedding->inputs[i];
     input->owner = embedding;
     tw_api_bound_prompt(embedding->model, &input->tokens);
@@ -374,7 +396,10 @@ static bool prepare(struct embedding *embedding, const struct tw_api_call *call,
     embedding->model = tw_api_find_model(embedding->api, embedding->body, &call->tenant, error);
     return embedding->model != NULL && read_fields(embedding, error) &&
            read_format(embedding, error) && read_dimensions(embedding, error) &&
-           read_inputs(embedding, error);
+           read_inputs(embedding, error) &&
+           (embedding->content == NULL ||
+            (tw_api_content_name(embedding->content, embedding->body, error) &&
+             tw_api_content_begin(embedding->content, 1, error)));
 }
 
 static void begin(struct embedding *embedding)
@@ -407,13 +432,16 @@ void tw_api_embeddings(struct tw_api *api, const struct tw_api_call *call)
     if (embedding == NULL) {
         tw_api_refuse_memory(&error);
         tw_api_answer_error(api, call->http, &error);
+        tw_content_free(call->content);
         json_decref(call->body);
         return;
     }
     embedding->api = api;
+    embedding->content = call->content;
     embedding->http = call->http;
     embedding->body = call->body;
     embedding->arrived_ns = call->arrived_ns;
+    embedding->caller = call->tenant.caller;
     if (!prepare(embedding, call, &error)) {
         tw_api_answer_error(api, call->http, &error);
         free_embedding(embedding);
@@ -421,7 +449,6 @@ void tw_api_embeddings(struct tw_api *api, const struct tw_api_call *call)
     }
     json_decref(embedding->body);
     embedding->body = NULL;
-    embedding->caller = call->tenant.caller;
     if (api->config.hub == NULL) {
         begin(embedding);
         return;
@@ -429,6 +456,8 @@ void tw_api_embeddings(struct tw_api *api, const struct tw_api_call *call)
     const struct tw_hub_request request = {.caller = embedding->caller,
                                            .model = embedding->model->name,
                                            .client_id = tw_http_id(embedding->http),
+                                           .model_digest = embedding->model->digest,
+                                           .content = embedding->content,
                                            .n_prompt_tokens = embedding->n_tokens};
     tw_hub_reserve(api->config.hub, &embedding->ticket, &request, granted, embedding);
 }

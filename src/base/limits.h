@@ -204,6 +204,17 @@
 #define TW_LIMIT_HUB_SHOWN_BYTES     140                  /* a holder's path in a message */
 #define TW_LIMIT_HUB_RATE            100000000 /* requests or tokens a minute, requests at once */
 
+/* Content of requests */
+#define TW_LIMIT_CONTENT_BYTES    ((size_t)4 << 20) /* of one that is stored: asked and answered */
+#define TW_LIMIT_CONTENT_PIECE    64 /* rows that one group of writes empties, at most */
+#define TW_LIMIT_CONTENT_PROJECTS 16 /* whose old content one group looks for */
+#define TW_LIMIT_CONTENT_TEND_NS                                                                   \
+    INT64_C(60000000000)                    /* from one look for old content to the next */
+#define TW_LIMIT_CONTENT_EXPORT_ROWS  20000 /* records that one page of an export looks at */
+#define TW_LIMIT_CONTENT_EXPORT_BYTES ((size_t)16 << 20) /* of such a page */
+#define TW_LIMIT_SUBJECT_BYTES        256  /* by which a request says whom it is about */
+#define TW_LIMIT_SUBJECT_KEYS         4096 /* remembered while nobody uses them */
+
 /* Embeddings */
 #define TW_LIMIT_EMBEDDINGS         2048   /* texts of one request */
 #define TW_LIMIT_EMBEDDINGS_AT_ONCE 32     /* of them that a model has; the others wait */
@@ -216,9 +227,9 @@
 #define TW_LIMIT_DB_ROWS_BYTES  ((size_t)256 << 20) /* of a query, where they are kept in memory */
 #define TW_LIMIT_DB_VERSIONS    10000               /* of a schema */
 #define TW_LIMIT_DB_WAIT_MS     10000               /* for a lock that somebody else has */
-#define TW_LIMIT_DB_IDLE_MS     60000 /* that a transaction may wait for its next statement */
-#define TW_LIMIT_DB_LOG_FRAMES  1000  /* pages in a log before they are brought into the file */
-#define TW_LIMIT_DB_UNANSWERED  1000  /* statements that were sent and not looked after yet */
+#define TW_LIMIT_DB_IDLE_MS     5000 /* that a transaction may wait for its next statement */
+#define TW_LIMIT_DB_LOG_FRAMES  1000 /* pages in a log before they are brought into the file */
+#define TW_LIMIT_DB_UNANSWERED  1000 /* statements that were sent and not looked after yet */
 
 /* Audit log */
 #define TW_LIMIT_AUDIT_LOG_BYTES     64 /* a log's name */

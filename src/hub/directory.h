@@ -48,6 +48,8 @@ struct tw_holder_settings {
     int64_t default_answer_tokens;
     struct tw_rate_limits rates;
     bool may_use_special;
+    bool stores_content;     /* of a project: what was asked and answered, encrypted */
+    int64_t keep_content_ns; /* so long; 0: until it is erased */
 };
 
 struct tw_hub_budget;
@@ -157,6 +159,7 @@ struct tw_directory {
     struct tw_hub_window *dirty, *free_windows;
     struct tw_grant *free_grants;
     const char *zone_folder; /* NULL: the system's */
+    bool has_all_windows;    /* also those that nothing can be booked in any more */
 };
 
 enum tw_status tw_directory_init(struct tw_directory *directory, struct tw_error *error);

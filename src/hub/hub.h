@@ -44,6 +44,7 @@
 #include "hub/rate_limit.h"
 
 struct tw_hub;
+struct tw_content;
 struct tw_holder;
 struct tw_secret;
 
@@ -117,6 +118,7 @@ struct tw_hub_request {
     /* For the record; what is not known is NULL. */
     const char *model_digest;
     const struct tw_audit_sampling *sampling;
+    struct tw_content *content; /* NULL: nothing is committed to, or stored */
 };
 
 /* What headers show of the rates. */
@@ -149,6 +151,7 @@ struct tw_hub_op {
     void (*apply)(struct tw_hub *hub, struct tw_hub_op *op);
     void (*done)(struct tw_hub *hub, struct tw_hub_op *op, enum tw_status status);
     struct tw_hub_op *next;
+    bool is_alone; /* in its group: where it fails, nobody else does */
 };
 
 struct tw_hub_ticket {
