@@ -3,8 +3,8 @@
  *     commit_rates ADDRESS FOLDER [ROUNDS]
  *
  * ADDRESS is a new SQLite file or a PostgreSQL database; FOLDER is on the disk that has its data.
- * Rounds of a second go around: syncs of a file in FOLDER (4 KiB written behind one another, over a
- * megabyte or four, as a log is), then transactions of 1, 10 and 100 rows of about 100 bytes. Prints
+ * Rounds of a second go around: syncs of a file in FOLDER (4 KiB written behind one another, over
+ * four megabytes, as a log is), then transactions of 1, 10 and 100 rows of about 100 bytes. Prints
  * for each a CSV row: rows of a transaction, the median of transactions a second, of rows a second,
  * of syncs a second, and the share of the syncs that the transactions reach.
  */
@@ -115,8 +115,7 @@ static enum tw_status measure(struct bench *b, int n_rounds, struct tw_error *er
     for (int round = 0; round < n_rounds; round++) {
         syncs[round] = sync_rate(b);
         if (syncs[round] < 0.0) {
-            return tw_error_set(error, TW_ERR_IO, TW_NO_POSITION, "cannot sync '%s'",
-                                b->sync_path);
+            return tw_error_set(error, TW_ERR_IO, TW_NO_POSITION, "cannot sync '%s'", b->sync_path);
         }
         for (int i = 0; i < N_SIZES; i++) {
             enum tw_status status = commit_rate(b, sizes[i], &commits[i][round], error);

@@ -57,7 +57,7 @@ struct completion {
     size_t n_choices;
     int64_t arrived_ns;
     struct tw_api_tenant tenant;
-    struct tw_hub_ticket ticket; /* with a hub */
+    struct tw_hub_ticket ticket;       /* with a hub */
     struct tw_audit_sampling sampling; /* for its record */
     struct tw_api_gate gate;
     atomic_size_t n_open;
