@@ -3,10 +3,10 @@
  *     commit_rates ADDRESS FOLDER [ROUNDS]
  *
  * ADDRESS is a new SQLite file or a PostgreSQL database; FOLDER is on the disk that has its data.
- * Rounds of a second go around: syncs of a file in FOLDER (4 KiB written behind one another, over
- * four megabytes, as a log is), then transactions of 1, 10 and 100 rows of about 100 bytes. Prints
- * for each a CSV row: rows of a transaction, the median of transactions a second, of rows a second,
- * of syncs a second, and the share of the syncs that the transactions reach.
+ * Rounds of a second go around: syncs of a file in FOLDER (4 KiB written behind one another, over a
+ * megabyte or four, as a log is), then transactions of 1, 10 and 100 rows of about 100 bytes.
+ * Prints for each a CSV row: rows of a transaction, the median of transactions a second, of rows
+ * and of syncs a second, and the share of the syncs that the transactions reach.
  */
 #include <fcntl.h>
 #include <stdio.h>

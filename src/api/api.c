@@ -8,6 +8,7 @@
 #include "api/api_state.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "hub/content.h"
 #include "text/reasoning.h"
 
 #define SMALL_BYTES 65536
@@ -134,9 +135,12 @@ static const struct tw_api_route routes[] = {
     {.method = "GET", .path = "/metrics", .get = tw_api_metrics_text},
     {.method = "GET", .path = "/v1/models", .get = get_models},
     {.method = "GET", .path = MODELS_PREFIX, .get = get_model},
-    {.method = "POST", .path = "/v1/chat/completions", .post = tw_api_chat_completions},
-    {.method = "POST", .path = "/v1/completions", .post = tw_api_completions},
-    {.method = "POST", .path = "/v1/embeddings", .post = tw_api_embeddings},
+    {.method = "POST",
+     .path = "/v1/chat/completions",
+     .has_content = true,
+     .post = tw_api_chat_completions},
+    {.method = "POST", .path = "/v1/completions", .has_content = true, .post = tw_api_completions},
+    {.method = "POST", .path = "/v1/embeddings", .has_content = true, .post = tw_api_embeddings},
     {.method = "POST", .path = "/tokenize", .post = tw_api_tokenize},
     {.method = "POST", .path = "/detokenize", .post = tw_api_detokenize},
     {.method = "POST", .path = "/apply-template", .post = tw_api_apply_template},
@@ -231,13 +235,19 @@ static void prepare(struct tw_api *api, struct tw_api_task *task)
         return;
     }
     enum tw_status status = tw_json_parse(text, n_bytes, "the body", &call->body, &cause);
+    if (status == TW_OK && task->route->has_content && api->config.hub != NULL) {
+        status = tw_content_create(api->config.hub, &call->tenant.caller, text, n_bytes,
+                                   &call->content, &cause);
+    }
     tw_http_free_body(call->http);
     if (status != TW_OK) {
+        json_decref(call->body);
         refuse_body(&error, &cause);
         tw_api_answer_error(api, call->http, &error);
     } else if (!json_is_object(call->body)) {
         tw_api_refuse(&error, NULL, "the body must be a JSON object");
         tw_api_answer_error(api, call->http, &error);
+        tw_content_free(call->content);
         json_decref(call->body);
     } else {
         task->route->post(api, call);
@@ -495,6 +505,9 @@ static enum tw_status copy_models(struct tw_api *api, struct tw_error *error)
             .aliases = from->aliases,
             .n_aliases = from->n_aliases,
             .backend = from->backend,
+            .digest = from->digest,
+            .kv_type = from->kv_type,
+            .pack_version = from->pack_version,
             .format = tw_chat_format_detect(tw_backend_tokenizer(from->backend),
                                             tw_backend_chat_template(from->backend)),
             .created_s = tw_clock_wall_ns() / SECOND_NS,

@@ -30,6 +30,9 @@ struct tw_api_model {
     char *const *aliases; /* [n_aliases], other names for it, which outlive the API */
     size_t n_aliases;
     struct tw_backend *backend;
+    /* For the record, or NULL; they outlive the API. */
+    const char *digest;                 /* of its files: hub/model_digest.h */
+    const char *kv_type, *pack_version; /* what else its answers are made with */
 };
 
 struct tw_api_config {

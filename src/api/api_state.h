@@ -20,10 +20,11 @@ struct tw_api_served {
     char *const *aliases; /* [n_aliases] */
     size_t n_aliases;
     struct tw_backend *backend;
-    struct tw_chat_template *chat_template; /* NULL: the format counts */
-    const struct tw_tool_form *tool_form;   /* how the template writes calls of tools; or NULL */
-    bool thinks;                            /* the template knows <think> */
-    char note[TW_LIMIT_ERROR_TEXT_BYTES];   /* why the template cannot be used; "" */
+    const char *digest, *kv_type, *pack_version; /* for the record, or NULL */
+    struct tw_chat_template *chat_template;      /* NULL: the format counts */
+    const struct tw_tool_form *tool_form; /* how the template writes calls of tools; or NULL */
+    bool thinks;                          /* the template knows <think> */
+    char note[TW_LIMIT_ERROR_TEXT_BYTES]; /* why the template cannot be used; "" */
     struct tw_chat_format format;
     int64_t created_s;
 };
@@ -33,6 +34,7 @@ struct tw_api_served {
 struct tw_api_call {
     struct tw_http_request *http;
     json_t *body;
+    struct tw_content *content; /* the callee's as well; NULL: nothing is to be recorded */
     int64_t arrived_ns;
     struct tw_api_tenant tenant;
 };
@@ -64,7 +66,8 @@ struct tw_api {
 
 struct tw_api_route {
     const char *method, *path;
-    bool is_open; /* without a key */
+    bool is_open;     /* without a key */
+    bool has_content; /* its requests are committed to, where there is a hub */
     /* GET: on an I/O thread. POST: on a preparing thread, with the body parsed, which is then the
      * callee's. Either answers, or hands the request on to somebody who will. */
     void (*get)(struct tw_api *api, struct tw_http_request *http,

@@ -11,6 +11,7 @@
 
 #include "api/answer_form.h"
 #include "api/answer_parts.h"
+#include "api/api_content.h"
 #include "api/api_gate.h"
 #include "api/api_refusals.h"
 #include "api/api_state.h"
@@ -57,8 +58,9 @@ struct completion {
     size_t n_choices;
     int64_t arrived_ns;
     struct tw_api_tenant tenant;
-    struct tw_hub_ticket ticket;       /* with a hub */
-    struct tw_audit_sampling sampling; /* for its record */
+    struct tw_hub_ticket ticket; /* with a hub */
+    struct tw_content *content;  /* the same */
+    struct tw_audit_sampling sampling;
     struct tw_api_gate gate;
     atomic_size_t n_open;
     atomic_bool is_cancelled;
@@ -86,6 +88,7 @@ static void free_completion(struct completion *completion)
     tw_api_gate_free(&completion->gate);
     tw_api_fields_free(&completion->fields);
     tw_api_form_free(&completion->form);
+    tw_content_free(completion->content);
     json_decref(completion->body);
     tw_mem_free(completion);
 }
@@ -368,6 +371,19 @@ static void take_text(struct choice *choice, const struct tw_output *part)
     }
 }
 
+/* What the engine made, whatever the client is shown of it. */
+static void record_text(struct choice *choice, const struct tw_output *part)
+{
+    struct tw_content *content = choice->owner->content;
+    if (content != NULL) {
+        tw_content_add(content, choice->index, part->text, part->text_bytes,
+                       part->n_tokens - part->n_prompt_tokens);
+    }
+    if (content != NULL && part->finish != TW_FINISH_NONE) {
+        tw_content_end(content, choice->index, tw_finish_name(part->finish));
+    }
+}
+
 static void output(void *context, const struct tw_output *output_part, size_t n_cached_tokens)
 {
     struct choice *choice = context;
@@ -389,6 +405,7 @@ static void output(void *context, const struct tw_output *output_part, size_t n_
         choice->finish == TW_FINISH_NONE && output_part->n_tokens == output_part->n_prompt_tokens;
     if (!is_reading) {
         take_text(choice, output_part);
+        record_text(choice, output_part);
     }
     if (choice->parts.has_failed && !completion->has_failed) {
         struct tw_error error;
@@ -592,6 +609,25 @@ static void echo_prompts(struct completion *completion)
     }
 }
 
+static const struct tw_generation *generation_of(const void *context, size_t answer)
+{
+    const struct completion *completion = context;
+    return &completion->choices[answer].generation;
+}
+
+/* Whom it is about, and what the answers will be made by. */
+static bool record_terms(struct completion *completion, struct tw_api_error *error)
+{
+    const struct tw_api_terms terms = {.model = completion->model,
+                                       .prompts = completion->prompts,
+                                       .n_prompts = completion->n_prompts,
+                                       .n_answers = completion->n_choices,
+                                       .generation = generation_of,
+                                       .context = completion};
+    return tw_api_content_name(completion->content, completion->body, error) &&
+           tw_api_content_terms(completion->content, &terms, error);
+}
+
 static bool prepare(struct completion *completion, struct tw_api_error *error)
 {
     completion->model =
@@ -608,6 +644,9 @@ static bool prepare(struct completion *completion, struct tw_api_error *error)
                              completion->thought == TW_REASONING_INSIDE, error) ||
         !check_length(completion, error) || !check_logprobs(completion, error) ||
         !make_choices(completion, error)) {
+        return false;
+    }
+    if (completion->content != NULL && !record_terms(completion, error)) {
         return false;
     }
     tw_api_fields_prune(completion->body, completion->tools.shown != NULL);
@@ -688,21 +727,6 @@ static void granted(void *context, struct tw_hub_ticket *ticket, enum tw_status 
     submit(completion);
 }
 
-/* As the first answer has it: the seeds of the others follow. */
-static struct tw_audit_sampling sampling_of(const struct tw_generation *generation)
-{
-    const struct tw_sampler_params *params = &generation->sampling;
-    return (struct tw_audit_sampling){.temperature = params->temperature,
-                                      .top_p = params->top_p,
-                                      .min_p = params->min_p,
-                                      .repetition_penalty = params->repetition_penalty,
-                                      .frequency_penalty = params->frequency_penalty,
-                                      .presence_penalty = params->presence_penalty,
-                                      .top_k = params->top_k,
-                                      .max_tokens = (int64_t)generation->rules.max_tokens,
-                                      .seed = params->seed};
-}
-
 /* Asks the hub first, where there is one. */
 static void grant(struct completion *completion)
 {
@@ -718,9 +742,11 @@ static void grant(struct completion *completion)
         .n_answers = completion->fields.generation.only_prompt ? 0 : completion->n_choices,
         .max_answer_tokens = completion->fields.generation.rules.max_tokens,
         .is_stream = completion->fields.is_stream,
+        .model_digest = completion->model->digest,
         .sampling = &completion->sampling,
+        .content = completion->content,
     };
-    completion->sampling = sampling_of(&completion->choices[0].generation);
+    completion->sampling = tw_api_content_sampling(&completion->choices[0].generation);
     for (size_t i = 0; i < completion->n_prompts; i++) {
         request.n_prompt_tokens += completion->prompts[i].n_tokens;
     }
@@ -739,10 +765,12 @@ static void complete(struct tw_api *api, const struct tw_api_call *call, bool is
     if (completion == NULL) {
         tw_api_refuse_memory(&error);
         tw_api_answer_error(api, call->http, &error);
+        tw_content_free(call->content);
         json_decref(call->body);
         return;
     }
     completion->api = api;
+    completion->content = call->content;
     completion->http = call->http;
     completion->body = call->body;
     completion->arrived_ns = call->arrived_ns;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/api_content.h"
 #include "api/api_refusals.h"
 #include "api/api_state.h"
 #include "api/chat_messages.h"
@@ -40,6 +41,7 @@ struct embedding {
     struct tw_api_error error; /* of who set has_failed */
     struct tw_hub_caller caller;
     struct tw_hub_ticket ticket; /* with a hub */
+    struct tw_content *content;  /* the same */
 };
 
 static void free_embedding(struct embedding *embedding)
@@ -50,6 +52,7 @@ static void free_embedding(struct embedding *embedding)
     }
     tw_mem_free(embedding->inputs);
     tw_mem_free(embedding->numbers);
+    tw_content_free(embedding->content);
     json_decref(embedding->body);
     tw_mem_free(embedding);
 }
@@ -151,6 +154,10 @@ static void drop(struct embedding *embedding)
         finish(embedding);
         return;
     }
+    for (size_t i = 0; !embedding->has_failed && i < embedding->n_inputs; i++) {
+        const struct tw_buf *vector = &embedding->inputs[i].vector;
+        tw_content_add_hashed(embedding->content, 0, vector->data, vector->size_bytes);
+    }
     /* What failed gives its client nothing. */
     const struct tw_hub_usage usage = {.n_prompt_tokens =
                                            embedding->has_failed ? 0 : embedding->n_tokens,
@@ -229,8 +236,9 @@ static void submit_next(struct embedding *embedding)
 
 static bool read_fields(struct embedding *embedding, struct tw_api_error *error)
 {
-    static const char *const known[] = {"model", "input",    "encoding_format",   "dimensions",
-                                        "user",  "priority", "add_special_tokens"};
+    static const char *const known[] = {
+        "model", "input",    "encoding_format",    "dimensions",
+        "user",  "priority", "add_special_tokens", "safety_identifier"};
     static const struct {
         const char *name, *why;
     } refused[] = {{"truncate_prompt_tokens", "shorten the texts"},
@@ -374,7 +382,10 @@ static bool prepare(struct embedding *embedding, const struct tw_api_call *call,
     embedding->model = tw_api_find_model(embedding->api, embedding->body, &call->tenant, error);
     return embedding->model != NULL && read_fields(embedding, error) &&
            read_format(embedding, error) && read_dimensions(embedding, error) &&
-           read_inputs(embedding, error);
+           read_inputs(embedding, error) &&
+           (embedding->content == NULL ||
+            (tw_api_content_name(embedding->content, embedding->body, error) &&
+             tw_api_content_begin(embedding->content, 1, error)));
 }
 
 static void begin(struct embedding *embedding)
@@ -407,10 +418,12 @@ void tw_api_embeddings(struct tw_api *api, const struct tw_api_call *call)
     if (embedding == NULL) {
         tw_api_refuse_memory(&error);
         tw_api_answer_error(api, call->http, &error);
+        tw_content_free(call->content);
         json_decref(call->body);
         return;
     }
     embedding->api = api;
+    embedding->content = call->content;
     embedding->http = call->http;
     embedding->body = call->body;
     embedding->arrived_ns = call->arrived_ns;
@@ -429,6 +442,8 @@ void tw_api_embeddings(struct tw_api *api, const struct tw_api_call *call)
     const struct tw_hub_request request = {.caller = embedding->caller,
                                            .model = embedding->model->name,
                                            .client_id = tw_http_id(embedding->http),
+                                           .model_digest = embedding->model->digest,
+                                           .content = embedding->content,
                                            .n_prompt_tokens = embedding->n_tokens};
     tw_hub_reserve(api->config.hub, &embedding->ticket, &request, granted, embedding);
 }

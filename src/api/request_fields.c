@@ -69,7 +69,7 @@ static const struct field table[] = {
     {"store", FIELD_NO_EFFECT, CHAT, 0, 0, 0, NULL},
     {"metadata", FIELD_NO_EFFECT, CHAT, 0, 0, 0, NULL},
     {"service_tier", FIELD_NO_EFFECT, CHAT, 0, 0, 0, NULL},
-    {"safety_identifier", FIELD_NO_EFFECT, CHAT, 0, 0, 0, NULL},
+    {"safety_identifier", FIELD_NO_EFFECT, BOTH, 0, 0, 0, NULL},
     {"prompt_cache_key", FIELD_NO_EFFECT, CHAT, 0, 0, 0, NULL},
     {"prompt_cache_retention", FIELD_NO_EFFECT, CHAT, 0, 0, 0, NULL},
     {"prompt_cache_options", FIELD_NO_EFFECT, CHAT, 0, 0, 0, NULL},

@@ -151,7 +151,33 @@ enum tw_status tw_books_place_make(const struct tw_books_place *place, struct tw
         }
         path[i] = place->folder[i];
     }
-    return TW_OK;
+    return tw_books_place_check(place, error);
+}
+
+/* Who may make files there could put a key of his own there, a log beside the books, or a socket
+ * that takes secrets. */
+static enum tw_status check_folder(const char *path, struct tw_error *error)
+{
+    struct stat is;
+    return stat(path, &is) != 0 || (is.st_mode & S_IWOTH) == 0
+               ? TW_OK
+               : tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                              "everybody on this machine may make files in '%.200s': no books and "
+                              "no keys are safe there; use a folder of your own",
+                              path);
+}
+
+enum tw_status tw_books_place_check(const struct tw_books_place *place, struct tw_error *error)
+{
+    char path[TW_LIMIT_CONF_STRING_BYTES];
+    const char *slash = strrchr(place->address, '/');
+    enum tw_status status = check_folder(place->folder, error);
+    if (status != TW_OK || !place->is_file) {
+        return status;
+    }
+    snprintf(path, sizeof path, "%.*s", slash == NULL ? 1 : (int)(slash + 1 - place->address),
+             slash == NULL ? "." : place->address);
+    return check_folder(path, error);
 }
 
 static int64_t wall_ns(void *context)

@@ -34,7 +34,9 @@ enum tw_status tw_books_place_find(const char *address, struct tw_books_place *r
                                    struct tw_error *error);
 /* Whether there is a store at that place, as far as can be told without asking it. */
 bool tw_books_place_is_there(const struct tw_books_place *place);
-/* Makes the folder, and those of the default above it; for its owner alone. */
+/* TW_ERR_USAGE where everybody may make files in the folder: before anything there is believed. */
+enum tw_status tw_books_place_check(const struct tw_books_place *place, struct tw_error *error);
+/* Makes the folder, and those of the default above it, for its owner alone; and checks it. */
 enum tw_status tw_books_place_make(const struct tw_books_place *place, struct tw_error *error);
 
 /* How a hub is opened there. currency: of new books; NULL: the hub's default. */

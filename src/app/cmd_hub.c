@@ -1,21 +1,14 @@
-/* org, team, project, user, key, budget, price, ledger, audit: the hub's commands, of the running
- * server, or of the store where none runs. */
+/* org, team, project, ...: the hub's commands, of the running server, or of the store where none
+ * runs. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "app/admin_client.h"
+#include "app/ask_books.h"
 #include "app/audit_files.h"
-#include "app/books_args.h"
-#include "app/books_place.h"
+#include "app/audit_replay.h"
 #include "app/command.h"
 #include "app/hub_args.h"
 #include "app/hub_print.h"
-#include "hub/hub_admin.h"
-#include "hub/report.h"
-
-#define NAME_BYTES 32
 
 static void print_verbs(const struct tw_hub_group *group, FILE *out)
 {
@@ -29,91 +22,60 @@ static void print_verbs(const struct tw_hub_group *group, FILE *out)
     fprintf(out, "\n'tokenworks %s VERB --help' explains one.\n", group->name);
 }
 
-/* ---- where it is asked ---- */
-
-/* Who gives the command: a person whose secret was set, or whoever has the machine. */
-static enum tw_status find_actor(struct tw_hub *hub, const char *secret, char name[NAME_BYTES],
-                                 struct tw_hub_actor *ret_actor, struct tw_error *error)
+static bool is_verb(const struct tw_hub_args *args, const char *group, const char *verb)
 {
-    snprintf(name, NAME_BYTES, "uid %u", (unsigned)getuid());
-    *ret_actor = (struct tw_hub_actor){.name = name};
-    if (secret == NULL || tw_hub_find_person(hub, secret, ret_actor)) {
-        return TW_OK;
-    }
-    return tw_error_set(error, TW_ERR_DENIED, TW_NO_POSITION,
-                        "TOKENWORKS_SECRET is no user's secret here; 'user secret' makes one");
+    return strcmp(args->verb->group, group) == 0 && strcmp(args->verb->verb, verb) == 0;
 }
 
-/* A check needs no keys and changes nothing: a copy of the books will do. */
-static enum tw_status check_store(const struct tw_books_place *place, json_t **ret_answer,
-                                  struct tw_error *error)
+static enum tw_status print_lines(const json_t *rows, struct tw_error *error)
 {
-    const struct tw_books_args books = {place->address};
-    struct tw_db *db = NULL;
-    enum tw_status status = tw_books_args_open(&books, &db, error);
-    if (status == TW_OK) {
-        status = tw_report_check_books(db, ret_answer, error);
+    struct tw_json_writer writer;
+    enum tw_status status = TW_OK;
+    for (size_t i = 0; status == TW_OK && i < json_array_size(rows); i++) {
+        struct tw_buf line;
+        tw_buf_init(&line, TW_LIMIT_ADMIN_ANSWER_BYTES);
+        tw_json_begin(&writer, &line);
+        tw_json_value(&writer, json_array_get(rows, i));
+        status = tw_command_write_line(&line, error);
+        tw_buf_free(&line);
     }
-    tw_db_close(db);
     return status;
 }
 
-static enum tw_status ask_store(const struct tw_books_place *place, const struct tw_hub_args *args,
-                                const char *secret, json_t **ret_answer, struct tw_error *error)
+/* Lines of JSON, page after page, whether or not --json is there. */
+static enum tw_status export_subject(const struct tw_hub_args *args, struct tw_error *error)
 {
-    struct tw_hub *hub = NULL;
-    struct tw_hub_actor actor;
-    char name[NAME_BYTES];
-    if (args->verb->manner != TW_COMMAND_CHANGE && !tw_books_place_is_there(place)) {
-        return tw_error_set(error, TW_ERR_NOT_FOUND, TW_NO_POSITION,
-                            "there are no books at '%.200s'; a command that makes something makes "
-                            "them, and so does 'tokenworks serve'",
-                            place->address);
+    enum tw_status status = TW_OK;
+    bool has_more = true;
+    while (status == TW_OK && has_more) {
+        json_t *answer = NULL;
+        status = tw_ask_books(&args->where, args->verb, args->fields, &answer, error);
+        const json_t *next = json_object_get(answer, "next");
+        has_more = json_is_integer(next);
+        if (status == TW_OK) {
+            status = print_lines(json_object_get(answer, "rows"), error);
+        }
+        if (has_more) {
+            json_object_set_new(args->fields, "after", json_integer(json_integer_value(next)));
+        }
+        json_decref(answer);
     }
-    if (secret == NULL && args->verb->run == tw_report_check_ledger) {
-        return check_store(place, ret_answer, error);
-    }
-    struct tw_hub_config config = tw_books_place_config(place, args->where.currency);
-    config.is_brief = true;
-    enum tw_status status = tw_books_place_make(place, error);
-    if (status == TW_OK) {
-        status = tw_hub_open(&config, &hub, error);
-    }
-    if (status == TW_OK) {
-        status = find_actor(hub, secret, name, &actor, error);
-    }
-    if (status == TW_OK) {
-        json_t *command =
-            tw_hub_make_command(args->verb->group, args->verb->verb, json_incref(args->fields));
-        status = tw_hub_ask(hub, &actor, command, ret_answer, error);
-    }
-    tw_hub_close(hub);
     return status;
-}
-
-static enum tw_status ask(const struct tw_hub_args *args, json_t **ret_answer,
-                          struct tw_error *error)
-{
-    struct tw_books_place place;
-    const char *secret = getenv("TOKENWORKS_SECRET");
-    bool is_there = false;
-    secret = secret != NULL && secret[0] != '\0' ? secret : NULL;
-    enum tw_status status = tw_books_place_find(args->where.books, &place, error);
-    if (status == TW_OK) {
-        status = tw_admin_client_ask(place.socket, secret, args->verb->group, args->verb->verb,
-                                     args->fields, &is_there, ret_answer, error);
-    }
-    return status == TW_OK && !is_there ? ask_store(&place, args, secret, ret_answer, error)
-                                        : status;
 }
 
 static enum tw_status execute(const struct tw_hub_args *args, struct tw_error *error)
 {
     json_t *answer = NULL;
+    if (is_verb(args, "audit", "replay")) {
+        return tw_audit_replay(args, error);
+    }
     if (args->verb->manner == TW_COMMAND_LOCAL) {
         return tw_audit_files_run(args, error);
     }
-    enum tw_status status = ask(args, &answer, error);
+    if (is_verb(args, "subject", "export")) {
+        return export_subject(args, error);
+    }
+    enum tw_status status = tw_ask_books(&args->where, args->verb, args->fields, &answer, error);
     if (status == TW_OK) {
         status = tw_hub_print(answer, args->where.json, error);
     }

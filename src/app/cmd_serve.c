@@ -291,6 +291,9 @@ static enum tw_status execute(struct serve *serve, struct tw_error *error)
         status =
             tw_serve_books_open(&serve->args, serve->models.stage, serve->keys, &serve->hub, error);
     }
+    if (status == TW_OK && serve->hub != NULL) {
+        tw_serve_books_identify(&serve->args, &serve->models);
+    }
     if (status == TW_OK) {
         status = start(serve, error);
     }

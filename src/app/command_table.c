@@ -19,6 +19,8 @@ const struct tw_command tw_command_table[] = {
     {"price", "what tokens cost", tw_cmd_hub},
     {"usage", "what was used and what it cost, as reports and invoices", tw_cmd_usage},
     {"ledger", "the entries of the books, and whether they balance", tw_cmd_hub},
+    {"subject", "those whom requests are about: erasure, legal holds, exports", tw_cmd_hub},
+    {"content", "what was asked and answered, where a project stores it", tw_cmd_hub},
     {"audit", "the record of requests and changes", tw_cmd_hub},
     {"completion", "print completions for bash, zsh or fish", tw_cmd_completion},
     {"man", "print manual pages of the hub's commands", tw_cmd_man},

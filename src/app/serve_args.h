@@ -15,6 +15,7 @@
 #include "app/options.h"
 #include "app/pack_args.h"
 #include "base/limits.h"
+#include "hub/model_digest.h"
 
 struct tw_serve_model {
     char name[TW_LIMIT_SERVED_NAME_BYTES]; /* what clients call it */
@@ -22,9 +23,10 @@ struct tw_serve_model {
     char *const *aliases; /* [n_aliases], other names for it */
     unsigned n_aliases;
     uint32_t n_context_tokens;
-    uint64_t kv_bytes; /* 0: what is left for it */
-    int kv_type;       /* place in tw_kv_type_names */
-    bool preload;      /* at the start, not when it is first asked */
+    uint64_t kv_bytes;                  /* 0: what is left for it */
+    int kv_type;                        /* place in tw_kv_type_names */
+    bool preload;                       /* at the start, not when it is first asked */
+    char digest[TW_MODEL_DIGEST_BYTES]; /* of its files, for the books; "" */
     struct tw_pack_options pack;
 };
 

@@ -4,10 +4,16 @@
 
 #include "api/api.h"
 #include "app/books_place.h"
+#include "app/model_args.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/secret.h"
 #include "hub/hub_admin.h"
+#include "hub/model_digest.h"
+#include "model/weight_pack.h"
+
+#define DIGESTS_FILE "model-digests" /* beside the books */
+#define NUMBER_BYTES 12
 
 static enum tw_status make_owner(struct tw_hub *hub, struct tw_error *error)
 {
@@ -88,6 +94,31 @@ enum tw_status tw_serve_books_open(const struct tw_serve_args *args, struct tw_s
     }
     *ret_hub = hub;
     return TW_OK;
+}
+
+void tw_serve_books_identify(const struct tw_serve_args *args, struct tw_serve_models *models)
+{
+    static char pack_version[NUMBER_BYTES];
+    struct tw_books_place place;
+    struct tw_error error;
+    char cache[TW_LIMIT_CONF_STRING_BYTES] = "";
+    snprintf(pack_version, sizeof pack_version, "%d", TW_PACK_VERSION);
+    if (tw_books_place_find(args->books_address, &place, &error) == TW_OK) {
+        const int n = snprintf(cache, sizeof cache, "%s/%s", place.folder, DIGESTS_FILE);
+        cache[0] = n < (int)sizeof cache ? cache[0] : '\0';
+    }
+    for (size_t i = 0; i < models->n_items; i++) {
+        struct tw_serve_model *model = &args->models[i];
+        models->items[i].kv_type = tw_kv_type_names[model->kv_type];
+        models->items[i].pack_version = pack_version;
+        if (tw_model_digest_of(model->path, cache[0] != '\0' ? cache : NULL, model->digest,
+                               &error) == TW_OK) {
+            models->items[i].digest = model->digest;
+        } else {
+            tw_log(TW_LOG_WARN, "records will not say which model '%s' is: %s", model->name,
+                   error.text);
+        }
+    }
 }
 
 enum tw_status tw_serve_books_listen(const struct tw_serve_args *args, struct tw_hub *hub,

@@ -11,6 +11,7 @@
 #include "api/admin.h"
 #include "api/api_keys.h"
 #include "app/serve_args.h"
+#include "app/serve_models.h"
 #include "backend/stage.h"
 #include "hub/hub.h"
 
@@ -18,6 +19,9 @@
 enum tw_status tw_serve_books_open(const struct tw_serve_args *args, struct tw_stage *stage,
                                    const struct tw_api_keys *keys, struct tw_hub **ret_hub,
                                    struct tw_error *error);
+
+/* Tells the models what records say of them. Of files that are new it reads all. */
+void tw_serve_books_identify(const struct tw_serve_args *args, struct tw_serve_models *models);
 
 /* The admin API of the books that were opened, on the socket in their folder. */
 enum tw_status tw_serve_books_listen(const struct tw_serve_args *args, struct tw_hub *hub,

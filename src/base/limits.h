@@ -204,6 +204,17 @@
 #define TW_LIMIT_HUB_SHOWN_BYTES     140                  /* a holder's path in a message */
 #define TW_LIMIT_HUB_RATE            100000000 /* requests or tokens a minute, requests at once */
 
+/* Content of requests */
+#define TW_LIMIT_CONTENT_BYTES    ((size_t)4 << 20) /* of one that is stored: asked and answered */
+#define TW_LIMIT_CONTENT_PIECE    64 /* rows that one group of writes empties, at most */
+#define TW_LIMIT_CONTENT_PROJECTS 16 /* whose old content one group looks for */
+#define TW_LIMIT_CONTENT_TEND_NS                                                                   \
+    INT64_C(60000000000)                    /* from one look for old content to the next */
+#define TW_LIMIT_CONTENT_EXPORT_ROWS  20000 /* records that one page of an export looks at */
+#define TW_LIMIT_CONTENT_EXPORT_BYTES ((size_t)16 << 20) /* of such a page */
+#define TW_LIMIT_SUBJECT_BYTES        256  /* by which a request says whom it is about */
+#define TW_LIMIT_SUBJECT_KEYS         4096 /* remembered while nobody uses them */
+
 /* Embeddings */
 #define TW_LIMIT_EMBEDDINGS         2048   /* texts of one request */
 #define TW_LIMIT_EMBEDDINGS_AT_ONCE 32     /* of them that a model has; the others wait */

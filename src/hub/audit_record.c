@@ -170,6 +170,10 @@ const char *tw_audit_kind_name(enum tw_audit_kind kind)
         [TW_AUDIT_HUB_STARTED] = "hub.started",
         [TW_AUDIT_HUB_STOPPED] = "hub.stopped",
         [TW_AUDIT_CONTENT_READ] = "content.read",
+        [TW_AUDIT_CONTENT_EXPIRED] = "content.expired",
+        [TW_AUDIT_SUBJECT_ERASED] = "subject.erased",
+        [TW_AUDIT_SUBJECT_HELD] = "subject.held",
+        [TW_AUDIT_SUBJECT_RELEASED] = "subject.released",
     };
     assert(kind < TW_AUDIT_KIND_COUNT);
     return names[kind];
@@ -227,6 +231,7 @@ enum tw_status tw_audit_body_request(struct tw_audit_body *body,
     tw_audit_body_put_text(body, "build", request->build);
     tw_audit_body_put_int(body, "cached_tokens", request->cached_tokens);
     tw_audit_body_put_hex(body, "commitment", request->commitment, request->commitment_bytes);
+    tw_audit_body_put_text(body, "content", request->content);
     tw_audit_body_put_int(body, "cost_nano", request->cost_nano);
     tw_audit_body_put_text(body, "finish", request->finish);
     put_id(body, "http_status", request->http_status);
@@ -234,6 +239,7 @@ enum tw_status tw_audit_body_request(struct tw_audit_body *body,
     put_id(body, "key", request->key);
     tw_audit_body_put_text(body, "model", request->model);
     tw_audit_body_put_text(body, "model_digest", request->model_digest);
+    put_id(body, "number", request->number);
     put_id(body, "org", request->org);
     tw_audit_body_put_int(body, "output_tokens", request->output_tokens);
     tw_audit_body_put_int(body, "price", request->price);
@@ -243,6 +249,7 @@ enum tw_status tw_audit_body_request(struct tw_audit_body *body,
     tw_audit_body_put_text(body, "reason", request->reason);
     tw_audit_body_put_text(body, "request", request->request);
     put_sampling(body, request->sampling);
+    tw_audit_body_put_hex(body, "subject", request->subject, request->subject_bytes);
     put_id(body, "team", request->team);
     put_id(body, "user", request->user);
     return tw_audit_body_end(body, error);

@@ -64,6 +64,10 @@ enum tw_audit_kind {
     TW_AUDIT_HUB_STARTED,         /* hub.started */
     TW_AUDIT_HUB_STOPPED,         /* hub.stopped */
     TW_AUDIT_CONTENT_READ,        /* content.read: somebody saw what was stored */
+    TW_AUDIT_CONTENT_EXPIRED,     /* content.expired: it was kept for long enough */
+    TW_AUDIT_SUBJECT_ERASED,      /* subject.erased */
+    TW_AUDIT_SUBJECT_HELD,        /* subject.held: nothing of it may be erased */
+    TW_AUDIT_SUBJECT_RELEASED,    /* subject.released */
     TW_AUDIT_KIND_COUNT
 };
 const char *tw_audit_kind_name(enum tw_audit_kind kind);
@@ -84,6 +88,7 @@ struct tw_audit_budget {
 /* Texts may be NULL, ids 0: they are left out. The key's id is recorded, never the key. */
 struct tw_audit_request {
     const char *request;
+    int64_t number; /* in the ledger */
     int64_t org, team, project, user, key;
     const char *model, *model_digest, *build, *isa;
     const char *price_class;                  /* standard, batch */
@@ -96,8 +101,11 @@ struct tw_audit_request {
     const char *finish;
     const void *commitment; /* to what was asked and answered, NULL: none */
     size_t commitment_bytes;
-    int http_status;    /* of a refusal; 0: it was not refused */
-    const char *reason; /* of a refusal */
+    const void *subject; /* by which whoever has its key finds whom it is about; NULL: not known */
+    size_t subject_bytes;
+    const char *content; /* what became of what was to be stored; NULL: nothing was */
+    int http_status;     /* of a refusal; 0: it was not refused */
+    const char *reason;  /* of a refusal */
 };
 enum tw_status tw_audit_body_request(struct tw_audit_body *body,
                                      const struct tw_audit_request *request,

@@ -124,8 +124,8 @@ void tw_change_note_text(struct tw_hub_change *change, const char *name, const c
     tw_change_note(change, name, tw_audit_text(before), tw_audit_text(after));
 }
 
-static enum tw_status write_record(struct tw_hub_change *change, const char *object,
-                                   struct tw_error *error)
+enum tw_status tw_change_end_as(struct tw_hub_change *change, enum tw_audit_kind kind,
+                                const char *object, struct tw_error *error)
 {
     struct tw_hub *hub = change->hub;
     char command[64];
@@ -140,14 +140,14 @@ static enum tw_status write_record(struct tw_hub_change *change, const char *obj
     if (status != TW_OK) {
         return status;
     }
-    return tw_audit_log_append(hub->audit, hub->now_ns, tw_audit_kind_name(TW_AUDIT_CONFIG_CHANGED),
+    return tw_audit_log_append(hub->audit, hub->now_ns, tw_audit_kind_name(kind),
                                hub->body.buf.data, hub->body.buf.size_bytes, error);
 }
 
 enum tw_status tw_change_end(struct tw_hub_change *change, const char *object,
                              struct tw_error *error)
 {
-    enum tw_status status = write_record(change, object, error);
+    enum tw_status status = tw_change_end_as(change, TW_AUDIT_CONFIG_CHANGED, object, error);
     return status == TW_OK ? tw_hub_load_directory(change->hub, error) : status;
 }
 

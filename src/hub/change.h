@@ -42,6 +42,11 @@ struct tw_hub_change {
     size_t n_changed;
     bool has_begun;
 
+    /* Behind the commit, before the answer: what must not happen without it. NULL: nothing. */
+    enum tw_status (*committed)(struct tw_hub_change *change, struct tw_error *error);
+    int64_t erasure; /* of change_subjects.c: its number and whose */
+    struct tw_subject subject;
+
     json_t *answer; /* an object */
     struct tw_error error;
     enum tw_status status;
@@ -87,6 +92,12 @@ void tw_change_note_text(struct tw_hub_change *change, const char *name, const c
                          const char *after);
 enum tw_status tw_change_end(struct tw_hub_change *change, const char *object,
                              struct tw_error *error);
+/* The same for what changes nothing in the directory, with a record of another kind. */
+enum tw_status tw_change_end_as(struct tw_hub_change *change, enum tw_audit_kind kind,
+                                const char *object, struct tw_error *error);
+/* Of a report: puts on record that content is about to be read, and waits until it is. */
+enum tw_status tw_change_note_reading(struct tw_hub_change *change, const char *object,
+                                      struct tw_error *error);
 
 /* Parts of an answer. Memory that lacks shows in the end: change->answer is then NULL. */
 void tw_change_put(struct tw_hub_change *change, json_t *object, const char *name, json_t *value);
@@ -149,5 +160,15 @@ enum tw_status tw_change_list_budgets(struct tw_hub_change *change, struct tw_er
 enum tw_status tw_change_close_budget(struct tw_hub_change *change, struct tw_error *error);
 enum tw_status tw_change_add_price(struct tw_hub_change *change, struct tw_error *error);
 enum tw_status tw_change_list_prices(struct tw_hub_change *change, struct tw_error *error);
+
+/* ---- change_subjects.c ---- */
+
+enum tw_status tw_change_erase_subject(struct tw_hub_change *change, struct tw_error *error);
+enum tw_status tw_change_hold_subject(struct tw_hub_change *change, struct tw_error *error);
+enum tw_status tw_change_release_subject(struct tw_hub_change *change, struct tw_error *error);
+
+/* Whom the fields "subject" and "kind" mean. Takes the directory's lock for reading. */
+enum tw_status tw_change_find_subject(struct tw_hub_change *change, struct tw_subject *ret_subject,
+                                      struct tw_error *error);
 
 #endif

@@ -5,6 +5,8 @@
 #include "hub/change.h"
 
 #define COUNT(values) (sizeof(values) / sizeof *(values))
+#define SECOND_NS     INT64_C(1000000000)
+#define DAY_S         86400
 #define PATH_BYTES    (TW_HOLDER_KINDS * (TW_LIMIT_HUB_NAME_BYTES + 1))
 #define MODELS_BYTES  (TW_LIMIT_HUB_LIST_NAMES * (TW_LIMIT_HUB_TEXT_BYTES + 1))
 
@@ -65,6 +67,7 @@ static void take_settings(const struct tw_hub_change *change, const struct tw_ho
 {
     struct tw_holder_settings *now = &ret_settings->now;
     int64_t special = holder != NULL && holder->settings.may_use_special;
+    int64_t stores = holder != NULL && holder->settings.stores_content;
     *now = holder != NULL ? holder->settings : (struct tw_holder_settings){.weight = 1};
     take_integer(change, "weight", &now->weight);
     take_integer(change, "class", &now->priority_class);
@@ -74,7 +77,10 @@ static void take_settings(const struct tw_hub_change *change, const struct tw_ho
     take_integer(change, "tpm", &now->rates.limit[TW_RATE_TOKENS]);
     take_integer(change, "concurrent", &now->rates.limit[TW_RATE_CONCURRENT]);
     take_integer(change, "special", &special);
+    take_integer(change, "store_content", &stores);
+    take_integer(change, "keep_content", &now->keep_content_ns);
     now->may_use_special = special != 0;
+    now->stores_content = stores != 0;
     take_models(change, ret_settings);
 }
 
@@ -102,12 +108,15 @@ static void note_settings(struct tw_hub_change *change, const struct tw_holder *
                 after->rates.limit[TW_RATE_CONCURRENT]);
     note_number(change, "default_tokens", is_new, before->default_answer_tokens,
                 after->default_answer_tokens);
+    note_number(change, "keep_content_s", is_new, before->keep_content_ns / SECOND_NS,
+                after->keep_content_ns / SECOND_NS);
     note_number(change, "max_context", is_new, before->max_context_tokens,
                 after->max_context_tokens);
     tw_change_note_text(change, "models", before->models, after->models);
     note_number(change, "rpm", is_new, before->rates.limit[TW_RATE_REQUESTS],
                 after->rates.limit[TW_RATE_REQUESTS]);
     note_number(change, "special", is_new, before->may_use_special, after->may_use_special);
+    note_number(change, "store_content", is_new, before->stores_content, after->stores_content);
     note_number(change, "tpm", is_new, before->rates.limit[TW_RATE_TOKENS],
                 after->rates.limit[TW_RATE_TOKENS]);
     note_number(change, "weight", is_new, before->weight, after->weight);
@@ -124,6 +133,16 @@ static json_t *models_list(const char *models)
     return list;
 }
 
+/* Content is kept so long: "30d"; null: until it is erased. */
+static json_t *kept(const struct tw_holder_settings *settings)
+{
+    const int64_t seconds = settings->keep_content_ns / SECOND_NS;
+    const bool is_days = seconds % DAY_S == 0;
+    return seconds == 0 ? json_null()
+                        : json_sprintf("%lld%s", (long long)(is_days ? seconds / DAY_S : seconds),
+                                       is_days ? "d" : "s");
+}
+
 /* 0: no bound of its own, which is shown as null. */
 static json_t *bound(int64_t value)
 {
@@ -138,6 +157,8 @@ void tw_change_put_settings(struct tw_hub_change *change, json_t *row,
         tw_change_put(change, row, "weight", json_integer(settings->weight));
         tw_change_put(change, row, "class", json_string(CLASSES[settings->priority_class]));
         tw_change_put(change, row, "default_tokens", bound(settings->default_answer_tokens));
+        tw_change_put(change, row, "store_content", json_boolean(settings->stores_content));
+        tw_change_put(change, row, "keep_content", kept(settings));
     }
     tw_change_put(change, row, "models",
                   settings->models != NULL ? models_list(settings->models) : json_null());
@@ -207,13 +228,15 @@ enum tw_status tw_change_insert_holder(struct tw_hub_change *change, enum tw_hol
                                          tw_db_integer(now->rates.limit[TW_RATE_REQUESTS]),
                                          tw_db_integer(now->rates.limit[TW_RATE_TOKENS]),
                                          tw_db_integer(now->rates.limit[TW_RATE_CONCURRENT]),
-                                         tw_db_integer(now->may_use_special)};
+                                         tw_db_integer(now->may_use_special),
+                                         tw_db_integer(now->stores_content),
+                                         tw_db_integer(now->keep_content_ns)};
     enum tw_status status =
         tw_change_run(change,
                       "INSERT INTO holder (id, kind, parent, name, created_ns, weight, class,"
                       " models, max_context_tokens, default_answer_tokens, requests_per_minute,"
-                      " tokens_per_minute, concurrent_requests, may_use_special)"
-                      " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                      " tokens_per_minute, concurrent_requests, may_use_special, stores_content,"
+                      " keep_content_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                       values, COUNT(values), error);
     if (status == TW_OK && kind == TW_HOLDER_PROJECT) {
         status = insert_accounts(change, id, error);
@@ -243,13 +266,15 @@ enum tw_status tw_change_update_holder(struct tw_hub_change *change, const struc
                                          tw_db_integer(now->rates.limit[TW_RATE_TOKENS]),
                                          tw_db_integer(now->rates.limit[TW_RATE_CONCURRENT]),
                                          tw_db_integer(now->may_use_special),
+                                         tw_db_integer(now->stores_content),
+                                         tw_db_integer(now->keep_content_ns),
                                          tw_db_integer(holder->id)};
     enum tw_status status =
         tw_change_run(change,
                       "UPDATE holder SET name = ?, weight = ?, class = ?, models = ?,"
                       " max_context_tokens = ?, default_answer_tokens = ?, requests_per_minute = ?,"
-                      " tokens_per_minute = ?, concurrent_requests = ?, may_use_special = ?"
-                      " WHERE id = ?",
+                      " tokens_per_minute = ?, concurrent_requests = ?, may_use_special = ?,"
+                      " stores_content = ?, keep_content_ns = ? WHERE id = ?",
                       values, COUNT(values), error);
     if (status == TW_OK) {
         tw_change_note_text(change, "name", holder->name, name->is_set ? name->text : holder->name);

@@ -76,6 +76,14 @@ static const char *const PRICE_CLASSES[] = {"standard", "batch", NULL};
         TOKENS("default_tokens", TW_LIMIT_MODEL_CONTEXT_TOKENS,                                    \
                "Tokens of an answer where a request does not say; 0: what the context has room "   \
                "for."),                                                                            \
+        {.name = "store_content",                                                                  \
+         .kind = TW_FIELD_FLAG,                                                                    \
+         .help = "Whether what is asked and answered is stored, encrypted with a key per person. " \
+                 "Default: no."},                                                                  \
+        {.name = "keep_content",                                                                   \
+         .kind = TW_FIELD_DURATION,                                                                \
+         .value = "TIME",                                                                          \
+         .help = "How long it is kept, like 30d; 0: until it is erased. Default: 0."},             \
         TREE_SETTINGS
 
 static const struct tw_field org_new[] = {PATH_OF(1, "ORG", "The new organisation's name."),
@@ -292,6 +300,73 @@ static const struct tw_field audit_verify[] = {
 static const struct tw_field audit_checkpoint[] = {INTO_FILE};
 static const struct tw_field audit_export[] = {INTO_FILE, SINCE_UNTIL};
 
+static const char *const SUBJECT_KINDS[] = {"user", "person", "project", NULL};
+
+#define SUBJECT                                                                                    \
+    {.name = "subject",                                                                            \
+     .kind = TW_FIELD_TEXT,                                                                        \
+     .is_word = true,                                                                              \
+     .is_required = true,                                                                          \
+     .value = "SUBJECT",                                                                           \
+     .help = "Whom it is about: the text by which requests name somebody ('safety_identifier' or " \
+             "'user')."},                                                                          \
+        {.name = "kind",                                                                           \
+         .kind = TW_FIELD_CHOICE,                                                                  \
+         .value = "KIND",                                                                          \
+         .choices = SUBJECT_KINDS,                                                                 \
+         .help = "user; or, of requests that name nobody: person (SUBJECT is [ORG/]USER, whose "   \
+                 "key they came with, or his number) or project (a path, or a number). Default: "  \
+                 "user."},                                                                         \
+    {                                                                                              \
+        .name = "in", .kind = TW_FIELD_PATH, .value = "PATH", .least = 1, .most = 3,               \
+        .help = "Only what came through this organisation, team or project. Default: all."         \
+    }
+
+static const struct tw_field subject_one[] = {SUBJECT};
+static const struct tw_field subject_hold[] = {
+    SUBJECT,
+    {.name = "reason",
+     .kind = TW_FIELD_TEXT,
+     .is_required = true,
+     .value = "TEXT",
+     .help = "Why, for the record: a file number rather than a name."}};
+static const struct tw_field subject_list[] = {
+    {.name = "all", .kind = TW_FIELD_FLAG, .help = "Show holds that were released as well."}};
+static const struct tw_field subject_export[] = {
+    SUBJECT,
+    {.name = "after",
+     .kind = TW_FIELD_INTEGER,
+     .value = "SEQ",
+     .least = 0,
+     .most = INT64_MAX,
+     .help = "Only what stands behind this record of the audit log. Default: all."}};
+static const struct tw_field audit_replay[] = {
+    {.name = "request",
+     .kind = TW_FIELD_TEXT,
+     .is_word = true,
+     .is_required = true,
+     .value = "REQUEST",
+     .help = "Its number in the ledger, or the id that its client was told."},
+    {.name = "model",
+     .kind = TW_FIELD_TEXT,
+     .is_required = true,
+     .value = "FILE",
+     .help = "The model that answered: a .gguf file or a Hugging Face folder."},
+    {.name = "threads",
+     .kind = TW_FIELD_INTEGER,
+     .value = "N",
+     .least = 0,
+     .most = TW_LIMIT_THREADS,
+     .help = "Threads that compute. Default: 0, as many as there are cores."}};
+static const struct tw_field audit_register[] = {BELOW("Only projects of it."), CLOSED_TOO};
+static const struct tw_field content_show[] = {
+    {.name = "request",
+     .kind = TW_FIELD_TEXT,
+     .is_word = true,
+     .is_required = true,
+     .value = "REQUEST",
+     .help = "Its number in the ledger, or the id that its client was told."}};
+
 /* ---- the commands ---- */
 
 static const struct tw_hub_group groups[] = {
@@ -314,6 +389,10 @@ static const struct tw_hub_group groups[] = {
      "the version that held when it began: the most special one, a project's before that of all, "
      "a model's before '*'."},
     {"ledger", "the entries of the books", "Two entries of the same amounts for each event."},
+    {"subject", "those whom requests are about",
+     "What is stored of requests is encrypted with a key for each person in each project. Erasing "
+     "the keys erases all of it, in every copy of the books."},
+    {"content", "what was asked and answered", "Only where a project stores it."},
     {"audit", "the record of requests and changes",
      "Each record carries the hash of the one before it; checkpoints are signed."},
     {NULL, NULL, NULL},
@@ -397,6 +476,22 @@ static const struct tw_hub_verb verbs[] = {
     {"ledger", "list", "show entries", "Shows the latest entries of the ledger.",
      F(ledger_list), TW_OBJECT_EACH, TW_COMMAND_REPORT,                                   {IN, IN, IN, NO, NO}, tw_report_list_entries},
 
+    {"subject", "erase", "erase all content of somebody", "Erases the keys of all that is stored of somebody, and with them the content and the salts of its commitments; what was charged stays. Prints a certificate. Refused under a legal hold.",
+     F(subject_one), CHANGE(TW_OBJECT_IN),                                                {IN, NO, NO, NO, NO}, tw_change_erase_subject},
+    {"subject", "hold", "keep content of somebody from being erased", "Begins a legal hold: nothing of it is erased or expires until it is released.",
+     F(subject_hold), CHANGE(TW_OBJECT_IN),                                               {IN, NO, NO, NO, NO}, tw_change_hold_subject},
+    {"subject", "release", "end a legal hold", "Ends the legal holds of that scope.",
+     F(subject_one), CHANGE(TW_OBJECT_IN),                                                {IN, NO, NO, NO, NO}, tw_change_release_subject},
+    {"subject", "list", "show legal holds and erasures", "Shows legal holds and erasures. Whom they are about is shown as the keyed hash that records have.",
+     F(subject_list), TW_OBJECT_ALL, TW_COMMAND_REPORT,                                   {IN, NO, IN, NO, NO}, tw_report_list_subjects},
+    {"subject", "export", "write all that is known of somebody", "Writes the records of all requests about somebody, with their content where it is stored, as lines of JSON. It is put on record. The admin API gives it in pages: 'next' goes into 'after' of the next one.",
+     F(subject_export), TW_OBJECT_IN, TW_COMMAND_REPORT,                                  {NO, NO, IN, NO, NO}, tw_report_export_subject},
+
+    {"content", "show", "show what was asked and answered", "Decrypts the stored content of a request and checks it against the commitment in the audit log. It is put on record.",
+     F(content_show), TW_OBJECT_EACH, TW_COMMAND_REPORT,                                  {NO, NO, IN, NO, NO}, tw_report_show_content},
+
+    {"audit", "register", "show what is stored of whom, and for how long", "Shows for each project what is stored of requests, how long, which models process it, and who may read it.",
+     F(audit_register), TW_OBJECT_EACH, TW_COMMAND_REPORT,                                {IN, NO, IN, NO, NO}, tw_report_register},
     {"audit", "list", "show records", "Shows the latest records of the audit log.",
      F(audit_list), TW_OBJECT_ALL, TW_COMMAND_REPORT,                                     {IN, NO, IN, NO, NO}, tw_report_list_records},
     {"audit", "verify", "check that nobody changed the log", "Computes every hash of the log again and checks every signature, without a server. It finds any change, removal or move of what a checkpoint covers; with a checkpoint that was kept elsewhere also an end that was cut off.",
@@ -405,6 +500,8 @@ static const struct tw_hub_verb verbs[] = {
      F(audit_checkpoint), TW_OBJECT_ALL, TW_COMMAND_LOCAL,                                {NO, NO, NO, NO, NO}, NULL},
     {"audit", "export", "write the log as lines of JSON", "Writes records and checkpoints as lines of JSON, which 'audit verify FILE' checks without the books.",
      F(audit_export), TW_OBJECT_ALL, TW_COMMAND_LOCAL,                                    {NO, NO, NO, NO, NO}, NULL},
+    {"audit", "replay", "answer a stored request again and compare", "Decrypts a stored request, answers it again with the model on this machine, and says whether the answers are the same, byte by byte; or 'not comparable', and why. To read it is put on record.",
+     F(audit_replay), TW_OBJECT_ALL, TW_COMMAND_LOCAL,                                    {NO, NO, NO, NO, NO}, NULL},
 };
 /* clang-format on */
 

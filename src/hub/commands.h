@@ -58,6 +58,7 @@ enum tw_command_object {
     TW_OBJECT_PATH,    /* the holder of the field "path" */
     TW_OBJECT_PARENT,  /* the one above it: it is to be made */
     TW_OBJECT_PERSON,  /* the organisation of the person of the field "path" */
+    TW_OBJECT_IN,      /* the holder of the field "in"; without it the installation */
     TW_OBJECT_SCOPE,   /* the holder of the field "scope", or else as TW_OBJECT_PERSON */
     TW_OBJECT_EACH     /* each row for itself */
 };

@@ -287,6 +287,23 @@ static bool take_text(const struct load *load, const char **text, const char *no
     return *text != NULL;
 }
 
+/* May be long and changed often, and nobody has it without the lock: it is written over. */
+static bool take_models(const struct load *load, struct tw_holder *holder, const char *now)
+{
+    const size_t n_bytes = strlen(now) + 1;
+    if (n_bytes > holder->models_room_bytes) {
+        char *room = tw_arena_alloc(&load->directory->arena, 2 * n_bytes, 1);
+        if (room == NULL) {
+            return false;
+        }
+        holder->models = room;
+        holder->models_room_bytes = 2 * n_bytes;
+    }
+    memcpy(holder->models, now, n_bytes);
+    holder->settings.models = holder->models;
+    return true;
+}
+
 static enum tw_status take_holder(const struct load *load, struct tw_db_statement *row)
 {
     const int64_t id = tw_db_column_integer(row, 0);
@@ -319,9 +336,11 @@ static enum tw_status take_holder(const struct load *load, struct tw_db_statemen
         settings->rates.limit[i] = tw_db_column_integer(row, 11 + i);
     }
     settings->may_use_special = tw_db_column_integer(row, 14) != 0;
+    settings->stores_content = tw_db_column_integer(row, 15) != 0;
+    settings->keep_content_ns = tw_db_column_integer(row, 16);
     if (tw_db_column_is_null(row, 8)) {
         settings->models = NULL;
-    } else if (!take_text(load, &settings->models, tw_db_column_text(row, 8))) {
+    } else if (!take_models(load, holder, tw_db_column_text(row, 8))) {
         return no_memory(load);
     }
     holder->is_open = tw_db_column_is_null(row, 5);
@@ -518,7 +537,8 @@ enum tw_status tw_directory_load(struct tw_directory *directory, struct tw_db *d
     } tables[] = {
         {"SELECT id, kind, parent, name, created_ns, closed_ns, weight, class, models,"
          " max_context_tokens, default_answer_tokens, requests_per_minute, tokens_per_minute,"
-         " concurrent_requests, may_use_special FROM holder ORDER BY id",
+         " concurrent_requests, may_use_special, stores_content, keep_content_ns FROM holder"
+         " ORDER BY id",
          take_holder},
         {"SELECT id, org, name, created_ns, closed_ns FROM person ORDER BY id", take_person},
         {"SELECT person, role, scope FROM person_role ORDER BY person, role, scope", take_role},
@@ -550,6 +570,61 @@ enum tw_status tw_directory_load(struct tw_directory *directory, struct tw_db *d
     }
     pthread_rwlock_unlock(&directory->lock);
     return status;
+}
+
+/* ---- what never was ---- */
+
+/* The item with the highest number, taken out, where that is from first_id on; or NULL. */
+static void *take_last(struct tw_items *items, int64_t first_id)
+{
+    const bool is_new = items->n > 0 && number_of(items->at[items->n - 1]) >= first_id;
+    return is_new ? items->at[--items->n] : NULL;
+}
+
+static void forget_secret(struct tw_directory *directory, struct tw_secret *secret)
+{
+    struct tw_secret **at = &directory->buckets[bucket_of(directory, secret->hash)];
+    while (*at != secret) {
+        at = &(*at)->next_of_bucket;
+    }
+    *at = secret->next_of_bucket;
+    secret->is_open = false;
+}
+
+static void forget_budget(struct tw_directory *directory, struct tw_hub_budget *budget)
+{
+    struct tw_hub_budget **at = &budget->holder->budgets;
+    while (*at != budget) {
+        at = &(*at)->next;
+    }
+    *at = budget->next;
+    budget->is_open = false;
+    recycle_windows(directory, budget);
+    tw_zone_free(budget->zone);
+}
+
+void tw_directory_forget(struct tw_directory *directory, int64_t first_id)
+{
+    struct tw_holder *holder;
+    struct tw_person *person;
+    struct tw_secret *secret;
+    struct tw_hub_budget *budget;
+    pthread_rwlock_wrlock(&directory->lock);
+    directory->dirty = NULL;
+    while ((budget = take_last(&directory->budgets, first_id)) != NULL) {
+        forget_budget(directory, budget);
+    }
+    while ((secret = take_last(&directory->secrets, first_id)) != NULL) {
+        forget_secret(directory, secret);
+    }
+    while ((person = take_last(&directory->persons, first_id)) != NULL) {
+        person->is_open = false;
+    }
+    while ((holder = take_last(&directory->holders, first_id)) != NULL) {
+        holder->is_open = false;
+    }
+    tw_price_table_forget(&directory->prices, first_id);
+    pthread_rwlock_unlock(&directory->lock);
 }
 
 /* ---- windows ---- */

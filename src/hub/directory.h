@@ -48,6 +48,8 @@ struct tw_holder_settings {
     int64_t default_answer_tokens;
     struct tw_rate_limits rates;
     bool may_use_special;
+    bool stores_content;     /* of a project: what was asked and answered, encrypted */
+    int64_t keep_content_ns; /* so long; 0: until it is erased */
 };
 
 struct tw_hub_budget;
@@ -92,6 +94,8 @@ struct tw_holder {
     int64_t created_ns;
     atomic_bool is_open;
     struct tw_holder_settings settings;
+    char *models; /* settings.models, with room; read under the lock, or by the writer */
+    size_t models_room_bytes;
     struct tw_hub_budget *budgets;
     struct tw_rate_state rates;
     struct tw_hub_account held, usage; /* of a project */
@@ -167,6 +171,11 @@ struct tw_directory_plant {
 };
 enum tw_status tw_directory_load(struct tw_directory *directory, struct tw_db *db,
                                  const struct tw_directory_plant *plant, struct tw_error *error);
+
+/* Takes out what has a number from first_id on: it was loaded within a transaction that was rolled
+ * back, so it never was, and the numbers will be given away again. Pointers to it stay good, and
+ * none of it is open. What else the transaction changed is to be loaded again. */
+void tw_directory_forget(struct tw_directory *directory, int64_t first_id);
 
 /* 256 random bits as text, with its hash and the beginning that is shown. The text is to be shown
  * once and then wiped. prefix: "tw-" of a key, "tw-user-" of a person. */

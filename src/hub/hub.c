@@ -21,20 +21,25 @@
  * is of no use to whoever guesses keys. */
 static enum tw_status read_pepper(struct tw_hub *hub, const char *path, struct tw_error *error)
 {
-    struct tw_buf text;
-    tw_buf_init(&text, TW_DIRECTORY_HASH_BYTES + 1);
-    enum tw_status status = tw_file_read(path, TW_DIRECTORY_HASH_BYTES + 1, &text, error);
-    if (status == TW_OK && text.size_bytes != TW_DIRECTORY_HASH_BYTES) {
+    struct tw_file_map map;
+    enum tw_status status = tw_file_map_open(path, &map, error);
+    if (status != TW_OK) {
+        return status;
+    }
+    if ((map.stamp.mode & 0077) != 0) {
+        status = tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                              "'%s' is open to others than its owner: if nobody can have changed "
+                              "or taken it, chmod 600 it",
+                              path);
+    } else if (map.size_bytes != TW_DIRECTORY_HASH_BYTES) {
         status = tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
                               "%s has %zu bytes, not %d: without the file that was made with the "
                               "books no key is good any more; restore it",
-                              path, text.size_bytes, TW_DIRECTORY_HASH_BYTES);
+                              path, map.size_bytes, TW_DIRECTORY_HASH_BYTES);
+    } else {
+        memcpy(hub->directory.pepper, map.data, TW_DIRECTORY_HASH_BYTES);
     }
-    if (status == TW_OK) {
-        memcpy(hub->directory.pepper, text.data, TW_DIRECTORY_HASH_BYTES);
-        sodium_memzero(text.data, text.size_bytes);
-    }
-    tw_buf_free(&text);
+    tw_file_map_close(&map);
     return status;
 }
 
@@ -58,8 +63,8 @@ static enum tw_status make_pepper(const char *path, struct tw_error *error)
 }
 
 /* Of the folder that is configured, or of the store's own. */
-static enum tw_status path_in_folder(const struct tw_hub_config *config, const char *name,
-                                     char ret_path[TW_LIMIT_HUB_FILE_BYTES], struct tw_error *error)
+enum tw_status tw_hub_path(const struct tw_hub_config *config, const char *name,
+                           char ret_path[TW_LIMIT_HUB_FILE_BYTES], struct tw_error *error)
 {
     const char *end = strrchr(config->address, '/');
     int n;
@@ -80,7 +85,7 @@ static enum tw_status path_in_folder(const struct tw_hub_config *config, const c
 static enum tw_status open_pepper(struct tw_hub *hub, bool is_new, struct tw_error *error)
 {
     char path[TW_LIMIT_HUB_FILE_BYTES];
-    enum tw_status status = path_in_folder(&hub->config, PEPPER_FILE, path, error);
+    enum tw_status status = tw_hub_path(&hub->config, PEPPER_FILE, path, error);
     if (status == TW_OK && !tw_file_exists(path)) {
         status = is_new ? make_pepper(path, error)
                         : tw_error_set(error, TW_ERR_NOT_FOUND, TW_NO_POSITION,
@@ -94,7 +99,7 @@ static enum tw_status open_pepper(struct tw_hub *hub, bool is_new, struct tw_err
 static enum tw_status open_audit(struct tw_hub *hub, struct tw_error *error)
 {
     char path[TW_LIMIT_HUB_FILE_BYTES];
-    enum tw_status status = path_in_folder(&hub->config, AUDIT_KEY_FILE, path, error);
+    enum tw_status status = tw_hub_path(&hub->config, AUDIT_KEY_FILE, path, error);
     if (status == TW_OK) {
         status = tw_audit_key_open(path, &hub->audit_key, error);
     }
@@ -149,10 +154,12 @@ enum tw_status tw_hub_load_directory(struct tw_hub *hub, struct tw_error *error)
     const struct tw_directory_plant plant = {&hub->ledger.obligations, &hub->ledger.revenue};
     enum tw_status status = tw_directory_load(&hub->directory, hub->db, &plant, error);
     hub->ledger.dirty = NULL;
+    hub->content.has_aging = false;
     for (size_t i = 0; status == TW_OK && i < hub->directory.holders.n; i++) {
         struct tw_holder *holder = hub->directory.holders.at[i];
         if (holder->kind == TW_HOLDER_PROJECT) {
             announce(hub, holder);
+            hub->content.has_aging |= holder->settings.keep_content_ns > 0;
         }
     }
     return status;
@@ -172,6 +179,9 @@ static enum tw_status start_group(struct tw_hub *hub, struct tw_error *error)
         return status;
     }
     status = tw_hub_recover(hub, error);
+    if (status == TW_OK) {
+        status = tw_hub_open_content(hub, error);
+    }
     if (status == TW_OK && !is_unrecorded(hub)) {
         status = tw_hub_record_start(hub, error);
     }
@@ -261,6 +271,7 @@ void tw_hub_close(struct tw_hub *hub)
         return;
     }
     tw_hub_stop(hub);
+    tw_hub_close_content(hub);
     tw_audit_log_close(hub->audit);
     tw_audit_key_free(hub->audit_key);
     tw_audit_body_free(&hub->body);
@@ -269,6 +280,7 @@ void tw_hub_close(struct tw_hub *hub)
     tw_directory_free(&hub->directory);
     pthread_cond_destroy(&hub->wake);
     pthread_mutex_destroy(&hub->lock);
+    tw_mem_free(hub->owed);
     tw_mem_free(hub->address);
     tw_mem_free(hub);
 }

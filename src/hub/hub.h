@@ -17,8 +17,9 @@
  * Invariants:
  * 1. Of a hard budget, spent + reserved never exceeds what there is. What is granted can be paid in
  *    every budget on the path of the key, whatever happens at once.
- * 2. What a ticket reserved is settled once: exactly, when it ends; at the watermark, when the hub
- *    is opened after a process that did not end it.
+ * 2. What a ticket reserved is settled once: exactly, when it ends; at the watermark, where the
+ *    store could not be written then, as soon as it can, or when the hub is opened after a process
+ *    that did not end it.
  * 3. No durable record, no token: where the store fails, everything is refused (TW_ERR_IO) until
  *    the hub is opened again.
  * 4. After tw_hub_command of a revocation has been called back, no ticket is granted for that key,
@@ -43,6 +44,7 @@
 #include "hub/rate_limit.h"
 
 struct tw_hub;
+struct tw_content;
 struct tw_holder;
 struct tw_secret;
 
@@ -116,6 +118,7 @@ struct tw_hub_request {
     /* For the record; what is not known is NULL. */
     const char *model_digest;
     const struct tw_audit_sampling *sampling;
+    struct tw_content *content; /* NULL: nothing is committed to, or stored */
 };
 
 /* What headers show of the rates. */
@@ -170,6 +173,7 @@ struct tw_hub_ticket {
     int64_t entry, price, amount_nano, reserved_ns;
     uint64_t n_reserved_answer_tokens, cover_tokens;
     int64_t rate_tokens;
+    bool is_counted; /* among what runs at once */
     bool is_open;
     bool is_lost; /* another hub has settled it */
 };

@@ -30,6 +30,23 @@ static bool may_about(const struct tw_hub_change *change, const struct tw_holder
     return false;
 }
 
+/* A role holds for it, for something below it, or for something above it. */
+static bool may_know_of(const struct tw_hub_change *change, const struct tw_holder *holder)
+{
+    if (change->person == NULL || holder == NULL) {
+        return true;
+    }
+    for (const struct tw_grant *grant = change->person->grants; grant != NULL;
+         grant = grant->next) {
+        if (change->verb->reach[grant->role] != TW_REACH_NONE &&
+            (grant->scope == NULL || tw_change_is_below(holder, grant->scope) ||
+             tw_change_is_below(grant->scope, holder))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool tw_change_may_see(const struct tw_hub_change *change, const struct tw_holder *holder)
 {
     return change->person == NULL || may_about(change, holder);
@@ -69,7 +86,7 @@ enum tw_status tw_change_find_holder(struct tw_hub_change *change, const char *p
         holder = tw_change_child(change, holder, at, n_bytes);
         at += n_bytes + (at[n_bytes] == '/');
     } while (holder != NULL && *at != '\0');
-    if (holder != NULL) {
+    if (holder != NULL && may_know_of(change, holder)) {
         *ret_holder = holder;
         return TW_OK;
     }
@@ -91,7 +108,8 @@ enum tw_status tw_change_find_person(struct tw_hub_change *change, const char *p
     }
     for (size_t i = 0; (name == path || org != NULL) && i < persons->n; i++) {
         struct tw_person *person = persons->at[i];
-        if (person->is_open && person->org == org && strcmp(person->name, name) == 0) {
+        if (person->is_open && person->org == org && strcmp(person->name, name) == 0 &&
+            may_know_of(change, org)) {
             *ret_person = person;
             return TW_OK;
         }
@@ -136,6 +154,10 @@ static enum tw_status find_object(struct tw_hub_change *change, struct tw_error 
         break;
     case TW_OBJECT_PATH:
         status = tw_change_find_holder(change, path, &change->object, error);
+        break;
+    case TW_OBJECT_IN:
+        path = tw_change_value(change, "in")->text;
+        status = path != NULL ? tw_change_find_holder(change, path, &change->object, error) : TW_OK;
         break;
     case TW_OBJECT_PARENT:
         status = find_parent(change, path, &change->object, error);
@@ -223,6 +245,9 @@ static void done_command(struct tw_hub *hub, struct tw_hub_op *op, enum tw_statu
         change->status = status;
         change->error = hub->group_error;
     }
+    if (change->status == TW_OK && change->committed != NULL) {
+        change->status = change->committed(change, &change->error);
+    }
     answer(change);
 }
 
@@ -303,6 +328,66 @@ void tw_hub_command(struct tw_hub *hub, const struct tw_hub_actor *actor, json_t
     } else {
         tw_hub_enqueue(hub, &change->op);
     }
+}
+
+/* ---- a reading, on record before it happens ---- */
+
+struct reading {
+    struct tw_hub_op op;
+    struct tw_hub_change *change;
+    const char *object;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    bool is_done;
+    enum tw_status status;
+};
+
+static struct reading *reading_of(struct tw_hub_op *op)
+{
+    return (struct reading *)((char *)op - offsetof(struct reading, op));
+}
+
+static void apply_reading(struct tw_hub *hub, struct tw_hub_op *op)
+{
+    struct reading *reading = reading_of(op);
+    struct tw_error error;
+    enum tw_status status =
+        tw_change_end_as(reading->change, TW_AUDIT_CONTENT_READ, reading->object, &error);
+    if (status != TW_OK) {
+        tw_hub_fail_group(hub, status, &error);
+    }
+}
+
+static void done_reading(struct tw_hub *hub, struct tw_hub_op *op, enum tw_status status)
+{
+    struct reading *reading = reading_of(op);
+    (void)hub;
+    pthread_mutex_lock(&reading->lock);
+    reading->status = status;
+    reading->is_done = true;
+    pthread_cond_signal(&reading->wake);
+    pthread_mutex_unlock(&reading->lock);
+}
+
+enum tw_status tw_change_note_reading(struct tw_hub_change *change, const char *object,
+                                      struct tw_error *error)
+{
+    struct reading reading = {
+        .op = {.apply = apply_reading, .done = done_reading}, .change = change, .object = object};
+    pthread_mutex_init(&reading.lock, NULL);
+    pthread_cond_init(&reading.wake, NULL);
+    tw_hub_enqueue(change->hub, &reading.op);
+    pthread_mutex_lock(&reading.lock);
+    while (!reading.is_done) {
+        pthread_cond_wait(&reading.wake, &reading.lock);
+    }
+    pthread_mutex_unlock(&reading.lock);
+    pthread_cond_destroy(&reading.wake);
+    pthread_mutex_destroy(&reading.lock);
+    return reading.status == TW_OK
+               ? TW_OK
+               : tw_error_set(error, reading.status, TW_NO_POSITION,
+                              "that content is read cannot be put on record, so it is not read");
 }
 
 /* ---- and waited for ---- */

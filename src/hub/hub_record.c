@@ -68,6 +68,18 @@ static void put_ticket(struct tw_hub *hub, struct tw_audit_request *request,
     request->isa = hub->config.isa_level;
 }
 
+/* Behind the end of a request. */
+static void put_content(struct tw_audit_request *request, const struct tw_content *content)
+{
+    request->content = tw_content_state_name(content);
+    if (content->is_committed) {
+        request->commitment = content->commitment;
+        request->commitment_bytes = sizeof content->commitment;
+        request->subject = content->tag;
+        request->subject_bytes = sizeof content->tag;
+    }
+}
+
 enum tw_status tw_hub_record_refusal(struct tw_hub *hub, const struct tw_hub_ticket *ticket,
                                      struct tw_error *error)
 {
@@ -115,6 +127,7 @@ enum tw_status tw_hub_record_end(struct tw_hub *hub, struct tw_hub_record *recor
             tw_spending_available(path->steps[i].budget, path->steps[i].window);
     }
     struct tw_audit_request request = {.request = reservation->client_id,
+                                       .number = reservation->request,
                                        .model = reservation->model,
                                        .price_class = reservation->class,
                                        .prompt_tokens =
@@ -129,6 +142,9 @@ enum tw_status tw_hub_record_end(struct tw_hub *hub, struct tw_hub_record *recor
     put_who(&request, ending->key);
     if (ending->ticket != NULL) {
         put_ticket(hub, &request, ending->ticket);
+    }
+    if (ending->ticket != NULL && ending->ticket->request.content != NULL) {
+        put_content(&request, ending->ticket->request.content);
     }
     enum tw_status status = tw_audit_body_request(&hub->body, &request, error);
     return status == TW_OK ? append(hub, ending->kind, error) : status;

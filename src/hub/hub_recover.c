@@ -5,6 +5,8 @@
  * was silent for TW_LIMIT_HUB_LEASE_NS is taken for dead, and finds that out when it wakes up. */
 #include <stdio.h>
 
+#include "base/clock.h"
+#include "base/mem.h"
 #include "hub/hub_state.h"
 
 struct open_request {
@@ -15,11 +17,14 @@ struct open_request {
     char client_id[TW_LIMIT_HUB_CLIENT_ID_BYTES];
 };
 
+#define COLUMNS                                                                                    \
+    "SELECT request, entry, api_key, model, class, price, prompt_tokens, output_tokens,"           \
+    " amount_nano, reserved_ns, watermark_tokens, client_id FROM reservation r "
+
 static const char NEXT_OPEN[] =
-    "SELECT request, entry, api_key, model, class, price, prompt_tokens, output_tokens,"
-    " amount_nano, reserved_ns, watermark_tokens, client_id FROM reservation r WHERE request > ?"
-    " AND hub <> ? AND NOT EXISTS (SELECT 1 FROM hub_process p WHERE p.id = r.hub"
-    " AND p.seen_ns > ?) ORDER BY request LIMIT 1";
+    COLUMNS "WHERE request > ? AND hub <> ? AND NOT EXISTS (SELECT 1 FROM hub_process p"
+            " WHERE p.id = r.hub AND p.seen_ns > ?) ORDER BY request LIMIT 1";
+static const char OWN_OPEN[] = COLUMNS "WHERE request = ? AND hub = ?";
 
 /* Who wrote no later is dead. */
 static int64_t alive_since_ns(const struct tw_hub *hub)
@@ -27,13 +32,12 @@ static int64_t alive_since_ns(const struct tw_hub *hub)
     return tw_db_is_postgres(hub->db) ? hub->now_ns - TW_LIMIT_HUB_LEASE_NS : INT64_MAX;
 }
 
-static enum tw_status read_open(struct tw_hub *hub, struct tw_db_statement *row, int64_t after,
+static enum tw_status read_open(struct tw_hub *hub, struct tw_db_statement *row,
+                                const struct tw_db_value *values, size_t n_values,
                                 struct open_request *ret_open, bool *ret_row,
                                 struct tw_error *error)
 {
-    const struct tw_db_value values[] = {tw_db_integer(after), tw_db_integer(hub->ledger.self),
-                                         tw_db_integer(alive_since_ns(hub))};
-    enum tw_status status = tw_db_query(row, values, 3, error);
+    enum tw_status status = tw_db_query(row, values, n_values, error);
     if (status == TW_OK) {
         status = tw_db_next(row, ret_row, error);
     }
@@ -81,6 +85,20 @@ static enum tw_status forget_dead(struct tw_hub *hub, struct tw_error *error)
     return status;
 }
 
+/* Nothing was sent of what has no watermark. */
+static enum tw_status end_open(struct tw_hub *hub, const struct open_request *open,
+                               const char *finish, struct tw_error *error)
+{
+    const int64_t watermark = open->reservation.watermark_tokens;
+    const struct tw_hub_ending ending = {.key = open->key,
+                                         .kind = TW_AUDIT_REQUEST_RECOVERED,
+                                         .n_input_tokens =
+                                             watermark > 0 ? open->reservation.n_prompt_tokens : 0,
+                                         .n_output_tokens = watermark,
+                                         .finish = finish};
+    return tw_hub_end_reservation(hub, &open->reservation, &ending, error);
+}
+
 enum tw_status tw_hub_recover(struct tw_hub *hub, struct tw_error *error)
 {
     struct open_request open = {.reservation = {.request = 0}};
@@ -88,21 +106,72 @@ enum tw_status tw_hub_recover(struct tw_hub *hub, struct tw_error *error)
     bool has_row = true;
     enum tw_status status = tw_db_prepare(hub->db, NEXT_OPEN, &statement, error);
     while (status == TW_OK && has_row) {
-        status = read_open(hub, statement, open.reservation.request, &open, &has_row, error);
+        const struct tw_db_value values[] = {tw_db_integer(open.reservation.request),
+                                             tw_db_integer(hub->ledger.self),
+                                             tw_db_integer(alive_since_ns(hub))};
+        status = read_open(hub, statement, values, 3, &open, &has_row, error);
         if (status != TW_OK || !has_row) {
             break;
         }
-        /* Nothing was sent of what has no watermark. */
-        const int64_t watermark = open.reservation.watermark_tokens;
-        const struct tw_hub_ending ending = {
-            .key = open.key,
-            .kind = TW_AUDIT_REQUEST_RECOVERED,
-            .n_input_tokens = watermark > 0 ? open.reservation.n_prompt_tokens : 0,
-            .n_output_tokens = watermark,
-            .finish = "crashed"};
-        status = tw_hub_end_reservation(hub, &open.reservation, &ending, error);
+        status = end_open(hub, &open, "crashed", error);
         hub->n_recovered += status == TW_OK;
     }
     tw_db_finalize(statement);
     return status == TW_OK ? forget_dead(hub, error) : status;
+}
+
+/* ---- what this hub could not settle when it ended ---- */
+
+void tw_hub_owe(struct tw_hub *hub, int64_t request)
+{
+    if (hub->n_owed == hub->owed_room) {
+        const size_t room = hub->owed_room > 0 ? hub->owed_room * 2 : 16;
+        int64_t *owed = tw_mem_realloc(hub->owed, room, sizeof *owed);
+        if (owed == NULL) {
+            return; /* then it is settled when the hub is opened */
+        }
+        hub->owed = owed;
+        hub->owed_room = room;
+    }
+    hub->owed[hub->n_owed++] = request;
+    hub->owed_at_ns = tw_clock_monotonic_ns() + TW_DIRECTORY_SECOND_NS;
+}
+
+/* One that is not there any more was settled by another hub. */
+static enum tw_status settle_each(struct tw_hub *hub, struct tw_error *error)
+{
+    struct tw_db_statement *statement = NULL;
+    enum tw_status status = tw_db_prepare(hub->db, OWN_OPEN, &statement, error);
+    for (size_t i = 0; status == TW_OK && i < hub->n_owed; i++) {
+        struct open_request open;
+        bool has_row = false;
+        const struct tw_db_value values[] = {tw_db_integer(hub->owed[i]),
+                                             tw_db_integer(hub->ledger.self)};
+        status = read_open(hub, statement, values, 2, &open, &has_row, error);
+        if (status == TW_OK && has_row) {
+            status = end_open(hub, &open, "unsettled", error);
+        }
+    }
+    tw_db_finalize(statement);
+    return status;
+}
+
+void tw_hub_settle_owed(struct tw_hub *hub)
+{
+    struct tw_error error;
+    if (hub->n_owed == 0 || hub->is_failed || tw_clock_monotonic_ns() < hub->owed_at_ns) {
+        return;
+    }
+    enum tw_status status = tw_hub_begin_group(hub, &error);
+    if (status == TW_OK) {
+        status = settle_each(hub, &error);
+        if (status != TW_OK) {
+            tw_hub_fail_group(hub, status, &error);
+        }
+        status = tw_hub_end_group(hub, &error);
+    }
+    if (status == TW_OK) {
+        hub->n_owed = 0;
+    }
+    hub->owed_at_ns = tw_clock_monotonic_ns() + TW_DIRECTORY_SECOND_NS;
 }

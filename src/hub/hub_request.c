@@ -151,6 +151,7 @@ static void try_rates(struct tw_hub *hub, struct tw_hub_ticket *ticket, int64_t 
     const size_t n = rate_path(ticket->request.caller.key, path);
     if (tw_rate_limit_try(path, n, n_tokens, hub->now_ns, &refusal)) {
         ticket->rate_tokens = n_tokens;
+        ticket->is_counted = true;
         return;
     }
     refuse(ticket,
@@ -160,6 +161,19 @@ static void try_rates(struct tw_hub *hub, struct tw_hub_ticket *ticket, int64_t 
            (long long)path[refusal.holder].limits->limit[refusal.kind], names[refusal.kind]);
     ticket->retry_after_ms =
         refusal.retry_ns == INT64_MAX ? INT64_MAX : (refusal.retry_ns + 999999) / 1000000;
+}
+
+/* It runs no more, and used of what it was counted for all but this. */
+static void end_rates(struct tw_hub *hub, struct tw_hub_ticket *ticket, int64_t n_requests,
+                      int64_t n_tokens)
+{
+    struct tw_rate_holder path[TW_HOLDER_KINDS];
+    const size_t n = rate_path(ticket->request.caller.key, path);
+    if (ticket->is_counted) {
+        tw_rate_limit_give_back(path, n, n_requests, n_tokens, hub->now_ns);
+        tw_rate_limit_end(path, n);
+    }
+    ticket->is_counted = false;
 }
 
 static void show_rates(struct tw_hub *hub, struct tw_hub_ticket *ticket)
@@ -191,6 +205,30 @@ static void fill_reservation(const struct tw_hub_ticket *ticket,
                                 .class = tw_price_class_name(request->price_class)};
 }
 
+/* What cannot be counted is refused to who asks for it; others in the group have theirs. */
+static enum tw_status refuse_uncountable(struct tw_hub_ticket *ticket, enum tw_status status,
+                                         const struct tw_error *error)
+{
+    if (status != TW_ERR_LIMIT) {
+        return status;
+    }
+    refuse(ticket, TW_HUB_REFUSED_BUDGET, "%s", error->text);
+    return TW_OK;
+}
+
+/* In the ledger's sums and those of the windows, or nowhere. */
+static enum tw_status reserve_sums(struct tw_hub *hub, struct tw_hub_ticket *ticket,
+                                   const struct tw_hub_path *path, struct tw_spending_amount amount,
+                                   struct tw_error *error)
+{
+    enum tw_status status =
+        tw_ledger_check_room(&hub->ledger, amount.money_nano, amount.tokens, error);
+    if (status == TW_OK) {
+        status = tw_spending_reserve(path->steps, path->n, amount, error);
+    }
+    return refuse_uncountable(ticket, status, error);
+}
+
 /* Takes what was decided: in the windows, the ledger and the ticket. */
 static enum tw_status take(struct tw_hub *hub, struct tw_hub_ticket *ticket,
                            const struct tw_hub_path *path,
@@ -198,8 +236,8 @@ static enum tw_status take(struct tw_hub *hub, struct tw_hub_ticket *ticket,
 {
     struct tw_reservation reservation;
     const uint64_t n_answers = ticket->request.n_answers;
-    enum tw_status status = tw_spending_reserve(path->steps, path->n, decision->amount, error);
-    if (status != TW_OK) {
+    enum tw_status status = reserve_sums(hub, ticket, path, decision->amount, error);
+    if (status != TW_OK || ticket->refusal != TW_HUB_GRANTED) {
         return status;
     }
     tw_hub_touch_path(hub, path);
@@ -239,15 +277,19 @@ static void apply_reserve(struct tw_hub *hub, struct tw_hub_op *op)
         if (status == TW_OK) {
             status = decide(hub, ticket, &path, price, &decision, &error);
         }
+        status = refuse_uncountable(ticket, status, &error);
     }
     if (status == TW_OK && ticket->refusal == TW_HUB_GRANTED) {
         try_rates(hub, ticket, decision.amount.tokens);
     }
-    show_rates(hub, ticket);
-    if (status == TW_OK) {
-        status = ticket->refusal == TW_HUB_GRANTED ? take(hub, ticket, &path, &decision, &error)
-                                                   : tw_hub_record_refusal(hub, ticket, &error);
+    if (status == TW_OK && ticket->refusal == TW_HUB_GRANTED) {
+        status = take(hub, ticket, &path, &decision, &error);
     }
+    if (status == TW_OK && ticket->refusal != TW_HUB_GRANTED) {
+        end_rates(hub, ticket, 1, ticket->rate_tokens);
+        status = tw_hub_record_refusal(hub, ticket, &error);
+    }
+    show_rates(hub, ticket);
     if (status != TW_OK) {
         tw_hub_fail_group(hub, status, &error);
     }
@@ -258,12 +300,7 @@ static void done_reserve(struct tw_hub *hub, struct tw_hub_op *op, enum tw_statu
 {
     struct tw_hub_ticket *ticket = ticket_of(op);
     if (status != TW_OK) {
-        if (ticket->rate_tokens > 0) {
-            struct tw_rate_holder path[TW_HOLDER_KINDS];
-            const size_t n = rate_path(ticket->request.caller.key, path);
-            tw_rate_limit_give_back(path, n, 1, ticket->rate_tokens, hub->now_ns);
-            tw_rate_limit_end(path, n);
-        }
+        end_rates(hub, ticket, 1, ticket->rate_tokens);
         refuse(ticket, TW_HUB_REFUSED_STORE, "it cannot be put on record: %s",
                hub->group_error.text);
     }
@@ -422,22 +459,26 @@ static void apply_settle(struct tw_hub *hub, struct tw_hub_op *op)
         .n_output_tokens = (int64_t)least(usage->n_answer_tokens, ticket->n_reserved_answer_tokens),
         .finish = usage->finish};
     enum tw_status status = tw_hub_end_reservation(hub, &reservation, &ending, &error);
+    if (status == TW_OK) {
+        status = tw_hub_store_content(hub, ticket, &error);
+    }
     if (status != TW_OK) {
         tw_hub_fail_group(hub, status, &error);
     }
 }
 
-/* What could not be settled stays open in the store, and is settled when the hub is opened. */
+/* What could not be settled is settled later, at its watermark: nothing beyond it was sent. Where
+ * there is no writer any more, that is when the hub is opened. */
 static void done_settle(struct tw_hub *hub, struct tw_hub_op *op, enum tw_status status)
 {
     struct tw_hub_ticket *ticket = ticket_of(op);
-    struct tw_rate_holder path[TW_HOLDER_KINDS];
-    const size_t n = rate_path(ticket->request.caller.key, path);
     const int64_t n_used = (int64_t)(ticket->usage.n_prompt_tokens + ticket->usage.n_answer_tokens);
-    if (n_used < ticket->rate_tokens) {
-        tw_rate_limit_give_back(path, n, 0, ticket->rate_tokens - n_used, hub->now_ns);
+    if (status != TW_ERR_CANCELLED) {
+        end_rates(hub, ticket, 0, n_used < ticket->rate_tokens ? ticket->rate_tokens - n_used : 0);
     }
-    tw_rate_limit_end(path, n);
+    if (status != TW_OK && status != TW_ERR_CANCELLED) {
+        tw_hub_owe(hub, ticket->number);
+    }
     ticket->is_open = false;
     ticket->done(ticket->context, ticket,
                  status == TW_OK && ticket->is_lost ? TW_ERR_MISSED : status);
@@ -447,6 +488,9 @@ void tw_hub_settle(struct tw_hub *hub, struct tw_hub_ticket *ticket,
                    const struct tw_hub_usage *usage, tw_hub_done_fn done, void *context)
 {
     ticket->usage = *usage;
+    if (ticket->request.content != NULL) {
+        tw_content_close(ticket->request.content, ticket);
+    }
     ticket->op = (struct tw_hub_op){.apply = apply_settle, .done = done_settle};
     ticket->done = done;
     ticket->context = context;

@@ -142,6 +142,41 @@ static const char *const STEPS[] = {
     "CREATE TABLE hub_process ("    /* who may have open reservations */
     " id %I PRIMARY KEY,"           /* reservation.hub */
     " seen_ns %I NOT NULL) %S;",    /* when it wrote last */
+
+    "ALTER TABLE holder ADD COLUMN stores_content %I NOT NULL DEFAULT 0;"
+    "ALTER TABLE holder ADD COLUMN keep_content_ns %I NOT NULL DEFAULT 0;" /* 0: no end */
+
+    "CREATE TABLE content ("        /* what was asked and answered, where a project stores it */
+    " request %I PRIMARY KEY,"      /* entry.request */
+    " client_id TEXT NOT NULL,"
+    " org %I NOT NULL,"
+    " team %I NOT NULL,"
+    " project %I NOT NULL,"
+    " erasures %I NOT NULL,"        /* there were so many when its key was made */
+    " at_ns %I NOT NULL,"
+    " ended_ns %I,"                 /* NULL: it is there */
+    " ended TEXT,"                  /* erased, expired */
+    " subject %B,"                  /* of subject_keys.h; NULL behind its end, as is the next */
+    " sealed %B) %S;"
+    "CREATE INDEX content_client ON content(client_id);"
+    "CREATE INDEX content_subject ON content(subject) WHERE ended_ns IS NULL;"
+    "CREATE INDEX content_age ON content(project, at_ns) WHERE ended_ns IS NULL;"
+
+    "CREATE TABLE erasure ("
+    " number %I PRIMARY KEY,"       /* from 1 */
+    " subject %B NOT NULL,"
+    " scope %I NOT NULL,"           /* holder.id; 0: everything */
+    " at_ns %I NOT NULL,"
+    " is_done %I NOT NULL) %S;"     /* no content of it is left in rows */
+
+    "CREATE TABLE legal_hold ("
+    " id %I PRIMARY KEY,"
+    " subject %B NOT NULL,"
+    " scope %I NOT NULL,"
+    " reason TEXT NOT NULL,"
+    " since_ns %I NOT NULL,"
+    " released_ns %I) %S;"
+    "CREATE INDEX legal_hold_subject ON legal_hold(subject);",
 };
 /* clang-format on */
 

@@ -5,6 +5,8 @@
  *     hub_request.c  what a ticket does: reserve, cover, settle
  *     ledger.c       the rows of these
  *     hub_recover.c  what another process left open
+ *     content.c      what a request brings and is answered, until it is settled
+ *     hub_content.c  the rows of that; what is too old, and what was erased
  *
  * What the writer owns: db, statements, ledger, audit, and everything in the directory that is not
  * atomic, except while it is changed, which is done under directory.lock.
@@ -13,12 +15,15 @@
 #define TW_HUB_HUB_STATE_H
 
 #include <pthread.h>
+#include <sodium.h>
 
 #include "hub/audit_log.h"
 #include "hub/audit_record.h"
+#include "hub/content.h"
 #include "hub/directory.h"
 #include "hub/hub.h"
 #include "hub/ledger.h"
+#include "hub/subject_keys.h"
 #include "store/db.h"
 
 /* The open budgets above a key, each in the window of an instant. */
@@ -45,6 +50,64 @@ struct tw_hub_record {
     struct tw_audit_budget budgets[TW_LIMIT_HUB_PATH];
 };
 
+/* ---- content ---- */
+
+enum { TW_CONTENT_HASH_BYTES = 32 };
+
+enum tw_content_state {
+    TW_CONTENT_NOT_KEPT = 0,
+    TW_CONTENT_KEPT,
+    TW_CONTENT_TOO_LARGE,
+    TW_CONTENT_ERASED /* the subject was, while the request ran */
+};
+
+struct tw_content_answer {
+    crypto_generichash_state hash;
+    unsigned char digest[TW_CONTENT_HASH_BYTES]; /* in the end */
+    bool is_hashed;                              /* the text is not remembered */
+    struct tw_buf text;
+    uint64_t n_tokens;
+    const char *finish;
+};
+
+struct tw_content {
+    struct tw_hub *hub;
+    struct tw_hub_caller caller;
+    int64_t project;
+    enum tw_content_state state;
+    struct tw_subject_key *key; /* NULL until the subject is named */
+    unsigned char body_hash[TW_CONTENT_HASH_BYTES];
+    struct tw_buf body, terms;
+    struct tw_content_answer *answers; /* [n_answers] */
+    size_t n_answers;
+    size_t n_bytes; /* remembered of body and answers */
+    /* By tw_content_close. */
+    bool is_committed;
+    unsigned char commitment[TW_CONTENT_HASH_BYTES];
+    unsigned char tag[TW_SUBJECT_TAG_BYTES];
+    struct tw_buf sealed;
+};
+
+/* Before the settlement of a ticket is queued: hashes, and seals what is to be stored. */
+void tw_content_close(struct tw_content *content, const struct tw_hub_ticket *ticket);
+/* hashes: of the body and of each answer. */
+void tw_content_commit(const unsigned char *salt, const unsigned char *hashes, size_t n_hashes,
+                       unsigned char ret_commitment[TW_CONTENT_HASH_BYTES]);
+/* For the record; NULL: nothing is stored of such requests. */
+const char *tw_content_state_name(const struct tw_content *content);
+
+/* What the hub knows of content; the writer's, but for the keys. */
+struct tw_hub_content {
+    struct tw_subject_keys *keys;
+    struct tw_db_statement *insert;
+    int64_t n_erasures;  /* that were followed */
+    bool has_unfinished; /* an erasure may have rows left */
+    bool has_aging;      /* a project keeps content for a time only */
+    int64_t tend_ns;     /* when to look for what is too old */
+    int64_t retry_ns;    /* a group failed: nothing of this before */
+    size_t next_holder;  /* where that goes on */
+};
+
 struct tw_hub {
     struct tw_hub_config config;
     char *address; /* the configuration's */
@@ -53,8 +116,10 @@ struct tw_hub {
     struct tw_ledger ledger;
     struct tw_audit_key *audit_key;
     struct tw_audit_log *audit;
-    struct tw_audit_body body;   /* of the record that is written */
+    struct tw_audit_body body; /* of the record that is written */
+    struct tw_hub_content content;
     int64_t now_ns;              /* books' time of the group */
+    int64_t first_new_id;        /* what the group makes has numbers from here on */
     uint32_t n_projects;         /* that the scheduler knows */
     int64_t n_recovered;         /* requests that were left open by others */
     bool was_told;               /* of the failure: config.failed */
@@ -62,6 +127,11 @@ struct tw_hub {
     struct tw_error failure;     /* why */
     struct tw_error group_error; /* of the group: the first thing that went wrong in it */
     enum tw_status group_status;
+
+    /* Requests that ended when the store could not be written: they are settled when it can. */
+    int64_t *owed; /* [n_owed] */
+    size_t n_owed, owed_room;
+    int64_t owed_at_ns; /* monotonic: when that is tried next */
 
     pthread_t thread;
     bool has_thread;
@@ -107,8 +177,38 @@ enum tw_status tw_hub_record_end(struct tw_hub *hub, struct tw_hub_record *recor
 
 /* Settles what another process left open, at its watermark. In a group. */
 enum tw_status tw_hub_recover(struct tw_hub *hub, struct tw_error *error);
+/* A request of this hub that could not be settled: it is to be, at its watermark. */
+void tw_hub_owe(struct tw_hub *hub, int64_t request);
+/* Settles those, in a group of their own, where it is time to try. */
+void tw_hub_settle_owed(struct tw_hub *hub);
+
+/* ---- hub_content.c: in a group ---- */
+
+/* Erases keys that are older than their subject's erasure; before the first request. */
+enum tw_status tw_hub_open_content(struct tw_hub *hub, struct tw_error *error);
+void tw_hub_close_content(struct tw_hub *hub);
+/* The row of a settled request, where there is to be one. */
+enum tw_status tw_hub_store_content(struct tw_hub *hub, const struct tw_hub_ticket *ticket,
+                                    struct tw_error *error);
+/* Erases the keys of what other hubs have erased. */
+enum tw_status tw_hub_follow_erasures(struct tw_hub *hub, struct tw_error *error);
+/* Writes an erasure; its number. The keys are erased behind the commit: */
+enum tw_status tw_hub_note_erasure(struct tw_hub *hub, const struct tw_subject *subject,
+                                   const struct tw_holder *scope, int64_t *ret_number,
+                                   struct tw_error *error);
+enum tw_status tw_hub_erase_keys(struct tw_hub *hub, const struct tw_subject *subject,
+                                 const struct tw_holder *scope, int64_t number, size_t *ret_n_keys,
+                                 struct tw_error *error);
+/* Empties a few rows of what was erased or is too old. */
+enum tw_status tw_hub_tend_content(struct tw_hub *hub, struct tw_error *error);
+/* Whether that is due at some time, and then when; INT64_MAX: there is nothing to tend. */
+int64_t tw_hub_tend_ns(const struct tw_hub *hub);
 
 /* ---- hub.c ---- */
+
+/* The path of a file beside the store. */
+enum tw_status tw_hub_path(const struct tw_hub_config *config, const char *name,
+                           char ret_path[TW_LIMIT_HUB_FILE_BYTES], struct tw_error *error);
 
 /* Reads the directory again, and announces the projects. */
 enum tw_status tw_hub_load_directory(struct tw_hub *hub, struct tw_error *error);

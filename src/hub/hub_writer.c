@@ -20,19 +20,25 @@ void tw_hub_enqueue(struct tw_hub *hub, struct tw_hub_op *op)
     }
 }
 
-/* Until something waits or it is to stop; where records are not yet signed no longer than until
- * they can be, and among other hubs until it is to say that it is alive. */
+/* Until something waits or it is to stop; where records are not yet signed, or requests not yet
+ * settled, no longer than until they can be, among other hubs until it is to say that it is alive,
+ * and where old content is to go until that is due. */
 static void wait_for_work(struct tw_hub *hub)
 {
     const bool is_unsigned = tw_audit_log_seq(hub->audit) > tw_audit_log_signed_seq(hub->audit);
-    const bool has_others = tw_db_is_postgres(hub->db);
-    const int64_t until_ns =
-        tw_clock_monotonic_ns() + (is_unsigned ? TW_DIRECTORY_SECOND_NS : TW_LIMIT_HUB_BEAT_NS);
+    const bool has_others = tw_db_is_postgres(hub->db), is_due = is_unsigned || hub->n_owed > 0;
+    const int64_t tend_ns = tw_hub_tend_ns(hub);
+    const bool tends = tend_ns != INT64_MAX;
+    int64_t wait_ns = is_due ? TW_DIRECTORY_SECOND_NS : TW_LIMIT_HUB_BEAT_NS;
+    if (tends && tend_ns - hub->now_ns < wait_ns) {
+        wait_ns = tend_ns > hub->now_ns ? tend_ns - hub->now_ns : 0;
+    }
+    const int64_t until_ns = tw_clock_monotonic_ns() + wait_ns;
     const struct timespec until = {.tv_sec = until_ns / TW_DIRECTORY_SECOND_NS,
                                    .tv_nsec = until_ns % TW_DIRECTORY_SECOND_NS};
     int failure = 0;
     while (hub->first == NULL && !hub->stops && failure == 0) {
-        failure = (is_unsigned || has_others) && !hub->is_failed
+        failure = (is_due || has_others || tends) && !hub->is_failed
                       ? pthread_cond_timedwait(&hub->wake, &hub->lock, &until)
                       : pthread_cond_wait(&hub->wake, &hub->lock);
     }
@@ -90,8 +96,12 @@ enum tw_status tw_hub_begin_group(struct tw_hub *hub, struct tw_error *error)
         if (status == TW_OK) {
             status = tw_audit_log_reload(hub->audit, error);
         }
+        if (status == TW_OK) {
+            status = tw_hub_follow_erasures(hub, error);
+        }
     }
     if (status == TW_OK) {
+        hub->first_new_id = hub->ledger.books.next_id;
         read_clock(hub);
     } else {
         tw_db_rollback(hub->db);
@@ -103,6 +113,7 @@ enum tw_status tw_hub_begin_group(struct tw_hub *hub, struct tw_error *error)
 static void forget_group(struct tw_hub *hub)
 {
     tw_db_rollback(hub->db);
+    hub->content.retry_ns = hub->now_ns + TW_DIRECTORY_SECOND_NS;
     hub->ledger.books.writer = 0; /* so that the next group reads everything again */
     if (tw_db_is_broken(hub->db)) {
         hub->is_failed = true;
@@ -128,6 +139,7 @@ enum tw_status tw_hub_end_group(struct tw_hub *hub, struct tw_error *error)
     }
     if (status != TW_OK) {
         hub->group_error = *error;
+        tw_directory_forget(&hub->directory, hub->first_new_id);
         forget_group(hub);
     }
     return status;
@@ -155,6 +167,12 @@ static enum tw_status apply_group(struct tw_hub *hub, struct tw_hub_op *group)
     for (struct tw_hub_op *op = group; op != NULL && hub->group_status == TW_OK; op = op->next) {
         op->apply(hub, op);
     }
+    if (hub->group_status == TW_OK && tw_hub_tend_ns(hub) <= hub->now_ns) {
+        status = tw_hub_tend_content(hub, &error);
+        if (status != TW_OK) {
+            tw_hub_fail_group(hub, status, &error);
+        }
+    }
     return tw_hub_end_group(hub, &error);
 }
 
@@ -178,6 +196,7 @@ void *tw_hub_write(void *context)
             op->done(hub, op, status);
             op = next;
         }
+        tw_hub_settle_owed(hub);
     }
     return NULL;
 }

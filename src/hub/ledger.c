@@ -302,6 +302,20 @@ static int64_t reserved_tokens(const struct tw_reservation *reservation)
     return reservation->n_prompt_tokens + reservation->n_output_tokens;
 }
 
+/* Nothing has more than what all reservations together were. */
+enum tw_status tw_ledger_check_room(const struct tw_ledger *ledger, int64_t amount_nano,
+                                    int64_t tokens, struct tw_error *error)
+{
+    const struct tw_hub_account *all = &ledger->obligations;
+    int64_t sum;
+    return __builtin_add_overflow(all->credit_nano, amount_nano, &sum) ||
+                   __builtin_add_overflow(all->credit_tokens, tokens, &sum)
+               ? tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
+                              "the books cannot count this request beside all that they have "
+                              "counted: they need a price that is lower, or new books")
+               : TW_OK;
+}
+
 enum tw_status tw_ledger_reserve(struct tw_ledger *ledger, struct tw_reservation *reservation,
                                  struct tw_error *error)
 {

@@ -69,6 +69,9 @@ enum tw_status tw_ledger_owns(struct tw_ledger *ledger, int64_t request, bool *r
 /* Writes the row of the books, and that this process is alive. */
 enum tw_status tw_ledger_end(struct tw_ledger *ledger, int64_t now_ns, struct tw_error *error);
 
+/* TW_ERR_LIMIT: the sums would be more than 64 bits hold. Before a reservation is made. */
+enum tw_status tw_ledger_check_room(const struct tw_ledger *ledger, int64_t amount_nano,
+                                    int64_t tokens, struct tw_error *error);
 /* Numbers it (request, entry) and writes it. */
 enum tw_status tw_ledger_reserve(struct tw_ledger *ledger, struct tw_reservation *reservation,
                                  struct tw_error *error);

@@ -187,6 +187,19 @@ enum tw_status tw_price_table_add(struct tw_price_table *table, const struct tw_
     return TW_OK;
 }
 
+void tw_price_table_forget(struct tw_price_table *table, int64_t first_version)
+{
+    size_t n_kept = 0;
+    for (size_t i = 0; i < table->n; i++) {
+        if (table->by_rule[i]->version < first_version) {
+            table->by_rule[n_kept++] = table->by_rule[i];
+        }
+    }
+    while (table->n > n_kept) { /* the latest are the last */
+        tw_mem_free(table->by_version[--table->n]);
+    }
+}
+
 /* NULL where nothing is valid yet. */
 static const struct tw_price *find_scope(const struct tw_price_table *table, int64_t project,
                                          const char *model, enum tw_price_class price_class,

@@ -59,6 +59,8 @@ void tw_price_table_init(struct tw_price_table *table);
 void tw_price_table_free(struct tw_price_table *table);
 enum tw_status tw_price_table_add(struct tw_price_table *table, const struct tw_price *price,
                                   struct tw_error *error);
+/* Takes versions out again, from a number on: they were never durable. */
+void tw_price_table_forget(struct tw_price_table *table, int64_t first_version);
 
 /* Never NULL. A class has no share in the prices of another one. */
 const struct tw_price *tw_price_find(const struct tw_price_table *table, int64_t project,

@@ -17,4 +17,11 @@ enum tw_status tw_report_check_ledger(struct tw_hub_change *change, struct tw_er
 enum tw_status tw_report_list_entries(struct tw_hub_change *change, struct tw_error *error);
 enum tw_status tw_report_list_records(struct tw_hub_change *change, struct tw_error *error);
 
+/* ---- report_content.c ---- */
+
+enum tw_status tw_report_list_subjects(struct tw_hub_change *change, struct tw_error *error);
+enum tw_status tw_report_export_subject(struct tw_hub_change *change, struct tw_error *error);
+enum tw_status tw_report_show_content(struct tw_hub_change *change, struct tw_error *error);
+enum tw_status tw_report_register(struct tw_hub_change *change, struct tw_error *error);
+
 #endif

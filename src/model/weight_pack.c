@@ -8,8 +8,6 @@
 #include "base/mem.h"
 #include "model/name_index.h"
 
-#define VERSION 1u
-
 static const char magic[8] = {'t', 'w', 'p', 'a', 'c', 'k', '\r', '\n'};
 
 /* As they lie in the file, little-endian like the machines we run on. */
@@ -72,10 +70,10 @@ static enum tw_status check_header(const struct header *header, size_t size_byte
     if (header->header_hash != header_hash(header)) {
         return damaged(name, "the header's checksum is wrong", error);
     }
-    if (header->version != VERSION) {
+    if (header->version != TW_PACK_VERSION) {
         return tw_error_set(error, TW_ERR_UNSUPPORTED, TW_NO_POSITION,
                             "'%.160s' has version %u of the format; this program reads %u", name,
-                            header->version, VERSION);
+                            header->version, TW_PACK_VERSION);
     }
     if (header->file_bytes != size_bytes) {
         return damaged(name, "it has not the length that it says", error);
@@ -397,7 +395,7 @@ enum tw_status tw_weight_pack_write(const char *path, uint32_t form,
                                     tw_pack_go_on_fn go_on, void *context, struct tw_error *error)
 {
     struct output out = {.error = error};
-    struct header header = {.version = VERSION,
+    struct header header = {.version = TW_PACK_VERSION,
                             .form = form,
                             .n_stamps = (uint32_t)n_stamps,
                             .n_entries = (uint32_t)n_items};

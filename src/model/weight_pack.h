@@ -27,7 +27,7 @@
 #include "base/file.h"
 #include "base/status.h"
 
-enum { TW_PACK_DATA_AT = 4096, TW_PACK_ALIGNMENT = 64 };
+enum { TW_PACK_VERSION = 1, TW_PACK_DATA_AT = 4096, TW_PACK_ALIGNMENT = 64 };
 
 struct tw_weight_pack;
 

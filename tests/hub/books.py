@@ -10,10 +10,10 @@ from server import Server, bearer  # noqa: E402,F401
 
 
 class Books:
-    """In a folder, with acme/research/chat, a price and a key."""
+    """In a folder, or at another address, with acme/research/chat, a price and a key."""
 
-    def __init__(self, program, folder):
-        self.program, self.path = program, Path(folder, "books.db")
+    def __init__(self, program, folder, address=None):
+        self.program, self.path = program, address or Path(folder, "books.db")
         for group, path in (("org", "acme"), ("team", "acme/research"),
                             ("project", "acme/research/chat")):
             self.command(group, "create", path)

@@ -1,5 +1,6 @@
 #include "hub_fixture.h"
 
+#include <dirent.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,7 +11,9 @@
 
 #include <cmocka.h>
 
+#include "hub/content.h"
 #include "hub/directory.h"
+#include "hub/hub_admin.h"
 #include "hub/hub_schema.h"
 #include "hub/ledger.h"
 
@@ -143,17 +146,43 @@ void fixture_close(struct fixture *fixture)
     fixture->hub = NULL;
 }
 
+static void remove_subjects(struct fixture *fixture)
+{
+    char path[128], file[512];
+    snprintf(path, sizeof path, "%s/subjects", fixture->folder);
+    DIR *folder = opendir(path);
+    const struct dirent *entry;
+    while (folder != NULL && (entry = readdir(folder)) != NULL) {
+        snprintf(file, sizeof file, "%s/%s", path, entry->d_name);
+        remove(file);
+    }
+    if (folder != NULL) {
+        closedir(folder);
+    }
+    remove(path);
+}
+
 void fixture_destroy(struct fixture *fixture)
 {
     static const char *const names[] = {"books.db", "books.db-wal", "books.db-shm", "books.db.lock",
                                         "pepper",   "audit-key",    "audit-key.pub"};
     char path[128];
     fixture_close(fixture);
+    remove_subjects(fixture);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         snprintf(path, sizeof path, "%s/%s", fixture->folder, names[i]);
         remove(path);
     }
     remove(fixture->folder);
+}
+
+/* A number that a row has, so that the hub gives it to nothing else. */
+static void give_away(struct fixture *fixture, int64_t number)
+{
+    char sql[128];
+    snprintf(sql, sizeof sql, "UPDATE books SET next_id = %lld WHERE next_id <= %lld",
+             (long long)number + 1, (long long)number);
+    fixture_execute(fixture, sql);
 }
 
 void fixture_add_budget(struct fixture *fixture, int64_t holder, const char *unit, int64_t limit,
@@ -167,8 +196,8 @@ void fixture_add_budget(struct fixture *fixture, int64_t holder, const char *uni
              " '%s', 'UTC', 0, (SELECT next_entry FROM books), 0)",
              (long long)next, (long long)holder, (long long)next, unit, (long long)limit, is_hard,
              period);
-    next++;
     fixture_execute(fixture, sql);
+    give_away(fixture, next++);
 }
 
 void fixture_add_price(struct fixture *fixture, int64_t input, int64_t cached, int64_t output)
@@ -179,8 +208,9 @@ void fixture_add_price(struct fixture *fixture, int64_t input, int64_t cached, i
         sql, sizeof sql,
         "INSERT INTO price (id, project, model, class, input_nano, cached_nano, output_nano,"
         " valid_from_ns, created_ns) VALUES (%lld, 0, '*', 'standard', %lld, %lld, %lld, 0, 0)",
-        (long long)next++, (long long)input, (long long)cached, (long long)output);
+        (long long)next, (long long)input, (long long)cached, (long long)output);
     fixture_execute(fixture, sql);
+    give_away(fixture, next++);
 }
 
 struct tw_ledger_summary fixture_check(struct fixture *fixture)
@@ -271,4 +301,45 @@ enum tw_status fixture_settle(struct fixture *fixture, struct tw_hub_ticket *tic
     begin_wait(&waiter);
     tw_hub_settle(fixture->hub, ticket, &usage, done, &waiter);
     return end_wait(&waiter);
+}
+
+/* ---- content ---- */
+
+int64_t fixture_answer(struct fixture *fixture, const char *secret, const char *user,
+                       const char *body, const char *answer)
+{
+    struct waiter waiter;
+    struct tw_hub_ticket ticket;
+    struct tw_error error;
+    struct tw_hub_request request = {.model = "m",
+                                     .client_id = "r",
+                                     .n_prompt_tokens = 3,
+                                     .n_answers = 1,
+                                     .max_answer_tokens = 5,
+                                     .most_answer_tokens = 5};
+    assert_int_equal(tw_hub_authenticate(fixture->hub, secret, &request.caller), TW_HUB_KEY_GOOD);
+    must(tw_content_create(fixture->hub, &request.caller, body, strlen(body), &request.content,
+                           &error),
+         &error);
+    must(tw_content_name_subject(request.content, user, user != NULL ? strlen(user) : 0, &error),
+         &error);
+    must(tw_content_begin_answers(request.content, 1, &error), &error);
+    begin_wait(&waiter);
+    tw_hub_reserve(fixture->hub, &ticket, &request, done, &waiter);
+    assert_int_equal(end_wait(&waiter), TW_OK);
+    assert_int_equal(ticket.refusal, TW_HUB_GRANTED);
+    tw_content_add(request.content, 0, answer, strlen(answer), 5);
+    tw_content_end(request.content, 0, "stop");
+    assert_int_equal(fixture_settle(fixture, &ticket, 3, 0, 5), TW_OK);
+    tw_content_free(request.content);
+    return ticket.number;
+}
+
+json_t *fixture_ask(struct fixture *fixture, const char *group, const char *verb,
+                    const char *fields, struct tw_error *ret_error)
+{
+    const struct tw_hub_actor actor = {.name = "test"};
+    json_t *answer = NULL;
+    json_t *command = tw_hub_make_command(group, verb, json_loads(fields, 0, NULL));
+    return tw_hub_ask(fixture->hub, &actor, command, &answer, ret_error) == TW_OK ? answer : NULL;
 }

@@ -426,6 +426,26 @@ static void who_may_not_know_is_told_the_same_of_what_is_there_and_what_is_not(v
     assert_int_equal(strncmp(there.text, missing.text, 30), 0);
     assert_non_null(strstr(there.text, "do not allow 'team close' of acme/secret"));
     assert_non_null(strstr(missing.text, "do not allow 'team close' of acme/absent"));
+    /* Nor do lists, or users of others, tell what there is. */
+    static const char *const asked[][3] = {
+        {"key list", "{\"path\": \"beta\"}", "{\"path\": \"absent\"}"},
+        {"team list", "{\"path\": \"acme/secret\"}", "{\"path\": \"acme/absent\"}"},
+        {"user list", "{\"path\": \"beta\"}", "{\"path\": \"absent\"}"},
+        {"user grant",
+         "{\"path\": \"beta/bob\", \"role\": \"member\", \"scope\": \"acme/research\"}",
+         "{\"path\": \"beta/eve\", \"role\": \"member\", \"scope\": \"acme/research\"}"},
+        {"key create", "{\"path\": \"acme/research/chat/k\", \"user\": \"beta/bob\"}",
+         "{\"path\": \"acme/research/chat/k\", \"user\": \"beta/eve\"}"}};
+    good(fixture, "org create", "{\"path\": \"beta\"}");
+    good(fixture, "user create", "{\"path\": \"beta/bob\"}");
+    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
+        ask_as(fixture, &lead, asked[i][0], asked[i][1], &answer, &there);
+        ask_as(fixture, &lead, asked[i][0], asked[i][2], &answer, &missing);
+        assert_int_equal(there.status, TW_ERR_DENIED);
+        assert_int_equal(missing.status, TW_ERR_DENIED);
+        assert_int_equal(strncmp(there.text, missing.text, 30), 0);
+    }
+    allowed(fixture, &lead, "key list", "{\"path\": \"acme\"}");
 }
 
 static void lists_show_what_lies_in_the_scope(void **state)
