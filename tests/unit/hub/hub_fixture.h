@@ -48,7 +48,7 @@ enum tw_status fixture_reserve(struct fixture *fixture, struct tw_hub_ticket *ti
  * number of the request. */
 int64_t fixture_answer(struct fixture *fixture, const char *secret, const char *user,
                        const char *body, const char *answer);
-/* A command with its fields as JSON; the answer, which the caller frees, or NULL: then *ret_error is
+/* A command with its fields as JSON; the answer, which the caller frees, or NULL: *ret_error is
  * why. */
 json_t *fixture_ask(struct fixture *fixture, const char *group, const char *verb,
                     const char *fields, struct tw_error *ret_error);

@@ -178,10 +178,9 @@ static void a_deadlock_is_tried_again_and_both_succeed(void **state)
     int status;
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFEXITED(status));
-    /* Who begins anew may be quick enough to be in the way again. */
-    assert_in_range(n_retries, 0, 100);
-    assert_in_range(WEXITSTATUS(status), 0, 98);
-    assert_in_range(n_retries + WEXITSTATUS(status), 1, 100);
+    assert_in_range(n_retries, 0, 5);
+    assert_in_range(WEXITSTATUS(status), 0, 5);
+    assert_in_range(n_retries + WEXITSTATUS(status), 1, 10); /* a second one may follow */
     assert_int_equal(fixture_number(db, "SELECT sum(n) FROM t"), 4);
     tw_db_close(db);
 }
