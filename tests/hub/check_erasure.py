@@ -1,7 +1,7 @@
 """What is left of somebody who was erased: nothing, in any file of the books.
 
     check_erasure.py TOKENWORKS DATA            books in a file
-    TW_TEST_POSTGRES=... check_erasure.py ...   books in that PostgreSQL; its whole folder is searched
+    TW_TEST_POSTGRES=... check_erasure.py ...   books in that PostgreSQL, whose folder is searched
 """
 import base64
 import json
@@ -224,8 +224,7 @@ def a_replay_is_equal_or_says_why_not(program, data):
                 assert out.returncode == 0 and json.loads(out.stdout)["equal"], out
             assert "form of the answer was prescribed" in replay("4").stderr
             other = replay("1", env={**os.environ, "TW_CPU": "ref"})
-            shown = json.loads(it.books.run("content", "show", "1", "--json").stdout)
-            if "ref" not in shown["isa"]:
+            if it.books.command("content", "show", "1")["isa"] != "ref":
                 assert other.returncode != 0 and "the instruction set" in other.stderr, other
             another = Path(folder, "another.gguf")
             another.write_bytes(it.model.read_bytes() + b"\0" * 32)
