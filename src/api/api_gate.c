@@ -6,7 +6,11 @@ void tw_api_gate_init(struct tw_api_gate *gate, struct tw_http_request *http, st
                       struct tw_hub_ticket *ticket)
 {
     *gate = (struct tw_api_gate){.http = http, .hub = hub, .ticket = ticket};
-    pthread_mutex_init(&gate->lock, NULL);
+    pthread_mutexattr_t attributes;
+    pthread_mutexattr_init(&attributes);
+    pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_RECURSIVE);
+    pthread_mutex_init(&gate->lock, &attributes);
+    pthread_mutexattr_destroy(&attributes);
     tw_buf_init(&gate->held, TW_LIMIT_HTTP_STREAM_BYTES);
     tw_buf_init(&gate->marks, TW_LIMIT_HTTP_STREAM_BYTES);
 }
@@ -82,7 +86,7 @@ static void covered(void *context, struct tw_hub_ticket *ticket, enum tw_status 
 static void ask(struct tw_api_gate *gate)
 {
     const uint64_t n_covered = gate->ticket->n_covered_tokens;
-    if (gate->is_asking || gate->has_failed ||
+    if (gate->is_asking || gate->has_failed || gate->has_ended ||
         (gate->n_tokens <= n_covered && n_covered - gate->n_tokens > AHEAD_TOKENS / 2)) {
         return;
     }
@@ -142,6 +146,13 @@ bool tw_api_gate_has_failed(struct tw_api_gate *gate)
     const bool has_failed = gate->has_failed;
     pthread_mutex_unlock(&gate->lock);
     return has_failed;
+}
+
+void tw_api_gate_end(struct tw_api_gate *gate)
+{
+    pthread_mutex_lock(&gate->lock);
+    gate->has_ended = true;
+    pthread_mutex_unlock(&gate->lock);
 }
 
 void tw_api_gate_open(struct tw_api_gate *gate)

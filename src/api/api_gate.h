@@ -9,8 +9,8 @@
  * (tw_api_gate_is_ahead, before each step). Without a hub everything is sent at once.
  *
  * Threads: the backend's thread writes; the hub's writer calls back. Ownership: the HTTP request,
- * the hub and the ticket are the caller's, and outlive it; it is freed behind the settlement, when
- * no call back can come any more.
+ * the hub and the ticket are the caller's, and outlive it; it is freed behind the settlement, which
+ * tw_api_gate_end makes the last that is asked of the hub.
  */
 #ifndef TW_API_API_GATE_H
 #define TW_API_API_GATE_H
@@ -25,12 +25,14 @@ struct tw_api_gate {
     struct tw_http_request *http;
     struct tw_hub *hub; /* NULL: nothing is counted */
     struct tw_hub_ticket *ticket;
+    /* Recursive: a hub that has ended calls back at once. */
     pthread_mutex_t lock;      /* of what follows */
     struct tw_buf held, marks; /* which bytes of it are which tokens */
     uint64_t n_tokens;         /* of the answer, to the end of what is held */
     uint64_t n_written_tokens; /* to the stream */
     uint64_t n_sent_tokens;    /* of those, taken by the socket */
     bool is_asking;
+    bool has_ended;  /* it is being settled: nothing is asked for any more */
     bool has_failed; /* nothing more can be put on record, so nothing more is sent */
 };
 
@@ -46,6 +48,9 @@ void tw_api_gate_write(struct tw_api_gate *gate, const char *data, size_t size_b
  * read more meanwhile, so what is held may go. */
 bool tw_api_gate_is_ahead(struct tw_api_gate *gate);
 bool tw_api_gate_has_failed(struct tw_api_gate *gate);
+/* Before the settlement is asked for: from here on no watermark is, since one that came behind it
+ * would find nobody. */
+void tw_api_gate_end(struct tw_api_gate *gate);
 /* The answer is settled: all of it may go. */
 void tw_api_gate_open(struct tw_api_gate *gate);
 /* What is held is not sent: its record failed. */

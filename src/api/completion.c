@@ -265,6 +265,7 @@ static void drop(struct completion *completion, size_t n)
         return;
     }
     const struct tw_hub_usage usage = paid(completion);
+    tw_api_gate_end(&completion->gate);
     tw_hub_settle(completion->api->config.hub, &completion->ticket, &usage, settled, completion);
 }
 
@@ -349,7 +350,7 @@ static void fail(struct completion *completion, const struct tw_error *cause)
         return;
     }
     completion->has_failed = true;
-    completion->was_cancelled = cause == NULL;
+    completion->was_cancelled = cause == NULL && !tw_api_gate_has_failed(&completion->gate);
     if (cause == NULL && completion->api->config.hub != NULL &&
         tw_api_gate_has_failed(&completion->gate)) {
         tw_api_refuse_unrecorded(&completion->error);

@@ -36,7 +36,7 @@ struct embedding {
     bool is_base64;
     int flags;                       /* of the tokenizer */
     char unknown[API_UNKNOWN_BYTES]; /* names of fields */
-    atomic_size_t n_next, n_open;
+    atomic_size_t n_next, n_open, n_done_tokens;
     atomic_bool has_failed;
     struct tw_api_error error; /* of who set has_failed */
     struct tw_hub_caller caller;
@@ -158,10 +158,15 @@ static void drop(struct embedding *embedding)
         const struct tw_buf *vector = &embedding->inputs[i].vector;
         tw_content_add_hashed(embedding->content, 0, vector->data, vector->size_bytes);
     }
-    /* What failed gives its client nothing. */
+    /* What failed gives its client nothing; who left pays what he had computed by then. */
+    const bool has_left = embedding->has_failed && tw_http_is_gone(embedding->http);
     const struct tw_hub_usage usage = {.n_prompt_tokens =
-                                           embedding->has_failed ? 0 : embedding->n_tokens,
-                                       .finish = embedding->has_failed ? "failed" : "stop"};
+                                           !embedding->has_failed ? embedding->n_tokens
+                                           : has_left ? (uint64_t)embedding->n_done_tokens
+                                                      : 0,
+                                       .finish = has_left                ? "cancelled"
+                                                 : embedding->has_failed ? "failed"
+                                                                         : "stop"};
     tw_hub_settle(embedding->api->config.hub, &embedding->ticket, &usage, settled, embedding);
 }
 
@@ -170,8 +175,11 @@ static void drop(struct embedding *embedding)
 static enum tw_wish wish(void *context)
 {
     const struct input *input = context;
-    return input->owner->has_failed || tw_http_is_gone(input->owner->http) ? TW_WISH_CANCEL
-                                                                           : TW_WISH_GO_ON;
+    const struct embedding *embedding = input->owner;
+    return embedding->has_failed || tw_http_is_gone(embedding->http) ||
+                   (embedding->api->config.hub != NULL && !tw_hub_may_go_on(&embedding->caller))
+               ? TW_WISH_CANCEL
+               : TW_WISH_GO_ON;
 }
 
 static void fail(struct embedding *embedding, const struct tw_error *cause)
@@ -203,6 +211,7 @@ static void output(void *context, const struct tw_output *part, size_t n_cached_
     struct input *input = context;
     (void)n_cached_tokens;
     if (part->embedding != NULL) {
+        input->owner->n_done_tokens += input->tokens.n_tokens;
         take_vector(input, part->embedding);
     } else {
         fail(input->owner, part->error);
@@ -313,7 +322,12 @@ static bool read_input(struct embedding *embedding, size_t i, const json_t *valu
                        struct tw_api_error *error)
 {
     const struct tw_tokenizer *tokenizer = tw_backend_tokenizer(embedding->model->backend);
-    const uint32_t n_context = tw_backend_context_tokens(embedding->model->backend);
+    const uint32_t n_most = tw_backend_context_tokens(embedding->model->backend);
+    const uint32_t n_key =
+        embedding->api->config.hub != NULL
+            ? tw_hub_max_context_tokens(embedding->api->config.hub, &embedding->caller)
+            : n_most;
+    const uint32_t n_context = n_key < n_most ? n_key : n_most;
     struct input *input = &embedding->inputs[i];
     input->owner = embedding;
     tw_api_bound_prompt(embedding->model, &input->tokens);
@@ -427,6 +441,7 @@ void tw_api_embeddings(struct tw_api *api, const struct tw_api_call *call)
     embedding->http = call->http;
     embedding->body = call->body;
     embedding->arrived_ns = call->arrived_ns;
+    embedding->caller = call->tenant.caller;
     if (!prepare(embedding, call, &error)) {
         tw_api_answer_error(api, call->http, &error);
         free_embedding(embedding);
@@ -434,7 +449,6 @@ void tw_api_embeddings(struct tw_api *api, const struct tw_api_call *call)
     }
     json_decref(embedding->body);
     embedding->body = NULL;
-    embedding->caller = call->tenant.caller;
     if (api->config.hub == NULL) {
         begin(embedding);
         return;

@@ -227,9 +227,9 @@
 #define TW_LIMIT_DB_ROWS_BYTES  ((size_t)256 << 20) /* of a query, where they are kept in memory */
 #define TW_LIMIT_DB_VERSIONS    10000               /* of a schema */
 #define TW_LIMIT_DB_WAIT_MS     10000               /* for a lock that somebody else has */
-#define TW_LIMIT_DB_IDLE_MS     60000 /* that a transaction may wait for its next statement */
-#define TW_LIMIT_DB_LOG_FRAMES  1000  /* pages in a log before they are brought into the file */
-#define TW_LIMIT_DB_UNANSWERED  1000  /* statements that were sent and not looked after yet */
+#define TW_LIMIT_DB_IDLE_MS     5000 /* that a transaction may wait for its next statement */
+#define TW_LIMIT_DB_LOG_FRAMES  1000 /* pages in a log before they are brought into the file */
+#define TW_LIMIT_DB_UNANSWERED  1000 /* statements that were sent and not looked after yet */
 
 /* Audit log */
 #define TW_LIMIT_AUDIT_LOG_BYTES     64 /* a log's name */

@@ -528,6 +528,16 @@ static enum tw_status take_account(const struct load *load, struct tw_db_stateme
     return TW_OK;
 }
 
+#define WINDOWS                                                                                    \
+    "SELECT budget, starts_s, ends_s, carried, spent, reserved, was_crossed FROM budget_window w"
+static const char EVERY_WINDOW[] = WINDOWS " ORDER BY budget, starts_s";
+/* The last of each budget, and those that open requests were reserved in. */
+static const char LATE_WINDOWS[] =
+    WINDOWS " WHERE starts_s = (SELECT MAX(x.starts_s) FROM budget_window x"
+            " WHERE x.budget = w.budget) OR ends_s > (SELECT"
+            " COALESCE(MIN(reserved_ns), 9223372036854775807) / 1000000000 FROM reservation)"
+            " ORDER BY budget, starts_s";
+
 enum tw_status tw_directory_load(struct tw_directory *directory, struct tw_db *db,
                                  const struct tw_directory_plant *plant, struct tw_error *error)
 {
@@ -551,9 +561,7 @@ enum tw_status tw_directory_load(struct tw_directory *directory, struct tw_db *d
         {"SELECT id, holder, name, unit, limit_value, is_hard, period, zone, rolls_over,"
          " since_entry, until_entry FROM budget ORDER BY id",
          take_budget},
-        {"SELECT budget, starts_s, ends_s, carried, spent, reserved, was_crossed"
-         " FROM budget_window ORDER BY budget, starts_s",
-         take_window},
+        {NULL, take_window},
         {"SELECT id, kind, project, debit_nano, credit_nano, debit_tokens, credit_tokens"
          " FROM account ORDER BY id",
          take_account},
@@ -566,7 +574,10 @@ enum tw_status tw_directory_load(struct tw_directory *directory, struct tw_db *d
         recycle_windows(directory, directory->budgets.at[i]);
     }
     for (size_t i = 0; status == TW_OK && i < sizeof tables / sizeof *tables; i++) {
-        status = each_row(&load, tables[i].sql, tables[i].take);
+        const char *sql = tables[i].sql != NULL        ? tables[i].sql
+                          : directory->has_all_windows ? EVERY_WINDOW
+                                                       : LATE_WINDOWS;
+        status = each_row(&load, sql, tables[i].take);
     }
     pthread_rwlock_unlock(&directory->lock);
     return status;

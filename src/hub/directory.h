@@ -159,6 +159,7 @@ struct tw_directory {
     struct tw_hub_window *dirty, *free_windows;
     struct tw_grant *free_grants;
     const char *zone_folder; /* NULL: the system's */
+    bool has_all_windows;    /* also those that nothing can be booked in any more */
 };
 
 enum tw_status tw_directory_init(struct tw_directory *directory, struct tw_error *error);

@@ -18,12 +18,66 @@ static const struct tw_hub_actor machine = {.name = "first start"};
 
 /* ---- one thing after another ---- */
 
+/* What a first start makes before its first key. */
+static bool is_of_first_start(const struct tw_directory *directory)
+{
+    for (size_t i = 0; i < directory->holders.n; i++) {
+        const struct tw_holder *holder = directory->holders.at[i];
+        if (holder->kind == TW_HOLDER_KEY || !holder->is_open ||
+            strcmp(holder->name, DEFAULT) != 0) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < directory->persons.n; i++) {
+        const struct tw_person *person = directory->persons.at[i];
+        if (person->org != NULL || !person->is_open || strcmp(person->name, OWNER) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool tw_hub_is_new(struct tw_hub *hub)
 {
     pthread_rwlock_rdlock(&hub->directory.lock);
-    const bool is_new = hub->directory.holders.n == 0 && hub->directory.persons.n == 0;
+    const bool is_new = is_of_first_start(&hub->directory);
     pthread_rwlock_unlock(&hub->directory.lock);
     return is_new;
+}
+
+/* Names of holders from the top; "default/default" is 2 deep. */
+static bool has_default(struct tw_hub *hub, size_t n_deep)
+{
+    bool is_there = false;
+    pthread_rwlock_rdlock(&hub->directory.lock);
+    for (size_t i = 0; i < hub->directory.holders.n; i++) {
+        const struct tw_holder *at = hub->directory.holders.at[i];
+        size_t n = 0;
+        while (at != NULL && at->is_open && strcmp(at->name, DEFAULT) == 0) {
+            at = at->parent;
+            n++;
+        }
+        is_there = is_there || (at == NULL && n == n_deep);
+    }
+    pthread_rwlock_unlock(&hub->directory.lock);
+    return is_there;
+}
+
+/* Whether there is a user of that name, and has a role. */
+static bool has_owner(struct tw_hub *hub, bool *ret_has_role)
+{
+    bool is_there = false;
+    *ret_has_role = false;
+    pthread_rwlock_rdlock(&hub->directory.lock);
+    for (size_t i = 0; i < hub->directory.persons.n; i++) {
+        const struct tw_person *person = hub->directory.persons.at[i];
+        if (person->org == NULL && person->is_open && strcmp(person->name, OWNER) == 0) {
+            is_there = true;
+            *ret_has_role = person->grants != NULL;
+        }
+    }
+    pthread_rwlock_unlock(&hub->directory.lock);
+    return is_there;
 }
 
 /* A secret of the answer goes to ret_secret, where that is not NULL. Takes fields over. */
@@ -46,25 +100,32 @@ static json_t *path(const char *text)
     return json_pack("{s:s}", "path", text);
 }
 
+/* The secrets come last: a first start that is ended before them is gone on with by the next. */
 enum tw_status tw_hub_make_owner(struct tw_hub *hub, struct tw_hub_owner *ret_owner,
                                  struct tw_error *error)
 {
-    struct tw_hub_owner owner;
-    enum tw_status status = ask(hub, "user", "create", path(OWNER), NULL, error);
-    if (status == TW_OK) {
-        status = ask(hub, "user", "grant", json_pack("{s:s, s:s}", "path", OWNER, "role", "owner"),
-                     NULL, error);
-    }
-    if (status == TW_OK) {
-        status = ask(hub, "user", "secret", path(OWNER), owner.user_secret, error);
-    }
     static const struct {
         const char *group, *path;
     } tree[] = {{"org", DEFAULT},
                 {"team", DEFAULT "/" DEFAULT},
                 {"project", DEFAULT "/" DEFAULT "/" DEFAULT}};
+    struct tw_hub_owner owner;
+    bool has_role;
+    enum tw_status status = TW_OK;
+    if (!has_owner(hub, &has_role)) {
+        status = ask(hub, "user", "create", path(OWNER), NULL, error);
+    }
+    if (status == TW_OK && !has_role) {
+        status = ask(hub, "user", "grant", json_pack("{s:s, s:s}", "path", OWNER, "role", "owner"),
+                     NULL, error);
+    }
     for (size_t i = 0; status == TW_OK && i < COUNT(tree); i++) {
-        status = ask(hub, tree[i].group, "create", path(tree[i].path), NULL, error);
+        if (!has_default(hub, i + 1)) {
+            status = ask(hub, tree[i].group, "create", path(tree[i].path), NULL, error);
+        }
+    }
+    if (status == TW_OK) {
+        status = ask(hub, "user", "secret", path(OWNER), owner.user_secret, error);
     }
     if (status == TW_OK) {
         status = ask(hub, "key", "create",

@@ -151,6 +151,7 @@ struct tw_hub_op {
     void (*apply)(struct tw_hub *hub, struct tw_hub_op *op);
     void (*done)(struct tw_hub *hub, struct tw_hub_op *op, enum tw_status status);
     struct tw_hub_op *next;
+    bool is_alone; /* in its group: where it fails, nobody else does */
 };
 
 struct tw_hub_ticket {

@@ -29,7 +29,7 @@ json_t *tw_hub_make_command(const char *group, const char *verb, json_t *fields)
 enum tw_status tw_hub_ask(struct tw_hub *hub, const struct tw_hub_actor *actor, json_t *command,
                           json_t **ret_answer, struct tw_error *error);
 
-/* Whether there is neither an organisation nor a user, closed or not. */
+/* Whether there is nothing, closed or not, but what a first start makes before its first key. */
 bool tw_hub_is_new(struct tw_hub *hub);
 
 struct tw_hub_owner {

@@ -312,7 +312,7 @@ void tw_hub_command(struct tw_hub *hub, const struct tw_hub_actor *actor, json_t
         answer_fn(context, status, NULL, &error);
         return;
     }
-    change->op = (struct tw_hub_op){.apply = apply_command, .done = done_command};
+    change->op = (struct tw_hub_op){.apply = apply_command, .done = done_command, .is_alone = true};
     tw_arena_init(&change->texts, TW_LIMIT_HUB_CHANGE_BYTES);
     change->hub = hub;
     change->verb = verb;

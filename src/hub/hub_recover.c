@@ -138,19 +138,18 @@ void tw_hub_owe(struct tw_hub *hub, int64_t request)
 }
 
 /* One that is not there any more was settled by another hub. */
-static enum tw_status settle_each(struct tw_hub *hub, struct tw_error *error)
+static enum tw_status settle_one(struct tw_hub *hub, int64_t request, struct tw_error *error)
 {
     struct tw_db_statement *statement = NULL;
+    struct open_request open;
+    bool has_row = false;
+    const struct tw_db_value values[] = {tw_db_integer(request), tw_db_integer(hub->ledger.self)};
     enum tw_status status = tw_db_prepare(hub->db, OWN_OPEN, &statement, error);
-    for (size_t i = 0; status == TW_OK && i < hub->n_owed; i++) {
-        struct open_request open;
-        bool has_row = false;
-        const struct tw_db_value values[] = {tw_db_integer(hub->owed[i]),
-                                             tw_db_integer(hub->ledger.self)};
+    if (status == TW_OK) {
         status = read_open(hub, statement, values, 2, &open, &has_row, error);
-        if (status == TW_OK && has_row) {
-            status = end_open(hub, &open, "unsettled", error);
-        }
+    }
+    if (status == TW_OK && has_row) {
+        status = end_open(hub, &open, "unsettled", error);
     }
     tw_db_finalize(statement);
     return status;
@@ -162,16 +161,23 @@ void tw_hub_settle_owed(struct tw_hub *hub)
     if (hub->n_owed == 0 || hub->is_failed || tw_clock_monotonic_ns() < hub->owed_at_ns) {
         return;
     }
-    enum tw_status status = tw_hub_begin_group(hub, &error);
-    if (status == TW_OK) {
-        status = settle_each(hub, &error);
-        if (status != TW_OK) {
-            tw_hub_fail_group(hub, status, &error);
+    /* A group each: what cannot be settled holds up nobody else, and is settled at an opening. */
+    const size_t n = hub->n_owed;
+    hub->n_owed = 0;
+    for (size_t i = 0; i < n; i++) {
+        enum tw_status status = tw_hub_begin_group(hub, &error);
+        const bool has_begun = status == TW_OK;
+        if (has_begun) {
+            status = settle_one(hub, hub->owed[i], &error);
+            if (status != TW_OK) {
+                tw_hub_fail_group(hub, status, &error);
+            }
+            const enum tw_status end = tw_hub_end_group(hub, &error);
+            status = status == TW_OK ? end : TW_OK; /* of its own making: not again */
         }
-        status = tw_hub_end_group(hub, &error);
-    }
-    if (status == TW_OK) {
-        hub->n_owed = 0;
+        if (status != TW_OK) {
+            hub->owed[hub->n_owed++] = hub->owed[i];
+        }
     }
     hub->owed_at_ns = tw_clock_monotonic_ns() + TW_DIRECTORY_SECOND_NS;
 }

@@ -335,6 +335,11 @@ static bool owns(struct tw_hub *hub, struct tw_hub_ticket *ticket)
     return owns && status == TW_OK;
 }
 
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
 /* ---- covered ---- */
 
 static void apply_cover(struct tw_hub *hub, struct tw_hub_op *op)
@@ -365,7 +370,7 @@ static void done_cover(struct tw_hub *hub, struct tw_hub_op *op, enum tw_status 
 void tw_hub_cover(struct tw_hub *hub, struct tw_hub_ticket *ticket, uint64_t n_tokens,
                   tw_hub_done_fn done, void *context)
 {
-    ticket->cover_tokens = n_tokens;
+    ticket->cover_tokens = least(n_tokens, ticket->n_reserved_answer_tokens);
     ticket->cover_op = (struct tw_hub_op){.apply = apply_cover, .done = done_cover};
     ticket->cover_done = done;
     ticket->cover_context = context;
@@ -430,11 +435,6 @@ enum tw_status tw_hub_end_reservation(struct tw_hub *hub, const struct tw_reserv
     }
     record.cost_nano = settlement.amount_nano;
     return status == TW_OK ? tw_hub_record_end(hub, &record, &path, error) : status;
-}
-
-static uint64_t least(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
 }
 
 static void apply_settle(struct tw_hub *hub, struct tw_hub_op *op)

@@ -123,6 +123,7 @@ struct tw_hub {
     int64_t first_new_id;        /* what the group makes has numbers from here on */
     uint32_t n_projects;         /* that the scheduler knows */
     int64_t n_recovered;         /* requests that were left open by others */
+    int64_t recover_at_ns;       /* monotonic: when it looks after other hubs again */
     bool was_told;               /* of the failure: config.failed */
     bool is_failed;              /* the store is broken: everything is refused */
     struct tw_error failure;     /* why */

@@ -4,6 +4,8 @@
 #include "base/clock.h"
 #include "hub/hub_state.h"
 
+#define BEGINNINGS 3 /* of a group, where others had the books */
+
 void tw_hub_enqueue(struct tw_hub *hub, struct tw_hub_op *op)
 {
     op->next = NULL;
@@ -53,8 +55,12 @@ static bool take_group(struct tw_hub *hub, struct tw_hub_op **ret_group)
     struct tw_hub_op *group = hub->first, **end = &hub->first;
     hub->has_ended = group == NULL && hub->stops;
     const bool goes_on = !hub->has_ended;
-    for (int n = 0; *end != NULL && n < TW_LIMIT_HUB_GROUP; n++) {
+    for (int n = 0; *end != NULL && n < TW_LIMIT_HUB_GROUP && !((*end)->is_alone && n > 0); n++) {
+        const bool is_alone = (*end)->is_alone;
         end = &(*end)->next;
+        if (is_alone) {
+            break;
+        }
     }
     hub->first = *end;
     if (group != NULL) {
@@ -106,6 +112,7 @@ enum tw_status tw_hub_begin_group(struct tw_hub *hub, struct tw_error *error)
         read_clock(hub);
     } else {
         tw_db_rollback(hub->db);
+        hub->ledger.books.writer = 0; /* what was read is not whole */
     }
     return status;
 }
@@ -154,12 +161,16 @@ static enum tw_status apply_group(struct tw_hub *hub, struct tw_hub_op *group)
         return hub->failure.status;
     }
     enum tw_status status = tw_hub_begin_group(hub, &error);
+    for (int i = 1; status != TW_OK && tw_db_should_retry(hub->db) && i < BEGINNINGS; i++) {
+        status = tw_hub_begin_group(hub, &error); /* nothing was applied yet */
+    }
     if (status != TW_OK) {
         hub->group_error = error;
         forget_group(hub);
         return status;
     }
-    if (group == NULL && tw_db_is_postgres(hub->db)) {
+    if (tw_db_is_postgres(hub->db) && tw_clock_monotonic_ns() >= hub->recover_at_ns) {
+        hub->recover_at_ns = tw_clock_monotonic_ns() + TW_LIMIT_HUB_BEAT_NS;
         status = tw_hub_recover(hub, &error);
         if (status != TW_OK) {
             tw_hub_fail_group(hub, status, &error);

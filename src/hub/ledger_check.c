@@ -9,6 +9,7 @@
 #define COUNT(values) (sizeof(values) / sizeof *(values))
 #define PART_ROWS     5000
 #define FIRST_ROOM    256
+#define MOST_PERIOD_S ((int64_t)32 * 24 * 3600) /* a month, with what clocks are set by */
 
 /* A request that is not settled yet, as its reservation's entry has it. */
 struct open_request {
@@ -190,6 +191,10 @@ static enum tw_status begin_request(struct replay *replay, const struct entry *e
                             "no memory for the requests that are open");
     }
     struct open_request *open = place_of(replay->open, replay->room, entry->request);
+    if (entry->request != replay->summary.n_requests + 1) { /* numbered as they come, each once */
+        return differs(replay, "the number of the request that is reserved by entry", entry->id,
+                       entry->request, replay->summary.n_requests + 1);
+    }
     if (open->request != 0 || entry->reserve_entry != entry->id) {
         return differs(replay, "the reservation, which is there before, of entry", entry->id,
                        entry->reserve_entry, entry->id);
@@ -262,11 +267,16 @@ static enum tw_status take_entry(struct replay *replay, const struct entry *entr
     return status;
 }
 
+static char kind_of(const char *name)
+{
+    return strlen(name) > 2 ? name[2] : '?';
+}
+
 static struct entry read_entry(struct tw_db_statement *row)
 {
     return (struct entry){.id = tw_db_column_integer(row, 0),
                           .at_ns = tw_db_column_integer(row, 1),
-                          .kind = tw_db_column_text(row, 2)[2],
+                          .kind = kind_of(tw_db_column_text(row, 2)),
                           .request = tw_db_column_integer(row, 3),
                           .debit = tw_db_column_integer(row, 4),
                           .credit = tw_db_column_integer(row, 5),
@@ -354,11 +364,30 @@ static enum tw_status compare_account(const struct replay *replay,
     return TW_OK;
 }
 
+/* As long as it can be. Exactly is not asked: what zones do to a day is changed now and then. */
+static bool is_period(enum tw_period_kind kind, const struct tw_hub_window *window)
+{
+    if (kind == TW_PERIOD_TOTAL) {
+        return window->starts_s == 0 && window->ends_s == INT64_MAX;
+    }
+    return window->starts_s < window->ends_s && window->ends_s - window->starts_s <= MOST_PERIOD_S;
+}
+
 static enum tw_status compare_budget(struct replay *replay, const struct tw_hub_budget *budget)
 {
+    int64_t next_s = INT64_MAX; /* where the window behind it begins */
     for (const struct tw_hub_window *window = budget->windows; window != NULL;
          window = window->next) {
         replay->summary.n_windows++;
+        if (!is_period(budget->period, window) || window->ends_s > next_s) {
+            return differs(replay, "the end of a period, before the next one, of budget",
+                           budget->id, window->ends_s, next_s);
+        }
+        next_s = window->starts_s;
+        if (window->sums.carried < 0 || window->sums.carried > budget->facts.limit) {
+            return differs(replay, "what is carried over, at most its limit, of budget", budget->id,
+                           window->sums.carried, budget->facts.limit);
+        }
         if (window->sums.spent != window->replayed.spent) {
             return differs(replay, "what is spent of budget", budget->id, window->sums.spent,
                            window->replayed.spent);
@@ -371,9 +400,44 @@ static enum tw_status compare_budget(struct replay *replay, const struct tw_hub_
     return TW_OK;
 }
 
+/* The row of the whole says how many there are. */
+static enum tw_status compare_books(struct replay *replay)
+{
+    struct tw_db_statement *row = NULL;
+    bool has_row = false;
+    enum tw_status status = tw_db_prepare(
+        replay->db, "SELECT next_entry, next_request, last_ns FROM books", &row, replay->error);
+    if (status == TW_OK) {
+        status = tw_db_query(row, NULL, 0, replay->error);
+    }
+    if (status == TW_OK) {
+        status = tw_db_next(row, &has_row, replay->error);
+    }
+    if (status == TW_OK && (!has_row || tw_db_column_integer(row, 0) != replay->last_entry + 1)) {
+        status = differs(replay, "the last entry, which the books count, is not there: entry",
+                         tw_db_column_integer(row, 0) - 1, replay->last_entry,
+                         tw_db_column_integer(row, 0) - 1);
+    }
+    const int64_t n_requests = replay->summary.n_requests;
+    if (status == TW_OK && tw_db_column_integer(row, 1) != n_requests + 1) {
+        status =
+            differs(replay, "the last request, which the books count, is not there: request",
+                    tw_db_column_integer(row, 1) - 1, n_requests, tw_db_column_integer(row, 1) - 1);
+    }
+    if (status == TW_OK && tw_db_column_integer(row, 2) < replay->last_ns) {
+        status = differs(replay, "the books' time, before that of entry", replay->last_entry,
+                         tw_db_column_integer(row, 2), replay->last_ns);
+    }
+    tw_db_finalize(row);
+    return status;
+}
+
 static enum tw_status compare(struct replay *replay)
 {
-    enum tw_status status = compare_account(replay, &replay->obligations);
+    enum tw_status status = compare_books(replay);
+    if (status == TW_OK) {
+        status = compare_account(replay, &replay->obligations);
+    }
     if (status == TW_OK) {
         status = compare_account(replay, &replay->revenue);
     }
@@ -384,7 +448,7 @@ static enum tw_status compare(struct replay *replay)
             status = status == TW_OK ? compare_account(replay, &holder->usage) : status;
         }
     }
-    if (replay->summary.n_windows < 0) {
+    if (status == TW_OK && replay->summary.n_windows < 0) {
         return tw_error_set(replay->error, TW_ERR_MISSED, TW_NO_POSITION,
                             "the books do not balance: a budget has no window for what was "
                             "reserved from it");
@@ -415,6 +479,7 @@ enum tw_status tw_ledger_check(struct tw_db *db, struct tw_ledger_summary *ret_s
     replay->error = error;
     const struct tw_directory_plant plant = {&replay->obligations, &replay->revenue};
     enum tw_status status = tw_directory_init(&replay->directory, error);
+    replay->directory.has_all_windows = true;
     if (status == TW_OK) {
         status = tw_db_begin(db, error);
     }

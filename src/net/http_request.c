@@ -252,7 +252,7 @@ void tw_http_stream_begin(struct tw_http_request *request, int status,
 bool tw_http_stream_append(struct tw_http_request *request, const void *bytes, size_t n_bytes,
                            int64_t now_ns)
 {
-    if (request->stream.size_bytes == 0) {
+    if (request->n_pending_bytes == 0) {
         request->last_taken_ns = now_ns;
     }
     const bool fits = tw_buf_append(&request->stream, bytes, n_bytes);

@@ -132,7 +132,7 @@ void tw_http_hang_up(struct tw_http_server *server, uint64_t key)
 
 static bool is_too_slow(const struct tw_http_request *request, int64_t now_ns)
 {
-    return request->stream.size_bytes > 0 &&
+    return request->n_pending_bytes > 0 &&
            now_ns - request->last_taken_ns > request->server->config.stall_seconds * SECOND_NS;
 }
 

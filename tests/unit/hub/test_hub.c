@@ -337,6 +337,15 @@ static void the_check_finds_what_was_changed(void **state)
         "DELETE FROM entry WHERE kind = 'settle'",
         "DELETE FROM reservation",
         "UPDATE reservation SET amount_nano = amount_nano - 1",
+        "DELETE FROM budget_window",
+        "UPDATE budget_window SET ends_s = ends_s - 1",
+        "UPDATE budget_window SET carried = limit_value + 1 FROM budget b WHERE b.id = "
+        "budget_window.budget",
+        "UPDATE books SET next_entry = next_entry + 1",
+        "UPDATE books SET next_request = next_request + 1",
+        "UPDATE books SET last_ns = last_ns - 1000000000",
+        "UPDATE entry SET request = 1 WHERE request = 2",
+        "DELETE FROM entry WHERE id = (SELECT MAX(id) FROM entry)",
     };
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
         struct tw_hub_ticket ticket, open;

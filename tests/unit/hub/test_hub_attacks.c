@@ -296,6 +296,43 @@ static void a_request_that_cannot_be_counted_is_refused_and_no_other(void **stat
     fixture_check(fixture);
 }
 
+/* ---- a first start that is ended ---- */
+
+static void a_first_start_that_was_ended_anywhere_is_gone_on_with(void **state)
+{
+    static const struct {
+        const char *group, *verb, *fields;
+    } steps[] = {{"user", "create", "{\"path\": \"owner\"}"},
+                 {"user", "grant", "{\"path\": \"owner\", \"role\": \"owner\"}"},
+                 {"org", "create", "{\"path\": \"default\"}"},
+                 {"team", "create", "{\"path\": \"default/default\"}"},
+                 {"project", "create", "{\"path\": \"default/default/default\"}"},
+                 {"user", "secret", "{\"path\": \"owner\"}"}};
+    struct fixture *fixture = *state;
+    for (size_t n = 0; n <= sizeof steps / sizeof *steps; n++) {
+        struct tw_hub_owner owner;
+        struct tw_hub_caller caller;
+        struct tw_hub_actor actor;
+        struct tw_error error;
+        fixture_destroy(fixture);
+        fixture_create(fixture);
+        fixture_execute(fixture, "DELETE FROM secret; DELETE FROM holder; DELETE FROM account"
+                                 " WHERE project <> 0");
+        fixture_open(fixture);
+        for (size_t i = 0; i < n; i++) {
+            json_decref(good(fixture, steps[i].group, steps[i].verb, steps[i].fields));
+        }
+        assert_true(tw_hub_is_new(fixture->hub));
+        assert_int_equal(tw_hub_make_owner(fixture->hub, &owner, &error), TW_OK);
+        assert_true(tw_hub_find_person(fixture->hub, owner.user_secret, &actor));
+        assert_int_equal(tw_hub_authenticate(fixture->hub, owner.key_secret, &caller),
+                         TW_HUB_KEY_GOOD);
+        assert_false(tw_hub_is_new(fixture->hub));
+        assert_int_equal(n_rows(fixture, "user", "users"), 1);
+        assert_int_equal(n_rows(fixture, "key", "keys"), 1);
+    }
+}
+
 /* ---- memory ---- */
 
 static void lists_of_models_that_change_again_and_again_take_no_more_memory(void **state)
@@ -330,6 +367,7 @@ int main(void)
         BOOKS(a_key_of_before_stays_good_when_a_change_is_rolled_back),
         BOOKS(a_request_that_could_not_be_settled_is_settled_as_soon_as_it_can_be),
         BOOKS(a_request_that_cannot_be_counted_is_refused_and_no_other),
+        BOOKS(a_first_start_that_was_ended_anywhere_is_gone_on_with),
         BOOKS(lists_of_models_that_change_again_and_again_take_no_more_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
