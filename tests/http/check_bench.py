@@ -4,9 +4,11 @@
 """
 import hashlib
 import json
+import socketserver
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -110,6 +112,39 @@ def a_key_is_read_from_its_file(program, data):
             assert bench(program, server, "--requests", 2, "--api-key-file", key)["failed"] == 0
 
 
+class OneEvent(socketserver.StreamRequestHandler):
+    """Answers with an event, and says that it is the last one where the server's words say so."""
+
+    def handle(self):
+        n_bytes = 0
+        while (line := self.rfile.readline().strip()):
+            if line.lower().startswith(b"content-length:"):
+                n_bytes = int(line.split(b":")[1])
+        self.rfile.read(n_bytes)
+        event = json.dumps({"choices": [{"index": 0, "delta": {"content": "word"}}]})
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+                         b"Connection: close\r\n\r\ndata: " + event.encode() + b"\n\n" +
+                         self.server.last_words)
+
+
+def a_stream_that_breaks_off_has_failed(program):
+    for last_words, is_good in ((b"data: [DONE]\n\n", True), (b"data:[DONE]\n\n", True),
+                                (b"", False), (b"data: [DO", False)):
+        with socketserver.ThreadingTCPServer(("127.0.0.1", 0), OneEvent) as tiny:
+            tiny.last_words = last_words
+            threading.Thread(target=tiny.serve_forever, daemon=True).start()
+            done = subprocess.run(
+                [program, "bench", "server", f"http://127.0.0.1:{tiny.server_address[1]}",
+                 "--requests", "3", "--clients", "1", "--json"], capture_output=True, text=True,
+                timeout=60)
+            tiny.shutdown()
+        if is_good:
+            assert done.returncode == 0, done
+            assert json.loads(done.stdout)["succeeded"] == 3, done
+        else:
+            assert done.returncode == REFUSED and "the stream broke off" in done.stderr, done
+
+
 CASES = (every_token_is_counted_as_the_server_counts_it,
          a_shared_beginning_is_shared_and_the_rest_is_not,
          times_are_ordered_and_bounds_count_the_good_ones, an_open_loop_keeps_its_rate,
@@ -118,11 +153,12 @@ CASES = (every_token_is_counted_as_the_server_counts_it,
 
 def main():
     program, data = sys.argv[1:3]
-    print(f"1..{len(CASES) + 1}")
+    print(f"1..{len(CASES) + 2}")
     with Server(program, "--model", f"{data}/tokenworks-demo.gguf") as server:
         code = run_cases(CASES, program, server)
         assert server.stop() == 0, server.log_text()
     code |= run_cases((a_key_is_read_from_its_file,), program, data, first=len(CASES) + 1)
+    code |= run_cases((a_stream_that_breaks_off_has_failed,), program, first=len(CASES) + 2)
     sys.exit(code)
 
 
