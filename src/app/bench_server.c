@@ -413,6 +413,8 @@ static enum tw_status make_client(struct load *load, struct client *client, stru
     }
     curl_easy_setopt(client->easy, CURLOPT_URL, load->url);
     curl_easy_setopt(client->easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    /* What is measured is the server, whatever http_proxy says. */
+    curl_easy_setopt(client->easy, CURLOPT_PROXY, "");
     curl_easy_setopt(client->easy, CURLOPT_HTTPHEADER, load->headers);
     curl_easy_setopt(client->easy, CURLOPT_WRITEFUNCTION, on_data);
     curl_easy_setopt(client->easy, CURLOPT_WRITEDATA, client);

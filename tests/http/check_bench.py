@@ -4,6 +4,7 @@
 """
 import hashlib
 import json
+import os
 import socketserver
 import subprocess
 import sys
@@ -112,6 +113,15 @@ def a_key_is_read_from_its_file(program, data):
             assert bench(program, server, "--requests", 2, "--api-key-file", key)["failed"] == 0
 
 
+def no_proxy_of_the_environment_stands_between(program, server):
+    dead = {name: "http://127.0.0.1:1" for name in ("http_proxy", "https_proxy", "all_proxy")}
+    kept = {name: value for name, value in os.environ.items() if name.lower() != "no_proxy"}
+    done = subprocess.run([program, "bench", "server", URL.format(server.port), "--requests", "2",
+                           "--json"], capture_output=True, text=True, timeout=60,
+                          env=kept | dead)
+    assert done.returncode == 0 and json.loads(done.stdout)["failed"] == 0, done
+
+
 class OneEvent(socketserver.StreamRequestHandler):
     """Answers with an event, and says that it is the last one where the server's words say so."""
 
@@ -148,7 +158,8 @@ def a_stream_that_breaks_off_has_failed(program):
 CASES = (every_token_is_counted_as_the_server_counts_it,
          a_shared_beginning_is_shared_and_the_rest_is_not,
          times_are_ordered_and_bounds_count_the_good_ones, an_open_loop_keeps_its_rate,
-         waiting_for_a_client_counts, failures_are_told_with_the_servers_words)
+         waiting_for_a_client_counts, failures_are_told_with_the_servers_words,
+         no_proxy_of_the_environment_stands_between)
 
 
 def main():
