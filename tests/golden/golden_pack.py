@@ -117,6 +117,16 @@ def an_empty_name_of_a_folder_is_refused(program):
     assert code != 0 and b"pack-dir" in err, err
 
 
+def a_pack_that_replaces_one_says_why(program):
+    program.synthesise("m.gguf")
+    program.good("model", "pack", "m.gguf")
+    path = program.folder / PACK
+    path.write_bytes(path.read_bytes()[:-1])
+    out = program.good("model", "pack", "m.gguf").decode()
+    assert re.search(r"packed weights were written \(before: .*m\.gguf\.twpack.*\)\n$", out), out
+    assert "before" not in program.good("model", "pack", "m.gguf").decode()
+
+
 def a_killed_pack_leaves_nothing_that_looks_whole(program):
     subprocess.run([program.synth_model, "--preset", "llama2-tiny", "-o", "m.gguf"],
                    cwd=program.folder, check=True, stdout=subprocess.DEVNULL)
@@ -172,6 +182,7 @@ if __name__ == "__main__":
         verify_finds_a_flipped_bit_and_another_model,
         a_folder_can_be_named_and_one_that_cannot_be_written_costs_one_line,
         an_empty_name_of_a_folder_is_refused,
+        a_pack_that_replaces_one_says_why,
         a_killed_pack_leaves_nothing_that_looks_whole,
         a_server_says_what_it_packed_and_mapped_and_where,
     ])
