@@ -330,6 +330,9 @@ static int wait_ms(struct load *load)
         return LONGEST_WAIT_MS; /* an answer's end wakes us */
     }
     const int64_t ms = (load->next_due_ns - tw_clock_monotonic_ns()) / 1000000 + 1;
+    if (ms < 0) {
+        return 0; /* it became due a while ago; a negative number would be an error */
+    }
     return ms < LONGEST_WAIT_MS ? (int)ms : LONGEST_WAIT_MS;
 }
 
@@ -432,7 +435,12 @@ static enum tw_status make_headers(struct load *load, struct tw_error *error)
     char line[1024];
     struct curl_slist *list = curl_slist_append(NULL, "Content-Type: application/json");
     if (load->config->api_key != NULL) {
-        (void)snprintf(line, sizeof line, "Authorization: Bearer %s", load->config->api_key);
+        const int n =
+            snprintf(line, sizeof line, "Authorization: Bearer %s", load->config->api_key);
+        if (n < 0 || (size_t)n >= sizeof line) {
+            curl_slist_free_all(list);
+            return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION, "the key is too long");
+        }
         struct curl_slist *longer = curl_slist_append(list, line);
         curl_slist_free_all(longer == NULL ? list : NULL);
         list = longer;

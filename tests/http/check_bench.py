@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from server import Server, run_cases  # noqa: E402
 
 URL = "http://127.0.0.1:{}/v1"
+LIMIT = 7  # more than fits
 REFUSED = 4  # input/output: nobody answered as asked
 
 
@@ -111,6 +112,9 @@ def a_key_is_read_from_its_file(program, data):
             done = run(program, server, "--requests", 2)
             assert done.returncode == REFUSED and "401" in done.stderr, done
             assert bench(program, server, "--requests", 2, "--api-key-file", key)["failed"] == 0
+            key.write_text("k" * 600, encoding="ascii")
+            done = run(program, server, "--requests", 2, "--api-key-file", key)
+            assert done.returncode == LIMIT and "larger than" in done.stderr, done
 
 
 def no_proxy_of_the_environment_stands_between(program, server):
