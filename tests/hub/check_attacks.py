@@ -144,7 +144,8 @@ def no_spreadsheet_runs_what_is_in_a_name(it, server):
 @site
 def no_name_leads_out_of_its_place(it, _server):
     for zone in ("../../../etc/passwd", "/etc/passwd", "Europe/../../../etc/hostname",
-                 "posix/../UTC", ".", "..", "Europe", "Europe/", "tzdata.zi", "leapseconds", "Europe/Berlin\x00"):
+                 "posix/../UTC", ".", "..", "Europe", "Europe/", "tzdata.zi", "leapseconds",
+                 "Europe/Berlin\x00"):
         answer = it.ask("budget/set", {"path": "acme", "limit": 1, "zone": zone})
         assert answer.status in (400, 404), (zone, answer.body)
         assert b"root:" not in answer.body
