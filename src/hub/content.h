@@ -13,8 +13,7 @@
  * more than these hashes is remembered. What is stored is one JSON object:
  *
  *     {"answers": [{"finish", "text" or "hash", "tokens"}], "body", "build", "isa",
- *      "max_answer_tokens",
- *      "model", "model_digest", "terms", "version": 1}
+ *      "max_answer_tokens", "model", "model_digest", "terms", "version": 1}
  *
  * and of more than TW_LIMIT_CONTENT_BYTES nothing is stored: the record says so.
  *

@@ -120,6 +120,7 @@ enum tw_status tw_hub_erase_keys(struct tw_hub *hub, const struct tw_subject *su
 {
     const struct erasure erasure = {
         .subject = *subject, .number = number, .scope = scope != NULL ? scope->id : 0};
+    take_number(hub, number);
     return erase_keys(hub, &erasure, ret_n_keys, error);
 }
 
@@ -144,7 +145,7 @@ enum tw_status tw_hub_note_erasure(struct tw_hub *hub, const struct tw_subject *
                                    struct tw_error *error)
 {
     struct tw_db_statement *statement = NULL;
-    const int64_t number = hub->content.n_erasures + 1;
+    const int64_t number = hub->content.n_noted + 1;
     const struct tw_db_value values[] = {
         tw_db_integer(number), tw_db_bytes(subject->bytes, sizeof subject->bytes),
         tw_db_integer(scope != NULL ? scope->id : 0), tw_db_integer(hub->now_ns)};
@@ -157,7 +158,7 @@ enum tw_status tw_hub_note_erasure(struct tw_hub *hub, const struct tw_subject *
     }
     tw_db_finalize(statement);
     if (status == TW_OK) {
-        take_number(hub, number);
+        hub->content.n_noted = number;
         hub->content.has_unfinished = true;
         *ret_number = number;
     }

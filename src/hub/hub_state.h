@@ -101,6 +101,7 @@ struct tw_hub_content {
     struct tw_subject_keys *keys;
     struct tw_db_statement *insert;
     int64_t n_erasures;  /* that were followed */
+    int64_t n_noted;     /* and those of this group, which may fail */
     bool has_unfinished; /* an erasure may have rows left */
     bool has_aging;      /* a project keeps content for a time only */
     int64_t tend_ns;     /* when to look for what is too old */

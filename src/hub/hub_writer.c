@@ -108,6 +108,7 @@ enum tw_status tw_hub_begin_group(struct tw_hub *hub, struct tw_error *error)
     }
     if (status == TW_OK) {
         hub->first_new_id = hub->ledger.books.next_id;
+        hub->content.n_noted = hub->content.n_erasures;
         read_clock(hub);
     } else {
         tw_db_rollback(hub->db);

@@ -36,9 +36,12 @@ MATRIX = {
     "budget/set": "aw---", "budget/list": "wwwww", "budget/close": "aw---",
     "price/set": "ww---", "price/list": "wwwww",
     "ledger/check": "www--", "ledger/list": "www--", "audit/list": "w-w--",
+    "subject/erase": "w----", "subject/hold": "w----", "subject/release": "w----",
+    "subject/list": "w-w--", "subject/export": "--w--", "content/show": "--w--",
+    "audit/register": "w-w--",
 }
 LISTS = {"org/list", "team/list", "project/list", "user/list", "key/list", "budget/list",
-         "price/list", "ledger/list"}
+         "price/list", "ledger/list", "audit/register"}
 
 
 class LocalConnection(http.client.HTTPConnection):
@@ -104,6 +107,12 @@ def make_user(it, number, role, scope):
     return it.good("user/secret", path=path)["secret"]
 
 
+def ask_model(server, key, user):
+    answer = server.post("/v1/completions", {"prompt": "a", "max_tokens": 1, "user": user},
+                         headers=bearer(key))
+    assert answer.status == 200, answer.body
+
+
 def target_of(it, command, depth, number):
     """(the depth of what the command is about, its fields); what may be lost is made for it."""
     name = f"x{number}"
@@ -132,6 +141,15 @@ def target_of(it, command, depth, number):
             it.good("user/grant", **grant)
         return (2, grant) if command in ("user/grant", "user/withdraw") else \
             (1, {"path": f"acme/{name}"})
+    if command == "content/show":
+        return 3, {"request": "1"}
+    if command in ("subject/erase", "subject/hold", "subject/release", "subject/export"):
+        about = {"subject": name, "in": "acme/research/chat"}
+        if command in ("subject/erase", "subject/export"):
+            ask_model(it.server, it.books.key, name)
+        if command == "subject/release":
+            it.good("subject/hold", reason="a reason", **about)
+        return 3, {**about, "reason": "a reason"} if command == "subject/hold" else about
     if command == "budget/close":
         it.good("budget/set", path="acme/research", limit=1, name=name)
         return 2, {"path": "acme/research", "name": name}
@@ -157,7 +175,10 @@ def may(cell, depth, object_depth, is_list):
 
 
 @site
-def each_endpoint_is_open_to_its_roles_in_their_scopes_and_to_nobody_else(it, _server):
+def each_endpoint_is_open_to_its_roles_in_their_scopes_and_to_nobody_else(it, server):
+    it.server = server
+    it.good("project/set", path="acme/research/chat", store_content=True)
+    ask_model(server, it.books.key, "somebody")
     numbers = itertools.count()
     users = [(role, depth, make_user(it, next(numbers), role, scope))
              for role in ROLES for depth, scope in enumerate(SCOPES)]
@@ -177,11 +198,12 @@ def each_endpoint_is_open_to_its_roles_in_their_scopes_and_to_nobody_else(it, _s
 @site
 def the_matrix_has_every_endpoint(it, _server):
     pages = [it.books.run_bare("man", f"tokenworks-{group}").stdout for group in
-             ("org", "team", "project", "user", "key", "budget", "price", "ledger", "audit")]
+             ("org", "team", "project", "user", "key", "budget", "price", "ledger", "audit",
+              "subject", "content")]
     known = {line.split()[2] + "/" + line.split()[3]
              for page in pages for line in page.splitlines() if line.startswith(".SS tokenworks ")}
     local = {command for command in known if it.ask(command).status == 404}
-    assert local == {"audit/verify", "audit/checkpoint", "audit/export"}, local
+    assert local == {"audit/verify", "audit/checkpoint", "audit/export", "audit/replay"}, local
     assert known - local == set(MATRIX)
 
 

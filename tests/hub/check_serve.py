@@ -148,6 +148,20 @@ def a_client_that_leaves_pays_what_was_made_for_it(it):
 
 
 @site
+def many_answers_of_one_stream_are_covered_and_paid(it):
+    with it.serve() as server:
+        for n in (64, 3, 64, 128):
+            answer = complete(server, it.books.key, n=n, max_tokens=2, stream=True,
+                              stream_options={"include_usage": True})
+            *chunks, usage = answer.events
+            ends = [c for c in chunks if c["choices"][0]["finish_reason"] is not None]
+            assert len(ends) == n and usage["usage"]["completion_tokens"] == 2 * n, usage
+    it.books.must_balance()
+    paid = [record["output_tokens"] for record in it.books.records("request.settled")]
+    assert paid == [128, 6, 128, 256], paid
+
+
+@site
 def what_cannot_be_recorded_is_not_given(it):
     """The file of the books may not grow: SQLite's writes fail as on a full disk."""
     with it.serve() as server:
@@ -173,6 +187,7 @@ CASES = [of_200_at_once_as_many_are_served_as_the_budget_pays,
          rates_are_kept_and_shown_as_openai_shows_them,
          a_project_sees_and_uses_its_models_only,
          a_client_that_leaves_pays_what_was_made_for_it,
+         many_answers_of_one_stream_are_covered_and_paid,
          what_cannot_be_recorded_is_not_given]
 
 if __name__ == "__main__":

@@ -44,12 +44,12 @@ struct tw_ledger_summary fixture_check(struct fixture *fixture);
 enum tw_status fixture_reserve(struct fixture *fixture, struct tw_hub_ticket *ticket,
                                const char *secret, uint64_t n_prompt, uint64_t max_answer,
                                bool is_stream);
-/* The same from its body, which may name a user, to its end, with one answer. The
- * number of the request. */
+/* The same from its body, which may name a user, to its end, with one answer. The number
+ * of the request. */
 int64_t fixture_answer(struct fixture *fixture, const char *secret, const char *user,
                        const char *body, const char *answer);
-/* A command with its fields as JSON; the answer, which the caller frees, or NULL: *ret_error is
- * why. */
+/* A command with its fields as JSON; the answer, which the caller frees, or NULL: then *ret_error
+ * is why. */
 json_t *fixture_ask(struct fixture *fixture, const char *group, const char *verb,
                     const char *fields, struct tw_error *ret_error);
 enum tw_status fixture_cover(struct fixture *fixture, struct tw_hub_ticket *ticket,

@@ -109,8 +109,14 @@ static void go(struct gate *gate)
     }
 }
 
+/* What waits becomes one group that fails; commands would have groups of their own. */
 static void fail_group(struct fixture *fixture, struct gate *spoiler)
 {
+    pthread_mutex_lock(&fixture->hub->lock);
+    for (struct tw_hub_op *op = fixture->hub->first; op != NULL; op = op->next) {
+        op->is_alone = false;
+    }
+    pthread_mutex_unlock(&fixture->hub->lock);
     *spoiler = (struct gate){.op = {.apply = spoil, .done = leave}};
     tw_hub_enqueue(fixture->hub, &spoiler->op);
 }

@@ -192,6 +192,27 @@ static void a_subject_that_comes_back_has_a_new_key_that_the_old_erasure_leaves_
     show_refused(fixture, before, "was erased");
 }
 
+/* Its record was committed, and the process ended before the key was gone. */
+static void an_erasure_that_a_crash_cut_off_is_finished_at_the_next_start(void **state)
+{
+    struct fixture *fixture = *state;
+    store(fixture, "");
+    const int64_t alices = fixture_answer(fixture, fixture->secret, "alice", BODY, ANSWER);
+    const int64_t bobs = fixture_answer(fixture, fixture->secret, "bob", BODY, ANSWER);
+    fixture_close(fixture);
+    fixture_execute(fixture, "INSERT INTO erasure (number, subject, scope, at_ns, is_done)"
+                             " SELECT 1, subject, 0, at_ns, 0 FROM content WHERE request = 1");
+    assert_int_equal(alices, 1);
+    fixture_open(fixture);
+    show_refused(fixture, alices, "was erased");
+    refused(fixture, "subject", "export", "{\"subject\": \"alice\"}", TW_ERR_NOT_FOUND, "erased");
+    pass_group(fixture);
+    assert_int_equal(fixture_query(fixture, "SELECT COUNT(*) FROM content WHERE ended = 'erased'"),
+                     1);
+    assert_int_equal(fixture_query(fixture, "SELECT is_done FROM erasure"), 1);
+    json_decref(show(fixture, bobs));
+}
+
 static void an_erasure_of_a_scope_leaves_what_came_another_way(void **state)
 {
     struct fixture *fixture = *state;
@@ -380,6 +401,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             a_subject_that_comes_back_has_a_new_key_that_the_old_erasure_leaves_alone, setup,
             teardown),
+        cmocka_unit_test_setup_teardown(
+            an_erasure_that_a_crash_cut_off_is_finished_at_the_next_start, setup, teardown),
         cmocka_unit_test_setup_teardown(an_erasure_of_a_scope_leaves_what_came_another_way, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(
