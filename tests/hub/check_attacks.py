@@ -164,7 +164,7 @@ def books_are_made_where_nobody_else_can_write(program, data):
         books = Path(folder, "books.db")
         words = ("--books", books, "--model", Path(data, "tokenworks-demo.gguf"), "--ctx", "64")
         for why, *arguments in (("everybody", "org", "create", "acme", "--books", books),
-                                ("no books", "key", "list", "--books", books),
+                                ("everybody", "key", "list", "--books", books),
                                 ("everybody", "serve", "--port", "0", *words)):
             out = subprocess.run([program, *map(str, arguments)], capture_output=True, text=True,
                                  timeout=60, check=False)
