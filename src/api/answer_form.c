@@ -3,22 +3,20 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/mem.h"
-
 /* ---- finding what is asked for ---- */
 
-static bool add_wish(struct tw_api_form *form, enum tw_api_form_kind kind, const json_t *value,
+static bool add_wish(struct tw_api_form *form, enum tw_prescribed_kind kind, const json_t *value,
                      const char *param, struct tw_api_error *error)
 {
     if (value == NULL || json_is_null(value) || json_is_false(value)) {
         return true;
     }
-    if (form->kind != TW_API_FORM_NONE) {
+    if (form->wish.kind != TW_PRESCRIBED_NOTHING) {
         return tw_api_refuse(error, param, "'%s' and '%s' both prescribe a form; give one of them",
                              form->param, param);
     }
-    form->kind = kind;
-    form->value = value;
+    form->wish.kind = kind;
+    form->wish.value = value;
     snprintf(form->param, sizeof form->param, "%s", param);
     return true;
 }
@@ -43,8 +41,8 @@ static bool read_response_format(struct tw_api_form *form, const json_t *body,
     if (strcmp(type, "json_object") == 0) {
         const json_t *schema = json_object_get(format, "schema");
         return schema != NULL
-                   ? add_wish(form, TW_API_FORM_SCHEMA, schema, "response_format.schema", error)
-                   : add_wish(form, TW_API_FORM_OBJECT, format, param, error);
+                   ? add_wish(form, TW_PRESCRIBED_SCHEMA, schema, "response_format.schema", error)
+                   : add_wish(form, TW_PRESCRIBED_OBJECT, format, param, error);
     }
     if (strcmp(type, "json_schema") != 0) {
         return tw_api_refuse(error, "response_format.type",
@@ -57,7 +55,8 @@ static bool read_response_format(struct tw_api_form *form, const json_t *body,
         return tw_api_refuse(error, "response_format.json_schema",
                              "'response_format.json_schema' must be an object with a schema");
     }
-    return add_wish(form, TW_API_FORM_SCHEMA, schema, "response_format.json_schema.schema", error);
+    return add_wish(form, TW_PRESCRIBED_SCHEMA, schema, "response_format.json_schema.schema",
+                    error);
 }
 
 static bool read_structured(struct tw_api_form *form, const json_t *body,
@@ -82,13 +81,13 @@ static bool read_structured(struct tw_api_form *form, const json_t *body,
                                  name);
         }
     }
-    return add_wish(form, TW_API_FORM_SCHEMA, json_object_get(outputs, "json"),
+    return add_wish(form, TW_PRESCRIBED_SCHEMA, json_object_get(outputs, "json"),
                     "structured_outputs.json", error) &&
-           add_wish(form, TW_API_FORM_REGEX, json_object_get(outputs, "regex"),
+           add_wish(form, TW_PRESCRIBED_REGEX, json_object_get(outputs, "regex"),
                     "structured_outputs.regex", error) &&
-           add_wish(form, TW_API_FORM_CHOICE, json_object_get(outputs, "choice"),
+           add_wish(form, TW_PRESCRIBED_CHOICE, json_object_get(outputs, "choice"),
                     "structured_outputs.choice", error) &&
-           add_wish(form, TW_API_FORM_OBJECT, json_object_get(outputs, "json_object"),
+           add_wish(form, TW_PRESCRIBED_OBJECT, json_object_get(outputs, "json_object"),
                     "structured_outputs.json_object", error);
 }
 
@@ -96,11 +95,11 @@ bool tw_api_form_read(struct tw_api_form *form, const json_t *body, struct tw_ap
 {
     static const struct {
         const char *name;
-        enum tw_api_form_kind kind;
-    } plain[] = {{"guided_json", TW_API_FORM_SCHEMA},
-                 {"json_schema", TW_API_FORM_SCHEMA},
-                 {"guided_regex", TW_API_FORM_REGEX},
-                 {"guided_choice", TW_API_FORM_CHOICE}};
+        enum tw_prescribed_kind kind;
+    } plain[] = {{"guided_json", TW_PRESCRIBED_SCHEMA},
+                 {"json_schema", TW_PRESCRIBED_SCHEMA},
+                 {"guided_regex", TW_PRESCRIBED_REGEX},
+                 {"guided_choice", TW_PRESCRIBED_CHOICE}};
     if (!read_response_format(form, body, error) || !read_structured(form, body, error)) {
         return false;
     }
@@ -115,80 +114,12 @@ bool tw_api_form_read(struct tw_api_form *form, const json_t *body, struct tw_ap
 
 /* ---- compiling it ---- */
 
-/* A schema may come as the text of one, too. */
-static enum tw_status compile_schema(struct tw_api_form *form, bool is_thinking,
-                                     struct tw_error *error)
-{
-    if (!json_is_string(form->value)) {
-        return tw_constraint_compile_schema(form->value, is_thinking, &form->automaton, error);
-    }
-    json_t *schema;
-    enum tw_status status =
-        tw_json_parse(json_string_value(form->value), json_string_length(form->value), "the schema",
-                      &schema, error);
-    if (status == TW_OK) {
-        status = tw_constraint_compile_schema(schema, is_thinking, &form->automaton, error);
-        json_decref(schema);
-    }
-    return status;
-}
-
-static enum tw_status compile_choices(struct tw_api_form *form, bool is_thinking,
-                                      struct tw_error *error)
-{
-    const size_t n = json_array_size(form->value);
-    struct tw_bytes *texts = tw_mem_zalloc(n, sizeof *texts);
-    enum tw_status status = TW_OK;
-    if (texts == NULL) {
-        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for choices");
-    }
-    for (size_t i = 0; status == TW_OK && i < n; i++) {
-        const json_t *text = json_array_get(form->value, i);
-        if (!json_is_string(text)) {
-            status = tw_error_set(error, TW_ERR_USAGE, i, "choices must be strings");
-        } else {
-            texts[i] = (struct tw_bytes){json_string_value(text), json_string_length(text)};
-        }
-    }
-    if (status == TW_OK) {
-        status = tw_constraint_compile_choices(texts, n, is_thinking, &form->automaton, error);
-    }
-    tw_mem_free(texts);
-    return status;
-}
-
-static enum tw_status compile(struct tw_api_form *form, const struct tw_api_served *model,
-                              bool is_thinking, struct tw_error *error)
-{
-    const struct tw_tool_wish wish = {form->functions, form->may_repeat, is_thinking};
-    const json_t *value = form->value;
-    switch (form->kind) {
-    case TW_API_FORM_SCHEMA:
-        return compile_schema(form, is_thinking, error);
-    case TW_API_FORM_CHOICE:
-        return compile_choices(form, is_thinking, error);
-    case TW_API_FORM_REGEX:
-        if (!json_is_string(value)) {
-            return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION, "a pattern must be a string");
-        }
-        return tw_constraint_compile_regex(
-            (struct tw_bytes){json_string_value(value), json_string_length(value)}, is_thinking,
-            &form->automaton, error);
-    case TW_API_FORM_CALLS:
-        return tw_tool_calls_compile(model->tool_form, &wish, &form->automaton, error);
-    case TW_API_FORM_NONE:
-    case TW_API_FORM_OBJECT:
-        break;
-    }
-    return tw_constraint_compile_object(is_thinking, &form->automaton, error);
-}
-
 bool tw_api_form_compile(struct tw_api_form *form, const json_t *body,
                          const struct tw_api_served *model, bool is_thinking,
                          struct tw_api_error *error)
 {
     struct tw_error cause;
-    if (form->kind == TW_API_FORM_NONE) {
+    if (form->wish.kind == TW_PRESCRIBED_NOTHING) {
         return true;
     }
     if (json_is_true(json_object_get(body, "ignore_eos"))) {
@@ -196,7 +127,9 @@ bool tw_api_form_compile(struct tw_api_form *form, const json_t *body,
                              "'ignore_eos' has no place beside '%s': the answer ends with its form",
                              form->param);
     }
-    if (compile(form, model, is_thinking, &cause) != TW_OK ||
+    form->wish.is_thinking = is_thinking;
+    form->wish.tool_form = model->tool_form;
+    if (tw_prescribed_form_compile(&form->wish, &form->automaton, &cause) != TW_OK ||
         tw_masker_create(form->automaton, tw_backend_token_trie(model->backend), &form->masker,
                          &cause) != TW_OK) {
         return tw_api_refuse_error(error, &cause, form->param);

@@ -15,23 +15,13 @@
 #define TW_API_ANSWER_FORM_H
 
 #include "api/api_state.h"
-
-enum tw_api_form_kind {
-    TW_API_FORM_NONE = 0,
-    TW_API_FORM_OBJECT,
-    TW_API_FORM_SCHEMA,
-    TW_API_FORM_REGEX,
-    TW_API_FORM_CHOICE,
-    TW_API_FORM_CALLS /* of tools: tool_choice.h */
-};
+#include "text/prescribed_form.h"
 
 /* Zero-initialise it. */
 struct tw_api_form {
-    enum tw_api_form_kind kind;
-    const json_t *value; /* of the parameter */
-    char param[64];      /* that asks for it */
-    json_t *functions;   /* CALLS: those that may be called */
-    bool may_repeat;     /* CALLS: more than one */
+    struct tw_prescribed_form wish;
+    char param[64];    /* that asks for it */
+    json_t *functions; /* of wish: those that may be called */
     struct tw_automaton *automaton;
     struct tw_masker *masker; /* NULL: any text */
 };

@@ -79,6 +79,21 @@ static void put_parameters(struct tw_json_writer *writer, const struct tw_genera
     tw_json_object_end(writer);
 }
 
+static void put_form(struct tw_json_writer *writer, const struct tw_prescribed_form *form)
+{
+    if (form->kind == TW_PRESCRIBED_NOTHING) {
+        return;
+    }
+    tw_json_key(writer, "form");
+    tw_json_object_begin(writer);
+    tw_json_put_bool(writer, "is_thinking", form->is_thinking);
+    tw_json_put_text(writer, "kind", tw_prescribed_kind_name(form->kind));
+    tw_json_put_bool(writer, "may_repeat", form->may_repeat);
+    tw_json_key(writer, "value");
+    tw_json_value(writer, form->value);
+    tw_json_object_end(writer);
+}
+
 static void put_answers(struct tw_json_writer *writer, const struct tw_api_terms *terms)
 {
     const size_t n_each = terms->n_answers / terms->n_prompts;
@@ -125,7 +140,7 @@ bool tw_api_content_terms(struct tw_content *content, const struct tw_api_terms 
     tw_json_begin(&writer, tw_content_terms(content));
     tw_json_object_begin(&writer);
     put_answers(&writer, terms);
-    tw_json_put_bool(&writer, "has_form", first->masker != NULL);
+    put_form(&writer, terms->form);
     put_text(&writer, "kv", terms->model->kv_type);
     tw_json_put_bool(&writer, "only_prompt", first->only_prompt);
     put_text(&writer, "pack", terms->model->pack_version);

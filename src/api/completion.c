@@ -585,8 +585,8 @@ static bool make_chat_prompt(struct completion *completion, struct tw_api_error 
     if (!tw_api_tools_read(&completion->tools, &completion->form, completion->body,
                            completion->model, error) ||
         !tw_api_chat_prompt(completion->model, completion->body, completion->tools.shown,
-                            completion->form.kind == TW_API_FORM_NONE, completion->prompts,
-                            error)) {
+                            completion->form.wish.kind == TW_PRESCRIBED_NOTHING,
+                            completion->prompts, error)) {
         return false;
     }
     completion->thought = tw_api_thought_behind(completion->model, completion->prompts);
@@ -623,6 +623,7 @@ static bool record_terms(struct completion *completion, struct tw_api_error *err
                                        .prompts = completion->prompts,
                                        .n_prompts = completion->n_prompts,
                                        .n_answers = completion->n_choices,
+                                       .form = &completion->form.wish,
                                        .generation = generation_of,
                                        .context = completion};
     return tw_api_content_name(completion->content, completion->body, error) &&

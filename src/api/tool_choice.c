@@ -91,13 +91,14 @@ static json_t *prescribed(const json_t *tools, const char *name, struct tw_api_e
 static bool prescribe(struct tw_api_form *form, const json_t *tools, const char *name,
                       struct tw_api_error *error)
 {
-    if (form->kind != TW_API_FORM_NONE) {
+    if (form->wish.kind != TW_PRESCRIBED_NOTHING) {
         return tw_api_refuse(error, "tool_choice",
                              "'tool_choice' and another parameter both prescribe the form of the "
                              "answer; give one of them");
     }
     form->functions = prescribed(tools, name, error);
-    form->kind = TW_API_FORM_CALLS;
+    form->wish.value = form->functions;
+    form->wish.kind = TW_PRESCRIBED_CALLS;
     snprintf(form->param, sizeof form->param, "tools");
     return form->functions != NULL;
 }
@@ -129,6 +130,7 @@ bool tw_api_tools_read(struct tw_api_tools *tools, struct tw_api_form *form, con
         return false;
     }
     tools->shown = is_none ? NULL : list;
-    form->may_repeat = is_required && !json_is_false(json_object_get(body, "parallel_tool_calls"));
+    form->wish.may_repeat =
+        is_required && !json_is_false(json_object_get(body, "parallel_tool_calls"));
     return is_none || is_auto || prescribe(form, list, is_required ? NULL : name, error);
 }

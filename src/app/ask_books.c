@@ -88,6 +88,9 @@ enum tw_status tw_ask_books(const struct tw_hub_where *where, const struct tw_hu
     secret = secret != NULL && secret[0] != '\0' ? secret : NULL;
     enum tw_status status = tw_books_place_find(where->books, &place, error);
     if (status == TW_OK) {
+        status = tw_books_place_check(&place, error);
+    }
+    if (status == TW_OK) {
         status = tw_admin_client_ask(place.socket, secret, verb->group, verb->verb, fields,
                                      &is_there, ret_answer, error);
     }

@@ -18,6 +18,9 @@ struct replay {
     json_t *content; /* as it is stored; terms point into it */
     struct tw_replay_terms terms;
     struct tw_engine *engine;
+    struct tw_model_files *files; /* for their template, where calls were prescribed */
+    struct tw_automaton *automaton;
+    struct tw_masker *masker;
     uint64_t n_bytes, n_tokens; /* that were the same */
 };
 
@@ -103,6 +106,38 @@ static enum tw_status open_engine(struct replay *replay, struct tw_error *error)
     }
     enum tw_status status = tw_model_args_open(&args, 1, 0, &replay->engine, error);
     return status == TW_OK ? tw_engine_reserve(replay->engine, n_most, error) : status;
+}
+
+/* The form that was prescribed, if one was. */
+static enum tw_status make_form(struct replay *replay, struct tw_error *error)
+{
+    struct tw_prescribed_form form = replay->terms.form;
+    const struct tw_token_trie *trie = NULL;
+    enum tw_status status = TW_OK;
+    if (form.kind == TW_PRESCRIBED_NOTHING) {
+        return TW_OK;
+    }
+    if (form.kind == TW_PRESCRIBED_CALLS) {
+        status = tw_model_files_open(value_of(replay, "model")->text, &replay->files, error);
+        form.tool_form = status == TW_OK
+                             ? tw_tool_form_detect(tw_model_files_chat_template(replay->files))
+                             : NULL;
+        if (status == TW_OK && form.tool_form == NULL) {
+            return tw_error_set(error, TW_ERR_UNSUPPORTED, TW_NO_POSITION,
+                                "not comparable: the model's template writes no calls of tools");
+        }
+    }
+    if (status == TW_OK) {
+        status = tw_prescribed_form_compile(&form, &replay->automaton, error);
+    }
+    if (status == TW_OK) {
+        status = tw_engine_token_trie(replay->engine, &trie, error);
+    }
+    if (status == TW_OK) {
+        status = tw_masker_create(replay->automaton, trie, &replay->masker, error);
+    }
+    replay->terms.generation.masker = replay->masker;
+    return status;
 }
 
 struct made {
@@ -228,6 +263,9 @@ static enum tw_status run(struct replay *replay, struct tw_error *error)
     if (status == TW_OK) {
         status = open_engine(replay, error);
     }
+    if (status == TW_OK) {
+        status = make_form(replay, error);
+    }
     for (size_t i = 0; status == TW_OK && i < replay->terms.n_answers; i++) {
         status = replay_answer(replay, i, error);
     }
@@ -249,6 +287,9 @@ enum tw_status tw_audit_replay(const struct tw_hub_args *args, struct tw_error *
         status = run(&replay, error);
     }
     tw_replay_terms_free(&replay.terms);
+    tw_masker_free(replay.masker);
+    tw_automaton_free(replay.automaton);
+    tw_model_files_close(replay.files);
     tw_engine_close(replay.engine);
     json_decref(replay.content);
     return status;

@@ -36,6 +36,7 @@ struct client {
     struct tw_buf body, line; /* what is sent; an event that has not ended */
     uint32_t number;          /* of its request */
     bool is_busy;
+    bool is_whole; /* its stream came to the end that a server marks */
     int64_t due_ns, first_ns, last_ns;
     uint64_t n_prompt_tokens, n_cached_tokens, n_answer_tokens, n_events;
     char failure[256];
@@ -153,7 +154,7 @@ static void take_failure(struct client *client, const json_t *value, const struc
 
 static void take_line(struct client *client)
 {
-    static const char mark[] = "data:";
+    static const char mark[] = "data:", last[] = "[DONE]";
     const char *text = client->line.data;
     size_t n_bytes = client->line.size_bytes;
     long http_status = 0;
@@ -166,12 +167,20 @@ static void take_line(struct client *client)
         }
         text += sizeof mark - 1;
         n_bytes -= sizeof mark - 1;
+        while (n_bytes > 0 && *text == ' ') {
+            text++;
+            n_bytes--;
+        }
+        if (n_bytes == sizeof last - 1 && memcmp(text, last, n_bytes) == 0) {
+            client->is_whole = true;
+            return;
+        }
     }
     if (tw_json_parse(text, n_bytes, "an event", &value, &error) != TW_OK) {
         if (http_status != 200) {
             take_failure(client, NULL, &client->line);
         }
-        return; /* [DONE] */
+        return;
     }
     const json_t *usage = json_object_get(value, "usage");
     const char *piece = text_of(json_array_get(json_object_get(value, "choices"), 0));
@@ -213,6 +222,7 @@ static enum tw_status begin(struct load *load, struct client *client, int64_t du
     client->first_ns = client->last_ns = 0;
     client->n_prompt_tokens = client->n_cached_tokens = client->n_answer_tokens = 0;
     client->n_events = 0;
+    client->is_whole = false;
     client->failure[0] = '\0';
     client->line.size_bytes = 0;
     write_body(load->config, client->number, &client->body);
@@ -246,11 +256,12 @@ static void end(struct load *load, struct client *client, CURLcode code)
     client->is_busy = false;
     load->n_running--;
     if (code != CURLE_OK || http_status != 200 || client->failure[0] != '\0' ||
-        client->n_events == 0) {
+        client->n_events == 0 || !client->is_whole) {
         if (result->n_failed++ == 0) {
             const char *why = code != CURLE_OK             ? curl_easy_strerror(code)
                               : client->failure[0] != '\0' ? client->failure
-                                                           : "an answer without text";
+                              : client->is_whole           ? "an answer without text"
+                                                           : "the stream broke off";
             char status[32] = "no answer";
             if (http_status != 0) {
                 (void)snprintf(status, sizeof status, "HTTP status %ld", http_status);
@@ -319,6 +330,9 @@ static int wait_ms(struct load *load)
         return LONGEST_WAIT_MS; /* an answer's end wakes us */
     }
     const int64_t ms = (load->next_due_ns - tw_clock_monotonic_ns()) / 1000000 + 1;
+    if (ms < 0) {
+        return 0; /* it became due a while ago; a negative number would be an error */
+    }
     return ms < LONGEST_WAIT_MS ? (int)ms : LONGEST_WAIT_MS;
 }
 
@@ -402,6 +416,8 @@ static enum tw_status make_client(struct load *load, struct client *client, stru
     }
     curl_easy_setopt(client->easy, CURLOPT_URL, load->url);
     curl_easy_setopt(client->easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    /* What is measured is the server, whatever http_proxy says. */
+    curl_easy_setopt(client->easy, CURLOPT_PROXY, "");
     curl_easy_setopt(client->easy, CURLOPT_HTTPHEADER, load->headers);
     curl_easy_setopt(client->easy, CURLOPT_WRITEFUNCTION, on_data);
     curl_easy_setopt(client->easy, CURLOPT_WRITEDATA, client);
@@ -419,7 +435,12 @@ static enum tw_status make_headers(struct load *load, struct tw_error *error)
     char line[1024];
     struct curl_slist *list = curl_slist_append(NULL, "Content-Type: application/json");
     if (load->config->api_key != NULL) {
-        (void)snprintf(line, sizeof line, "Authorization: Bearer %s", load->config->api_key);
+        const int n =
+            snprintf(line, sizeof line, "Authorization: Bearer %s", load->config->api_key);
+        if (n < 0 || (size_t)n >= sizeof line) {
+            curl_slist_free_all(list);
+            return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION, "the key is too long");
+        }
         struct curl_slist *longer = curl_slist_append(list, line);
         curl_slist_free_all(longer == NULL ? list : NULL);
         list = longer;

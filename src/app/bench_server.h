@@ -11,7 +11,8 @@
  * requests share. They depend on the seed alone.
  *
  * Threads: the calling one; the event loop is libcurl's. Errors: TW_ERR_USAGE for a URL that is
- * none, TW_ERR_MEMORY; a request that fails is counted, with the sentence of the first one.
+ * none, TW_ERR_LIMIT for a key too long to send, TW_ERR_MEMORY; a request that fails is counted,
+ * with the sentence of the first one.
  */
 #ifndef TW_APP_BENCH_SERVER_H
 #define TW_APP_BENCH_SERVER_H

@@ -9,6 +9,7 @@
 struct report {
     const struct tw_model_pack_wish *wish;
     struct tw_buf *out;
+    bool is_told; /* that there was a notice */
     enum tw_status status;
     struct tw_error *error;
 };
@@ -19,6 +20,7 @@ static void on_notice(void *context, const struct tw_pack_notice *notice)
     static const char *const words[] = {[TW_PACK_MAPPED] = "were there already, for the model as "
                                                            "it is",
                                         [TW_PACK_WRITTEN] = "were written"};
+    report->is_told = true;
     if (notice->event == TW_PACK_IN_MEMORY) {
         report->status = tw_error_set(report->error, TW_ERR_IO, TW_NO_POSITION,
                                       "packed weights cannot be kept: %.260s", notice->reason);
@@ -27,6 +29,9 @@ static void on_notice(void *context, const struct tw_pack_notice *notice)
     tw_buf_append_format(
         report->out, "%s: %" PRIu64 " bytes of packed weights %s", notice->path, notice->n_bytes,
         report->wish->verifies ? "are what the model gives" : words[notice->event]);
+    if (notice->event == TW_PACK_WRITTEN && notice->reason[0] != '\0') {
+        tw_buf_append_format(report->out, " (before: %s)", notice->reason);
+    }
     report->status = TW_OK;
 }
 
@@ -67,5 +72,9 @@ enum tw_status tw_model_pack(const struct tw_model_pack_wish *wish, tw_model_pro
                                              .pack = &pack};
     status = load(wish, &options, error);
     tw_pack_options_free(&pack);
+    if (status == TW_OK && !report.is_told) {
+        return tw_error_set(error, TW_ERR_UNSUPPORTED, TW_NO_POSITION,
+                            "the device keeps no packed weights");
+    }
     return status == TW_OK ? report.status : status;
 }

@@ -34,6 +34,10 @@ enum tw_status tw_pack_args_options(const struct tw_pack_args *args, const char 
     const char *shown = cache_folder(spare, sizeof spare) ? spare : NULL;
     enum tw_status status = TW_OK;
     struct tw_pack_options options = {.verifies = false};
+    if (args->folder != NULL && args->folder[0] == '\0') {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "--pack-dir: it must name a folder");
+    }
     if (!args->is_off) {
         status = tw_pack_options_init(model_path, args->folder, shown, &options, error);
     }

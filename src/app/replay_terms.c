@@ -137,6 +137,22 @@ static enum tw_status read_parameters(const json_t *object, struct tw_replay_ter
     return status == TW_OK ? read_stops(json_object_get(object, "stop"), terms, error) : status;
 }
 
+static enum tw_status read_form(const json_t *object, struct tw_replay_terms *terms,
+                                struct tw_error *error)
+{
+    const char *kind;
+    if (object == NULL) {
+        return TW_OK;
+    }
+    terms->form.value = json_object_get(object, "value");
+    terms->form.is_thinking = json_is_true(json_object_get(object, "is_thinking"));
+    terms->form.may_repeat = json_is_true(json_object_get(object, "may_repeat"));
+    return take_text(object, "kind", &kind) && tw_prescribed_kind_parse(kind, &terms->form.kind) &&
+                   terms->form.value != NULL
+               ? TW_OK
+               : malformed("the form of the answer", error);
+}
+
 /* ---- prompts and answers ---- */
 
 static enum tw_status read_prompt(const json_t *list, struct tw_replay_prompt *prompt,
@@ -232,9 +248,6 @@ static enum tw_status read_facts(const json_t *content, const json_t *made,
     if (!json_is_object(made)) {
         return incomparable("it was no completion", error);
     }
-    if (json_is_true(json_object_get(made, "has_form"))) {
-        return incomparable("the form of the answer was prescribed", error);
-    }
     if (json_is_true(json_object_get(made, "only_prompt"))) {
         return incomparable("no answer was asked for", error);
     }
@@ -262,6 +275,9 @@ enum tw_status tw_replay_terms_read(const json_t *content, struct tw_replay_term
     }
     if (status == TW_OK) {
         status = read_parameters(json_object_get(made, "parameters"), &terms, error);
+    }
+    if (status == TW_OK) {
+        status = read_form(json_object_get(made, "form"), &terms, error);
     }
     if (status == TW_OK) {
         status = read_prompts(json_object_get(made, "prompts"), &terms, error);

@@ -11,6 +11,7 @@
 
 #include "base/json.h"
 #include "engine/engine.h"
+#include "text/prescribed_form.h"
 
 struct tw_replay_answer {
     size_t prompt; /* a place in prompts */
@@ -30,6 +31,7 @@ struct tw_replay_prompt {
 struct tw_replay_terms {
     /* What must be the same; never NULL. */
     const char *model_digest, *build, *isa, *pack, *kv;
+    struct tw_prescribed_form form;  /* without a tool_form */
     struct tw_generation generation; /* without seed and max_tokens, which are the answers' */
     struct tw_logit_bias *biases;
     struct tw_bytes *stops;

@@ -179,9 +179,6 @@ static enum tw_status start_group(struct tw_hub *hub, struct tw_error *error)
         return status;
     }
     status = tw_hub_recover(hub, error);
-    if (status == TW_OK) {
-        status = tw_hub_open_content(hub, error);
-    }
     if (status == TW_OK && !is_unrecorded(hub)) {
         status = tw_hub_record_start(hub, error);
     }
@@ -217,6 +214,9 @@ enum tw_status tw_hub_open(const struct tw_hub_config *config, struct tw_hub **r
     enum tw_status status = open_parts(hub, error);
     if (status == TW_OK) {
         status = start_group(hub, error);
+    }
+    if (status == TW_OK) {
+        status = tw_hub_open_content(hub, error);
     }
     if (status == TW_OK) {
         const int failure = pthread_create(&hub->thread, NULL, tw_hub_write, hub);

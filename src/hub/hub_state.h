@@ -184,9 +184,10 @@ void tw_hub_owe(struct tw_hub *hub, int64_t request);
 /* Settles those, in a group of their own, where it is time to try. */
 void tw_hub_settle_owed(struct tw_hub *hub);
 
-/* ---- hub_content.c: in a group ---- */
+/* ---- hub_content.c: in a group, but for opening ---- */
 
-/* Erases keys that are older than their subject's erasure; before the first request. */
+/* Erases keys that are older than their subject's erasure: behind the first group, since that may
+ * take its time, and before the first request. */
 enum tw_status tw_hub_open_content(struct tw_hub *hub, struct tw_error *error);
 void tw_hub_close_content(struct tw_hub *hub);
 /* The row of a settled request, where there is to be one. */

@@ -12,6 +12,7 @@
 #define NEIGHBOURS      (2 * TW_LIMIT_HUB_GROUP) /* records of about the same time */
 #define LIST_ROWS       1000
 #define FIRST_KEYS_ROOM 16
+#define SAME_IDS        16
 
 /* The first row of a query, or none. */
 static enum tw_status first_row(struct tw_db *db, const char *sql, const struct tw_db_value *values,
@@ -40,7 +41,7 @@ static const char BY_NUMBER[] =
     " FROM content WHERE request = ?";
 static const char BY_ID[] =
     "SELECT request, client_id, project, erasures, at_ns, ended_ns, ended, subject, sealed"
-    " FROM content WHERE client_id = ? ORDER BY request DESC LIMIT 1";
+    " FROM content WHERE client_id = ? AND request < ? ORDER BY request DESC LIMIT 1";
 
 static enum tw_status take_row(struct tw_db_statement *from, struct row *ret_row,
                                struct tw_error *error)
@@ -65,13 +66,14 @@ static enum tw_status take_row(struct tw_db_statement *from, struct row *ret_row
 }
 
 /* The caller frees sealed, also where it fails. */
-static enum tw_status read_row(struct tw_db *db, const char *sql, struct tw_db_value value,
-                               struct row *ret_row, bool *ret_has_row, struct tw_error *error)
+static enum tw_status read_row(struct tw_db *db, const char *sql, const struct tw_db_value *values,
+                               size_t n_values, struct row *ret_row, bool *ret_has_row,
+                               struct tw_error *error)
 {
     struct tw_db_statement *statement = NULL;
     *ret_row = (struct row){.request = 0};
     tw_buf_init(&ret_row->sealed, TW_LIMIT_DB_VALUE_BYTES);
-    enum tw_status status = first_row(db, sql, &value, 1, &statement, ret_has_row, error);
+    enum tw_status status = first_row(db, sql, values, n_values, &statement, ret_has_row, error);
     if (status == TW_OK && *ret_has_row) {
         status = take_row(statement, ret_row, error);
     }
@@ -313,16 +315,45 @@ static int64_t number_of(const char *digits)
     return number;
 }
 
+/* A client chooses its ids: others may have the same one. The latest that who asks may see. */
+static enum tw_status find_by_id(struct tw_hub_change *change, const char *id, struct row *ret_row,
+                                 bool *ret_has_row, struct tw_error *error)
+{
+    int64_t before = INT64_MAX;
+    enum tw_status status = TW_OK;
+    for (int i = 0; i < SAME_IDS; i++) {
+        const struct tw_db_value values[] = {tw_db_text(id), tw_db_integer(before)};
+        status = read_row(change->db, BY_ID, values, COUNT(values), ret_row, ret_has_row, error);
+        if (status != TW_OK || !*ret_has_row || may_see_project(change, ret_row->project)) {
+            return status;
+        }
+        before = ret_row->request;
+        *ret_has_row = false;
+        tw_buf_free(&ret_row->sealed);
+    }
+    return status;
+}
+
+static enum tw_status find_row(struct tw_hub_change *change, const char *text, struct row *ret_row,
+                               bool *ret_has_row, struct tw_error *error)
+{
+    if (!is_number(text)) {
+        return find_by_id(change, text, ret_row, ret_has_row, error);
+    }
+    const struct tw_db_value number = tw_db_integer(number_of(text));
+    enum tw_status status =
+        read_row(change->db, BY_NUMBER, &number, 1, ret_row, ret_has_row, error);
+    *ret_has_row = status == TW_OK && *ret_has_row && may_see_project(change, ret_row->project);
+    return status;
+}
+
 enum tw_status tw_report_show_content(struct tw_hub_change *change, struct tw_error *error)
 {
     const char *text = tw_change_value(change, "request")->text;
     struct row row;
     bool has_row = false;
-    enum tw_status status =
-        is_number(text)
-            ? read_row(change->db, BY_NUMBER, tw_db_integer(number_of(text)), &row, &has_row, error)
-            : read_row(change->db, BY_ID, tw_db_text(text), &row, &has_row, error);
-    if (status == TW_OK && (!has_row || !may_see_project(change, row.project))) {
+    enum tw_status status = find_row(change, text, &row, &has_row, error);
+    if (status == TW_OK && !has_row) {
         status = tw_error_set(error, TW_ERR_NOT_FOUND, TW_NO_POSITION,
                               "no content is stored of a request '%.120s'", text);
     }
@@ -427,8 +458,8 @@ static enum tw_status put_content(struct export *export, json_t *out, int64_t re
     struct row row;
     bool has_row = false;
     json_t *whole = NULL;
-    enum tw_status status =
-        read_row(change->db, BY_NUMBER, tw_db_integer(request), &row, &has_row, error);
+    const struct tw_db_value value = tw_db_integer(request);
+    enum tw_status status = read_row(change->db, BY_NUMBER, &value, 1, &row, &has_row, error);
     if (status == TW_OK && has_row && row.ended_ns == 0) {
         export->n_bytes += row.sealed.size_bytes;
         status = open_row(&row, key, &whole, error);

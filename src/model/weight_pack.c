@@ -175,13 +175,19 @@ enum tw_status tw_weight_pack_open_memory(const void *data, size_t size_bytes, c
     return TW_OK;
 }
 
-enum tw_status tw_weight_pack_open(const char *path, struct tw_weight_pack **ret_pack,
-                                   struct tw_error *error)
+enum tw_status tw_weight_pack_open(const char *path, const struct tw_file_stamp *about,
+                                   struct tw_weight_pack **ret_pack, struct tw_error *error)
 {
     struct tw_file_map map;
     enum tw_status status = tw_file_map_open(path, &map, error);
     if (status != TW_OK) {
         return status;
+    }
+    /* Before a byte is read: a stranger can make reading slow, or end us by cutting the file. */
+    if (about != NULL && !tw_file_stamp_is_trusted(&map.stamp, about)) {
+        tw_file_map_close(&map);
+        return tw_error_set(error, TW_ERR_IO, TW_NO_POSITION,
+                            "'%.160s' belongs to somebody else than the model", path);
     }
     struct tw_weight_pack *pack = NULL;
     status = tw_weight_pack_open_memory(map.data, map.size_bytes, path, &pack, error);
@@ -221,11 +227,6 @@ bool tw_weight_pack_is_of(const struct tw_weight_pack *pack, uint32_t form,
         is_same = memcmp(&now, &pack->stamps[i], sizeof now) == 0;
     }
     return is_same;
-}
-
-struct tw_file_stamp tw_weight_pack_stamp(const struct tw_weight_pack *pack)
-{
-    return pack->map.stamp;
 }
 
 size_t tw_weight_pack_count(const struct tw_weight_pack *pack)

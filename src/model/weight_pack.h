@@ -31,8 +31,10 @@ enum { TW_PACK_VERSION = 1, TW_PACK_DATA_AT = 4096, TW_PACK_ALIGNMENT = 64 };
 
 struct tw_weight_pack;
 
-enum tw_status tw_weight_pack_open(const char *path, struct tw_weight_pack **ret_pack,
-                                   struct tw_error *error);
+/* about: a file of the model; a pack of somebody whom we do not believe about it is refused before
+ * any of it is read, with TW_ERR_IO. NULL: whose it is does not matter. */
+enum tw_status tw_weight_pack_open(const char *path, const struct tw_file_stamp *about,
+                                   struct tw_weight_pack **ret_pack, struct tw_error *error);
 /* The same over bytes in memory, which must outlive the object. name goes into messages. */
 enum tw_status tw_weight_pack_open_memory(const void *data, size_t size_bytes, const char *name,
                                           struct tw_weight_pack **ret_pack, struct tw_error *error);
@@ -42,8 +44,6 @@ void tw_weight_pack_close(struct tw_weight_pack *pack);
 /* Whether it was made for that form (device/device.h), of exactly these files as they were then. */
 bool tw_weight_pack_is_of(const struct tw_weight_pack *pack, uint32_t form,
                           const struct tw_file_stamp *stamps, size_t n_stamps);
-/* Of the file itself; zeros for bytes in memory. */
-struct tw_file_stamp tw_weight_pack_stamp(const struct tw_weight_pack *pack);
 
 size_t tw_weight_pack_count(const struct tw_weight_pack *pack);
 /* Packed bytes by key; false where there are none. */

@@ -141,12 +141,6 @@ void tw_pack_options_free(struct tw_pack_options *options)
 static bool fits(const struct tw_weights *weights, const struct tw_weight_pack *pack,
                  const char *path, struct tw_error *reason)
 {
-    const struct tw_file_stamp stamp = tw_weight_pack_stamp(pack);
-    if (!tw_file_stamp_is_trusted(&stamp, &weights->stamps[0])) {
-        tw_error_set(reason, TW_ERR_IO, TW_NO_POSITION,
-                     "'%.160s' belongs to somebody else than the model", path);
-        return false;
-    }
     if (!tw_weight_pack_is_of(pack, weights->form, weights->stamps, weights->n_stamps)) {
         tw_error_set(reason, TW_ERR_FORMAT, TW_NO_POSITION,
                      "'%.160s' was made of another state of the model, or by another version",
@@ -164,7 +158,7 @@ static void find_pack(const struct tw_weights *weights, struct tw_weight_pack **
         const char *path = weights->options->paths[i];
         struct tw_weight_pack *pack = NULL;
         struct tw_error error;
-        enum tw_status status = tw_weight_pack_open(path, &pack, &error);
+        enum tw_status status = tw_weight_pack_open(path, &weights->stamps[0], &pack, &error);
         if (status == TW_OK && fits(weights, pack, path, reason)) {
             *ret_pack = pack;
             *ret_path = path;

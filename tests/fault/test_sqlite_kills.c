@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 #include <dirent.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -18,7 +19,7 @@
 #include "sqlite_workload.h"
 
 #define KILLS        100
-#define MOST_WAIT_MS 40
+#define MOST_WAIT_MS 20
 
 static void wait_ns(long ns)
 {
@@ -36,8 +37,9 @@ static int first_free(const struct workload_report *report)
     return first;
 }
 
+/* Killed so long after its first report, or after its start, so that opening is hit as well. */
 static void work_until_killed(const struct workload *workload, struct workload_report *report,
-                              long ns)
+                              bool waits_for_report, long ns)
 {
     int fds[2];
     assert_int_equal(pipe(fds), 0);
@@ -49,6 +51,10 @@ static void work_until_killed(const struct workload *workload, struct workload_r
         _exit(0);
     }
     close(fds[1]);
+    if (waits_for_report) {
+        struct pollfd first = {.fd = fds[0], .events = POLLIN};
+        assert_int_equal(poll(&first, 1, 30000), 1);
+    }
     wait_ns(ns);
     kill(child, SIGKILL);
     workload_listen(fds[0], report);
@@ -77,7 +83,8 @@ static void whatever_a_killed_writer_was_told_is_kept_is_there(void **state)
         }
         workload.n = WORKLOAD_TRANSACTIONS - workload.first;
         seed = seed * 1103515245u + 12345u;
-        work_until_killed(&workload, &report, (long)(seed >> 8) % (MOST_WAIT_MS * 1000000L));
+        work_until_killed(&workload, &report, i % 4 != 0,
+                          (long)(seed >> 8) % (MOST_WAIT_MS * 1000000L));
         int last = -1, n_before = first_free(&report);
         for (int k = workload.first; k < n_before; k++) {
             n_kept += report.fates[k] == FATE_KEPT;
@@ -94,7 +101,7 @@ static void whatever_a_killed_writer_was_told_is_kept_is_there(void **state)
         }
     }
     print_message("# %d commits were reported, %d were there and not reported\n", n_kept, n_cut);
-    assert_true(n_kept >= KILLS / 4); /* on a busy machine a child is killed before it does much */
+    assert_true(n_kept >= KILLS * 3 / 4);
     DIR *dir = opendir(folder);
     for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
         char name[400];

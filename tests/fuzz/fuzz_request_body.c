@@ -118,7 +118,8 @@ static void read_body(bool is_chat, const json_t *body)
     }
     is_good = is_good && tw_api_form_read(&form, body, &error) &&
               (!is_chat || tw_api_tools_read(&tools, &form, body, model, &error)) &&
-              read_prompt(is_chat, body, &tools, form.kind == TW_API_FORM_NONE, &tokens, &error) &&
+              read_prompt(is_chat, body, &tools, form.wish.kind == TW_PRESCRIBED_NOTHING, &tokens,
+                          &error) &&
               tw_api_form_compile(&form, body, model, false, &error);
     if (is_good) {
         check_tokens(&tokens);

@@ -68,6 +68,35 @@ def bytes_and_operations_are_those_of_the_model(program):
         assert decode["bytes"] == out["weight_bytes"] + attended * shape["kv_bytes_a_token_f16"]
 
 
+def of_experts_those_count_that_a_token_takes(program):
+    """The router, which every token takes, stays F32 in each format."""
+    program.synthesise("f16.gguf", "qwen3moe-tiny")
+    program.good("model", "quantize", "f16.gguf", "q8.gguf", "Q8_0")
+    for name, whole, element_bytes in (("f16.gguf", "float", 2), ("q8.gguf", "int8", 34 / 32)):
+        shape = shape_of(program, name)
+        n_layers, n_embed = shape["n_layers"], shape["n_embed"]
+        assert 0 < shape["n_experts_used"] < shape["n_experts"]
+        q, kv = (shape[heads] * shape["head_dim"] for heads in ("n_heads", "n_kv_heads"))
+        experts = 3 * n_embed * shape["n_expert_ffn"] * shape["n_experts_used"]
+        layers = n_layers * (n_embed * (2 * q + 2 * kv) + experts)
+        router = n_layers * n_embed * shape["n_experts"]
+        head = n_embed * shape["n_vocab"]
+        attended = 600 * 601 // 2
+        out = bench(program, name, "--prompt", "600", "--batch", "0")
+        prefill, = out["points"]
+        floats = 2 * 600 * router + 4 * n_layers * q * attended
+        products = 2 * (600 * layers + head)
+        expected = {"float": floats, "int8": 0}
+        expected[whole] += products
+        assert {form: prefill[form + "_operations"] for form in expected} == expected, prefill
+        # Packed forms add scales and fill up rows; all experts would be half as much again.
+        least = element_bytes * (layers + head) + 4 * router
+        assert least <= out["weight_bytes"] < 1.1 * least, (least, out["weight_bytes"])
+        assert least + n_layers * n_embed * 4 * 2 <= out["weight_bytes"], "norms are read, too"
+        cached = 512 + 600
+        assert prefill["bytes"] == 2 * out["weight_bytes"] + cached * shape["kv_bytes_a_token_f16"]
+
+
 def the_cost_model_gives_back_the_passes_it_was_made_from(program):
     program.synthesise("m.gguf")
     out = bench(program, "m.gguf", "--prompt", "64,512,900", "--batch", "1,16", "--depth", "0,500",
@@ -122,6 +151,7 @@ if __name__ == "__main__":
     golden.main([
         every_size_is_measured_at_every_depth,
         bytes_and_operations_are_those_of_the_model,
+        of_experts_those_count_that_a_token_takes,
         the_cost_model_gives_back_the_passes_it_was_made_from,
         table_and_csv_have_a_line_for_each_point,
         wishes_that_cannot_be_met_are_refused,

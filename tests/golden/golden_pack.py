@@ -7,6 +7,7 @@ import subprocess
 import time
 
 import golden
+from golden_commands import refused
 
 PROMPT = ("--prompt", "hello", "--max-tokens", 12, "--json", "--temperature", 0, "--seed", 1)
 PACK = "m.gguf.twpack"
@@ -102,6 +103,30 @@ def a_folder_can_be_named_and_one_that_cannot_be_written_costs_one_line(program)
     assert packed(program).startswith(str(program.folder / "cache" / "tokenworks" / "m.gguf-"))
 
 
+def an_empty_name_of_a_folder_is_refused(program):
+    program.synthesise("m.gguf")
+    sentence = "--pack-dir: it must name a folder"
+    (program.folder / "s.yaml").write_text('pack-dir: ""\nmodels:\n  - path: m.gguf\n')
+    for words in (("run", "--model", "m.gguf", *PROMPT), ("model", "pack", "m.gguf"),
+                  ("model", "verify", "m.gguf"), ("model", "inspect", "m.gguf"),
+                  ("bench", "engine", "--model", "m.gguf")):
+        refused(program, "usage", sentence, *words, "--pack-dir", "")
+    code, _, err = program.run("serve", "--port", 0, "--model", "m.gguf", "--pack-dir", "")
+    assert code == 2 and sentence.encode() in err, err
+    code, _, err = program.run("serve", "--port", 0, "--config", "s.yaml")
+    assert code != 0 and b"pack-dir" in err, err
+
+
+def a_pack_that_replaces_one_says_why(program):
+    program.synthesise("m.gguf")
+    program.good("model", "pack", "m.gguf")
+    path = program.folder / PACK
+    path.write_bytes(path.read_bytes()[:-1])
+    out = program.good("model", "pack", "m.gguf").decode()
+    assert re.search(r"packed weights were written \(before: .*m\.gguf\.twpack.*\)\n$", out), out
+    assert "before" not in program.good("model", "pack", "m.gguf").decode()
+
+
 def a_killed_pack_leaves_nothing_that_looks_whole(program):
     subprocess.run([program.synth_model, "--preset", "llama2-tiny", "-o", "m.gguf"],
                    cwd=program.folder, check=True, stdout=subprocess.DEVNULL)
@@ -156,6 +181,8 @@ if __name__ == "__main__":
         a_model_that_is_replaced_is_packed_anew,
         verify_finds_a_flipped_bit_and_another_model,
         a_folder_can_be_named_and_one_that_cannot_be_written_costs_one_line,
+        an_empty_name_of_a_folder_is_refused,
+        a_pack_that_replaces_one_says_why,
         a_killed_pack_leaves_nothing_that_looks_whole,
         a_server_says_what_it_packed_and_mapped_and_where,
     ])

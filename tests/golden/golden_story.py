@@ -1,5 +1,8 @@
-"""The text that a real model must give, on every instruction set, however it is asked for."""
+"""The text that a model must give, on every instruction set, however it is asked for."""
 import json
+import re
+import signal
+import urllib.request
 
 import golden
 
@@ -135,11 +138,54 @@ def perplexity_is_that_of_the_logprobs_of_run(program):
     assert abs(result["mean_logprob"] - sum(scored) / len(scored)) < 1e-6
 
 
+AGAIN = "the cat sat on the mat and " * 6
+
+
+def accepted_drafts(program, *words):
+    """What a server counts while it answers the same prompt."""
+    process = program.start("serve", "--port", 0, *words)
+    try:
+        log = b""
+        while b"listening" not in log:
+            line = process.stderr.readline()
+            assert line, log
+            log += line
+        url = re.search(rb'"url":"([^"]*)"', log)[1].decode()
+        body = {"prompt": AGAIN, "max_tokens": 200, "ignore_eos": True, "seed": 1, "temperature": 0}
+        asked = urllib.request.Request(url + "/v1/completions", json.dumps(body).encode(),
+                                       {"Content-Type": "application/json"})
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        opener.open(asked, timeout=60).close()
+        metrics = opener.open(url + "/metrics", timeout=60).read().decode()
+        return sum(float(n) for n in re.findall(
+            r"(?m)^tokenworks_spec_decode_num_accepted_tokens_total\S* (\S+)$", metrics))
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+
+
+def guessing_changes_no_byte_of_an_answer(program):
+    """Of models made here, which fall into circles that can be guessed."""
+    for preset in ("tiny", "qwen3moe-tiny"):
+        program.synthesise("m.gguf", preset)
+        for level in program.levels():
+            for sampling in (["--temperature", 0], ["--temperature", 0.8]):
+                words = ["--model", "m.gguf", "--prompt", AGAIN, "--ignore-eos", "--max-tokens",
+                         200, "--logprobs", 2, "--seed", 1, *sampling]
+                env = {"TW_CPU": level}
+                guessed = run_json(program, *words, env=env)
+                assert guessed == run_json(program, *words, "--no-speculation", env=env)
+                assert len(guessed[0]["tokens"]) == 200
+        assert accepted_drafts(program, "--model", "m.gguf") > 20
+        assert accepted_drafts(program, "--model", "m.gguf", "--no-speculation") == 0
+
+
 if __name__ == "__main__":
     golden.main([
         the_story_is_the_same_on_every_instruction_set_with_one_and_two_threads,
         each_of_sixteen_prompts_is_answered_as_if_it_were_alone,
         the_size_of_a_pass_changes_nothing,
+        guessing_changes_no_byte_of_an_answer,
         plain_text_and_json_say_the_same,
         prompts_come_from_options_files_and_standard_input,
         seeds_repeat_an_answer_and_vary_it,

@@ -4,9 +4,12 @@
 """
 import hashlib
 import json
+import os
+import socketserver
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -14,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from server import Server, run_cases  # noqa: E402
 
 URL = "http://127.0.0.1:{}/v1"
+LIMIT = 7  # more than fits
 REFUSED = 4  # input/output: nobody answered as asked
 
 
@@ -108,21 +112,68 @@ def a_key_is_read_from_its_file(program, data):
             done = run(program, server, "--requests", 2)
             assert done.returncode == REFUSED and "401" in done.stderr, done
             assert bench(program, server, "--requests", 2, "--api-key-file", key)["failed"] == 0
+            key.write_text("k" * 600, encoding="ascii")
+            done = run(program, server, "--requests", 2, "--api-key-file", key)
+            assert done.returncode == LIMIT and "larger than" in done.stderr, done
+
+
+def no_proxy_of_the_environment_stands_between(program, server):
+    dead = {name: "http://127.0.0.1:1" for name in ("http_proxy", "https_proxy", "all_proxy")}
+    kept = {name: value for name, value in os.environ.items() if name.lower() != "no_proxy"}
+    done = subprocess.run([program, "bench", "server", URL.format(server.port), "--requests", "2",
+                           "--json"], capture_output=True, text=True, timeout=60,
+                          env=kept | dead)
+    assert done.returncode == 0 and json.loads(done.stdout)["failed"] == 0, done
+
+
+class OneEvent(socketserver.StreamRequestHandler):
+    """Answers with an event, and says that it is the last one where the server's words say so."""
+
+    def handle(self):
+        n_bytes = 0
+        while (line := self.rfile.readline().strip()):
+            if line.lower().startswith(b"content-length:"):
+                n_bytes = int(line.split(b":")[1])
+        self.rfile.read(n_bytes)
+        event = json.dumps({"choices": [{"index": 0, "delta": {"content": "word"}}]})
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+                         b"Connection: close\r\n\r\ndata: " + event.encode() + b"\n\n" +
+                         self.server.last_words)
+
+
+def a_stream_that_breaks_off_has_failed(program):
+    for last_words, is_good in ((b"data: [DONE]\n\n", True), (b"data:[DONE]\n\n", True),
+                                (b"", False), (b"data: [DO", False)):
+        with socketserver.ThreadingTCPServer(("127.0.0.1", 0), OneEvent) as tiny:
+            tiny.last_words = last_words
+            threading.Thread(target=tiny.serve_forever, daemon=True).start()
+            done = subprocess.run(
+                [program, "bench", "server", f"http://127.0.0.1:{tiny.server_address[1]}",
+                 "--requests", "3", "--clients", "1", "--json"], capture_output=True, text=True,
+                timeout=60)
+            tiny.shutdown()
+        if is_good:
+            assert done.returncode == 0, done
+            assert json.loads(done.stdout)["succeeded"] == 3, done
+        else:
+            assert done.returncode == REFUSED and "the stream broke off" in done.stderr, done
 
 
 CASES = (every_token_is_counted_as_the_server_counts_it,
          a_shared_beginning_is_shared_and_the_rest_is_not,
          times_are_ordered_and_bounds_count_the_good_ones, an_open_loop_keeps_its_rate,
-         waiting_for_a_client_counts, failures_are_told_with_the_servers_words)
+         waiting_for_a_client_counts, failures_are_told_with_the_servers_words,
+         no_proxy_of_the_environment_stands_between)
 
 
 def main():
     program, data = sys.argv[1:3]
-    print(f"1..{len(CASES) + 1}")
+    print(f"1..{len(CASES) + 2}")
     with Server(program, "--model", f"{data}/tokenworks-demo.gguf") as server:
         code = run_cases(CASES, program, server)
         assert server.stop() == 0, server.log_text()
     code |= run_cases((a_key_is_read_from_its_file,), program, data, first=len(CASES) + 1)
+    code |= run_cases((a_stream_that_breaks_off_has_failed,), program, first=len(CASES) + 2)
     sys.exit(code)
 
 

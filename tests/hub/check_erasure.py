@@ -4,6 +4,7 @@
     TW_TEST_POSTGRES=... check_erasure.py ...   books in that PostgreSQL, whose folder is searched
 """
 import base64
+import http.client
 import json
 import os
 import re
@@ -16,10 +17,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from books import Books, bearer  # noqa: E402
-from server import run_cases  # noqa: E402
+from server import becomes, run_cases  # noqa: E402
 
 MARKER = "Zyxwvut-Marker-4711"
 KEY_BYTES = 32
+TOOL = {"type": "function", "function": {"name": "look", "parameters": {
+    "type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}}}
 POSTGRES = os.environ.get("TW_TEST_POSTGRES")
 
 
@@ -211,7 +214,9 @@ def a_replay_is_equal_or_says_why_not(program, data):
             for more in ({"temperature": 1.5, "n": 2, "logit_bias": {"300": 2.5}},
                          {"temperature": 0.8, "seed": 7, "stop": ["e"], "top_p": 0.9},
                          {"temperature": 0, "max_tokens": 40, "stream": True},
-                         {"guided_regex": "[a-z]+"}):
+                         {"guided_regex": "[a-z ]+"}, {"guided_choice": ["yes", "no"]},
+                         {"guided_json": {"type": "object", "required": ["a"], "properties":
+                                          {"a": {"type": "integer"}}}}):
                 answer = server.post("/v1/completions", {"prompt": "Once upon", "max_tokens": 24,
                                                          **more}, headers=headers)
                 assert answer.status == 200, answer.body
@@ -219,10 +224,12 @@ def a_replay_is_equal_or_says_why_not(program, data):
             def replay(request, model=it.model, **more):
                 return it.books.run("audit", "replay", request, "--model", str(model), "--json",
                                     check=False, **more)
-            for request in ("1", "2", "3"):
+            answer = server.chat("What is it?", headers=headers, max_tokens=60, tools=[TOOL],
+                                 tool_choice="required")
+            assert answer.status == 200, answer.body
+            for request in ("1", "2", "3", "4", "5", "6", "7"):
                 out = replay(request)
                 assert out.returncode == 0 and json.loads(out.stdout)["equal"], out
-            assert "form of the answer was prescribed" in replay("4").stderr
             other = replay("1", env={**os.environ, "TW_CPU": "ref"})
             if it.books.command("content", "show", "1")["isa"] != "ref":
                 assert other.returncode != 0 and "the instruction set" in other.stderr, other
@@ -235,10 +242,57 @@ def a_replay_is_equal_or_says_why_not(program, data):
             assert gone.returncode == 3 and "erased" in gone.stderr, gone
 
 
+def what_a_client_got_before_it_left_is_replayed_as_a_beginning(program, data):
+    with tempfile.TemporaryDirectory() as folder:
+        it = Site(program, data, folder)
+        with it.serve() as server:
+            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+            connection.request("POST", "/v1/completions", json.dumps(
+                {"prompt": "Once", "max_tokens": 480, "ignore_eos": True, "stream": True}),
+                bearer(it.books.key))
+            connection.getresponse().readline()
+            connection.close()
+            shown = ("content", "show", "1")
+            assert becomes(lambda: it.books.run(*shown, check=False).returncode == 0)
+            answer = it.books.command(*shown)["answers"][0]
+            assert answer["finish"] == "cancelled" and 1 <= answer["tokens"] < 480, answer
+            report = it.books.command("audit", "replay", "1", "--model", str(it.model))
+            assert report["equal"] and report["tokens"] == answer["tokens"], report
+
+
+def a_replay_finds_that_the_server_computed_with_damaged_weights(program, data):
+    """In the file of packed weights, of which no digest is taken at each start."""
+    with tempfile.TemporaryDirectory() as folder:
+        it = Site(program, data, folder)
+        copies = [Path(folder, name, "m.gguf") for name in ("served", "kept")]
+        for path in copies:
+            path.parent.mkdir()
+            shutil.copy(it.model, path)
+        it.model = copies[0]
+        with it.serve():
+            pass
+        packed = Path(f"{copies[0]}.twpack")
+        data = bytearray(packed.read_bytes())
+        for at in range(len(data) // 4, len(data) // 2, 64):
+            data[at] ^= 0x55
+        packed.write_bytes(data)
+        with it.serve() as server:
+            answer = server.post("/v1/completions", {"prompt": "Once upon a time", "max_tokens": 40,
+                                                     "temperature": 0, "ignore_eos": True},
+                                 headers=bearer(it.books.key))
+            assert answer.status == 200, answer.body
+            out = it.books.run("audit", "replay", "1", "--model", str(copies[1]), "--json",
+                               check=False)
+            assert out.returncode == 9 and "differs at byte" in out.stderr, out
+            assert json.loads(out.stdout)["equal"] is False
+
+
 CASES = [the_search_finds_what_is_there,
          nothing_is_found_of_a_subject_that_was_erased,
          a_backup_of_the_keys_that_is_put_back_is_erased_again,
-         a_replay_is_equal_or_says_why_not]
+         a_replay_is_equal_or_says_why_not,
+         what_a_client_got_before_it_left_is_replayed_as_a_beginning,
+         a_replay_finds_that_the_server_computed_with_damaged_weights]
 
 if __name__ == "__main__":
     print(f"1..{len(CASES)}")

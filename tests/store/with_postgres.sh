@@ -22,9 +22,13 @@ bin=$(newest)
 [[ -x $bin/initdb && -x $bin/postgres ]] || fail "PostgreSQL is missing: install postgresql"
 
 folder=$(mktemp -d "${TMPDIR:-/tmp}/tokenworks-pg-XXXXXX")
-server=
+server= program=
 stop() {
     trap - EXIT
+    if [[ -n $program ]]; then
+        kill "$program" 2> /dev/null || true # timeout passes it on
+        wait "$program" 2> /dev/null || true
+    fi
     if [[ -n $server ]]; then
         kill -QUIT "$server" 2> /dev/null || true # at once; nobody needs the data
         wait "$server" 2> /dev/null || true
@@ -69,7 +73,10 @@ done
 export TW_TEST_POSTGRES="postgres:///postgres?host=$folder&user=tokenworks"
 cd "$home"
 status=0
-timeout --kill-after=10 "$run_seconds" "$@" || status=$?
+timeout --kill-after=10 "$run_seconds" "$@" & # a signal to us is not kept waiting for its end
+program=$!
+wait "$program" || status=$?
+program=
 if ((status != 0)); then
     tail -20 "$folder/server.log" >&2
 fi

@@ -537,6 +537,20 @@ static void what_is_no_folder_cannot_be_held(void **state)
 
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, enter_folder, leave_folder)
 
+static void a_stranger_is_believed_about_his_own_files_alone(void **state)
+{
+    (void)state;
+    const uint32_t ours = geteuid(), stranger = ours + 1000, other = ours + 1001;
+    const struct tw_file_stamp of_us = {.owner = ours}, of_root = {.owner = 0};
+    const struct tw_file_stamp of_stranger = {.owner = stranger}, of_other = {.owner = other};
+    assert_true(tw_file_stamp_is_trusted(&of_us, &of_stranger));
+    assert_true(tw_file_stamp_is_trusted(&of_root, &of_stranger));
+    assert_true(tw_file_stamp_is_trusted(&of_stranger, &of_stranger));
+    assert_false(tw_file_stamp_is_trusted(&of_stranger, &of_us));
+    assert_false(tw_file_stamp_is_trusted(&of_stranger, &of_root));
+    assert_false(tw_file_stamp_is_trusted(&of_stranger, &of_other));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -553,6 +567,7 @@ int main(void)
         IN_FOLDER(a_file_whose_group_cannot_be_kept_is_closed_to_groups),
         IN_FOLDER(after_a_failed_write_nothing_can_be_committed),
         IN_FOLDER(a_changed_or_replaced_file_has_another_stamp),
+        cmocka_unit_test(a_stranger_is_believed_about_his_own_files_alone),
         IN_FOLDER(a_file_like_another_has_its_mode_whatever_stood_there_before),
         IN_FOLDER(bytes_can_be_replaced_before_the_commit),
         IN_FOLDER(devices_pipes_and_folders_are_never_replaced),

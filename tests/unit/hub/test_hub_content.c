@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "hub/hub_admin.h"
 #include "hub_fixture.h"
 
 #define BODY   "{\"prompt\": \"a \\\"quoted\\\" prompt\", \"user\": \"alice\"}"
@@ -192,6 +193,27 @@ static void a_subject_that_comes_back_has_a_new_key_that_the_old_erasure_leaves_
     show_refused(fixture, before, "was erased");
 }
 
+/* Its record was committed, and the process ended before the key was gone. */
+static void an_erasure_that_a_crash_cut_off_is_finished_at_the_next_start(void **state)
+{
+    struct fixture *fixture = *state;
+    store(fixture, "");
+    const int64_t alices = fixture_answer(fixture, fixture->secret, "alice", BODY, ANSWER);
+    const int64_t bobs = fixture_answer(fixture, fixture->secret, "bob", BODY, ANSWER);
+    fixture_close(fixture);
+    fixture_execute(fixture, "INSERT INTO erasure (number, subject, scope, at_ns, is_done)"
+                             " SELECT 1, subject, 0, at_ns, 0 FROM content WHERE request = 1");
+    assert_int_equal(alices, 1);
+    fixture_open(fixture);
+    show_refused(fixture, alices, "was erased");
+    refused(fixture, "subject", "export", "{\"subject\": \"alice\"}", TW_ERR_NOT_FOUND, "erased");
+    pass_group(fixture);
+    assert_int_equal(fixture_query(fixture, "SELECT COUNT(*) FROM content WHERE ended = 'erased'"),
+                     1);
+    assert_int_equal(fixture_query(fixture, "SELECT is_done FROM erasure"), 1);
+    json_decref(show(fixture, bobs));
+}
+
 static void an_erasure_of_a_scope_leaves_what_came_another_way(void **state)
 {
     struct fixture *fixture = *state;
@@ -318,6 +340,36 @@ static void a_request_that_names_nobody_is_of_its_keys_person_or_of_the_project(
     json_decref(made);
 }
 
+static void an_id_that_two_clients_chose_shows_what_one_may_see(void **state)
+{
+    struct fixture *fixture = *state;
+    struct tw_hub_actor vera;
+    json_t *shown = NULL;
+    struct tw_error error;
+    store(fixture, "");
+    give(fixture, "project", "create",
+         "{\"path\": \"acme/research/other\", \"store_content\": true}");
+    json_t *made = ask(fixture, "key", "create", "{\"path\": \"acme/research/other/k\"}");
+    give(fixture, "user", "create", "{\"path\": \"vera\"}");
+    give(fixture, "user", "grant",
+         "{\"path\": \"vera\", \"role\": \"auditor\", \"scope\": \"acme/research/chat\"}");
+    json_t *secret = ask(fixture, "user", "secret", "{\"path\": \"vera\"}");
+    assert_true(tw_hub_find_person(fixture->hub, text_of(secret, "secret"), &vera));
+    const int64_t here = fixture_answer(fixture, fixture->secret, "alice", BODY, "here");
+    const int64_t there = fixture_answer(fixture, text_of(made, "secret"), "alice", BODY, "there");
+    char number[24];
+    snprintf(number, sizeof number, "%lld", (long long)there);
+    json_t *by_id = tw_hub_make_command("content", "show", json_pack("{s:s}", "request", "r"));
+    json_t *by_number =
+        tw_hub_make_command("content", "show", json_pack("{s:s}", "request", number));
+    assert_int_equal(tw_hub_ask(fixture->hub, &vera, by_id, &shown, &error), TW_OK);
+    assert_int_equal(json_integer_value(json_object_get(shown, "request")), here);
+    json_decref(shown);
+    assert_int_equal(tw_hub_ask(fixture->hub, &vera, by_number, &shown, &error), TW_ERR_NOT_FOUND);
+    json_decref(made);
+    json_decref(secret);
+}
+
 static void content_that_was_changed_in_the_store_is_not_shown(void **state)
 {
     struct fixture *fixture = *state;
@@ -380,6 +432,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             a_subject_that_comes_back_has_a_new_key_that_the_old_erasure_leaves_alone, setup,
             teardown),
+        cmocka_unit_test_setup_teardown(
+            an_erasure_that_a_crash_cut_off_is_finished_at_the_next_start, setup, teardown),
         cmocka_unit_test_setup_teardown(an_erasure_of_a_scope_leaves_what_came_another_way, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(
@@ -391,6 +445,8 @@ int main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(
             a_request_that_names_nobody_is_of_its_keys_person_or_of_the_project, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_id_that_two_clients_chose_shows_what_one_may_see, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(content_that_was_changed_in_the_store_is_not_shown, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(

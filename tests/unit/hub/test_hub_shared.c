@@ -3,8 +3,10 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
 
@@ -114,6 +116,65 @@ static void what_a_silent_hub_left_open_is_settled_once_by_another(void **state)
     fixture_check(&hubs[0]);
 }
 
+static void copy_file(const char *from, const char *to, const char *name)
+{
+    char path[160], bytes[4096];
+    snprintf(path, sizeof path, "%s/%s", from, name);
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    const size_t n = fread(bytes, 1, sizeof bytes, file);
+    fclose(file);
+    snprintf(path, sizeof path, "%s/%s", to, name);
+    file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes, 1, n, file), n);
+    fclose(file);
+    assert_int_equal(chmod(path, 0600), 0);
+}
+
+static json_t *must_ask(struct fixture *hub, const char *group, const char *verb,
+                        const char *fields)
+{
+    struct tw_error error;
+    json_t *answer = fixture_ask(hub, group, verb, fields, &error);
+    if (answer == NULL) {
+        fail_msg("%s", error.text);
+    }
+    return answer;
+}
+
+/* Each has a folder of its own, with its own keys of the same subjects. */
+static void an_erasure_on_one_hub_takes_the_keys_of_the_others(void **state)
+{
+    static const char *const names[] = {"pepper", "audit-key", "audit-key.pub"};
+    struct fixture *other = &hubs[1];
+    struct tw_error error;
+    char fields[64];
+    (void)state;
+    fixture_open(&hubs[0]);
+    memcpy(other, &hubs[0], sizeof hubs[0]);
+    snprintf(other->folder, sizeof other->folder, "/tmp/tw-hub-XXXXXX");
+    assert_non_null(mkdtemp(other->folder));
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        copy_file(hubs[0].folder, other->folder, names[i]);
+    }
+    fixture_open(other);
+    json_decref(must_ask(&hubs[0], "project", "set",
+                         "{\"path\": \"acme/research/chat\", \"store_content\": true}"));
+    json_decref(must_ask(other, "key", "list", "{}")); /* it reads what has changed */
+    fixture_answer(&hubs[0], hubs[0].secret, "alice", "{}", "here");
+    const int64_t there = fixture_answer(other, hubs[0].secret, "alice", "{}", "there");
+    snprintf(fields, sizeof fields, "{\"request\": \"%lld\"}", (long long)there);
+    json_decref(must_ask(other, "content", "show", fields));
+    json_decref(must_ask(&hubs[0], "subject", "erase", "{\"subject\": \"alice\"}"));
+    json_decref(must_ask(other, "key", "list", "{}"));
+    assert_null(fixture_ask(other, "subject", "export", "{\"subject\": \"alice\"}", &error));
+    assert_int_equal(error.status, TW_ERR_NOT_FOUND);
+    assert_null(fixture_ask(other, "content", "show", fields, &error));
+    assert_non_null(strstr(error.text, "was erased"));
+    fixture_destroy(other);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -121,6 +182,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(hubs_that_share_books_serve_together_what_a_budget_pays),
         TEST(what_a_silent_hub_left_open_is_settled_once_by_another),
+        TEST(an_erasure_on_one_hub_takes_the_keys_of_the_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

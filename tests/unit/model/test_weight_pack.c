@@ -108,7 +108,7 @@ static void what_was_written_is_found_at_multiples_of_64(void **state)
     (void)state;
     struct tw_weight_pack *pack = NULL;
     assert_int_equal(write_pack("p", NULL, NULL), TW_OK);
-    assert_int_equal(tw_weight_pack_open("p", &pack, NULL), TW_OK);
+    assert_int_equal(tw_weight_pack_open("p", NULL, &pack, NULL), TW_OK);
     assert_int_equal(tw_weight_pack_count(pack), N_ITEMS);
     for (int i = 0; i < N_ITEMS; i++) {
         const void *bytes = NULL;
@@ -249,7 +249,7 @@ static void it_is_of_these_files_in_this_state_and_form_and_no_others(void **sta
     (void)state;
     struct tw_weight_pack *pack = NULL;
     assert_int_equal(write_pack("p", NULL, NULL), TW_OK);
-    assert_int_equal(tw_weight_pack_open("p", &pack, NULL), TW_OK);
+    assert_int_equal(tw_weight_pack_open("p", NULL, &pack, NULL), TW_OK);
     assert_true(tw_weight_pack_is_of(pack, FORM, stamps, 2));
     assert_false(tw_weight_pack_is_of(pack, FORM + 1, stamps, 2));
     assert_false(tw_weight_pack_is_of(pack, FORM, stamps, 1));
@@ -296,10 +296,11 @@ static void a_writer_that_is_stopped_or_killed_leaves_nothing_that_looks_whole(v
     assert_int_equal(waitpid(child, &exit_status, 0), child);
     assert_true(WIFSIGNALED(exit_status));
     assert_false(tw_file_exists("p"));
-    assert_int_equal(tw_weight_pack_open("p.partial-tokenworks-0", &pack, NULL), TW_ERR_FORMAT);
+    assert_int_equal(tw_weight_pack_open("p.partial-tokenworks-0", NULL, &pack, NULL),
+                     TW_ERR_FORMAT);
     assert_int_equal(write_pack("p", NULL, NULL), TW_OK);
     assert_false(tw_file_exists("p.partial-tokenworks-0"));
-    assert_int_equal(tw_weight_pack_open("p", &pack, NULL), TW_OK);
+    assert_int_equal(tw_weight_pack_open("p", NULL, &pack, NULL), TW_OK);
     tw_weight_pack_close(pack);
 }
 
@@ -334,10 +335,32 @@ static void a_folder_or_pipe_in_its_place_is_left_alone(void **state)
     struct tw_weight_pack *pack = NULL;
     assert_int_equal(mkdir("p", 0700), 0);
     assert_int_equal(write_pack("p", NULL, NULL), TW_ERR_IO);
-    assert_int_equal(tw_weight_pack_open("p", &pack, NULL), TW_ERR_IO);
+    assert_int_equal(tw_weight_pack_open("p", NULL, &pack, NULL), TW_ERR_IO);
     assert_int_equal(mkfifo("q", 0600), 0);
     assert_int_equal(write_pack("q", NULL, NULL), TW_ERR_IO);
-    assert_int_equal(tw_weight_pack_open("q", &pack, NULL), TW_ERR_IO);
+    assert_int_equal(tw_weight_pack_open("q", NULL, &pack, NULL), TW_ERR_IO);
+}
+
+/* Garbage, so that an error of another kind would say that it was read. */
+static void a_strangers_file_is_refused_before_it_is_read(void **state)
+{
+    (void)state;
+    const struct tw_file_stamp about = {.owner = geteuid()};
+    struct tw_weight_pack *pack = NULL;
+    struct tw_error error;
+    FILE *file = fopen("p", "w");
+    assert_non_null(file);
+    assert_true(fputs("garbage", file) >= 0);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(tw_weight_pack_open("p", &about, &pack, &error), TW_ERR_FORMAT);
+    if (chown("p", 65534, (gid_t)-1) != 0) {
+        skip(); /* root alone can give files away */
+    }
+    assert_int_equal(tw_weight_pack_open("p", &about, &pack, &error), TW_ERR_IO);
+    assert_non_null(strstr(error.text, "somebody else"));
+    const struct tw_file_stamp theirs = {.owner = 65534};
+    assert_int_equal(tw_weight_pack_open("p", &theirs, &pack, &error), TW_ERR_FORMAT);
+    assert_null(pack);
 }
 
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, enter_new_folder, leave_folder)
@@ -354,6 +377,7 @@ int main(void)
         IN_FOLDER(a_writer_that_is_stopped_or_killed_leaves_nothing_that_looks_whole),
         IN_FOLDER(nobody_may_read_it_who_may_not_read_every_original),
         IN_FOLDER(a_folder_or_pipe_in_its_place_is_left_alone),
+        IN_FOLDER(a_strangers_file_is_refused_before_it_is_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
