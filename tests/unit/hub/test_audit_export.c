@@ -211,9 +211,12 @@ static void ranges_join_where_a_checkpoint_was_kept(void **state)
     assert_int_equal(made.kept.seq, 625);
     report = verify_text(text.data, text.size_bytes, &made.kept);
     assert_int_equal(report.fault, TW_AUDIT_FAULT_NONE);
+    const size_t n_bytes = text.size_bytes;
+    tw_buf_append(&text, "", 1); /* ends it as a string */
+    assert_false(text.failed);
     char *previous = strstr(text.data, "\"previous\":\"") + strlen("\"previous\":\"");
     *previous = *previous == '0' ? '1' : '0';
-    report = verify_text(text.data, text.size_bytes, &made.kept);
+    report = verify_text(text.data, n_bytes, &made.kept);
     assert_int_equal(report.fault, TW_AUDIT_FAULT_REWRITTEN);
     assert_int_equal(report.seq, 625);
     tw_buf_free(&text);
