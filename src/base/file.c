@@ -676,3 +676,20 @@ void tw_file_writer_abort(struct tw_file_writer *writer)
         writer_free(writer);
     }
 }
+
+enum tw_status tw_file_write_private(const char *path, const void *bytes, size_t n_bytes,
+                                     struct tw_error *error)
+{
+    const struct tw_file_stamp only_us = {.mode = 0600, .group = getegid(), .owner = geteuid()};
+    struct tw_file_writer *writer = NULL;
+    enum tw_status status = tw_file_writer_open_like(path, &only_us, &writer, error);
+    if (status != TW_OK) {
+        return status;
+    }
+    status = tw_file_writer_write(writer, bytes, n_bytes, error);
+    if (status != TW_OK) {
+        tw_file_writer_abort(writer);
+        return status;
+    }
+    return tw_file_writer_commit(writer, error);
+}

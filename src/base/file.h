@@ -106,6 +106,9 @@ enum tw_status tw_file_writer_open(const char *path, struct tw_file_writer **ret
  * stood there before, and its owner may write. Where the group cannot be had it may not read. */
 enum tw_status tw_file_writer_open_like(const char *path, const struct tw_file_stamp *like,
                                         struct tw_file_writer **ret_writer, struct tw_error *error);
+/* A whole file of secrets: it appears when complete, and nobody but its owner may read it. */
+enum tw_status tw_file_write_private(const char *path, const void *bytes, size_t n_bytes,
+                                     struct tw_error *error);
 /* Room for n_bytes in all, so that a full disk shows now. What cannot be asked for is no error. */
 enum tw_status tw_file_writer_reserve(struct tw_file_writer *writer, uint64_t n_bytes,
                                       struct tw_error *error);

@@ -3,7 +3,6 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/file.h"
 #include "base/mem.h"
@@ -73,13 +72,11 @@ static bool parse_pem(const struct pem_form *form, const char *text, size_t n_by
     return is_ours;
 }
 
-static enum tw_status write_file(const char *path, const char *text, bool is_secret,
-                                 struct tw_error *error)
+/* Of the public half, which anybody may read. */
+static enum tw_status write_public_text(const char *path, const char *text, struct tw_error *error)
 {
-    struct tw_file_stamp only_us = {.mode = 0600, .group = getegid(), .owner = geteuid()};
     struct tw_file_writer *writer;
-    enum tw_status status = is_secret ? tw_file_writer_open_like(path, &only_us, &writer, error)
-                                      : tw_file_writer_open(path, &writer, error);
+    enum tw_status status = tw_file_writer_open(path, &writer, error);
     if (status != TW_OK) {
         return status;
     }
@@ -129,7 +126,7 @@ static enum tw_status make_secret(const char *path, const char *public_path,
     char text[PEM_BYTES];
     randombytes_buf(key->seed, sizeof key->seed);
     write_pem(&secret_form, key->seed, text);
-    enum tw_status status = write_file(path, text, true, error);
+    enum tw_status status = tw_file_write_private(path, text, strlen(text), error);
     sodium_memzero(text, sizeof text);
     return status;
 }
@@ -141,7 +138,7 @@ static enum tw_status settle_public(const char *public_path, const struct tw_aud
     if (!tw_file_exists(public_path)) {
         char text[PEM_BYTES];
         write_pem(&public_form, key->public_key.bytes, text);
-        return write_file(public_path, text, false, error);
+        return write_public_text(public_path, text, error);
     }
     enum tw_status status = tw_audit_public_key_load(public_path, &old, error);
     if (status == TW_OK && memcmp(old.bytes, key->public_key.bytes, sizeof old.bytes) != 0) {

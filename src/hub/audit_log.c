@@ -58,8 +58,7 @@ static enum tw_status begin_query(struct tw_db_statement *statement, const char 
                                   bool *ret_row, struct tw_error *error)
 {
     struct tw_db_value value = tw_db_text(name);
-    enum tw_status status = tw_db_query(statement, &value, 1, error);
-    return status == TW_OK ? tw_db_next(statement, ret_row, error) : status;
+    return tw_db_first(statement, &value, 1, ret_row, error);
 }
 
 /* Runs to its end, so that the store may forget about it. */
@@ -132,8 +131,7 @@ static enum tw_status read_record(struct tw_db_statement *statement, const char 
 {
     struct tw_db_value values[] = {tw_db_text(name), tw_db_integer(seq)};
     bool is_row = false;
-    enum tw_status status = tw_db_query(statement, values, 2, error);
-    status = status == TW_OK ? tw_db_next(statement, &is_row, error) : status;
+    enum tw_status status = tw_db_first(statement, values, 2, &is_row, error);
     if (status != TW_OK) {
         return status;
     }

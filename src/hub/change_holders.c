@@ -10,8 +10,6 @@
 #define PATH_BYTES    (TW_HOLDER_KINDS * (TW_LIMIT_HUB_NAME_BYTES + 1))
 #define MODELS_BYTES  (TW_LIMIT_HUB_LIST_NAMES * (TW_LIMIT_HUB_TEXT_BYTES + 1))
 
-static const char *const CLASSES[] = {"normal", "high", "idle"};
-
 /* A kind's name is its group's. */
 static enum tw_holder_kind kind_of(const struct tw_hub_change *change)
 {
@@ -101,8 +99,9 @@ static void note_settings(struct tw_hub_change *change, const struct tw_holder *
     const struct tw_holder_settings *before = holder != NULL ? &holder->settings : &nothing;
     const bool is_new = holder == NULL;
     if (before->priority_class != after->priority_class) {
-        tw_change_note_text(change, "class", is_new ? NULL : CLASSES[before->priority_class],
-                            CLASSES[after->priority_class]);
+        tw_change_note_text(change, "class",
+                            is_new ? NULL : tw_holder_class_name(before->priority_class),
+                            tw_holder_class_name(after->priority_class));
     }
     note_number(change, "concurrent", is_new, before->rates.limit[TW_RATE_CONCURRENT],
                 after->rates.limit[TW_RATE_CONCURRENT]);
@@ -155,7 +154,8 @@ void tw_change_put_settings(struct tw_hub_change *change, json_t *row,
     const struct tw_holder_settings *settings = &holder->settings;
     if (holder->kind == TW_HOLDER_PROJECT) {
         tw_change_put(change, row, "weight", json_integer(settings->weight));
-        tw_change_put(change, row, "class", json_string(CLASSES[settings->priority_class]));
+        tw_change_put(change, row, "class",
+                      json_string(tw_holder_class_name(settings->priority_class)));
         tw_change_put(change, row, "default_tokens", bound(settings->default_answer_tokens));
         tw_change_put(change, row, "store_content", json_boolean(settings->stores_content));
         tw_change_put(change, row, "keep_content", kept(settings));
@@ -221,7 +221,7 @@ enum tw_status tw_change_insert_holder(struct tw_hub_change *change, enum tw_hol
                                          tw_db_text(name),
                                          tw_db_integer(change->hub->now_ns),
                                          tw_db_integer(now->weight),
-                                         tw_db_text(CLASSES[now->priority_class]),
+                                         tw_db_text(tw_holder_class_name(now->priority_class)),
                                          tw_db_text(now->models),
                                          tw_db_integer(now->max_context_tokens),
                                          tw_db_integer(now->default_answer_tokens),
@@ -258,7 +258,7 @@ enum tw_status tw_change_update_holder(struct tw_hub_change *change, const struc
     const struct tw_holder_settings *now = &settings.now;
     const struct tw_db_value values[] = {tw_db_text(name->is_set ? name->text : holder->name),
                                          tw_db_integer(now->weight),
-                                         tw_db_text(CLASSES[now->priority_class]),
+                                         tw_db_text(tw_holder_class_name(now->priority_class)),
                                          tw_db_text(now->models),
                                          tw_db_integer(now->max_context_tokens),
                                          tw_db_integer(now->default_answer_tokens),

@@ -26,11 +26,6 @@ struct plan {
     bool is_anew; /* counts from now on */
 };
 
-static const char *unit_name(enum tw_spending_unit unit)
-{
-    return unit == TW_SPENDING_MONEY ? "money" : "tokens";
-}
-
 static struct tw_hub_budget *find_budget(const struct tw_holder *holder, const char *name)
 {
     struct tw_hub_budget *budget = holder->budgets;
@@ -58,12 +53,12 @@ static enum tw_status read_limit(const struct tw_hub_change *change, enum tw_spe
     if (limit->text != NULL) {
         status = tw_commands_read_text(field, limit->text, 0, &value, error);
         if (status != TW_OK) {
-            tw_error_prefix(error, "limit, in %s", unit_name(unit));
+            tw_error_prefix(error, "limit, in %s", tw_spending_unit_name(unit));
         }
     } else if (limit->integer < 0 || limit->integer > field->most / factor) {
         status =
             tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION, "limit: it must be from 0 to %lld %s",
-                         (long long)(field->most / factor), unit_name(unit));
+                         (long long)(field->most / factor), tw_spending_unit_name(unit));
     } else {
         value.integer = limit->integer * factor;
     }
@@ -129,7 +124,7 @@ static enum tw_status check_plan(const struct tw_hub_change *change, const struc
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
                             "a budget that is new, or counts something else, needs 'limit': what "
                             "may be used in a period, in %s",
-                            unit_name(plan->facts.unit));
+                            tw_spending_unit_name(plan->facts.unit));
     }
     if (plan->facts.rolls_over && !plan->facts.is_hard) {
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
@@ -196,7 +191,7 @@ static enum tw_status insert_row(struct tw_hub_change *change, const struct plan
     const struct tw_db_value values[] = {tw_db_integer(id),
                                          tw_db_integer(change->object->id),
                                          tw_db_text(plan->name),
-                                         tw_db_text(unit_name(plan->facts.unit)),
+                                         tw_db_text(tw_spending_unit_name(plan->facts.unit)),
                                          tw_db_integer(plan->facts.limit),
                                          tw_db_integer(plan->facts.is_hard),
                                          tw_db_text(tw_period_kind_name(plan->period)),
@@ -237,8 +232,8 @@ static void note_plan(struct tw_hub_change *change, const struct plan *plan)
                         tw_period_kind_name(plan->period));
     tw_change_note(change, "rollover", old != NULL ? tw_audit_integer(old->facts.rolls_over) : none,
                    tw_audit_integer(plan->facts.rolls_over));
-    tw_change_note_text(change, "unit", old != NULL ? unit_name(old->facts.unit) : NULL,
-                        unit_name(plan->facts.unit));
+    tw_change_note_text(change, "unit", old != NULL ? tw_spending_unit_name(old->facts.unit) : NULL,
+                        tw_spending_unit_name(plan->facts.unit));
     tw_change_note_text(change, "zone", old != NULL ? tw_zone_name(old->zone) : NULL, plan->zone);
 }
 
@@ -257,7 +252,7 @@ static void put_budget(struct tw_hub_change *change, json_t *row, struct tw_hub_
     const bool has_end = window != NULL && budget->period != TW_PERIOD_TOTAL;
     tw_change_put(change, row, "path", tw_change_json_path(budget->holder));
     tw_change_put(change, row, "name", json_string(budget->name));
-    tw_change_put(change, row, "unit", json_string(unit_name(budget->facts.unit)));
+    tw_change_put(change, row, "unit", json_string(tw_spending_unit_name(budget->facts.unit)));
     tw_change_put(change, row, "limit", in_unit(budget, budget->facts.limit));
     tw_change_put(change, row, "period", json_string(tw_period_kind_name(budget->period)));
     tw_change_put(change, row, "kind", json_string(budget->facts.is_hard ? "hard" : "soft"));

@@ -172,10 +172,7 @@ static enum tw_status count_rows(struct tw_hub_change *change, const char *sql,
     bool has_row = false;
     enum tw_status status = tw_db_prepare(change->db, sql, &row, error);
     if (status == TW_OK) {
-        status = tw_db_query(row, values, n, error);
-    }
-    if (status == TW_OK) {
-        status = tw_db_next(row, &has_row, error);
+        status = tw_db_first(row, values, n, &has_row, error);
     }
     if (status == TW_OK) {
         *ret_count = has_row ? tw_db_column_integer(row, 0) : 0;

@@ -11,13 +11,18 @@
 
 static const char *const KIND_NAMES[TW_HOLDER_KINDS] = {"org", "team", "project", "key"};
 /* As enum tw_priority_class of the scheduler has them. */
-static const char *const CLASS_NAMES[] = {"normal", "high", "idle"};
+static const char *const CLASS_NAMES[TW_HOLDER_CLASSES] = {"normal", "high", "idle"};
 static const char *const ROLE_NAMES[TW_ROLES] = {"owner", "finance", "auditor", "operator",
                                                  "member"};
 
 const char *tw_holder_kind_name(enum tw_holder_kind kind)
 {
     return KIND_NAMES[kind];
+}
+
+const char *tw_holder_class_name(int64_t priority_class)
+{
+    return CLASS_NAMES[priority_class];
 }
 
 const char *tw_role_name(enum tw_role role)
@@ -310,7 +315,9 @@ static enum tw_status take_holder(const struct load *load, struct tw_db_statemen
     const int kind = index_of(KIND_NAMES, TW_HOLDER_KINDS, tw_db_column_text(row, 1));
     struct tw_holder *parent = tw_directory_holder(load->directory, tw_db_column_integer(row, 2));
     struct tw_holder *holder = tw_directory_holder(load->directory, id);
-    if (kind == TW_HOLDER_KINDS || (parent == NULL) != (kind == TW_HOLDER_ORG) ||
+    const int priority_class = index_of(CLASS_NAMES, TW_HOLDER_CLASSES, tw_db_column_text(row, 7));
+    if (kind == TW_HOLDER_KINDS || priority_class == TW_HOLDER_CLASSES ||
+        (parent == NULL) != (kind == TW_HOLDER_ORG) ||
         (parent != NULL && (int)parent->kind != kind - 1)) {
         return bad_row(load, "holder", id);
     }
@@ -328,8 +335,7 @@ static enum tw_status take_holder(const struct load *load, struct tw_db_statemen
     }
     struct tw_holder_settings *settings = &holder->settings;
     settings->weight = tw_db_column_integer(row, 6);
-    settings->priority_class =
-        index_of(CLASS_NAMES, sizeof CLASS_NAMES / sizeof *CLASS_NAMES, tw_db_column_text(row, 7));
+    settings->priority_class = priority_class;
     settings->max_context_tokens = tw_db_column_integer(row, 9);
     settings->default_answer_tokens = tw_db_column_integer(row, 10);
     for (int i = 0; i < TW_RATE_KINDS; i++) {
@@ -452,7 +458,7 @@ static enum tw_status take_budget(const struct load *load, struct tw_db_statemen
     const int64_t id = tw_db_column_integer(row, 0);
     struct tw_hub_budget *budget = tw_directory_budget(directory, id);
     struct tw_holder *holder = tw_directory_holder(directory, tw_db_column_integer(row, 1));
-    const bool is_money = strcmp(tw_db_column_text(row, 3), "money") == 0;
+    enum tw_spending_unit unit;
     if (holder == NULL) {
         return bad_row(load, "budget", id);
     }
@@ -468,14 +474,14 @@ static enum tw_status take_budget(const struct load *load, struct tw_db_statemen
     if (!take_text(load, &budget->name, tw_db_column_text(row, 2))) {
         return no_memory(load);
     }
-    if (!tw_period_kind_parse(tw_db_column_text(row, 6), &budget->period)) {
+    if (!tw_period_kind_parse(tw_db_column_text(row, 6), &budget->period) ||
+        !tw_spending_unit_parse(tw_db_column_text(row, 3), &unit)) {
         return bad_row(load, "budget", id);
     }
-    budget->facts =
-        (struct tw_spending_budget){.unit = is_money ? TW_SPENDING_MONEY : TW_SPENDING_TOKENS,
-                                    .limit = tw_db_column_integer(row, 4),
-                                    .is_hard = tw_db_column_integer(row, 5) != 0,
-                                    .rolls_over = tw_db_column_integer(row, 8) != 0};
+    budget->facts = (struct tw_spending_budget){.unit = unit,
+                                                .limit = tw_db_column_integer(row, 4),
+                                                .is_hard = tw_db_column_integer(row, 5) != 0,
+                                                .rolls_over = tw_db_column_integer(row, 8) != 0};
     budget->since_entry = tw_db_column_integer(row, 9);
     budget->is_open = tw_db_column_is_null(row, 10);
     budget->until_entry = budget->is_open ? INT64_MAX : tw_db_column_integer(row, 10);

@@ -4,14 +4,14 @@
  *
  * The tables are the truth; this is what the hub decides by without asking them. The writer loads
  * it, and changes it when a change is committed. Items are never freed before the directory is, so
- * a pointer to one stays good without a count; there are at most TW_LIMIT_HUB_HOLDERS.
+ * a pointer to one stays good without a count; there are at most TW_LIMIT_HUB_ITEMS.
  *
  * Invariants:
  * 1. A holder's parent is of the kind above its own, and is loaded before it.
  * 2. What a secret opens is decided by its keyed hash alone: it is found by it, and then compared
  *    again in constant time. Without the pepper (a file beside the store) nobody can make one.
- * 3. is_open of a holder goes from true to false and never back; whoever sees it false has seen the
- *    revocation.
+ * 3. is_open of a holder goes from true to false, and back only where the group that closed it was
+ *    not committed; whoever gave the command was told so.
  *
  * Threads: tw_directory_find_secret, and everything marked atomic, from any; the rest by the
  * writer, which holds the lock while it changes what find_secret reads. Readers who want more hold
@@ -37,7 +37,8 @@
 #define TW_DIRECTORY_SHOWN_BYTES  20
 
 enum tw_holder_kind { TW_HOLDER_ORG = 0, TW_HOLDER_TEAM, TW_HOLDER_PROJECT, TW_HOLDER_KEY };
-#define TW_HOLDER_KINDS 4
+#define TW_HOLDER_KINDS   4
+#define TW_HOLDER_CLASSES 3 /* of priority, as enum tw_priority_class of the scheduler has them */
 
 /* What a holder is allowed beside its budgets; 0 and NULL: no bound of its own. */
 struct tw_holder_settings {
@@ -209,6 +210,8 @@ struct tw_hub_window *tw_directory_window(struct tw_directory *directory,
 void tw_directory_touch(struct tw_directory *directory, struct tw_hub_window *window);
 
 const char *tw_holder_kind_name(enum tw_holder_kind kind);
+/* Of settings.priority_class. */
+const char *tw_holder_class_name(int64_t priority_class);
 const char *tw_role_name(enum tw_role role);
 /* The holder above of a kind, or itself. NULL: none. */
 struct tw_holder *tw_holder_above(struct tw_holder *holder, enum tw_holder_kind kind);

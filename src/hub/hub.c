@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/file.h"
 #include "base/mem.h"
@@ -46,18 +45,8 @@ static enum tw_status read_pepper(struct tw_hub *hub, const char *path, struct t
 static enum tw_status make_pepper(const char *path, struct tw_error *error)
 {
     unsigned char random[TW_DIRECTORY_HASH_BYTES];
-    struct tw_file_writer *writer = NULL;
     randombytes_buf(random, sizeof random);
-    const struct tw_file_stamp only_us = {.mode = 0600, .group = getegid(), .owner = geteuid()};
-    enum tw_status status = tw_file_writer_open_like(path, &only_us, &writer, error);
-    if (status == TW_OK) {
-        status = tw_file_writer_write(writer, random, sizeof random, error);
-        if (status == TW_OK) {
-            status = tw_file_writer_commit(writer, error);
-        } else {
-            tw_file_writer_abort(writer);
-        }
-    }
+    enum tw_status status = tw_file_write_private(path, random, sizeof random, error);
     sodium_memzero(random, sizeof random);
     return status;
 }

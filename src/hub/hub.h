@@ -183,8 +183,9 @@ struct tw_hub_ticket {
  * rate is called back as well, from the writer. */
 void tw_hub_reserve(struct tw_hub *hub, struct tw_hub_ticket *ticket,
                     const struct tw_hub_request *request, tw_hub_done_fn done, void *context);
-/* TW_ERR_MISSED: the hub was silent for so long that another one has settled the request.
- * Moves the watermark to n_tokens (of all answers together). One at a time for a ticket. */
+/* Moves the watermark to n_tokens (of all answers together), at most to what is reserved. One at a
+ * time for a ticket. TW_ERR_MISSED, here and below: the hub was silent for so long that another one
+ * has settled the request. */
 void tw_hub_cover(struct tw_hub *hub, struct tw_hub_ticket *ticket, uint64_t n_tokens,
                   tw_hub_done_fn done, void *context);
 /* The end of a granted ticket. */

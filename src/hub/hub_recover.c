@@ -37,10 +37,7 @@ static enum tw_status read_open(struct tw_hub *hub, struct tw_db_statement *row,
                                 struct open_request *ret_open, bool *ret_row,
                                 struct tw_error *error)
 {
-    enum tw_status status = tw_db_query(row, values, n_values, error);
-    if (status == TW_OK) {
-        status = tw_db_next(row, ret_row, error);
-    }
+    enum tw_status status = tw_db_first(row, values, n_values, ret_row, error);
     if (status != TW_OK || !*ret_row) {
         return status;
     }

@@ -92,13 +92,12 @@ static void write_budget(const struct tw_hub_budget *budget, char *ret_text, siz
     char path[TW_LIMIT_HUB_SHOWN_BYTES];
     tw_holder_write_path(budget->holder, path, sizeof path);
     snprintf(ret_text, text_bytes, "the budget '%s' of %s (%s a %s)", budget->name, path,
-             budget->facts.unit == TW_SPENDING_MONEY ? "money" : "tokens",
-             tw_period_kind_name(budget->period));
+             tw_spending_unit_name(budget->facts.unit), tw_period_kind_name(budget->period));
 }
 
 /* How much of what is asked for can be paid. */
-static enum tw_status decide(struct tw_hub *hub, struct tw_hub_ticket *ticket,
-                             const struct tw_hub_path *path, const struct tw_price *price,
+static enum tw_status decide(struct tw_hub_ticket *ticket, const struct tw_hub_path *path,
+                             const struct tw_price *price,
                              struct tw_spending_decision *ret_decision, struct tw_error *error)
 {
     const struct tw_hub_request *request = &ticket->request;
@@ -137,7 +136,6 @@ static enum tw_status decide(struct tw_hub *hub, struct tw_hub_ticket *ticket,
                request->model, budget);
         break;
     }
-    (void)hub;
     return TW_OK;
 }
 
@@ -275,7 +273,7 @@ static void apply_reserve(struct tw_hub *hub, struct tw_hub_op *op)
         status = tw_hub_find_path(hub, request->caller.key, hub->now_ns,
                                   hub->ledger.books.next_entry, &path, &error);
         if (status == TW_OK) {
-            status = decide(hub, ticket, &path, price, &decision, &error);
+            status = decide(ticket, &path, price, &decision, &error);
         }
         status = refuse_uncountable(ticket, status, &error);
     }

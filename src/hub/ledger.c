@@ -98,10 +98,7 @@ static enum tw_status read_books(struct tw_ledger *ledger, struct tw_error *erro
 {
     bool has_row = false;
     struct tw_db_statement *row = ledger->read_books;
-    enum tw_status status = tw_db_query(row, NULL, 0, error);
-    if (status == TW_OK) {
-        status = tw_db_next(row, &has_row, error);
-    }
+    enum tw_status status = tw_db_first(row, NULL, 0, &has_row, error);
     if (status != TW_OK) {
         return status;
     }
@@ -199,8 +196,9 @@ enum tw_status tw_ledger_end(struct tw_ledger *ledger, int64_t now_ns, struct tw
         tw_db_integer(books->next_request), tw_db_integer(ledger->self)};
     const struct tw_db_value process[] = {tw_db_integer(ledger->self), tw_db_integer(now_ns)};
     enum tw_status status = tw_db_run(ledger->write_books, values, COUNT(values), error);
-    return status == TW_OK ? tw_db_run(ledger->write_process, process, COUNT(process), error)
-                           : status;
+    return status == TW_OK && tw_db_is_postgres(ledger->db) /* a file has nobody else */
+               ? tw_db_run(ledger->write_process, process, COUNT(process), error)
+               : status;
 }
 
 enum tw_status tw_ledger_owns(struct tw_ledger *ledger, int64_t request, bool *ret_owns,
@@ -208,10 +206,7 @@ enum tw_status tw_ledger_owns(struct tw_ledger *ledger, int64_t request, bool *r
 {
     const struct tw_db_value value = tw_db_integer(request);
     bool has_row = false;
-    enum tw_status status = tw_db_query(ledger->find_reservation, &value, 1, error);
-    if (status == TW_OK) {
-        status = tw_db_next(ledger->find_reservation, &has_row, error);
-    }
+    enum tw_status status = tw_db_first(ledger->find_reservation, &value, 1, &has_row, error);
     if (status == TW_OK) {
         *ret_owns = has_row && tw_db_column_integer(ledger->find_reservation, 0) == ledger->self;
     }

@@ -66,7 +66,7 @@ enum tw_status tw_ledger_begin(struct tw_ledger *ledger, bool *ret_is_stale,
 /* Whether a reservation is still there and this process's, whom others may have taken for dead. */
 enum tw_status tw_ledger_owns(struct tw_ledger *ledger, int64_t request, bool *ret_owns,
                               struct tw_error *error);
-/* Writes the row of the books, and that this process is alive. */
+/* Writes the row of the books, and among other hubs that this process is alive. */
 enum tw_status tw_ledger_end(struct tw_ledger *ledger, int64_t now_ns, struct tw_error *error);
 
 /* TW_ERR_LIMIT: the sums would be more than 64 bits hold. Before a reservation is made. */

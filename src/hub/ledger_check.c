@@ -408,10 +408,7 @@ static enum tw_status compare_books(struct replay *replay)
     enum tw_status status = tw_db_prepare(
         replay->db, "SELECT next_entry, next_request, last_ns FROM books", &row, replay->error);
     if (status == TW_OK) {
-        status = tw_db_query(row, NULL, 0, replay->error);
-    }
-    if (status == TW_OK) {
-        status = tw_db_next(row, &has_row, replay->error);
+        status = tw_db_first(row, NULL, 0, &has_row, replay->error);
     }
     if (status == TW_OK && (!has_row || tw_db_column_integer(row, 0) != replay->last_entry + 1)) {
         status = differs(replay, "the last entry, which the books count, is not there: entry",

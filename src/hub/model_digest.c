@@ -230,23 +230,20 @@ static bool find_line(const struct tw_buf *text, const char *stamps,
 static void write_cache(const char *path, const struct tw_buf *text, const char *digest,
                         const char *stamps)
 {
-    const struct tw_file_stamp only_us = {.mode = 0600, .group = getegid(), .owner = geteuid()};
     const size_t most = (size_t)(MOST_LINES - 1) * LINE_BYTES;
     const size_t n_kept = text->size_bytes / LINE_BYTES * LINE_BYTES;
-    char line[LINE_BYTES + 1];
-    struct tw_file_writer *writer = NULL;
+    struct tw_buf lines;
     struct tw_error ignored;
-    if (path == NULL || tw_file_writer_open_like(path, &only_us, &writer, &ignored) != TW_OK) {
+    if (path == NULL) {
         return;
     }
-    snprintf(line, sizeof line, "%s %s\n", digest, stamps);
-    if (tw_file_writer_write(writer, line, LINE_BYTES, &ignored) == TW_OK &&
-        tw_file_writer_write(writer, text->data, n_kept < most ? n_kept : most, &ignored) ==
-            TW_OK) {
-        tw_file_writer_commit(writer, &ignored);
-    } else {
-        tw_file_writer_abort(writer);
+    tw_buf_init(&lines, (size_t)MOST_LINES * LINE_BYTES);
+    tw_buf_append_format(&lines, "%s %s\n", digest, stamps);
+    tw_buf_append(&lines, text->data, n_kept < most ? n_kept : most);
+    if (!lines.failed) {
+        tw_file_write_private(path, lines.data, lines.size_bytes, &ignored);
     }
+    tw_buf_free(&lines);
 }
 
 static enum tw_status digest_files(const struct files *files, bool is_folder,

@@ -20,10 +20,7 @@ static enum tw_status first_row(struct tw_db *db, const char *sql, const struct 
                                 bool *ret_has_row, struct tw_error *error)
 {
     enum tw_status status = tw_db_prepare(db, sql, ret_row, error);
-    if (status == TW_OK) {
-        status = tw_db_query(*ret_row, values, n_values, error);
-    }
-    return status == TW_OK ? tw_db_next(*ret_row, ret_has_row, error) : status;
+    return status == TW_OK ? tw_db_first(*ret_row, values, n_values, ret_has_row, error) : status;
 }
 
 /* ---- one row of content ---- */

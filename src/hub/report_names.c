@@ -21,10 +21,7 @@ static enum tw_status count_holders(struct tw_db *db, size_t *ret_n, struct tw_e
     bool has_row = false;
     enum tw_status status = tw_db_prepare(db, "SELECT COUNT(*) FROM holder", &row, error);
     if (status == TW_OK) {
-        status = tw_db_query(row, NULL, 0, error);
-    }
-    if (status == TW_OK) {
-        status = tw_db_next(row, &has_row, error);
+        status = tw_db_first(row, NULL, 0, &has_row, error);
     }
     if (status == TW_OK) {
         *ret_n = has_row ? (size_t)tw_db_column_integer(row, 0) : 0;

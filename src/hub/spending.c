@@ -180,12 +180,6 @@ enum tw_status tw_spending_settle(const struct tw_spending_step *path, size_t n_
     return TW_OK;
 }
 
-enum tw_status tw_spending_release(const struct tw_spending_step *path, size_t n_steps,
-                                   struct tw_spending_amount reserved, struct tw_error *error)
-{
-    return tw_spending_settle(path, n_steps, reserved, (struct tw_spending_amount){0}, error);
-}
-
 static wide least(wide a, wide b)
 {
     return a < b ? a : b;

@@ -5,7 +5,7 @@
  * several at once, its path: those of its key, project, team and organisation.
  *
  *     request --[tw_spending_clamp: may it run, how long]--> [tw_spending_reserve: the worst case]
- *         --> [tw_spending_settle: the exact cost]  or  [tw_spending_release: nothing]
+ *         --> [tw_spending_settle: the exact cost, which may be nothing]
  *
  *     0 ......... spent ......... spent + reserved ......... limit + carried
  *                                                 available
@@ -15,12 +15,12 @@
  *    window begins.
  * 2. What tw_spending_clamp lets through keeps spent + reserved <= limit + carried in every window
  *    of a hard budget. A limit that is lowered meanwhile is passed by at most what was reserved.
- * 3. spent is the sum of what was settled; reserved of what was reserved and is neither settled nor
- *    released. Nothing else changes them, and spent never falls.
+ * 3. spent is the sum of what was settled; reserved of what was reserved and is not settled yet.
+ *    Nothing else changes them, and spent never falls.
  * 4. A soft budget refuses nothing and clamps nothing.
  *
  * Money is in nano-units (hub/money.h). Pure; threads: any; nothing is owned.
- * Errors: TW_ERR_LIMIT where a sum would leave int64_t, TW_ERR_USAGE for a settlement or release
+ * Errors: TW_ERR_LIMIT where a sum would leave int64_t, TW_ERR_USAGE for a settlement
  * that does not belong to what is reserved; windows stay as they were.
  * Limits: TW_LIMIT_HUB_PATH, TW_LIMIT_HUB_CARRY.
  */
@@ -104,15 +104,13 @@ enum tw_status tw_spending_clamp(const struct tw_spending_step *path, size_t n_s
                                  const struct tw_spending_request *request,
                                  struct tw_spending_decision *ret_decision, struct tw_error *error);
 
-/* Each of the three does it in all windows of the path or in none. */
+/* Either does it in all windows of the path or in none. */
 enum tw_status tw_spending_reserve(const struct tw_spending_step *path, size_t n_steps,
                                    struct tw_spending_amount amount, struct tw_error *error);
 /* reserved: what was reserved for the request; cost: at most as much in either unit. */
 enum tw_status tw_spending_settle(const struct tw_spending_step *path, size_t n_steps,
                                   struct tw_spending_amount reserved,
                                   struct tw_spending_amount cost, struct tw_error *error);
-enum tw_status tw_spending_release(const struct tw_spending_step *path, size_t n_steps,
-                                   struct tw_spending_amount reserved, struct tw_error *error);
 
 /* What the next window carries, when n_empty windows lie in between that nothing happened in. What
  * is reserved counts as used: what comes back of it later is not carried. Nobody saves up more than

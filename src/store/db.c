@@ -359,6 +359,13 @@ bool tw_db_column_is_null(struct tw_db_statement *statement, int column)
     return column_of(statement, column).kind == TW_DB_NULL;
 }
 
+enum tw_status tw_db_first(struct tw_db_statement *statement, const struct tw_db_value *values,
+                           size_t n, bool *ret_row, struct tw_error *error)
+{
+    enum tw_status status = tw_db_query(statement, values, n, error);
+    return status == TW_OK ? tw_db_next(statement, ret_row, error) : status;
+}
+
 enum tw_status tw_db_run(struct tw_db_statement *statement, const struct tw_db_value *values,
                          size_t n, struct tw_error *error)
 {

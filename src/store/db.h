@@ -95,6 +95,9 @@ enum tw_status tw_db_query(struct tw_db_statement *statement, const struct tw_db
                            size_t n, struct tw_error *error);
 /* The next row: *ret_row says whether there was one. */
 enum tw_status tw_db_next(struct tw_db_statement *statement, bool *ret_row, struct tw_error *error);
+/* Both for the first row, where no more of them are wanted. */
+enum tw_status tw_db_first(struct tw_db_statement *statement, const struct tw_db_value *values,
+                           size_t n, bool *ret_row, struct tw_error *error);
 /* Of the row; column counts from 0. What is NULL, or of another kind, is 0, "" or no bytes. */
 int64_t tw_db_column_integer(struct tw_db_statement *statement, int column);
 const char *tw_db_column_text(struct tw_db_statement *statement, int column);

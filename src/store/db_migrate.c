@@ -16,10 +16,7 @@ static enum tw_status read_number(struct tw_db *db, const char *sql, bool *ret_r
     struct tw_db_statement *statement = NULL;
     enum tw_status status = tw_db_prepare(db, sql, &statement, error);
     if (status == TW_OK) {
-        status = tw_db_query(statement, NULL, 0, error);
-    }
-    if (status == TW_OK) {
-        status = tw_db_next(statement, ret_row, error);
+        status = tw_db_first(statement, NULL, 0, ret_row, error);
     }
     if (status == TW_OK && *ret_row) {
         *ret_number = tw_db_column_integer(statement, 0);

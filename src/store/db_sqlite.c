@@ -632,7 +632,7 @@ static enum tw_status use_log(struct sqlite_db *db, struct tw_error *error)
 
 /* What stands in the log is brought into the file, anew and with a sync: after a sync that failed
  * in the life before, the system may show of the log what the disk does not have. Where somebody
- * reads it, the log stays for now. */
+ * reads it, the log stays as it is. */
 static enum tw_status empty_log(struct sqlite_db *db, struct tw_error *error)
 {
     int n_frames = 0;

@@ -343,3 +343,15 @@ json_t *fixture_ask(struct fixture *fixture, const char *group, const char *verb
     json_t *command = tw_hub_make_command(group, verb, json_loads(fields, 0, NULL));
     return tw_hub_ask(fixture->hub, &actor, command, &answer, ret_error) == TW_OK ? answer : NULL;
 }
+
+void *fixture_ask_once(void *context)
+{
+    struct fixture_client *client = context;
+    struct tw_hub_ticket ticket;
+    fixture_reserve(client->fixture, &ticket, client->fixture->secret, 10, 10, false);
+    client->was_served = ticket.refusal == TW_HUB_GRANTED && !ticket.is_clamped;
+    if (client->was_served) {
+        fixture_settle(client->fixture, &ticket, 10, 0, 10);
+    }
+    return NULL;
+}

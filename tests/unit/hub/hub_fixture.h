@@ -5,6 +5,8 @@
 #define TW_TESTS_HUB_FIXTURE_H
 
 #include "base/json.h"
+#include <pthread.h>
+
 #include "hub/hub.h"
 #include "hub/ledger_check.h"
 
@@ -56,5 +58,13 @@ enum tw_status fixture_cover(struct fixture *fixture, struct tw_hub_ticket *tick
                              uint64_t n_tokens);
 enum tw_status fixture_settle(struct fixture *fixture, struct tw_hub_ticket *ticket,
                               uint64_t n_prompt, uint64_t n_cached, uint64_t n_answer);
+
+/* One of many at once: ten tokens and ten more, settled as reserved. */
+struct fixture_client {
+    struct fixture *fixture;
+    pthread_t thread;
+    bool was_served; /* whole */
+};
+void *fixture_ask_once(void *client);
 
 #endif

@@ -222,36 +222,19 @@ static void rates_bound_requests_tokens_and_how_many_run(void **state)
 #define CLIENTS 200
 #define PAID    37
 
-struct client {
-    struct fixture *fixture;
-    pthread_t thread;
-    bool was_served;
-};
-
-static void *ask(void *context)
-{
-    struct client *client = context;
-    struct tw_hub_ticket ticket;
-    fixture_reserve(client->fixture, &ticket, client->fixture->secret, 10, 10, false);
-    client->was_served = ticket.refusal == TW_HUB_GRANTED && !ticket.is_clamped;
-    if (client->was_served) {
-        fixture_settle(client->fixture, &ticket, 10, 0, 10);
-    }
-    return NULL;
-}
-
 static void of_200_at_once_as_many_are_served_as_the_budget_pays(void **state)
 {
     struct fixture *fixture = *state;
-    static struct client clients[CLIENTS];
+    static struct fixture_client clients[CLIENTS];
     size_t n_served = 0;
     fixture_add_price(fixture, MILLION, MILLION, MILLION);
     fixture_add_budget(fixture, FIXTURE_ORG, "money", PAID * 20, true, "month");
     fixture_add_budget(fixture, FIXTURE_PROJECT, "tokens", CLIENTS * 20, true, "day");
     fixture_open(fixture);
     for (size_t i = 0; i < CLIENTS; i++) {
-        clients[i] = (struct client){.fixture = fixture};
-        assert_int_equal(pthread_create(&clients[i].thread, NULL, ask, &clients[i]), 0);
+        clients[i] = (struct fixture_client){.fixture = fixture};
+        assert_int_equal(pthread_create(&clients[i].thread, NULL, fixture_ask_once, &clients[i]),
+                         0);
     }
     for (size_t i = 0; i < CLIENTS; i++) {
         pthread_join(clients[i].thread, NULL);

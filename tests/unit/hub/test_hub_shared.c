@@ -55,34 +55,17 @@ static void open_all(void)
     }
 }
 
-struct client {
-    struct fixture *fixture;
-    pthread_t thread;
-    bool was_served;
-};
-
-static void *ask(void *context)
-{
-    struct client *client = context;
-    struct tw_hub_ticket ticket;
-    fixture_reserve(client->fixture, &ticket, client->fixture->secret, 10, 10, false);
-    client->was_served = ticket.refusal == TW_HUB_GRANTED && !ticket.is_clamped;
-    if (client->was_served) {
-        fixture_settle(client->fixture, &ticket, 10, 0, 10);
-    }
-    return NULL;
-}
-
 static void hubs_that_share_books_serve_together_what_a_budget_pays(void **state)
 {
-    static struct client clients[HUBS * CLIENTS];
+    static struct fixture_client clients[HUBS * CLIENTS];
     size_t n_served = 0;
     (void)state;
     fixture_add_budget(&hubs[0], FIXTURE_ORG, "money", PAID * 20, true, "month");
     open_all();
     for (size_t i = 0; i < HUBS * CLIENTS; i++) {
-        clients[i] = (struct client){.fixture = &hubs[i % HUBS]};
-        assert_int_equal(pthread_create(&clients[i].thread, NULL, ask, &clients[i]), 0);
+        clients[i] = (struct fixture_client){.fixture = &hubs[i % HUBS]};
+        assert_int_equal(pthread_create(&clients[i].thread, NULL, fixture_ask_once, &clients[i]),
+                         0);
     }
     for (size_t i = 0; i < HUBS * CLIENTS; i++) {
         pthread_join(clients[i].thread, NULL);

@@ -12,6 +12,8 @@
 
 static const struct tw_money_prices prices = {2500000, 1000000, 10000000}; /* 2.5, 1, 10 a token */
 
+static const struct tw_spending_amount nothing = {0};
+
 static struct tw_spending_budget hard(enum tw_spending_unit unit, int64_t limit)
 {
     return (struct tw_spending_budget){.unit = unit, .limit = limit, .is_hard = true};
@@ -192,12 +194,12 @@ static void a_step_is_done_in_all_windows_or_in_none(void **state)
     assert_int_equal(windows[1].spent, INT64_MAX - 4);
     /* Twice is not possible. */
     struct tw_error error;
-    assert_int_equal(tw_spending_release(path, 2, fits, &error), TW_ERR_USAGE);
+    assert_int_equal(tw_spending_settle(path, 2, fits, nothing, &error), TW_ERR_USAGE);
     assert_non_null(strstr(error.text, "settled before"));
     /* Nor with one more than there is, in the last window of the path. */
     windows[0].reserved = windows[1].reserved = 6;
     const struct tw_spending_amount one_more = {7, 6};
-    assert_int_equal(tw_spending_release(path, 2, one_more, NULL), TW_ERR_USAGE);
+    assert_int_equal(tw_spending_settle(path, 2, one_more, nothing, NULL), TW_ERR_USAGE);
     assert_int_equal(windows[0].reserved, 6);
 }
 
@@ -283,7 +285,7 @@ static void end_request(struct run *run, const uint32_t r[4], struct request *re
     const struct tw_spending_amount cost = {request->reserved.money_nano * part / 1024,
                                             request->reserved.tokens * part / 1024};
     if (r[2] % 5 == 0) {
-        assert_int_equal(tw_spending_release(path, n, request->reserved, NULL), TW_OK);
+        assert_int_equal(tw_spending_settle(path, n, request->reserved, nothing, NULL), TW_OK);
     } else {
         assert_int_equal(tw_spending_settle(path, n, request->reserved, cost, NULL), TW_OK);
         for (int i = 0; i < N_BUDGETS; i++) {
