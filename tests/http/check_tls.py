@@ -94,7 +94,7 @@ def a_stream_comes_as_it_is_made(program, model):
             TlsServer(program, *make(folder, "one", 7), "--model", model,
                       "--no-speculation") as server:
         with server.connect() as link:
-            body = json.dumps({"prompt": "hello", "max_tokens": 200, "ignore_eos": True,
+            body = json.dumps({"prompt": "hello", "max_tokens": 2000, "ignore_eos": True,
                                "stream": True}).encode()
             link.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: "
                          b"%d\r\n\r\n%b" % (len(body), body))
