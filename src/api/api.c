@@ -6,6 +6,7 @@
 
 #include "api/api_refusals.h"
 #include "api/api_state.h"
+#include "api/relay.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "hub/content.h"
@@ -70,6 +71,48 @@ static void write_model(struct tw_json_writer *writer, const struct tw_api_serve
     tw_json_object_end(writer);
 }
 
+/* Whether one before it on the list has it, too: models are listed once. */
+static bool is_listed(const struct tw_api *api, size_t n_remotes, const char *name)
+{
+    for (size_t i = 0; i < n_remotes; i++) {
+        for (size_t k = 0; k < api->config.remotes[i].n_models; k++) {
+            if (strcmp(api->config.remotes[i].models[k].name, name) == 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Those that other servers have, or the one of that name. False: there was none. */
+static bool write_remote_models(struct tw_json_writer *writer, struct tw_api *api,
+                                const struct tw_api_tenant *tenant, const char *name)
+{
+    bool is_there = false;
+    for (size_t i = 0; i < api->config.n_remotes; i++) {
+        const struct tw_api_remote *remote = &api->config.remotes[i];
+        for (size_t k = 0; k < remote->n_models; k++) {
+            const struct tw_api_remote_model *model = &remote->models[k];
+            if ((name != NULL && strcmp(name, model->name) != 0) ||
+                is_listed(api, i, model->name) ||
+                (api->config.hub != NULL && tenant->caller.key != NULL &&
+                 !tw_hub_may_use_model(api->config.hub, &tenant->caller, model->name))) {
+                continue;
+            }
+            is_there = true;
+            tw_json_object_begin(writer);
+            tw_json_put_text(writer, "id", model->name);
+            tw_json_put_text(writer, "object", "model");
+            tw_json_put_int(writer, "created", api->created_s);
+            tw_json_put_text(writer, "owned_by", remote->name);
+            tw_json_put_text(writer, "root", model->upstream);
+            tw_json_put_uint(writer, "max_model_len", model->n_context_tokens);
+            tw_json_object_end(writer);
+        }
+    }
+    return is_there;
+}
+
 static void get_models(struct tw_api *api, struct tw_http_request *http,
                        const struct tw_api_tenant *tenant)
 {
@@ -91,6 +134,7 @@ static void get_models(struct tw_api *api, struct tw_http_request *http,
             write_model(&writer, model, model->aliases[k]);
         }
     }
+    write_remote_models(&writer, api, tenant, NULL);
     tw_json_array_end(&writer);
     tw_json_object_end(&writer);
     tw_api_answer_json(api, http, &body);
@@ -113,16 +157,18 @@ static void get_model(struct tw_api *api, struct tw_http_request *http,
         model = tw_api_find_model(api, body, tenant, &error);
     }
     json_decref(body);
-    if (model == NULL) {
-        tw_api_answer_error(api, http, &error);
-        return;
-    }
     struct tw_buf out;
     struct tw_json_writer writer;
     tw_buf_init(&out, SMALL_BYTES);
     tw_json_begin(&writer, &out);
-    write_model(&writer, model, name);
-    tw_api_answer_json(api, http, &out);
+    if (model != NULL) {
+        write_model(&writer, model, name);
+    }
+    if (model != NULL || write_remote_models(&writer, api, tenant, name)) {
+        tw_api_answer_json(api, http, &out);
+    } else {
+        tw_api_answer_error(api, http, &error);
+    }
     tw_buf_free(&out);
 }
 
@@ -249,6 +295,8 @@ static void prepare(struct tw_api *api, struct tw_api_task *task)
         tw_api_answer_error(api, call->http, &error);
         tw_content_free(call->content);
         json_decref(call->body);
+    } else if (task->route->has_content && tw_api_relay_takes(api, call->body)) {
+        tw_api_relay(api, call, task->route->path);
     } else {
         task->route->post(api, call);
     }
@@ -296,7 +344,9 @@ static void *prepare_tasks(void *context)
         struct tw_api_task *task = take_task(api);
         const bool stops = api->stops;
         pthread_mutex_unlock(&api->lock);
-        if (stops) {
+        if (task->run != NULL) {
+            task->run(task->context);
+        } else if (stops) {
             refuse_stopping(api, task->call.http);
         } else {
             prepare(api, task);
@@ -306,6 +356,36 @@ static void *prepare_tasks(void *context)
     }
     pthread_mutex_unlock(&api->lock);
     return NULL;
+}
+
+/* With the lock held. */
+static void add_task(struct tw_api *api, struct tw_api_task *task)
+{
+    *api->tasks_end = task;
+    api->tasks_end = &task->next;
+    api->n_tasks++;
+    pthread_cond_signal(&api->wake);
+}
+
+void tw_api_run(struct tw_api *api, const struct tw_api_tenant *tenant, void (*run)(void *context),
+                void *context)
+{
+    struct tw_api_task *task = tw_mem_zalloc(1, sizeof *task);
+    bool is_queued = false;
+    if (task != NULL) {
+        *task =
+            (struct tw_api_task){.call = {.tenant = *tenant}, .run = run, .context = context};
+        pthread_mutex_lock(&api->lock);
+        is_queued = !api->stops;
+        if (is_queued) {
+            add_task(api, task);
+        }
+        pthread_mutex_unlock(&api->lock);
+    }
+    if (!is_queued) {
+        tw_mem_free(task);
+        run(context);
+    }
 }
 
 static void queue_task(struct tw_api *api, struct tw_http_request *http,
@@ -321,11 +401,8 @@ static void queue_task(struct tw_api *api, struct tw_http_request *http,
         pthread_mutex_lock(&api->lock);
         stops = api->stops;
         if (api->n_tasks < TW_LIMIT_API_TASKS && !stops) {
-            *api->tasks_end = task;
-            api->tasks_end = &task->next;
-            api->n_tasks++;
+            add_task(api, task);
             is_queued = true;
-            pthread_cond_signal(&api->wake);
         }
         pthread_mutex_unlock(&api->lock);
     }
@@ -497,7 +574,7 @@ static void take_template(struct tw_api_served *model)
 
 static enum tw_status copy_models(struct tw_api *api, struct tw_error *error)
 {
-    api->models = tw_mem_zalloc(api->config.n_models, sizeof *api->models);
+    api->models = tw_mem_zalloc(api->config.n_models + 1, sizeof *api->models); /* not none */
     for (size_t i = 0; api->models != NULL && i < api->config.n_models; i++) {
         const struct tw_api_model *from = &api->config.models[i];
         api->models[i] = (struct tw_api_served){
@@ -517,7 +594,8 @@ static enum tw_status copy_models(struct tw_api *api, struct tw_error *error)
         }
         take_template(&api->models[i]);
     }
-    if (api->models == NULL || api->models[api->config.n_models - 1].name == NULL) {
+    const size_t n = api->config.n_models;
+    if (api->models == NULL || (n > 0 && api->models[n - 1].name == NULL)) {
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for the API");
     }
     return TW_OK;
@@ -569,6 +647,7 @@ enum tw_status tw_api_create(const struct tw_api_config *config, struct tw_api *
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for the API");
     }
     api->config = *config;
+    api->created_s = tw_clock_wall_ns() / SECOND_NS;
     api->tasks_end = &api->tasks;
     pthread_mutex_init(&api->lock, NULL);
     pthread_cond_init(&api->wake, NULL);
@@ -576,6 +655,9 @@ enum tw_status tw_api_create(const struct tw_api_config *config, struct tw_api *
     enum tw_status status = copy_models(api, error);
     if (status == TW_OK) {
         status = announce_all(api, error);
+    }
+    if (status == TW_OK) {
+        status = tw_api_relays_start(api, error);
     }
     if (status == TW_OK) {
         status = start_threads(api, error);
@@ -632,6 +714,7 @@ void tw_api_free(struct tw_api *api)
         return;
     }
     tw_api_stop(api);
+    tw_api_relays_stop(api);
     for (size_t i = 0; api->models != NULL && i < api->config.n_models; i++) {
         tw_chat_template_free(api->models[i].chat_template);
         tw_mem_free(api->models[i].name);

@@ -10,6 +10,8 @@
  *
  *     handler -> QUEUED [a preparing thread] -> SUBMITTED [the backend] -> answered
  *
+ * Models that other servers have are asked of them (relay.h).
+ *
  * Errors have OpenAI's form; docs/serve.md lists them.
  *
  * Ownership: names are copied; tw_api_stop says in which order all is taken down.
@@ -22,6 +24,7 @@
 #include "backend/backend.h"
 #include "hub/hub.h"
 #include "net/http_server.h"
+#include "remote/remote_client.h"
 
 struct tw_api;
 
@@ -35,9 +38,30 @@ struct tw_api_model {
     const char *kv_type, *pack_version; /* what else its answers are made with */
 };
 
-struct tw_api_config {
-    const struct tw_api_model *models; /* [n_models], at least one; the first is the default */
+/* A model that another server has. */
+struct tw_api_remote_model {
+    const char *name;     /* what clients call it; no model of ours has it */
+    const char *upstream; /* what the server calls it */
+    uint32_t n_context_tokens;
+};
+
+/* Another server. All of it outlives the API. */
+struct tw_api_remote {
+    const char *name, *zone; /* for records and messages */
+    struct tw_remote_backend *backend;
+    const struct tw_api_remote_model *models; /* [n_models] */
     size_t n_models;
+    bool counts_on;       /* its streams say how many tokens there are as they go */
+    bool takes_salt;      /* it keeps tenants' cached beginnings apart when it is told to */
+    bool knows_new_limit; /* max_completion_tokens */
+};
+
+struct tw_api_config {
+    const struct tw_api_model *models; /* [n_models]; the first is the default */
+    size_t n_models;
+    const struct tw_api_remote *remotes; /* [n_remotes], at most TW_LIMIT_REMOTES */
+    size_t n_remotes;
+    struct tw_remote_client *remote_client; /* theirs */
     uint32_t n_preparing_threads;
     bool checks_host;         /* refuse a Host that is not this machine (DNS rebinding) */
     const char *const *hosts; /* allowed beside localhost and loopback addresses; ends with NULL */
@@ -72,8 +96,8 @@ void tw_api_set_server(struct tw_api *api, const struct tw_http_server *server);
 
 /* From here on new requests get 503; those that run go on. */
 void tw_api_drain(struct tw_api *api);
-/* Ends the preparing threads; what is queued gets 503. Then the backends are stopped, which answers
- * what they have; then the HTTP server, whose threads ask the backends for their numbers until the
+/* Ends the preparing threads; what is queued gets 503. Then the backends and the remote client are
+ * stopped, which answers what they have; then the HTTP server, whose threads ask the backends for their numbers until the
  * end; then the API is freed, and the backends last. */
 void tw_api_stop(struct tw_api *api);
 

@@ -6,6 +6,7 @@
 #include "api/api_refusals.h"
 #include "api/api_state.h"
 
+#define HEARTBEAT   ": waiting\n\n"
 #define ERROR_BYTES 4096
 
 static void set_error(struct tw_api_error *error, const char *format, va_list arguments)
@@ -170,6 +171,25 @@ void tw_api_answer_completion(struct tw_api *api, struct tw_http_request *http,
         headers[n++] = rate_headers.headers[i];
     }
     answer(api, http, headers, n, body);
+}
+
+void tw_api_begin_stream(struct tw_api *api, struct tw_http_request *http, const char *unknown,
+                         const struct tw_hub_shown *rates)
+{
+    struct tw_http_header headers[4 + TW_API_RATE_HEADERS] = {
+        {"Content-Type", "text/event-stream; charset=utf-8"},
+        {"Cache-Control", "no-cache"},
+        {"X-Accel-Buffering", "no"}}; /* a proxy must pass it on as it comes */
+    struct tw_api_rate_headers rate_headers;
+    size_t n = 3;
+    if (unknown[0] != '\0') {
+        headers[n++] = (struct tw_http_header){"X-Unknown-Parameters", unknown};
+    }
+    tw_api_rate_headers(rates, &rate_headers);
+    for (size_t i = 0; i < rate_headers.n; i++) {
+        headers[n++] = rate_headers.headers[i];
+    }
+    tw_http_stream_begin(http, 200, headers, n, HEARTBEAT, api->config.heartbeat_seconds);
 }
 
 /* What a client may not have it need not see, and what it may try again, when. */

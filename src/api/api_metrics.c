@@ -193,6 +193,27 @@ static void write_server(struct tw_api *api, struct tw_buf *out)
                          (unsigned long long)usage.n_gone);
 }
 
+static void write_remotes(struct tw_api *api, struct tw_buf *out)
+{
+    if (api->config.n_remotes == 0) {
+        return;
+    }
+    write_head(out, "backend_up", "gauge", "Whether another server says that it can answer.");
+    for (size_t i = 0; i < api->config.n_remotes; i++) {
+        const struct tw_remote_health health =
+            tw_remote_backend_health(api->config.remotes[i].backend);
+        tw_buf_append_text(out, "tokenworks_backend_up{backend=\"");
+        write_label(out, api->config.remotes[i].name);
+        tw_buf_append_format(out, "\"} %d\n", !health.is_known || health.is_alive);
+    }
+    write_head(out, "backend_calls_total", "counter", "Requests to other servers by their end.");
+    for (int i = 0; i < TW_REMOTE_END_COUNT; i++) {
+        tw_buf_append_format(out, "tokenworks_backend_calls_total{end=\"%s\"} %llu\n",
+                             tw_remote_end_name((enum tw_remote_end)i),
+                             (unsigned long long)api->relays.n_ended[i]);
+    }
+}
+
 void tw_api_metrics_text(struct tw_api *api, struct tw_http_request *http,
                          const struct tw_api_tenant *tenant)
 {
@@ -201,6 +222,7 @@ void tw_api_metrics_text(struct tw_api *api, struct tw_http_request *http,
     struct tw_buf out;
     tw_buf_init(&out, METRICS_BYTES);
     write_models(api, &out);
+    write_remotes(api, &out);
     write_head(&out, "request_success_total", "counter", "Answers by the reason of their end.");
     for (int i = TW_FINISH_STOP; i < TW_FINISH_COUNT; i++) {
         tw_buf_append_format(

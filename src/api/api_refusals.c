@@ -41,6 +41,9 @@ bool tw_api_refuse_ticket(struct tw_api_error *error, const struct tw_hub_ticket
     case TW_HUB_REFUSED_PRICE:
         return tw_api_refuse_status(error, 403, "invalid_request_error", "model_without_price",
                                     "%s", ticket->reason);
+    case TW_HUB_REFUSED_POLICY:
+        return tw_api_refuse_status(error, 403, "invalid_request_error", "refused_by_policy", "%s",
+                                    ticket->reason);
     case TW_HUB_REFUSED_STORE:
     case TW_HUB_GRANTED:
         break;

@@ -39,11 +39,26 @@ struct tw_api_call {
     struct tw_api_tenant tenant;
 };
 
-/* A POST on its way to a preparing thread. */
+/* A POST on its way to a preparing thread; or something else that is to be done on one. */
 struct tw_api_task {
     struct tw_api_call call;
     const struct tw_api_route *route;
+    void (*run)(void *context); /* NULL: a POST */
+    void *context;
     struct tw_api_task *next;
+};
+
+struct tw_api_relay_item;
+
+/* What other servers are answering. */
+struct tw_api_relays {
+    pthread_mutex_t lock; /* of what follows */
+    pthread_cond_t wake;
+    struct tw_api_relay_item *first;
+    bool stops;
+    bool has_thread;
+    pthread_t thread;
+    atomic_ullong n_ended[TW_REMOTE_END_COUNT];
 };
 
 struct tw_api {
@@ -53,6 +68,7 @@ struct tw_api {
     struct tw_api_metrics metrics;
     struct tw_api_guesses guesses; /* of keys, with a hub */
     atomic_bool is_draining;
+    int64_t created_s;
 
     pthread_t *threads; /* [n_threads] */
     uint32_t n_threads;
@@ -62,6 +78,8 @@ struct tw_api {
     uint32_t n_tasks;
     uint32_t last_tenant; /* whose task was taken last */
     bool stops;
+
+    struct tw_api_relays relays;
 };
 
 struct tw_api_route {
@@ -74,6 +92,11 @@ struct tw_api_route {
                 const struct tw_api_tenant *tenant);
     void (*post)(struct tw_api *api, const struct tw_api_call *call);
 };
+
+/* Does something that takes its time on a preparing thread, for whoever must not wait. It is done
+ * in any case: at once where there is no such thread any more, or no memory. */
+void tw_api_run(struct tw_api *api, const struct tw_api_tenant *tenant, void (*run)(void *context),
+                void *context);
 
 /* ---- api_answer.c ---- */
 
@@ -112,6 +135,9 @@ void tw_api_answer_json(struct tw_api *api, struct tw_http_request *http,
 void tw_api_answer_completion(struct tw_api *api, struct tw_http_request *http,
                               const struct tw_buf *body, const char *unknown,
                               const struct tw_hub_shown *rates);
+/* The same for the head of a stream. */
+void tw_api_begin_stream(struct tw_api *api, struct tw_http_request *http, const char *unknown,
+                         const struct tw_hub_shown *rates);
 void tw_api_answer_text(struct tw_api *api, struct tw_http_request *http, const char *content_type,
                         const struct tw_buf *body);
 

@@ -22,7 +22,6 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-#define HEARTBEAT    ": waiting\n\n"
 /* Not taken by the client: its sequences pause. What a step still adds fits behind it. */
 #define PAUSE_BYTES  (TW_LIMIT_HTTP_STREAM_BYTES / 64)
 #define ANSWER_BYTES ((size_t)TW_LIMIT_GENERATED_BYTES * 4)
@@ -183,12 +182,12 @@ static void end_stream(struct completion *completion)
 }
 
 /* A prompt counts once, however many answers it has. */
-static void count_prompts(struct completion *completion)
+static void count_prompts(const struct completion *completion, struct tw_completion_usage *usage)
 {
     const size_t n = (size_t)completion->fields.n;
     for (size_t i = 0; i < completion->n_prompts; i++) {
-        completion->usage.n_prompt_tokens += completion->prompts[i].n_tokens;
-        completion->usage.n_cached_tokens += completion->choices[i * n].n_cached_tokens;
+        usage->n_prompt_tokens += completion->prompts[i].n_tokens;
+        usage->n_cached_tokens += completion->choices[i * n].n_cached_tokens;
     }
 }
 
@@ -254,7 +253,7 @@ static void drop(struct completion *completion, size_t n)
     if (atomic_fetch_sub(&completion->n_open, n) > n) {
         return;
     }
-    count_prompts(completion);
+    count_prompts(completion, &completion->usage);
     tw_histogram_add(&completion->api->metrics.whole,
                      tw_clock_monotonic_ns() - completion->arrived_ns);
     if (!completion->fields.is_stream && !completion->is_refused && !completion->has_failed) {
@@ -311,7 +310,12 @@ static void measure(struct choice *choice, const struct tw_output *output)
 
 static void put_chunk(struct completion *completion, const struct tw_completion_choice *part)
 {
-    tw_completion_json_chunk(&completion->chunk, &completion->head, part, NULL,
+    struct tw_completion_usage usage = completion->usage;
+    if (completion->fields.counts_on) {
+        count_prompts(completion, &usage);
+    }
+    tw_completion_json_chunk(&completion->chunk, &completion->head, part,
+                             completion->fields.counts_on ? &usage : NULL,
                              completion->fields.include_usage);
 }
 
@@ -661,25 +665,6 @@ static bool prepare(struct completion *completion, struct tw_api_error *error)
     return true;
 }
 
-static void begin_stream(const struct completion *completion)
-{
-    struct tw_http_header headers[4 + TW_API_RATE_HEADERS] = {
-        {"Content-Type", "text/event-stream; charset=utf-8"},
-        {"Cache-Control", "no-cache"},
-        {"X-Accel-Buffering", "no"}}; /* a proxy must pass it on as it comes */
-    struct tw_api_rate_headers rates;
-    size_t n = 3;
-    if (completion->fields.unknown[0] != '\0') {
-        headers[n++] = (struct tw_http_header){"X-Unknown-Parameters", completion->fields.unknown};
-    }
-    tw_api_rate_headers(rates_of(completion), &rates);
-    for (size_t i = 0; i < rates.n; i++) {
-        headers[n++] = rates.headers[i];
-    }
-    tw_http_stream_begin(completion->http, 200, headers, n, HEARTBEAT,
-                         completion->api->config.heartbeat_seconds);
-}
-
 /* From here on the completion belongs to whoever drops it last. */
 static void submit(struct completion *completion)
 {
@@ -700,7 +685,8 @@ static void submit(struct completion *completion)
         n_submitted++;
     }
     if (status == TW_OK && completion->fields.is_stream) {
-        begin_stream(completion);
+        tw_api_begin_stream(completion->api, completion->http, completion->fields.unknown,
+                            rates_of(completion));
     }
     if (status != TW_OK) {
         completion->is_cancelled = true;

@@ -337,7 +337,7 @@ void tw_completion_json_chunk(struct tw_buf *out, const struct tw_completion_hea
         tw_json_object_end(&writer);
     }
     tw_json_array_end(&writer);
-    if (choice == NULL) {
+    if (usage != NULL) {
         put_usage(&writer, usage);
     } else if (says_usage) {
         tw_json_put_null(&writer, "usage");

@@ -59,7 +59,7 @@ void tw_completion_logprobs_add(struct tw_completion_logprobs *logprobs,
                                 const struct tw_output *output, bool is_chat,
                                 const struct tw_tokenizer *tokenizer);
 
-/* "data: {...}\n\n". choice NULL: the chunk with the usage; says_usage: the others carry
+/* "data: {...}\n\n". choice NULL: the chunk with the usage; says_usage: those without one carry
  * "usage": null. */
 void tw_completion_json_chunk(struct tw_buf *out, const struct tw_completion_head *head,
                               const struct tw_completion_choice *choice,

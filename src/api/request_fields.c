@@ -287,12 +287,15 @@ static bool read_stream_options(struct tw_api_fields *fields, const json_t *body
         return true;
     }
     const json_t *usage = json_object_get(options, "include_usage");
-    if (!json_is_object(options) || (usage != NULL && !json_is_boolean(usage))) {
+    const json_t *each = json_object_get(options, "continuous_usage_stats"); /* vLLM's */
+    if (!json_is_object(options) || (usage != NULL && !json_is_boolean(usage)) ||
+        (each != NULL && !json_is_boolean(each))) {
         return tw_api_refuse(
             error, "stream_options",
             "'stream_options' must be an object such as {\"include_usage\": true}");
     }
     fields->include_usage = json_is_true(usage);
+    fields->counts_on = fields->include_usage && json_is_true(each);
     return true;
 }
 

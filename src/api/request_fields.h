@@ -21,6 +21,7 @@ struct tw_api_fields {
     bool is_stream, ignore_eos, echo, wants_logprobs, is_parallel;
     /* By hand. */
     bool include_usage;
+    bool counts_on; /* in every chunk, what was used so far */
     struct tw_bytes *stops;
     size_t n_stops;
     struct tw_logit_bias *biases;

@@ -8,6 +8,7 @@
 #include "api/api.h"
 #include "app/command.h"
 #include "app/serve_args.h"
+#include "app/serve_backends.h"
 #include "app/serve_books.h"
 #include "app/serve_check.h"
 #include "app/serve_models.h"
@@ -24,6 +25,7 @@ struct serve {
     struct tw_serve_args args;
     struct tw_serve_place place;
     struct tw_serve_models models;
+    struct tw_serve_backends backends;
     const char **hosts; /* ends with NULL */
     struct tw_api_keys *keys;
     struct tw_hub *hub;
@@ -66,6 +68,9 @@ static enum tw_status start(struct serve *serve, struct tw_error *error)
         .models = serve->models.items,
         .n_models = serve->models.n_items,
         .stage = serve->models.stage,
+        .remotes = serve->backends.items,
+        .n_remotes = serve->backends.n_items,
+        .remote_client = serve->backends.client,
         .n_preparing_threads = PREPARING,
         .checks_host = serve->keys == NULL && serve->hub == NULL && !args->no_auth,
         .keys = serve->hub == NULL ? serve->keys : NULL, /* or they were taken over */
@@ -118,6 +123,15 @@ static void announce(const struct serve *serve)
                    "the model's chat template cannot be used, a built-in format is: %s", note);
         }
     }
+    for (size_t i = 0; i < serve->backends.n_items; i++) {
+        const struct tw_api_remote *remote = &serve->backends.items[i];
+        for (size_t k = 0; k < remote->n_models; k++) {
+            const struct tw_log_field fields[] = {{"model", remote->models[k].name, 0},
+                                                  {"backend", remote->name, 0},
+                                                  {"zone", remote->zone, 0}};
+            tw_log_record(TW_LOG_INFO, NULL, "a model of another server is served", fields, 3);
+        }
+    }
     const struct tw_log_field fields[] = {{"url", url, 0}};
     tw_log_record(TW_LOG_INFO, NULL, "listening", fields, 1);
     tw_serve_notify("READY=1");
@@ -163,6 +177,7 @@ static void take_down(struct serve *serve)
         tw_api_stop(serve->api);
     }
     tw_serve_models_stop(&serve->models);
+    tw_serve_backends_stop(&serve->backends);
     tw_admin_stop(serve->admin);
     tw_hub_stop(serve->hub); /* what ended is settled, and its answer on the way */
     send_rest(serve);
@@ -170,6 +185,7 @@ static void take_down(struct serve *serve)
     tw_hub_close(serve->hub);
     tw_api_free(serve->api);
     tw_serve_models_close(&serve->models);
+    tw_serve_backends_close(&serve->backends);
     tw_api_keys_free(serve->keys);
     free_certificate(serve);
     tw_mem_free(serve->hosts);
@@ -265,6 +281,9 @@ static enum tw_status open_models(struct serve *serve, struct tw_error *error)
     }
     for (size_t i = 0; status == TW_OK && i < serve->args.n_models; i++) {
         status = tw_serve_models_open(&serve->models, &serve->args, i, error);
+    }
+    if (status == TW_OK) {
+        status = tw_serve_backends_open(&serve->backends, &serve->args, error);
     }
     return status == TW_OK ? tw_serve_models_load(&serve->models, &serve->args, error) : status;
 }

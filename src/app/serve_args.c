@@ -303,19 +303,20 @@ static enum tw_status check_names(const struct tw_serve_args *args, struct tw_er
 
 enum tw_status tw_serve_args_take_models(struct tw_serve_args *args, struct tw_error *error)
 {
-    unsigned n_rows = 0;
+    unsigned n_rows = 0, n_backends = 0;
     const struct tw_serve_file_model *rows = tw_serve_file_models(args->file, &n_rows);
     const size_t n_words = args->model_words.n_items, n = n_words > 0 ? n_words : n_rows;
-    if (n == 0) {
+    tw_serve_file_backends(args->file, &n_backends);
+    if (n == 0 && n_backends == 0) {
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
                             "no model: give --model with a .gguf file or a Hugging Face folder, "
-                            "or models in the file of --config");
+                            "or models or backends in the file of --config");
     }
     if (n > TW_LIMIT_SERVED_MODELS) {
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION, "%zu models: at most %d", n,
                             TW_LIMIT_SERVED_MODELS);
     }
-    args->models = tw_mem_zalloc(n, sizeof *args->models);
+    args->models = tw_mem_zalloc(n + 1, sizeof *args->models); /* there may be none */
     if (args->models == NULL) {
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for models");
     }

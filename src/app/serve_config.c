@@ -16,10 +16,12 @@ struct values {
     unsigned hosts_count;
     struct tw_serve_file_model *models;
     unsigned models_count;
+    struct tw_serve_file_backend *backends;
+    unsigned backends_count;
 };
 
 struct tw_serve_file {
-    cyaml_schema_field_t fields[TW_LIMIT_SERVE_OPTIONS + 1];
+    cyaml_schema_field_t fields[TW_LIMIT_SERVE_OPTIONS + 2];
     cyaml_schema_value_t schema;
     struct values *values;
 };
@@ -49,6 +51,41 @@ static const cyaml_schema_field_t model_fields[] = {
 
 static const cyaml_schema_value_t model_value = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct tw_serve_file_model, model_fields)};
+
+#define BACKEND_TEXT(key, flags, member, most)                                                     \
+    CYAML_FIELD_STRING_PTR(key, flags, struct tw_serve_file_backend, member, 1, most)
+
+static const cyaml_schema_field_t remote_model_fields[] = {
+    CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct tw_serve_file_remote_model, name, 1,
+                           TW_LIMIT_SERVED_NAME_BYTES - 1),
+    CYAML_FIELD_STRING_PTR("upstream", OPTIONAL, struct tw_serve_file_remote_model, upstream, 1,
+                           TW_LIMIT_CONF_STRING_BYTES),
+    CYAML_FIELD_UINT("ctx", CYAML_FLAG_DEFAULT, struct tw_serve_file_remote_model, ctx),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_value_t remote_model_value = {CYAML_VALUE_MAPPING(
+    CYAML_FLAG_DEFAULT, struct tw_serve_file_remote_model, remote_model_fields)};
+
+static const cyaml_schema_field_t backend_fields[] = {
+    BACKEND_TEXT("name", CYAML_FLAG_POINTER, name, TW_LIMIT_SERVED_NAME_BYTES - 1),
+    BACKEND_TEXT("url", CYAML_FLAG_POINTER, url, TW_LIMIT_REMOTE_URL_BYTES - 1),
+    BACKEND_TEXT("kind", OPTIONAL, kind, 16),
+    BACKEND_TEXT("zone", OPTIONAL, zone, TW_LIMIT_SERVED_NAME_BYTES - 1),
+    BACKEND_TEXT("ca", OPTIONAL, ca, TW_LIMIT_CONF_STRING_BYTES),
+    BACKEND_TEXT("key", OPTIONAL, key, TW_LIMIT_CONF_STRING_BYTES),
+    CYAML_FIELD_SEQUENCE("models", CYAML_FLAG_POINTER, struct tw_serve_file_backend, models,
+                         &remote_model_value, 1, TW_LIMIT_SERVED_MODELS),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_value_t backend_value = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct tw_serve_file_backend, backend_fields)};
+
+/* No option says it: there is too much to say. */
+static const cyaml_schema_field_t backends_field =
+    CYAML_FIELD_SEQUENCE("backends", OPTIONAL, struct values, backends, &backend_value, 0,
+                         TW_LIMIT_REMOTES);
 
 static cyaml_schema_field_t list_field(const struct tw_option *option)
 {
@@ -92,6 +129,7 @@ static void make_schema(struct tw_serve_file *file)
                 option->kind == TW_OPTION_STRINGS ? list_field(option) : scalar_field(option, i);
         }
     }
+    file->fields[n++] = backends_field;
     file->fields[n] = last;
     file->schema = (cyaml_schema_value_t){
         CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct values, file->fields)};
@@ -248,6 +286,10 @@ static bool resolve_all(const char *path, struct values *values)
     for (unsigned i = 0; ok && i < values->models_count; i++) {
         ok = tw_conf_resolve(path, &values->models[i].path);
     }
+    for (unsigned i = 0; ok && i < values->backends_count; i++) {
+        ok = tw_conf_resolve(path, &values->backends[i].ca) &&
+             tw_conf_resolve(path, &values->backends[i].key);
+    }
     return ok;
 }
 
@@ -299,6 +341,13 @@ const struct tw_serve_file_model *tw_serve_file_models(const struct tw_serve_fil
 {
     *ret_n = file != NULL ? file->values->models_count : 0;
     return file != NULL ? file->values->models : NULL;
+}
+
+const struct tw_serve_file_backend *tw_serve_file_backends(const struct tw_serve_file *file,
+                                                           unsigned *ret_n)
+{
+    *ret_n = file != NULL ? file->values->backends_count : 0;
+    return file != NULL ? file->values->backends : NULL;
 }
 
 void tw_serve_file_free(struct tw_serve_file *file)

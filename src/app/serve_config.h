@@ -4,6 +4,8 @@
  *     api-keys: keys.yaml
  *     models:
  *       - {path: demo.gguf, name: demo, aliases: [default], ctx: 2048, kv-type: q8_0}
+ *     backends:
+ *       - {name: gpu1, url: "http://10.0.0.5:8000", models: [{name: large, ctx: 32768}]}
  *
  * A key is an option's name without its dashes, with the same bounds; the schema is made of the
  * options' table, so that neither can lack what the other has. Paths are seen from the file's
@@ -26,6 +28,18 @@ struct tw_serve_file_model {
     bool *preload;
 };
 
+struct tw_serve_file_remote_model {
+    char *name, *upstream;
+    uint64_t ctx;
+};
+
+struct tw_serve_file_backend {
+    char *name, *url, *kind, *zone;
+    char *ca, *key; /* files */
+    struct tw_serve_file_remote_model *models;
+    unsigned models_count;
+};
+
 /* Puts the file's values into args, over those that are there. */
 enum tw_status tw_serve_config_load(const char *path, struct tw_serve_args *args,
                                     struct tw_error *error);
@@ -36,6 +50,10 @@ enum tw_status tw_serve_config_parse(const char *text, size_t text_bytes, const 
 /* The list of models; *ret_n is 0 where there is none. */
 const struct tw_serve_file_model *tw_serve_file_models(const struct tw_serve_file *file,
                                                        unsigned *ret_n);
+
+/* The list of other servers, likewise. */
+const struct tw_serve_file_backend *tw_serve_file_backends(const struct tw_serve_file *file,
+                                                           unsigned *ret_n);
 
 /* NULL is allowed. */
 void tw_serve_file_free(struct tw_serve_file *file);

@@ -25,7 +25,7 @@ enum tw_status tw_serve_models_begin(struct tw_serve_models *models,
                                      .n_threads = (int)args->n_threads,
                                      .memory_bytes = (uint64_t)args->models_bytes,
                                      .cache_bytes = (uint64_t)args->kv_bytes};
-    models->items = tw_mem_zalloc(args->n_models, sizeof *models->items);
+    models->items = tw_mem_zalloc(args->n_models + 1, sizeof *models->items);
     if (models->items == NULL) {
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for models");
     }

@@ -223,6 +223,21 @@ static void put_sampling(struct tw_audit_body *body, const struct tw_audit_sampl
     tw_audit_body_object_end(body);
 }
 
+static void put_route(struct tw_audit_body *body, const struct tw_audit_route *route)
+{
+    if (route == NULL) {
+        return;
+    }
+    tw_audit_body_object_begin(body, "route");
+    tw_audit_body_put_text(body, "backend", route->backend);
+    tw_audit_body_put_text(body, "class", route->class);
+    tw_audit_body_put_text(body, "class_reason", route->class_reason);
+    tw_audit_body_put_text(body, "policy", route->policy);
+    tw_audit_body_put_text(body, "rule", route->rule);
+    tw_audit_body_put_text(body, "zone", route->zone);
+    tw_audit_body_object_end(body);
+}
+
 enum tw_status tw_audit_body_request(struct tw_audit_body *body,
                                      const struct tw_audit_request *request, struct tw_error *error)
 {
@@ -248,6 +263,7 @@ enum tw_status tw_audit_body_request(struct tw_audit_body *body,
     tw_audit_body_put_int(body, "prompt_tokens", request->prompt_tokens);
     tw_audit_body_put_text(body, "reason", request->reason);
     tw_audit_body_put_text(body, "request", request->request);
+    put_route(body, request->route);
     put_sampling(body, request->sampling);
     tw_audit_body_put_hex(body, "subject", request->subject, request->subject_bytes);
     put_id(body, "team", request->team);

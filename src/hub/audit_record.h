@@ -85,6 +85,13 @@ struct tw_audit_budget {
     int64_t left_before, left_after;
 };
 
+/* Where a request ran or was to run, and why. Texts may be NULL. */
+struct tw_audit_route {
+    const char *backend, *zone;
+    const char *class, *class_reason; /* of its data; never the data */
+    const char *policy, *rule;        /* the policy's version; the rule that decided */
+};
+
 /* Texts may be NULL, ids 0: they are left out. The key's id is recorded, never the key. */
 struct tw_audit_request {
     const char *request;
@@ -93,6 +100,7 @@ struct tw_audit_request {
     const char *model, *model_digest, *build, *isa;
     const char *price_class;                  /* standard, batch */
     const struct tw_audit_sampling *sampling; /* NULL: not known */
+    const struct tw_audit_route *route;       /* the same */
     int64_t prompt_tokens, cached_tokens, output_tokens;
     int64_t price; /* its version; 0: free */
     int64_t cost_nano;

@@ -64,6 +64,7 @@ static void put_ticket(struct tw_hub *hub, struct tw_audit_request *request,
                         : 0;
     request->model_digest = ticket->request.model_digest;
     request->sampling = ticket->request.sampling;
+    request->route = ticket->request.route;
     request->build = hub->config.build;
     request->isa = hub->config.isa_level;
 }
@@ -87,7 +88,8 @@ enum tw_status tw_hub_record_refusal(struct tw_hub *hub, const struct tw_hub_tic
                                [TW_HUB_REFUSED_BUDGET] = 429,
                                [TW_HUB_REFUSED_RATE] = 429,
                                [TW_HUB_REFUSED_CONCURRENT] = 429,
-                               [TW_HUB_REFUSED_PRICE] = 403};
+                               [TW_HUB_REFUSED_PRICE] = 403,
+                               [TW_HUB_REFUSED_POLICY] = 403};
     struct tw_audit_request request = {.model = ticket->request.model,
                                        .price_class =
                                            tw_price_class_name(ticket->request.price_class),

@@ -86,6 +86,14 @@ static bool key_is_good(struct tw_hub *hub, struct tw_hub_ticket *ticket)
     return ticket->refusal == TW_HUB_GRANTED;
 }
 
+static bool policy_allows(struct tw_hub_ticket *ticket)
+{
+    if (ticket->request.denied != NULL) {
+        refuse(ticket, TW_HUB_REFUSED_POLICY, "%s", ticket->request.denied);
+    }
+    return ticket->refusal == TW_HUB_GRANTED;
+}
+
 /* A budget in words: "the budget 'november' of acme/research (money, month)". */
 static void write_budget(const struct tw_hub_budget *budget, char *ret_text, size_t text_bytes)
 {
@@ -265,7 +273,7 @@ static void apply_reserve(struct tw_hub *hub, struct tw_hub_op *op)
     enum tw_status status = TW_OK;
     ticket->refusal = TW_HUB_GRANTED;
     ticket->is_clamped = false;
-    if (key_is_good(hub, ticket)) {
+    if (key_is_good(hub, ticket) && policy_allows(ticket)) {
         const struct tw_holder *project = tw_holder_above(request->caller.key, TW_HOLDER_PROJECT);
         const struct tw_price *price = tw_price_find(
             &hub->directory.prices, project->id, request->model, request->price_class, hub->now_ns);

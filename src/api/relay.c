@@ -1,0 +1,742 @@
+/* One request that another server answers, from its body to the end of its answer.
+ *
+ * Threads: a preparing thread makes it; the hub's writer, or that thread, sends it; from then on
+ * the remote client's thread calls the sinks, one at a time, and sends it again where it may. The
+ * watcher cancels and resumes calls. `lock` is held while a call is submitted and while another
+ * thread has hold of it.
+ */
+#include "api/relay.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "api/api_content.h"
+#include "api/api_gate.h"
+#include "api/api_refusals.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "remote/request_rewrite.h"
+#include "remote/sse_relay.h"
+
+/* Not taken by the client: the server is not read until it is. */
+#define PAUSE_BYTES   (TW_LIMIT_HTTP_STREAM_BYTES / 4)
+#define REFUSAL_BYTES 65536
+#define WATCH_NS      20000000
+#define SECOND_NS     INT64_C(1000000000)
+
+struct tw_api_relay_item {
+    struct tw_api *api;
+    struct tw_http_request *http;
+    json_t *body;
+    struct tw_content *content;
+    struct tw_api_tenant tenant;
+    const char *path; /* of the endpoint */
+    char client_model[TW_LIMIT_SERVED_NAME_BYTES];
+    int64_t arrived_ns;
+    uint64_t n_prompt_bound, n_answers, n_asked_tokens; /* 0 asked: the client did not say */
+    bool makes_answers, is_chat, wants_stream;
+
+    struct tw_hub_ticket ticket;
+    struct tw_api_gate gate;
+    struct tw_audit_route route;
+    struct tw_rewrite_asked asked;
+
+    uint64_t tried; /* bits of servers */
+    const struct tw_api_remote *remote;
+    pthread_mutex_t lock;        /* of call */
+    struct tw_remote_call *call; /* NULL: none runs */
+    struct tw_remote_head head;
+    struct tw_sse_relay stream;
+    struct tw_answer_seen seen;    /* of a whole answer; of a stream the stream's */
+    struct tw_buf received, chunk; /* of a whole answer or a refusal; what is passed on */
+    bool has_begun;                /* to the client */
+    bool has_failed;
+    bool is_odd;         /* what came is no answer to what was asked */
+    atomic_bool is_paused; /* the call waits until the client has read */
+    atomic_bool has_left;  /* the client, or its key's end */
+    struct tw_api_error error;
+    struct tw_api_relay_item *previous, *next; /* in the list of those that are watched */
+};
+
+static void free_item(struct tw_api_relay_item *item)
+{
+    tw_sse_relay_free(&item->stream);
+    tw_buf_free(&item->received);
+    tw_buf_free(&item->chunk);
+    tw_api_gate_free(&item->gate);
+    tw_content_free(item->content);
+    json_decref(item->body);
+    pthread_mutex_destroy(&item->lock);
+    tw_mem_free(item);
+}
+
+static const struct tw_answer_seen *seen_of(const struct tw_api_relay_item *item)
+{
+    return item->has_begun || item->head.is_stream ? &item->stream.seen : &item->seen;
+}
+
+static const struct tw_hub_shown *rates_of(const struct tw_api_relay_item *item)
+{
+    return item->api->config.hub != NULL ? &item->ticket.shown : NULL;
+}
+
+/* ---- servers ---- */
+
+static const struct tw_api_remote_model *model_of(const struct tw_api_remote *remote,
+                                                  const char *name)
+{
+    for (size_t i = 0; i < remote->n_models; i++) {
+        if (strcmp(remote->models[i].name, name) == 0) {
+            return &remote->models[i];
+        }
+    }
+    return NULL;
+}
+
+bool tw_api_relay_takes(const struct tw_api *api, const json_t *body)
+{
+    const char *name = json_string_value(json_object_get(body, "model"));
+    for (size_t i = 0; name != NULL && i < api->config.n_remotes; i++) {
+        if (model_of(&api->config.remotes[i], name) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What waits and runs there, as far as it says so. */
+static double load_of(const struct tw_remote_health *health)
+{
+    return health->load.value[TW_METRIC_WAITING] * 4 + health->load.value[TW_METRIC_RUNNING];
+}
+
+/* The least busy one that has the model and was not tried; one that is ill only where no other is
+ * left. NULL: none. */
+static const struct tw_api_remote *choose(const struct tw_api_relay_item *item)
+{
+    const struct tw_api_config *config = &item->api->config;
+    const struct tw_api_remote *best = NULL;
+    double best_load = 0;
+    bool best_is_alive = false;
+    for (size_t i = 0; i < config->n_remotes; i++) {
+        const struct tw_api_remote *remote = &config->remotes[i];
+        if ((item->tried >> i & 1) != 0 || model_of(remote, item->client_model) == NULL) {
+            continue;
+        }
+        const struct tw_remote_health health = tw_remote_backend_health(remote->backend);
+        const bool is_alive = !health.is_known || health.is_alive;
+        const double load = load_of(&health);
+        if (best == NULL || (is_alive && !best_is_alive) ||
+            (is_alive == best_is_alive && load < best_load)) {
+            best = remote;
+            best_load = load;
+            best_is_alive = is_alive;
+        }
+    }
+    return best;
+}
+
+/* ---- the end ---- */
+
+static void end_stream(struct tw_api_relay_item *item)
+{
+    struct tw_buf *chunk = &item->chunk;
+    if (item->has_failed) {
+        tw_buf_clear(chunk);
+        tw_buf_append_text(chunk, "data: ");
+        tw_api_write_error(chunk, &item->error);
+        tw_buf_append_text(chunk, "\n\ndata: [DONE]\n\n");
+    }
+    if (chunk->size_bytes > 0) {
+        tw_http_stream_write(item->http, chunk->data, chunk->size_bytes);
+    }
+    tw_api_metrics_count_answer(&item->api->metrics, 200);
+    tw_http_stream_end(item->http);
+    tw_http_release(item->http);
+}
+
+static void finish(struct tw_api_relay_item *item)
+{
+    if (item->has_begun) {
+        end_stream(item);
+    } else if (item->has_failed) {
+        tw_api_answer_error(item->api, item->http, &item->error);
+    } else {
+        tw_api_answer_completion(item->api, item->http, &item->chunk, "", rates_of(item));
+    }
+    free_item(item);
+}
+
+/* A tw_hub_done_fn: what is left to send may go where it is on record. */
+static void settled(void *context, struct tw_hub_ticket *ticket, enum tw_status status)
+{
+    struct tw_api_relay_item *item = context;
+    (void)ticket;
+    if (status == TW_OK) {
+        tw_api_gate_open(&item->gate);
+    } else {
+        tw_api_gate_drop(&item->gate);
+        item->has_failed = true;
+        tw_api_refuse_unrecorded(&item->error);
+    }
+    finish(item);
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Of the answer so far. Beyond what was reserved nothing can be paid. */
+static uint64_t answer_tokens(const struct tw_api_relay_item *item)
+{
+    const struct tw_answer_seen *seen = seen_of(item);
+    const uint64_t n = seen->usage.is_known && seen->usage.n_completion_tokens > 0
+                           ? seen->usage.n_completion_tokens
+                           : seen->n_deltas;
+    const uint64_t most =
+        item->makes_answers ? item->ticket.max_answer_tokens * item->n_answers : 0;
+    return item->api->config.hub != NULL ? least(n, most) : n;
+}
+
+static const char *end_name(const struct tw_api_relay_item *item)
+{
+    static const char *const names[] = {[TW_ANSWER_GOES_ON] = "stop",
+                                        [TW_ANSWER_STOP] = "stop",
+                                        [TW_ANSWER_LENGTH] = "length",
+                                        [TW_ANSWER_TOOL_CALLS] = "tool_calls",
+                                        [TW_ANSWER_FILTER] = "content_filter",
+                                        [TW_ANSWER_OTHER] = "other"};
+    if (item->has_left) {
+        return "cancelled";
+    }
+    return item->has_failed ? "failed" : names[seen_of(item)->finish[0]];
+}
+
+/* What a server has begun to answer is paid, whoever ended it: it will ask for it. */
+static struct tw_hub_usage paid(const struct tw_api_relay_item *item)
+{
+    const struct tw_answer_seen *seen = seen_of(item);
+    struct tw_hub_usage usage = {.finish = end_name(item)};
+    if (seen->n_objects == 0) {
+        return usage;
+    }
+    usage.n_prompt_tokens = seen->usage.is_known
+                                ? least(seen->usage.n_prompt_tokens, item->n_prompt_bound)
+                                : item->n_prompt_bound;
+    usage.n_cached_tokens = least(seen->usage.n_cached_tokens, usage.n_prompt_tokens);
+    usage.n_answer_tokens = answer_tokens(item);
+    return usage;
+}
+
+static void unwatch(struct tw_api_relay_item *item)
+{
+    struct tw_api *api = item->api;
+    pthread_mutex_lock(&api->relays.lock);
+    *(item->previous != NULL ? &item->previous->next : &api->relays.first) = item->next;
+    if (item->next != NULL) {
+        item->next->previous = item->previous;
+    }
+    pthread_mutex_unlock(&api->relays.lock);
+}
+
+/* Nothing of it runs any more. */
+static void end(struct tw_api_relay_item *item)
+{
+    unwatch(item);
+    tw_histogram_add(&item->api->metrics.whole, tw_clock_monotonic_ns() - item->arrived_ns);
+    if (item->api->config.hub == NULL) {
+        finish(item);
+        return;
+    }
+    if (item->content != NULL) {
+        tw_content_end(item->content, 0, end_name(item));
+    }
+    const struct tw_hub_usage usage = paid(item);
+    tw_api_gate_end(&item->gate);
+    tw_hub_settle(item->api->config.hub, &item->ticket, &usage, settled, item);
+}
+
+/* ---- what went wrong, in our words ---- */
+
+static void refuse_status(struct tw_api_relay_item *item, int status)
+{
+    struct tw_answer_error said;
+    struct tw_api_error *error = &item->error;
+    const char *name = item->remote->name;
+    tw_answer_scan_error(item->received.size_bytes > 0 ? item->received.data : "",
+                         item->received.size_bytes, &said);
+    if (status == 401 || status == 403) {
+        tw_api_refuse_status(error, 502, "server_error", "backend_refused_us",
+                             "the server '%.60s' does not take our key", name);
+    } else if (status == 404) {
+        tw_api_refuse_status(error, 502, "server_error", "backend_lacks_model",
+                             "the server '%.60s' does not have the model: %.160s", name, said.text);
+    } else if (status == 429 || status == 503) {
+        tw_api_refuse_status(error, 429, "rate_limit_error", "backend_busy",
+                             "the server '%.60s' has too much to do: %.160s", name, said.text);
+    } else if (status >= 400 && status < 500) {
+        tw_api_refuse_status(error, status, "invalid_request_error", NULL, "%s", said.text);
+        snprintf(error->param, sizeof error->param, "%.90s", said.param);
+    } else {
+        tw_api_refuse_status(error, 502, "server_error", "backend_failed",
+                             "the server '%.60s' failed with status %d: %.160s", name, status,
+                             said.text);
+    }
+}
+
+static void refuse_result(struct tw_api_relay_item *item, const struct tw_remote_result *result)
+{
+    struct tw_api_error *error = &item->error;
+    if (item->has_left && item->api->config.hub != NULL &&
+        !tw_hub_may_go_on(&item->tenant.caller)) {
+        tw_api_refuse_revoked(error);
+    } else if (tw_api_gate_has_failed(&item->gate)) {
+        tw_api_refuse_unrecorded(error);
+    } else if (result->end == TW_REMOTE_REFUSED) {
+        refuse_status(item, result->status);
+    } else if (result->end == TW_REMOTE_CANCELLED && !item->is_odd) {
+        tw_api_refuse_status(error, 503, "server_error", NULL, "the server is shutting down");
+    } else if (item->is_odd || result->end == TW_REMOTE_WHOLE) {
+        const struct tw_answer_error *said = &seen_of(item)->error;
+        tw_api_refuse_status(error, 502, "server_error", "backend_failed",
+                             "the server '%.60s' did not answer as it should: %.160s",
+                             item->remote->name,
+                             said->is_there ? said->text : "its answer has no end");
+    } else {
+        const bool is_late =
+            result->end == TW_REMOTE_NO_ANSWER || result->end == TW_REMOTE_STALLED;
+        tw_api_refuse_status(error, is_late ? 504 : 502, "server_error",
+                             is_late ? "backend_timed_out" : "backend_failed",
+                             "the server '%.60s': %.200s", item->remote->name, result->reason);
+    }
+}
+
+/* ---- what the remote client calls ---- */
+
+static bool may_go_on(struct tw_api_relay_item *item)
+{
+    return !tw_http_is_gone(item->http) &&
+           (item->api->config.hub == NULL || (tw_hub_may_go_on(&item->tenant.caller) &&
+                                              !tw_api_gate_has_failed(&item->gate)));
+}
+
+/* Whether the client has so much to read that no more should come. */
+static bool is_ahead(struct tw_api_relay_item *item)
+{
+    return item->has_begun && (tw_http_pending_bytes(item->http) > PAUSE_BYTES ||
+                               tw_api_gate_is_ahead(&item->gate));
+}
+
+static void take_head(void *context, const struct tw_remote_head *head)
+{
+    struct tw_api_relay_item *item = context;
+    item->head = *head;
+}
+
+static void pass_on(struct tw_api_relay_item *item)
+{
+    struct tw_buf *chunk = &item->chunk;
+    if (chunk->size_bytes == 0) {
+        return;
+    }
+    if (!item->has_begun) {
+        item->has_begun = true;
+        tw_histogram_add(&item->api->metrics.first_token,
+                         tw_clock_monotonic_ns() - item->arrived_ns);
+        tw_api_begin_stream(item->api, item->http, "", rates_of(item));
+    }
+    if (item->content != NULL) {
+        tw_content_add_hashed(item->content, 0, chunk->data, chunk->size_bytes);
+    }
+    tw_api_gate_write(&item->gate, chunk->data, chunk->size_bytes, answer_tokens(item));
+    tw_buf_clear(chunk);
+}
+
+static enum tw_remote_take take_events(struct tw_api_relay_item *item, const char *bytes,
+                                       size_t n_bytes)
+{
+    struct tw_error error;
+    if (tw_sse_relay_push(&item->stream, bytes, n_bytes, &item->chunk, &error) != TW_OK) {
+        item->is_odd = true;
+        return TW_REMOTE_STOP;
+    }
+    pass_on(item);
+    item->is_odd = item->stream.seen.error.is_there;
+    return item->is_odd ? TW_REMOTE_STOP : TW_REMOTE_TAKEN;
+}
+
+static enum tw_remote_take take_body(void *context, const char *bytes, size_t n_bytes)
+{
+    struct tw_api_relay_item *item = context;
+    if (!may_go_on(item)) {
+        item->has_left = true;
+        return TW_REMOTE_STOP;
+    }
+    item->is_paused = is_ahead(item);
+    if (item->is_paused) {
+        return TW_REMOTE_PAUSE;
+    }
+    if (item->head.status / 100 != 2) {
+        const size_t room = REFUSAL_BYTES - item->received.size_bytes;
+        tw_buf_append(&item->received, bytes, n_bytes < room ? n_bytes : room);
+        return TW_REMOTE_TAKEN;
+    }
+    if (item->head.is_stream) {
+        return take_events(item, bytes, n_bytes);
+    }
+    tw_buf_append(&item->received, bytes, n_bytes);
+    item->is_odd = item->received.failed;
+    return item->is_odd ? TW_REMOTE_STOP : TW_REMOTE_TAKEN;
+}
+
+/* Whether all of an answer is there, of the kind that was asked for. */
+static bool is_complete(struct tw_api_relay_item *item)
+{
+    struct tw_error error;
+    if (item->asked.is_stream != item->head.is_stream) {
+        return false;
+    }
+    if (item->head.is_stream) {
+        const bool is_read =
+            tw_sse_relay_end(&item->stream, &item->chunk, &error) == TW_OK && item->stream.is_done;
+        pass_on(item);
+        return is_read;
+    }
+    const struct tw_answer_terms terms = {.model = item->client_model, .usage = TW_USAGE_ALL};
+    const bool is_whole = tw_answer_scan_whole(
+        item->received.size_bytes > 0 ? item->received.data : "", item->received.size_bytes, &terms,
+        &item->seen, &item->chunk);
+    if (is_whole && item->content != NULL) {
+        tw_content_add_hashed(item->content, 0, item->chunk.data, item->chunk.size_bytes);
+    }
+    return is_whole && !item->chunk.failed;
+}
+
+static void send_to_next(struct tw_api_relay_item *item);
+
+static void take_end(void *context, const struct tw_remote_result *result)
+{
+    struct tw_api_relay_item *item = context;
+    pthread_mutex_lock(&item->lock); /* a call that ends at once has not been given to us yet */
+    tw_remote_call_release(item->call);
+    item->call = NULL;
+    pthread_mutex_unlock(&item->lock);
+    tw_api_relays_count(item->api, result->end);
+    const bool is_whole = result->end == TW_REMOTE_WHOLE && !item->is_odd && is_complete(item);
+    if (!is_whole && (item->has_left || !may_go_on(item))) {
+        item->has_left = true;
+    } else if (!is_whole && result->may_retry && !item->has_begun && choose(item) != NULL) {
+        tw_buf_clear(&item->received);
+        item->head = (struct tw_remote_head){0};
+        send_to_next(item);
+        return;
+    }
+    if (!is_whole) {
+        item->has_failed = true;
+        refuse_result(item, result);
+    }
+    end(item);
+}
+
+/* ---- sending it ---- */
+
+static bool write_request(struct tw_api_relay_item *item, struct tw_buf *out,
+                          struct tw_error *error)
+{
+    const struct tw_api_remote_model *model = model_of(item->remote, item->client_model);
+    char salt[24];
+    snprintf(salt, sizeof salt, "tenant-%u", item->tenant.number);
+    const bool has_salt = item->remote->takes_salt && !item->api->config.shares_prefixes &&
+                          item->tenant.number != 0;
+    const bool is_bounded =
+        item->api->config.hub != NULL && (item->ticket.is_clamped || item->n_asked_tokens != 0 ||
+                                          item->ticket.max_answer_tokens < model->n_context_tokens);
+    const struct tw_rewrite_terms terms = {
+        .model = model->upstream,
+        .n_answer_tokens = !item->makes_answers        ? 0
+                           : is_bounded                ? item->ticket.max_answer_tokens
+                           : item->n_asked_tokens != 0 ? item->n_asked_tokens
+                                                       : TW_REWRITE_NO_LIMIT,
+        .n_answers = item->makes_answers ? item->n_answers : 0,
+        .is_chat = item->is_chat,
+        .knows_new_limit = item->remote->knows_new_limit,
+        .counts_on = item->remote->counts_on,
+        .cache_salt = has_salt ? salt : NULL};
+    return tw_request_rewrite(item->body, &terms, &item->asked, out, error) == TW_OK;
+}
+
+/* To the next server that has the model; there is one. */
+static void send_to_next(struct tw_api_relay_item *item)
+{
+    struct tw_api *api = item->api;
+    struct tw_buf body;
+    struct tw_error error;
+    item->remote = choose(item);
+    item->tried |= UINT64_C(1) << (item->remote - api->config.remotes);
+    item->route.backend = item->remote->name;
+    item->route.zone = item->remote->zone;
+    tw_buf_init(&body, TW_LIMIT_HTTP_BODY_BYTES * 2);
+    bool is_sent = write_request(item, &body, &error);
+    if (is_sent) {
+        const struct tw_answer_terms terms = {.model = item->client_model,
+                                              .usage = item->asked.usage};
+        tw_sse_relay_free(&item->stream);
+        tw_sse_relay_init(&item->stream, &terms);
+        const struct tw_remote_request request = {
+            .backend = item->remote->backend,
+            .path = item->path,
+            .body = &body,
+            .request_id = tw_http_id(item->http),
+            .sink = {item, take_head, take_body, take_end}};
+        pthread_mutex_lock(&item->lock);
+        is_sent =
+            tw_remote_submit(api->config.remote_client, &request, &item->call, &error) == TW_OK;
+        pthread_mutex_unlock(&item->lock);
+    }
+    if (!is_sent) {
+        tw_buf_free(&body);
+        item->has_failed = true;
+        tw_api_refuse_failure(&item->error, error.status == TW_ERR_USAGE ? NULL : &error);
+        if (error.status == TW_ERR_USAGE) {
+            tw_api_refuse(&item->error, NULL, "%s", error.text);
+        }
+        end(item);
+    }
+}
+
+static void watch(struct tw_api_relay_item *item)
+{
+    struct tw_api *api = item->api;
+    pthread_mutex_lock(&api->relays.lock);
+    item->next = api->relays.first;
+    if (item->next != NULL) {
+        item->next->previous = item;
+    }
+    api->relays.first = item;
+    pthread_cond_signal(&api->relays.wake);
+    pthread_mutex_unlock(&api->relays.lock);
+}
+
+static void start(void *context)
+{
+    struct tw_api_relay_item *item = context;
+    watch(item);
+    send_to_next(item);
+}
+
+/* A tw_hub_done_fn. */
+static void granted(void *context, struct tw_hub_ticket *ticket, enum tw_status status)
+{
+    struct tw_api_relay_item *item = context;
+    struct tw_api_error error;
+    if (status == TW_OK && ticket->refusal == TW_HUB_GRANTED) {
+        tw_api_run(item->api, &item->tenant, start, item); /* the writer is not to wait for it */
+        return;
+    }
+    tw_api_refuse_ticket(&error, ticket);
+    tw_api_answer_refusal(item->api, item->http, &error, ticket);
+    free_item(item);
+}
+
+static void grant(struct tw_api_relay_item *item)
+{
+    struct tw_hub *hub = item->api->config.hub;
+    const struct tw_api_remote_model *model = model_of(choose(item), item->client_model);
+    if (hub == NULL) {
+        start(item);
+        return;
+    }
+    const struct tw_hub_request request = {
+        .caller = item->tenant.caller,
+        .model = item->client_model,
+        .client_id = tw_http_id(item->http),
+        .n_prompt_tokens = item->n_prompt_bound,
+        .n_answers = item->makes_answers ? item->n_answers : 0,
+        .max_answer_tokens = item->n_asked_tokens,
+        .most_answer_tokens = item->makes_answers ? model->n_context_tokens : 0,
+        .is_stream = item->wants_stream,
+        .route = &item->route,
+        .content = item->content};
+    tw_hub_reserve(hub, &item->ticket, &request, granted, item);
+}
+
+/* ---- reading it ---- */
+
+/* A count that a body gives; 0 where it is not there or no count, as -1 for "no bound". False:
+ * refused. */
+static bool read_count(const json_t *body, const char *name, uint64_t most, uint64_t *ret_count,
+                       struct tw_api_error *error)
+{
+    const json_t *value = json_object_get(body, name);
+    *ret_count = 0;
+    if (value == NULL || json_is_null(value)) {
+        return true;
+    }
+    if (!json_is_integer(value) || json_integer_value(value) > (json_int_t)most) {
+        return tw_api_refuse(error, name, "'%s' must be a whole number of at most %llu", name,
+                             (unsigned long long)most);
+    }
+    *ret_count = json_integer_value(value) > 0 ? (uint64_t)json_integer_value(value) : 0;
+    return true;
+}
+
+static bool read_counts(struct tw_api_relay_item *item, struct tw_api_error *error)
+{
+    static const char *const limits[] = {"max_tokens", "max_completion_tokens", "n_predict"};
+    const json_t *prompt = json_object_get(item->body, "prompt");
+    uint64_t n = 0, best_of = 0;
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+        uint64_t limit;
+        if (!read_count(item->body, limits[i], INT32_MAX, &limit, error)) {
+            return false;
+        }
+        item->n_asked_tokens = limit != 0 && (item->n_asked_tokens == 0 || limit < item->n_asked_tokens)
+                                   ? limit
+                                   : item->n_asked_tokens;
+    }
+    if (!read_count(item->body, "n", TW_LIMIT_API_CHOICES, &n, error) ||
+        !read_count(item->body, "best_of", TW_LIMIT_API_CHOICES, &best_of, error)) {
+        return false;
+    }
+    n = n > best_of ? n : best_of;
+    item->n_answers = n > 0 ? n : 1;
+    if (json_is_array(prompt) && json_array_size(prompt) > 0 &&
+        !json_is_integer(json_array_get(prompt, 0))) {
+        item->n_answers *= json_array_size(prompt);
+    }
+    return item->n_answers <= TW_LIMIT_API_CHOICES ||
+           tw_api_refuse(error, "n", "%llu answers; at most %d in one request",
+                         (unsigned long long)item->n_answers, TW_LIMIT_API_CHOICES);
+}
+
+/* No tokenizer makes more tokens than bytes of a text, and JSON has more bytes around a message
+ * than a template puts tokens there. */
+static uint64_t bound_prompt(const json_t *body)
+{
+    return json_dumpb(body, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY);
+}
+
+static bool prepare(struct tw_api_relay_item *item, struct tw_api_error *error)
+{
+    const char *name = json_string_value(json_object_get(item->body, "model"));
+    const struct tw_api *api = item->api;
+    if (api->config.hub != NULL &&
+        !tw_hub_may_use_model(api->config.hub, &item->tenant.caller, name)) {
+        tw_api_refuse_status(error, 404, "invalid_request_error", "model_not_found",
+                             "there is no model '%.100s' here; GET /v1/models lists those there are",
+                             name);
+        return false;
+    }
+    snprintf(item->client_model, sizeof item->client_model, "%s", name);
+    item->makes_answers = strcmp(item->path, "/v1/embeddings") != 0;
+    item->is_chat = strcmp(item->path, "/v1/chat/completions") == 0;
+    item->wants_stream = json_is_true(json_object_get(item->body, "stream"));
+    item->n_answers = 1;
+    item->n_prompt_bound = bound_prompt(item->body);
+    return (!item->makes_answers || read_counts(item, error)) &&
+           (item->content == NULL || (tw_api_content_name(item->content, item->body, error) &&
+                                      tw_api_content_begin(item->content, 1, error)));
+}
+
+void tw_api_relay(struct tw_api *api, const struct tw_api_call *call, const char *path)
+{
+    struct tw_api_relay_item *item = tw_mem_zalloc(1, sizeof *item);
+    struct tw_api_error error;
+    if (item == NULL) {
+        tw_api_refuse_memory(&error);
+        tw_api_answer_error(api, call->http, &error);
+        tw_content_free(call->content);
+        json_decref(call->body);
+        return;
+    }
+    item->api = api;
+    item->http = call->http;
+    item->body = call->body;
+    item->content = call->content;
+    item->tenant = call->tenant;
+    item->arrived_ns = call->arrived_ns;
+    item->path = path;
+    pthread_mutex_init(&item->lock, NULL);
+    tw_buf_init(&item->received, TW_LIMIT_REMOTE_ANSWER_BYTES);
+    tw_buf_init(&item->chunk, TW_LIMIT_REMOTE_ANSWER_BYTES);
+    tw_api_gate_init(&item->gate, call->http, api->config.hub, &item->ticket);
+    if (prepare(item, &error)) {
+        grant(item);
+    } else {
+        tw_api_answer_error(api, item->http, &error);
+        free_item(item);
+    }
+}
+
+/* ---- clients that leave, or do not read ---- */
+
+static void look_after(struct tw_api_relay_item *item)
+{
+    const bool goes_on = may_go_on(item);
+    pthread_mutex_lock(&item->lock);
+    if (item->call != NULL && !goes_on) {
+        item->has_left = true;
+        tw_remote_cancel(item->call);
+    } else if (item->call != NULL && item->is_paused && !is_ahead(item)) {
+        tw_remote_resume(item->call); /* again, until it has: it may come before the pause */
+    }
+    pthread_mutex_unlock(&item->lock);
+}
+
+static void *watch_all(void *context)
+{
+    struct tw_api *api = context;
+    struct tw_api_relays *relays = &api->relays;
+    pthread_mutex_lock(&relays->lock);
+    while (!relays->stops) {
+        if (relays->first == NULL) {
+            pthread_cond_wait(&relays->wake, &relays->lock);
+            continue;
+        }
+        for (struct tw_api_relay_item *item = relays->first; item != NULL; item = item->next) {
+            look_after(item);
+        }
+        pthread_mutex_unlock(&relays->lock);
+        nanosleep(&(struct timespec){.tv_nsec = WATCH_NS}, NULL);
+        pthread_mutex_lock(&relays->lock);
+    }
+    pthread_mutex_unlock(&relays->lock);
+    return NULL;
+}
+
+void tw_api_relays_count(struct tw_api *api, enum tw_remote_end end)
+{
+    atomic_fetch_add(&api->relays.n_ended[end], 1);
+}
+
+enum tw_status tw_api_relays_start(struct tw_api *api, struct tw_error *error)
+{
+    pthread_mutex_init(&api->relays.lock, NULL);
+    pthread_cond_init(&api->relays.wake, NULL);
+    if (api->config.n_remotes == 0) {
+        return TW_OK;
+    }
+    const int failure = pthread_create(&api->relays.thread, NULL, watch_all, api);
+    if (failure != 0) {
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no thread: %s",
+                            strerror(failure));
+    }
+    api->relays.has_thread = true;
+    return TW_OK;
+}
+
+void tw_api_relays_stop(struct tw_api *api)
+{
+    if (!api->relays.has_thread) {
+        return;
+    }
+    pthread_mutex_lock(&api->relays.lock);
+    api->relays.stops = true;
+    pthread_cond_signal(&api->relays.wake);
+    pthread_mutex_unlock(&api->relays.lock);
+    pthread_join(api->relays.thread, NULL);
+    api->relays.has_thread = false;
+}
