@@ -267,6 +267,25 @@
 #define TW_LIMIT_USAGE_VERSIONS     32                     /* of prices, that a row lists */
 #define TW_LIMIT_INVOICE_SETTLED_NS ((int64_t)60000000000) /* after which a month gets no more */
 
+/* Policies */
+#define TW_LIMIT_POLICY_CLASSES          16
+#define TW_LIMIT_POLICY_ZONES            64 /* sets of zones and detectors are 64 bits */
+#define TW_LIMIT_POLICY_DETECTORS        64
+#define TW_LIMIT_POLICY_RULES            256
+#define TW_LIMIT_POLICY_WORDS            64     /* in one list of a rule */
+#define TW_LIMIT_POLICY_NAME_BYTES       64     /* of a class, zone, detector or rule */
+#define TW_LIMIT_POLICY_PATTERN_BYTES    256    /* that a project or a model is to fit */
+#define TW_LIMIT_POLICY_SENTENCE_BYTES   240    /* with which a rule refuses */
+#define TW_LIMIT_POLICY_TRUST            1000   /* of a zone */
+#define TW_LIMIT_POLICY_EXPRESSION_BYTES 1024   /* of a detector */
+#define TW_LIMIT_POLICY_REPEAT           256    /* m of x{n,m} in it */
+#define TW_LIMIT_POLICY_STEPS            200000 /* of it in a text, some ten nanoseconds each, */
+#define TW_LIMIT_POLICY_STEPS_PER_BYTE   32     /* and for each byte of that */
+#define TW_LIMIT_POLICY_TEXTS_DEEP       3      /* JSON as a text in JSON as a text ... */
+#define TW_LIMIT_POLICY_PSEUDONYMS       65536  /* of one request */
+#define TW_LIMIT_POLICY_TEXT_BYTES       ((size_t)64 << 20) /* one text, once it is redacted */
+#define TW_LIMIT_POLICY_CASES            4096               /* of a file that tests a policy */
+
 /* Commands */
 #define TW_LIMIT_BENCH_ROUNDS     1000
 #define TW_LIMIT_BENCH_POINTS     64
