@@ -5,11 +5,13 @@
 #include <strings.h>
 
 #include "api/api_refusals.h"
+#include "api/admission.h"
 #include "api/api_state.h"
 #include "api/relay.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "hub/content.h"
+#include "policy/classify.h"
 #include "text/reasoning.h"
 
 #define SMALL_BYTES 65536
@@ -295,6 +297,8 @@ static void prepare(struct tw_api *api, struct tw_api_task *task)
         tw_api_answer_error(api, call->http, &error);
         tw_content_free(call->content);
         json_decref(call->body);
+    } else if (task->route->has_content && !tw_api_admit(api, call)) {
+        return;
     } else if (task->route->has_content && tw_api_relay_takes(api, call->body)) {
         tw_api_relay(api, call, task->route->path);
     } else {
@@ -393,11 +397,14 @@ static void queue_task(struct tw_api *api, struct tw_http_request *http,
 {
     struct tw_api_error error;
     struct tw_api_task *task = tw_mem_zalloc(1, sizeof *task);
+    const char *data_class = tw_http_header(http, TW_CLASSIFY_HEADER);
     bool is_queued = false, stops = false;
     if (task != NULL) {
         *task = (struct tw_api_task){
             .call = {.http = http, .arrived_ns = tw_clock_monotonic_ns(), .tenant = tenant},
             .route = route};
+        snprintf(task->call.data_class, sizeof task->call.data_class, "%s",
+                 data_class != NULL ? data_class : "");
         pthread_mutex_lock(&api->lock);
         stops = api->stops;
         if (api->n_tasks < TW_LIMIT_API_TASKS && !stops) {
@@ -715,6 +722,7 @@ void tw_api_free(struct tw_api *api)
     }
     tw_api_stop(api);
     tw_api_relays_stop(api);
+    tw_api_set_policy(api, NULL, NULL);
     for (size_t i = 0; api->models != NULL && i < api->config.n_models; i++) {
         tw_chat_template_free(api->models[i].chat_template);
         tw_mem_free(api->models[i].name);

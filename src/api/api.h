@@ -24,6 +24,7 @@
 #include "backend/backend.h"
 #include "hub/hub.h"
 #include "net/http_server.h"
+#include "policy/policy.h"
 #include "remote/remote_client.h"
 
 struct tw_api;
@@ -62,6 +63,7 @@ struct tw_api_config {
     const struct tw_api_remote *remotes; /* [n_remotes], at most TW_LIMIT_REMOTES */
     size_t n_remotes;
     struct tw_remote_client *remote_client; /* theirs */
+    const char *zone;                       /* in which our own models run */
     uint32_t n_preparing_threads;
     bool checks_host;         /* refuse a Host that is not this machine (DNS rebinding) */
     const char *const *hosts; /* allowed beside localhost and loopback addresses; ends with NULL */
@@ -87,6 +89,11 @@ void tw_api_take_project(void *stage, uint32_t number, uint32_t weight, int prio
 /* Reads the keys again; the models know their tenants before the first of them can ask. On an error
  * keys, weights and classes stay as they were. */
 enum tw_status tw_api_reload_keys(struct tw_api *api, struct tw_error *error);
+
+/* Which requests may run where, from now on; what was admitted before stays so. On success the
+ * policy is the API's. NULL: every request anywhere. */
+enum tw_status tw_api_set_policy(struct tw_api *api, struct tw_policy *policy,
+                                 struct tw_error *error);
 
 /* Why model i's own chat template cannot be used, or "". */
 const char *tw_api_template_note(const struct tw_api *api, size_t i);

@@ -25,6 +25,12 @@ bool tw_api_refuse_key(struct tw_api_error *error, enum tw_hub_verdict verdict)
                                 texts[verdict]);
 }
 
+bool tw_api_refuse_policy(struct tw_api_error *error, const char *sentence)
+{
+    return tw_api_refuse_status(error, 403, "invalid_request_error", "refused_by_policy", "%s",
+                                sentence);
+}
+
 bool tw_api_refuse_ticket(struct tw_api_error *error, const struct tw_hub_ticket *ticket)
 {
     switch (ticket->refusal) {
@@ -42,8 +48,7 @@ bool tw_api_refuse_ticket(struct tw_api_error *error, const struct tw_hub_ticket
         return tw_api_refuse_status(error, 403, "invalid_request_error", "model_without_price",
                                     "%s", ticket->reason);
     case TW_HUB_REFUSED_POLICY:
-        return tw_api_refuse_status(error, 403, "invalid_request_error", "refused_by_policy", "%s",
-                                    ticket->reason);
+        return tw_api_refuse_policy(error, ticket->reason);
     case TW_HUB_REFUSED_STORE:
     case TW_HUB_GRANTED:
         break;

@@ -6,6 +6,7 @@
 
 /* Why a ticket was not granted, or could not be recorded. */
 bool tw_api_refuse_ticket(struct tw_api_error *error, const struct tw_hub_ticket *ticket);
+bool tw_api_refuse_policy(struct tw_api_error *error, const char *sentence);
 bool tw_api_refuse_unrecorded(struct tw_api_error *error);
 bool tw_api_refuse_revoked(struct tw_api_error *error);
 /* Why a key is none. */

@@ -29,12 +29,17 @@ struct tw_api_served {
     int64_t created_s;
 };
 
+struct tw_api_admission;
+struct tw_api_policy;
+
 /* Who asks for what. The body belongs to whoever has the call: a reference that two threads give
  * back would be counted by both at once. */
 struct tw_api_call {
     struct tw_http_request *http;
     json_t *body;
     struct tw_content *content; /* the callee's as well; NULL: nothing is to be recorded */
+    struct tw_api_admission *admission; /* the same, of an endpoint that has content */
+    char data_class[TW_LIMIT_POLICY_NAME_BYTES]; /* that the client says its data have; "" */
     int64_t arrived_ns;
     struct tw_api_tenant tenant;
 };
@@ -78,6 +83,7 @@ struct tw_api {
     uint32_t n_tasks;
     uint32_t last_tenant; /* whose task was taken last */
     bool stops;
+    struct tw_api_policy *policy; /* NULL: there is none */
 
     struct tw_api_relays relays;
 };

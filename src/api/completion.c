@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/admission.h"
 #include "api/answer_form.h"
 #include "api/answer_parts.h"
 #include "api/api_content.h"
@@ -58,6 +59,7 @@ struct completion {
     int64_t arrived_ns;
     struct tw_api_tenant tenant;
     struct tw_hub_ticket ticket; /* with a hub */
+    struct tw_api_admission *admission;
     struct tw_content *content;  /* the same */
     struct tw_audit_sampling sampling;
     struct tw_api_gate gate;
@@ -88,6 +90,7 @@ static void free_completion(struct completion *completion)
     tw_api_fields_free(&completion->fields);
     tw_api_form_free(&completion->form);
     tw_content_free(completion->content);
+    tw_api_admission_free(completion->admission);
     json_decref(completion->body);
     tw_mem_free(completion);
 }
@@ -732,6 +735,7 @@ static void grant(struct completion *completion)
         .is_stream = completion->fields.is_stream,
         .model_digest = completion->model->digest,
         .sampling = &completion->sampling,
+        .route = tw_api_admission_route(completion->admission),
         .content = completion->content,
     };
     completion->sampling = tw_api_content_sampling(&completion->choices[0].generation);
@@ -754,11 +758,13 @@ static void complete(struct tw_api *api, const struct tw_api_call *call, bool is
         tw_api_refuse_memory(&error);
         tw_api_answer_error(api, call->http, &error);
         tw_content_free(call->content);
+        tw_api_admission_free(call->admission);
         json_decref(call->body);
         return;
     }
     completion->api = api;
     completion->content = call->content;
+    completion->admission = call->admission;
     completion->http = call->http;
     completion->body = call->body;
     completion->arrived_ns = call->arrived_ns;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/admission.h"
 #include "api/api_content.h"
 #include "api/api_refusals.h"
 #include "api/api_state.h"
@@ -41,6 +42,7 @@ struct embedding {
     struct tw_api_error error; /* of who set has_failed */
     struct tw_hub_caller caller;
     struct tw_hub_ticket ticket; /* with a hub */
+    struct tw_api_admission *admission;
     struct tw_content *content;  /* the same */
 };
 
@@ -53,6 +55,7 @@ static void free_embedding(struct embedding *embedding)
     tw_mem_free(embedding->inputs);
     tw_mem_free(embedding->numbers);
     tw_content_free(embedding->content);
+    tw_api_admission_free(embedding->admission);
     json_decref(embedding->body);
     tw_mem_free(embedding);
 }
@@ -433,11 +436,13 @@ void tw_api_embeddings(struct tw_api *api, const struct tw_api_call *call)
         tw_api_refuse_memory(&error);
         tw_api_answer_error(api, call->http, &error);
         tw_content_free(call->content);
+        tw_api_admission_free(call->admission);
         json_decref(call->body);
         return;
     }
     embedding->api = api;
     embedding->content = call->content;
+    embedding->admission = call->admission;
     embedding->http = call->http;
     embedding->body = call->body;
     embedding->arrived_ns = call->arrived_ns;
@@ -457,7 +462,8 @@ void tw_api_embeddings(struct tw_api *api, const struct tw_api_call *call)
                                            .model = embedding->model->name,
                                            .client_id = tw_http_id(embedding->http),
                                            .model_digest = embedding->model->digest,
-                                           .content = embedding->content,
+                                           .route = tw_api_admission_route(embedding->admission),
+        .content = embedding->content,
                                            .n_prompt_tokens = embedding->n_tokens};
     tw_hub_reserve(api->config.hub, &embedding->ticket, &request, granted, embedding);
 }

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "api/admission.h"
 #include "api/api_content.h"
 #include "api/api_gate.h"
 #include "api/api_refusals.h"
@@ -31,6 +32,7 @@ struct tw_api_relay_item {
     struct tw_http_request *http;
     json_t *body;
     struct tw_content *content;
+    struct tw_api_admission *admission;
     struct tw_api_tenant tenant;
     const char *path; /* of the endpoint */
     char client_model[TW_LIMIT_SERVED_NAME_BYTES];
@@ -40,7 +42,6 @@ struct tw_api_relay_item {
 
     struct tw_hub_ticket ticket;
     struct tw_api_gate gate;
-    struct tw_audit_route route;
     struct tw_rewrite_asked asked;
 
     uint64_t tried; /* bits of servers */
@@ -67,6 +68,7 @@ static void free_item(struct tw_api_relay_item *item)
     tw_buf_free(&item->chunk);
     tw_api_gate_free(&item->gate);
     tw_content_free(item->content);
+    tw_api_admission_free(item->admission);
     json_decref(item->body);
     pthread_mutex_destroy(&item->lock);
     tw_mem_free(item);
@@ -93,6 +95,11 @@ static const struct tw_api_remote_model *model_of(const struct tw_api_remote *re
         }
     }
     return NULL;
+}
+
+bool tw_api_remote_has(const struct tw_api_remote *remote, const char *model)
+{
+    return model_of(remote, model) != NULL;
 }
 
 bool tw_api_relay_takes(const struct tw_api *api, const json_t *body)
@@ -122,7 +129,8 @@ static const struct tw_api_remote *choose(const struct tw_api_relay_item *item)
     bool best_is_alive = false;
     for (size_t i = 0; i < config->n_remotes; i++) {
         const struct tw_api_remote *remote = &config->remotes[i];
-        if ((item->tried >> i & 1) != 0 || model_of(remote, item->client_model) == NULL) {
+        if ((item->tried >> i & 1) != 0 || model_of(remote, item->client_model) == NULL ||
+            !tw_api_admission_allows(item->admission, remote->zone)) {
             continue;
         }
         const struct tw_remote_health health = tw_remote_backend_health(remote->backend);
@@ -476,8 +484,9 @@ static void send_to_next(struct tw_api_relay_item *item)
     struct tw_error error;
     item->remote = choose(item);
     item->tried |= UINT64_C(1) << (item->remote - api->config.remotes);
-    item->route.backend = item->remote->name;
-    item->route.zone = item->remote->zone;
+    item->admission->route.backend = item->remote->name;
+    item->admission->route.zone = item->remote->zone;
+    tw_api_admission_keep_trust(item->admission, item->remote->zone); /* whatever comes later */
     tw_buf_init(&body, TW_LIMIT_HTTP_BODY_BYTES * 2);
     bool is_sent = write_request(item, &body, &error);
     if (is_sent) {
@@ -544,7 +553,8 @@ static void granted(void *context, struct tw_hub_ticket *ticket, enum tw_status 
 static void grant(struct tw_api_relay_item *item)
 {
     struct tw_hub *hub = item->api->config.hub;
-    const struct tw_api_remote_model *model = model_of(choose(item), item->client_model);
+    const struct tw_api_remote *first = choose(item); /* there is one: the policy allows its zone */
+    const struct tw_api_remote_model *model = model_of(first, item->client_model);
     if (hub == NULL) {
         start(item);
         return;
@@ -558,7 +568,7 @@ static void grant(struct tw_api_relay_item *item)
         .max_answer_tokens = item->n_asked_tokens,
         .most_answer_tokens = item->makes_answers ? model->n_context_tokens : 0,
         .is_stream = item->wants_stream,
-        .route = &item->route,
+        .route = &item->admission->route,
         .content = item->content};
     tw_hub_reserve(hub, &item->ticket, &request, granted, item);
 }
@@ -649,6 +659,7 @@ void tw_api_relay(struct tw_api *api, const struct tw_api_call *call, const char
         tw_api_refuse_memory(&error);
         tw_api_answer_error(api, call->http, &error);
         tw_content_free(call->content);
+        tw_api_admission_free(call->admission);
         json_decref(call->body);
         return;
     }
@@ -656,6 +667,7 @@ void tw_api_relay(struct tw_api *api, const struct tw_api_call *call, const char
     item->http = call->http;
     item->body = call->body;
     item->content = call->content;
+    item->admission = call->admission;
     item->tenant = call->tenant;
     item->arrived_ns = call->arrived_ns;
     item->path = path;

@@ -29,6 +29,8 @@ void tw_api_relays_stop(struct tw_api *api);
  * has it. */
 bool tw_api_relay_takes(const struct tw_api *api, const json_t *body);
 
+bool tw_api_remote_has(const struct tw_api_remote *remote, const char *model);
+
 /* For the numbers of how calls ended. */
 void tw_api_relays_count(struct tw_api *api, enum tw_remote_end end);
 

@@ -61,6 +61,23 @@ static void free_certificate(struct serve *serve)
     tw_buf_free(&serve->cert_key);
 }
 
+static enum tw_status load_policy(struct serve *serve, struct tw_error *error)
+{
+    struct tw_policy *policy = NULL;
+    enum tw_status status = tw_policy_load(serve->args.policy_path, &policy, error);
+    if (status != TW_OK) {
+        return status;
+    }
+    const struct tw_log_field fields[] = {{"file", serve->args.policy_path, 0},
+                                          {"version", policy->short_version, 0}};
+    tw_log_record(TW_LOG_INFO, NULL, "a policy holds from now on", fields, 2);
+    status = tw_api_set_policy(serve->api, policy, error);
+    if (status != TW_OK) {
+        tw_policy_free(policy);
+    }
+    return status;
+}
+
 static enum tw_status start(struct serve *serve, struct tw_error *error)
 {
     const struct tw_serve_args *args = &serve->args;
@@ -68,6 +85,7 @@ static enum tw_status start(struct serve *serve, struct tw_error *error)
         .models = serve->models.items,
         .n_models = serve->models.n_items,
         .stage = serve->models.stage,
+        .zone = args->zone,
         .remotes = serve->backends.items,
         .n_remotes = serve->backends.n_items,
         .remote_client = serve->backends.client,
@@ -80,6 +98,9 @@ static enum tw_status start(struct serve *serve, struct tw_error *error)
         .heartbeat_seconds = (uint32_t)args->heartbeat_seconds,
     };
     enum tw_status status = tw_api_create(&api_config, &serve->api, error);
+    if (status == TW_OK && args->policy_path != NULL) {
+        status = load_policy(serve, error);
+    }
     if (status != TW_OK) {
         return status;
     }
@@ -251,16 +272,28 @@ static void reload_certificate(struct serve *serve)
     tw_buf_free(&key);
 }
 
+/* A policy that is wrong changes nothing. */
+static void reload_policy(struct serve *serve)
+{
+    struct tw_error error;
+    if (load_policy(serve, &error) != TW_OK) {
+        tw_log(TW_LOG_ERROR, "the policy stays as it was: %s", error.text);
+    }
+}
+
 static void reload(struct serve *serve)
 {
+    if (serve->args.policy_path != NULL) {
+        reload_policy(serve);
+    }
     if (serve->keys != NULL && serve->hub == NULL) {
         reload_keys(serve);
     }
     if (serve->args.cert_path != NULL) {
         reload_certificate(serve);
     }
-    if (serve->keys == NULL && serve->args.cert_path == NULL) {
-        tw_log(TW_LOG_WARN, "SIGHUP: there are no keys and no certificate to read again");
+    if (serve->keys == NULL && serve->args.cert_path == NULL && serve->args.policy_path == NULL) {
+        tw_log(TW_LOG_WARN, "SIGHUP: there are no keys, certificate or policy to read again");
     }
 }
 

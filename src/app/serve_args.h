@@ -39,6 +39,8 @@ struct tw_serve_args {
     const char *host;
     const char *keys_path;
     const char *books_address;             /* NULL: nothing is counted */
+    const char *policy_path;               /* NULL: every request anywhere */
+    const char *zone;                      /* in which this machine is */
     const char *currency;                  /* of new books; NULL: the default */
     const char *cert_path, *cert_key_path; /* of TLS; both or none */
     bool no_auth, shares_prefixes, no_speculation;

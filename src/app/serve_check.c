@@ -6,10 +6,13 @@
 
 #include "api/api_keys.h"
 #include "app/command.h"
+#include "app/serve_backends.h"
+#include "app/serve_config.h"
 #include "app/serve_models.h"
 #include "base/file.h"
 #include "hub/money.h"
 #include "net/http_server.h"
+#include "policy/policy.h"
 
 #define LINE_BYTES 1024
 
@@ -189,6 +192,31 @@ static void check_models(struct check *check, const struct tw_serve_args *args)
     tw_serve_models_close(&models);
 }
 
+/* Nobody is asked. */
+static void check_backends(struct check *check, const struct tw_serve_args *args)
+{
+    unsigned n = 0;
+    tw_serve_file_backends(args->file, &n);
+    if (n == 0) {
+        return;
+    }
+    enum tw_status status = tw_serve_backends_check(args, &check->error);
+    report(check, status, "%u backend%s, whose models have names of their own", n,
+           n == 1 ? "" : "s");
+}
+
+static void check_policy(struct check *check, const struct tw_serve_args *args)
+{
+    struct tw_policy *policy = NULL;
+    if (args->policy_path == NULL) {
+        return;
+    }
+    enum tw_status status = tw_policy_load(args->policy_path, &policy, &check->error);
+    report(check, status, "policy '%s', version %s", args->policy_path,
+           status == TW_OK ? policy->short_version : "");
+    tw_policy_free(policy);
+}
+
 int tw_serve_check(struct tw_serve_args *args)
 {
     struct check check = {.exit_code = 0};
@@ -204,5 +232,7 @@ int tw_serve_check(struct tw_serve_args *args)
     if (args->n_models > 0) {
         check_models(&check, args);
     }
+    check_backends(&check, args);
+    check_policy(&check, args);
     return check.exit_code;
 }

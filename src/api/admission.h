@@ -1,0 +1,40 @@
+/* admission.h: where a request may run, by the policy, before anything is made of it.
+ *
+ *     body, header, who asks -> class -> rule -> zones | a refusal, which is on record
+ *
+ * Without a policy every zone is allowed. What was decided is noted in the request's route, which
+ * its record gets (hub/audit_record.h).
+ *
+ * Ownership: an admission belongs to whoever has the call, until the request's record is written; it
+ * keeps the policy that it was decided by. Threads: any; of one admission one at a time.
+ */
+#ifndef TW_API_ADMISSION_H
+#define TW_API_ADMISSION_H
+
+#include "api/api_state.h"
+#include "policy/redact.h"
+
+struct tw_api_admission {
+    struct tw_audit_route route;
+    uint64_t zones;  /* where it may run, of the policy's: bits; all without a policy */
+    uint64_t redact; /* detectors whose findings must not leave: bits */
+    struct tw_api_policy *policy; /* NULL: there is none */
+    char class[TW_LIMIT_POLICY_NAME_BYTES], rule[TW_LIMIT_POLICY_NAME_BYTES];
+    char class_reason[256];
+    char version[TW_POLICY_SHORT_VERSION_BYTES];
+    char denied[TW_LIMIT_ERROR_TEXT_BYTES]; /* "": it is allowed */
+};
+
+/* Decides on a call whose body is read. False: it was refused, and the call is done with. */
+bool tw_api_admit(struct tw_api *api, struct tw_api_call *call);
+void tw_api_admission_free(struct tw_api_admission *admission); /* NULL is allowed */
+
+/* For the record of what runs here; NULL where there is no policy. */
+const struct tw_audit_route *tw_api_admission_route(const struct tw_api_admission *admission);
+
+/* Whether a zone is among those allowed. */
+bool tw_api_admission_allows(const struct tw_api_admission *admission, const char *zone);
+/* Of the zones, leaves those that are trusted as much as this one. */
+void tw_api_admission_keep_trust(struct tw_api_admission *admission, const char *zone);
+
+#endif
