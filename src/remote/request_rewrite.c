@@ -1,0 +1,147 @@
+#include "remote/request_rewrite.h"
+
+#include <string.h>
+
+/* Under these names servers take the most tokens of an answer: OpenAI's two, and llama.cpp's. */
+static const char *const limits[] = {"max_tokens", "max_completion_tokens", "n_predict"};
+
+static bool is_limit(const char *key)
+{
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+        if (strcmp(key, limits[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Members that are written by their own rules, or not at all. A salt that a client chose would let
+ * it into what others have cached. */
+static bool is_ours(const char *key, const struct tw_rewrite_terms *terms)
+{
+    if (strcmp(key, "model") == 0 || strcmp(key, "stream_options") == 0 ||
+        strcmp(key, "cache_salt") == 0 || is_limit(key)) {
+        return true;
+    }
+    for (size_t i = 0; i < terms->n_hidden; i++) {
+        if (strcmp(key, terms->hidden[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The least of what the client asks for under any name, and of what was granted. Values that are no
+ * count, such as -1 for "no limit", are as if they were not there. */
+static uint64_t limit_of(const json_t *request, const struct tw_rewrite_terms *terms)
+{
+    uint64_t least = terms->n_answer_tokens;
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+        const json_t *value = json_object_get(request, limits[i]);
+        const json_int_t asked = json_is_integer(value) ? json_integer_value(value) : -1;
+        if (asked >= 0 && (uint64_t)asked < least) {
+            least = (uint64_t)asked;
+        }
+    }
+    return least;
+}
+
+static void write_limit(struct tw_json_writer *json, const json_t *request,
+                        const struct tw_rewrite_terms *terms)
+{
+    if (terms->n_answer_tokens == 0) {
+        return;
+    }
+    tw_json_put_uint(
+        json, terms->is_chat && terms->knows_new_limit ? "max_completion_tokens" : "max_tokens",
+        limit_of(request, terms));
+}
+
+static void write_stream_options(struct tw_json_writer *json, const json_t *options,
+                                 const struct tw_rewrite_terms *terms)
+{
+    const char *key;
+    json_t *value;
+    tw_json_key(json, "stream_options");
+    tw_json_object_begin(json);
+    json_object_foreach ((json_t *)(uintptr_t)options, key, value) {
+        if (strcmp(key, "include_usage") != 0 && strcmp(key, "continuous_usage_stats") != 0) {
+            tw_json_key(json, key);
+            tw_json_value(json, value);
+        }
+    }
+    tw_json_put_bool(json, "include_usage", true);
+    if (terms->counts_on) {
+        tw_json_put_bool(json, "continuous_usage_stats", true);
+    }
+    tw_json_object_end(json);
+}
+
+static struct tw_rewrite_asked asked_of(const json_t *request)
+{
+    const json_t *options = json_object_get(request, "stream_options");
+    struct tw_rewrite_asked asked = {.is_stream = json_is_true(json_object_get(request, "stream"))};
+    if (json_is_true(json_object_get(options, "include_usage"))) {
+        asked.usage = json_is_true(json_object_get(options, "continuous_usage_stats"))
+                          ? TW_USAGE_ALL
+                          : TW_USAGE_LAST;
+    }
+    return asked;
+}
+
+static enum tw_status check_answers(const json_t *request, const struct tw_rewrite_terms *terms,
+                                    struct tw_error *error)
+{
+    static const char *const counts[] = {"n", "best_of"};
+    for (size_t i = 0; i < 2 && terms->n_answers > 0; i++) {
+        const json_t *value = json_object_get(request, counts[i]);
+        if (value != NULL && !json_is_null(value) &&
+            (!json_is_integer(value) || json_integer_value(value) < 1 ||
+             (uint64_t)json_integer_value(value) > terms->n_answers)) {
+            return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                                "'%s' must be a whole number from 1 to %llu", counts[i],
+                                (unsigned long long)terms->n_answers);
+        }
+    }
+    return TW_OK;
+}
+
+enum tw_status tw_request_rewrite(const json_t *request, const struct tw_rewrite_terms *terms,
+                                  struct tw_rewrite_asked *ret_asked, struct tw_buf *out,
+                                  struct tw_error *error)
+{
+    const char *key;
+    json_t *value;
+    struct tw_json_writer json;
+    if (!json_is_object(request)) {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION, "the body must be a JSON object");
+    }
+    enum tw_status status = check_answers(request, terms, error);
+    if (status != TW_OK) {
+        return status;
+    }
+    const struct tw_rewrite_asked asked = asked_of(request);
+    tw_json_begin(&json, out);
+    tw_json_object_begin(&json);
+    tw_json_put_text(&json, "model", terms->model);
+    json_object_foreach ((json_t *)(uintptr_t)request, key, value) {
+        if (!is_ours(key, terms)) {
+            tw_json_key(&json, key);
+            tw_json_value(&json, value);
+        }
+    }
+    write_limit(&json, request, terms);
+    if (asked.is_stream) {
+        write_stream_options(&json, json_object_get(request, "stream_options"), terms);
+    }
+    if (terms->cache_salt != NULL) {
+        tw_json_put_text(&json, "cache_salt", terms->cache_salt);
+    }
+    tw_json_object_end(&json);
+    if (out->failed) {
+        return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
+                            "the request is too large to be passed on");
+    }
+    *ret_asked = asked;
+    return TW_OK;
+}
