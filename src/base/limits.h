@@ -170,8 +170,6 @@
 #define TW_LIMIT_TLS_CHAIN              16    /* certificates in one file */
 
 /* Servers that requests are relayed to */
-#define TW_LIMIT_REMOTES             64    /* other servers that a server asks */
-#define TW_LIMIT_REMOTE_CONTEXT_TOKENS (1 << 24)
 #define TW_LIMIT_REMOTE_CALLS        4096  /* of one client at once */
 #define TW_LIMIT_REMOTE_SPARE        256   /* handles of libcurl that wait for their next call */
 #define TW_LIMIT_REMOTE_URL_BYTES    1024  /* of a server, and of an endpoint behind it */
@@ -180,7 +178,7 @@
 #define TW_LIMIT_REMOTE_KEY_BYTES    4096  /* of a key in its file */
 #define TW_LIMIT_REMOTE_RETRY_S      3600  /* the longest wait that a server may ask for */
 #define TW_LIMIT_REMOTE_SWEEP_MS     50    /* from one look at deadlines to the next */
-#define TW_LIMIT_REMOTE_EVENT_BYTES  ((size_t)4 << 20)  /* of a stream; whole tool calls are in one */
+#define TW_LIMIT_REMOTE_EVENT_BYTES  ((size_t)4 << 20) /* of a stream; whole tool calls are in one */
 #define TW_LIMIT_REMOTE_ANSWER_BYTES ((size_t)64 << 20) /* of an answer that is no stream */
 #define TW_LIMIT_REMOTE_REASON_BYTES 256                /* of what a server says is wrong */
 #define TW_LIMIT_METRICS_LINE_BYTES  4096

@@ -323,7 +323,7 @@ bool tw_answer_scan_object(struct tw_json_span object, const struct tw_answer_te
     if (terms->usage == TW_USAGE_NONE && n_choices == 0 && has_usage) {
         return false;
     }
-    const char *usage = terms->usage == TW_USAGE_NONE                                    ? ""
+    const char *usage = terms->usage == TW_USAGE_NONE                                 ? ""
                         : terms->usage == TW_USAGE_LAST && is_on_the_way && has_usage ? "null"
                                                                                       : NULL;
     write_object(object, &parts, terms, usage, out);

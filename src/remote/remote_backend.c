@@ -34,9 +34,9 @@ static const char *why_no_url(CURLU *url, const char *text)
     }
     const bool is_http = strcmp(scheme, "http") == 0 || strcmp(scheme, "https") == 0;
     curl_free(scheme);
-    return !is_http                         ? "it must begin with http:// or https://"
-           : has_part(url, CURLUPART_USER)  ? "it must have no user: keys are in files"
-           : has_part(url, CURLUPART_QUERY) ? "it must have no query"
+    return !is_http                            ? "it must begin with http:// or https://"
+           : has_part(url, CURLUPART_USER)     ? "it must have no user: keys are in files"
+           : has_part(url, CURLUPART_QUERY)    ? "it must have no query"
            : has_part(url, CURLUPART_FRAGMENT) ? "it must have no fragment"
                                                : NULL;
 }
@@ -244,9 +244,9 @@ static enum tw_status read_key(const char *path, char **ret_key, struct tw_error
                               "%s must hold a key and nothing else: one line without spaces", path);
     } else {
         *ret_key = tw_mem_strndup(text.data, n_bytes);
-        status = *ret_key != NULL ? TW_OK
-                                  : tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION,
-                                                 "no memory for a key");
+        status = *ret_key != NULL
+                     ? TW_OK
+                     : tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a key");
     }
     if (text.size_bytes > 0) {
         tw_secret_wipe(text.data, text.size_bytes);

@@ -357,8 +357,7 @@ static struct tw_remote_call *make_call(struct tw_remote_client *client,
     call->is_post = request->body != NULL;
     call->sink = request->sink;
     call->submitted_ns = tw_clock_monotonic_ns();
-    call->whole_ms =
-        request->whole_ms != 0 ? request->whole_ms : request->backend->config.whole_ms;
+    call->whole_ms = request->whole_ms != 0 ? request->whole_ms : request->backend->config.whole_ms;
     tw_buf_init(&call->body, 0);
     return call;
 }
@@ -376,8 +375,7 @@ static enum tw_status admit(struct tw_remote_call *call, struct tw_buf *body,
         status = tw_error_set(error, TW_ERR_CANCELLED, TW_NO_POSITION, "the program is ending");
     } else if (client->usage.n_calls >= TW_LIMIT_REMOTE_CALLS) {
         status = tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
-                              "%d requests are with other servers already",
-                              TW_LIMIT_REMOTE_CALLS);
+                              "%d requests are with other servers already", TW_LIMIT_REMOTE_CALLS);
     } else {
         client->usage.n_calls++;
         client->usage.n_submitted++;

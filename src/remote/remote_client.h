@@ -53,22 +53,23 @@ void tw_remote_client_free(struct tw_remote_client *client);
 
 /* What is known of a server's health; from polls, so as old as checked_ns says. */
 struct tw_remote_health {
-    bool is_known;      /* it was looked at once */
-    bool is_alive;      /* it answers, and says that it can */
-    bool has_load;      /* and it publishes metrics that are in load */
-    int64_t checked_ns; /* on the monotonic clock */
+    bool is_known;       /* it was looked at once */
+    bool is_alive;       /* it answers, and says that it can */
+    bool has_load;       /* and it publishes metrics that are in load */
+    int64_t checked_ns;  /* on the monotonic clock */
     uint32_t n_failures; /* looks in a row that failed */
     struct tw_server_load load;
     char reason[TW_LIMIT_REMOTE_REASON_BYTES]; /* why it is not alive */
 };
 
 struct tw_remote_config {
-    const char *url;      /* "https://host:port", with or without "/v1" and a slash at its end */
-    const char *ca_path;  /* PEM of the only authorities to believe; NULL: the system's */
-    const char *key_path; /* a file of the key alone, for its owner alone; read anew when it changes;
+    const char *url;     /* "https://host:port", with or without "/v1" and a slash at its end */
+    const char *ca_path; /* PEM of the only authorities to believe; NULL: the system's */
+    const char
+        *key_path; /* a file of the key alone, for its owner alone; read anew when it changes;
                              NULL: none is sent */
     uint32_t connect_ms, first_byte_ms, idle_ms, whole_ms; /* 0: the default's */
-    uint32_t poll_ms;                                      /* between looks at its health; 0: none */
+    uint32_t poll_ms; /* between looks at its health; 0: none */
     /* After each look; may be NULL. */
     void (*notice)(void *context, const struct tw_remote_health *health);
     void *notice_context;

@@ -75,8 +75,8 @@ static void on_end(void *context, const struct tw_remote_result *result)
 {
     struct tw_remote_backend *backend = context;
     struct tw_remote_look *look = &backend->look;
-    const bool is_missing = result->end == TW_REMOTE_REFUSED &&
-                            (result->status == 404 || result->status == 405);
+    const bool is_missing =
+        result->end == TW_REMOTE_REFUSED && (result->status == 404 || result->status == 405);
     if (look->step == TW_REMOTE_LOOK_METRICS) {
         take_metrics(backend, result);
     } else if (look->step == TW_REMOTE_LOOK_HEALTH && is_missing) {

@@ -45,7 +45,7 @@ struct tw_remote_call {
     struct tw_remote_client *client;
     struct tw_remote_backend *backend;
     atomic_uint references;
-    unsigned pending;                 /* CALL_ bits, under the lock, while it is queued */
+    unsigned pending; /* CALL_ bits, under the lock, while it is queued */
     struct tw_remote_call *next_queued;
     char url[TW_LIMIT_REMOTE_URL_BYTES * 2];
     char request_id[TW_LIMIT_HTTP_ID_BYTES + 1];

@@ -64,7 +64,7 @@ static uint32_t seconds_of(const char *text)
     for (; *text >= '0' && *text <= '9' && seconds <= TW_LIMIT_REMOTE_RETRY_S; text++) {
         seconds = seconds * 10 + (uint32_t)(*text - '0');
     }
-    return *text != '\0' ? 0
+    return *text != '\0'                       ? 0
            : seconds > TW_LIMIT_REMOTE_RETRY_S ? TW_LIMIT_REMOTE_RETRY_S
                                                : seconds;
 }

@@ -49,14 +49,12 @@ static uint64_t limit_of(const json_t *request, const struct tw_rewrite_terms *t
 static void write_limit(struct tw_json_writer *json, const json_t *request,
                         const struct tw_rewrite_terms *terms)
 {
-    const uint64_t limit = limit_of(request, terms);
-    if (terms->n_answer_tokens == 0 || limit == TW_REWRITE_NO_LIMIT) {
+    if (terms->n_answer_tokens == 0) {
         return;
     }
-    tw_json_put_uint(json,
-                     terms->is_chat && terms->knows_new_limit ? "max_completion_tokens"
-                                                              : "max_tokens",
-                     limit);
+    tw_json_put_uint(
+        json, terms->is_chat && terms->knows_new_limit ? "max_completion_tokens" : "max_tokens",
+        limit_of(request, terms));
 }
 
 static void write_stream_options(struct tw_json_writer *json, const json_t *options,
@@ -116,8 +114,7 @@ enum tw_status tw_request_rewrite(const json_t *request, const struct tw_rewrite
     json_t *value;
     struct tw_json_writer json;
     if (!json_is_object(request)) {
-        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
-                            "the body must be a JSON object");
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION, "the body must be a JSON object");
     }
     enum tw_status status = check_answers(request, terms, error);
     if (status != TW_OK) {

@@ -23,13 +23,13 @@
 #include "remote/answer_scan.h"
 
 struct tw_rewrite_terms {
-    const char *model;         /* as the server calls it */
-    uint64_t n_answer_tokens;  /* granted to each answer; 0: the endpoint makes none (embeddings) */
-    uint64_t n_answers;        /* granted: prompts times n is the caller's to count; 0: not checked */
-    bool is_chat;              /* a limit that the client did not give is max_completion_tokens */
-    bool knows_new_limit;      /* the server knows max_completion_tokens; older ones max_tokens */
-    bool counts_on;            /* it offers continuous_usage_stats */
-    const char *cache_salt;    /* which requests may share cached beginnings; NULL: none is sent */
+    const char *model;        /* as the server calls it */
+    uint64_t n_answer_tokens; /* granted to each answer; 0: the endpoint makes none (embeddings) */
+    uint64_t n_answers;     /* granted: prompts times n is the caller's to count; 0: not checked */
+    bool is_chat;           /* a limit that the client did not give is max_completion_tokens */
+    bool knows_new_limit;   /* the server knows max_completion_tokens; older ones max_tokens */
+    bool counts_on;         /* it offers continuous_usage_stats */
+    const char *cache_salt; /* which requests may share cached beginnings; NULL: none is sent */
     const char *const *hidden; /* [n_hidden] members that are ours alone */
     size_t n_hidden;
 };
@@ -39,9 +39,6 @@ struct tw_rewrite_asked {
     bool is_stream;
     enum tw_usage_form usage;
 };
-
-/* n_answer_tokens of an answer that nobody bounds. */
-#define TW_REWRITE_NO_LIMIT UINT64_MAX
 
 enum tw_status tw_request_rewrite(const json_t *request, const struct tw_rewrite_terms *terms,
                                   struct tw_rewrite_asked *ret_asked, struct tw_buf *out,

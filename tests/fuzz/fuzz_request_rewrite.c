@@ -1,0 +1,56 @@
+/* Any JSON as a client's request: what is made of it never asks for more than was granted. */
+#include <assert.h>
+#include <string.h>
+
+#include "fuzz_target.h"
+#include "remote/request_rewrite.h"
+
+static void check_limit(const json_t *made, const char *name, json_int_t most)
+{
+    const json_t *value = json_object_get(made, name);
+    assert(value == NULL || (json_is_integer(value) && json_integer_value(value) <= most));
+}
+
+static void check_made(const struct tw_buf *out, const struct tw_rewrite_asked *asked)
+{
+    json_t *made = NULL;
+    struct tw_error error;
+    const enum tw_status status = tw_json_parse(out->data, out->size_bytes, "out", &made, &error);
+    assert(status == TW_OK || status == TW_ERR_LIMIT);
+    if (status != TW_OK) {
+        return;
+    }
+    check_limit(made, "max_tokens", 512);
+    check_limit(made, "max_completion_tokens", 512);
+    assert(json_object_get(made, "n_predict") == NULL && json_object_get(made, "ours") == NULL);
+    assert(strcmp(json_string_value(json_object_get(made, "model")), "m") == 0);
+    const json_t *options = json_object_get(made, "stream_options");
+    assert(asked->is_stream == json_is_true(json_object_get(options, "include_usage")));
+    json_decref(made);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static const char *const hidden[] = {"ours"};
+    const struct tw_rewrite_terms terms = {.model = "m",
+                                           .n_answer_tokens = 512,
+                                           .n_answers = 4,
+                                           .is_chat = true,
+                                           .counts_on = true,
+                                           .hidden = hidden,
+                                           .n_hidden = 1};
+    struct tw_rewrite_asked asked;
+    struct tw_error error;
+    struct tw_buf out;
+    json_t *json = NULL;
+    if (tw_json_parse((const char *)data, size, "request", &json, &error) != TW_OK) {
+        return 0;
+    }
+    tw_buf_init(&out, (size_t)64 << 20);
+    if (tw_request_rewrite(json, &terms, &asked, &out, &error) == TW_OK) {
+        check_made(&out, &asked);
+    }
+    tw_buf_free(&out);
+    json_decref(json);
+    return 0;
+}
