@@ -62,11 +62,11 @@ static enum tw_status check_models(const struct tw_serve_args *args,
                                 "name: give one of them another",
                                 row->name, model->name);
         }
-        if (model->ctx < 1 || model->ctx > TW_LIMIT_REMOTE_CONTEXT_TOKENS) {
+        if (model->ctx < 1 || model->ctx > TW_LIMIT_MODEL_CONTEXT_TOKENS) {
             return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
-                                "backend '%.60s': the context of '%.60s' must be from 1 to %d "
+                                "backend '%.60s': the context of '%.60s' must be from 1 to %u "
                                 "tokens",
-                                row->name, model->name, TW_LIMIT_REMOTE_CONTEXT_TOKENS);
+                                row->name, model->name, TW_LIMIT_MODEL_CONTEXT_TOKENS);
         }
         for (unsigned k = 0; k < i; k++) {
             if (strcmp(model->name, row->models[k].name) == 0) {

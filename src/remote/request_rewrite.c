@@ -49,12 +49,13 @@ static uint64_t limit_of(const json_t *request, const struct tw_rewrite_terms *t
 static void write_limit(struct tw_json_writer *json, const json_t *request,
                         const struct tw_rewrite_terms *terms)
 {
-    if (terms->n_answer_tokens == 0) {
+    const uint64_t limit = limit_of(request, terms);
+    if (terms->n_answer_tokens == 0 || limit == TW_REWRITE_NO_LIMIT) {
         return;
     }
     tw_json_put_uint(
         json, terms->is_chat && terms->knows_new_limit ? "max_completion_tokens" : "max_tokens",
-        limit_of(request, terms));
+        limit);
 }
 
 static void write_stream_options(struct tw_json_writer *json, const json_t *options,

@@ -40,6 +40,9 @@ struct tw_rewrite_asked {
     enum tw_usage_form usage;
 };
 
+/* n_answer_tokens of an answer that nobody bounds. */
+#define TW_REWRITE_NO_LIMIT UINT64_MAX
+
 enum tw_status tw_request_rewrite(const json_t *request, const struct tw_rewrite_terms *terms,
                                   struct tw_rewrite_asked *ret_asked, struct tw_buf *out,
                                   struct tw_error *error);
