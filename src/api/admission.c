@@ -52,12 +52,13 @@ static enum tw_status check_zones(const struct tw_api *api, const struct tw_poli
         const char *zone = i < config->n_remotes ? config->remotes[i].zone : config->zone;
         if ((i < config->n_remotes || config->n_models > 0) &&
             tw_policy_find_zone(policy, zone) == TW_POLICY_NONE) {
-            return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
-                                "the policy has no zone '%.60s', in which %s%.60s is: add it to the "
-                                "policy's zones, or give %s another zone",
-                                zone, i < config->n_remotes ? "the backend " : "this server",
-                                i < config->n_remotes ? config->remotes[i].name : "",
-                                i < config->n_remotes ? "the backend" : "this server");
+            return tw_error_set(
+                error, TW_ERR_USAGE, TW_NO_POSITION,
+                "the policy has no zone '%.60s', in which %s%.60s is: add it to the "
+                "policy's zones, or give %s another zone",
+                zone, i < config->n_remotes ? "the backend " : "this server",
+                i < config->n_remotes ? config->remotes[i].name : "",
+                i < config->n_remotes ? "the backend" : "this server");
         }
     }
     return TW_OK;
@@ -70,9 +71,9 @@ enum tw_status tw_api_set_policy(struct tw_api *api, struct tw_policy *policy,
     struct tw_api_policy *next = NULL;
     if (status == TW_OK && policy != NULL) {
         next = tw_mem_zalloc(1, sizeof *next);
-        status = next != NULL ? TW_OK
-                              : tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION,
-                                             "no memory for a policy");
+        status = next != NULL
+                     ? TW_OK
+                     : tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a policy");
     }
     if (status != TW_OK) {
         return status;
@@ -274,6 +275,11 @@ const struct tw_audit_route *tw_api_admission_route(const struct tw_api_admissio
     return admission->policy != NULL ? &admission->route : NULL;
 }
 
+const struct tw_policy *tw_api_admission_policy(const struct tw_api_admission *admission)
+{
+    return admission->policy != NULL ? admission->policy->policy : NULL;
+}
+
 bool tw_api_admission_allows(const struct tw_api_admission *admission, const char *zone)
 {
     return admission->policy == NULL ||
@@ -284,7 +290,7 @@ void tw_api_admission_keep_trust(struct tw_api_admission *admission, const char 
 {
     if (admission->policy != NULL) {
         const struct tw_policy *policy = admission->policy->policy;
-        admission->zones = tw_policy_keep_trust(
-            policy, (unsigned)tw_policy_find_zone(policy, zone), admission->zones);
+        admission->zones = tw_policy_keep_trust(policy, (unsigned)tw_policy_find_zone(policy, zone),
+                                                admission->zones);
     }
 }

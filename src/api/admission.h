@@ -32,6 +32,9 @@ void tw_api_admission_free(struct tw_api_admission *admission); /* NULL is allow
 /* For the record of what runs here; NULL where there is no policy. */
 const struct tw_audit_route *tw_api_admission_route(const struct tw_api_admission *admission);
 
+/* NULL: there is none. */
+const struct tw_policy *tw_api_admission_policy(const struct tw_api_admission *admission);
+
 /* Whether a zone is among those allowed. */
 bool tw_api_admission_allows(const struct tw_api_admission *admission, const char *zone);
 /* Of the zones, leaves those that are trusted as much as this one. */

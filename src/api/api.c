@@ -4,8 +4,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include "api/api_refusals.h"
 #include "api/admission.h"
+#include "api/api_refusals.h"
 #include "api/api_state.h"
 #include "api/relay.h"
 #include "base/clock.h"
@@ -377,8 +377,7 @@ void tw_api_run(struct tw_api *api, const struct tw_api_tenant *tenant, void (*r
     struct tw_api_task *task = tw_mem_zalloc(1, sizeof *task);
     bool is_queued = false;
     if (task != NULL) {
-        *task =
-            (struct tw_api_task){.call = {.tenant = *tenant}, .run = run, .context = context};
+        *task = (struct tw_api_task){.call = {.tenant = *tenant}, .run = run, .context = context};
         pthread_mutex_lock(&api->lock);
         is_queued = !api->stops;
         if (is_queued) {

@@ -37,7 +37,7 @@ struct tw_api_policy;
 struct tw_api_call {
     struct tw_http_request *http;
     json_t *body;
-    struct tw_content *content; /* the callee's as well; NULL: nothing is to be recorded */
+    struct tw_content *content;         /* the callee's as well; NULL: nothing is to be recorded */
     struct tw_api_admission *admission; /* the same, of an endpoint that has content */
     char data_class[TW_LIMIT_POLICY_NAME_BYTES]; /* that the client says its data have; "" */
     int64_t arrived_ns;

@@ -60,7 +60,7 @@ struct completion {
     struct tw_api_tenant tenant;
     struct tw_hub_ticket ticket; /* with a hub */
     struct tw_api_admission *admission;
-    struct tw_content *content;  /* the same */
+    struct tw_content *content; /* the same */
     struct tw_audit_sampling sampling;
     struct tw_api_gate gate;
     atomic_size_t n_open;

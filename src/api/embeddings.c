@@ -43,7 +43,7 @@ struct embedding {
     struct tw_hub_caller caller;
     struct tw_hub_ticket ticket; /* with a hub */
     struct tw_api_admission *admission;
-    struct tw_content *content;  /* the same */
+    struct tw_content *content; /* the same */
 };
 
 static void free_embedding(struct embedding *embedding)
@@ -463,7 +463,7 @@ void tw_api_embeddings(struct tw_api *api, const struct tw_api_call *call)
                                            .client_id = tw_http_id(embedding->http),
                                            .model_digest = embedding->model->digest,
                                            .route = tw_api_admission_route(embedding->admission),
-        .content = embedding->content,
+                                           .content = embedding->content,
                                            .n_prompt_tokens = embedding->n_tokens};
     tw_hub_reserve(api->config.hub, &embedding->ticket, &request, granted, embedding);
 }

@@ -16,6 +16,7 @@
 #include "api/api_content.h"
 #include "api/api_gate.h"
 #include "api/api_refusals.h"
+#include "api/relay_redaction.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "remote/request_rewrite.h"
@@ -40,6 +41,7 @@ struct tw_api_relay_item {
     uint64_t n_prompt_bound, n_answers, n_asked_tokens; /* 0 asked: the client did not say */
     bool makes_answers, is_chat, wants_stream;
 
+    struct tw_api_redaction redaction;
     struct tw_hub_ticket ticket;
     struct tw_api_gate gate;
     struct tw_rewrite_asked asked;
@@ -54,7 +56,7 @@ struct tw_api_relay_item {
     struct tw_buf received, chunk; /* of a whole answer or a refusal; what is passed on */
     bool has_begun;                /* to the client */
     bool has_failed;
-    bool is_odd;         /* what came is no answer to what was asked */
+    bool is_odd;           /* what came is no answer to what was asked */
     atomic_bool is_paused; /* the call waits until the client has read */
     atomic_bool has_left;  /* the client, or its key's end */
     struct tw_api_error error;
@@ -68,6 +70,7 @@ static void free_item(struct tw_api_relay_item *item)
     tw_buf_free(&item->chunk);
     tw_api_gate_free(&item->gate);
     tw_content_free(item->content);
+    tw_api_redaction_free(&item->redaction);
     tw_api_admission_free(item->admission);
     json_decref(item->body);
     pthread_mutex_destroy(&item->lock);
@@ -211,12 +214,10 @@ static uint64_t answer_tokens(const struct tw_api_relay_item *item)
 
 static const char *end_name(const struct tw_api_relay_item *item)
 {
-    static const char *const names[] = {[TW_ANSWER_GOES_ON] = "stop",
-                                        [TW_ANSWER_STOP] = "stop",
-                                        [TW_ANSWER_LENGTH] = "length",
-                                        [TW_ANSWER_TOOL_CALLS] = "tool_calls",
-                                        [TW_ANSWER_FILTER] = "content_filter",
-                                        [TW_ANSWER_OTHER] = "other"};
+    static const char *const names[] = {
+        [TW_ANSWER_GOES_ON] = "stop",          [TW_ANSWER_STOP] = "stop",
+        [TW_ANSWER_LENGTH] = "length",         [TW_ANSWER_TOOL_CALLS] = "tool_calls",
+        [TW_ANSWER_FILTER] = "content_filter", [TW_ANSWER_OTHER] = "other"};
     if (item->has_left) {
         return "cancelled";
     }
@@ -314,8 +315,7 @@ static void refuse_result(struct tw_api_relay_item *item, const struct tw_remote
                              item->remote->name,
                              said->is_there ? said->text : "its answer has no end");
     } else {
-        const bool is_late =
-            result->end == TW_REMOTE_NO_ANSWER || result->end == TW_REMOTE_STALLED;
+        const bool is_late = result->end == TW_REMOTE_NO_ANSWER || result->end == TW_REMOTE_STALLED;
         tw_api_refuse_status(error, is_late ? 504 : 502, "server_error",
                              is_late ? "backend_timed_out" : "backend_failed",
                              "the server '%.60s': %.200s", item->remote->name, result->reason);
@@ -327,15 +327,15 @@ static void refuse_result(struct tw_api_relay_item *item, const struct tw_remote
 static bool may_go_on(struct tw_api_relay_item *item)
 {
     return !tw_http_is_gone(item->http) &&
-           (item->api->config.hub == NULL || (tw_hub_may_go_on(&item->tenant.caller) &&
-                                              !tw_api_gate_has_failed(&item->gate)));
+           (item->api->config.hub == NULL ||
+            (tw_hub_may_go_on(&item->tenant.caller) && !tw_api_gate_has_failed(&item->gate)));
 }
 
 /* Whether the client has so much to read that no more should come. */
 static bool is_ahead(struct tw_api_relay_item *item)
 {
-    return item->has_begun && (tw_http_pending_bytes(item->http) > PAUSE_BYTES ||
-                               tw_api_gate_is_ahead(&item->gate));
+    return item->has_begun &&
+           (tw_http_pending_bytes(item->http) > PAUSE_BYTES || tw_api_gate_is_ahead(&item->gate));
 }
 
 static void take_head(void *context, const struct tw_remote_head *head)
@@ -367,7 +367,8 @@ static enum tw_remote_take take_events(struct tw_api_relay_item *item, const cha
                                        size_t n_bytes)
 {
     struct tw_error error;
-    if (tw_sse_relay_push(&item->stream, bytes, n_bytes, &item->chunk, &error) != TW_OK) {
+    if (tw_sse_relay_push(&item->stream, bytes, n_bytes, &item->chunk, &error) != TW_OK ||
+        !tw_api_redaction_restore_events(&item->redaction, &item->chunk)) {
         item->is_odd = true;
         return TW_REMOTE_STOP;
     }
@@ -408,15 +409,17 @@ static bool is_complete(struct tw_api_relay_item *item)
         return false;
     }
     if (item->head.is_stream) {
-        const bool is_read =
-            tw_sse_relay_end(&item->stream, &item->chunk, &error) == TW_OK && item->stream.is_done;
+        const bool is_read = tw_sse_relay_end(&item->stream, &item->chunk, &error) == TW_OK &&
+                             tw_api_redaction_restore_events(&item->redaction, &item->chunk) &&
+                             item->stream.is_done;
         pass_on(item);
         return is_read;
     }
     const struct tw_answer_terms terms = {.model = item->client_model, .usage = TW_USAGE_ALL};
-    const bool is_whole = tw_answer_scan_whole(
-        item->received.size_bytes > 0 ? item->received.data : "", item->received.size_bytes, &terms,
-        &item->seen, &item->chunk);
+    const bool is_whole =
+        tw_answer_scan_whole(item->received.size_bytes > 0 ? item->received.data : "",
+                             item->received.size_bytes, &terms, &item->seen, &item->chunk) &&
+        tw_api_redaction_restore_whole(&item->redaction, &item->chunk);
     if (is_whole && item->content != NULL) {
         tw_content_add_hashed(item->content, 0, item->chunk.data, item->chunk.size_bytes);
     }
@@ -457,22 +460,22 @@ static bool write_request(struct tw_api_relay_item *item, struct tw_buf *out,
     const struct tw_api_remote_model *model = model_of(item->remote, item->client_model);
     char salt[24];
     snprintf(salt, sizeof salt, "tenant-%u", item->tenant.number);
-    const bool has_salt = item->remote->takes_salt && !item->api->config.shares_prefixes &&
-                          item->tenant.number != 0;
+    const bool has_salt =
+        item->remote->takes_salt && !item->api->config.shares_prefixes && item->tenant.number != 0;
     const bool is_bounded =
         item->api->config.hub != NULL && (item->ticket.is_clamped || item->n_asked_tokens != 0 ||
                                           item->ticket.max_answer_tokens < model->n_context_tokens);
-    const struct tw_rewrite_terms terms = {
-        .model = model->upstream,
-        .n_answer_tokens = !item->makes_answers        ? 0
-                           : is_bounded                ? item->ticket.max_answer_tokens
-                           : item->n_asked_tokens != 0 ? item->n_asked_tokens
-                                                       : TW_REWRITE_NO_LIMIT,
-        .n_answers = item->makes_answers ? item->n_answers : 0,
-        .is_chat = item->is_chat,
-        .knows_new_limit = item->remote->knows_new_limit,
-        .counts_on = item->remote->counts_on,
-        .cache_salt = has_salt ? salt : NULL};
+    const struct tw_rewrite_terms terms = {.model = model->upstream,
+                                           .n_answer_tokens =
+                                               !item->makes_answers ? 0
+                                               : is_bounded         ? item->ticket.max_answer_tokens
+                                               : item->n_asked_tokens != 0 ? item->n_asked_tokens
+                                                                           : TW_REWRITE_NO_LIMIT,
+                                           .n_answers = item->makes_answers ? item->n_answers : 0,
+                                           .is_chat = item->is_chat,
+                                           .knows_new_limit = item->remote->knows_new_limit,
+                                           .counts_on = item->remote->counts_on,
+                                           .cache_salt = has_salt ? salt : NULL};
     return tw_request_rewrite(item->body, &terms, &item->asked, out, error) == TW_OK;
 }
 
@@ -494,12 +497,11 @@ static void send_to_next(struct tw_api_relay_item *item)
                                               .usage = item->asked.usage};
         tw_sse_relay_free(&item->stream);
         tw_sse_relay_init(&item->stream, &terms);
-        const struct tw_remote_request request = {
-            .backend = item->remote->backend,
-            .path = item->path,
-            .body = &body,
-            .request_id = tw_http_id(item->http),
-            .sink = {item, take_head, take_body, take_end}};
+        const struct tw_remote_request request = {.backend = item->remote->backend,
+                                                  .path = item->path,
+                                                  .body = &body,
+                                                  .request_id = tw_http_id(item->http),
+                                                  .sink = {item, take_head, take_body, take_end}};
         pthread_mutex_lock(&item->lock);
         is_sent =
             tw_remote_submit(api->config.remote_client, &request, &item->call, &error) == TW_OK;
@@ -559,17 +561,17 @@ static void grant(struct tw_api_relay_item *item)
         start(item);
         return;
     }
-    const struct tw_hub_request request = {
-        .caller = item->tenant.caller,
-        .model = item->client_model,
-        .client_id = tw_http_id(item->http),
-        .n_prompt_tokens = item->n_prompt_bound,
-        .n_answers = item->makes_answers ? item->n_answers : 0,
-        .max_answer_tokens = item->n_asked_tokens,
-        .most_answer_tokens = item->makes_answers ? model->n_context_tokens : 0,
-        .is_stream = item->wants_stream,
-        .route = &item->admission->route,
-        .content = item->content};
+    const struct tw_hub_request request = {.caller = item->tenant.caller,
+                                           .model = item->client_model,
+                                           .client_id = tw_http_id(item->http),
+                                           .n_prompt_tokens = item->n_prompt_bound,
+                                           .n_answers = item->makes_answers ? item->n_answers : 0,
+                                           .max_answer_tokens = item->n_asked_tokens,
+                                           .most_answer_tokens =
+                                               item->makes_answers ? model->n_context_tokens : 0,
+                                           .is_stream = item->wants_stream,
+                                           .route = &item->admission->route,
+                                           .content = item->content};
     tw_hub_reserve(hub, &item->ticket, &request, granted, item);
 }
 
@@ -603,9 +605,10 @@ static bool read_counts(struct tw_api_relay_item *item, struct tw_api_error *err
         if (!read_count(item->body, limits[i], INT32_MAX, &limit, error)) {
             return false;
         }
-        item->n_asked_tokens = limit != 0 && (item->n_asked_tokens == 0 || limit < item->n_asked_tokens)
-                                   ? limit
-                                   : item->n_asked_tokens;
+        item->n_asked_tokens =
+            limit != 0 && (item->n_asked_tokens == 0 || limit < item->n_asked_tokens)
+                ? limit
+                : item->n_asked_tokens;
     }
     if (!read_count(item->body, "n", TW_LIMIT_API_CHOICES, &n, error) ||
         !read_count(item->body, "best_of", TW_LIMIT_API_CHOICES, &best_of, error)) {
@@ -635,9 +638,9 @@ static bool prepare(struct tw_api_relay_item *item, struct tw_api_error *error)
     const struct tw_api *api = item->api;
     if (api->config.hub != NULL &&
         !tw_hub_may_use_model(api->config.hub, &item->tenant.caller, name)) {
-        tw_api_refuse_status(error, 404, "invalid_request_error", "model_not_found",
-                             "there is no model '%.100s' here; GET /v1/models lists those there are",
-                             name);
+        tw_api_refuse_status(
+            error, 404, "invalid_request_error", "model_not_found",
+            "there is no model '%.100s' here; GET /v1/models lists those there are", name);
         return false;
     }
     snprintf(item->client_model, sizeof item->client_model, "%s", name);
@@ -645,6 +648,9 @@ static bool prepare(struct tw_api_relay_item *item, struct tw_api_error *error)
     item->is_chat = strcmp(item->path, "/v1/chat/completions") == 0;
     item->wants_stream = json_is_true(json_object_get(item->body, "stream"));
     item->n_answers = 1;
+    if (!tw_api_redaction_begin(&item->redaction, item->admission, item->body, error)) {
+        return false;
+    }
     item->n_prompt_bound = bound_prompt(item->body);
     return (!item->makes_answers || read_counts(item, error)) &&
            (item->content == NULL || (tw_api_content_name(item->content, item->body, error) &&

@@ -20,8 +20,9 @@ static const struct kind {
     const char *name;
     bool counts_on, takes_salt, knows_new_limit;
 } kinds[] = {
-    {"openai", false, false, true}, {"vllm", true, true, true},        {"sglang", true, false, true},
-    {"llama.cpp", false, false, false}, {"tokenworks", true, false, true},
+    {"openai", false, false, true},    {"vllm", true, true, true},
+    {"sglang", true, false, true},     {"llama.cpp", false, false, false},
+    {"tokenworks", true, false, true},
 };
 
 static const struct kind *kind_of(const char *name)

@@ -83,9 +83,8 @@ static const cyaml_schema_value_t backend_value = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct tw_serve_file_backend, backend_fields)};
 
 /* No option says it: there is too much to say. */
-static const cyaml_schema_field_t backends_field =
-    CYAML_FIELD_SEQUENCE("backends", OPTIONAL, struct values, backends, &backend_value, 0,
-                         TW_LIMIT_REMOTES);
+static const cyaml_schema_field_t backends_field = CYAML_FIELD_SEQUENCE(
+    "backends", OPTIONAL, struct values, backends, &backend_value, 0, TW_LIMIT_REMOTES);
 
 static cyaml_schema_field_t list_field(const struct tw_option *option)
 {

@@ -170,7 +170,8 @@
 #define TW_LIMIT_TLS_CHAIN              16    /* certificates in one file */
 
 /* Servers that requests are relayed to */
-#define TW_LIMIT_REMOTES             64   /* other servers that a server asks */
+#define TW_LIMIT_API_REDACTED_TEXTS  1024  /* of a stream: of each choice its texts and calls */
+#define TW_LIMIT_REMOTES             64    /* other servers that a server asks */
 #define TW_LIMIT_REMOTE_CALLS        4096  /* of one client at once */
 #define TW_LIMIT_REMOTE_SPARE        256   /* handles of libcurl that wait for their next call */
 #define TW_LIMIT_REMOTE_URL_BYTES    1024  /* of a server, and of an endpoint behind it */

@@ -121,8 +121,8 @@ struct tw_hub_request {
     const char *model_digest;
     const struct tw_audit_sampling *sampling;
     const struct tw_audit_route *route; /* read when a record is written: it may change meanwhile */
-    const char *denied;         /* not NULL: a policy refuses it, with this sentence */
-    struct tw_content *content; /* NULL: nothing is committed to, or stored */
+    const char *denied;                 /* not NULL: a policy refuses it, with this sentence */
+    struct tw_content *content;         /* NULL: nothing is committed to, or stored */
 };
 
 /* What headers show of the rates. */
@@ -144,7 +144,7 @@ enum tw_hub_refusal {
     TW_HUB_REFUSED_CONCURRENT,
     TW_HUB_REFUSED_PRICE, /* a money budget, and no price for the model */
     TW_HUB_REFUSED_POLICY,
-    TW_HUB_REFUSED_STORE  /* it cannot be recorded */
+    TW_HUB_REFUSED_STORE /* it cannot be recorded */
 };
 
 struct tw_hub_ticket;

@@ -84,12 +84,9 @@ static void put_content(struct tw_audit_request *request, const struct tw_conten
 enum tw_status tw_hub_record_refusal(struct tw_hub *hub, const struct tw_hub_ticket *ticket,
                                      struct tw_error *error)
 {
-    static const int http[] = {[TW_HUB_REFUSED_KEY] = 401,
-                               [TW_HUB_REFUSED_BUDGET] = 429,
-                               [TW_HUB_REFUSED_RATE] = 429,
-                               [TW_HUB_REFUSED_CONCURRENT] = 429,
-                               [TW_HUB_REFUSED_PRICE] = 403,
-                               [TW_HUB_REFUSED_POLICY] = 403};
+    static const int http[] = {[TW_HUB_REFUSED_KEY] = 401,   [TW_HUB_REFUSED_BUDGET] = 429,
+                               [TW_HUB_REFUSED_RATE] = 429,  [TW_HUB_REFUSED_CONCURRENT] = 429,
+                               [TW_HUB_REFUSED_PRICE] = 403, [TW_HUB_REFUSED_POLICY] = 403};
     struct tw_audit_request request = {.model = ticket->request.model,
                                        .price_class =
                                            tw_price_class_name(ticket->request.price_class),

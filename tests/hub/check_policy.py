@@ -1,0 +1,230 @@
+"""A server with a policy: what may leave it, and what of it.
+
+    check_policy.py TOKENWORKS DATA
+"""
+import json
+import random
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from books import Books, bearer  # noqa: E402
+from check_relay import LAST, STREAM, Fake, answer  # noqa: E402
+from server import becomes, run_cases  # noqa: E402
+
+POLICY = """
+zones:
+  - {name: local, trust: 100}
+  - {name: berlin, trust: 80}
+  - {name: cloud, trust: 10}
+detectors:
+  - {find: email, class: confidential}
+  - {find: iban, class: restricted}
+rules:
+  - {name: own, class: [restricted], allow: [local]}
+  - {name: on-prem, class: [confidential], allow: [local, berlin]}
+  - {name: anywhere, up-to: internal, allow: [local, berlin, cloud]}
+"""
+REDACTING = POLICY.replace("rules:\n", "rules:\n  - {name: blacked, class: [confidential], "
+                           "redact: [email], left-up-to: internal, allow: [cloud]}\n")
+MAIL, IBAN = "anna.muster@example.org", "DE89 3704 0044 0532 0130 00"
+
+
+class Site:
+    def __init__(self, program, data, folder):
+        self.folder = Path(folder)
+        self.model = Path(data, "tokenworks-demo.gguf")
+        (self.folder / "hub").mkdir()
+        self.books = Books(program, self.folder / "hub")
+        self.policy = self.folder / "policy.yaml"
+
+    def serve(self, policy, *backends, **more):
+        """Each backend is (name, zone, fake)."""
+        self.policy.write_text(policy, encoding="utf-8")
+        config = self.folder / "serve.yaml"
+        config.write_text(json.dumps({
+            "policy": "policy.yaml", "models": [{"path": str(self.model), "name": "here"}],
+            "backends": [{"name": name, "url": fake.url, "zone": zone,
+                          "models": [{"name": "far", "ctx": 2048}]}
+                         for name, zone, fake in backends]}), encoding="ascii")
+        return self.books.serve("--config", config, **more)
+
+
+def site(function):
+    def case(program, data):
+        with tempfile.TemporaryDirectory() as folder:
+            function(Site(program, data, folder))
+    case.__name__ = function.__name__
+    return case
+
+
+def ask(server, key, text, model="far", headers=None, **more):
+    return server.post("/v1/chat/completions",
+                       {"model": model, "max_tokens": 8, **more,
+                        "messages": [{"role": "user", "content": text}]},
+                       headers={**bearer(key), **(headers or {})})
+
+
+def good():
+    return Fake(answer(200, {"id": "x", "object": "chat.completion", "choices": [
+        {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "ok"}}],
+        "usage": {"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 6}}))
+
+
+@site
+def a_request_goes_only_where_its_class_may(it):
+    label = {"x-tokenworks-data-class": "restricted"}
+    cases = [("hello", None, {"cloud"}), (f"mail {MAIL}", None, {"berlin"}),
+             (f"pay {IBAN}", None, set()), ("hello", label, set()),
+             (f"mail {MAIL}", {"x-tokenworks-data-class": "public"}, {"berlin"})]
+    for text, headers, zones in cases:
+        with good() as cloud, good() as berlin, \
+                it.serve(POLICY, ("c", "cloud", cloud), ("b", "berlin", berlin)) as server:
+            reply = ask(server, it.books.key, text, headers=headers)
+            seen = {name for name, fake in (("cloud", cloud), ("berlin", berlin)) if fake.requests}
+            assert seen == zones, (text, headers, seen, reply.body)
+            if zones:
+                assert reply.status == 200, reply.body
+            else:
+                assert (reply.status, reply.error["code"]) == (403, "refused_by_policy")
+            assert ask(server, it.books.key, text, model="here", headers=headers).status == 200
+
+
+@site
+def every_decision_is_on_record(it):
+    with good() as cloud, it.serve(POLICY, ("c", "cloud", cloud)) as server:
+        assert ask(server, it.books.key, "hello").status == 200
+        assert ask(server, it.books.key, f"mail {MAIL}").status == 403
+        assert ask(server, it.books.key, f"mail {MAIL}", model="here").status == 200
+    sent, here = it.books.records("request.settled")
+    refused, = it.books.records("request.refused")
+    version = sent["route"]["policy"]
+    assert len(version) == 12
+    assert sent["route"] == {"backend": "c", "zone": "cloud", "class": sent["route"]["class"],
+                             "class_reason": sent["route"]["class_reason"], "policy": version,
+                             "rule": "anywhere"}
+    assert here["route"]["zone"] == "local" and here["route"]["rule"] == "on-prem"
+    assert refused["http_status"] == 403 and refused["route"]["class"] == "confidential"
+    assert "email in messages[0].content" in refused["route"]["class_reason"]
+    assert not any(MAIL in json.dumps(r) for r in (sent, here, refused))
+    it.books.must_balance()
+
+
+@site
+def nothing_is_tried_where_trust_is_lower(it):
+    """The first choice fails: what comes next is at least as trusted."""
+    policy = POLICY.replace("trust: 10}", "trust: 10}\n  - {name: edge, trust: 80}").replace(
+        "allow: [local, berlin, cloud]", "allow: [local, berlin, edge, cloud]")
+    broken = answer(500, {"error": {"message": "broken"}})
+    with Fake(broken) as berlin, good() as cloud, \
+            it.serve(policy, ("b", "berlin", berlin), ("c", "cloud", cloud)) as server:
+        reply = ask(server, it.books.key, "hello")
+        assert berlin.requests and not cloud.requests, "it fell to a lower trust"
+        assert reply.status == 502, reply.body
+    with Fake(broken) as berlin, good() as edge, \
+            it.serve(policy, ("b", "berlin", berlin), ("e", "edge", edge)) as server:
+        assert ask(server, it.books.key, "hello").status == 200 and edge.requests
+
+
+@site
+def what_a_rule_replaces_does_not_leave_and_comes_back(it):
+    pieces = ["Dear <", "EMAIL_1", ">, you wrote <EMAIL", "_2>: <EMAIL_3", "> <EM"]
+    chunks = "".join('data: ' + json.dumps({"id": "x", "choices": [
+        {"index": 0, "delta": {"content": piece}}]}) + "\n\n" for piece in pieces)
+    other = "bob@example.com"
+    with Fake(STREAM, chunks, LAST) as cloud, \
+            it.serve(REDACTING, ("c", "cloud", cloud)) as server:
+        reply = ask(server, it.books.key, f"{MAIL} and {other}, {MAIL}", stream=True)
+        text = "".join(c["delta"].get("content") or "" for e in reply.events
+                       for c in e["choices"])
+        assert text == f"Dear {MAIL}, you wrote {other}: <EMAIL_3> <EM", text
+        sent = json.dumps(cloud.requests)
+        assert MAIL not in sent and other not in sent and "<EMAIL_1> and <EMAIL_2>, <EMAIL_1>" in sent
+        here = ask(server, it.books.key, f"mail {MAIL}", model="here")
+        assert here.status == 403, "the rule that fits first does not name this zone"
+    whole = answer(200, {"choices": [{"index": 0, "finish_reason": "tool_calls", "message": {
+        "role": "assistant", "content": "to <EMAIL_1>", "tool_calls": [{
+            "id": "1", "type": "function",
+            "function": {"name": "f", "arguments": '{"to": "\\u003cEMAIL_1\\u003e"}'}}]}}],
+        "usage": {"prompt_tokens": 5, "completion_tokens": 1}})
+    with Fake(whole) as cloud, it.serve(REDACTING, ("c", "cloud", cloud)) as server:
+        message = ask(server, it.books.key, f"mail {MAIL}").json["choices"][0]["message"]
+        assert message["content"] == f"to {MAIL}"
+        assert json.loads(message["tool_calls"][0]["function"]["arguments"]) == {"to": MAIL}
+        assert MAIL not in json.dumps(cloud.requests)
+
+
+@site
+def a_policy_is_read_again_and_a_wrong_one_changes_nothing(it):
+    with good() as cloud, it.serve(POLICY, ("c", "cloud", cloud)) as server:
+        assert ask(server, it.books.key, f"mail {MAIL}").status == 403
+        it.policy.write_text(POLICY.replace("allow: [local, berlin]", "allow: [local, cloud]"),
+                             encoding="utf-8")
+        server.process.send_signal(signal.SIGHUP)
+        assert becomes(lambda: ask(server, it.books.key, f"mail {MAIL}").status == 200)
+        for wrong in ("rules: [", POLICY.replace("- {name: cloud, trust: 10}\n", "")):
+            it.policy.write_text(wrong, encoding="utf-8")
+            n = server.log_text().count("stays as it was")
+            server.process.send_signal(signal.SIGHUP)
+            assert becomes(lambda: server.log_text().count("stays as it was") == n + 1)
+            assert ask(server, it.books.key, f"mail {MAIL}").status == 200
+
+
+@site
+def a_zone_that_the_policy_lacks_is_refused_at_the_start(it):
+    with good() as fake, it.serve(POLICY, ("x", "moon", fake), waits=False) as server:
+        assert server.process.wait(60) != 0
+        assert "no zone 'moon', in which the backend x is" in server.log_text()
+
+
+@site
+def an_unknown_class_of_a_header_is_refused(it):
+    with good() as cloud, it.serve(POLICY, ("c", "cloud", cloud)) as server:
+        for value in ("secretish", "public, restricted", "x" * 200):
+            reply = ask(server, it.books.key, "hi", headers={"x-tokenworks-data-class": value})
+            assert reply.status == 400 and not cloud.requests, reply.body
+
+
+@site
+def no_byte_of_a_labelled_request_reaches_another_zone(it):
+    """Random policies, labels and failures; fakes keep every byte that they get."""
+    rng = random.Random(7)
+    classes, zones = ["public", "internal", "confidential", "restricted"], ["berlin", "cloud", "edge"]
+    for _ in range(12):
+        allowed = {c: rng.sample(zones, rng.randint(0, 3)) for c in classes}
+        trust = {z: rng.randint(1, 3) for z in zones}
+        rows = "".join(f"  - {{name: r-{c}, class: [{c}], allow: [{', '.join(['local', *z])}]}}\n"
+                       for c, z in allowed.items())
+        policy = ("zones:\n  - {name: local, trust: 9}\n"
+                  + "".join(f"  - {{name: {z}, trust: {t}}}\n" for z, t in trust.items())
+                  + "detectors: []\nrules:\n" + rows)
+        fakes = {z: rng.choice([good, lambda: Fake(answer(500, {})), lambda: Fake(STREAM),
+                                lambda: Fake("")])() for z in zones}
+        try:
+            with it.serve(policy, *((z, z, fakes[z]) for z in zones)) as server:
+                for n in range(16):
+                    label = rng.choice(classes)
+                    ask(server, it.books.key, f"mark-{n}-{label}", stream=rng.random() < 0.5,
+                        headers={"x-tokenworks-data-class": label})
+            for zone, fake in fakes.items():
+                for label in classes:
+                    reached = any(f"-{label}" in json.dumps(r) for r in fake.requests)
+                    assert not reached or zone in allowed[label], (zone, label, policy)
+        finally:
+            for fake in fakes.values():
+                fake.socket.close()
+    it.books.must_balance()
+
+
+if __name__ == "__main__":
+    cases = [a_request_goes_only_where_its_class_may, every_decision_is_on_record,
+             nothing_is_tried_where_trust_is_lower,
+             what_a_rule_replaces_does_not_leave_and_comes_back,
+             a_policy_is_read_again_and_a_wrong_one_changes_nothing,
+             a_zone_that_the_policy_lacks_is_refused_at_the_start,
+             an_unknown_class_of_a_header_is_refused,
+             no_byte_of_a_labelled_request_reaches_another_zone]
+    print(f"1..{len(cases)}")
+    sys.exit(run_cases(cases, *sys.argv[1:]))
