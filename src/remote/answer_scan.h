@@ -67,12 +67,12 @@ struct tw_answer_seen {
 };
 
 /* Adds what an object says; true where it is to be passed on, and then written to out (without
- * what goes round it). Not passed on: errors, and chunks that only have a usage nobody asked for. */
+ * what goes round it). Not passed on: errors, and chunks with nothing but an unasked usage. */
 bool tw_answer_scan_object(struct tw_json_span object, const struct tw_answer_terms *terms,
                            struct tw_answer_seen *seen, struct tw_buf *out);
 
-/* The body of a refusal: {"error": {...}}, {"object": "error", ...}, {"error": "..."}, {"detail":
- * ...}, or text. ret_error->is_there is true in any case. */
+/* The body of a refusal: {"error": {...}}, {"object": "error", ...}, {"error": "..."},
+ * {"detail": ...}, or text. ret_error->is_there is true in any case. */
 void tw_answer_scan_error(const char *body, size_t n_bytes, struct tw_answer_error *ret_error);
 
 /* A whole answer. False, with error set in seen, where it is none: it must not be passed on. */

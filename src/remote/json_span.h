@@ -33,7 +33,7 @@ struct tw_json_walk {
     bool has_begun;
 };
 
-/* Before the opening bracket of a text, behind spaces. False where it is neither object nor array. */
+/* Before the opening bracket of a text, behind spaces. False where it is no object or array. */
 bool tw_json_walk_begin(struct tw_json_walk *walk, struct tw_json_span text);
 
 /* The next member or item. ret_key is without its quotes, as written, and empty for items. False at

@@ -1,7 +1,7 @@
 /* remote_client.h: requests to servers with OpenAI's API, thousands at once, on one thread.
  *
  *     tw_remote_submit -> WAITING  [in the client's queue, a moment]
- *     WAITING -> ASKED             [connected, or on a connection that was kept; the request is sent]
+ *     WAITING -> ASKED             [on a new connection or a kept one; the request is sent]
  *     ASKED   -> ANSWERING         [sink.head, then sink.body as often as something comes]
  *     ANSWERING -> PAUSED          [sink.body says so: the server is not read, and so must wait]
  *     PAUSED  -> ANSWERING         [tw_remote_resume: the same bytes come again]

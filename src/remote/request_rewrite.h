@@ -4,8 +4,8 @@
  *     -> {"model": "org/Model-8B", "max_tokens": 512, "stream": true, "x": [1],
  *         "stream_options": {"include_usage": true}}
  *
- * What we do not know goes through: servers have parameters of their own. What is ours alone is left
- * out. Numbers are those of the client's to the last bit (base/json.h).
+ * What we do not know goes through: servers have parameters of their own. What is ours alone is
+ * left out. Numbers are those of the client's to the last bit (base/json.h).
  *
  * Invariants:
  * 1. The server is asked for no more than n_answer_tokens an answer and n_answers answers, under

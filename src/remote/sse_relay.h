@@ -1,6 +1,6 @@
 /* sse_relay.h: a stream of OpenAI's API passed on as it comes, and read on the way.
  *
- *     bytes of a server, in any pieces -> lines -> events -> tw_answer_scan_object -> events of ours
+ *     bytes in any pieces -> lines -> events -> tw_answer_scan_object -> events of ours
  *
  *     READING -> DONE   [data: [DONE]]          what follows is ignored
  *     READING -> CUT    [tw_sse_relay_end before it]

@@ -1,4 +1,4 @@
-/* Streams as vLLM, SGLang, llama.cpp, tokenworks and a service write them (records/), cut anywhere. */
+/* Streams as vLLM, SGLang, llama.cpp, tokenworks and a service write them, cut anywhere. */
 #define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
