@@ -5,8 +5,8 @@
  * Without a policy every zone is allowed. What was decided is noted in the request's route, which
  * its record gets (hub/audit_record.h).
  *
- * Ownership: an admission belongs to whoever has the call, until the request's record is written; it
- * keeps the policy that it was decided by. Threads: any; of one admission one at a time.
+ * Ownership: an admission belongs to whoever has the call, until the request's record is written;
+ * it keeps the policy that it was decided by. Threads: any; of one admission one at a time.
  */
 #ifndef TW_API_ADMISSION_H
 #define TW_API_ADMISSION_H

@@ -104,8 +104,8 @@ void tw_api_set_server(struct tw_api *api, const struct tw_http_server *server);
 /* From here on new requests get 503; those that run go on. */
 void tw_api_drain(struct tw_api *api);
 /* Ends the preparing threads; what is queued gets 503. Then the backends and the remote client are
- * stopped, which answers what they have; then the HTTP server, whose threads ask the backends for their numbers until the
- * end; then the API is freed, and the backends last. */
+ * stopped, which answers what they have; then the HTTP server, whose threads ask the backends for
+ * their numbers until the end; then the API is freed, and the backends last. */
 void tw_api_stop(struct tw_api *api);
 
 /* After the HTTP server was stopped. NULL is allowed. */

@@ -3,8 +3,8 @@
  *     tw_api_relay -> ASKED     [the hub, with an upper bound of the prompt]
  *     ASKED        -> SENT      [to a server that has the model; again to another one while no byte
  *                                of an answer came]
- *     SENT         -> PASSING   [a stream begins with the first byte; what it counts as tokens waits
- *                                until they are on record, as of our own (api_gate.h)]
+ *     SENT         -> PASSING   [a stream begins with the first byte; what is not on record yet
+ *                                waits, as of our own models (api_gate.h)]
  *     any          -> SETTLED   [what the server reported]
  *
  * How many tokens there are is known by the server alone. Reserved is what cannot be exceeded: a

@@ -1,8 +1,8 @@
 /* serve_backends.h: the other servers of `tokenworks serve`, as its configuration file names them.
  *
  *     backends:
- *       - {name: gpu1, url: "https://10.0.0.5:8000", kind: vllm, zone: berlin, ca: ca.pem, key: gpu1.key,
- *          models: [{name: qwen-72b, upstream: Qwen/Qwen2.5-72B-Instruct, ctx: 32768}]}
+ *       - {name: gpu1, url: "https://10.0.0.5:8000", kind: vllm, zone: berlin, ca: ca.pem,
+ *          key: gpu1.key, models: [{name: big, upstream: Qwen/Qwen2.5-72B-Instruct, ctx: 32768}]}
  *
  * A model may be on several of them, under one name, which no model of ours has.
  *

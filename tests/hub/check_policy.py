@@ -141,7 +141,8 @@ def what_a_rule_replaces_does_not_leave_and_comes_back(it):
                        for c in e["choices"])
         assert text == f"Dear {MAIL}, you wrote {other}: <EMAIL_3> <EM", text
         sent = json.dumps(cloud.requests)
-        assert MAIL not in sent and other not in sent and "<EMAIL_1> and <EMAIL_2>, <EMAIL_1>" in sent
+        assert MAIL not in sent and other not in sent
+        assert "<EMAIL_1> and <EMAIL_2>, <EMAIL_1>" in sent
         here = ask(server, it.books.key, f"mail {MAIL}", model="here")
         assert here.status == 403, "the rule that fits first does not name this zone"
     whole = answer(200, {"choices": [{"index": 0, "finish_reason": "tool_calls", "message": {
@@ -191,7 +192,8 @@ def an_unknown_class_of_a_header_is_refused(it):
 def no_byte_of_a_labelled_request_reaches_another_zone(it):
     """Random policies, labels and failures; fakes keep every byte that they get."""
     rng = random.Random(7)
-    classes, zones = ["public", "internal", "confidential", "restricted"], ["berlin", "cloud", "edge"]
+    classes = ["public", "internal", "confidential", "restricted"]
+    zones = ["berlin", "cloud", "edge"]
     for _ in range(12):
         allowed = {c: rng.sample(zones, rng.randint(0, 3)) for c in classes}
         trust = {z: rng.randint(1, 3) for z in zones}
