@@ -37,7 +37,11 @@ static enum tw_status scan(const char *source, enum tw_checksum checksum, const 
         fail_msg("'%s': %s", source, error.text);
     }
     *hits = (struct hits){0};
-    const enum tw_status status = tw_expression_scan(expression, text, n, on_found, hits, &error);
+    struct tw_expression_work work = {0};
+    uint64_t n_steps = TW_LIMIT_POLICY_STEPS;
+    const enum tw_status status =
+        tw_expression_scan(expression, &work, &n_steps, text, n, on_found, hits, &error);
+    tw_expression_work_free(&work);
     tw_expression_free(expression);
     return status;
 }
