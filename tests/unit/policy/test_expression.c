@@ -121,7 +121,7 @@ static void what_has_no_end_is_refused_with_what_to_write(void **state)
 static void a_text_made_to_be_slow_is_an_error_soon(void **state)
 {
     static const char *const sources[] = {"(a{1,200}){1,200}[bc]", "(a?){1,100}(a?){1,100}[bc]",
-                                          "(a|aa|aaa){1,256}[bc]", "(?:a{1,256}?){9}[bc]"};
+                                          "(a|aa|aaa){1,256}[bc]", ".{1,256}?[bc]"};
     enum { TEXT_BYTES = 200000 };
     char *text = test_malloc(TEXT_BYTES);
     struct hits hits;
