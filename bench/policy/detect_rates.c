@@ -3,8 +3,8 @@
  *     detect_rates [MEGABYTES]
  *
  * Prints CSV: the kind of text, its size in MB, findings, and MB/s on one core: the best and the
- * median of ROUNDS, by the processor's time, since other jobs may have the cores. Beside them stands what the machine needs to look at each byte once (memchr for
- * a byte that is not there).
+ * median of ROUNDS, by the processor's time, since other jobs may have the cores. Beside them
+ * stands what the machine needs to look at each byte once (memchr for a byte that is not there).
  */
 #include <stdio.h>
 #include <stdlib.h>
