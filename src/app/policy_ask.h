@@ -1,4 +1,4 @@
-/* policy_ask.h: a question to a policy, from a command line or from a file of cases, and its answer.
+/* policy_ask.h: a question to a policy, from a command line or a file of cases, and its answer.
  *
  *     request + what is known of it --tw_policy_ask--> class with its reasons, decision
  *

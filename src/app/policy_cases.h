@@ -17,8 +17,8 @@ struct tw_policy_cases {
     size_t n_passed, n_failed;
 };
 
-/* Reads the cases and asks the policy each; a line for each goes to out. Requests of their own files
- * are seen from the folder of the cases. */
+/* Reads the cases and asks the policy each; a line for each goes to out. Requests in files of their
+ * own are seen from the folder of the cases. */
 enum tw_status tw_policy_cases_run(const struct tw_policy *policy, const char *path,
                                    struct tw_buf *out, struct tw_policy_cases *ret_cases,
                                    struct tw_error *error);

@@ -73,7 +73,7 @@ bool tw_builtin_begins(const struct tw_builtin_scan *scan, size_t at)
 {
     const unsigned char *text = scan->text;
     char digit;
-    if (at == 0) {
+    if (at == 0 || tw_builtin_is_behind_escape(scan, at)) {
         return true;
     }
     const unsigned char before = text[at - 1];
@@ -161,7 +161,8 @@ static size_t local_begin(const struct tw_builtin_scan *scan, size_t at)
         const unsigned char c = scan->text[begin - 1];
         const bool is_wide = is_later_byte(c) && begin >= 2 && is_wide_letter(scan, begin - 2);
         const bool is_plain = tw_builtin_is_word(c);
-        if (!is_wide && !is_plain && (c == 0 || strchr(".%+-'", c) == NULL)) {
+        const bool is_part = is_wide || is_plain || (c != 0 && strchr(".%+-'", c) != NULL);
+        if (!is_part || tw_builtin_is_behind_escape(scan, begin)) {
             break;
         }
         begin -= is_wide ? 2 : 1;
@@ -309,7 +310,8 @@ static bool is_alone(const struct tw_builtin_scan *scan, size_t at, size_t end)
 static size_t find_number(struct tw_builtin_scan *scan, size_t at)
 {
     size_t begin = at;
-    while (begin > 0 && at - begin < LETTERS && tw_builtin_is_letter(scan->text[begin - 1])) {
+    while (begin > 0 && at - begin < LETTERS && tw_builtin_is_letter(scan->text[begin - 1]) &&
+           !tw_builtin_is_behind_escape(scan, begin)) {
         begin--;
     }
     const size_t n_letters = at - begin, end = group_end(scan, at);

@@ -59,6 +59,13 @@ size_t tw_builtin_digit(const struct tw_builtin_scan *scan, size_t at, char *ret
  * or a hyphen of any length. Its bytes, 0 for something else; *ret_kind is ' ', '.' or '-'. */
 size_t tw_builtin_separator(const struct tw_builtin_scan *scan, size_t at, char *ret_kind);
 
+/* Whether an escape ends here that stands for a line's end or a tab: logs are pasted with them. */
+static inline bool tw_builtin_is_behind_escape(const struct tw_builtin_scan *scan, size_t at)
+{
+    const unsigned char c = at >= 2 ? scan->text[at - 1] : 0;
+    return (c == 'n' || c == 'r' || c == 't') && scan->text[at - 2] == '\\';
+}
+
 /* Whether a number may begin or end here: it is no part of a word or of a longer number. */
 bool tw_builtin_begins(const struct tw_builtin_scan *scan, size_t at);
 bool tw_builtin_ends(const struct tw_builtin_scan *scan, size_t at);

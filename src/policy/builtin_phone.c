@@ -208,9 +208,9 @@ static bool may_be_phone(const struct tw_builtin_scan *scan, const struct phone 
                          size_t begin, const struct tw_builtin_run *run)
 {
     const bool is_american_run = (run->breaks & 0x7f) == 0x48 || (run->breaks & 0xff) == 0x92;
+    const bool has_seven = (run->digits & 0x7f) == 0x7f;
     return phone->has_plus || phone->has_open || run->symbols[0] == '0' || is_american_run ||
-           tw_builtin_at(scan, run->ends[run->n - 1]) == ')' ||
-           tw_builtin_has_word(scan, begin, phone_words);
+           (has_seven && tw_builtin_has_word(scan, begin, phone_words));
 }
 
 void tw_builtin_phone(struct tw_builtin_scan *scan, size_t first_digit,

@@ -69,6 +69,7 @@ void tw_classify_say(const struct tw_policy *policy, const struct tw_classify_re
 struct walk {
     const struct tw_policy *policy;
     struct tw_classified *out;
+    struct tw_detect_work work;
     uint64_t detectors;
     unsigned texts_deep; /* texts within texts */
     char place[TW_CLASSIFY_PLACE_BYTES];
@@ -105,7 +106,7 @@ static void walk_json(struct walk *walk, const char *text, size_t n)
 static void walk_text(struct walk *walk, const char *text, size_t n)
 {
     uint64_t failed;
-    tw_detect(walk->policy, walk->detectors, text, n, on_found, walk, &failed);
+    tw_detect(walk->policy, &walk->work, walk->detectors, text, n, on_found, walk, &failed);
     for (unsigned i = 0; failed != 0 && i < walk->policy->n_detectors; i++) {
         if ((failed >> i & 1) != 0) {
             add_reason(walk->out, TW_CLASSIFY_FAILED, (unsigned)walk->policy->n_classes - 1, (int)i,
@@ -289,7 +290,9 @@ enum tw_status tw_classify(const struct tw_policy *policy,
                                          ? UINT64_MAX
                                          : (UINT64_C(1) << policy->n_detectors) - 1};
     if (request->body != NULL) {
+        tw_detect_begin(&walk.work);
         walk_value(&walk, request->body, 0);
+        tw_detect_end(&walk.work);
     }
     return TW_OK;
 }

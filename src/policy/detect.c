@@ -7,6 +7,7 @@
 
 struct detection {
     const struct tw_policy *policy;
+    struct tw_detect_work *work;
     uint64_t detectors;
     unsigned current; /* of an expression */
     tw_detect_found found;
@@ -77,7 +78,8 @@ static uint64_t run_expressions(struct detection *detection, const char *text, s
         }
         valid = valid != NULL ? valid : make_valid(text, text_bytes, &copy);
         detection->current = i;
-        if (valid == NULL || tw_expression_scan(detector->compiled, valid, text_bytes,
+        if (valid == NULL || tw_expression_scan(detector->compiled, &detection->work->expressions,
+                                                &detection->work->n_steps[i], valid, text_bytes,
                                                 on_expression, detection, NULL) != TW_OK) {
             failed |= UINT64_C(1) << i;
         }
@@ -86,11 +88,25 @@ static uint64_t run_expressions(struct detection *detection, const char *text, s
     return failed;
 }
 
-void tw_detect(const struct tw_policy *policy, uint64_t detectors, const char *text,
-               size_t text_bytes, tw_detect_found found, void *context, uint64_t *ret_failed)
+void tw_detect_begin(struct tw_detect_work *work)
+{
+    work->expressions = (struct tw_expression_work){0};
+    for (size_t i = 0; i < TW_LIMIT_POLICY_DETECTORS; i++) {
+        work->n_steps[i] = TW_LIMIT_POLICY_STEPS;
+    }
+}
+
+void tw_detect_end(struct tw_detect_work *work)
+{
+    tw_expression_work_free(&work->expressions);
+}
+
+void tw_detect(const struct tw_policy *policy, struct tw_detect_work *work, uint64_t detectors,
+               const char *text, size_t text_bytes, tw_detect_found found, void *context,
+               uint64_t *ret_failed)
 {
     struct detection detection = {
-        .policy = policy, .detectors = detectors, .found = found, .context = context};
+        .policy = policy, .work = work, .detectors = detectors, .found = found, .context = context};
     uint32_t wanted = 0;
     for (unsigned i = 0; i < policy->n_detectors; i++) {
         if ((detectors >> i & 1) != 0 && policy->detectors[i].kind < TW_BUILTIN_COUNT) {

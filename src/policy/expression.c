@@ -248,7 +248,6 @@ struct scan {
     const struct tw_expression *expression;
     const char *text;
     size_t text_bytes;
-    uint64_t n_steps; /* that are left */
     pcre2_match_data *data;
     pcre2_match_context *context;
 };
@@ -264,18 +263,28 @@ static int count_step(pcre2_callout_block *block, void *context)
     return 0;
 }
 
-static bool open_scan(struct scan *scan)
+/* Only the whole match is asked for, so that one pair of places is room for all expressions. */
+static bool open_work(struct tw_expression_work *work)
 {
-    scan->data = pcre2_match_data_create_from_pattern(scan->expression->code, NULL);
-    scan->context = pcre2_match_context_create(NULL);
-    if (scan->data == NULL || scan->context == NULL) {
-        return false;
+    if (work->data == NULL) {
+        work->data = pcre2_match_data_create(1, NULL);
     }
-    pcre2_set_callout(scan->context, count_step, &scan->n_steps);
-    pcre2_set_match_limit(scan->context, TW_LIMIT_POLICY_STEPS);
-    pcre2_set_depth_limit(scan->context, TW_LIMIT_POLICY_STEPS);
-    pcre2_set_heap_limit(scan->context, HEAP_LIMIT_KIB);
-    return true;
+    if (work->context == NULL) {
+        work->context = pcre2_match_context_create(NULL);
+        if (work->context != NULL) {
+            pcre2_set_match_limit(work->context, TW_LIMIT_POLICY_STEPS);
+            pcre2_set_depth_limit(work->context, TW_LIMIT_POLICY_STEPS);
+            pcre2_set_heap_limit(work->context, HEAP_LIMIT_KIB);
+        }
+    }
+    return work->data != NULL && work->context != NULL;
+}
+
+void tw_expression_work_free(struct tw_expression_work *work)
+{
+    pcre2_match_data_free(work->data);
+    pcre2_match_context_free(work->context);
+    *work = (struct tw_expression_work){0};
 }
 
 static bool has_checksum(const struct scan *scan, size_t begin, size_t end)
@@ -321,19 +330,18 @@ static int scan_all(struct scan *scan, tw_expression_found found, void *context)
     return n;
 }
 
-enum tw_status tw_expression_scan(const struct tw_expression *expression, const char *text,
-                                  size_t text_bytes, tw_expression_found found, void *context,
-                                  struct tw_error *error)
+enum tw_status tw_expression_scan(const struct tw_expression *expression,
+                                  struct tw_expression_work *work, uint64_t *n_steps,
+                                  const char *text, size_t text_bytes, tw_expression_found found,
+                                  void *context, struct tw_error *error)
 {
-    struct scan scan = {.expression = expression,
-                        .text = text,
-                        .text_bytes = text_bytes,
-                        .n_steps = TW_LIMIT_POLICY_STEPS +
-                                   (uint64_t)TW_LIMIT_POLICY_STEPS_PER_BYTE * text_bytes};
-    const bool is_open = open_scan(&scan);
-    const int n = is_open ? scan_all(&scan, found, context) : PCRE2_ERROR_NOMEMORY;
-    pcre2_match_data_free(scan.data);
-    pcre2_match_context_free(scan.context);
+    int n = PCRE2_ERROR_NOMEMORY;
+    *n_steps += (uint64_t)TW_LIMIT_POLICY_STEPS_PER_BYTE * text_bytes;
+    if (open_work(work)) {
+        struct scan scan = {expression, text, text_bytes, work->data, work->context};
+        pcre2_set_callout(scan.context, count_step, n_steps);
+        n = scan_all(&scan, found, context);
+    }
     if (n >= 0 || n == PCRE2_ERROR_NOMATCH) {
         return TW_OK;
     }

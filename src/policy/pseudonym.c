@@ -36,6 +36,7 @@ enum tw_status tw_redaction_create(const struct tw_policy *policy, uint64_t dete
     if (redaction == NULL) {
         return tw_redact_no_memory(error);
     }
+    tw_detect_begin(&redaction->work);
     redaction->policy = policy;
     redaction->detectors = detectors;
     redaction->seed = tw_rng_system_seed(); /* nobody can make values that meet in the table */
@@ -48,6 +49,7 @@ void tw_redaction_free(struct tw_redaction *redaction)
     if (redaction == NULL) {
         return;
     }
+    tw_detect_end(&redaction->work);
     for (size_t i = 0; i < redaction->n_items; i++) {
         tw_mem_free(redaction->items[i].value);
         tw_mem_free(redaction->items[i].escaped);

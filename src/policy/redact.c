@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "policy/detect.h"
 #include "policy/redact_parts.h"
 
 /* ---- finding spans ---- */
@@ -62,11 +61,12 @@ static void merge(struct spans *spans)
     spans->n = n;
 }
 
-static enum tw_status find_spans(const struct tw_redaction *redaction, const char *text, size_t n,
+static enum tw_status find_spans(struct tw_redaction *redaction, const char *text, size_t n,
                                  struct spans *spans, struct tw_error *error)
 {
     uint64_t failed;
-    tw_detect(redaction->policy, redaction->detectors, text, n, on_found, spans, &failed);
+    tw_detect(redaction->policy, &redaction->work, redaction->detectors, text, n, on_found, spans,
+              &failed);
     if (spans->failed) {
         return tw_redact_no_memory(error);
     }

@@ -2,6 +2,7 @@
 #ifndef TW_POLICY_REDACT_PARTS_H
 #define TW_POLICY_REDACT_PARTS_H
 
+#include "policy/detect.h"
 #include "policy/redact.h"
 
 enum { TW_PSEUDONYM_BYTES = TW_LIMIT_POLICY_NAME_BYTES + 12 };
@@ -23,6 +24,7 @@ struct tw_redact_span {
 struct tw_redaction {
     const struct tw_policy *policy;
     uint64_t detectors;
+    struct tw_detect_work work;
     struct tw_pseudonym *items; /* [n_items] */
     size_t n_items, capacity;
     uint32_t *by_value, *by_name; /* [n_places] */

@@ -89,8 +89,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const size_t begin = newline != NULL ? n_expression + 1 : 0;
     const struct text text = {(const char *)data + begin, size - begin};
     struct tw_policy *policy = make_policy((const char *)data, n_expression);
+    struct tw_detect_work work;
     uint64_t failed;
-    tw_detect(policy, UINT64_MAX, text.data, text.n, on_found, (void *)(uintptr_t)&text, &failed);
+    tw_detect_begin(&work);
+    tw_detect(policy, &work, UINT64_MAX, text.data, text.n, on_found, (void *)(uintptr_t)&text,
+              &failed);
+    tw_detect_end(&work);
     check_redaction(policy, text);
     tw_policy_free(policy);
     return 0;

@@ -81,7 +81,8 @@ def cases_pass_or_fail_and_the_exit_code_says_so(program):
 def requests_are_explained_and_never_shown(program):
     write(program, "p.yaml", POLICY)
     write(program, "r.json", json.dumps({"model": "m", "messages": [
-        {"role": "user", "content": "Hello."}, {"role": "tool", "content": f"{SECRET}, {SECRET}"}]}))
+        {"role": "user", "content": "Hello."},
+        {"role": "tool", "content": f"{SECRET}, {SECRET}"}]}))
     text = program.good("policy", "explain", "p.yaml", "r.json").decode()
     assert "class confidential\n" in text
     assert "  confidential: email in messages[1].content, 2 times\n" in text

@@ -90,6 +90,7 @@ static void mail_addresses_are_found_and_what_looks_like_them_is_not(void **stat
                                         "[info@example.xn--p1ai]!",
                                         "你好[zhang@example.cn]。",
                                         "user:[pw@host.example] in an address",
+                                        "line\\n[nina@example.org]\\n",
                                         NULL};
     static const char *const not_found[] = {"@media screen",
                                             "anna@localhost",
@@ -195,6 +196,7 @@ static void accounts_are_found_by_country_length_and_checksum(void **state)
                                         "[DE 89 370400440532013000]",
                                         "[AT61 1904 3002 3457 3201]",
                                         "[NL91 ABNA 0417 1643 00]",
+                                        "\\t[NL91ABNA0417164300]\\r\\n",
                                         NULL};
     static const char *const not_found[] = {
         "DE89 3704 0044 0532 0130 01", /* checksum */
@@ -222,6 +224,7 @@ static void cards_are_found_by_network_length_and_checksum(void **state)
         "[3056 930902 5904]",
         "[3530111333300000]",
         "a=1;[4012888888881881];b=2",
+        "\\n[4012888888881881]\\n",
         "4012888888881882,[4012888888881881],x",
         "\xef\xbc\x9a[\xef\xbc\x94\xef\xbc\x91\xef\xbc\x91\xef\xbc\x91"
         "111111111111]",

@@ -161,6 +161,26 @@ static void a_detector_that_gives_up_counts_as_the_highest_class(void **state)
     test_free(text);
 }
 
+/* However a request cuts its texts, it has no more steps together. */
+static void many_texts_have_the_steps_of_one(void **state)
+{
+    enum { N = 2000 };
+    json_t *texts = json_array();
+    (void)state;
+    for (int i = 0; i < N; i++) {
+        json_array_append_new(texts,
+                              json_string("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"));
+    }
+    json_t *body = json_pack("{s:o}", "input", texts);
+    const struct tw_classify_request request = {.body = body};
+    struct tw_classified c;
+    assert_int_equal(tw_classify(policy, &request, &c, NULL), TW_OK);
+    const struct tw_classify_reason *reason = reason_of(&c, TW_CLASSIFY_FAILED);
+    assert_non_null(reason);
+    assert_true(reason->n > N / 2);
+    json_decref(body);
+}
+
 static void a_header_raises_and_one_that_is_no_class_is_refused(void **state)
 {
     struct tw_classified c;
@@ -273,6 +293,7 @@ int main(void)
         cmocka_unit_test(numbers_and_texts_with_escapes_are_read_too),
         cmocka_unit_test(what_nobody_can_read_has_the_class_for_that),
         cmocka_unit_test(a_detector_that_gives_up_counts_as_the_highest_class),
+        cmocka_unit_test(many_texts_have_the_steps_of_one),
         cmocka_unit_test(a_header_raises_and_one_that_is_no_class_is_refused),
         cmocka_unit_test(a_kept_class_that_the_policy_lacks_counts_as_the_highest),
         cmocka_unit_test(reasons_say_where_and_never_what),

@@ -37,7 +37,11 @@ static enum tw_status scan(const char *source, enum tw_checksum checksum, const 
         fail_msg("'%s': %s", source, error.text);
     }
     *hits = (struct hits){0};
-    const enum tw_status status = tw_expression_scan(expression, text, n, on_found, hits, &error);
+    struct tw_expression_work work = {0};
+    uint64_t n_steps = TW_LIMIT_POLICY_STEPS;
+    const enum tw_status status =
+        tw_expression_scan(expression, &work, &n_steps, text, n, on_found, hits, &error);
+    tw_expression_work_free(&work);
     tw_expression_free(expression);
     return status;
 }
@@ -117,7 +121,7 @@ static void what_has_no_end_is_refused_with_what_to_write(void **state)
 static void a_text_made_to_be_slow_is_an_error_soon(void **state)
 {
     static const char *const sources[] = {"(a{1,200}){1,200}[bc]", "(a?){1,100}(a?){1,100}[bc]",
-                                          "(a|aa|aaa){1,256}[bc]", "(?:a{1,256}?){9}[bc]"};
+                                          "(a|aa|aaa){1,256}[bc]", ".{1,256}?[bc]"};
     enum { TEXT_BYTES = 200000 };
     char *text = test_malloc(TEXT_BYTES);
     struct hits hits;

@@ -17,9 +17,10 @@
     "zones: [{name: house, trust: 1}]\n"                                                           \
     "detectors:\n- {find: email, class: internal}\n- {find: card, class: confidential}\n"          \
     "- {name: quoted-name, pattern: 'NAME \"[^\"]{1,40}\"', class: restricted}\n"                  \
+    "- {name: quoted.name, pattern: 'Name [A-Z][a-z]{1,20}', class: restricted}\n"                 \
     "- {name: slow, pattern: '(a{1,200}){1,200}[bc]', class: internal}\nrules: []\n"
 
-enum { EMAIL = 1, CARD = 2, NAME = 4, SLOW = 8, BUF_BYTES = 1 << 20 };
+enum { EMAIL = 1, CARD = 2, NAME = 4, PLAIN_NAME = 8, SLOW = 16, BUF_BYTES = 1 << 20 };
 
 static struct tw_policy *policy;
 
@@ -123,6 +124,13 @@ static void a_pseudonym_that_stands_in_the_request_is_not_given_out(void **state
                     "{\"prompt\":\"<EMAIL_8>\",\"x\":[\"\\\\u003cEMAIL_7\\\\u003e\"]}");
     assert_redacted("{\"prompt\":\"a@b.de <EMAIL_99999999999>\"}", EMAIL,
                     "{\"prompt\":\"<EMAIL_1> <EMAIL_99999999999>\"}");
+}
+
+static void detectors_with_the_same_capitals_share_no_pseudonym(void **state)
+{
+    (void)state;
+    assert_redacted("{\"prompt\":\"NAME \\\"A\\\", Name Bert, NAME \\\"C\\\"\"}", NAME | PLAIN_NAME,
+                    "{\"prompt\":\"<QUOTED_NAME_1>, <QUOTED_NAME_2>, <QUOTED_NAME_3>\"}");
 }
 
 static void what_overlaps_is_replaced_as_a_whole(void **state)
@@ -235,6 +243,7 @@ static void arguments_are_put_back_with_the_escapes_of_json(void **state)
     /* A backslash that is escaped begins nothing. */
     assert_restored(true, "{\"x\":\"\\\\u003cEMAIL_1\\\\u003e\"}",
                     "{\"x\":\"\\\\u003cEMAIL_1\\\\u003e\"}");
+    assert_restored(true, "{\"x\":\"\\\\u003cEMAIL_1>\"}", "{\"x\":\"\\\\u003cEMAIL_1>\"}");
     assert_restored(true, "{\"x\":\"\\\\\\u003cEMAIL_1>\"}", "{\"x\":\"\\\\a@b.de\"}");
     assert_restored(true, "\\u003", "\\u003");
 }
@@ -345,6 +354,7 @@ int main(void)
         cmocka_unit_test(one_value_has_one_pseudonym_wherever_it_stands),
         cmocka_unit_test(arguments_of_tools_stay_json),
         cmocka_unit_test(a_pseudonym_that_stands_in_the_request_is_not_given_out),
+        cmocka_unit_test(detectors_with_the_same_capitals_share_no_pseudonym),
         cmocka_unit_test(what_overlaps_is_replaced_as_a_whole),
         cmocka_unit_test(a_request_that_could_not_be_searched_is_an_error),
         cmocka_unit_test(pseudonyms_are_put_back_and_nothing_else_is_touched),
