@@ -272,8 +272,9 @@
 #define TW_LIMIT_HUB_SECRETS        16 /* of one key, that are good at the same time */
 #define TW_LIMIT_HUB_GRANTS         64 /* roles of one person */
 #define TW_LIMIT_HUB_CHANGE_BYTES   ((size_t)1 << 20) /* of texts that one command changes */
-#define TW_LIMIT_HUB_ROWS           10000             /* of a list of entries or records */
-#define TW_LIMIT_ADMIN_BODY_BYTES   65536             /* of a command as JSON */
+#define TW_LIMIT_HUB_REFUSALS       64    /* of a caller's commands, on record in an hour */
+#define TW_LIMIT_HUB_ROWS           10000 /* of a list of entries or records */
+#define TW_LIMIT_ADMIN_BODY_BYTES   65536 /* of a command as JSON */
 #define TW_LIMIT_ADMIN_ANSWER_BYTES ((size_t)64 << 20)
 #define TW_LIMIT_ADMIN_CONNECTIONS  32
 #define TW_LIMIT_ADMIN_REPORTS      16 /* that wait */

@@ -174,6 +174,7 @@ const char *tw_audit_kind_name(enum tw_audit_kind kind)
         [TW_AUDIT_SUBJECT_ERASED] = "subject.erased",
         [TW_AUDIT_SUBJECT_HELD] = "subject.held",
         [TW_AUDIT_SUBJECT_RELEASED] = "subject.released",
+        [TW_AUDIT_COMMAND_REFUSED] = "command.refused",
     };
     assert(kind < TW_AUDIT_KIND_COUNT);
     return names[kind];

@@ -121,6 +121,13 @@ struct tw_grant {
     struct tw_grant *next;
 };
 
+/* What was refused to somebody within an hour: so much of it is on record. */
+struct tw_refusals {
+    int64_t since_ns;
+    uint32_t n;
+    int64_t n_left_out;
+};
+
 struct tw_person {
     int64_t id;
     const struct tw_holder *org; /* NULL: of the whole installation */
@@ -128,6 +135,7 @@ struct tw_person {
     int64_t created_ns;
     atomic_bool is_open;
     struct tw_grant *grants;
+    struct tw_refusals refusals; /* the writer's */
 };
 
 /* What is shown to open something: of a key, or of a person. */
