@@ -214,8 +214,7 @@ void tw_subject_key_give_back(struct tw_subject_key *key)
 static enum tw_status io_error(const struct tw_subject_keys *keys, const char *what,
                                const char *name, struct tw_error *error)
 {
-    const bool is_full = errno == ENOSPC || errno == EDQUOT;
-    return tw_error_set(error, is_full ? TW_ERR_LIMIT : TW_ERR_IO, TW_NO_POSITION,
+    return tw_error_set(error, TW_ERR_IO, TW_NO_POSITION,
                         "cannot %s the subject's key %.150s/%.60s: %s", what, keys->path, name,
                         strerror(errno));
 }

@@ -21,7 +21,7 @@
  *
  * Ownership: a key that was taken or found is given back before the keys are closed. At most
  * TW_LIMIT_SUBJECT_KEYS are remembered beside those.
- * Threads: any. Errors: TW_ERR_IO, TW_ERR_LIMIT for a full disk, TW_ERR_MEMORY; TW_ERR_FORMAT for a
+ * Threads: any. Errors: TW_ERR_IO, a full disk among them, TW_ERR_MEMORY; TW_ERR_FORMAT for a
  * file that was changed; TW_ERR_NOT_FOUND from find.
  */
 #ifndef TW_HUB_SUBJECT_KEYS_H
