@@ -23,4 +23,15 @@ bool tw_secret_hash_equal(const struct tw_secret_hash *a, const struct tw_secret
 /* Overwrites what is not needed any more, so that no copy of the memory has it. */
 void tw_secret_wipe(void *secret, size_t n_bytes);
 
+/* Memory for keys: never in a core file, not in swap where the system lets us lock it, between
+ * pages that nobody may touch, and wiped when it is freed. Of zeros; some pages for each, so not
+ * for many. NULL: no memory. */
+void *tw_secret_alloc(size_t n_bytes);
+/* NULL is allowed. */
+void tw_secret_free(void *secret);
+
+/* From here on to its end the process leaves no core file, and only root may read its memory or
+ * attach to it. */
+void tw_secret_guard_process(void);
+
 #endif

@@ -158,7 +158,7 @@ struct tw_items {
 };
 
 struct tw_directory {
-    unsigned char pepper[TW_DIRECTORY_HASH_BYTES];
+    unsigned char *pepper; /* [TW_DIRECTORY_HASH_BYTES] */
     pthread_rwlock_t lock;
     struct tw_arena arena;
     struct tw_items holders, persons, secrets, budgets;

@@ -68,7 +68,7 @@ struct tw_hub_config {
     bool is_brief; /* for one command: start and end are no records, where nothing was left open */
 };
 
-/* Locks the store, makes or migrates the tables, settles what another process left open, loads the
+/* Guards the process (base/secret.h): no core file has the books' keys. Locks the store, makes or migrates the tables, settles what another process left open, loads the
  * directory and starts the writer. */
 enum tw_status tw_hub_open(const struct tw_hub_config *config, struct tw_hub **ret_hub,
                            struct tw_error *error);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/secret.h"
 
 enum {
     KEY_BYTES = 32,
@@ -44,9 +45,9 @@ struct tw_subject_key {
 };
 
 struct tw_subject_keys {
-    int folder; /* open */
-    char *path; /* for messages */
-    unsigned char naming[KEY_BYTES];
+    int folder;            /* open */
+    char *path;            /* for messages */
+    unsigned char *naming; /* [KEY_BYTES] */
     atomic_int_least64_t n_erasures;
     pthread_mutex_t files; /* held while a file is looked at or changed */
     pthread_mutex_t lock;  /* of what follows, and of all keys; taken behind the other */
@@ -63,7 +64,7 @@ struct tw_subject tw_subject_of(const struct tw_subject_keys *keys, enum tw_subj
     struct tw_subject subject;
     const unsigned char first = (unsigned char)kind;
     crypto_generichash_state state;
-    crypto_generichash_init(&state, keys->naming, sizeof keys->naming, sizeof subject.bytes);
+    crypto_generichash_init(&state, keys->naming, KEY_BYTES, sizeof subject.bytes);
     crypto_generichash_update(&state, &first, 1);
     crypto_generichash_update(&state, (const unsigned char *)name, name_bytes);
     crypto_generichash_final(&state, subject.bytes, sizeof subject.bytes);
@@ -388,14 +389,17 @@ enum tw_status tw_subject_keys_open(const char *folder,
 {
     struct tw_subject_keys *keys = tw_mem_zalloc(1, sizeof *keys);
     char *path = tw_mem_strndup(folder, strlen(folder));
-    if (keys == NULL || path == NULL || sodium_init() < 0) {
+    unsigned char *naming = tw_secret_alloc(KEY_BYTES);
+    if (keys == NULL || path == NULL || naming == NULL) {
         tw_mem_free(keys);
         tw_mem_free(path);
+        tw_secret_free(naming);
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for subjects' keys");
     }
     keys->path = path;
-    crypto_generichash(keys->naming, sizeof keys->naming, (const unsigned char *)NAMING,
-                       sizeof NAMING - 1, pepper, TW_SUBJECT_PEPPER_BYTES);
+    keys->naming = naming;
+    crypto_generichash(keys->naming, KEY_BYTES, (const unsigned char *)NAMING, sizeof NAMING - 1,
+                       pepper, TW_SUBJECT_PEPPER_BYTES);
     pthread_mutex_init(&keys->files, NULL);
     pthread_mutex_init(&keys->lock, NULL);
     enum tw_status status = open_folder(keys, error);
@@ -422,7 +426,7 @@ void tw_subject_keys_close(struct tw_subject_keys *keys)
     }
     pthread_mutex_destroy(&keys->files);
     pthread_mutex_destroy(&keys->lock);
-    sodium_memzero(keys->naming, sizeof keys->naming);
+    tw_secret_free(keys->naming);
     tw_mem_free(keys->path);
     tw_mem_free(keys);
 }
