@@ -212,8 +212,9 @@
     INT64_C(60000000000)                    /* from one look for old content to the next */
 #define TW_LIMIT_CONTENT_EXPORT_ROWS  20000 /* records that one page of an export looks at */
 #define TW_LIMIT_CONTENT_EXPORT_BYTES ((size_t)16 << 20) /* of such a page */
-#define TW_LIMIT_SUBJECT_BYTES        256  /* by which a request says whom it is about */
-#define TW_LIMIT_SUBJECT_KEYS         4096 /* remembered while nobody uses them */
+#define TW_LIMIT_SUBJECT_BYTES        256   /* by which a request says whom it is about */
+#define TW_LIMIT_SUBJECT_NEW_KEYS     10000 /* of one project's users, made in a day */
+#define TW_LIMIT_SUBJECT_KEYS         4096  /* remembered while nobody uses them */
 
 /* Embeddings */
 #define TW_LIMIT_EMBEDDINGS         2048   /* texts of one request */

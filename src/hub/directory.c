@@ -329,6 +329,7 @@ static enum tw_status take_holder(const struct load *load, struct tw_db_statemen
         holder->kind = (enum tw_holder_kind)kind;
         holder->parent = parent;
         holder->created_ns = tw_db_column_integer(row, 4);
+        holder->new_subjects.most = TW_LIMIT_SUBJECT_NEW_KEYS;
     }
     if (!take_text(load, &holder->name, tw_db_column_text(row, 3))) {
         return no_memory(load);

@@ -29,6 +29,7 @@
 #include "hub/price.h"
 #include "hub/rate_limit.h"
 #include "hub/spending.h"
+#include "hub/subject_keys.h"
 #include "store/db.h"
 
 #define TW_DIRECTORY_SECOND_NS    INT64_C(1000000000)
@@ -99,7 +100,8 @@ struct tw_holder {
     size_t models_room_bytes;
     struct tw_hub_budget *budgets;
     struct tw_rate_state rates;
-    struct tw_hub_account held, usage; /* of a project */
+    struct tw_hub_account held, usage;    /* of a project */
+    struct tw_subject_quota new_subjects; /* of a project: users that are named the first time */
     /* What the scheduler was told of a project: until then no key of it is good. */
     atomic_bool is_announced;
     uint32_t number; /* from 1 on, in this process */

@@ -31,6 +31,7 @@ enum {
 enum { FOR_CONTENT = 1, FOR_SALTS = 2, FOR_TAGS = 3 };
 #define DERIVING "subject " /* eight characters */
 #define BOUND_TO "tokenworks-content-1"
+#define DAY_NS   INT64_C(86400000000000)
 #define NAMING   "tokenworks-subject-1"
 
 struct tw_subject_key {
@@ -303,17 +304,19 @@ static enum tw_status write_new(const struct tw_subject_keys *keys, int fd, cons
 
 /* Reads a key, or makes it; TW_ERR_NOT_FOUND. */
 static enum tw_status load(struct tw_subject_keys *keys, const char *name, bool makes,
-                           unsigned char ret_bytes[FILE_BYTES], struct tw_error *error)
+                           unsigned char ret_bytes[FILE_BYTES], bool *ret_was_made,
+                           struct tw_error *error)
 {
     int fd = -1;
     bool is_whole = false;
+    *ret_was_made = false;
     enum tw_status status = open_file(keys, name, makes, &fd, error);
     if (status == TW_OK && fd >= 0) {
         status = read_file(keys, fd, name, ret_bytes, &is_whole, error);
     }
     if (status == TW_OK && fd >= 0 && !is_whole && makes) {
         status = write_new(keys, fd, name, ret_bytes, error);
-        is_whole = true;
+        is_whole = *ret_was_made = true;
     }
     if (fd >= 0) {
         close(fd);
@@ -431,14 +434,64 @@ void tw_subject_keys_close(struct tw_subject_keys *keys)
     tw_mem_free(keys);
 }
 
+/* Whether one more may be made. A clock that is set back begins no day anew. */
+static bool has_quota(struct tw_subject_quota *quota, int64_t now_ns)
+{
+    const int64_t day = now_ns / DAY_NS;
+    if (quota != NULL && day > quota->day) {
+        quota->day = day;
+        quota->n = 0;
+    }
+    return quota == NULL || quota->n < quota->most;
+}
+
+/* Reads a key, or makes it within a quota. */
+static enum tw_status load_or_make(struct tw_subject_keys *keys, const char *name,
+                                   struct tw_subject_quota *quota, int64_t now_ns,
+                                   unsigned char ret_bytes[FILE_BYTES], struct tw_error *error)
+{
+    const bool makes = has_quota(quota, now_ns);
+    bool was_made = false;
+    enum tw_status status = load(keys, name, makes, ret_bytes, &was_made, error);
+    if (quota != NULL && was_made) {
+        quota->n++;
+    }
+    if (status == TW_ERR_NOT_FOUND) {
+        status = tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
+                              "the requests of this project have named %u new users today, which "
+                              "is the most there may be in a day",
+                              quota != NULL ? quota->most : 0);
+    }
+    return status;
+}
+
 /* ---- keys ---- */
 
-static enum tw_status get(struct tw_subject_keys *keys, const struct tw_subject *subject,
-                          int64_t project, bool makes, struct tw_subject_key **ret_key,
-                          struct tw_error *error)
+/* What find and take have in common. */
+struct wanted {
+    const struct tw_subject *subject;
+    int64_t project;
+    bool makes;
+    struct tw_subject_quota *quota;
+    int64_t now_ns;
+};
+
+static enum tw_status read_key(struct tw_subject_keys *keys, const struct wanted *wanted,
+                               unsigned char ret_bytes[FILE_BYTES], struct tw_error *error)
 {
-    unsigned char bytes[FILE_BYTES];
     char name[NAME_BYTES];
+    bool was_made;
+    write_name(wanted->subject, wanted->project, name);
+    return wanted->makes ? load_or_make(keys, name, wanted->quota, wanted->now_ns, ret_bytes, error)
+                         : load(keys, name, false, ret_bytes, &was_made, error);
+}
+
+static enum tw_status get(struct tw_subject_keys *keys, const struct wanted *wanted,
+                          struct tw_subject_key **ret_key, struct tw_error *error)
+{
+    const struct tw_subject *subject = wanted->subject;
+    const int64_t project = wanted->project;
+    unsigned char bytes[FILE_BYTES];
     struct tw_subject_key *key = use_remembered(keys, subject, project);
     if (key != NULL) {
         *ret_key = key;
@@ -448,8 +501,7 @@ static enum tw_status get(struct tw_subject_keys *keys, const struct tw_subject 
     key = use_remembered(keys, subject, project); /* somebody else may have been quicker */
     enum tw_status status = TW_OK;
     if (key == NULL) {
-        write_name(subject, project, name);
-        status = load(keys, name, makes, bytes, error);
+        status = read_key(keys, wanted, bytes, error);
         key = status == TW_OK ? tw_mem_zalloc(1, sizeof *key) : NULL;
         if (status == TW_OK && key == NULL) {
             status = tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a key");
@@ -477,17 +529,19 @@ static enum tw_status get(struct tw_subject_keys *keys, const struct tw_subject 
 }
 
 enum tw_status tw_subject_keys_take(struct tw_subject_keys *keys, const struct tw_subject *subject,
-                                    int64_t project, struct tw_subject_key **ret_key,
-                                    struct tw_error *error)
+                                    int64_t project, struct tw_subject_quota *quota, int64_t now_ns,
+                                    struct tw_subject_key **ret_key, struct tw_error *error)
 {
-    return get(keys, subject, project, true, ret_key, error);
+    const struct wanted wanted = {subject, project, true, quota, now_ns};
+    return get(keys, &wanted, ret_key, error);
 }
 
 enum tw_status tw_subject_keys_find(struct tw_subject_keys *keys, const struct tw_subject *subject,
                                     int64_t project, struct tw_subject_key **ret_key,
                                     struct tw_error *error)
 {
-    return get(keys, subject, project, false, ret_key, error);
+    const struct wanted wanted = {.subject = subject, .project = project};
+    return get(keys, &wanted, ret_key, error);
 }
 
 void tw_subject_keys_set_erasures(struct tw_subject_keys *keys, int64_t n_erasures)
