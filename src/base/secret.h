@@ -1,4 +1,5 @@
-/* secret.h: what is known of a secret without keeping it: its SHA-256, compared in constant time.
+/* secret.h: what is known of a secret without keeping it: its SHA-256, compared in constant time;
+ * and memory, and a process, for those that must be kept.
  *
  * For keys that are drawn at random, as API keys are; a password that a person chose would need a
  * slow hash. Threads: any. */

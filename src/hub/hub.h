@@ -68,8 +68,9 @@ struct tw_hub_config {
     bool is_brief; /* for one command: start and end are no records, where nothing was left open */
 };
 
-/* Guards the process (base/secret.h): no core file has the books' keys. Locks the store, makes or migrates the tables, settles what another process left open, loads the
- * directory and starts the writer. */
+/* Guards the process (base/secret.h), so that no core file has the books' keys. Locks the store,
+ * makes or migrates the tables, settles what another process left open, loads the directory and
+ * starts the writer. */
 enum tw_status tw_hub_open(const struct tw_hub_config *config, struct tw_hub **ret_hub,
                            struct tw_error *error);
 /* Ends the writer when all that waits is done and called back; what is asked from here on is
