@@ -30,6 +30,7 @@ static void answer(const struct tw_job_request *request)
                                      .tokens = &token,
                                      .n_tokens = 1,
                                      .text_ends = &end,
+                                     .n_read_tokens = request->n_tokens,
                                      .finish = TW_FINISH_LENGTH};
     request->sink.wish(request->sink.context);
     request->sink.output(request->sink.context, &output, 0);

@@ -67,6 +67,13 @@ static int http_status_of(enum tw_status status)
     return 503;
 }
 
+static const char *code_of(const struct tw_error *error)
+{
+    return strncmp(error->text, TW_HUB_NOT_RECORDED, sizeof TW_HUB_NOT_RECORDED - 1) == 0
+               ? "not_recorded"
+               : tw_status_name(error->status);
+}
+
 static void answer_error(struct tw_http_request *http, int http_status,
                          const struct tw_error *error)
 {
@@ -81,7 +88,7 @@ static void answer_error(struct tw_http_request *http, int http_status,
     tw_json_put_text(&writer, "message", error->text);
     tw_json_put_text(&writer, "type", http_status < 500 ? "invalid_request_error" : "server_error");
     tw_json_put_null(&writer, "param");
-    tw_json_put_text(&writer, "code", tw_status_name(error->status));
+    tw_json_put_text(&writer, "code", code_of(error));
     tw_json_object_end(&writer);
     tw_json_object_end(&writer);
     tw_http_answer(http, http_status, headers, 1, body.data, body.size_bytes);

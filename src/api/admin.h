@@ -12,6 +12,8 @@
  *     400 usage, format    401 denied (who are you)    403 denied    404 not found
  *     409 missed, limit    413 a body of more than TW_LIMIT_ADMIN_BODY_BYTES    503 the rest
  *
+ * and "not_recorded", 503, of what was not done because it could not be put on record.
+ *
  * Commands that change or look are handed to the hub's writer; reports are made on a thread of
  * their own, one after another, so that nothing waits behind them.
  *

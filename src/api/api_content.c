@@ -25,6 +25,10 @@ bool tw_api_content_name(struct tw_content *content, const json_t *body, struct 
     if (status == TW_OK) {
         return true;
     }
+    if (status == TW_ERR_LIMIT) {
+        return tw_api_refuse_status(error, 429, "rate_limit_error", "too_many_users", "'%s': %s",
+                                    field, cause.text);
+    }
     return status == TW_ERR_USAGE ? tw_api_refuse(error, field, "'%s': %s", field, cause.text)
                                   : tw_api_refuse_unrecorded(error);
 }

@@ -36,7 +36,7 @@ struct choice {
     struct tw_api_parts parts;
     struct tw_completion_logprobs logprobs; /* not yet sent; without a stream: all */
     bool has_logprobs;
-    size_t n_cached_tokens;
+    size_t n_read_tokens, n_cached_tokens; /* of the prompt, so far */
     enum tw_finish finish;
     bool has_begun; /* a chunk was sent */
     int64_t last_ns;
@@ -184,13 +184,24 @@ static void end_stream(struct completion *completion)
     tw_http_release(completion->http);
 }
 
-/* A prompt counts once, however many answers it has. */
+/* The answer that has most of the prompt, of several the first. */
+static const struct choice *furthest(const struct choice *choices, size_t n)
+{
+    const struct choice *best = &choices[0];
+    for (size_t i = 1; i < n; i++) {
+        best = choices[i].n_read_tokens > best->n_read_tokens ? &choices[i] : best;
+    }
+    return best;
+}
+
+/* A prompt counts once, however many answers it has, and as far as it was read. */
 static void count_prompts(const struct completion *completion, struct tw_completion_usage *usage)
 {
     const size_t n = (size_t)completion->fields.n;
     for (size_t i = 0; i < completion->n_prompts; i++) {
-        usage->n_prompt_tokens += completion->prompts[i].n_tokens;
-        usage->n_cached_tokens += completion->choices[i * n].n_cached_tokens;
+        const struct choice *choice = furthest(&completion->choices[i * n], n);
+        usage->n_prompt_tokens += choice->n_read_tokens;
+        usage->n_cached_tokens += choice->n_cached_tokens;
     }
 }
 
@@ -234,15 +245,17 @@ static const char *end_name(const struct completion *completion)
     return completion->was_cancelled ? "cancelled" : finish_reason(&completion->choices[0]);
 }
 
-/* What is paid: what the client got, or left before it could. What failed on our side, or never
- * ran, costs nothing but the tokens that were sent. */
+/* What is paid: what was computed for the client, also where it left before the first token, its
+ * key ended or the server does. What failed on our side, or never ran, costs nothing but the tokens
+ * that were sent, and their prompt. */
 static struct tw_hub_usage paid(const struct completion *completion)
 {
     const bool is_ours =
         completion->is_refused || (completion->has_failed && !completion->was_cancelled);
-    const bool has_begun = completion->usage.n_completion_tokens > 0 || !completion->has_failed;
+    const bool was_sent = completion->usage.n_completion_tokens > 0 &&
+                          completion->fields.is_stream && !completion->is_refused;
     struct tw_hub_usage usage = {.finish = end_name(completion)};
-    if (has_begun && (!is_ours || completion->fields.is_stream) && !completion->is_refused) {
+    if (!is_ours || was_sent) {
         usage.n_prompt_tokens = completion->usage.n_prompt_tokens;
         usage.n_cached_tokens = completion->usage.n_cached_tokens;
         usage.n_answer_tokens = completion->usage.n_completion_tokens;
@@ -397,7 +410,10 @@ static void output(void *context, const struct tw_output *output_part, size_t n_
     struct choice *choice = context;
     struct completion *completion = choice->owner;
     measure(choice, output_part);
-    choice->n_cached_tokens = n_cached_tokens;
+    if (output_part->n_read_tokens >= choice->n_read_tokens) { /* a failure knows of nothing */
+        choice->n_read_tokens = output_part->n_read_tokens;
+        choice->n_cached_tokens = n_cached_tokens;
+    }
     completion->usage.n_completion_tokens += output_part->n_tokens - output_part->n_prompt_tokens;
     if (output_part->logprobs != NULL) {
         tw_completion_logprobs_add(&choice->logprobs, output_part, completion->fields.is_chat,

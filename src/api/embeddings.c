@@ -37,9 +37,12 @@ struct embedding {
     bool is_base64;
     int flags;                       /* of the tokenizer */
     char unknown[API_UNKNOWN_BYTES]; /* names of fields */
-    atomic_size_t n_next, n_open, n_done_tokens;
+    atomic_size_t n_next, n_open;
+    atomic_size_t n_read_tokens, n_cached_tokens; /* of the inputs that have ended */
     atomic_bool has_failed;
-    struct tw_api_error error; /* of who set has_failed */
+    /* Of who set has_failed: */
+    bool was_cancelled; /* the client left, its key ended, or the server does */
+    struct tw_api_error error;
     struct tw_hub_caller caller;
     struct tw_hub_ticket ticket; /* with a hub */
     struct tw_api_admission *admission;
@@ -161,15 +164,14 @@ static void drop(struct embedding *embedding)
         const struct tw_buf *vector = &embedding->inputs[i].vector;
         tw_content_add_hashed(embedding->content, 0, vector->data, vector->size_bytes);
     }
-    /* What failed gives its client nothing; who left pays what he had computed by then. */
-    const bool has_left = embedding->has_failed && tw_http_is_gone(embedding->http);
-    const struct tw_hub_usage usage = {.n_prompt_tokens =
-                                           !embedding->has_failed ? embedding->n_tokens
-                                           : has_left ? (uint64_t)embedding->n_done_tokens
-                                                      : 0,
-                                       .finish = has_left                ? "cancelled"
-                                                 : embedding->has_failed ? "failed"
-                                                                         : "stop"};
+    /* What failed on our side costs nothing; who left pays what was computed by then. */
+    struct tw_hub_usage usage = {.finish = !embedding->has_failed     ? "stop"
+                                           : embedding->was_cancelled ? "cancelled"
+                                                                      : "failed"};
+    if (!embedding->has_failed || embedding->was_cancelled) {
+        usage.n_prompt_tokens = embedding->n_read_tokens;
+        usage.n_cached_tokens = embedding->n_cached_tokens;
+    }
     tw_hub_settle(embedding->api->config.hub, &embedding->ticket, &usage, settled, embedding);
 }
 
@@ -185,10 +187,17 @@ static enum tw_wish wish(void *context)
                : TW_WISH_GO_ON;
 }
 
+/* cause NULL: it was cancelled. */
 static void fail(struct embedding *embedding, const struct tw_error *cause)
 {
     if (!atomic_exchange(&embedding->has_failed, true)) {
-        tw_api_refuse_failure(&embedding->error, cause);
+        embedding->was_cancelled = cause == NULL;
+        if (cause == NULL && embedding->api->config.hub != NULL &&
+            !tw_hub_may_go_on(&embedding->caller)) {
+            tw_api_refuse_revoked(&embedding->error);
+        } else {
+            tw_api_refuse_failure(&embedding->error, cause);
+        }
     }
 }
 
@@ -212,9 +221,9 @@ static void submit_next(struct embedding *embedding);
 static void output(void *context, const struct tw_output *part, size_t n_cached_tokens)
 {
     struct input *input = context;
-    (void)n_cached_tokens;
+    input->owner->n_read_tokens += part->n_read_tokens;
+    input->owner->n_cached_tokens += n_cached_tokens;
     if (part->embedding != NULL) {
-        input->owner->n_done_tokens += input->tokens.n_tokens;
         take_vector(input, part->embedding);
     } else {
         fail(input->owner, part->error);

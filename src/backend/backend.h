@@ -94,7 +94,8 @@ enum tw_wish { TW_WISH_GO_ON = 0, TW_WISH_PAUSE, TW_WISH_CANCEL };
 struct tw_sink {
     void *context;
     enum tw_wish (*wish)(void *context);
-    /* n_cached_tokens: of the prompt, known with the first token. */
+    /* n_cached_tokens: of output->n_read_tokens, known with the first token and with the end. A
+     * request that ends before it has a sequence has read nothing. */
     void (*output)(void *context, const struct tw_output *output, size_t n_cached_tokens);
 };
 

@@ -229,8 +229,9 @@
     INT64_C(60000000000)                    /* from one look for old content to the next */
 #define TW_LIMIT_CONTENT_EXPORT_ROWS  20000 /* records that one page of an export looks at */
 #define TW_LIMIT_CONTENT_EXPORT_BYTES ((size_t)16 << 20) /* of such a page */
-#define TW_LIMIT_SUBJECT_BYTES        256  /* by which a request says whom it is about */
-#define TW_LIMIT_SUBJECT_KEYS         4096 /* remembered while nobody uses them */
+#define TW_LIMIT_SUBJECT_BYTES        256   /* by which a request says whom it is about */
+#define TW_LIMIT_SUBJECT_NEW_KEYS     10000 /* of one project's users, made in a day */
+#define TW_LIMIT_SUBJECT_KEYS         4096  /* remembered while nobody uses them */
 
 /* Embeddings */
 #define TW_LIMIT_EMBEDDINGS         2048   /* texts of one request */
@@ -308,8 +309,9 @@
 #define TW_LIMIT_HUB_SECRETS        16 /* of one key, that are good at the same time */
 #define TW_LIMIT_HUB_GRANTS         64 /* roles of one person */
 #define TW_LIMIT_HUB_CHANGE_BYTES   ((size_t)1 << 20) /* of texts that one command changes */
-#define TW_LIMIT_HUB_ROWS           10000             /* of a list of entries or records */
-#define TW_LIMIT_ADMIN_BODY_BYTES   65536             /* of a command as JSON */
+#define TW_LIMIT_HUB_REFUSALS       64    /* of a caller's commands, on record in an hour */
+#define TW_LIMIT_HUB_ROWS           10000 /* of a list of entries or records */
+#define TW_LIMIT_ADMIN_BODY_BYTES   65536 /* of a command as JSON */
 #define TW_LIMIT_ADMIN_ANSWER_BYTES ((size_t)64 << 20)
 #define TW_LIMIT_ADMIN_CONNECTIONS  32
 #define TW_LIMIT_ADMIN_REPORTS      16 /* that wait */

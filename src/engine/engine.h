@@ -165,6 +165,8 @@ struct tw_output {
     const size_t *text_ends;                 /* [n_tokens - n_prompt_tokens] */
     const struct tw_token_logprob *logprobs; /* NULL unless wanted */
     uint32_t n_top;
+    size_t n_read_tokens;         /* of the prompt so far, computed or cached (tw_sequence_cached);
+                                     where the answer was cancelled, as far as it came */
     const float *embedding;       /* [n_embed], not normalised, with the finish; otherwise NULL */
     enum tw_finish finish;        /* TW_FINISH_NONE: goes on */
     const struct tw_error *error; /* for TW_FINISH_ERROR */
@@ -182,7 +184,8 @@ bool tw_sequence_is_active(const struct tw_sequence *sequence);
 const tw_token *tw_sequence_tokens(const struct tw_sequence *sequence, size_t *ret_n_tokens);
 /* How many of them are in the KV cache now; 0 for an idle one. */
 size_t tw_sequence_computed(const struct tw_sequence *sequence);
-/* How many tokens of the last prompt others had computed already; known with the first token. */
+/* How many tokens of the last prompt others had computed already; known with the first token, and
+ * where the answer ends before it. */
 size_t tw_sequence_cached(const struct tw_sequence *sequence);
 
 /* ---- scoring ---- */

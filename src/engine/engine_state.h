@@ -19,7 +19,8 @@ struct tw_sequence {
     struct tw_token_list tokens;
     size_t n_prompt_tokens; /* of the answer in the making: tokens before it */
     size_t n_tokens_most;   /* with the answer */
-    size_t n_cached_tokens; /* of the last prompt */
+    size_t n_read_tokens;   /* of the last prompt: computed or cached */
+    size_t n_cached_tokens; /* of those */
 
     struct tw_sampler_params sampling;
     struct tw_logit_bias *biases; /* the copy sampling points to */
@@ -73,6 +74,9 @@ struct tw_engine {
     struct tw_sequence **owners;
     struct tw_early_sample *early; /* of the rows */
 };
+
+/* How far the scheduler is with the prompt of an active sequence. */
+void tw_sequence_note_read(struct tw_sequence *sequence);
 
 /* The sequence is idle again, for a reason. */
 void tw_sequence_end(struct tw_sequence *sequence, enum tw_finish finish);

@@ -252,16 +252,24 @@ enum tw_status tw_sequence_generate(struct tw_sequence *sequence,
     sequence->constraint = tw_constraint_begin(generation->masker);
     sequence->drafter = tw_drafter_begin();
     sequence->n_prompt_tokens = sequence->tokens.n_tokens;
-    sequence->n_cached_tokens = 0;
+    sequence->n_read_tokens = sequence->n_cached_tokens = 0;
     sequence->only_prompt = generation->only_prompt;
     forget_output(sequence, generation->scores_prompt);
     sequence->engine->n_active++;
     return TW_OK;
 }
 
+void tw_sequence_note_read(struct tw_sequence *sequence)
+{
+    const struct tw_sched_state state = tw_scheduler_state(sequence->scheduled);
+    sequence->n_read_tokens = state.n_read_tokens;
+    sequence->n_cached_tokens = state.n_cached_tokens;
+}
+
 void tw_sequence_end(struct tw_sequence *sequence, enum tw_finish finish)
 {
     assert(sequence->scheduled != NULL && finish != TW_FINISH_NONE);
+    tw_sequence_note_read(sequence);
     tw_scheduler_end(sequence->engine->scheduler, sequence->scheduled);
     sequence->scheduled = NULL;
     sequence->finish = finish;
@@ -433,6 +441,7 @@ struct tw_output tw_sequence_take(struct tw_sequence *sequence)
         .n_prompt_tokens =
             n_taken < n_prompt ? (n_known < n_prompt ? n_known : n_prompt) - n_taken : 0,
         .text_ends = sequence->text_ends,
+        .n_read_tokens = sequence->n_read_tokens,
         .embedding = sequence->finish == TW_FINISH_STOP ? sequence->embedding : NULL,
         .finish = sequence->finish,
         .error = sequence->finish == TW_FINISH_ERROR ? &sequence->error : NULL,

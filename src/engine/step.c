@@ -241,7 +241,7 @@ static void use_results(struct tw_engine *engine, const struct tw_step *step, co
     for (uint32_t i = 0; i < step->n_rows; i++) {
         struct tw_sequence *sequence = engine->owners[i];
         any_embeds = any_embeds || sequence->embedding != NULL;
-        sequence->n_cached_tokens = tw_scheduler_state(step->rows[i].sequence).n_cached_tokens;
+        tw_sequence_note_read(sequence);
         if (sequence->embedding == NULL) {
             use_logits(&reader, sequence, &step->rows[i], &engine->early[i]);
         }

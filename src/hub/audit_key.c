@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/file.h"
-#include "base/mem.h"
+#include "base/secret.h"
 
 enum { SEED_BYTES = 32, PREFIX_BYTES = 16, BASE64_BYTES = 72, PEM_BYTES = 160 };
 
@@ -157,10 +157,10 @@ enum tw_status tw_audit_key_open(const char *path, struct tw_audit_key **ret_key
     tw_buf_init(&public_path, (size_t)1 << 16);
     tw_buf_append_format(&public_path, "%s.pub", path);
     tw_buf_append(&public_path, "", 1);
-    struct tw_audit_key *key = tw_mem_zalloc(1, sizeof *key);
-    if (key == NULL || public_path.failed || sodium_init() < 0) {
+    struct tw_audit_key *key = tw_secret_alloc(sizeof *key);
+    if (key == NULL || public_path.failed) {
         tw_buf_free(&public_path);
-        tw_mem_free(key);
+        tw_secret_free(key);
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a signing key");
     }
     enum tw_status status = tw_file_exists(path) ? read_secret(path, key, error)
@@ -180,10 +180,7 @@ enum tw_status tw_audit_key_open(const char *path, struct tw_audit_key **ret_key
 
 void tw_audit_key_free(struct tw_audit_key *key)
 {
-    if (key != NULL) {
-        sodium_memzero(key, sizeof *key);
-        tw_mem_free(key);
-    }
+    tw_secret_free(key);
 }
 
 struct tw_audit_public_key tw_audit_key_public(const struct tw_audit_key *key)

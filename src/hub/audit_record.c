@@ -41,6 +41,7 @@ static void go_down(struct tw_audit_body *body)
 
 void tw_audit_body_begin(struct tw_audit_body *body)
 {
+    body->n_cut = 0;
     tw_buf_clear(&body->buf);
     tw_json_begin(&body->json, &body->buf);
     tw_json_object_begin(&body->json);
@@ -49,6 +50,9 @@ void tw_audit_body_begin(struct tw_audit_body *body)
 
 enum tw_status tw_audit_body_end(struct tw_audit_body *body, struct tw_error *error)
 {
+    if (body->n_cut > 0) { /* known at the end only: behind all other keys */
+        tw_audit_body_put_int(body, "was_cut", body->n_cut);
+    }
     tw_json_object_end(&body->json);
     assert(body->json.depth == 0);
     if (body->buf.failed) {
@@ -121,6 +125,7 @@ void tw_audit_body_put_bytes(struct tw_audit_body *body, const char *key, const 
     }
     char cut[TW_LIMIT_AUDIT_TEXT_BYTES + 64];
     size_t n_kept = kept_bytes(text, text_bytes);
+    body->n_cut++;
     memcpy(cut, text, n_kept);
     int n =
         snprintf(cut + n_kept, sizeof cut - n_kept, " ... and %zu bytes more", text_bytes - n_kept);
@@ -174,6 +179,7 @@ const char *tw_audit_kind_name(enum tw_audit_kind kind)
         [TW_AUDIT_SUBJECT_ERASED] = "subject.erased",
         [TW_AUDIT_SUBJECT_HELD] = "subject.held",
         [TW_AUDIT_SUBJECT_RELEASED] = "subject.released",
+        [TW_AUDIT_COMMAND_REFUSED] = "command.refused",
     };
     assert(kind < TW_AUDIT_KIND_COUNT);
     return names[kind];

@@ -11,6 +11,7 @@
  * 1. Strings are data, whoever wrote them: quotes, control characters and what turns the direction
  *    of writing are escaped, bytes that are no UTF-8 become U+FFFD, and a text of more than
  *    TW_LIMIT_AUDIT_TEXT_BYTES is cut at a character, with the number of bytes that are missing.
+ *    The body then ends with the field "was_cut", how many texts were, which no text can imitate.
  * 2. Keys of one object are put in their order; the opposite is a mistake of ours.
  * 3. The record of a request always fits, whatever the client sent.
  *
@@ -28,6 +29,7 @@ struct tw_audit_body {
     struct tw_buf buf; /* the text, complete after tw_audit_body_end */
     struct tw_json_writer json;
     const char *last_key[TW_LIMIT_AUDIT_DEPTH + 1];
+    int64_t n_cut; /* texts */
 };
 
 void tw_audit_body_init(struct tw_audit_body *body);
@@ -68,6 +70,7 @@ enum tw_audit_kind {
     TW_AUDIT_SUBJECT_ERASED,      /* subject.erased */
     TW_AUDIT_SUBJECT_HELD,        /* subject.held: nothing of it may be erased */
     TW_AUDIT_SUBJECT_RELEASED,    /* subject.released */
+    TW_AUDIT_COMMAND_REFUSED,     /* command.refused: a change, or by role */
     TW_AUDIT_KIND_COUNT
 };
 const char *tw_audit_kind_name(enum tw_audit_kind kind);

@@ -8,6 +8,9 @@
  *         -> tw_change_end: the directory is loaded anew, the record is in the audit log
  *     commit -> the answer is given
  *
+ * What is refused is on record as well (tw_change_note_refusal), in the same group where the change
+ * has written nothing, otherwise in a group behind it.
+ *
  * Invariants:
  * 1. What is wrong with a command is found before the first write: then the group goes on. A
  *    failure behind tw_change_begin fails the whole group.
@@ -41,6 +44,7 @@ struct tw_hub_change {
     struct tw_audit_field changed[TW_LIMIT_AUDIT_CHANGES];
     size_t n_changed;
     bool has_begun;
+    bool was_denied; /* by role */
 
     /* Behind the commit, before the answer: what must not happen without it. NULL: nothing. */
     enum tw_status (*committed)(struct tw_hub_change *change, struct tw_error *error);
@@ -108,6 +112,16 @@ json_t *tw_change_json_path(const struct tw_holder *holder); /* null: everything
 json_t *tw_change_json_text(const char *text);               /* NULL: null */
 json_t *tw_change_json_when(int64_t at_ns);                  /* 0: null */
 json_t *tw_change_json_money(int64_t amount_nano);
+
+/* ---- hub_refusal.c ---- */
+
+/* Whether a command that failed is to be on record: a change, or a refusal by role, and not for the
+ * store's sake. */
+bool tw_change_is_refusal(const struct tw_hub_change *change);
+/* Its record, in a group: who, which command, about what, and the sentence of the refusal without
+ * what stands in quotes, where a secret or a person's name might be that somebody gave by mistake.
+ * Nothing where the caller has had as many in this hour as there may be. */
+enum tw_status tw_change_note_refusal(struct tw_hub_change *change, struct tw_error *error);
 
 /* ---- change_holders.c: organisations, teams, projects, and their settings ---- */
 

@@ -115,7 +115,11 @@ enum tw_status tw_content_name_subject(struct tw_content *content, const char *u
         subject = tw_subject_of(keys, person != NULL ? TW_SUBJECT_PERSON : TW_SUBJECT_PROJECT,
                                 number, (size_t)n);
     }
-    return tw_subject_keys_take(keys, &subject, content->project, &content->key, error);
+    struct tw_holder *project = tw_holder_above(content->caller.key, TW_HOLDER_PROJECT);
+    const struct tw_hub_config *config = &content->hub->config;
+    return tw_subject_keys_take(keys, &subject, content->project,
+                                user != NULL ? &project->new_subjects : NULL,
+                                config->now_ns(config->context), &content->key, error);
 }
 
 struct tw_buf *tw_content_terms(struct tw_content *content)

@@ -35,7 +35,8 @@ void tw_content_free(struct tw_content *content);
 
 /* Whether it is to be stored, and not too large already: otherwise terms are of no use. */
 bool tw_content_is_kept(const struct tw_content *content);
-/* user: as the request has it, or NULL. Makes the subject's key, which may take a sync. */
+/* user: as the request has it, or NULL. Makes the subject's key, which may take a sync. Of a
+ * project's users at most TW_LIMIT_SUBJECT_NEW_KEYS get one in a day: TW_ERR_LIMIT. */
 enum tw_status tw_content_name_subject(struct tw_content *content, const char *user,
                                        size_t user_bytes, struct tw_error *error);
 /* Where the caller writes a JSON object. */

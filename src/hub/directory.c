@@ -69,7 +69,7 @@ void tw_directory_hash_digest(const struct tw_directory *directory,
                               unsigned char ret_hash[TW_DIRECTORY_HASH_BYTES])
 {
     crypto_generichash(ret_hash, TW_DIRECTORY_HASH_BYTES, digest->bytes, sizeof digest->bytes,
-                       directory->pepper, sizeof directory->pepper);
+                       directory->pepper, TW_DIRECTORY_HASH_BYTES);
 }
 
 void tw_directory_hash_secret(const struct tw_directory *directory, const char *text,
@@ -329,6 +329,7 @@ static enum tw_status take_holder(const struct load *load, struct tw_db_statemen
         holder->kind = (enum tw_holder_kind)kind;
         holder->parent = parent;
         holder->created_ns = tw_db_column_integer(row, 4);
+        holder->new_subjects.most = TW_LIMIT_SUBJECT_NEW_KEYS;
     }
     if (!take_text(load, &holder->name, tw_db_column_text(row, 3))) {
         return no_memory(load);
@@ -701,7 +702,8 @@ enum tw_status tw_directory_init(struct tw_directory *directory, struct tw_error
     pthread_rwlock_init(&directory->lock, NULL);
     tw_arena_init(&directory->arena, TW_LIMIT_HUB_DIRECTORY_BYTES);
     directory->buckets = tw_mem_zalloc(directory->n_buckets, sizeof *directory->buckets);
-    if (directory->buckets == NULL) {
+    directory->pepper = tw_secret_alloc(TW_DIRECTORY_HASH_BYTES);
+    if (directory->buckets == NULL || directory->pepper == NULL) {
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for the directory");
     }
     return TW_OK;
@@ -719,6 +721,6 @@ void tw_directory_free(struct tw_directory *directory)
     tw_mem_free(directory->budgets.at);
     tw_mem_free(directory->buckets);
     tw_arena_clear(&directory->arena);
-    sodium_memzero(directory->pepper, sizeof directory->pepper);
+    tw_secret_free(directory->pepper);
     pthread_rwlock_destroy(&directory->lock);
 }

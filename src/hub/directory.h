@@ -29,6 +29,7 @@
 #include "hub/price.h"
 #include "hub/rate_limit.h"
 #include "hub/spending.h"
+#include "hub/subject_keys.h"
 #include "store/db.h"
 
 #define TW_DIRECTORY_SECOND_NS    INT64_C(1000000000)
@@ -99,7 +100,8 @@ struct tw_holder {
     size_t models_room_bytes;
     struct tw_hub_budget *budgets;
     struct tw_rate_state rates;
-    struct tw_hub_account held, usage; /* of a project */
+    struct tw_hub_account held, usage;    /* of a project */
+    struct tw_subject_quota new_subjects; /* of a project: users that are named the first time */
     /* What the scheduler was told of a project: until then no key of it is good. */
     atomic_bool is_announced;
     uint32_t number; /* from 1 on, in this process */
@@ -121,6 +123,13 @@ struct tw_grant {
     struct tw_grant *next;
 };
 
+/* What was refused to somebody within an hour: so much of it is on record. */
+struct tw_refusals {
+    int64_t since_ns;
+    uint32_t n;
+    int64_t n_left_out;
+};
+
 struct tw_person {
     int64_t id;
     const struct tw_holder *org; /* NULL: of the whole installation */
@@ -128,6 +137,7 @@ struct tw_person {
     int64_t created_ns;
     atomic_bool is_open;
     struct tw_grant *grants;
+    struct tw_refusals refusals; /* the writer's */
 };
 
 /* What is shown to open something: of a key, or of a person. */
@@ -150,7 +160,7 @@ struct tw_items {
 };
 
 struct tw_directory {
-    unsigned char pepper[TW_DIRECTORY_HASH_BYTES];
+    unsigned char *pepper; /* [TW_DIRECTORY_HASH_BYTES] */
     pthread_rwlock_t lock;
     struct tw_arena arena;
     struct tw_items holders, persons, secrets, budgets;

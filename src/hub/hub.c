@@ -180,6 +180,7 @@ static enum tw_status start_group(struct tw_hub *hub, struct tw_error *error)
 enum tw_status tw_hub_open(const struct tw_hub_config *config, struct tw_hub **ret_hub,
                            struct tw_error *error)
 {
+    tw_secret_guard_process(); /* of pepper, signing key, and keys of subjects */
     struct tw_hub *hub = tw_mem_zalloc(1, sizeof *hub);
     if (hub == NULL || sodium_init() < 0) {
         tw_mem_free(hub);

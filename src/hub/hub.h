@@ -25,7 +25,9 @@
  * 4. After tw_hub_command of a revocation has been called back, no ticket is granted for that key,
  *    and tw_hub_may_go_on is false for those that are.
  * 5. Each request that was granted or refused, and each change, has one record in the audit log,
- *    in the same transaction.
+ *    in the same transaction. So has each change that was refused, and each command that the roles
+ *    of who gave it do not allow: of one caller at most TW_LIMIT_HUB_REFUSALS in an hour, since
+ *    refusals cost nothing; how many were left out stands in the caller's next record.
  *
  * Ownership: a ticket and what it points to belong to the caller, and stay until the call back.
  * Threads: any; call backs come on the writer's thread and must not block.
@@ -66,8 +68,9 @@ struct tw_hub_config {
     bool is_brief; /* for one command: start and end are no records, where nothing was left open */
 };
 
-/* Locks the store, makes or migrates the tables, settles what another process left open, loads the
- * directory and starts the writer. */
+/* Guards the process (base/secret.h), so that no core file has the books' keys. Locks the store,
+ * makes or migrates the tables, settles what another process left open, loads the directory and
+ * starts the writer. */
 enum tw_status tw_hub_open(const struct tw_hub_config *config, struct tw_hub **ret_hub,
                            struct tw_error *error);
 /* Ends the writer when all that waits is done and called back; what is asked from here on is
@@ -208,7 +211,11 @@ struct tw_hub_actor {
 /* A command of commands.h with its fields, {"group": "key", "verb": "list", "fields": {...}}, which
  * becomes the hub's. The answer is an object, which becomes the callee's, or error is why not. A
  * change and a look at memory are answered on the writer's thread; a report is made, and answered,
- * on the caller's thread, and takes its time. */
+ * on the caller's thread, and takes its time; where the roles do not allow it, it is answered on
+ * the writer's. Of what cannot be put on record, and so was not done, the error is TW_ERR_IO and
+ * begins with TW_HUB_NOT_RECORDED. */
+#define TW_HUB_NOT_RECORDED "it cannot be put on record now, so it was not done"
+
 typedef void (*tw_hub_answer_fn)(void *context, enum tw_status status, json_t *answer,
                                  const struct tw_error *error);
 void tw_hub_command(struct tw_hub *hub, const struct tw_hub_actor *actor, json_t *command,

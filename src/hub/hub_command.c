@@ -53,8 +53,9 @@ bool tw_change_may_see(const struct tw_hub_change *change, const struct tw_holde
 }
 
 /* Says the same of what is not there and of what is not his. */
-static enum tw_status deny(const struct tw_hub_change *change, struct tw_error *error)
+static enum tw_status deny(struct tw_hub_change *change, struct tw_error *error)
 {
+    change->was_denied = true;
     const struct tw_hub_verb *verb = change->verb;
     const struct tw_field *field = tw_commands_field(verb, "path");
     const char *path = field != NULL ? change->values[field - verb->fields].text : NULL;
@@ -225,6 +226,15 @@ static struct tw_hub_change *change_of(struct tw_hub_op *op)
     return (struct tw_hub_change *)((char *)op - offsetof(struct tw_hub_change, op));
 }
 
+static void note_refusal(struct tw_hub_change *change)
+{
+    struct tw_error error;
+    const enum tw_status status = tw_change_note_refusal(change, &error);
+    if (status != TW_OK) {
+        tw_hub_fail_group(change->hub, status, &error);
+    }
+}
+
 static void apply_command(struct tw_hub *hub, struct tw_hub_op *op)
 {
     struct tw_hub_change *change = change_of(op);
@@ -235,15 +245,63 @@ static void apply_command(struct tw_hub *hub, struct tw_hub_op *op)
     }
     if (change->status != TW_OK && change->has_begun) {
         tw_hub_fail_group(hub, change->status, &change->error);
+    } else if (tw_change_is_refusal(change)) {
+        note_refusal(change);
+    }
+}
+
+static void apply_refusal(struct tw_hub *hub, struct tw_hub_op *op)
+{
+    (void)hub;
+    note_refusal(change_of(op));
+}
+
+/* With or without its record it stays a refusal. */
+static void done_refusal(struct tw_hub *hub, struct tw_hub_op *op, enum tw_status status)
+{
+    (void)hub;
+    (void)status;
+    answer(change_of(op));
+}
+
+static void queue_refusal(struct tw_hub_change *change)
+{
+    change->op = (struct tw_hub_op){.apply = apply_refusal, .done = done_refusal, .is_alone = true};
+    tw_hub_enqueue(change->hub, &change->op);
+}
+
+static enum tw_status not_recorded(const struct tw_error *cause, struct tw_error *ret_error)
+{
+    const struct tw_error why = *cause; /* may be *ret_error */
+    return tw_error_set(ret_error, TW_ERR_IO, TW_NO_POSITION, TW_HUB_NOT_RECORDED ": %.200s",
+                        why.text);
+}
+
+/* What has become of a command whose group failed. */
+static void fail_with_group(struct tw_hub_change *change, enum tw_status status)
+{
+    if (status == TW_ERR_CANCELLED) { /* there is no writer any more, and no group */
+        change->status =
+            tw_error_set(&change->error, status, TW_NO_POSITION, "the server is shutting down");
+        return;
+    }
+    change->status = status;
+    change->error = change->hub->group_error;
+    if (status == TW_ERR_IO) {
+        change->status = not_recorded(&change->error, &change->error);
     }
 }
 
 static void done_command(struct tw_hub *hub, struct tw_hub_op *op, enum tw_status status)
 {
     struct tw_hub_change *change = change_of(op);
-    if (status != TW_OK && change->status == TW_OK) {
-        change->status = status;
-        change->error = hub->group_error;
+    (void)hub;
+    if (status != TW_OK && (change->status == TW_OK || change->has_begun)) {
+        fail_with_group(change, status);
+        if (tw_change_is_refusal(change)) { /* found behind the first write */
+            queue_refusal(change);
+            return;
+        }
     }
     if (change->status == TW_OK && change->committed != NULL) {
         change->status = change->committed(change, &change->error);
@@ -267,7 +325,11 @@ static void report(struct tw_hub_change *change)
     }
     tw_db_close(change->db);
     change->db = NULL;
-    answer(change);
+    if (tw_change_is_refusal(change)) {
+        queue_refusal(change);
+    } else {
+        answer(change);
+    }
 }
 
 static const char *text_of(const json_t *command, const char *name)
@@ -340,6 +402,7 @@ struct reading {
     pthread_cond_t wake;
     bool is_done;
     enum tw_status status;
+    struct tw_error error;
 };
 
 static struct reading *reading_of(struct tw_hub_op *op)
@@ -361,9 +424,13 @@ static void apply_reading(struct tw_hub *hub, struct tw_hub_op *op)
 static void done_reading(struct tw_hub *hub, struct tw_hub_op *op, enum tw_status status)
 {
     struct reading *reading = reading_of(op);
-    (void)hub;
     pthread_mutex_lock(&reading->lock);
     reading->status = status;
+    if (status == TW_ERR_CANCELLED) {
+        tw_error_set(&reading->error, status, TW_NO_POSITION, "the server is shutting down");
+    } else if (status != TW_OK) {
+        not_recorded(&hub->group_error, &reading->error);
+    }
     reading->is_done = true;
     pthread_cond_signal(&reading->wake);
     pthread_mutex_unlock(&reading->lock);
@@ -384,10 +451,10 @@ enum tw_status tw_change_note_reading(struct tw_hub_change *change, const char *
     pthread_mutex_unlock(&reading.lock);
     pthread_cond_destroy(&reading.wake);
     pthread_mutex_destroy(&reading.lock);
-    return reading.status == TW_OK
-               ? TW_OK
-               : tw_error_set(error, reading.status, TW_NO_POSITION,
-                              "that content is read cannot be put on record, so it is not read");
+    if (reading.status != TW_OK) {
+        *error = reading.error;
+    }
+    return reading.status == TW_OK ? TW_OK : reading.error.status;
 }
 
 /* ---- and waited for ---- */

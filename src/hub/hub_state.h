@@ -5,6 +5,7 @@
  *     hub_request.c  what a ticket does: reserve, cover, settle
  *     ledger.c       the rows of these
  *     hub_recover.c  what another process left open
+ *     hub_command.c  a command from its JSON to its answer; hub_refusal.c puts refusals on record
  *     content.c      what a request brings and is answered, until it is settled
  *     hub_content.c  the rows of that; what is too old, and what was erased
  *
@@ -117,7 +118,8 @@ struct tw_hub {
     struct tw_ledger ledger;
     struct tw_audit_key *audit_key;
     struct tw_audit_log *audit;
-    struct tw_audit_body body; /* of the record that is written */
+    struct tw_audit_body body;   /* of the record that is written */
+    struct tw_refusals refusals; /* to whoever has the machine */
     struct tw_hub_content content;
     int64_t now_ns;              /* books' time of the group */
     int64_t first_new_id;        /* what the group makes has numbers from here on */

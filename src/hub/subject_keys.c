@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/secret.h"
 
 enum {
     KEY_BYTES = 32,
@@ -30,6 +31,7 @@ enum {
 enum { FOR_CONTENT = 1, FOR_SALTS = 2, FOR_TAGS = 3 };
 #define DERIVING "subject " /* eight characters */
 #define BOUND_TO "tokenworks-content-1"
+#define DAY_NS   INT64_C(86400000000000)
 #define NAMING   "tokenworks-subject-1"
 
 struct tw_subject_key {
@@ -44,9 +46,9 @@ struct tw_subject_key {
 };
 
 struct tw_subject_keys {
-    int folder; /* open */
-    char *path; /* for messages */
-    unsigned char naming[KEY_BYTES];
+    int folder;            /* open */
+    char *path;            /* for messages */
+    unsigned char *naming; /* [KEY_BYTES] */
     atomic_int_least64_t n_erasures;
     pthread_mutex_t files; /* held while a file is looked at or changed */
     pthread_mutex_t lock;  /* of what follows, and of all keys; taken behind the other */
@@ -63,7 +65,7 @@ struct tw_subject tw_subject_of(const struct tw_subject_keys *keys, enum tw_subj
     struct tw_subject subject;
     const unsigned char first = (unsigned char)kind;
     crypto_generichash_state state;
-    crypto_generichash_init(&state, keys->naming, sizeof keys->naming, sizeof subject.bytes);
+    crypto_generichash_init(&state, keys->naming, KEY_BYTES, sizeof subject.bytes);
     crypto_generichash_update(&state, &first, 1);
     crypto_generichash_update(&state, (const unsigned char *)name, name_bytes);
     crypto_generichash_final(&state, subject.bytes, sizeof subject.bytes);
@@ -214,8 +216,7 @@ void tw_subject_key_give_back(struct tw_subject_key *key)
 static enum tw_status io_error(const struct tw_subject_keys *keys, const char *what,
                                const char *name, struct tw_error *error)
 {
-    const bool is_full = errno == ENOSPC || errno == EDQUOT;
-    return tw_error_set(error, is_full ? TW_ERR_LIMIT : TW_ERR_IO, TW_NO_POSITION,
+    return tw_error_set(error, TW_ERR_IO, TW_NO_POSITION,
                         "cannot %s the subject's key %.150s/%.60s: %s", what, keys->path, name,
                         strerror(errno));
 }
@@ -303,17 +304,19 @@ static enum tw_status write_new(const struct tw_subject_keys *keys, int fd, cons
 
 /* Reads a key, or makes it; TW_ERR_NOT_FOUND. */
 static enum tw_status load(struct tw_subject_keys *keys, const char *name, bool makes,
-                           unsigned char ret_bytes[FILE_BYTES], struct tw_error *error)
+                           unsigned char ret_bytes[FILE_BYTES], bool *ret_was_made,
+                           struct tw_error *error)
 {
     int fd = -1;
     bool is_whole = false;
+    *ret_was_made = false;
     enum tw_status status = open_file(keys, name, makes, &fd, error);
     if (status == TW_OK && fd >= 0) {
         status = read_file(keys, fd, name, ret_bytes, &is_whole, error);
     }
     if (status == TW_OK && fd >= 0 && !is_whole && makes) {
         status = write_new(keys, fd, name, ret_bytes, error);
-        is_whole = true;
+        is_whole = *ret_was_made = true;
     }
     if (fd >= 0) {
         close(fd);
@@ -389,14 +392,17 @@ enum tw_status tw_subject_keys_open(const char *folder,
 {
     struct tw_subject_keys *keys = tw_mem_zalloc(1, sizeof *keys);
     char *path = tw_mem_strndup(folder, strlen(folder));
-    if (keys == NULL || path == NULL || sodium_init() < 0) {
+    unsigned char *naming = tw_secret_alloc(KEY_BYTES);
+    if (keys == NULL || path == NULL || naming == NULL) {
         tw_mem_free(keys);
         tw_mem_free(path);
+        tw_secret_free(naming);
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for subjects' keys");
     }
     keys->path = path;
-    crypto_generichash(keys->naming, sizeof keys->naming, (const unsigned char *)NAMING,
-                       sizeof NAMING - 1, pepper, TW_SUBJECT_PEPPER_BYTES);
+    keys->naming = naming;
+    crypto_generichash(keys->naming, KEY_BYTES, (const unsigned char *)NAMING, sizeof NAMING - 1,
+                       pepper, TW_SUBJECT_PEPPER_BYTES);
     pthread_mutex_init(&keys->files, NULL);
     pthread_mutex_init(&keys->lock, NULL);
     enum tw_status status = open_folder(keys, error);
@@ -423,19 +429,69 @@ void tw_subject_keys_close(struct tw_subject_keys *keys)
     }
     pthread_mutex_destroy(&keys->files);
     pthread_mutex_destroy(&keys->lock);
-    sodium_memzero(keys->naming, sizeof keys->naming);
+    tw_secret_free(keys->naming);
     tw_mem_free(keys->path);
     tw_mem_free(keys);
 }
 
+/* Whether one more may be made. A clock that is set back begins no day anew. */
+static bool has_quota(struct tw_subject_quota *quota, int64_t now_ns)
+{
+    const int64_t day = now_ns / DAY_NS;
+    if (quota != NULL && day > quota->day) {
+        quota->day = day;
+        quota->n = 0;
+    }
+    return quota == NULL || quota->n < quota->most;
+}
+
+/* Reads a key, or makes it within a quota. */
+static enum tw_status load_or_make(struct tw_subject_keys *keys, const char *name,
+                                   struct tw_subject_quota *quota, int64_t now_ns,
+                                   unsigned char ret_bytes[FILE_BYTES], struct tw_error *error)
+{
+    const bool makes = has_quota(quota, now_ns);
+    bool was_made = false;
+    enum tw_status status = load(keys, name, makes, ret_bytes, &was_made, error);
+    if (quota != NULL && was_made) {
+        quota->n++;
+    }
+    if (status == TW_ERR_NOT_FOUND) {
+        status = tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
+                              "the requests of this project have named %u new users today, which "
+                              "is the most there may be in a day",
+                              quota != NULL ? quota->most : 0);
+    }
+    return status;
+}
+
 /* ---- keys ---- */
 
-static enum tw_status get(struct tw_subject_keys *keys, const struct tw_subject *subject,
-                          int64_t project, bool makes, struct tw_subject_key **ret_key,
-                          struct tw_error *error)
+/* What find and take have in common. */
+struct wanted {
+    const struct tw_subject *subject;
+    int64_t project;
+    bool makes;
+    struct tw_subject_quota *quota;
+    int64_t now_ns;
+};
+
+static enum tw_status read_key(struct tw_subject_keys *keys, const struct wanted *wanted,
+                               unsigned char ret_bytes[FILE_BYTES], struct tw_error *error)
 {
-    unsigned char bytes[FILE_BYTES];
     char name[NAME_BYTES];
+    bool was_made;
+    write_name(wanted->subject, wanted->project, name);
+    return wanted->makes ? load_or_make(keys, name, wanted->quota, wanted->now_ns, ret_bytes, error)
+                         : load(keys, name, false, ret_bytes, &was_made, error);
+}
+
+static enum tw_status get(struct tw_subject_keys *keys, const struct wanted *wanted,
+                          struct tw_subject_key **ret_key, struct tw_error *error)
+{
+    const struct tw_subject *subject = wanted->subject;
+    const int64_t project = wanted->project;
+    unsigned char bytes[FILE_BYTES];
     struct tw_subject_key *key = use_remembered(keys, subject, project);
     if (key != NULL) {
         *ret_key = key;
@@ -445,8 +501,7 @@ static enum tw_status get(struct tw_subject_keys *keys, const struct tw_subject 
     key = use_remembered(keys, subject, project); /* somebody else may have been quicker */
     enum tw_status status = TW_OK;
     if (key == NULL) {
-        write_name(subject, project, name);
-        status = load(keys, name, makes, bytes, error);
+        status = read_key(keys, wanted, bytes, error);
         key = status == TW_OK ? tw_mem_zalloc(1, sizeof *key) : NULL;
         if (status == TW_OK && key == NULL) {
             status = tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a key");
@@ -474,17 +529,19 @@ static enum tw_status get(struct tw_subject_keys *keys, const struct tw_subject 
 }
 
 enum tw_status tw_subject_keys_take(struct tw_subject_keys *keys, const struct tw_subject *subject,
-                                    int64_t project, struct tw_subject_key **ret_key,
-                                    struct tw_error *error)
+                                    int64_t project, struct tw_subject_quota *quota, int64_t now_ns,
+                                    struct tw_subject_key **ret_key, struct tw_error *error)
 {
-    return get(keys, subject, project, true, ret_key, error);
+    const struct wanted wanted = {subject, project, true, quota, now_ns};
+    return get(keys, &wanted, ret_key, error);
 }
 
 enum tw_status tw_subject_keys_find(struct tw_subject_keys *keys, const struct tw_subject *subject,
                                     int64_t project, struct tw_subject_key **ret_key,
                                     struct tw_error *error)
 {
-    return get(keys, subject, project, false, ret_key, error);
+    const struct wanted wanted = {.subject = subject, .project = project};
+    return get(keys, &wanted, ret_key, error);
 }
 
 void tw_subject_keys_set_erasures(struct tw_subject_keys *keys, int64_t n_erasures)

@@ -21,8 +21,8 @@
  *
  * Ownership: a key that was taken or found is given back before the keys are closed. At most
  * TW_LIMIT_SUBJECT_KEYS are remembered beside those.
- * Threads: any. Errors: TW_ERR_IO, TW_ERR_LIMIT for a full disk, TW_ERR_MEMORY; TW_ERR_FORMAT for a
- * file that was changed; TW_ERR_NOT_FOUND from find.
+ * Threads: any. Errors: TW_ERR_IO, a full disk among them, TW_ERR_MEMORY; TW_ERR_FORMAT for a
+ * file that was changed; TW_ERR_NOT_FOUND from find, TW_ERR_LIMIT from take.
  */
 #ifndef TW_HUB_SUBJECT_KEYS_H
 #define TW_HUB_SUBJECT_KEYS_H
@@ -69,10 +69,19 @@ struct tw_subject tw_subject_of(const struct tw_subject_keys *keys, enum tw_subj
                                 const char *name, size_t name_bytes);
 void tw_subject_write(const struct tw_subject *subject, char ret_text[TW_SUBJECT_HEX_BYTES]);
 
-/* The key of a subject in a project; made where there is none. */
+/* How many keys somebody may have made in a day: each is a file, and two syncs that others wait
+ * for, so names that are made up may not go on without end. Changed by one call at a time. */
+struct tw_subject_quota {
+    uint32_t most;
+    int64_t day; /* since 1970 UTC: n were made in it */
+    uint32_t n;
+};
+
+/* The key of a subject in a project; made where there is none, within the quota (NULL: there is
+ * none) of the day in which now_ns lies. TW_ERR_LIMIT: it is used up. */
 enum tw_status tw_subject_keys_take(struct tw_subject_keys *keys, const struct tw_subject *subject,
-                                    int64_t project, struct tw_subject_key **ret_key,
-                                    struct tw_error *error);
+                                    int64_t project, struct tw_subject_quota *quota, int64_t now_ns,
+                                    struct tw_subject_key **ret_key, struct tw_error *error);
 /* The same without making one. */
 enum tw_status tw_subject_keys_find(struct tw_subject_keys *keys, const struct tw_subject *subject,
                                     int64_t project, struct tw_subject_key **ret_key,

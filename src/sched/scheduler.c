@@ -347,6 +347,9 @@ struct tw_sched_state tw_scheduler_state(const struct tw_sched_sequence *sequenc
         .n_tokens = sequence->n_tokens,
         .n_prompt_tokens = sequence->n_prompt_tokens,
         .n_computed = sequence->n_computed,
+        .n_read_tokens = sequence->n_accounted < sequence->n_prompt_tokens
+                             ? sequence->n_accounted
+                             : sequence->n_prompt_tokens,
         .n_cached_tokens = sequence->n_cached_tokens,
         .n_preemptions = sequence->n_preemptions,
         .resident = sequence->resident,

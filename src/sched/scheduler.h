@@ -156,7 +156,8 @@ struct tw_sched_state {
     const int32_t *tokens;
     uint32_t n_tokens, n_prompt_tokens;
     uint32_t n_computed;      /* positions it has in pages now */
-    uint32_t n_cached_tokens; /* of the prompt: those it did not have to compute */
+    uint32_t n_read_tokens;   /* of the prompt: computed or cached once, wherever they are now */
+    uint32_t n_cached_tokens; /* of those: what it did not have to compute */
     uint32_t n_preemptions;
     bool resident, paused;
     bool owes_token; /* a row wanted one that was not pushed yet */

@@ -36,10 +36,11 @@
  * Ownership: a statement belongs to its database and ends before it. Values point to the caller's
  * memory until the call returns; columns to the statement's until its next call.
  * Threads: one at a time for a database and its statements.
- * Errors: TW_ERR_IO for the store, TW_ERR_FORMAT for a file, schema or statement that is not ours,
- * TW_ERR_LIMIT for a full disk or a value beyond limits.h, TW_ERR_USAGE for an address that makes
- * no sense, a file that somebody else writes, a row that the schema forbids, a write to what was
- * opened for reading; TW_ERR_UNSUPPORTED for a server or file system that keeps no promises.
+ * Errors: TW_ERR_IO for the store, a full disk among them, TW_ERR_FORMAT for a file, schema or
+ * statement that is not ours, TW_ERR_LIMIT for a value beyond limits.h, TW_ERR_USAGE for an address
+ * that makes no sense, a file that somebody else writes, a row that the schema forbids, a write to
+ * what was opened for reading; TW_ERR_UNSUPPORTED for a server or file system that keeps no
+ * promises.
  * A password in an address never gets into a message.
  */
 #ifndef TW_STORE_DB_H

@@ -109,7 +109,7 @@ static const struct error_class {
     {"40P01", TW_ERR_IO, true, false},        /* deadlock */
     {"55P03", TW_ERR_IO, true, false},        /* lock timeout */
     {"25006", TW_ERR_USAGE, false, false},    /* read only */
-    {"53100", TW_ERR_LIMIT, false, false},    /* disk full */
+    {"53100", TW_ERR_IO, false, false},       /* disk full */
     {"54", TW_ERR_LIMIT, false, false},       /* too large for the server */
     {"22", TW_ERR_USAGE, false, false},       /* a value that fits no column */
     {"23", TW_ERR_USAGE, false, false},       /* a constraint */

@@ -105,7 +105,7 @@ static enum tw_status fail(struct sqlite_db *db, int code, struct tw_error *erro
 {
     switch (code & 0xff) {
     case SQLITE_FULL:
-        return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
+        return tw_error_set(error, TW_ERR_IO, TW_NO_POSITION,
                             "no room left for '%s': make room on its disk, then try again",
                             db->path);
     case SQLITE_IOERR:
@@ -530,8 +530,8 @@ static enum tw_status take_lock(struct sqlite_db *db, struct tw_error *error)
     }
     n_bytes = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
     if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)n_bytes, 0) != n_bytes) {
-        status = tw_error_set(error, errno == ENOSPC ? TW_ERR_LIMIT : TW_ERR_IO, TW_NO_POSITION,
-                              "cannot write '%s': %s", name, strerror(errno));
+        status = tw_error_set(error, TW_ERR_IO, TW_NO_POSITION, "cannot write '%s': %s", name,
+                              strerror(errno));
         close(fd);
         return status;
     }
@@ -545,8 +545,8 @@ static enum tw_status create_file(const struct sqlite_db *db, struct tw_error *e
 {
     int fd = open(db->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0) {
-        return tw_error_set(error, errno == ENOSPC ? TW_ERR_LIMIT : TW_ERR_IO, TW_NO_POSITION,
-                            "cannot create '%s': %s", db->path, strerror(errno));
+        return tw_error_set(error, TW_ERR_IO, TW_NO_POSITION, "cannot create '%s': %s", db->path,
+                            strerror(errno));
     }
     close(fd);
     return TW_OK;

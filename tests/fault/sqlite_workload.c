@@ -87,7 +87,7 @@ static struct workload_record record_of(const struct session *session, int numbe
     if (status != TW_OK) {
         bool is_unknown = strstr(error->text, "not known") != NULL;
         record.fate = is_unknown ? FATE_UNKNOWN : FATE_REFUSED;
-        record.is_full = status == TW_ERR_LIMIT;
+        record.is_full = status == TW_ERR_IO && strstr(error->text, "no room left") != NULL;
     }
     record.is_broken = tw_db_is_broken(session->db);
     if (record.is_broken) {

@@ -172,12 +172,14 @@ class Server:
                          {"messages": [{"role": "user", "content": text}], "temperature": 0,
                           **more}, headers=headers)
 
-    def ask_unread(self, path, body):
+    def ask_unread(self, path, body, headers=None):
         """A socket whose answer nobody has read yet."""
         data = json.dumps(body).encode()
+        more = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
         client = socket.create_connection(("127.0.0.1", self.port), timeout=120)
         client.sendall(b"POST %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-                       b"Content-Length: %d\r\n\r\n%s" % (path.encode(), len(data), data))
+                       b"Content-Length: %d\r\n%s\r\n%s" % (path.encode(), len(data),
+                                                       more.encode(), data))
         return client
 
     def metric(self, name):

@@ -27,6 +27,7 @@ SQL = ("x'); DROP TABLE entry; --", "' OR '1'='1", '" OR 1=1 --',
 # CR, LF, a terminal's escape, its 8-bit form, a mark that turns the direction, a formula
 STEERING = ("a\r\nX-Evil: 1", "a\nb", "\x1b[31mred\x1b]0;title\x07", "\x9b31m", "\u202etxt.exe",
             "=cmd|' /C calc'!A0", "a\x00b", "\x7f")
+NEW_USERS, CLIENTS = 10000, 8  # TW_LIMIT_SUBJECT_NEW_KEYS
 TABLES = ("holder", "person", "person_role", "secret", "price", "budget", "audit", "entry",
           "reservation", "account", "books", "checkpoint")
 CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]|\xe2\x80[\xa8-\xae]|"
@@ -336,6 +337,41 @@ def a_store_that_is_kept_busy_costs_nobody_anything_in_the_end(it, server):
     it.books.must_balance()
 
 
+def users_that_are_made_up_do_not_fill_the_disk(program, data):
+    """In memory, where a sync takes no time; requests are refused for their rate, which makes no
+    difference to the key."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        books = Books(program, folder)
+        other = books.make_key("other")
+        books.command("key", "set", "acme/research/chat/ci", "--rpm", "1")
+        with books.serve("--model", Path(data, "tokenworks-demo.gguf")) as server:
+            def ask_many(first):
+                connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+                codes = set()
+                for i in range(first, NEW_USERS + 40, CLIENTS):
+                    body = json.dumps({"prompt": "Once", "max_tokens": 1, "user": f"u{i}"})
+                    connection.request("POST", "/v1/completions", body, bearer(books.key))
+                    response = connection.getresponse()
+                    error = json.loads(response.read()).get("error", {"code": None})
+                    codes.add((response.status, error["code"]))
+                connection.close()
+                return codes
+            codes = set.union(*together([lambda n=n: ask_many(n) for n in range(CLIENTS)]))
+            assert codes == {(200, None), (429, "rate_limit_exceeded"), (429, "too_many_users")}, \
+                codes
+            n_files = len(list(Path(folder, "subjects").iterdir()))
+            assert n_files == NEW_USERS, n_files
+            # Who names nobody, or somebody who is known, is served as before.
+            assert complete(server, other).status == 200
+            known = complete(server, other, user="u0")
+            assert known.status == 200, known.body
+            refused = complete(server, other, user="one more")
+            assert refused.status == 429 and refused.error["type"] == "rate_limit_error"
+            assert "'user'" in refused.error["message"] and str(NEW_USERS) in \
+                refused.error["message"], refused.error
+        books.must_balance()
+
+
 CASES = [no_text_is_taken_as_sql, no_header_and_no_line_of_a_log_is_made_by_a_client,
          no_spreadsheet_runs_what_is_in_a_name, no_name_leads_out_of_its_place,
          books_are_made_where_nobody_else_can_write,
@@ -345,7 +381,8 @@ CASES = [no_text_is_taken_as_sql, no_header_and_no_line_of_a_log_is_made_by_a_cl
          guesses_at_the_socket_and_on_the_network_do_not_stop_good_keys,
          secrets_are_in_no_log_record_message_or_list_of_processes,
          the_record_of_what_was_done_cannot_be_changed_unseen,
-         a_server_that_is_killed_while_it_starts_first_comes_up_again]
+         a_server_that_is_killed_while_it_starts_first_comes_up_again,
+         users_that_are_made_up_do_not_fill_the_disk]
 LOCKED = [a_store_that_is_kept_busy_costs_nobody_anything_in_the_end]
 
 if __name__ == "__main__":

@@ -389,6 +389,40 @@ static void equal_prompts_are_computed_once_and_answered_alike(void **state)
     tw_engine_close(engine);
 }
 
+/* 200 tokens in pieces of 64: what was computed when the client left, and not more. */
+static void a_cancelled_prompt_says_how_much_of_it_was_computed(void **state)
+{
+    (void)state;
+    tw_token prompt[200];
+    const struct tw_generation generation = request(0);
+    random_prompt(10, 200, prompt);
+    for (size_t n_steps = 0; n_steps < 6; n_steps++) {
+        struct tw_engine *engine = open_engine(2, 64, 512);
+        struct tw_sequence *sequence = start(engine, prompt, 200, &generation);
+        for (size_t i = 0; i < n_steps; i++) {
+            step(engine);
+        }
+        tw_sequence_cancel(sequence);
+        const size_t n_read = n_steps * 64 < 200 ? n_steps * 64 : 200;
+        const struct tw_output output = tw_sequence_take(sequence);
+        assert_int_equal(output.finish, TW_FINISH_CANCELLED);
+        assert_int_equal(output.n_read_tokens, n_read);
+        assert_int_equal(tw_sequence_cached(sequence), 0);
+        tw_sequence_free(sequence);
+
+        /* Whole pages of it are there for the next one, which leaves behind a step of its own. */
+        sequence = start(engine, prompt, 200, &generation);
+        step(engine);
+        tw_sequence_cancel(sequence);
+        const size_t n_cached = n_read / 64 * 64;
+        assert_int_equal(tw_sequence_cached(sequence), n_cached);
+        assert_int_equal(tw_sequence_take(sequence).n_read_tokens,
+                         n_cached + 64 < 200 ? n_cached + 64 : 200);
+        tw_sequence_free(sequence);
+        tw_engine_close(engine);
+    }
+}
+
 static void a_cancelled_answer_can_be_continued_and_truncated(void **state)
 {
     (void)state;
@@ -985,6 +1019,7 @@ int main(void)
         cmocka_unit_test(a_prompt_waits_for_pages_and_then_runs),
         cmocka_unit_test(a_continued_chat_computes_what_is_new_and_its_last_page),
         cmocka_unit_test(equal_prompts_are_computed_once_and_answered_alike),
+        cmocka_unit_test(a_cancelled_prompt_says_how_much_of_it_was_computed),
         cmocka_unit_test(a_cancelled_answer_can_be_continued_and_truncated),
         cmocka_unit_test(an_end_token_ends_the_answer_without_text),
         cmocka_unit_test(a_stop_string_ends_the_answer_before_itself),

@@ -74,8 +74,8 @@ static void add_secret(struct fixture *fixture, int64_t id, int64_t key, char *r
     snprintf(path, sizeof path, "%s/pepper", fixture->folder);
     FILE *file = fopen(path, "rb");
     assert_non_null(file);
-    assert_int_equal(fread(directory.pepper, 1, sizeof directory.pepper, file),
-                     sizeof directory.pepper);
+    assert_int_equal(fread(directory.pepper, 1, TW_DIRECTORY_HASH_BYTES, file),
+                     TW_DIRECTORY_HASH_BYTES);
     fclose(file);
     tw_directory_make_secret(&directory, "tw-", &secret);
     snprintf(ret_text, sizeof fixture->secret, "%s", secret.text);

@@ -149,17 +149,29 @@ static void a_long_text_is_cut_at_a_character_and_says_so(void **state)
     assert_int_equal(tw_audit_body_end(&body, NULL), TW_OK);
     json_t *tree = parse_canonical(&body);
     assert_string_equal(json_string_value(json_object_get(tree, "k")), text);
+    assert_null(json_object_get(tree, "was_cut"));
     json_decref(tree);
     for (size_t i = 0; i < TW_LIMIT_AUDIT_TEXT_BYTES; i++) {
         memcpy(text + 3 * i, "\xe2\x82\xac", 3);
     }
     tw_audit_body_begin(&body);
     tw_audit_body_put_text(&body, "k", text);
+    tw_audit_body_put_text(&body, "l", "whole ... and 8193 bytes more");
+    tw_audit_body_list_begin(&body, "m");
+    tw_audit_body_put_text(&body, NULL, text);
+    tw_audit_body_list_end(&body);
     assert_int_equal(tw_audit_body_end(&body, NULL), TW_OK);
     tree = parse_canonical(&body);
+    assert_int_equal(json_integer_value(json_object_get(tree, "was_cut")), 2);
     const char *cut = json_string_value(json_object_get(tree, "k"));
     assert_memory_equal(cut, text, 4095);
     assert_string_equal(cut + 4095, " ... and 8193 bytes more");
+    json_decref(tree);
+    tw_audit_body_begin(&body);
+    tw_audit_body_put_text(&body, "k", "whole ... and 8193 bytes more");
+    assert_int_equal(tw_audit_body_end(&body, NULL), TW_OK);
+    tree = parse_canonical(&body);
+    assert_int_equal(json_object_size(tree), 1);
     json_decref(tree);
     tw_audit_body_free(&body);
 }

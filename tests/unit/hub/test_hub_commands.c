@@ -532,7 +532,9 @@ static void a_change_is_on_record_with_before_and_after_and_without_secrets(void
     free(all);
 }
 
-static void what_is_refused_writes_nothing(void **state)
+#define REFUSALS "SELECT count(*) FROM audit WHERE kind = 'command.refused'"
+
+static void what_is_refused_writes_nothing_but_its_record(void **state)
 {
     struct fixture *fixture = *state;
     const int64_t n = fixture_query(fixture, "SELECT count(*) FROM audit");
@@ -541,8 +543,121 @@ static void what_is_refused_writes_nothing(void **state)
     refused(fixture, "team create", "{\"path\": \"x/y\"}", TW_ERR_NOT_FOUND, "no open");
     refused(fixture, "budget set", "{\"path\": \"acme\"}", TW_ERR_USAGE, "limit");
     refused(fixture, "nothing here", "{}", TW_ERR_NOT_FOUND, "there is nothing called 'nothing'");
-    assert_int_equal(fixture_query(fixture, "SELECT count(*) FROM audit"), n);
+    refused(fixture, "key list", "{\"path\": \"x\"}", TW_ERR_NOT_FOUND, "no open");
+    assert_int_equal(fixture_query(fixture, "SELECT count(*) FROM audit"), n + 3);
+    assert_int_equal(fixture_query(fixture, REFUSALS), 3);
     assert_int_equal(fixture_query(fixture, "SELECT next_id FROM books"), id);
+}
+
+struct refusal {
+    bool by_person; /* who has no role there */
+    const char *command, *fields;
+    const char *status;            /* NULL: no record */
+    const char *object;            /* NULL: none */
+    const char *reason, *unspoken; /* what the record has, and has not */
+};
+
+#define LIKE_A_SECRET "tw-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+static const struct refusal refusals[] = {
+    {false, "team set", "{\"path\": \"acme/nobody\", \"rpm\": 5}", "not found", "acme/nobody",
+     "there is no open '...'", NULL},
+    {false, "team set", "{\"path\": \"acme/research\", \"rpm\": \"hush\"}", "usage",
+     "acme/research", "rpm", "hush"},
+    {false, "team set", "{\"path\": \"acme/research\", \"hush\": 1}", "usage", "acme/research",
+     "field '...'", "hush"},
+    {false, "project set", "{\"path\": \"acme/research/chat\", \"weight\": 0}", "usage",
+     "acme/research/chat", "0 is not from 1", NULL},
+    {false, "key revoke", "{\"path\": \"" LIKE_A_SECRET "\"}", "usage", NULL, "'...'", "tw-aaa"},
+    {false, "org close", "{\"path\": \"" LIKE_A_SECRET "\"}", "not found", NULL, "'...'", "tw-aaa"},
+    {false, "budget close", "{\"path\": \"acme\", \"name\": \"it's 'hush'\"}", "usage", "acme", "",
+     "hush"},
+    {false, "subject release", "{\"subject\": \"hush@example.org\"}", "not found", NULL,
+     "there is no legal hold", "hush"},
+    {false, "price set",
+     "{\"model\": \"m\", \"input\": \"1\", \"output\": \"1\", \"from\": \"2001-01-01\"}", "usage",
+     NULL, "from: a price holds from now", NULL},
+    {true, "org create", "{\"path\": \"mine\"}", "denied", "mine", "the roles do not allow it",
+     NULL},
+    {true, "team set", "{\"path\": \"acme/research\", \"rpm\": 9}", "denied", "acme/research",
+     "the roles do not allow it", NULL},
+    {true, "key revoke", "{\"path\": \"" PATH_OF_KEY "\"}", "denied", PATH_OF_KEY, "roles", NULL},
+    {true, "ledger list", "{}", "denied", NULL, "the roles do not allow it", NULL},
+    {true, "audit list", "{}", "denied", NULL, "the roles do not allow it", NULL},
+    {true, "user list", "{}", "denied", NULL, "the roles do not allow it", NULL},
+    {false, "key list", "{\"path\": \"nobody\"}", NULL, NULL, NULL, NULL},
+    {false, "audit list", "{\"rows\": 0}", NULL, NULL, NULL, NULL},
+};
+
+static json_t *last_refusal(struct fixture *fixture)
+{
+    json_t *records =
+        json_object_get(good(fixture, "audit list", "{\"kind\": \"command.refused\"}"), "records");
+    return json_object_get(json_array_get(records, 0), "body");
+}
+
+static void check_refusal(struct fixture *fixture, const struct tw_hub_actor *actor,
+                          const struct refusal *row)
+{
+    struct tw_error error;
+    json_t *answer = NULL;
+    const int64_t n = fixture_query(fixture, REFUSALS);
+    if (ask_as(fixture, actor, row->command, row->fields, &answer, &error) == TW_OK) {
+        fail_msg("%s %s is not refused", row->command, row->fields);
+    }
+    assert_int_equal(fixture_query(fixture, REFUSALS), n + (row->status != NULL));
+    if (row->status == NULL) {
+        return;
+    }
+    const json_t *body = last_refusal(fixture);
+    char *all = json_dumps(body, 0);
+    const char *object = json_string_value(json_object_get(body, "object"));
+    if (strcmp(text_of(body, "status"), row->status) != 0 ||
+        strcmp(text_of(body, "command"), row->command) != 0 ||
+        strcmp(text_of(body, "actor_name"), actor->name) != 0 ||
+        number_of(body, "actor") != actor->person ||
+        strstr(text_of(body, "reason"), row->reason) == NULL ||
+        strcmp(object != NULL ? object : "", row->object != NULL ? row->object : "") != 0 ||
+        (row->unspoken != NULL && strstr(all, row->unspoken) != NULL)) {
+        fail_msg("%s %s: %s", row->command, row->fields, all);
+    }
+    free(all);
+}
+
+static void a_refusal_is_on_record_without_what_was_given_by_mistake(void **state)
+{
+    struct fixture *fixture = *state;
+    good(fixture, "user create", "{\"path\": \"acme/lea\"}");
+    json_t *answer = good(fixture, "user secret", "{\"path\": \"acme/lea\"}");
+    struct tw_hub_actor lea;
+    assert_true(tw_hub_find_person(fixture->hub, text_of(answer, "secret"), &lea));
+    for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++) {
+        check_refusal(fixture, refusals[i].by_person ? &lea : &machine, &refusals[i]);
+    }
+    fixture_check(fixture);
+}
+
+/* 64 in an hour, and each caller has its own. */
+static void a_loop_of_refusals_does_not_fill_the_log(void **state)
+{
+    struct fixture *fixture = *state;
+    good(fixture, "user create", "{\"path\": \"acme/lea\"}");
+    json_t *answer = good(fixture, "user secret", "{\"path\": \"acme/lea\"}");
+    struct tw_hub_actor lea;
+    assert_true(tw_hub_find_person(fixture->hub, text_of(answer, "secret"), &lea));
+    for (int i = 0; i < TW_LIMIT_HUB_REFUSALS + 36; i++) {
+        denied(fixture, &lea, i % 2 == 0 ? "org create" : "audit list",
+               i % 2 == 0 ? "{\"path\": \"mine\"}" : "{}");
+    }
+    assert_int_equal(fixture_query(fixture, REFUSALS), TW_LIMIT_HUB_REFUSALS);
+    refused(fixture, "org create", "{\"path\": \"acme\"}", TW_ERR_USAGE, "taken");
+    assert_int_equal(fixture_query(fixture, REFUSALS), TW_LIMIT_HUB_REFUSALS + 1);
+    assert_null(json_object_get(last_refusal(fixture), "left_out"));
+    fixture->now_ns += 3600 * FIXTURE_SECOND_NS;
+    denied(fixture, &lea, "org create", "{\"path\": \"mine\"}");
+    assert_int_equal(number_of(last_refusal(fixture), "left_out"), 36);
+    denied(fixture, &lea, "org create", "{\"path\": \"mine\"}");
+    assert_null(json_object_get(last_refusal(fixture), "left_out"));
 }
 
 /* ---- a first start ---- */
@@ -740,7 +855,9 @@ int main(void)
         BOOKS(roles_and_persons_end_at_once),
         BOOKS(a_persons_new_secret_ends_the_old_one_and_is_no_key),
         BOOKS(a_change_is_on_record_with_before_and_after_and_without_secrets),
-        BOOKS(what_is_refused_writes_nothing),
+        BOOKS(what_is_refused_writes_nothing_but_its_record),
+        BOOKS(a_refusal_is_on_record_without_what_was_given_by_mistake),
+        BOOKS(a_loop_of_refusals_does_not_fill_the_log),
         BOOKS(old_keys_stay_good_and_their_hashes_open_nothing),
         BOOKS(a_first_start_makes_an_owner_and_a_key),
         BOOKS(changes_beside_requests_lose_nothing),

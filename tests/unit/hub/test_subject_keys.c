@@ -94,7 +94,7 @@ static struct tw_subject_key *take(const struct place *place, const char *name)
     struct tw_error error;
     struct tw_subject_key *key = NULL;
     const struct tw_subject subject = subject_of(place, name);
-    must(tw_subject_keys_take(place->open, &subject, PROJECT, &key, &error), &error);
+    must(tw_subject_keys_take(place->open, &subject, PROJECT, NULL, 0, &key, &error), &error);
     return key;
 }
 
@@ -270,9 +270,47 @@ static void a_file_that_was_begun_is_finished_and_one_that_was_damaged_is_not_re
     fputc(byte ^ 1, file);
     fclose(file);
     reopen(place);
-    assert_int_equal(tw_subject_keys_take(place->open, &alice, PROJECT, &key, &error),
+    assert_int_equal(tw_subject_keys_take(place->open, &alice, PROJECT, NULL, 0, &key, &error),
                      TW_ERR_FORMAT);
     assert_non_null(strstr(error.text, "damaged"));
+}
+
+static enum tw_status take_within(const struct place *place, const char *name,
+                                  struct tw_subject_quota *quota, int64_t now_ns,
+                                  struct tw_error *error)
+{
+    struct tw_subject_key *key = NULL;
+    const struct tw_subject subject = subject_of(place, name);
+    enum tw_status status =
+        tw_subject_keys_take(place->open, &subject, PROJECT, quota, now_ns, &key, error);
+    if (status == TW_OK) {
+        tw_subject_key_give_back(key);
+    }
+    return status;
+}
+
+static void names_that_are_made_up_make_only_so_many_keys_in_a_day(void **state)
+{
+    struct place *place = *state;
+    const int64_t day_ns = INT64_C(86400000000000), today_ns = 20000 * day_ns;
+    struct tw_subject_quota quota = {.most = 3};
+    struct tw_error error;
+    char paths[8][400], name[16];
+    for (int i = 0; i < 20; i++) {
+        snprintf(name, sizeof name, "user %d", i);
+        assert_int_equal(take_within(place, name, &quota, today_ns + i, &error),
+                         i < 3 ? TW_OK : TW_ERR_LIMIT);
+    }
+    assert_non_null(strstr(error.text, "have named 3 new users today"));
+    assert_int_equal(list(place, paths, 8), 3);
+    reopen(place);
+    /* Who is known is known, nobody in particular has no quota, and a clock that was set back does
+     * not begin the day anew. */
+    assert_int_equal(take_within(place, "user 1", &quota, today_ns, &error), TW_OK);
+    assert_int_equal(take_within(place, "user 9", &quota, today_ns - day_ns, &error), TW_ERR_LIMIT);
+    assert_int_equal(take_within(place, "a person", NULL, today_ns, &error), TW_OK);
+    assert_int_equal(take_within(place, "user 9", &quota, today_ns + day_ns, &error), TW_OK);
+    assert_int_equal(list(place, paths, 8), 5);
 }
 
 /* Copies of one file under other names: to make as many keys would take a sync each. */
@@ -356,6 +394,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             a_file_that_was_begun_is_finished_and_one_that_was_damaged_is_not_replaced, setup,
             teardown),
+        cmocka_unit_test_setup_teardown(names_that_are_made_up_make_only_so_many_keys_in_a_day,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(more_keys_than_are_remembered_are_all_found, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(all_threads_get_the_same_key, setup, teardown),

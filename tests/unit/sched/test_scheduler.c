@@ -130,6 +130,35 @@ static void requests_with_one_prompt_compute_it_once(void **state)
     tear_down(&f);
 }
 
+/* What is computed is known at every step, and a preemption takes none of it back. */
+static void of_a_prompt_it_is_known_how_far_it_was_read(void **state)
+{
+    (void)state;
+    struct fixture f = set_up(12, 4);
+    struct tw_sched_sequence *first = submit_in(&f, 0, 0, 1, 30, 4);
+    assert_int_equal(tw_scheduler_state(first).n_read_tokens, 0);
+    for (uint32_t n = 10; n <= 20; n += 10) {
+        step(&f, 10);
+        assert_int_equal(tw_scheduler_state(first).n_read_tokens, n);
+        assert_int_equal(tw_scheduler_state(first).n_cached_tokens, 0);
+    }
+    tw_scheduler_pause(f.scheduler, first);
+    struct tw_sched_sequence *other = submit_in(&f, 1, 1, 2, 40, 4);
+    step(&f, 10);
+    assert_int_equal(tw_scheduler_state(first).n_preemptions, 1);
+    assert_int_equal(tw_scheduler_state(first).n_computed, 0);
+    assert_int_equal(tw_scheduler_state(first).n_read_tokens, 20);
+    tw_scheduler_end(f.scheduler, other);
+    tw_scheduler_resume(f.scheduler, first);
+    steps_until(&f, first, 32, 10);
+    assert_int_equal(tw_scheduler_state(first).n_read_tokens, 30);
+    struct tw_sched_sequence *second = submit_in(&f, 0, 0, 1, 30, 4);
+    step(&f, 1);
+    assert_int_equal(tw_scheduler_state(second).n_cached_tokens, 28);
+    assert_int_equal(tw_scheduler_state(second).n_read_tokens, 29);
+    tear_down(&f);
+}
+
 static void a_conversation_goes_on_from_its_cached_answer(void **state)
 {
     (void)state;
@@ -602,6 +631,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_with_one_prompt_compute_it_once),
+        cmocka_unit_test(of_a_prompt_it_is_known_how_far_it_was_read),
         cmocka_unit_test(a_conversation_goes_on_from_its_cached_answer),
         cmocka_unit_test(a_domain_does_not_see_the_other),
         cmocka_unit_test(results_of_a_whole_prompt_are_computed_for_it_and_then_shared),

@@ -99,7 +99,7 @@ static void errors_of_the_server_have_the_status_of_their_kind(void **state)
         bool should_retry, is_broken;
     } rows[] = {
         {"40001", TW_ERR_IO, true, false},           {"40P01", TW_ERR_IO, true, false},
-        {"55P03", TW_ERR_IO, true, false},           {"53100", TW_ERR_LIMIT, false, false},
+        {"55P03", TW_ERR_IO, true, false},           {"53100", TW_ERR_IO, false, false},
         {"54000", TW_ERR_LIMIT, false, false},       {"22003", TW_ERR_USAGE, false, false},
         {"23505", TW_ERR_USAGE, false, false},       {"42P01", TW_ERR_FORMAT, false, false},
         {"0A000", TW_ERR_UNSUPPORTED, false, false}, {"57014", TW_ERR_IO, false, false},
