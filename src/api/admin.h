@@ -12,8 +12,8 @@
  *     400 usage, format    401 denied (who are you)    403 denied    404 not found
  *     409 missed, limit    413 a body of more than TW_LIMIT_ADMIN_BODY_BYTES    503 the rest
  *
- * Commands that change or look are handed to the hub's writer; reports are made on a thread of
- * their own, one after another, so that nothing waits behind them.
+ * Commands that change something are handed to the hub's writer; lists are made on a thread of
+ * their own, one after another, and reports on another one, so that nothing waits behind them.
  *
  * Ownership: the hub outlives it. Threads: one starts and stops it. Errors: those of
  * net/http_server.h.

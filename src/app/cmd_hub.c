@@ -63,6 +63,47 @@ static enum tw_status export_subject(const struct tw_hub_args *args, struct tw_e
     return status;
 }
 
+/* The rows of a page, which has one list, behind those of the pages before. */
+static bool add_rows(json_t *whole, json_t *page)
+{
+    const char *name;
+    json_t *value;
+    bool is_good = json_object_set(whole, "next", json_object_get(page, "next")) == 0;
+    json_object_foreach (page, name, value) {
+        if (json_is_array(value)) {
+            is_good = is_good && json_array_extend(json_object_get(whole, name), value) == 0;
+        }
+    }
+    return is_good;
+}
+
+/* A list is asked for page by page, each of one state of the books, where nobody wants one. */
+static enum tw_status ask_all(const struct tw_hub_args *args, json_t **ret_answer,
+                              struct tw_error *error)
+{
+    const bool wants_one = json_object_get(args->fields, "most") != NULL;
+    json_t *whole = NULL, *page = NULL;
+    enum tw_status status = tw_ask_books(&args->where, args->verb, args->fields, &whole, error);
+    while (status == TW_OK && !wants_one && json_is_integer(json_object_get(whole, "next"))) {
+        json_object_set(args->fields, "after", json_object_get(whole, "next"));
+        status = tw_ask_books(&args->where, args->verb, args->fields, &page, error);
+        if (status == TW_OK && !add_rows(whole, page)) {
+            status = tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a list");
+        }
+        json_decref(page);
+        page = NULL;
+    }
+    if (status == TW_OK && !wants_one && args->verb->manner == TW_COMMAND_LIST) {
+        json_object_del(whole, "next");
+    }
+    if (status == TW_OK) {
+        *ret_answer = whole;
+    } else {
+        json_decref(whole);
+    }
+    return status;
+}
+
 static enum tw_status execute(const struct tw_hub_args *args, struct tw_error *error)
 {
     json_t *answer = NULL;
@@ -75,7 +116,7 @@ static enum tw_status execute(const struct tw_hub_args *args, struct tw_error *e
     if (is_verb(args, "subject", "export")) {
         return export_subject(args, error);
     }
-    enum tw_status status = tw_ask_books(&args->where, args->verb, args->fields, &answer, error);
+    enum tw_status status = ask_all(args, &answer, error);
     if (status == TW_OK) {
         status = tw_hub_print(answer, args->where.json, error);
     }

@@ -32,6 +32,18 @@ static const char *const PRICE_CLASSES[] = {"standard", "batch", NULL};
     {                                                                                              \
         .name = "all", .kind = TW_FIELD_FLAG, .help = "Show what was closed as well."              \
     }
+#define PAGE                                                                                       \
+    {.name = "after",                                                                              \
+     .kind = TW_FIELD_INTEGER,                                                                     \
+     .value = "NUMBER",                                                                            \
+     .least = 0,                                                                                   \
+     .most = INT64_MAX,                                                                            \
+     .help = "Only what stands behind this number: 'next' of the answer before."},                 \
+    {                                                                                              \
+        .name = "most", .kind = TW_FIELD_INTEGER, .value = "N", .least = 1,                        \
+        .most = TW_LIMIT_HUB_ROWS,                                                                 \
+        .help = "So many rows in one answer. Default: 1000, and on a command line all."            \
+    }
 #define RENAME                                                                                     \
     {                                                                                              \
         .name = "name", .kind = TW_FIELD_NAME, .value = "NAME", .help = "Give it another name."    \
@@ -88,14 +100,14 @@ static const char *const PRICE_CLASSES[] = {"standard", "batch", NULL};
 
 static const struct tw_field org_new[] = {PATH_OF(1, "ORG", "The new organisation's name."),
                                           TREE_SETTINGS};
-static const struct tw_field org_list[] = {CLOSED_TOO};
+static const struct tw_field org_list[] = {CLOSED_TOO, PAGE};
 static const struct tw_field org_set[] = {PATH_OF(1, "ORG", "Which organisation."), RENAME,
                                           TREE_SETTINGS};
 static const struct tw_field org_close[] = {PATH_OF(1, "ORG", "Which organisation.")};
 
 static const struct tw_field team_new[] = {
     PATH_OF(2, "ORG/TEAM", "The organisation, and the new team's name."), TREE_SETTINGS};
-static const struct tw_field tree_list[] = {BELOW("Only what lies below it."), CLOSED_TOO};
+static const struct tw_field tree_list[] = {BELOW("Only what lies below it."), CLOSED_TOO, PAGE};
 static const struct tw_field team_set[] = {PATH_OF(2, "ORG/TEAM", "Which team."), RENAME,
                                            TREE_SETTINGS};
 static const struct tw_field team_close[] = {PATH_OF(2, "ORG/TEAM", "Which team.")};
@@ -133,7 +145,8 @@ static const struct tw_field user_list[] = {{.name = "path",
                                              .least = 1,
                                              .most = 1,
                                              .help = "Only the users of this organisation."},
-                                            CLOSED_TOO};
+                                            CLOSED_TOO,
+                                            PAGE};
 static const struct tw_field user_role[] = {PERSON("Which user."), ROLE_AND_SCOPE};
 static const struct tw_field user_one[] = {PERSON("Which user.")};
 
@@ -251,7 +264,8 @@ static const struct tw_field price_list[] = {
      .is_word = true,
      .value = "MODEL",
      .help = "Only prices of this model."},
-    {.name = "all", .kind = TW_FIELD_FLAG, .help = "Show those that others have replaced, too."}};
+    {.name = "all", .kind = TW_FIELD_FLAG, .help = "Show those that others have replaced, too."},
+    PAGE};
 
 #define SINCE_UNTIL                                                                                \
     {.name = "since",                                                                              \
@@ -358,7 +372,7 @@ static const struct tw_field audit_replay[] = {
      .least = 0,
      .most = TW_LIMIT_THREADS,
      .help = "Threads that compute. Default: 0, as many as there are cores."}};
-static const struct tw_field audit_register[] = {BELOW("Only projects of it."), CLOSED_TOO};
+static const struct tw_field audit_register[] = {BELOW("Only projects of it."), CLOSED_TOO, PAGE};
 static const struct tw_field content_show[] = {
     {.name = "request",
      .kind = TW_FIELD_TEXT,
@@ -403,7 +417,7 @@ static const struct tw_hub_group groups[] = {
 #define UP            TW_REACH_ABOVE
 #define F(fields)     fields, COUNT(fields)
 #define CHANGE(about) about, TW_COMMAND_CHANGE
-#define READS         TW_OBJECT_EACH, TW_COMMAND_READ
+#define READS         TW_OBJECT_EACH, TW_COMMAND_LIST
 
 /* clang-format off */
 static const struct tw_hub_verb verbs[] = {
@@ -491,7 +505,7 @@ static const struct tw_hub_verb verbs[] = {
      F(content_show), TW_OBJECT_EACH, TW_COMMAND_REPORT,                                  {NO, NO, IN, NO, NO}, tw_report_show_content},
 
     {"audit", "register", "show what is stored of whom, and for how long", "Shows for each project what is stored of requests, how long, which models process it, and who may read it.",
-     F(audit_register), TW_OBJECT_EACH, TW_COMMAND_REPORT,                                {IN, NO, IN, NO, NO}, tw_report_register},
+     F(audit_register), READS,                                                            {IN, NO, IN, NO, NO}, tw_report_register},
     {"audit", "list", "show records", "Shows the latest records of the audit log.",
      F(audit_list), TW_OBJECT_ALL, TW_COMMAND_REPORT,                                     {IN, NO, IN, NO, NO}, tw_report_list_records},
     {"audit", "verify", "check that nobody changed the log", "Computes every hash of the log again and checks every signature, without a server. It finds any change, removal or move of what a checkpoint covers; with a checkpoint that was kept elsewhere also an end that was cut off.",

@@ -9,6 +9,7 @@
 #define COUNT(values) (sizeof(values) / sizeof *(values))
 #define PART_ROWS     5000
 #define FIRST_ROOM    256
+#define WHOLE         1 /* a first reading of the directory has all of it, whatever changed */
 #define MOST_PERIOD_S ((int64_t)32 * 24 * 3600) /* a month, with what clocks are set by */
 
 /* A request that is not settled yet, as its reservation's entry has it. */
@@ -476,12 +477,14 @@ enum tw_status tw_ledger_check(struct tw_db *db, struct tw_ledger_summary *ret_s
     replay->error = error;
     const struct tw_directory_plant plant = {&replay->obligations, &replay->revenue};
     enum tw_status status = tw_directory_init(&replay->directory, error);
-    replay->directory.has_all_windows = true;
     if (status == TW_OK) {
         status = tw_db_begin(db, error);
     }
     if (status == TW_OK) {
-        status = tw_directory_load(&replay->directory, db, &plant, error);
+        status = tw_directory_update(&replay->directory, db, WHOLE, error);
+    }
+    if (status == TW_OK) {
+        status = tw_directory_load_sums(&replay->directory, db, &plant, error);
     }
     if (status == TW_OK) {
         status = each_row(replay, ENTRIES, entry_row);

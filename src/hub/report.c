@@ -75,7 +75,7 @@ static void range(const struct tw_hub_change *change, struct tw_db_value ret_val
 
 static bool take_entry(struct tw_hub_change *change, struct tw_db_statement *row, json_t *rows)
 {
-    struct tw_directory *directory = &change->hub->directory;
+    struct tw_directory *directory = change->directory;
     const char *path = tw_change_value(change, "path")->text;
     char key_path[TW_HOLDER_KINDS * (TW_LIMIT_HUB_NAME_BYTES + 1)] = "";
     pthread_rwlock_rdlock(&directory->lock);
