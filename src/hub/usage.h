@@ -11,7 +11,8 @@
  *    rounded, nothing is left out.
  * 2. Rows come in one order, whatever the store gives: by the dimensions in their order, names by
  *    their bytes, holders of one path by their numbers.
- * 3. All of it is one state of the store.
+ * 3. All of it is one state of the store: that of its beginning. It is read in short transactions,
+ *    so that the store's log does not grow while it is made.
  *
  * Ownership: the report's own until tw_usage_free; its zone is the caller's and must outlive it.
  * Threads: any that has the database; a report does not change.
