@@ -178,8 +178,9 @@ static const struct tw_option usage_options[] = {
      .kind = TW_OPTION_STRING,
      .offset = offsetof(struct usage_args, by),
      .value_name = "WHAT",
-     .help = "A row for each of: org, team, project, key, model, class, price, hour, day, week, "
-             "month; several with commas. Default: project."},
+     .help =
+         "A row for each of: org, team, project, key, user, model, class, price, hour, day, week, "
+         "month; several with commas. Default: project."},
     {.name = "period",
      .kind = TW_OPTION_STRING,
      .offset = offsetof(struct usage_args, period),

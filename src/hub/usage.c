@@ -91,6 +91,9 @@ static enum tw_status key_in(struct maker *maker, enum tw_usage_dimension dimens
     case TW_USAGE_KEY:
         *ret_key = holder->above[dimension]->id;
         break;
+    case TW_USAGE_USER:
+        *ret_key = holder->user != NULL ? holder->user->id : 0;
+        break;
     case TW_USAGE_MODEL:
         return text_number(maker, settlement->model, ret_key, error);
     case TW_USAGE_CLASS:

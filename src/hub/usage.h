@@ -34,6 +34,7 @@ enum tw_usage_dimension {
     TW_USAGE_TEAM,
     TW_USAGE_PROJECT,
     TW_USAGE_KEY,
+    TW_USAGE_USER, /* whose key it is; 0 and "" of a key that is nobody's */
     TW_USAGE_MODEL,
     TW_USAGE_CLASS,
     TW_USAGE_PRICE,
