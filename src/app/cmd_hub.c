@@ -6,6 +6,7 @@
 #include "app/ask_books.h"
 #include "app/audit_files.h"
 #include "app/audit_replay.h"
+#include "app/books_args.h"
 #include "app/command.h"
 #include "app/hub_args.h"
 #include "app/hub_print.h"
@@ -104,6 +105,27 @@ static enum tw_status ask_all(const struct tw_hub_args *args, json_t **ret_answe
     return status;
 }
 
+/* A report comes as the text that it is, or as JSON. */
+static enum tw_status show_usage(const struct tw_hub_args *args, struct tw_error *error)
+{
+    json_t *answer = NULL;
+    if (json_object_get(args->fields, "width") == NULL) {
+        json_object_set_new(args->fields, "width", json_integer((json_int_t)tw_books_args_width()));
+    }
+    if (args->where.json && json_object_get(args->fields, "format") == NULL) {
+        json_object_set_new(args->fields, "format", json_string("json"));
+    }
+    enum tw_status status = tw_ask_books(&args->where, args->verb, args->fields, &answer, error);
+    const json_t *text = json_object_get(answer, "text");
+    if (status == TW_OK) {
+        status = json_is_string(text)
+                     ? tw_command_write(json_string_value(text), json_string_length(text), error)
+                     : tw_hub_print(answer, true, error);
+    }
+    json_decref(answer);
+    return status;
+}
+
 static enum tw_status execute(const struct tw_hub_args *args, struct tw_error *error)
 {
     json_t *answer = NULL;
@@ -115,6 +137,9 @@ static enum tw_status execute(const struct tw_hub_args *args, struct tw_error *e
     }
     if (is_verb(args, "subject", "export")) {
         return export_subject(args, error);
+    }
+    if (strcmp(args->verb->group, "usage") == 0) {
+        return show_usage(args, error);
     }
     enum tw_status status = ask_all(args, &answer, error);
     if (status == TW_OK) {
@@ -134,20 +159,22 @@ int tw_cmd_hub(int argc, char **argv)
     struct tw_hub_args args;
     struct tw_error error;
     int exit_code;
-    if (argc < 2) {
+    const bool has_verb = argc > 1 && (argv[1][0] != '-' || group->otherwise == NULL);
+    if (argc < 2 && group->otherwise == NULL) {
         print_verbs(group, stderr);
         return tw_status_exit_code(TW_ERR_USAGE);
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+    if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
         print_verbs(group, stdout);
         return 0;
     }
-    const struct tw_hub_verb *verb = tw_commands_find(group->name, argv[1], &error);
+    const struct tw_hub_verb *verb =
+        tw_commands_find(group->name, has_verb ? argv[1] : group->otherwise, &error);
     if (verb == NULL) {
         error.status = TW_ERR_USAGE;
         return tw_command_fail(&error);
     }
-    if (!tw_hub_args_parse(verb, argc - 1, argv + 1, &args, &exit_code)) {
+    if (!tw_hub_args_parse(verb, argc - has_verb, argv + has_verb, &args, &exit_code)) {
         return exit_code;
     }
     exit_code = execute(&args, &error) == TW_OK ? 0 : tw_command_fail(&error);

@@ -75,6 +75,8 @@ enum tw_status tw_change_find_person(struct tw_hub_change *change, const char *p
                                      struct tw_person **ret_person, struct tw_error *error);
 /* The last name of a path. */
 const char *tw_change_last_name(const char *path);
+/* TW_ERR_DENIED, with the command and its path. */
+enum tw_status tw_change_deny(const struct tw_hub_change *change, struct tw_error *error);
 /* Whether a row about that holder is shown to who asks. */
 bool tw_change_may_see(const struct tw_hub_change *change, const struct tw_holder *holder);
 /* Whether a holder is that one or lies below it; below NULL lies everything. */

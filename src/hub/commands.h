@@ -88,6 +88,7 @@ struct tw_hub_group {
     const char *name;
     const char *summary;
     const char *about;
+    const char *otherwise; /* the verb where none is given; NULL: one is needed */
 };
 
 /* In the order of the manual; NULL behind the last. */

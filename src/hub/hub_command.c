@@ -53,7 +53,7 @@ bool tw_change_may_see(const struct tw_hub_change *change, const struct tw_holde
 }
 
 /* Says the same of what is not there and of what is not his. */
-static enum tw_status deny(const struct tw_hub_change *change, struct tw_error *error)
+enum tw_status tw_change_deny(const struct tw_hub_change *change, struct tw_error *error)
 {
     const struct tw_hub_verb *verb = change->verb;
     const struct tw_field *field = tw_commands_field(verb, "path");
@@ -71,7 +71,7 @@ static enum tw_status authorise(struct tw_hub_change *change, struct tw_error *e
     }
     const bool may = change->verb->object == TW_OBJECT_EACH ? may_at_all(change)
                                                             : may_about(change, change->object);
-    return may && change->person->is_open ? TW_OK : deny(change, error);
+    return may && change->person->is_open ? TW_OK : tw_change_deny(change, error);
 }
 
 /* ---- what it is about ---- */
@@ -91,7 +91,7 @@ enum tw_status tw_change_find_holder(struct tw_hub_change *change, const char *p
         return TW_OK;
     }
     if (change->person != NULL && !may_about(change, NULL)) {
-        return deny(change, error);
+        return tw_change_deny(change, error);
     }
     return tw_error_set(error, TW_ERR_NOT_FOUND, TW_NO_POSITION,
                         "there is no open '%.120s'; the list commands show what there is", path);
@@ -115,7 +115,7 @@ enum tw_status tw_change_find_person(struct tw_hub_change *change, const char *p
         }
     }
     if (change->person != NULL && !may_about(change, NULL)) {
-        return deny(change, error);
+        return tw_change_deny(change, error);
     }
     return tw_error_set(error, TW_ERR_NOT_FOUND, TW_NO_POSITION,
                         "there is no open user '%.120s'; 'user list' shows them", path);
@@ -183,7 +183,7 @@ static enum tw_status run(struct tw_hub_change *change, struct tw_error *error)
     if (status == TW_OK && change->actor != 0) {
         change->person = tw_directory_person(change->directory, change->actor);
         if (change->person == NULL) {
-            return deny(change, error);
+            return tw_change_deny(change, error);
         }
     }
     if (status == TW_OK) {

@@ -9,12 +9,40 @@
 #define COUNT(values) (sizeof(values) / sizeof *(values))
 #define DEFAULT_ROWS  100
 
+/* ---- without a hub ---- */
+
+bool tw_report_needs_tables_only(const struct tw_hub_verb *verb)
+{
+    return verb->run == tw_report_check_ledger || verb->run == tw_report_show_usage ||
+           verb->run == tw_report_show_invoice;
+}
+
+enum tw_status tw_report_of_tables(struct tw_db *db, const struct tw_hub_verb *verb, json_t *fields,
+                                   int64_t now_ns, json_t **ret_answer, struct tw_error *error)
+{
+    struct tw_hub_change change = {
+        .verb = verb, .db = db, .now_ns = now_ns, .answer = json_object()};
+    enum tw_status status = tw_commands_read(verb, fields, now_ns, change.values, error);
+    if (status == TW_OK) {
+        status = verb->run(&change, error);
+    }
+    if (status == TW_OK && change.answer == NULL) {
+        status = tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for the answer");
+    }
+    if (status == TW_OK) {
+        *ret_answer = change.answer;
+    } else {
+        json_decref(change.answer);
+    }
+    return status;
+}
+
 /* ---- the ledger ---- */
 
-enum tw_status tw_report_check_books(struct tw_db *db, json_t **ret_answer, struct tw_error *error)
+enum tw_status tw_report_check_ledger(struct tw_hub_change *change, struct tw_error *error)
 {
     struct tw_ledger_summary summary;
-    enum tw_status status = tw_ledger_check(db, &summary, error);
+    enum tw_status status = tw_ledger_check(change->db, &summary, error);
     if (status != TW_OK) {
         return status;
     }
@@ -24,20 +52,6 @@ enum tw_status tw_report_check_books(struct tw_db *db, json_t **ret_answer, stru
         (json_int_t)summary.n_open, "windows", (json_int_t)summary.n_windows, "settled",
         tw_change_json_money(summary.settled_nano), "settled_tokens",
         (json_int_t)summary.settled_tokens, "held", tw_change_json_money(summary.held_nano));
-    if (answer == NULL) {
-        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for the answer");
-    }
-    *ret_answer = answer;
-    return TW_OK;
-}
-
-enum tw_status tw_report_check_ledger(struct tw_hub_change *change, struct tw_error *error)
-{
-    json_t *answer = NULL;
-    enum tw_status status = tw_report_check_books(change->db, &answer, error);
-    if (status != TW_OK) {
-        return status;
-    }
     json_decref(change->answer);
     change->answer = answer;
     return TW_OK;

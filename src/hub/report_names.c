@@ -222,8 +222,10 @@ static enum tw_status not_there(const struct tw_report_names *names, const char 
                                 struct tw_error *error)
 {
     const char **paths = tw_mem_zalloc(names->n + 1, sizeof *paths);
-    for (size_t i = 0; paths != NULL && i < names->n; i++) {
-        paths[i] = names->holders[i].path;
+    for (size_t i = 0, n = 0; paths != NULL && i < names->n; i++) {
+        if (!names->holders[i].is_hidden) {
+            paths[n++] = names->holders[i].path;
+        }
     }
     const char *guess = paths != NULL ? tw_suggest_word(path, paths) : NULL;
     tw_mem_free(paths);
@@ -244,16 +246,30 @@ static bool is_named(const struct tw_report_holder *holder, const char *path)
     return strcmp(holder->path, path) == 0 || strcmp(number, path) == 0;
 }
 
+/* What is above something that may be seen is known by name. */
+static void hide(struct tw_report_names *names, const struct tw_report_viewer *viewer)
+{
+    for (size_t i = 0; viewer->may_see != NULL && i < names->n; i++) {
+        struct tw_report_holder *holder = &names->holders[i];
+        holder->is_hidden = !viewer->may_see(viewer->context, holder->id);
+        for (size_t kind = 0; !holder->is_hidden && kind < holder->kind; kind++) {
+            names->holders[holder->above[kind] - names->holders].is_hidden = false;
+        }
+    }
+}
+
 enum tw_status tw_report_names_choose(struct tw_report_names *names, const char *path,
-                                      struct tw_error *error)
+                                      const struct tw_report_viewer *viewer, struct tw_error *error)
 {
     bool is_found = path == NULL;
+    hide(names, viewer);
     for (size_t i = 0; i < names->n; i++) {
         struct tw_report_holder *holder = &names->holders[i];
         holder->is_chosen = path == NULL;
         for (size_t kind = 0; path != NULL && kind <= holder->kind; kind++) {
             holder->is_chosen |= is_named(holder->above[kind], path);
         }
+        holder->is_chosen = holder->is_chosen && !holder->is_hidden;
         is_found |= holder->is_chosen;
     }
     return is_found ? TW_OK : not_there(names, path, error);

@@ -38,8 +38,15 @@ struct tw_report_holder {
     const char *name;
     const char *path;                  /* names from the top, divided by slashes */
     bool is_chosen;                    /* tw_report_names_choose */
+    bool is_hidden;                    /* neither it nor anything below may be seen */
     const struct tw_report_user *user; /* of a key: whose it is; NULL: nobody's in particular */
     const struct tw_report_holder *above[TW_REPORT_KINDS]; /* itself too; NULL below it */
+};
+
+/* Who looks: what he may not see is not there. */
+struct tw_report_viewer {
+    bool (*may_see)(void *context, int64_t holder); /* NULL: he may see all */
+    void *context;
 };
 
 struct tw_report_names {
@@ -62,8 +69,9 @@ const struct tw_report_holder *tw_report_names_find(const struct tw_report_names
 const struct tw_report_user *tw_report_names_find_user(const struct tw_report_names *names,
                                                        int64_t id);
 /* Chooses the holders of a path ("acme/research"), closed ones with it, or the one of a number
- * ("#12"), and all below them. NULL: all. TW_ERR_NOT_FOUND where there is none. */
+ * ("#12"), and all below them that may be seen. NULL: all. TW_ERR_NOT_FOUND where there is none. */
 enum tw_status tw_report_names_choose(struct tw_report_names *names, const char *path,
+                                      const struct tw_report_viewer *viewer,
                                       struct tw_error *error);
 
 #endif

@@ -545,7 +545,7 @@ static enum tw_status read_all(struct maker *maker, struct tw_error *error)
         status = tw_report_names_read(maker->db, &usage->names, error);
     }
     if (status == TW_OK) {
-        status = tw_report_names_choose(&usage->names, usage->wish.in, error);
+        status = tw_report_names_choose(&usage->names, usage->wish.in, &usage->wish.viewer, error);
     }
     if (status == TW_OK) {
         status = read_settlements(maker, error);

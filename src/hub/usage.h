@@ -52,6 +52,7 @@ struct tw_usage_wish {
     const struct tw_zone *zone;
     const char *in;    /* a holder's path; NULL: all */
     const char *model; /* NULL: all */
+    struct tw_report_viewer viewer;
 };
 
 struct tw_usage_sums {
