@@ -4,8 +4,8 @@
     TW_TEST_POSTGRES=... old_books.py ...           a dump of that PostgreSQL, books-VERSION.sql
 
 VERSION is that of the schema. Beside each lie the keys of the books (.pepper, .audit-key,
-.audit-key.pub) and what the program said of them (.json), with the secrets of a key and a user: they
-open nothing else. Holders, users, prices, budgets, requests, an audit log; one request was cut off.
+.audit-key.pub) and what the program said of them (.json), with secrets, which open nothing else.
+Holders, users, prices, budgets, requests, an audit log; one request was cut off.
 """
 import http.client
 import json
@@ -37,7 +37,8 @@ def fill(books):
     secrets["revoked_key"] = books.make_key("old")
     books.command("key", "revoke", "acme/research/chat/old")
     books.command("budget", "set", "acme", "--limit", "100", "--period", "total")
-    books.command("budget", "set", "acme/research", "--limit", "5M", "--unit", "tokens", "--rollover")
+    books.command("budget", "set", "acme/research", "--limit", "5M", "--unit", "tokens",
+                  "--rollover")
     books.command("budget", "set", "acme/research/chat", "--limit", "1", "--soft")
     books.command("team", "create", "acme/gone")
     books.command("team", "close", "acme/gone")
@@ -89,8 +90,9 @@ def small_copy(path, out):
 
 def dump(address, out):
     tools = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1]
-    text = subprocess.run([tools / "pg_dump", "--inserts", "--no-owner", "--no-privileges", address],
-                          check=True, capture_output=True, text=True).stdout
+    words = ["--inserts", "--no-owner", "--no-privileges", address]
+    text = subprocess.run([tools / "pg_dump", *words], check=True, capture_output=True,
+                          text=True).stdout
     lines = [line for line in text.splitlines()
              if line and not line.startswith(("--", "\\", "SET ", "SELECT pg_catalog"))]
     version = next(line for line in lines if line.startswith("INSERT INTO public.schema_version"))

@@ -245,8 +245,8 @@
 #define TW_LIMIT_AUDIT_CHECKPOINT_NS ((int64_t)1000000000) /* from one to the next */
 
 /* Reports from the books */
-#define TW_LIMIT_REPORT_COLUMNS     10000 /* of a table */
-#define TW_LIMIT_REPORT_PART        20000 /* rows of one transaction: a store's log grows meanwhile */
+#define TW_LIMIT_REPORT_COLUMNS     10000                  /* of a table */
+#define TW_LIMIT_REPORT_PART        20000                  /* rows that one transaction reads */
 #define TW_LIMIT_REPORT_BYTES       ((size_t)512 << 20)    /* of one, and of the names in it */
 #define TW_LIMIT_USAGE_ROWS         (1u << 17)             /* combinations of dimensions */
 #define TW_LIMIT_USAGE_MODELS       4096                   /* names of models and classes */

@@ -12,8 +12,8 @@ struct tw_hub_change;
 
 /* Whether a command needs nothing but the tables: then it may be made without a hub, of a copy. */
 bool tw_report_needs_tables_only(const struct tw_hub_verb *verb);
-/* Such a command of books that are open for reading, with the fields as an object. It is for whoever
- * has them: nobody's roles are asked. now_ns: what "now" is. */
+/* Such a command of books that are open for reading, with the fields as an object. It is for
+ * whoever has them: nobody's roles are asked. now_ns: what "now" is. */
 enum tw_status tw_report_of_tables(struct tw_db *db, const struct tw_hub_verb *verb, json_t *fields,
                                    int64_t now_ns, json_t **ret_answer, struct tw_error *error);
 

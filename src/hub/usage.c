@@ -340,7 +340,8 @@ static enum tw_status read_page(struct maker *maker, struct tw_db_statement *pag
 
 /* Goes through the ledger by its numbers, a page at a time: a store may keep all rows of a query in
  * memory. Up to the last entry that is there at the beginning: entries do not change, so all pages
- * together are what one transaction would see. The plus keeps the index of times out of the pages, where it would only lead astray. */
+ * together are what one transaction would see. The plus keeps the index of times out of the pages,
+ * where it would only lead astray. */
 static enum tw_status read_pages(struct maker *maker, struct tw_db_statement *first,
                                  struct tw_db_statement *page, struct tw_error *error)
 {
