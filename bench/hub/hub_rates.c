@@ -1,11 +1,13 @@
 /* What accounting costs, alone: requests that are reserved, settled and recorded, with a budget at
  * every level, durably, beside the disk's own time.
  *
- *     hub_rates FOLDER [REQUESTS]
+ *     hub_rates FOLDER [REQUESTS [KEYS]]
  *
  * FOLDER is on the disk that is to be measured; books are made in it, and stay. Prints CSV:
  *   closed  as many at once as there are tickets, each asking again as soon as it is settled
  *   open    1,000 a second, evenly; what a request waits for its grant, and for its settlement
+ *   among_keys  with so many keys more, each with a budget: what a request waits at most while
+ *           nothing else happens, and while somebody lists or changes something
  */
 #include <inttypes.h>
 #include <pthread.h>
@@ -172,6 +174,128 @@ static void run_open(struct run *run, struct slot *slots)
     tw_mem_free(run->settle_ns);
 }
 
+/* ---- among many keys ---- */
+
+static void add_keys(const char *address, int n_keys)
+{
+    struct tw_db *db = NULL;
+    struct tw_error error;
+    char sql[2048];
+    hub_site_must(tw_db_open(address, TW_DB_WRITE, &db, &error), &error);
+    snprintf(
+        sql, sizeof sql,
+        "CREATE TEMP TABLE n AS WITH RECURSIVE t(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM t"
+        " WHERE i < %d) SELECT i, i * 3 + (SELECT next_id FROM books) AS id FROM t;"
+        "INSERT INTO holder (id, kind, parent, name, created_ns) SELECT n.id, 'key', p.id,"
+        " 'more' || n.i, 1 FROM n, holder p WHERE p.kind = 'project';"
+        "INSERT INTO secret (id, holder, person, shown, hash, created_ns) SELECT id + 1, id, 0,"
+        " 'tw-...', randomblob(32), 1 FROM n;"
+        "INSERT INTO budget (id, holder, name, unit, limit_value, is_hard, period, zone,"
+        " rolls_over, since_entry, created_ns) SELECT id + 2, id, 'main', 'tokens', 1000000, 1,"
+        " 'month', 'UTC', 0, 1, 1 FROM n;"
+        "UPDATE books SET next_id = next_id + 4 + 3 * %d, writer = 0",
+        n_keys, n_keys);
+    hub_site_must(tw_db_execute(db, sql, &error), &error);
+    tw_db_close(db);
+}
+
+/* One request behind the other, until told to stop; what the slowest grant took. */
+struct pacer {
+    struct tw_hub *hub;
+    struct tw_hub_caller caller;
+    atomic_bool stops;
+    atomic_int n_done;
+    int64_t slowest_ns;
+};
+
+static void count_done(void *context, struct tw_hub_ticket *ticket, enum tw_status status)
+{
+    struct pacer *pacer = context;
+    if (status != TW_OK || ticket->refusal != TW_HUB_GRANTED) {
+        hub_site_die(ticket->reason);
+    }
+    pacer->n_done++;
+}
+
+static void wait_until(const struct pacer *pacer, int n_done)
+{
+    static const struct timespec moment = {.tv_nsec = 20000};
+    while (pacer->n_done < n_done) {
+        nanosleep(&moment, NULL);
+    }
+}
+
+static void *pace(void *context)
+{
+    struct pacer *pacer = context;
+    const struct tw_hub_request request = {.caller = pacer->caller,
+                                           .model = "qwen2.5-0.5b",
+                                           .client_id = "chatcmpl-0123456789abcdef",
+                                           .n_prompt_tokens = 10,
+                                           .n_answers = 1,
+                                           .max_answer_tokens = 10,
+                                           .most_answer_tokens = 10};
+    const struct tw_hub_usage usage = {.n_prompt_tokens = 10, .finish = "stop"};
+    while (!pacer->stops) {
+        struct tw_hub_ticket ticket;
+        const int64_t before_ns = tw_clock_monotonic_ns();
+        pacer->n_done = 0;
+        tw_hub_reserve(pacer->hub, &ticket, &request, count_done, pacer);
+        wait_until(pacer, 1);
+        const int64_t took_ns = tw_clock_monotonic_ns() - before_ns;
+        pacer->slowest_ns = took_ns > pacer->slowest_ns ? took_ns : pacer->slowest_ns;
+        tw_hub_settle(pacer->hub, &ticket, &usage, count_done, pacer);
+        wait_until(pacer, 2);
+    }
+    return NULL;
+}
+
+/* What such a command costs requests, and itself takes, at most. */
+static void measure(struct pacer *pacer, const char *group, const char *verb, const char *fields)
+{
+    enum { TIMES = 20 };
+    static const struct timespec pause = {.tv_nsec = 20000000};
+    static const struct tw_hub_actor actor = {.name = "hub_rates"};
+    struct tw_error error;
+    pthread_t thread;
+    int64_t slowest_ns = 0;
+    pacer->stops = false;
+    pacer->slowest_ns = 0;
+    pthread_create(&thread, NULL, pace, pacer);
+    for (int i = 0; i < TIMES; i++) {
+        const int64_t before_ns = tw_clock_monotonic_ns();
+        if (group != NULL) {
+            json_t *answer = NULL;
+            json_t *command = tw_hub_make_command(group, verb, json_loads(fields, 0, NULL));
+            hub_site_must(tw_hub_ask(pacer->hub, &actor, command, &answer, &error), &error);
+            json_decref(answer);
+        }
+        const int64_t took_ns = tw_clock_monotonic_ns() - before_ns;
+        slowest_ns = took_ns > slowest_ns ? took_ns : slowest_ns;
+        nanosleep(&pause, NULL);
+    }
+    pacer->stops = true;
+    pthread_join(thread, NULL);
+    printf("among_keys,grant_max_ms_beside_%s_%s,%.3f\namong_keys,%s_%s_max_ms,%.3f\n",
+           group != NULL ? group : "nothing", verb, (double)pacer->slowest_ns / 1e6,
+           group != NULL ? group : "nothing", verb, (double)slowest_ns / 1e6);
+}
+
+static void run_among_keys(const char *address, const char *secret, int n_keys)
+{
+    static struct pacer pacer;
+    add_keys(address, n_keys);
+    pacer.hub = hub_site_open(address, NULL, NULL);
+    if (tw_hub_authenticate(pacer.hub, secret, &pacer.caller) != TW_HUB_KEY_GOOD) {
+        hub_site_die("a key that was just made is not good");
+    }
+    measure(&pacer, NULL, "", "");
+    measure(&pacer, "key", "list", "{}");
+    measure(&pacer, "budget", "list", "{}");
+    measure(&pacer, "key", "set", "{\"path\": \"acme/research/chat/key1\", \"rpm\": 100000}");
+    tw_hub_close(pacer.hub);
+}
+
 int main(int argc, char **argv)
 {
     static struct slot slots[TICKETS];
@@ -179,8 +303,9 @@ int main(int argc, char **argv)
     char address[4096], secrets[HUB_SITE_KEYS][HUB_SITE_SECRET_BYTES];
     struct tw_error error;
     const size_t n_total = argc > 2 ? strtoull(argv[2], NULL, 10) : DEFAULT_TOTAL;
+    const int n_keys = argc > 3 ? (int)strtol(argv[3], NULL, 10) : 0;
     if (argc < 2 || n_total < TICKETS) {
-        hub_site_die("usage: hub_rates FOLDER [REQUESTS, at least 512]");
+        hub_site_die("usage: hub_rates FOLDER [REQUESTS, at least 512 [KEYS]]");
     }
     mkdir(argv[1], 0700);
     printf("measure,what,value\ndisk,fdatasync_p50_ms,%.3f\n", hub_site_sync_ms(argv[1]));
@@ -200,6 +325,9 @@ int main(int argc, char **argv)
     run_open(&run, slots);
     printf("disk,fdatasync_p50_after_ms,%.3f\n", hub_site_sync_ms(argv[1]));
     tw_hub_close(run.hub);
+    if (n_keys > 0) {
+        run_among_keys(address, secrets[0], n_keys);
+    }
 
     struct tw_db *db = NULL;
     struct tw_ledger_summary summary;

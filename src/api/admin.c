@@ -25,18 +25,26 @@ struct call {
     struct call *next;
 };
 
+/* What is made on a thread of its own, one behind the other. */
+struct queue {
+    struct tw_admin *admin;
+    pthread_t thread;
+    bool has_thread;
+    struct call *first, **end; /* under the admin's lock, as is the next */
+    uint32_t n;
+};
+
+enum { LISTS = 0, REPORTS, QUEUES };
+
 struct tw_admin {
     struct tw_hub *hub;
     char path[TW_LIMIT_CONF_STRING_BYTES];
     uint32_t own_uid;
     struct tw_http_server *server;
-    pthread_t reporter;
-    bool has_reporter;
+    struct queue queues[QUEUES];
     pthread_mutex_t lock; /* of what follows */
-    pthread_cond_t wake;  /* of the reporter, and of who waits for the end */
-    struct call *reports, **reports_end;
-    uint32_t n_reports;
-    uint32_t n_calls; /* not answered yet */
+    pthread_cond_t wake;  /* of the queues, and of who waits for the end */
+    uint32_t n_calls;     /* not answered yet */
     bool stops;
 };
 
@@ -140,14 +148,15 @@ static void on_answer(void *context, enum tw_status status, json_t *answer,
     end_call(call);
 }
 
-/* ---- reports ---- */
+/* ---- lists and reports ---- */
 
-static void *make_reports(void *context)
+static void *work(void *context)
 {
-    struct tw_admin *admin = context;
+    struct queue *queue = context;
+    struct tw_admin *admin = queue->admin;
     pthread_mutex_lock(&admin->lock);
     for (;;) {
-        struct call *call = admin->reports;
+        struct call *call = queue->first;
         if (call == NULL && admin->stops) {
             break;
         }
@@ -155,11 +164,11 @@ static void *make_reports(void *context)
             pthread_cond_wait(&admin->wake, &admin->lock);
             continue;
         }
-        admin->reports = call->next;
+        queue->first = call->next;
         if (call->next == NULL) {
-            admin->reports_end = &admin->reports;
+            queue->end = &queue->first;
         }
-        admin->n_reports--;
+        queue->n--;
         pthread_mutex_unlock(&admin->lock);
         tw_hub_command(admin->hub, &call->actor, call->command, on_answer, call);
         pthread_mutex_lock(&admin->lock);
@@ -168,24 +177,24 @@ static void *make_reports(void *context)
     return NULL;
 }
 
-static void queue_report(struct call *call)
+static void put_into(struct queue *queue, struct call *call)
 {
     struct tw_admin *admin = call->admin;
     struct tw_error error;
     pthread_mutex_lock(&admin->lock);
-    const bool has_room = admin->n_reports < TW_LIMIT_ADMIN_REPORTS;
+    const bool has_room = queue->n < TW_LIMIT_ADMIN_REPORTS;
     if (has_room) {
         call->next = NULL;
-        *admin->reports_end = call;
-        admin->reports_end = &call->next;
-        admin->n_reports++;
+        *queue->end = call;
+        queue->end = &call->next;
+        queue->n++;
         pthread_cond_broadcast(&admin->wake);
     }
     pthread_mutex_unlock(&admin->lock);
     if (!has_room) {
         json_decref(call->command);
         tw_error_set(&error, TW_ERR_LIMIT, TW_NO_POSITION,
-                     "%d reports wait already; ask again later", TW_LIMIT_ADMIN_REPORTS);
+                     "%d of them wait already; ask again later", TW_LIMIT_ADMIN_REPORTS);
         on_answer(call, error.status, NULL, &error);
     }
 }
@@ -326,7 +335,9 @@ static void on_request(void *context, struct tw_http_request *http)
         tw_mem_free(call);
         answer_error(http, http_status, &error);
     } else if (verb->manner == TW_COMMAND_REPORT) {
-        queue_report(call);
+        put_into(&admin->queues[REPORTS], call);
+    } else if (verb->manner == TW_COMMAND_LIST) {
+        put_into(&admin->queues[LISTS], call);
     } else {
         tw_hub_command(admin->hub, &call->actor, call->command, on_answer, call);
     }
@@ -347,10 +358,14 @@ static enum tw_status start(struct tw_admin *admin, struct tw_error *error)
     config.body_bytes = TW_LIMIT_ADMIN_BODY_BYTES;
     config.handler = on_request;
     config.context = admin;
-    admin->has_reporter = pthread_create(&admin->reporter, NULL, make_reports, admin) == 0;
-    if (!admin->has_reporter) {
-        close(config.listen_fd);
-        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no thread for reports");
+    for (size_t i = 0; i < QUEUES; i++) {
+        struct queue *queue = &admin->queues[i];
+        queue->has_thread = pthread_create(&queue->thread, NULL, work, queue) == 0;
+        if (!queue->has_thread) {
+            close(config.listen_fd);
+            return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION,
+                                "no thread for lists and reports");
+        }
     }
     return tw_http_server_start(&config, &admin->server, error);
 }
@@ -364,7 +379,10 @@ enum tw_status tw_admin_start(struct tw_hub *hub, const char *socket_path,
     }
     admin->hub = hub;
     admin->own_uid = (uint32_t)geteuid();
-    admin->reports_end = &admin->reports;
+    for (size_t i = 0; i < QUEUES; i++) {
+        admin->queues[i].admin = admin;
+        admin->queues[i].end = &admin->queues[i].first;
+    }
     snprintf(admin->path, sizeof admin->path, "%s", socket_path);
     pthread_mutex_init(&admin->lock, NULL);
     pthread_cond_init(&admin->wake, NULL);
@@ -389,8 +407,10 @@ void tw_admin_stop(struct tw_admin *admin)
         pthread_cond_wait(&admin->wake, &admin->lock);
     }
     pthread_mutex_unlock(&admin->lock);
-    if (admin->has_reporter) {
-        pthread_join(admin->reporter, NULL);
+    for (size_t i = 0; i < QUEUES; i++) {
+        if (admin->queues[i].has_thread) {
+            pthread_join(admin->queues[i].thread, NULL);
+        }
     }
     if (admin->path[0] != '\0') {
         unlink(admin->path);

@@ -14,8 +14,8 @@
  *
  * and "not_recorded", 503, of what was not done because it could not be put on record.
  *
- * Commands that change or look are handed to the hub's writer; reports are made on a thread of
- * their own, one after another, so that nothing waits behind them.
+ * Commands that change something are handed to the hub's writer; lists are made on a thread of
+ * their own, one after another, and reports on another one, so that nothing waits behind them.
  *
  * Ownership: the hub outlives it. Threads: one starts and stops it. Errors: those of
  * net/http_server.h.

@@ -7,6 +7,7 @@
 #include "app/admin_client.h"
 #include "app/books_args.h"
 #include "app/books_place.h"
+#include "base/clock.h"
 #include "hub/hub_admin.h"
 #include "hub/report.h"
 
@@ -31,15 +32,15 @@ static enum tw_status find_actor(struct tw_hub *hub, const char *secret, char na
                         "TOKENWORKS_SECRET is no user's secret here; 'user secret' makes one");
 }
 
-/* A check needs no keys and changes nothing: a copy of the books will do. */
-static enum tw_status check_store(const struct tw_books_place *place, json_t **ret_answer,
-                                  struct tw_error *error)
+/* What needs no keys and changes nothing: a copy of the books will do. */
+static enum tw_status ask_tables(const struct tw_books_place *place, const struct asked *asked,
+                                 json_t **ret_answer, struct tw_error *error)
 {
-    const struct tw_books_args books = {place->address};
     struct tw_db *db = NULL;
-    enum tw_status status = tw_books_args_open(&books, &db, error);
+    enum tw_status status = tw_books_args_open(place->address, &db, error);
     if (status == TW_OK) {
-        status = tw_report_check_books(db, ret_answer, error);
+        status = tw_report_of_tables(db, asked->verb, asked->fields, tw_clock_wall_ns(), ret_answer,
+                                     error);
     }
     tw_db_close(db);
     return status;
@@ -57,8 +58,8 @@ static enum tw_status ask_store(const struct tw_books_place *place, const struct
                             "them, and so does 'tokenworks serve'",
                             place->address);
     }
-    if (secret == NULL && asked->verb->run == tw_report_check_ledger) {
-        return check_store(place, ret_answer, error);
+    if (secret == NULL && tw_report_needs_tables_only(asked->verb)) {
+        return ask_tables(place, asked, ret_answer, error);
     }
     struct tw_hub_config config = tw_books_place_config(place, asked->where->currency);
     config.is_brief = true;

@@ -55,8 +55,7 @@ static enum tw_status read_log_name(struct desk *desk, struct tw_error *error)
 
 static enum tw_status open_books(struct desk *desk, struct tw_error *error)
 {
-    const struct tw_books_args books = {.address = desk->args->where.books};
-    enum tw_status status = tw_books_args_open(&books, &desk->db, error);
+    enum tw_status status = tw_books_args_open(desk->args->where.books, &desk->db, error);
     return status == TW_OK ? read_log_name(desk, error) : status;
 }
 

@@ -6,23 +6,12 @@
 #include "app/books_place.h"
 #include "hub/hub_schema.h"
 
-static const struct tw_option options[] = {
-    {.name = "books",
-     .kind = TW_OPTION_STRING,
-     .offset = offsetof(struct tw_books_args, address),
-     .value_name = "ADDRESS",
-     .help = "The books: a file, its folder, or postgres://... They are only read. Default: "
-             "TOKENWORKS_BOOKS, or those of 'tokenworks serve'."},
-};
-
-const struct tw_option_group tw_books_group = {"Books", options, sizeof options / sizeof *options};
-
-enum tw_status tw_books_args_open(const struct tw_books_args *args, struct tw_db **ret_db,
+enum tw_status tw_books_args_open(const char *address, struct tw_db **ret_db,
                                   struct tw_error *error)
 {
     struct tw_books_place place;
     struct tw_db *db = NULL;
-    enum tw_status status = tw_books_place_find(args->address, &place, error);
+    enum tw_status status = tw_books_place_find(address, &place, error);
     if (status == TW_OK) {
         status = tw_db_open(place.address, TW_DB_READ, &db, error);
     }

@@ -7,17 +7,12 @@
 #ifndef TW_APP_BOOKS_ARGS_H
 #define TW_APP_BOOKS_ARGS_H
 
-#include "app/options.h"
+#include <stddef.h>
+
 #include "store/db.h"
 
-struct tw_books_args {
-    const char *address; /* NULL: as books_place.h */
-};
-
-extern const struct tw_option_group tw_books_group;
-
-/* For reading, by a program of the schema that they have. */
-enum tw_status tw_books_args_open(const struct tw_books_args *args, struct tw_db **ret_db,
+/* For reading, by a program of the schema that they have. address: as books_place.h. */
+enum tw_status tw_books_args_open(const char *address, struct tw_db **ret_db,
                                   struct tw_error *error);
 /* Characters of a line of the terminal; 0 where output is none. */
 size_t tw_books_args_width(void);

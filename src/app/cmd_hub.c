@@ -6,6 +6,7 @@
 #include "app/ask_books.h"
 #include "app/audit_files.h"
 #include "app/audit_replay.h"
+#include "app/books_args.h"
 #include "app/command.h"
 #include "app/hub_args.h"
 #include "app/hub_print.h"
@@ -63,6 +64,68 @@ static enum tw_status export_subject(const struct tw_hub_args *args, struct tw_e
     return status;
 }
 
+/* The rows of a page, which has one list, behind those of the pages before. */
+static bool add_rows(json_t *whole, json_t *page)
+{
+    const char *name;
+    json_t *value;
+    bool is_good = json_object_set(whole, "next", json_object_get(page, "next")) == 0;
+    json_object_foreach (page, name, value) {
+        if (json_is_array(value)) {
+            is_good = is_good && json_array_extend(json_object_get(whole, name), value) == 0;
+        }
+    }
+    return is_good;
+}
+
+/* A list is asked for page by page, each of one state of the books, where nobody wants one. */
+static enum tw_status ask_all(const struct tw_hub_args *args, json_t **ret_answer,
+                              struct tw_error *error)
+{
+    const bool wants_one = json_object_get(args->fields, "most") != NULL;
+    json_t *whole = NULL, *page = NULL;
+    enum tw_status status = tw_ask_books(&args->where, args->verb, args->fields, &whole, error);
+    while (status == TW_OK && !wants_one && json_is_integer(json_object_get(whole, "next"))) {
+        json_object_set(args->fields, "after", json_object_get(whole, "next"));
+        status = tw_ask_books(&args->where, args->verb, args->fields, &page, error);
+        if (status == TW_OK && !add_rows(whole, page)) {
+            status = tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a list");
+        }
+        json_decref(page);
+        page = NULL;
+    }
+    if (status == TW_OK && !wants_one && args->verb->manner == TW_COMMAND_LIST) {
+        json_object_del(whole, "next");
+    }
+    if (status == TW_OK) {
+        *ret_answer = whole;
+    } else {
+        json_decref(whole);
+    }
+    return status;
+}
+
+/* A report comes as the text that it is, or as JSON. */
+static enum tw_status show_usage(const struct tw_hub_args *args, struct tw_error *error)
+{
+    json_t *answer = NULL;
+    if (json_object_get(args->fields, "width") == NULL) {
+        json_object_set_new(args->fields, "width", json_integer((json_int_t)tw_books_args_width()));
+    }
+    if (args->where.json && json_object_get(args->fields, "format") == NULL) {
+        json_object_set_new(args->fields, "format", json_string("json"));
+    }
+    enum tw_status status = tw_ask_books(&args->where, args->verb, args->fields, &answer, error);
+    const json_t *text = json_object_get(answer, "text");
+    if (status == TW_OK) {
+        status = json_is_string(text)
+                     ? tw_command_write(json_string_value(text), json_string_length(text), error)
+                     : tw_hub_print(answer, true, error);
+    }
+    json_decref(answer);
+    return status;
+}
+
 static enum tw_status execute(const struct tw_hub_args *args, struct tw_error *error)
 {
     json_t *answer = NULL;
@@ -75,7 +138,10 @@ static enum tw_status execute(const struct tw_hub_args *args, struct tw_error *e
     if (is_verb(args, "subject", "export")) {
         return export_subject(args, error);
     }
-    enum tw_status status = tw_ask_books(&args->where, args->verb, args->fields, &answer, error);
+    if (strcmp(args->verb->group, "usage") == 0) {
+        return show_usage(args, error);
+    }
+    enum tw_status status = ask_all(args, &answer, error);
     if (status == TW_OK) {
         status = tw_hub_print(answer, args->where.json, error);
     }
@@ -93,20 +159,22 @@ int tw_cmd_hub(int argc, char **argv)
     struct tw_hub_args args;
     struct tw_error error;
     int exit_code;
-    if (argc < 2) {
+    const bool has_verb = argc > 1 && (argv[1][0] != '-' || group->otherwise == NULL);
+    if (argc < 2 && group->otherwise == NULL) {
         print_verbs(group, stderr);
         return tw_status_exit_code(TW_ERR_USAGE);
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+    if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
         print_verbs(group, stdout);
         return 0;
     }
-    const struct tw_hub_verb *verb = tw_commands_find(group->name, argv[1], &error);
+    const struct tw_hub_verb *verb =
+        tw_commands_find(group->name, has_verb ? argv[1] : group->otherwise, &error);
     if (verb == NULL) {
         error.status = TW_ERR_USAGE;
         return tw_command_fail(&error);
     }
-    if (!tw_hub_args_parse(verb, argc - 1, argv + 1, &args, &exit_code)) {
+    if (!tw_hub_args_parse(verb, argc - has_verb, argv + has_verb, &args, &exit_code)) {
         return exit_code;
     }
     exit_code = execute(&args, &error) == TW_OK ? 0 : tw_command_fail(&error);

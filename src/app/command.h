@@ -33,7 +33,6 @@ int tw_cmd_bench(int argc, char **argv);
 int tw_cmd_bench_server(int argc, char **argv); /* "bench server" */
 int tw_cmd_train(int argc, char **argv);
 int tw_cmd_train_tokenizer(int argc, char **argv); /* "train tokenizer" */
-int tw_cmd_usage(int argc, char **argv);           /* and "usage invoice" */
 int tw_cmd_hub(int argc, char **argv);             /* argv[0]: a group of hub/commands.h */
 int tw_cmd_policy(int argc, char **argv);
 int tw_cmd_completion(int argc, char **argv);

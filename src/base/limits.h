@@ -212,8 +212,9 @@
 #define TW_LIMIT_HUB_PRICES          16384 /* versions of prices */
 #define TW_LIMIT_HUB_ITEMS           (1u << 20) /* holders, persons, secrets, budgets: each */
 #define TW_LIMIT_HUB_DIRECTORY_BYTES ((size_t)1 << 30) /* of all that is remembered of them */
-#define TW_LIMIT_HUB_GROUP           1024              /* operations in one transaction */
-#define TW_LIMIT_HUB_AHEAD_TOKENS    32 /* of the durable watermark before what was sent */
+#define TW_LIMIT_HUB_CHANGES         10000 /* of the directory, that are read one by one */
+#define TW_LIMIT_HUB_GROUP           1024  /* operations in one transaction */
+#define TW_LIMIT_HUB_AHEAD_TOKENS    32    /* of the durable watermark before what was sent */
 #define TW_LIMIT_HUB_LEASE_NS        INT64_C(60000000000) /* of silence, and a hub is dead */
 #define TW_LIMIT_HUB_BEAT_NS         INT64_C(15000000000) /* it says that it is alive as often */
 #define TW_LIMIT_HUB_CLIENT_ID_BYTES 128                  /* by which a client knows a request */
@@ -262,6 +263,8 @@
 #define TW_LIMIT_AUDIT_CHECKPOINT_NS ((int64_t)1000000000) /* from one to the next */
 
 /* Reports from the books */
+#define TW_LIMIT_REPORT_COLUMNS     10000                  /* of a table */
+#define TW_LIMIT_REPORT_PART        20000                  /* rows that one transaction reads */
 #define TW_LIMIT_REPORT_BYTES       ((size_t)512 << 20)    /* of one, and of the names in it */
 #define TW_LIMIT_USAGE_ROWS         (1u << 17)             /* combinations of dimensions */
 #define TW_LIMIT_USAGE_MODELS       4096                   /* names of models and classes */
@@ -310,8 +313,9 @@
 #define TW_LIMIT_HUB_GRANTS         64 /* roles of one person */
 #define TW_LIMIT_HUB_CHANGE_BYTES   ((size_t)1 << 20) /* of texts that one command changes */
 #define TW_LIMIT_HUB_REFUSALS       64    /* of a caller's commands, on record in an hour */
-#define TW_LIMIT_HUB_ROWS           10000 /* of a list of entries or records */
-#define TW_LIMIT_ADMIN_BODY_BYTES   65536 /* of a command as JSON */
+#define TW_LIMIT_HUB_ROWS           10000             /* of one answer of a list */
+#define TW_LIMIT_HUB_LIST_ROWS      1000              /* where nobody says how many */
+#define TW_LIMIT_ADMIN_BODY_BYTES   65536             /* of a command as JSON */
 #define TW_LIMIT_ADMIN_ANSWER_BYTES ((size_t)64 << 20)
 #define TW_LIMIT_ADMIN_CONNECTIONS  32
 #define TW_LIMIT_ADMIN_REPORTS      16 /* that wait */

@@ -7,8 +7,9 @@
 
 #include "hub/money.h"
 
-#define SECOND_NS  INT64_C(1000000000)
-#define WHEN_BYTES 32
+#define COUNT(values) (sizeof(values) / sizeof *(values))
+#define SECOND_NS     INT64_C(1000000000)
+#define WHEN_BYTES    32
 
 /* ---- fields ---- */
 
@@ -27,21 +28,6 @@ int64_t tw_change_integer(const struct tw_hub_change *change, const char *name, 
 
 /* ---- holders ---- */
 
-struct tw_holder *tw_change_child(const struct tw_hub_change *change,
-                                  const struct tw_holder *parent, const char *name,
-                                  size_t name_bytes)
-{
-    const struct tw_items *holders = &change->hub->directory.holders;
-    for (size_t i = 0; i < holders->n; i++) {
-        struct tw_holder *holder = holders->at[i];
-        if (holder->parent == parent && holder->is_open &&
-            strncmp(holder->name, name, name_bytes) == 0 && holder->name[name_bytes] == '\0') {
-            return holder;
-        }
-    }
-    return NULL;
-}
-
 const char *tw_change_last_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -58,11 +44,10 @@ bool tw_change_is_below(const struct tw_holder *holder, const struct tw_holder *
 
 /* ---- writing ---- */
 
-/* What memory knows of sums is newer than the tables, and loading takes the tables' word. */
-enum tw_status tw_change_begin(struct tw_hub_change *change, struct tw_error *error)
+void tw_change_begin(struct tw_hub_change *change)
 {
     change->has_begun = true;
-    return tw_ledger_write_sums(&change->hub->ledger, &change->hub->directory, error);
+    change->hub->has_changed = true;
 }
 
 enum tw_status tw_change_run(struct tw_hub_change *change, const char *sql,
@@ -76,6 +61,23 @@ enum tw_status tw_change_run(struct tw_hub_change *change, const char *sql,
     }
     tw_db_finalize(statement);
     return status;
+}
+
+enum tw_status tw_change_touch(struct tw_hub_change *change, enum tw_directory_item item,
+                               int64_t id, struct tw_error *error)
+{
+    const struct tw_db_value values[] = {tw_db_integer(change->hub->ledger.books.next_change++),
+                                         tw_db_integer(item), tw_db_integer(id)};
+    return tw_change_run(change, "INSERT INTO directory_change (number, item, id) VALUES (?, ?, ?)",
+                         values, COUNT(values), error);
+}
+
+enum tw_status tw_change_write(struct tw_hub_change *change, enum tw_directory_item item,
+                               int64_t id, const char *sql, const struct tw_db_value *values,
+                               size_t n, struct tw_error *error)
+{
+    enum tw_status status = tw_change_run(change, sql, values, n, error);
+    return status == TW_OK ? tw_change_touch(change, item, id, error) : status;
 }
 
 int64_t tw_change_next_id(struct tw_hub_change *change)
@@ -147,8 +149,61 @@ enum tw_status tw_change_end_as(struct tw_hub_change *change, enum tw_audit_kind
 enum tw_status tw_change_end(struct tw_hub_change *change, const char *object,
                              struct tw_error *error)
 {
+    const struct tw_db_value first =
+        tw_db_integer(change->hub->ledger.books.next_change - TW_LIMIT_HUB_CHANGES);
     enum tw_status status = tw_change_end_as(change, TW_AUDIT_CONFIG_CHANGED, object, error);
-    return status == TW_OK ? tw_hub_load_directory(change->hub, error) : status;
+    if (status == TW_OK) {
+        status = tw_change_run(change, "DELETE FROM directory_change WHERE number < ?", &first, 1,
+                               error);
+    }
+    return status == TW_OK ? tw_hub_update_directory(change->hub, error) : status;
+}
+
+/* ---- lists ---- */
+
+enum tw_status tw_change_find_top(struct tw_hub_change *change, struct tw_holder **ret_top,
+                                  struct tw_error *error)
+{
+    const struct tw_field *field = tw_commands_field(change->verb, "path");
+    const char *path = field != NULL ? change->values[field - change->verb->fields].text : NULL;
+    *ret_top = NULL;
+    return path != NULL ? tw_change_find_holder(change, path, ret_top, error) : TW_OK;
+}
+
+bool tw_change_is_listed(const struct tw_hub_change *change, const struct tw_holder *holder,
+                         const struct tw_holder *top)
+{
+    return tw_change_is_below(holder, top) &&
+           (tw_holder_is_open(holder) || tw_change_integer(change, "all", 0) != 0) &&
+           tw_change_may_see(change, holder);
+}
+
+struct tw_change_page tw_change_page_begin(struct tw_hub_change *change, const char *rows,
+                                           const struct tw_items *items)
+{
+    const int64_t after = tw_change_integer(change, "after", 0);
+    return (struct tw_change_page){
+        .change = change,
+        .rows = tw_change_rows(change, rows),
+        .first = tw_directory_place(items, after == INT64_MAX ? after : after + 1),
+        .n_most = (size_t)tw_change_integer(change, "most", TW_LIMIT_HUB_LIST_ROWS)};
+}
+
+bool tw_change_page_has_room(const struct tw_change_page *page)
+{
+    return page->change->answer != NULL && json_array_size(page->rows) < page->n_most;
+}
+
+json_t *tw_change_page_row(struct tw_change_page *page, int64_t id)
+{
+    page->next = id;
+    return tw_change_row(page->change, page->rows);
+}
+
+void tw_change_page_end(struct tw_change_page *page, bool has_more)
+{
+    tw_change_put(page->change, page->change->answer, "next",
+                  has_more ? json_integer(page->next) : json_null());
 }
 
 /* ---- answers ---- */

@@ -3,13 +3,16 @@
  *     tw_hub_command -> queue of the writer
  *         -> fields are read, the object is found, roles are asked      nothing was written
  *         -> the handler checks what is left                            nothing was written
- *         -> tw_change_begin: memory's sums go to the tables
- *         -> statements, tw_change_note for each field that changed
- *         -> tw_change_end: the directory is loaded anew, the record is in the audit log
+ *         -> tw_change_begin
+ *         -> tw_change_write for each row, tw_change_note for each field that changed
+ *         -> tw_change_end: those rows are read into the directory, the record is in the audit log
  *     commit -> the answer is given
  *
  * What is refused is on record as well (tw_change_note_refusal), in the same group where the change
  * has written nothing, otherwise in a group behind it.
+ *
+ * A list is made on the caller's thread from a directory of its own, which follows what is
+ * committed, and a report from the tables: neither waits for the writer, nor the writer for them.
  *
  * Invariants:
  * 1. What is wrong with a command is found before the first write: then the group goes on. A
@@ -17,7 +20,7 @@
  * 2. A secret is in the answer, and nowhere else.
  * 3. Who asks learns of holders that his roles do not reach no more than that.
  *
- * Threads: the writer's.
+ * Threads: the writer's; of lists and reports the caller's.
  */
 #ifndef TW_HUB_CHANGE_H
 #define TW_HUB_CHANGE_H
@@ -35,10 +38,13 @@ struct tw_hub_change {
     struct tw_field_value values[TW_LIMIT_HUB_FIELDS];
     int64_t actor;
     char actor_name[TW_LIMIT_HUB_NAME_BYTES + 1];
-    struct tw_person *person; /* NULL: whoever has the machine */
-    struct tw_holder *object; /* as verb->object says; NULL: everything */
-    struct tw_person *about;  /* the person of TW_OBJECT_PERSON and _SCOPE */
-    struct tw_db *db;         /* of a report: its own; otherwise the writer's */
+    struct tw_person *person;            /* NULL: whoever has the machine */
+    struct tw_holder *object;            /* as verb->object says; NULL: everything */
+    struct tw_person *about;             /* the person of TW_OBJECT_PERSON and _SCOPE */
+    struct tw_db *db;                    /* of a list or report: its own; otherwise the writer's */
+    struct tw_directory *directory;      /* of a list: that of lists; otherwise the writer's */
+    struct tw_db_statement *find_window; /* tw_directory_window_sql, of that database */
+    int64_t now_ns;                      /* books' time */
 
     struct tw_arena texts; /* of what follows */
     struct tw_audit_field changed[TW_LIMIT_AUDIT_CHANGES];
@@ -65,10 +71,6 @@ const struct tw_field_value *tw_change_value(const struct tw_hub_change *change,
 /* Its integer where it was given. */
 int64_t tw_change_integer(const struct tw_hub_change *change, const char *name, int64_t otherwise);
 
-/* The open holder of that name below parent (NULL: an organisation); NULL: none. */
-struct tw_holder *tw_change_child(const struct tw_hub_change *change,
-                                  const struct tw_holder *parent, const char *name,
-                                  size_t name_bytes);
 /* By its path: an open one whose holders above are open. TW_ERR_NOT_FOUND, or TW_ERR_DENIED for
  * who must not know. */
 enum tw_status tw_change_find_holder(struct tw_hub_change *change, const char *path,
@@ -77,15 +79,24 @@ enum tw_status tw_change_find_person(struct tw_hub_change *change, const char *p
                                      struct tw_person **ret_person, struct tw_error *error);
 /* The last name of a path. */
 const char *tw_change_last_name(const char *path);
+/* TW_ERR_DENIED, with the command and its path. */
+enum tw_status tw_change_deny(struct tw_hub_change *change, struct tw_error *error);
 /* Whether a row about that holder is shown to who asks. */
 bool tw_change_may_see(const struct tw_hub_change *change, const struct tw_holder *holder);
 /* Whether a holder is that one or lies below it; below NULL lies everything. */
 bool tw_change_is_below(const struct tw_holder *holder, const struct tw_holder *top);
 
-enum tw_status tw_change_begin(struct tw_hub_change *change, struct tw_error *error);
-/* One statement with its parameters. */
+void tw_change_begin(struct tw_hub_change *change);
+/* One statement with its parameters, of what the directory does not have. */
 enum tw_status tw_change_run(struct tw_hub_change *change, const char *sql,
                              const struct tw_db_value *values, size_t n, struct tw_error *error);
+/* One that makes or changes a row that the directory has. */
+enum tw_status tw_change_write(struct tw_hub_change *change, enum tw_directory_item item,
+                               int64_t id, const char *sql, const struct tw_db_value *values,
+                               size_t n, struct tw_error *error);
+/* Of rows that such a statement changed beside that one: each is to be read again. */
+enum tw_status tw_change_touch(struct tw_hub_change *change, enum tw_directory_item item,
+                               int64_t id, struct tw_error *error);
 int64_t tw_change_next_id(struct tw_hub_change *change);
 /* A field of the record, whose texts are copied. Equal values are left out. */
 void tw_change_note(struct tw_hub_change *change, const char *name, struct tw_audit_value before,
@@ -102,6 +113,33 @@ enum tw_status tw_change_end_as(struct tw_hub_change *change, enum tw_audit_kind
 /* Of a report: puts on record that content is about to be read, and waits until it is. */
 enum tw_status tw_change_note_reading(struct tw_hub_change *change, const char *object,
                                       struct tw_error *error);
+
+/* ---- lists: a page of them ---- */
+
+/* The holder of the field "path"; NULL: everything. */
+enum tw_status tw_change_find_top(struct tw_hub_change *change, struct tw_holder **ret_top,
+                                  struct tw_error *error);
+/* Whether a holder is shown: it lies below, may be seen, and is open or closed ones are wanted. */
+bool tw_change_is_listed(const struct tw_hub_change *change, const struct tw_holder *holder,
+                         const struct tw_holder *top);
+
+/* Items stand in the order of their numbers; a page has those behind the field "after", and so
+ * many rows as the field "most" says. Where there may be more, "next" is what goes into "after". */
+struct tw_change_page {
+    struct tw_hub_change *change;
+    json_t *rows;
+    size_t first, n_most; /* the place of the first item; rows */
+    int64_t next;
+};
+/* rows: their name in the answer. */
+struct tw_change_page tw_change_page_begin(struct tw_hub_change *change, const char *rows,
+                                           const struct tw_items *items);
+/* Whether there is room for a row more. */
+bool tw_change_page_has_room(const struct tw_change_page *page);
+/* A row about the item of that number. */
+json_t *tw_change_page_row(struct tw_change_page *page, int64_t id);
+/* has_more: not all items were looked at. */
+void tw_change_page_end(struct tw_change_page *page, bool has_more);
 
 /* Parts of an answer. Memory that lacks shows in the end: change->answer is then NULL. */
 void tw_change_put(struct tw_hub_change *change, json_t *object, const char *name, json_t *value);
@@ -155,6 +193,10 @@ enum tw_status tw_change_revoke_key(struct tw_hub_change *change, struct tw_erro
 /* A new secret in the tables and in the answer. key and person are numbers, or 0. */
 enum tw_status tw_change_add_secret(struct tw_hub_change *change, int64_t key, int64_t person,
                                     int64_t expires_ns, struct tw_error *error);
+
+/* Those of a list, by next_of_owner, that are open. */
+enum tw_status tw_change_revoke_secrets(struct tw_hub_change *change,
+                                        const struct tw_secret *secrets, struct tw_error *error);
 
 /* ---- change_people.c ---- */
 

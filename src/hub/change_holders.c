@@ -175,13 +175,13 @@ enum tw_status tw_change_check_holder(struct tw_hub_change *change, const struct
                                       struct tw_error *error)
 {
     const struct tw_holder *other =
-        name != NULL ? tw_change_child(change, parent, name, strlen(name)) : NULL;
+        name != NULL ? tw_directory_child(change->directory, parent, name, strlen(name)) : NULL;
     if (other != NULL && other != holder) {
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
                             "the name '%s' is taken already; choose another one, or use '%s set'",
                             name, tw_holder_kind_name(other->kind));
     }
-    if (holder == NULL && change->hub->directory.holders.n >= TW_LIMIT_HUB_ITEMS) {
+    if (holder == NULL && change->directory->holders.n >= TW_LIMIT_HUB_ITEMS) {
         return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
                             "the books have %d organisations, teams, projects and keys, which is "
                             "the most there can be",
@@ -232,12 +232,12 @@ enum tw_status tw_change_insert_holder(struct tw_hub_change *change, enum tw_hol
                                          tw_db_integer(now->stores_content),
                                          tw_db_integer(now->keep_content_ns)};
     enum tw_status status =
-        tw_change_run(change,
-                      "INSERT INTO holder (id, kind, parent, name, created_ns, weight, class,"
-                      " models, max_context_tokens, default_answer_tokens, requests_per_minute,"
-                      " tokens_per_minute, concurrent_requests, may_use_special, stores_content,"
-                      " keep_content_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                      values, COUNT(values), error);
+        tw_change_write(change, TW_DIRECTORY_HOLDER, id,
+                        "INSERT INTO holder (id, kind, parent, name, created_ns, weight, class,"
+                        " models, max_context_tokens, default_answer_tokens, requests_per_minute,"
+                        " tokens_per_minute, concurrent_requests, may_use_special, stores_content,"
+                        " keep_content_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                        values, COUNT(values), error);
     if (status == TW_OK && kind == TW_HOLDER_PROJECT) {
         status = insert_accounts(change, id, error);
     }
@@ -269,13 +269,13 @@ enum tw_status tw_change_update_holder(struct tw_hub_change *change, const struc
                                          tw_db_integer(now->stores_content),
                                          tw_db_integer(now->keep_content_ns),
                                          tw_db_integer(holder->id)};
-    enum tw_status status =
-        tw_change_run(change,
-                      "UPDATE holder SET name = ?, weight = ?, class = ?, models = ?,"
-                      " max_context_tokens = ?, default_answer_tokens = ?, requests_per_minute = ?,"
-                      " tokens_per_minute = ?, concurrent_requests = ?, may_use_special = ?,"
-                      " stores_content = ?, keep_content_ns = ? WHERE id = ?",
-                      values, COUNT(values), error);
+    enum tw_status status = tw_change_write(
+        change, TW_DIRECTORY_HOLDER, holder->id,
+        "UPDATE holder SET name = ?, weight = ?, class = ?, models = ?,"
+        " max_context_tokens = ?, default_answer_tokens = ?, requests_per_minute = ?,"
+        " tokens_per_minute = ?, concurrent_requests = ?, may_use_special = ?,"
+        " stores_content = ?, keep_content_ns = ? WHERE id = ?",
+        values, COUNT(values), error);
     if (status == TW_OK) {
         tw_change_note_text(change, "name", holder->name, name->is_set ? name->text : holder->name);
         note_settings(change, holder, now);
@@ -292,9 +292,7 @@ enum tw_status tw_change_create_holder(struct tw_hub_change *change, struct tw_e
     int64_t id = 0;
     enum tw_status status = tw_change_check_holder(change, NULL, change->object, name, error);
     if (status == TW_OK) {
-        status = tw_change_begin(change, error);
-    }
-    if (status == TW_OK) {
+        tw_change_begin(change);
         status = tw_change_insert_holder(change, kind_of(change), change->object, name, &id, error);
     }
     if (status == TW_OK) {
@@ -312,9 +310,7 @@ enum tw_status tw_change_set_holder(struct tw_hub_change *change, struct tw_erro
     enum tw_status status = tw_change_check_holder(change, holder, holder->parent,
                                                    tw_change_value(change, "name")->text, error);
     if (status == TW_OK) {
-        status = tw_change_begin(change, error);
-    }
-    if (status == TW_OK) {
+        tw_change_begin(change);
         status = tw_change_update_holder(change, holder, error);
     }
     if (status == TW_OK) {
@@ -334,11 +330,10 @@ enum tw_status tw_change_close_holder(struct tw_hub_change *change, struct tw_er
     const char *path = tw_change_value(change, "path")->text;
     const struct tw_db_value values[] = {tw_db_integer(change->hub->now_ns),
                                          tw_db_integer(holder->id)};
-    enum tw_status status = tw_change_begin(change, error);
-    if (status == TW_OK) {
-        status = tw_change_run(change, "UPDATE holder SET closed_ns = ? WHERE id = ?", values,
-                               COUNT(values), error);
-    }
+    tw_change_begin(change);
+    enum tw_status status = tw_change_write(change, TW_DIRECTORY_HOLDER, holder->id,
+                                            "UPDATE holder SET closed_ns = ? WHERE id = ?", values,
+                                            COUNT(values), error);
     if (status == TW_OK) {
         tw_change_note_text(change, "state", "open", "closed");
         tw_change_put(change, change->answer, "id", json_integer(holder->id));
@@ -360,28 +355,23 @@ static void put_holder(struct tw_hub_change *change, json_t *row, const struct t
 
 enum tw_status tw_change_list_holders(struct tw_hub_change *change, struct tw_error *error)
 {
-    const struct tw_items *holders = &change->hub->directory.holders;
+    const struct tw_items *holders = &change->directory->holders;
     const enum tw_holder_kind kind = kind_of(change);
-    const bool has_path = is_given(change, "path");
     struct tw_holder *top = NULL;
     char name[32];
-    if (has_path) {
-        enum tw_status status =
-            tw_change_find_holder(change, tw_change_value(change, "path")->text, &top, error);
-        if (status != TW_OK) {
-            return status;
-        }
+    enum tw_status status = tw_change_find_top(change, &top, error);
+    if (status != TW_OK) {
+        return status;
     }
     snprintf(name, sizeof name, "%ss", tw_holder_kind_name(kind));
-    json_t *rows = tw_change_rows(change, name);
-    for (size_t i = 0; i < holders->n; i++) {
+    struct tw_change_page page = tw_change_page_begin(change, name, holders);
+    size_t i = page.first;
+    for (; i < holders->n && tw_change_page_has_room(&page); i++) {
         const struct tw_holder *holder = holders->at[i];
-        if (holder->kind == kind && tw_change_is_below(holder, top) &&
-            (tw_holder_is_open(holder) || tw_change_integer(change, "all", 0) != 0) &&
-            tw_change_may_see(change, holder)) {
-            json_t *row = tw_change_row(change, rows);
-            put_holder(change, row, holder);
+        if (holder->kind == kind && tw_change_is_listed(change, holder, top)) {
+            put_holder(change, tw_change_page_row(&page, holder->id), holder);
         }
     }
+    tw_change_page_end(&page, i < holders->n);
     return TW_OK;
 }

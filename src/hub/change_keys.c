@@ -2,7 +2,6 @@
 #include <sodium.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "hub/change.h"
 
 #define COUNT(values)      (sizeof(values) / sizeof *(values))
@@ -15,19 +14,20 @@ enum tw_status tw_change_add_secret(struct tw_hub_change *change, int64_t key, i
 {
     struct tw_new_secret secret;
     const struct tw_db_value expires = expires_ns != 0 ? tw_db_integer(expires_ns) : tw_db_null();
-    tw_directory_make_secret(&change->hub->directory, key != 0 ? "tw-" : "tw-user-", &secret);
-    const struct tw_db_value values[] = {tw_db_integer(tw_change_next_id(change)),
+    tw_directory_make_secret(change->directory, key != 0 ? "tw-" : "tw-user-", &secret);
+    const int64_t id = tw_change_next_id(change);
+    const struct tw_db_value values[] = {tw_db_integer(id),
                                          tw_db_integer(key),
                                          tw_db_integer(person),
                                          tw_db_text(secret.shown),
                                          tw_db_bytes(secret.hash, sizeof secret.hash),
                                          tw_db_integer(change->hub->now_ns),
                                          expires};
-    enum tw_status status =
-        tw_change_run(change,
-                      "INSERT INTO secret (id, holder, person, shown, hash, created_ns, expires_ns)"
-                      " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                      values, COUNT(values), error);
+    enum tw_status status = tw_change_write(
+        change, TW_DIRECTORY_SECRET, id,
+        "INSERT INTO secret (id, holder, person, shown, hash, created_ns, expires_ns)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        values, COUNT(values), error);
     if (status == TW_OK) {
         tw_change_note_text(change, "secret", NULL, secret.shown);
         tw_change_note(change, "secret_expires_ns", tw_audit_text(NULL),
@@ -41,20 +41,18 @@ enum tw_status tw_change_add_secret(struct tw_hub_change *change, int64_t key, i
 
 static bool is_good(const struct tw_hub_change *change, const struct tw_secret *secret)
 {
-    return secret->is_open && (secret->expires_ns == 0 || secret->expires_ns > change->hub->now_ns);
+    return secret->is_open && (secret->expires_ns == 0 || secret->expires_ns > change->now_ns);
 }
 
 /* The latest of a key that is good, and how many are. */
 static const struct tw_secret *newest(const struct tw_hub_change *change,
                                       const struct tw_holder *key, size_t *ret_n)
 {
-    const struct tw_items *secrets = &change->hub->directory.secrets;
     const struct tw_secret *last = NULL;
     *ret_n = 0;
-    for (size_t i = 0; i < secrets->n; i++) {
-        const struct tw_secret *secret = secrets->at[i];
-        if (secret->key == key && is_good(change, secret)) {
-            last = secret;
+    for (const struct tw_secret *at = key->secrets; at != NULL; at = at->next_of_owner) {
+        if (is_good(change, at)) {
+            last = last != NULL ? last : at;
             (*ret_n)++;
         }
     }
@@ -64,11 +62,27 @@ static const struct tw_secret *newest(const struct tw_hub_change *change,
 static enum tw_status check_expiry(const struct tw_hub_change *change, struct tw_error *error)
 {
     const struct tw_field_value *expires = tw_change_value(change, "expires");
-    if (expires->is_set && expires->integer != 0 && expires->integer <= change->hub->now_ns) {
+    if (expires->is_set && expires->integer != 0 && expires->integer <= change->now_ns) {
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
                             "expires: this lies in the past; to end a key use 'key revoke'");
     }
     return TW_OK;
+}
+
+enum tw_status tw_change_revoke_secrets(struct tw_hub_change *change,
+                                        const struct tw_secret *secrets, struct tw_error *error)
+{
+    enum tw_status status = TW_OK;
+    for (const struct tw_secret *at = secrets; status == TW_OK && at != NULL;
+         at = at->next_of_owner) {
+        const struct tw_db_value values[] = {tw_db_integer(change->now_ns), tw_db_integer(at->id)};
+        if (at->is_open) {
+            status = tw_change_write(change, TW_DIRECTORY_SECRET, at->id,
+                                     "UPDATE secret SET revoked_ns = ? WHERE id = ?", values,
+                                     COUNT(values), error);
+        }
+    }
+    return status;
 }
 
 static enum tw_status set_expiry(struct tw_hub_change *change, const struct tw_secret *secret,
@@ -77,8 +91,9 @@ static enum tw_status set_expiry(struct tw_hub_change *change, const struct tw_s
     const struct tw_db_value values[] = {expires_ns != 0 ? tw_db_integer(expires_ns) : tw_db_null(),
                                          tw_db_integer(secret->id)};
     tw_change_note_integer(change, "secret_expires_ns", secret->expires_ns, expires_ns);
-    return tw_change_run(change, "UPDATE secret SET expires_ns = ? WHERE id = ?", values,
-                         COUNT(values), error);
+    return tw_change_write(change, TW_DIRECTORY_SECRET, secret->id,
+                           "UPDATE secret SET expires_ns = ? WHERE id = ?", values, COUNT(values),
+                           error);
 }
 
 /* ---- commands ---- */
@@ -118,9 +133,7 @@ enum tw_status tw_change_create_key(struct tw_hub_change *change, struct tw_erro
     int64_t id = 0;
     enum tw_status status = check_new_key(change, name, &person, error);
     if (status == TW_OK) {
-        status = tw_change_begin(change, error);
-    }
-    if (status == TW_OK) {
+        tw_change_begin(change);
         status = tw_change_insert_holder(change, TW_HOLDER_KEY, change->object, name, &id, error);
     }
     if (status == TW_OK) {
@@ -150,9 +163,7 @@ enum tw_status tw_change_set_key(struct tw_hub_change *change, struct tw_error *
                               "a new one");
     }
     if (status == TW_OK) {
-        status = tw_change_begin(change, error);
-    }
-    if (status == TW_OK) {
+        tw_change_begin(change);
         status = tw_change_update_holder(change, key, error);
     }
     if (status == TW_OK && expires->is_set) {
@@ -173,20 +184,20 @@ enum tw_status tw_change_set_key(struct tw_hub_change *change, struct tw_error *
 static enum tw_status end_old_secrets(struct tw_hub_change *change, int64_t end_ns,
                                       struct tw_error *error)
 {
-    const int64_t now_ns = change->hub->now_ns, key = change->object->id;
-    if (end_ns == now_ns) {
-        const struct tw_db_value values[] = {tw_db_integer(now_ns), tw_db_integer(key)};
-        return tw_change_run(change,
-                             "UPDATE secret SET revoked_ns = ? WHERE holder = ?"
-                             " AND revoked_ns IS NULL",
-                             values, COUNT(values), error);
+    enum tw_status status = TW_OK;
+    if (end_ns == change->now_ns) {
+        return tw_change_revoke_secrets(change, change->object->secrets, error);
     }
-    const struct tw_db_value values[] = {tw_db_integer(end_ns), tw_db_integer(key),
-                                         tw_db_integer(end_ns)};
-    return tw_change_run(change,
-                         "UPDATE secret SET expires_ns = ? WHERE holder = ? AND revoked_ns IS NULL"
-                         " AND (expires_ns IS NULL OR expires_ns > ?)",
-                         values, COUNT(values), error);
+    const struct tw_secret *at = change->object->secrets;
+    for (; status == TW_OK && at != NULL; at = at->next_of_owner) {
+        if (at->is_open && (at->expires_ns == 0 || at->expires_ns > end_ns)) {
+            const struct tw_db_value values[] = {tw_db_integer(end_ns), tw_db_integer(at->id)};
+            status = tw_change_write(change, TW_DIRECTORY_SECRET, at->id,
+                                     "UPDATE secret SET expires_ns = ? WHERE id = ?", values,
+                                     COUNT(values), error);
+        }
+    }
+    return status;
 }
 
 enum tw_status tw_change_rotate_key(struct tw_hub_change *change, struct tw_error *error)
@@ -199,7 +210,8 @@ enum tw_status tw_change_rotate_key(struct tw_hub_change *change, struct tw_erro
     size_t n_good = 0;
     const struct tw_secret *old = newest(change, key, &n_good);
     const int64_t old_expires_ns = old != NULL ? (int64_t)old->expires_ns : 0;
-    const int64_t person = old != NULL && old->person != NULL ? old->person->id : 0;
+    /* Whose key it is does not end with a secret. */
+    const struct tw_person *owner = key->secrets != NULL ? key->secrets->person : NULL;
     enum tw_status status = check_expiry(change, error);
     if (status == TW_OK && n_good >= TW_LIMIT_HUB_SECRETS) {
         status =
@@ -207,9 +219,7 @@ enum tw_status tw_change_rotate_key(struct tw_hub_change *change, struct tw_erro
                          "the key has %zu secrets that are good; use a shorter overlap", n_good);
     }
     if (status == TW_OK) {
-        status = tw_change_begin(change, error);
-    }
-    if (status == TW_OK) {
+        tw_change_begin(change);
         status = end_old_secrets(change, end_ns, error);
     }
     if (status == TW_OK) {
@@ -217,7 +227,7 @@ enum tw_status tw_change_rotate_key(struct tw_hub_change *change, struct tw_erro
         tw_change_put(change, change->answer, "path", json_string(path));
         tw_change_put(change, change->answer, "old_until", tw_change_json_when(end_ns));
         tw_change_note(change, "old_until_ns", tw_audit_text(NULL), tw_audit_integer(end_ns));
-        status = tw_change_add_secret(change, key->id, person,
+        status = tw_change_add_secret(change, key->id, owner != NULL ? owner->id : 0,
                                       expires->is_set ? expires->integer : old_expires_ns, error);
     }
     return status == TW_OK ? tw_change_end(change, path, error) : status;
@@ -228,16 +238,12 @@ enum tw_status tw_change_revoke_key(struct tw_hub_change *change, struct tw_erro
     const char *path = tw_change_value(change, "path")->text;
     const struct tw_db_value values[] = {tw_db_integer(change->hub->now_ns),
                                          tw_db_integer(change->object->id)};
-    enum tw_status status = tw_change_begin(change, error);
+    tw_change_begin(change);
+    enum tw_status status = tw_change_write(change, TW_DIRECTORY_HOLDER, change->object->id,
+                                            "UPDATE holder SET closed_ns = ? WHERE id = ?", values,
+                                            COUNT(values), error);
     if (status == TW_OK) {
-        status = tw_change_run(change, "UPDATE holder SET closed_ns = ? WHERE id = ?", values,
-                               COUNT(values), error);
-    }
-    if (status == TW_OK) {
-        status = tw_change_run(change,
-                               "UPDATE secret SET revoked_ns = ? WHERE holder = ?"
-                               " AND revoked_ns IS NULL",
-                               values, COUNT(values), error);
+        status = tw_change_revoke_secrets(change, change->object->secrets, error);
     }
     if (status == TW_OK) {
         tw_change_note_text(change, "state", "open", "revoked");
@@ -250,110 +256,58 @@ enum tw_status tw_change_revoke_key(struct tw_hub_change *change, struct tw_erro
 
 /* ---- the list ---- */
 
-/* The secrets of a key that are good, the latest last. */
-struct shown {
-    const struct tw_secret *newest;
-    json_t *list; /* of their beginnings; NULL: none */
-};
-
-/* Where a holder stands; it is there. */
-static size_t place_of(const struct tw_items *holders, int64_t id)
+/* The beginnings of the secrets that are good, the latest last. */
+static json_t *shown_secrets(const struct tw_hub_change *change, const struct tw_holder *key)
 {
-    size_t low = 0, high = holders->n;
-    while (high - low > 1) {
-        const size_t middle = low + (high - low) / 2;
-        const struct tw_holder *holder = holders->at[middle];
-        if (holder->id <= id) {
-            low = middle;
-        } else {
-            high = middle;
+    json_t *list = json_array();
+    for (const struct tw_secret *at = key->secrets; at != NULL; at = at->next_of_owner) {
+        if (is_good(change, at)) {
+            json_array_insert_new(list, 0, json_string(at->shown));
         }
     }
-    return low;
+    return list;
 }
 
-/* Of all keys, in the order of the holders: one walk over all secrets, not one a key. */
-static struct shown *find_shown(const struct tw_hub_change *change)
+static void put_key(struct tw_hub_change *change, json_t *row, const struct tw_holder *key)
 {
-    const struct tw_directory *directory = &change->hub->directory;
-    const struct tw_items *holders = &directory->holders, *secrets = &directory->secrets;
-    struct shown *shown = tw_mem_zalloc(holders->n + 1, sizeof *shown);
-    for (size_t i = 0; shown != NULL && i < secrets->n; i++) {
-        const struct tw_secret *secret = secrets->at[i];
-        if (secret->key == NULL || !is_good(change, secret)) {
-            continue;
-        }
-        struct shown *of_key = &shown[place_of(holders, secret->key->id)];
-        of_key->newest = secret;
-        if (of_key->list == NULL) {
-            of_key->list = json_array();
-        }
-        json_array_append_new(of_key->list, json_string(secret->shown));
-    }
-    return shown;
-}
-
-static void put_key(struct tw_hub_change *change, json_t *row, const struct tw_holder *key,
-                    const struct shown *shown)
-{
-    const struct tw_secret *secret = shown->newest;
-    const bool is_open = tw_holder_is_open(key);
+    size_t n_good = 0;
+    const struct tw_secret *secret = newest(change, key, &n_good);
+    const struct tw_person *owner = key->secrets != NULL ? key->secrets->person : NULL;
     char person[2 * (TW_LIMIT_HUB_NAME_BYTES + 1)];
     tw_change_put(change, row, "path", tw_change_json_path(key));
     tw_change_put(change, row, "id", json_integer(key->id));
     tw_change_put(change, row, "state",
-                  json_string(!is_open         ? "revoked"
-                              : secret == NULL ? "expired"
-                                               : "open"));
-    tw_change_put(change, row, "secrets",
-                  shown->list != NULL ? json_incref(shown->list) : json_array());
+                  json_string(!tw_holder_is_open(key) ? "revoked"
+                              : secret == NULL        ? "expired"
+                                                      : "open"));
+    tw_change_put(change, row, "secrets", shown_secrets(change, key));
     tw_change_put(change, row, "expires",
                   tw_change_json_when(secret != NULL ? (int64_t)secret->expires_ns : 0));
-    if (secret != NULL && secret->person != NULL) {
-        tw_change_write_person(secret->person, person, sizeof person);
-        tw_change_put(change, row, "user", json_string(person));
-    } else {
-        tw_change_put(change, row, "user", json_null());
+    if (owner != NULL) {
+        tw_change_write_person(owner, person, sizeof person);
     }
+    tw_change_put(change, row, "user", tw_change_json_text(owner != NULL ? person : NULL));
     tw_change_put(change, row, "special", json_boolean(key->settings.may_use_special));
     tw_change_put_settings(change, row, key);
     tw_change_put(change, row, "created", tw_change_json_when(key->created_ns));
 }
 
-static void put_keys(struct tw_hub_change *change, const struct tw_holder *top,
-                     const struct shown *shown)
-{
-    const struct tw_items *holders = &change->hub->directory.holders;
-    json_t *rows = tw_change_rows(change, "keys");
-    for (size_t i = 0; i < holders->n; i++) {
-        const struct tw_holder *key = holders->at[i];
-        if (key->kind == TW_HOLDER_KEY && tw_change_is_below(key, top) &&
-            (tw_holder_is_open(key) || tw_change_integer(change, "all", 0) != 0) &&
-            tw_change_may_see(change, key)) {
-            json_t *row = tw_change_row(change, rows);
-            put_key(change, row, key, &shown[i]);
-        }
-    }
-}
-
 enum tw_status tw_change_list_keys(struct tw_hub_change *change, struct tw_error *error)
 {
-    const struct tw_field_value *path = tw_change_value(change, "path");
+    const struct tw_items *holders = &change->directory->holders;
     struct tw_holder *top = NULL;
-    if (path->is_set) {
-        enum tw_status status = tw_change_find_holder(change, path->text, &top, error);
-        if (status != TW_OK) {
-            return status;
+    enum tw_status status = tw_change_find_top(change, &top, error);
+    if (status != TW_OK) {
+        return status;
+    }
+    struct tw_change_page page = tw_change_page_begin(change, "keys", holders);
+    size_t i = page.first;
+    for (; i < holders->n && tw_change_page_has_room(&page); i++) {
+        const struct tw_holder *key = holders->at[i];
+        if (key->kind == TW_HOLDER_KEY && tw_change_is_listed(change, key, top)) {
+            put_key(change, tw_change_page_row(&page, key->id), key);
         }
     }
-    struct shown *shown = find_shown(change);
-    if (shown == NULL) {
-        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a list of keys");
-    }
-    put_keys(change, top, shown);
-    for (size_t i = 0; i < change->hub->directory.holders.n; i++) {
-        json_decref(shown[i].list);
-    }
-    tw_mem_free(shown);
+    tw_change_page_end(&page, i < holders->n);
     return TW_OK;
 }

@@ -72,7 +72,7 @@ static enum tw_status check_zone(const struct tw_hub_change *change, const char 
                                  struct tw_error *error)
 {
     struct tw_zone *zone = NULL;
-    enum tw_status status = tw_zone_open(change->hub->directory.zone_folder, name, &zone, error);
+    enum tw_status status = tw_zone_open(change->directory->zone_folder, name, &zone, error);
     tw_zone_free(zone);
     if (status != TW_OK) {
         tw_error_prefix(error, "zone");
@@ -95,7 +95,7 @@ static size_t budgets_above(const struct tw_holder *holder)
 /* A request stands under a bounded number of budgets, whichever key it has. */
 static enum tw_status check_room(const struct tw_hub_change *change, struct tw_error *error)
 {
-    const struct tw_items *holders = &change->hub->directory.holders;
+    const struct tw_items *holders = &change->directory->holders;
     size_t most = 0;
     for (size_t i = 0; i < holders->n; i++) {
         const struct tw_holder *holder = holders->at[i];
@@ -108,7 +108,7 @@ static enum tw_status check_room(const struct tw_hub_change *change, struct tw_e
                             "below",
                             TW_LIMIT_HUB_PATH);
     }
-    if (change->hub->directory.budgets.n >= TW_LIMIT_HUB_ITEMS) {
+    if (change->directory->budgets.n >= TW_LIMIT_HUB_ITEMS) {
         return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
                             "the books have %d budgets, which is the most there can be",
                             TW_LIMIT_HUB_ITEMS);
@@ -180,8 +180,9 @@ static enum tw_status close_row(struct tw_hub_change *change, const struct tw_hu
 {
     const struct tw_db_value values[] = {tw_db_integer(change->hub->ledger.books.next_entry),
                                          tw_db_integer(budget->id)};
-    return tw_change_run(change, "UPDATE budget SET until_entry = ? WHERE id = ?", values,
-                         COUNT(values), error);
+    return tw_change_write(change, TW_DIRECTORY_BUDGET, budget->id,
+                           "UPDATE budget SET until_entry = ? WHERE id = ?", values, COUNT(values),
+                           error);
 }
 
 static enum tw_status insert_row(struct tw_hub_change *change, const struct plan *plan,
@@ -200,11 +201,12 @@ static enum tw_status insert_row(struct tw_hub_change *change, const struct plan
                                          tw_db_integer(change->hub->ledger.books.next_entry),
                                          tw_db_integer(change->hub->now_ns)};
     *ret_id = id;
-    return tw_change_run(change,
-                         "INSERT INTO budget (id, holder, name, unit, limit_value, is_hard, period,"
-                         " zone, rolls_over, since_entry, created_ns)"
-                         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                         values, COUNT(values), error);
+    return tw_change_write(
+        change, TW_DIRECTORY_BUDGET, id,
+        "INSERT INTO budget (id, holder, name, unit, limit_value, is_hard, period,"
+        " zone, rolls_over, since_entry, created_ns)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        values, COUNT(values), error);
 }
 
 static enum tw_status update_row(struct tw_hub_change *change, const struct plan *plan,
@@ -213,10 +215,10 @@ static enum tw_status update_row(struct tw_hub_change *change, const struct plan
     const struct tw_db_value values[] = {
         tw_db_integer(plan->facts.limit), tw_db_integer(plan->facts.is_hard),
         tw_db_integer(plan->facts.rolls_over), tw_db_integer(plan->old->id)};
-    return tw_change_run(change,
-                         "UPDATE budget SET limit_value = ?, is_hard = ?, rolls_over = ?"
-                         " WHERE id = ?",
-                         values, COUNT(values), error);
+    return tw_change_write(change, TW_DIRECTORY_BUDGET, plan->old->id,
+                           "UPDATE budget SET limit_value = ?, is_hard = ?, rolls_over = ?"
+                           " WHERE id = ?",
+                           values, COUNT(values), error);
 }
 
 static void note_plan(struct tw_hub_change *change, const struct plan *plan)
@@ -243,13 +245,17 @@ static json_t *in_unit(const struct tw_hub_budget *budget, int64_t value)
                                                    : json_integer(value);
 }
 
-static void put_budget(struct tw_hub_change *change, json_t *row, struct tw_hub_budget *budget)
+static enum tw_status put_budget(struct tw_hub_change *change, json_t *row,
+                                 struct tw_hub_budget *budget, struct tw_error *error)
 {
-    const struct tw_hub_window *window =
-        tw_directory_window(&change->hub->directory, budget, change->hub->now_ns);
-    const struct tw_spending_window nothing = {0};
-    const struct tw_spending_window *sums = window != NULL ? &window->sums : &nothing;
-    const bool has_end = window != NULL && budget->period != TW_PERIOD_TOTAL;
+    struct tw_hub_window *window = NULL;
+    enum tw_status status = tw_directory_window(change->directory, change->find_window, budget,
+                                                change->now_ns, &window, error);
+    if (status != TW_OK) {
+        return status;
+    }
+    const struct tw_spending_window *sums = &window->sums;
+    const bool has_end = budget->period != TW_PERIOD_TOTAL;
     tw_change_put(change, row, "path", tw_change_json_path(budget->holder));
     tw_change_put(change, row, "name", json_string(budget->name));
     tw_change_put(change, row, "unit", json_string(tw_spending_unit_name(budget->facts.unit)));
@@ -271,6 +277,7 @@ static void put_budget(struct tw_hub_change *change, json_t *row, struct tw_hub_
         change, row, "state",
         json_string(budget->is_open && tw_holder_is_open(budget->holder) ? "open" : "closed"));
     tw_change_put(change, row, "id", json_integer(budget->id));
+    return TW_OK;
 }
 
 /* ---- commands about budgets ---- */
@@ -279,12 +286,10 @@ enum tw_status tw_change_set_budget(struct tw_hub_change *change, struct tw_erro
 {
     struct plan plan;
     enum tw_status status = make_plan(change, &plan, error);
-    if (status == TW_OK) {
-        status = tw_change_begin(change, error);
-    }
     if (status != TW_OK) {
         return status;
     }
+    tw_change_begin(change);
     int64_t id = plan.old != NULL ? plan.old->id : 0;
     note_plan(change, &plan);
     if (!plan.is_anew) {
@@ -299,11 +304,8 @@ enum tw_status tw_change_set_budget(struct tw_hub_change *change, struct tw_erro
         status = tw_change_end(change, tw_change_value(change, "path")->text, error);
     }
     struct tw_hub_budget *budget =
-        status == TW_OK ? tw_directory_budget(&change->hub->directory, id) : NULL;
-    if (budget != NULL) {
-        put_budget(change, change->answer, budget);
-    }
-    return status;
+        status == TW_OK ? tw_directory_budget(change->directory, id) : NULL;
+    return budget != NULL ? put_budget(change, change->answer, budget, error) : status;
 }
 
 enum tw_status tw_change_close_budget(struct tw_hub_change *change, struct tw_error *error)
@@ -315,10 +317,8 @@ enum tw_status tw_change_close_budget(struct tw_hub_change *change, struct tw_er
                             "'%.120s' has no open budget '%s'; 'budget list' shows what there is",
                             path, name);
     }
-    enum tw_status status = tw_change_begin(change, error);
-    if (status == TW_OK) {
-        status = close_row(change, budget, error);
-    }
+    tw_change_begin(change);
+    enum tw_status status = close_row(change, budget, error);
     if (status == TW_OK) {
         tw_change_note_text(change, "budget", name, NULL);
         tw_change_put(change, change->answer, "id", json_integer(budget->id));
@@ -331,28 +331,25 @@ enum tw_status tw_change_close_budget(struct tw_hub_change *change, struct tw_er
 
 enum tw_status tw_change_list_budgets(struct tw_hub_change *change, struct tw_error *error)
 {
-    const struct tw_items *budgets = &change->hub->directory.budgets;
-    const struct tw_field_value *path = tw_change_value(change, "path");
+    const struct tw_items *budgets = &change->directory->budgets;
+    const bool with_closed = tw_change_integer(change, "all", 0) != 0;
     struct tw_holder *top = NULL;
-    if (path->is_set) {
-        enum tw_status status = tw_change_find_holder(change, path->text, &top, error);
-        if (status != TW_OK) {
-            return status;
-        }
+    enum tw_status status = tw_change_find_top(change, &top, error);
+    if (status != TW_OK) {
+        return status;
     }
     tw_change_put(change, change->answer, "currency",
                   json_string(change->hub->ledger.books.currency));
-    json_t *rows = tw_change_rows(change, "budgets");
-    for (size_t i = 0; i < budgets->n; i++) {
+    struct tw_change_page page = tw_change_page_begin(change, "budgets", budgets);
+    size_t i = page.first;
+    for (; status == TW_OK && i < budgets->n && tw_change_page_has_room(&page); i++) {
         struct tw_hub_budget *budget = budgets->at[i];
-        const bool is_open = budget->is_open && tw_holder_is_open(budget->holder);
-        if (tw_change_is_below(budget->holder, top) && tw_change_may_see(change, budget->holder) &&
-            (is_open || tw_change_integer(change, "all", 0) != 0)) {
-            json_t *row = tw_change_row(change, rows);
-            put_budget(change, row, budget);
+        if ((budget->is_open || with_closed) && tw_change_is_listed(change, budget->holder, top)) {
+            status = put_budget(change, tw_change_page_row(&page, budget->id), budget, error);
         }
     }
-    return TW_OK;
+    tw_change_page_end(&page, i < budgets->n);
+    return status;
 }
 
 /* ---- prices ---- */
@@ -362,14 +359,14 @@ static enum tw_status check_price(struct tw_hub_change *change, struct tw_holder
                                   int64_t *ret_from_ns, struct tw_error *error)
 {
     const struct tw_field_value *project = tw_change_value(change, "project");
-    const int64_t now_ns = change->hub->now_ns;
+    const int64_t now_ns = change->now_ns;
     const int64_t from_ns = tw_change_integer(change, "from", now_ns);
     if (from_ns < now_ns) {
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
                             "from: a price holds from now or a later time on, since what was "
                             "charged stays as it was");
     }
-    if (change->hub->directory.prices.n >= TW_LIMIT_HUB_PRICES) {
+    if (change->directory->prices.n >= TW_LIMIT_HUB_PRICES) {
         return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
                             "the books have %d prices, which is the most there can be",
                             TW_LIMIT_HUB_PRICES);
@@ -389,9 +386,8 @@ static void put_price(struct tw_hub_change *change, json_t *row, const struct tw
 {
     tw_change_put(change, row, "model", json_string(price->model));
     tw_change_put(change, row, "class", json_string(tw_price_class_name(price->price_class)));
-    tw_change_put(
-        change, row, "project",
-        tw_change_json_path(tw_directory_holder(&change->hub->directory, price->project)));
+    tw_change_put(change, row, "project",
+                  tw_change_json_path(tw_directory_holder(change->directory, price->project)));
     tw_change_put(change, row, "input", tw_change_json_money(price->prices.input_nano));
     tw_change_put(change, row, "cached", tw_change_json_money(price->prices.cached_nano));
     tw_change_put(change, row, "output", tw_change_json_money(price->prices.output_nano));
@@ -402,11 +398,11 @@ static void put_price(struct tw_hub_change *change, json_t *row, const struct tw
 
 static const char *state_of(const struct tw_hub_change *change, const struct tw_price *price)
 {
-    const int64_t now_ns = change->hub->now_ns;
+    const int64_t now_ns = change->now_ns;
     if (price->valid_from_ns > now_ns) {
         return "to come";
     }
-    return tw_price_find(&change->hub->directory.prices, price->project, price->model,
+    return tw_price_find(&change->directory->prices, price->project, price->model,
                          price->price_class, now_ns) == price
                ? "holds"
                : "replaced";
@@ -432,11 +428,11 @@ static enum tw_status insert_price(struct tw_hub_change *change, const struct tw
     tw_change_note(change, "output_nano", none, tw_audit_integer(price->prices.output_nano));
     tw_change_note(change, "project", none, tw_audit_integer(price->project));
     tw_change_note(change, "version", none, tw_audit_integer(price->version));
-    return tw_change_run(change,
-                         "INSERT INTO price (id, project, model, class, input_nano, cached_nano,"
-                         " output_nano, valid_from_ns, created_ns)"
-                         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                         values, COUNT(values), error);
+    return tw_change_write(change, TW_DIRECTORY_PRICE, price->version,
+                           "INSERT INTO price (id, project, model, class, input_nano, cached_nano,"
+                           " output_nano, valid_from_ns, created_ns)"
+                           " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                           values, COUNT(values), error);
 }
 
 enum tw_status tw_change_add_price(struct tw_hub_change *change, struct tw_error *error)
@@ -449,12 +445,10 @@ enum tw_status tw_change_add_price(struct tw_hub_change *change, struct tw_error
                    .output_nano = tw_change_value(change, "output")->integer}};
     price.prices.cached_nano = tw_change_integer(change, "cached", price.prices.input_nano);
     enum tw_status status = check_price(change, &project, &price.valid_from_ns, error);
-    if (status == TW_OK) {
-        status = tw_change_begin(change, error);
-    }
     if (status != TW_OK) {
         return status;
     }
+    tw_change_begin(change);
     price.version = tw_change_next_id(change);
     price.project = project != NULL ? project->id : TW_PRICE_ALL_PROJECTS;
     status = insert_price(change, &price, error);
@@ -462,34 +456,40 @@ enum tw_status tw_change_add_price(struct tw_hub_change *change, struct tw_error
         status = tw_change_end(change, price.model, error);
     }
     const struct tw_price *stored =
-        status == TW_OK ? tw_price_of_version(&change->hub->directory.prices, price.version) : NULL;
+        status == TW_OK ? tw_price_of_version(&change->directory->prices, price.version) : NULL;
     if (stored != NULL) {
         put_price(change, change->answer, stored, state_of(change, stored));
     }
     return status;
 }
 
+static bool is_shown(const struct tw_hub_change *change, const struct tw_price *price,
+                     const char *state)
+{
+    const struct tw_field_value *model = tw_change_value(change, "model");
+    const bool is_of_all = price->project == TW_PRICE_ALL_PROJECTS;
+    return (!model->is_set || strcmp(model->text, price->model) == 0) &&
+           (is_of_all ||
+            tw_change_may_see(change, tw_directory_holder(change->directory, price->project))) &&
+           (strcmp(state, "replaced") != 0 || tw_change_integer(change, "all", 0) != 0);
+}
+
 enum tw_status tw_change_list_prices(struct tw_hub_change *change, struct tw_error *error)
 {
-    const struct tw_price_table *prices = &change->hub->directory.prices;
-    const struct tw_field_value *model = tw_change_value(change, "model");
+    const struct tw_price_table *prices = &change->directory->prices;
+    const struct tw_items items = {.at = (void **)prices->by_version, .n = prices->n};
     (void)error;
     tw_change_put(change, change->answer, "currency",
                   json_string(change->hub->ledger.books.currency));
-    json_t *rows = tw_change_rows(change, "prices");
-    for (size_t i = 0; i < prices->n; i++) {
+    struct tw_change_page page = tw_change_page_begin(change, "prices", &items);
+    size_t i = page.first;
+    for (; i < prices->n && tw_change_page_has_room(&page); i++) {
         const struct tw_price *price = prices->by_version[i];
-        const struct tw_holder *project =
-            tw_directory_holder(&change->hub->directory, price->project);
         const char *state = state_of(change, price);
-        const bool is_of_all = price->project == TW_PRICE_ALL_PROJECTS;
-        if ((model->is_set && strcmp(model->text, price->model) != 0) ||
-            (!is_of_all && !tw_change_may_see(change, project)) ||
-            (strcmp(state, "replaced") == 0 && tw_change_integer(change, "all", 0) == 0)) {
-            continue;
+        if (is_shown(change, price, state)) {
+            put_price(change, tw_change_page_row(&page, price->version), price, state);
         }
-        json_t *row = tw_change_row(change, rows);
-        put_price(change, row, price, state);
     }
+    tw_change_page_end(&page, i < prices->n);
     return TW_OK;
 }

@@ -16,7 +16,7 @@ void tw_change_write_person(const struct tw_person *person, char *ret_path, size
 static enum tw_status check_name(const struct tw_hub_change *change, const char *name,
                                  struct tw_error *error)
 {
-    const struct tw_items *persons = &change->hub->directory.persons;
+    const struct tw_items *persons = &change->directory->persons;
     for (size_t i = 0; i < persons->n; i++) {
         const struct tw_person *person = persons->at[i];
         if (person->is_open && person->org == change->object && strcmp(person->name, name) == 0) {
@@ -37,19 +37,17 @@ enum tw_status tw_change_create_person(struct tw_hub_change *change, struct tw_e
     const char *path = tw_change_value(change, "path")->text;
     const char *name = tw_change_last_name(path);
     enum tw_status status = check_name(change, name, error);
-    if (status == TW_OK) {
-        status = tw_change_begin(change, error);
-    }
     if (status != TW_OK) {
         return status;
     }
+    tw_change_begin(change);
     const int64_t id = tw_change_next_id(change);
     const struct tw_db_value values[] = {
         tw_db_integer(id), tw_db_integer(change->object != NULL ? change->object->id : 0),
         tw_db_text(name), tw_db_integer(change->hub->now_ns)};
-    status =
-        tw_change_run(change, "INSERT INTO person (id, org, name, created_ns) VALUES (?, ?, ?, ?)",
-                      values, COUNT(values), error);
+    status = tw_change_write(change, TW_DIRECTORY_PERSON, id,
+                             "INSERT INTO person (id, org, name, created_ns) VALUES (?, ?, ?, ?)",
+                             values, COUNT(values), error);
     if (status == TW_OK) {
         tw_change_note_text(change, "name", NULL, name);
         tw_change_put(change, change->answer, "id", json_integer(id));
@@ -101,10 +99,9 @@ static enum tw_status write_grant(struct tw_hub_change *change, const char *sql,
     const struct tw_db_value values[] = {tw_db_integer(change->about->id), tw_db_text(role),
                                          tw_db_integer(scope != NULL ? scope->id : 0)};
     char path[PATH_BYTES] = "everything";
-    enum tw_status status = tw_change_begin(change, error);
-    if (status == TW_OK) {
-        status = tw_change_run(change, sql, values, COUNT(values), error);
-    }
+    tw_change_begin(change);
+    enum tw_status status = tw_change_write(change, TW_DIRECTORY_PERSON, change->about->id, sql,
+                                            values, COUNT(values), error);
     if (status != TW_OK) {
         return status;
     }
@@ -154,23 +151,11 @@ enum tw_status tw_change_withdraw_role(struct tw_hub_change *change, struct tw_e
 
 /* ---- secrets, and the end ---- */
 
-static enum tw_status revoke_secrets(struct tw_hub_change *change, struct tw_error *error)
-{
-    const struct tw_db_value values[] = {tw_db_integer(change->hub->now_ns),
-                                         tw_db_integer(change->about->id)};
-    return tw_change_run(change,
-                         "UPDATE secret SET revoked_ns = ? WHERE person = ? AND holder = 0"
-                         " AND revoked_ns IS NULL",
-                         values, COUNT(values), error);
-}
-
 enum tw_status tw_change_make_person_secret(struct tw_hub_change *change, struct tw_error *error)
 {
     const char *path = tw_change_value(change, "path")->text;
-    enum tw_status status = tw_change_begin(change, error);
-    if (status == TW_OK) {
-        status = revoke_secrets(change, error);
-    }
+    tw_change_begin(change);
+    enum tw_status status = tw_change_revoke_secrets(change, change->about->secrets, error);
     if (status == TW_OK) {
         tw_change_put(change, change->answer, "path", json_string(path));
         status = tw_change_add_secret(change, 0, change->about->id, 0, error);
@@ -183,13 +168,12 @@ enum tw_status tw_change_close_person(struct tw_hub_change *change, struct tw_er
     const char *path = tw_change_value(change, "path")->text;
     const struct tw_db_value values[] = {tw_db_integer(change->hub->now_ns),
                                          tw_db_integer(change->about->id)};
-    enum tw_status status = tw_change_begin(change, error);
+    tw_change_begin(change);
+    enum tw_status status = tw_change_write(change, TW_DIRECTORY_PERSON, change->about->id,
+                                            "UPDATE person SET closed_ns = ? WHERE id = ?", values,
+                                            COUNT(values), error);
     if (status == TW_OK) {
-        status = tw_change_run(change, "UPDATE person SET closed_ns = ? WHERE id = ?", values,
-                               COUNT(values), error);
-    }
-    if (status == TW_OK) {
-        status = revoke_secrets(change, error);
+        status = tw_change_revoke_secrets(change, change->about->secrets, error);
     }
     if (status == TW_OK) {
         status =
@@ -206,17 +190,13 @@ enum tw_status tw_change_close_person(struct tw_hub_change *change, struct tw_er
 
 /* ---- the list ---- */
 
-static const char *shown_secret(const struct tw_hub_change *change, const struct tw_person *person)
+static const char *shown_secret(const struct tw_person *person)
 {
-    const struct tw_items *secrets = &change->hub->directory.secrets;
-    const char *shown = NULL;
-    for (size_t i = 0; i < secrets->n; i++) {
-        const struct tw_secret *secret = secrets->at[i];
-        if (secret->person == person && secret->key == NULL && secret->is_open) {
-            shown = secret->shown;
-        }
+    const struct tw_secret *at = person->secrets;
+    while (at != NULL && !at->is_open) {
+        at = at->next_of_owner;
     }
-    return shown;
+    return at != NULL ? at->shown : NULL;
 }
 
 /* "finance of acme" */
@@ -235,33 +215,35 @@ static json_t *roles_of(const struct tw_person *person)
     return list;
 }
 
+static void put_person(struct tw_hub_change *change, json_t *row, const struct tw_person *person)
+{
+    char name[2 * (TW_LIMIT_HUB_NAME_BYTES + 1)];
+    tw_change_write_person(person, name, sizeof name);
+    tw_change_put(change, row, "path", json_string(name));
+    tw_change_put(change, row, "id", json_integer(person->id));
+    tw_change_put(change, row, "state", json_string(person->is_open ? "open" : "closed"));
+    tw_change_put(change, row, "roles", roles_of(person));
+    tw_change_put(change, row, "secret", tw_change_json_text(shown_secret(person)));
+    tw_change_put(change, row, "created", tw_change_json_when(person->created_ns));
+}
+
 enum tw_status tw_change_list_persons(struct tw_hub_change *change, struct tw_error *error)
 {
-    const struct tw_items *persons = &change->hub->directory.persons;
-    const struct tw_field_value *path = tw_change_value(change, "path");
+    const struct tw_items *persons = &change->directory->persons;
     struct tw_holder *org = NULL;
-    if (path->is_set) {
-        enum tw_status status = tw_change_find_holder(change, path->text, &org, error);
-        if (status != TW_OK) {
-            return status;
-        }
+    enum tw_status status = tw_change_find_top(change, &org, error);
+    if (status != TW_OK) {
+        return status;
     }
-    json_t *rows = tw_change_rows(change, "users");
-    for (size_t i = 0; i < persons->n; i++) {
+    struct tw_change_page page = tw_change_page_begin(change, "users", persons);
+    size_t i = page.first;
+    for (; i < persons->n && tw_change_page_has_room(&page); i++) {
         const struct tw_person *person = persons->at[i];
-        char name[2 * (TW_LIMIT_HUB_NAME_BYTES + 1)];
-        if ((org != NULL && person->org != org) || !tw_change_may_see(change, person->org) ||
-            (!person->is_open && tw_change_integer(change, "all", 0) == 0)) {
-            continue;
+        if ((org == NULL || person->org == org) && tw_change_may_see(change, person->org) &&
+            (person->is_open || tw_change_integer(change, "all", 0) != 0)) {
+            put_person(change, tw_change_page_row(&page, person->id), person);
         }
-        json_t *row = tw_change_row(change, rows);
-        tw_change_write_person(person, name, sizeof name);
-        tw_change_put(change, row, "path", json_string(name));
-        tw_change_put(change, row, "id", json_integer(person->id));
-        tw_change_put(change, row, "state", json_string(person->is_open ? "open" : "closed"));
-        tw_change_put(change, row, "roles", roles_of(person));
-        tw_change_put(change, row, "secret", tw_change_json_text(shown_secret(change, person)));
-        tw_change_put(change, row, "created", tw_change_json_when(person->created_ns));
     }
+    tw_change_page_end(&page, i < persons->n);
     return TW_OK;
 }

@@ -55,9 +55,9 @@ enum tw_status tw_change_find_subject(struct tw_hub_change *change, struct tw_su
     char number[24];
     int64_t id = 0;
     if (kind != TW_SUBJECT_USER) {
-        pthread_rwlock_rdlock(&change->hub->directory.lock);
+        pthread_rwlock_rdlock(&change->directory->lock);
         enum tw_status status = find_id(change, kind, text, &id, error);
-        pthread_rwlock_unlock(&change->hub->directory.lock);
+        pthread_rwlock_unlock(&change->directory->lock);
         if (status != TW_OK) {
             return status;
         }
@@ -103,7 +103,7 @@ static int64_t scope_of(const struct tw_hub_change *change)
 static bool meets(const struct tw_hub_change *change, int64_t scope)
 {
     const struct tw_holder *held =
-        scope != 0 ? tw_directory_holder(&change->hub->directory, scope) : NULL;
+        scope != 0 ? tw_directory_holder(change->directory, scope) : NULL;
     return tw_change_is_below(held, change->object) || tw_change_is_below(change->object, held);
 }
 
@@ -139,12 +139,10 @@ enum tw_status tw_change_hold_subject(struct tw_hub_change *change, struct tw_er
     char text[TW_SUBJECT_HEX_BYTES];
     const char *reason = tw_change_value(change, "reason")->text;
     enum tw_status status = tw_change_find_subject(change, &change->subject, error);
-    if (status == TW_OK) {
-        status = tw_change_begin(change, error);
-    }
     if (status != TW_OK) {
         return status;
     }
+    tw_change_begin(change);
     const int64_t id = tw_change_next_id(change);
     const struct tw_db_value values[] = {
         tw_db_integer(id), tw_db_bytes(change->subject.bytes, sizeof change->subject.bytes),
@@ -203,9 +201,7 @@ enum tw_status tw_change_release_subject(struct tw_hub_change *change, struct tw
                             "'subject list' shows them");
     }
     if (status == TW_OK) {
-        status = tw_change_begin(change, error);
-    }
-    if (status == TW_OK) {
+        tw_change_begin(change);
         status = tw_change_run(change,
                                "UPDATE legal_hold SET released_ns = ? WHERE subject = ?"
                                " AND scope = ? AND released_ns IS NULL",
@@ -237,7 +233,7 @@ static enum tw_status count_content(struct tw_hub_change *change, int64_t *ret_n
 
 static bool has_key(struct tw_hub_change *change)
 {
-    const struct tw_items *holders = &change->hub->directory.holders;
+    const struct tw_items *holders = &change->directory->holders;
     struct tw_subject_key *key = NULL;
     struct tw_error error;
     for (size_t i = 0; key == NULL && i < holders->n; i++) {
@@ -313,9 +309,7 @@ enum tw_status tw_change_erase_subject(struct tw_hub_change *change, struct tw_e
                             "erased before");
     }
     if (status == TW_OK) {
-        status = tw_change_begin(change, error);
-    }
-    if (status == TW_OK) {
+        tw_change_begin(change);
         status = tw_hub_note_erasure(change->hub, &change->subject, change->object,
                                      &change->erasure, error);
     }

@@ -32,6 +32,18 @@ static const char *const PRICE_CLASSES[] = {"standard", "batch", NULL};
     {                                                                                              \
         .name = "all", .kind = TW_FIELD_FLAG, .help = "Show what was closed as well."              \
     }
+#define PAGE                                                                                       \
+    {.name = "after",                                                                              \
+     .kind = TW_FIELD_INTEGER,                                                                     \
+     .value = "NUMBER",                                                                            \
+     .least = 0,                                                                                   \
+     .most = INT64_MAX,                                                                            \
+     .help = "Only what stands behind this number: 'next' of the answer before."},                 \
+    {                                                                                              \
+        .name = "most", .kind = TW_FIELD_INTEGER, .value = "N", .least = 1,                        \
+        .most = TW_LIMIT_HUB_ROWS,                                                                 \
+        .help = "So many rows in one answer. Default: 1000, and on a command line all."            \
+    }
 #define RENAME                                                                                     \
     {                                                                                              \
         .name = "name", .kind = TW_FIELD_NAME, .value = "NAME", .help = "Give it another name."    \
@@ -88,14 +100,14 @@ static const char *const PRICE_CLASSES[] = {"standard", "batch", NULL};
 
 static const struct tw_field org_new[] = {PATH_OF(1, "ORG", "The new organisation's name."),
                                           TREE_SETTINGS};
-static const struct tw_field org_list[] = {CLOSED_TOO};
+static const struct tw_field org_list[] = {CLOSED_TOO, PAGE};
 static const struct tw_field org_set[] = {PATH_OF(1, "ORG", "Which organisation."), RENAME,
                                           TREE_SETTINGS};
 static const struct tw_field org_close[] = {PATH_OF(1, "ORG", "Which organisation.")};
 
 static const struct tw_field team_new[] = {
     PATH_OF(2, "ORG/TEAM", "The organisation, and the new team's name."), TREE_SETTINGS};
-static const struct tw_field tree_list[] = {BELOW("Only what lies below it."), CLOSED_TOO};
+static const struct tw_field tree_list[] = {BELOW("Only what lies below it."), CLOSED_TOO, PAGE};
 static const struct tw_field team_set[] = {PATH_OF(2, "ORG/TEAM", "Which team."), RENAME,
                                            TREE_SETTINGS};
 static const struct tw_field team_close[] = {PATH_OF(2, "ORG/TEAM", "Which team.")};
@@ -133,7 +145,8 @@ static const struct tw_field user_list[] = {{.name = "path",
                                              .least = 1,
                                              .most = 1,
                                              .help = "Only the users of this organisation."},
-                                            CLOSED_TOO};
+                                            CLOSED_TOO,
+                                            PAGE};
 static const struct tw_field user_role[] = {PERSON("Which user."), ROLE_AND_SCOPE};
 static const struct tw_field user_one[] = {PERSON("Which user.")};
 
@@ -251,7 +264,8 @@ static const struct tw_field price_list[] = {
      .is_word = true,
      .value = "MODEL",
      .help = "Only prices of this model."},
-    {.name = "all", .kind = TW_FIELD_FLAG, .help = "Show those that others have replaced, too."}};
+    {.name = "all", .kind = TW_FIELD_FLAG, .help = "Show those that others have replaced, too."},
+    PAGE};
 
 #define SINCE_UNTIL                                                                                \
     {.name = "since",                                                                              \
@@ -358,7 +372,7 @@ static const struct tw_field audit_replay[] = {
      .least = 0,
      .most = TW_LIMIT_THREADS,
      .help = "Threads that compute. Default: 0, as many as there are cores."}};
-static const struct tw_field audit_register[] = {BELOW("Only projects of it."), CLOSED_TOO};
+static const struct tw_field audit_register[] = {BELOW("Only projects of it."), CLOSED_TOO, PAGE};
 static const struct tw_field content_show[] = {
     {.name = "request",
      .kind = TW_FIELD_TEXT,
@@ -367,35 +381,104 @@ static const struct tw_field content_show[] = {
      .value = "REQUEST",
      .help = "Its number in the ledger, or the id that its client was told."}};
 
+/* ---- reports ---- */
+
+static const char *const USAGE_FORMATS[] = {"table", "csv", "json", "focus", NULL};
+static const char *const INVOICE_FORMATS[] = {"text", "json", NULL};
+
+#define BILLING                                                                                    \
+    {.name = "zone",                                                                               \
+     .kind = TW_FIELD_TEXT,                                                                        \
+     .value = "ZONE",                                                                              \
+     .help = "Whose days and months count, like Europe/Berlin. Default: UTC."},                    \
+        {.name = "provider",                                                                       \
+         .kind = TW_FIELD_TEXT,                                                                    \
+         .value = "NAME",                                                                          \
+         .help = "Who offers the service and bills for it. Default: tokenworks."},                 \
+    {                                                                                              \
+        .name = "width", .kind = TW_FIELD_INTEGER, .value = "N", .least = 0,                       \
+        .most = TW_LIMIT_REPORT_COLUMNS,                                                           \
+        .help =                                                                                    \
+            "Characters of a line of a table; 0: as many as it needs. Default: the terminal's."    \
+    }
+
+static const struct tw_field usage_show[] = {
+    {.name = "by",
+     .kind = TW_FIELD_TEXT,
+     .value = "WHAT",
+     .help = "A row for each of: org, team, project, key, user, model, class, price, hour, day, "
+             "week, month; several with commas. Default: project."},
+    {.name = "period",
+     .kind = TW_FIELD_TEXT,
+     .value = "PERIOD",
+     .help = "2026, 2026-11, 2026-11-15, 2026-11-01..2026-11-15, today, yesterday, this- or last- "
+             "with week, month or year, all. Default: this-month."},
+    {.name = "in",
+     .kind = TW_FIELD_TEXT,
+     .value = "PATH",
+     .help = "Only this organisation, team, project or key, like acme/research. Default: all that "
+             "may be seen."},
+    {.name = "model", .kind = TW_FIELD_TEXT, .value = "NAME", .help = "Only this model."},
+    {.name = "format",
+     .kind = TW_FIELD_CHOICE,
+     .value = "FORMAT",
+     .choices = USAGE_FORMATS,
+     .help = "table, csv, json, or focus (FOCUS 1.2 as CSV). Default: table."},
+    BILLING};
+static const struct tw_field usage_invoice[] = {
+    {.name = "org",
+     .kind = TW_FIELD_TEXT,
+     .is_required = true,
+     .value = "NAME",
+     .help = "The organisation that is to pay."},
+    {.name = "month",
+     .kind = TW_FIELD_TEXT,
+     .value = "MONTH",
+     .help = "2026-11, this-month or last-month. Default: last-month."},
+    {.name = "format",
+     .kind = TW_FIELD_CHOICE,
+     .value = "FORMAT",
+     .choices = INVOICE_FORMATS,
+     .help = "text or json. Default: text."},
+    BILLING};
+
 /* ---- the commands ---- */
 
 static const struct tw_hub_group groups[] = {
-    {"org", "organisations: the top of the tree", "An organisation has teams and users."},
-    {"team", "teams of an organisation", "A team has projects."},
-    {"project", "projects of a team", "A project has keys, a part of the machine, and limits."},
+    {"org", "organisations: the top of the tree", "An organisation has teams and users.", NULL},
+    {"team", "teams of an organisation", "A team has projects.", NULL},
+    {"project", "projects of a team", "A project has keys, a part of the machine, and limits.",
+     NULL},
     {"user", "who may run the hub, and with which role",
      "A user is a person who gives commands. Roles hold for everything, or for an organisation, a "
      "team or a project with all below: owner (all of it; not the limits of the scope itself), "
      "finance (budgets, prices, reports), auditor (sees all, changes nothing), operator (keys and "
-     "settings), member (sees)."},
+     "settings), member (sees).",
+     NULL},
     {"key", "keys, by which programs ask for tokens",
      "A key belongs to a project. Its secret is shown once, when it is made; the books have a hash "
-     "of it."},
+     "of it.",
+     NULL},
     {"budget", "what may be used in a period",
      "A request needs room in each budget on its path: those of its key, project, team and "
-     "organisation."},
+     "organisation.",
+     NULL},
     {"price", "what tokens cost",
      "Prices are versions: never changed, only followed by later ones. A request is charged at "
      "the version that held when it began: the most special one, a project's before that of all, "
-     "a model's before '*'."},
-    {"ledger", "the entries of the books", "Two entries of the same amounts for each event."},
+     "a model's before '*'.",
+     NULL},
+    {"usage", "what was used and what it cost",
+     "Sums of the ledger's settlements, to the unit. Without a verb it is 'show'.", "show"},
+    {"ledger", "the entries of the books", "Two entries of the same amounts for each event.", NULL},
     {"subject", "those whom requests are about",
      "What is stored of requests is encrypted with a key for each person in each project. Erasing "
-     "the keys erases all of it, in every copy of the books."},
-    {"content", "what was asked and answered", "Only where a project stores it."},
+     "the keys erases all of it, in every copy of the books.",
+     NULL},
+    {"content", "what was asked and answered", "Only where a project stores it.", NULL},
     {"audit", "the record of requests and changes",
-     "Each record carries the hash of the one before it; checkpoints are signed."},
-    {NULL, NULL, NULL},
+     "Each record carries the hash of the one before it; checkpoints are signed.", NULL},
+    {NULL, NULL, NULL, NULL},
 };
 
 #define NO            0
@@ -403,7 +486,7 @@ static const struct tw_hub_group groups[] = {
 #define UP            TW_REACH_ABOVE
 #define F(fields)     fields, COUNT(fields)
 #define CHANGE(about) about, TW_COMMAND_CHANGE
-#define READS         TW_OBJECT_EACH, TW_COMMAND_READ
+#define READS         TW_OBJECT_EACH, TW_COMMAND_LIST
 
 /* clang-format off */
 static const struct tw_hub_verb verbs[] = {
@@ -471,6 +554,11 @@ static const struct tw_hub_verb verbs[] = {
     {"price", "list", "show prices", "Shows the prices that hold, and those to come.",
      F(price_list), READS,                                                                {IN, IN, IN, IN, IN}, tw_change_list_prices},
 
+    {"usage", "show", "show what was used and what it cost", "Shows what was used and what it cost, from the entries of the ledger.",
+     F(usage_show), TW_OBJECT_EACH, TW_COMMAND_REPORT,                                    {IN, IN, IN, NO, IN}, tw_report_show_usage},
+    {"usage", "invoice", "show what an organisation has to pay", "Shows what an organisation has to pay for a month: a line for each project, model, direction and price version. The total is the sum of the ledger's entries, to the last digit.",
+     F(usage_invoice), TW_OBJECT_EACH, TW_COMMAND_REPORT,                                 {IN, IN, IN, NO, NO}, tw_report_show_invoice},
+
     {"ledger", "check", "recompute the books", "Recomputes all that the books keep as sums from their entries, and says what differs.",
      NULL, 0, TW_OBJECT_ALL, TW_COMMAND_REPORT,                                           {IN, IN, IN, NO, NO}, tw_report_check_ledger},
     {"ledger", "list", "show entries", "Shows the latest entries of the ledger.",
@@ -491,7 +579,7 @@ static const struct tw_hub_verb verbs[] = {
      F(content_show), TW_OBJECT_EACH, TW_COMMAND_REPORT,                                  {NO, NO, IN, NO, NO}, tw_report_show_content},
 
     {"audit", "register", "show what is stored of whom, and for how long", "Shows for each project what is stored of requests, how long, which models process it, and who may read it.",
-     F(audit_register), TW_OBJECT_EACH, TW_COMMAND_REPORT,                                {IN, NO, IN, NO, NO}, tw_report_register},
+     F(audit_register), READS,                                                            {IN, NO, IN, NO, NO}, tw_report_register},
     {"audit", "list", "show records", "Shows the latest records of the audit log.",
      F(audit_list), TW_OBJECT_ALL, TW_COMMAND_REPORT,                                     {IN, NO, IN, NO, NO}, tw_report_list_records},
     {"audit", "verify", "check that nobody changed the log", "Computes every hash of the log again and checks every signature, without a server. It finds any change, removal or move of what a checkpoint covers; with a checkpoint that was kept elsewhere also an end that was cut off.",

@@ -65,7 +65,7 @@ enum tw_command_object {
 
 enum tw_command_manner {
     TW_COMMAND_CHANGE = 0, /* of the books: by the writer, with a record in the audit log */
-    TW_COMMAND_READ,       /* of what the writer has in memory */
+    TW_COMMAND_LIST,       /* a page of what there is, beside the writer */
     TW_COMMAND_REPORT,     /* of the tables, over a connection of its own */
     TW_COMMAND_LOCAL       /* of files: by the command line itself; the admin API has it not */
 };
@@ -88,6 +88,7 @@ struct tw_hub_group {
     const char *name;
     const char *summary;
     const char *about;
+    const char *otherwise; /* the verb where none is given; NULL: one is needed */
 };
 
 /* In the order of the manual; NULL behind the last. */

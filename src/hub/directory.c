@@ -1,33 +1,33 @@
-#include "hub/directory.h"
-
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/mem.h"
+#include "hub/directory_state.h"
 
 #define FIRST_BUCKETS 256
 #define SECRET_RANDOM 32
 
-static const char *const KIND_NAMES[TW_HOLDER_KINDS] = {"org", "team", "project", "key"};
+const char *const tw_directory_kind_names[TW_HOLDER_KINDS] = {"org", "team", "project", "key"};
 /* As enum tw_priority_class of the scheduler has them. */
-static const char *const CLASS_NAMES[TW_HOLDER_CLASSES] = {"normal", "high", "idle"};
-static const char *const ROLE_NAMES[TW_ROLES] = {"owner", "finance", "auditor", "operator",
-                                                 "member"};
+const char *const tw_directory_class_names[TW_HOLDER_CLASSES] = {"normal", "high", "idle"};
+const char *const tw_directory_role_names[TW_ROLES] = {"owner", "finance", "auditor", "operator",
+                                                       "member"};
 
 const char *tw_holder_kind_name(enum tw_holder_kind kind)
 {
-    return KIND_NAMES[kind];
+    return tw_directory_kind_names[kind];
 }
 
 const char *tw_holder_class_name(int64_t priority_class)
 {
-    return CLASS_NAMES[priority_class];
+    return tw_directory_class_names[priority_class];
 }
 
 const char *tw_role_name(enum tw_role role)
 {
-    return ROLE_NAMES[role];
+    return tw_directory_role_names[role];
 }
 
 struct tw_holder *tw_holder_above(struct tw_holder *holder, enum tw_holder_kind kind)
@@ -116,7 +116,6 @@ struct tw_secret *tw_directory_find_secret(struct tw_directory *directory, const
     return secret;
 }
 
-/* Once, under the lock. */
 static void put_in_bucket(struct tw_directory *directory, struct tw_secret *secret)
 {
     struct tw_secret **bucket = &directory->buckets[bucket_of(directory, secret->hash)];
@@ -124,7 +123,6 @@ static void put_in_bucket(struct tw_directory *directory, struct tw_secret *secr
     *bucket = secret;
 }
 
-/* Under the lock. */
 static bool grow_buckets(struct tw_directory *directory)
 {
     const size_t n = directory->n_buckets * 2;
@@ -141,6 +139,85 @@ static bool grow_buckets(struct tw_directory *directory)
     return true;
 }
 
+static struct tw_secret **secrets_of(const struct tw_secret *secret)
+{
+    return secret->key != NULL      ? &secret->key->secrets
+           : secret->person != NULL ? &secret->person->secrets
+                                    : NULL;
+}
+
+void tw_directory_link_secret(struct tw_directory *directory, struct tw_secret *secret)
+{
+    struct tw_secret **list = secrets_of(secret);
+    put_in_bucket(directory, secret);
+    if (list != NULL) {
+        secret->next_of_owner = *list;
+        *list = secret;
+    }
+}
+
+/* ---- names ---- */
+
+/* Names are chosen by those who may make holders: nobody else can make two that meet. */
+static size_t name_bucket(const struct tw_directory *directory, const struct tw_holder *parent,
+                          const char *name, size_t name_bytes)
+{
+    const uint64_t seed = parent != NULL ? (uint64_t)parent->id : 0;
+    return (size_t)(tw_hash_of(name, name_bytes, seed) % directory->n_names);
+}
+
+static struct tw_holder **bucket_of_holder(const struct tw_directory *directory,
+                                           const struct tw_holder *holder)
+{
+    return &directory
+                ->names[name_bucket(directory, holder->parent, holder->name, strlen(holder->name))];
+}
+
+void tw_directory_link_name(struct tw_directory *directory, struct tw_holder *holder)
+{
+    struct tw_holder **bucket = bucket_of_holder(directory, holder);
+    holder->next_of_name = *bucket;
+    *bucket = holder;
+}
+
+void tw_directory_unlink_name(struct tw_directory *directory, struct tw_holder *holder)
+{
+    struct tw_holder **at = bucket_of_holder(directory, holder);
+    while (*at != holder) {
+        at = &(*at)->next_of_name;
+    }
+    *at = holder->next_of_name;
+}
+
+struct tw_holder *tw_directory_child(const struct tw_directory *directory,
+                                     const struct tw_holder *parent, const char *name,
+                                     size_t name_bytes)
+{
+    struct tw_holder *at = directory->names[name_bucket(directory, parent, name, name_bytes)];
+    while (at != NULL &&
+           (at->parent != parent || !at->is_open || strncmp(at->name, name, name_bytes) != 0 ||
+            at->name[name_bytes] != '\0')) {
+        at = at->next_of_name;
+    }
+    return at;
+}
+
+static bool grow_names(struct tw_directory *directory)
+{
+    const size_t n = directory->n_names * 2;
+    struct tw_holder **names = tw_mem_zalloc(n, sizeof *names);
+    if (names == NULL) {
+        return false;
+    }
+    tw_mem_free(directory->names);
+    directory->names = names;
+    directory->n_names = n;
+    for (size_t i = 0; i < directory->holders.n; i++) {
+        tw_directory_link_name(directory, directory->holders.at[i]);
+    }
+    return true;
+}
+
 /* ---- items ---- */
 
 static int64_t number_of(const void *item)
@@ -150,7 +227,7 @@ static int64_t number_of(const void *item)
     return id;
 }
 
-static void *find(const struct tw_items *items, int64_t id)
+size_t tw_directory_place(const struct tw_items *items, int64_t id)
 {
     size_t low = 0, high = items->n;
     while (low < high) {
@@ -161,25 +238,30 @@ static void *find(const struct tw_items *items, int64_t id)
             high = middle;
         }
     }
-    return low < items->n && number_of(items->at[low]) == id ? items->at[low] : NULL;
+    return low;
+}
+
+void *tw_directory_find(const struct tw_items *items, int64_t id)
+{
+    const size_t at = tw_directory_place(items, id);
+    return at < items->n && number_of(items->at[at]) == id ? items->at[at] : NULL;
 }
 
 struct tw_holder *tw_directory_holder(const struct tw_directory *directory, int64_t id)
 {
-    return find(&directory->holders, id);
+    return tw_directory_find(&directory->holders, id);
 }
 
 struct tw_person *tw_directory_person(const struct tw_directory *directory, int64_t id)
 {
-    return find(&directory->persons, id);
+    return tw_directory_find(&directory->persons, id);
 }
 
 struct tw_hub_budget *tw_directory_budget(const struct tw_directory *directory, int64_t id)
 {
-    return find(&directory->budgets, id);
+    return tw_directory_find(&directory->budgets, id);
 }
 
-/* A new item with the highest number so far; NULL: no memory, or TW_LIMIT_HUB_ITEMS. */
 static void *add(struct tw_directory *directory, struct tw_items *items, int64_t id,
                  size_t item_bytes)
 {
@@ -200,394 +282,26 @@ static void *add(struct tw_directory *directory, struct tw_items *items, int64_t
     return item;
 }
 
-/* A window that was not used any more, or a new one. */
-static struct tw_hub_window *new_window(struct tw_directory *directory,
-                                        struct tw_hub_budget *budget)
+struct tw_holder *tw_directory_add_holder(struct tw_directory *directory, int64_t id)
 {
-    struct tw_hub_window *window = directory->free_windows;
-    if (window != NULL) {
-        directory->free_windows = window->next;
-        *window = (struct tw_hub_window){0};
-    } else {
-        window = tw_arena_alloc(&directory->arena, 1, sizeof *window);
-    }
-    if (window != NULL) {
-        window->budget = budget;
-    }
-    return window;
+    const bool has_room = directory->holders.n < directory->n_names || grow_names(directory);
+    return has_room ? add(directory, &directory->holders, id, sizeof(struct tw_holder)) : NULL;
 }
 
-static void recycle_windows(struct tw_directory *directory, struct tw_hub_budget *budget)
+struct tw_person *tw_directory_add_person(struct tw_directory *directory, int64_t id)
 {
-    while (budget->windows != NULL) {
-        struct tw_hub_window *window = budget->windows;
-        budget->windows = window->next;
-        window->next = directory->free_windows;
-        directory->free_windows = window;
-    }
+    return add(directory, &directory->persons, id, sizeof(struct tw_person));
 }
 
-/* ---- loading ---- */
-
-struct load {
-    struct tw_directory *directory;
-    struct tw_db *db;
-    const struct tw_directory_plant *plant;
-    struct tw_error *error;
-};
-
-/* Takes a row of a table. TW_ERR_FORMAT where it cannot be. */
-typedef enum tw_status (*row_fn)(const struct load *load, struct tw_db_statement *row);
-
-static enum tw_status no_memory(const struct load *load)
+struct tw_secret *tw_directory_add_secret(struct tw_directory *directory, int64_t id)
 {
-    return tw_error_set(load->error, TW_ERR_LIMIT, TW_NO_POSITION,
-                        "no room for who is in the books: at most %d holders, persons, secrets or "
-                        "budgets, and memory for them",
-                        TW_LIMIT_HUB_ITEMS);
+    const bool has_room = directory->secrets.n < directory->n_buckets || grow_buckets(directory);
+    return has_room ? add(directory, &directory->secrets, id, sizeof(struct tw_secret)) : NULL;
 }
 
-static enum tw_status bad_row(const struct load *load, const char *table, int64_t id)
+struct tw_hub_budget *tw_directory_add_budget(struct tw_directory *directory, int64_t id)
 {
-    return tw_error_set(load->error, TW_ERR_FORMAT, TW_NO_POSITION,
-                        "row %lld of the table %s makes no sense: the store was changed by "
-                        "something else; restore a backup",
-                        (long long)id, table);
-}
-
-static enum tw_status each_row(const struct load *load, const char *sql, row_fn take)
-{
-    struct tw_db_statement *statement = NULL;
-    bool has_row = true;
-    enum tw_status status = tw_db_prepare(load->db, sql, &statement, load->error);
-    if (status == TW_OK) {
-        status = tw_db_query(statement, NULL, 0, load->error);
-    }
-    while (status == TW_OK && has_row) {
-        status = tw_db_next(statement, &has_row, load->error);
-        if (status == TW_OK && has_row) {
-            status = take(load, statement);
-        }
-    }
-    tw_db_finalize(statement);
-    return status;
-}
-
-static int index_of(const char *const *names, int n, const char *name)
-{
-    int i = 0;
-    while (i < n && strcmp(names[i], name) != 0) {
-        i++;
-    }
-    return i;
-}
-
-/* A name can change: what others may read meanwhile is replaced under the lock, and the old text
- * stays, since a request may show it. */
-static bool take_text(const struct load *load, const char **text, const char *now)
-{
-    if (*text == NULL || strcmp(*text, now) != 0) {
-        *text = tw_arena_strndup(&load->directory->arena, now, strlen(now));
-    }
-    return *text != NULL;
-}
-
-/* May be long and changed often, and nobody has it without the lock: it is written over. */
-static bool take_models(const struct load *load, struct tw_holder *holder, const char *now)
-{
-    const size_t n_bytes = strlen(now) + 1;
-    if (n_bytes > holder->models_room_bytes) {
-        char *room = tw_arena_alloc(&load->directory->arena, 2 * n_bytes, 1);
-        if (room == NULL) {
-            return false;
-        }
-        holder->models = room;
-        holder->models_room_bytes = 2 * n_bytes;
-    }
-    memcpy(holder->models, now, n_bytes);
-    holder->settings.models = holder->models;
-    return true;
-}
-
-static enum tw_status take_holder(const struct load *load, struct tw_db_statement *row)
-{
-    const int64_t id = tw_db_column_integer(row, 0);
-    const int kind = index_of(KIND_NAMES, TW_HOLDER_KINDS, tw_db_column_text(row, 1));
-    struct tw_holder *parent = tw_directory_holder(load->directory, tw_db_column_integer(row, 2));
-    struct tw_holder *holder = tw_directory_holder(load->directory, id);
-    const int priority_class = index_of(CLASS_NAMES, TW_HOLDER_CLASSES, tw_db_column_text(row, 7));
-    if (kind == TW_HOLDER_KINDS || priority_class == TW_HOLDER_CLASSES ||
-        (parent == NULL) != (kind == TW_HOLDER_ORG) ||
-        (parent != NULL && (int)parent->kind != kind - 1)) {
-        return bad_row(load, "holder", id);
-    }
-    if (holder == NULL) { /* what never changes is written once: others read it without the lock */
-        holder = add(load->directory, &load->directory->holders, id, sizeof *holder);
-        if (holder == NULL) {
-            return no_memory(load);
-        }
-        holder->kind = (enum tw_holder_kind)kind;
-        holder->parent = parent;
-        holder->created_ns = tw_db_column_integer(row, 4);
-        holder->new_subjects.most = TW_LIMIT_SUBJECT_NEW_KEYS;
-    }
-    if (!take_text(load, &holder->name, tw_db_column_text(row, 3))) {
-        return no_memory(load);
-    }
-    struct tw_holder_settings *settings = &holder->settings;
-    settings->weight = tw_db_column_integer(row, 6);
-    settings->priority_class = priority_class;
-    settings->max_context_tokens = tw_db_column_integer(row, 9);
-    settings->default_answer_tokens = tw_db_column_integer(row, 10);
-    for (int i = 0; i < TW_RATE_KINDS; i++) {
-        settings->rates.limit[i] = tw_db_column_integer(row, 11 + i);
-    }
-    settings->may_use_special = tw_db_column_integer(row, 14) != 0;
-    settings->stores_content = tw_db_column_integer(row, 15) != 0;
-    settings->keep_content_ns = tw_db_column_integer(row, 16);
-    if (tw_db_column_is_null(row, 8)) {
-        settings->models = NULL;
-    } else if (!take_models(load, holder, tw_db_column_text(row, 8))) {
-        return no_memory(load);
-    }
-    holder->is_open = tw_db_column_is_null(row, 5);
-    return TW_OK;
-}
-
-static enum tw_status take_person(const struct load *load, struct tw_db_statement *row)
-{
-    const int64_t id = tw_db_column_integer(row, 0);
-    struct tw_person *person = tw_directory_person(load->directory, id);
-    if (person == NULL) {
-        person = add(load->directory, &load->directory->persons, id, sizeof *person);
-    }
-    if (person == NULL || !take_text(load, &person->name, tw_db_column_text(row, 2))) {
-        return no_memory(load);
-    }
-    person->org = tw_directory_holder(load->directory, tw_db_column_integer(row, 1));
-    person->created_ns = tw_db_column_integer(row, 3);
-    while (person->grants != NULL) { /* they come next */
-        struct tw_grant *grant = person->grants;
-        person->grants = grant->next;
-        grant->next = load->directory->free_grants;
-        load->directory->free_grants = grant;
-    }
-    person->is_open = tw_db_column_is_null(row, 4);
-    return TW_OK;
-}
-
-static enum tw_status take_role(const struct load *load, struct tw_db_statement *row)
-{
-    const int64_t id = tw_db_column_integer(row, 0);
-    struct tw_person *person = tw_directory_person(load->directory, id);
-    const int role = index_of(ROLE_NAMES, TW_ROLES, tw_db_column_text(row, 1));
-    const int64_t scope = tw_db_column_integer(row, 2);
-    struct tw_grant *grant = load->directory->free_grants;
-    if (grant != NULL) {
-        load->directory->free_grants = grant->next;
-    } else {
-        grant = tw_arena_alloc(&load->directory->arena, 1, sizeof *grant);
-    }
-    if (grant == NULL) {
-        return no_memory(load);
-    }
-    grant->role = (enum tw_role)role;
-    grant->scope = tw_directory_holder(load->directory, scope);
-    if (person == NULL || role == TW_ROLES || (scope != 0 && grant->scope == NULL)) {
-        return bad_row(load, "person_role", id);
-    }
-    grant->next = person->grants;
-    person->grants = grant;
-    return TW_OK;
-}
-
-static enum tw_status take_secret(const struct load *load, struct tw_db_statement *row)
-{
-    struct tw_directory *directory = load->directory;
-    const int64_t id = tw_db_column_integer(row, 0);
-    size_t hash_bytes;
-    const void *hash = tw_db_column_bytes(row, 4, &hash_bytes);
-    struct tw_secret *secret = find(&directory->secrets, id);
-    const bool is_new = secret == NULL;
-    if (hash_bytes != sizeof secret->hash) {
-        return bad_row(load, "secret", id);
-    }
-    if (is_new && (directory->secrets.n < directory->n_buckets || grow_buckets(directory))) {
-        secret = add(directory, &directory->secrets, id, sizeof *secret);
-    }
-    if (secret == NULL) {
-        return no_memory(load);
-    }
-    if (is_new) { /* as above */
-        memcpy(secret->hash, hash, sizeof secret->hash);
-        secret->key = tw_directory_holder(directory, tw_db_column_integer(row, 1));
-        secret->person = tw_directory_person(directory, tw_db_column_integer(row, 2));
-        secret->created_ns = tw_db_column_integer(row, 5);
-    }
-    if (!take_text(load, &secret->shown, tw_db_column_text(row, 3))) {
-        return no_memory(load);
-    }
-    secret->expires_ns = tw_db_column_integer(row, 6);
-    secret->is_open = tw_db_column_is_null(row, 7);
-    if (is_new) {
-        put_in_bucket(directory, secret);
-    }
-    return TW_OK;
-}
-
-static enum tw_status take_price(const struct load *load, struct tw_db_statement *row)
-{
-    const int64_t id = tw_db_column_integer(row, 0);
-    struct tw_price price = {.version = id,
-                             .project = tw_db_column_integer(row, 1),
-                             .model = tw_db_column_text(row, 2),
-                             .prices = {.input_nano = tw_db_column_integer(row, 4),
-                                        .cached_nano = tw_db_column_integer(row, 5),
-                                        .output_nano = tw_db_column_integer(row, 6)},
-                             .valid_from_ns = tw_db_column_integer(row, 7)};
-    if (!tw_price_class_parse(tw_db_column_text(row, 3), &price.price_class)) {
-        return bad_row(load, "price", id);
-    }
-    return tw_price_of_version(&load->directory->prices, id) != NULL
-               ? TW_OK
-               : tw_price_table_add(&load->directory->prices, &price, load->error);
-}
-
-static enum tw_status take_budget(const struct load *load, struct tw_db_statement *row)
-{
-    struct tw_directory *directory = load->directory;
-    const int64_t id = tw_db_column_integer(row, 0);
-    struct tw_hub_budget *budget = tw_directory_budget(directory, id);
-    struct tw_holder *holder = tw_directory_holder(directory, tw_db_column_integer(row, 1));
-    enum tw_spending_unit unit;
-    if (holder == NULL) {
-        return bad_row(load, "budget", id);
-    }
-    if (budget == NULL) {
-        budget = add(directory, &directory->budgets, id, sizeof *budget);
-        if (budget == NULL) {
-            return no_memory(load);
-        }
-        budget->holder = holder;
-        budget->next = holder->budgets;
-        holder->budgets = budget;
-    }
-    if (!take_text(load, &budget->name, tw_db_column_text(row, 2))) {
-        return no_memory(load);
-    }
-    if (!tw_period_kind_parse(tw_db_column_text(row, 6), &budget->period) ||
-        !tw_spending_unit_parse(tw_db_column_text(row, 3), &unit)) {
-        return bad_row(load, "budget", id);
-    }
-    budget->facts = (struct tw_spending_budget){.unit = unit,
-                                                .limit = tw_db_column_integer(row, 4),
-                                                .is_hard = tw_db_column_integer(row, 5) != 0,
-                                                .rolls_over = tw_db_column_integer(row, 8) != 0};
-    budget->since_entry = tw_db_column_integer(row, 9);
-    budget->is_open = tw_db_column_is_null(row, 10);
-    budget->until_entry = budget->is_open ? INT64_MAX : tw_db_column_integer(row, 10);
-    return budget->zone != NULL ? TW_OK
-                                : tw_zone_open(directory->zone_folder, tw_db_column_text(row, 7),
-                                               &budget->zone, load->error);
-}
-
-static enum tw_status take_window(const struct load *load, struct tw_db_statement *row)
-{
-    const int64_t id = tw_db_column_integer(row, 0);
-    struct tw_hub_budget *budget = tw_directory_budget(load->directory, id);
-    if (budget == NULL) {
-        return bad_row(load, "budget_window", id);
-    }
-    struct tw_hub_window *window = new_window(load->directory, budget);
-    if (window == NULL) {
-        return no_memory(load);
-    }
-    window->starts_s = tw_db_column_integer(row, 1);
-    window->ends_s = tw_db_column_integer(row, 2);
-    window->sums = (struct tw_spending_window){.carried = tw_db_column_integer(row, 3),
-                                               .spent = tw_db_column_integer(row, 4),
-                                               .reserved = tw_db_column_integer(row, 5)};
-    window->was_crossed = tw_db_column_integer(row, 6) != 0;
-    window->is_stored = true;
-    window->next = budget->windows;
-    budget->windows = window;
-    return TW_OK;
-}
-
-static enum tw_status take_account(const struct load *load, struct tw_db_statement *row)
-{
-    const int64_t id = tw_db_column_integer(row, 0);
-    const char *kind = tw_db_column_text(row, 1);
-    struct tw_holder *project = tw_directory_holder(load->directory, tw_db_column_integer(row, 2));
-    struct tw_hub_account *account = strcmp(kind, "obligations") == 0 ? load->plant->obligations
-                                     : strcmp(kind, "revenue") == 0   ? load->plant->revenue
-                                     : project == NULL                ? NULL
-                                     : strcmp(kind, "held") == 0      ? &project->held
-                                                                      : &project->usage;
-    if (account == NULL) {
-        return bad_row(load, "account", id);
-    }
-    *account = (struct tw_hub_account){.id = id,
-                                       .debit_nano = tw_db_column_integer(row, 3),
-                                       .credit_nano = tw_db_column_integer(row, 4),
-                                       .debit_tokens = tw_db_column_integer(row, 5),
-                                       .credit_tokens = tw_db_column_integer(row, 6)};
-    return TW_OK;
-}
-
-#define WINDOWS                                                                                    \
-    "SELECT budget, starts_s, ends_s, carried, spent, reserved, was_crossed FROM budget_window w"
-static const char EVERY_WINDOW[] = WINDOWS " ORDER BY budget, starts_s";
-/* The last of each budget, and those that open requests were reserved in. */
-static const char LATE_WINDOWS[] =
-    WINDOWS " WHERE starts_s = (SELECT MAX(x.starts_s) FROM budget_window x"
-            " WHERE x.budget = w.budget) OR ends_s > (SELECT"
-            " COALESCE(MIN(reserved_ns), 9223372036854775807) / 1000000000 FROM reservation)"
-            " ORDER BY budget, starts_s";
-
-enum tw_status tw_directory_load(struct tw_directory *directory, struct tw_db *db,
-                                 const struct tw_directory_plant *plant, struct tw_error *error)
-{
-    static const struct {
-        const char *sql;
-        row_fn take;
-    } tables[] = {
-        {"SELECT id, kind, parent, name, created_ns, closed_ns, weight, class, models,"
-         " max_context_tokens, default_answer_tokens, requests_per_minute, tokens_per_minute,"
-         " concurrent_requests, may_use_special, stores_content, keep_content_ns FROM holder"
-         " ORDER BY id",
-         take_holder},
-        {"SELECT id, org, name, created_ns, closed_ns FROM person ORDER BY id", take_person},
-        {"SELECT person, role, scope FROM person_role ORDER BY person, role, scope", take_role},
-        {"SELECT id, holder, person, shown, hash, created_ns, expires_ns, revoked_ns FROM secret"
-         " ORDER BY id",
-         take_secret},
-        {"SELECT id, project, model, class, input_nano, cached_nano, output_nano, valid_from_ns"
-         " FROM price ORDER BY id",
-         take_price},
-        {"SELECT id, holder, name, unit, limit_value, is_hard, period, zone, rolls_over,"
-         " since_entry, until_entry FROM budget ORDER BY id",
-         take_budget},
-        {NULL, take_window},
-        {"SELECT id, kind, project, debit_nano, credit_nano, debit_tokens, credit_tokens"
-         " FROM account ORDER BY id",
-         take_account},
-    };
-    const struct load load = {directory, db, plant, error};
-    enum tw_status status = TW_OK;
-    pthread_rwlock_wrlock(&directory->lock);
-    directory->dirty = NULL;
-    for (size_t i = 0; i < directory->budgets.n; i++) {
-        recycle_windows(directory, directory->budgets.at[i]);
-    }
-    for (size_t i = 0; status == TW_OK && i < sizeof tables / sizeof *tables; i++) {
-        const char *sql = tables[i].sql != NULL        ? tables[i].sql
-                          : directory->has_all_windows ? EVERY_WINDOW
-                                                       : LATE_WINDOWS;
-        status = each_row(&load, sql, tables[i].take);
-    }
-    pthread_rwlock_unlock(&directory->lock);
-    return status;
+    return add(directory, &directory->budgets, id, sizeof(struct tw_hub_budget));
 }
 
 /* ---- what never was ---- */
@@ -606,7 +320,28 @@ static void forget_secret(struct tw_directory *directory, struct tw_secret *secr
         at = &(*at)->next_of_bucket;
     }
     *at = secret->next_of_bucket;
+    at = secrets_of(secret);
+    while (at != NULL && *at != secret) {
+        at = &(*at)->next_of_owner;
+    }
+    if (at != NULL) {
+        *at = secret->next_of_owner;
+    }
     secret->is_open = false;
+}
+
+/* Nobody has taken it out of what has changed, since its group was not committed. */
+static void forget_holder(struct tw_directory *directory, struct tw_holder *holder)
+{
+    struct tw_holder **at = &directory->changed;
+    tw_directory_unlink_name(directory, holder);
+    while (*at != NULL && *at != holder) {
+        at = &(*at)->next_changed;
+    }
+    if (*at != NULL) {
+        *at = holder->next_changed;
+    }
+    holder->is_open = false;
 }
 
 static void forget_budget(struct tw_directory *directory, struct tw_hub_budget *budget)
@@ -617,7 +352,7 @@ static void forget_budget(struct tw_directory *directory, struct tw_hub_budget *
     }
     *at = budget->next;
     budget->is_open = false;
-    recycle_windows(directory, budget);
+    tw_directory_recycle_windows(directory, budget);
     tw_zone_free(budget->zone);
 }
 
@@ -639,71 +374,25 @@ void tw_directory_forget(struct tw_directory *directory, int64_t first_id)
         person->is_open = false;
     }
     while ((holder = take_last(&directory->holders, first_id)) != NULL) {
-        holder->is_open = false;
+        forget_holder(directory, holder);
     }
     tw_price_table_forget(&directory->prices, first_id);
     pthread_rwlock_unlock(&directory->lock);
-}
-
-/* ---- windows ---- */
-
-void tw_directory_touch(struct tw_directory *directory, struct tw_hub_window *window)
-{
-    if (!window->is_dirty) {
-        window->is_dirty = true;
-        window->next_dirty = directory->dirty;
-        directory->dirty = window;
-    }
-}
-
-/* What the window before leaves, over those in which nothing happened. */
-static int64_t carried_into(const struct tw_hub_budget *budget, struct tw_period period)
-{
-    const struct tw_hub_window *last = budget->windows;
-    if (last == NULL || !budget->facts.rolls_over) {
-        return 0;
-    }
-    const int64_t n_empty = tw_period_between(budget->period, budget->zone,
-                                              (struct tw_period){last->starts_s, last->ends_s},
-                                              period, TW_LIMIT_HUB_CARRY + 1);
-    return tw_spending_carry(&budget->facts, &last->sums, n_empty);
-}
-
-struct tw_hub_window *tw_directory_window(struct tw_directory *directory,
-                                          struct tw_hub_budget *budget, int64_t at_ns)
-{
-    const int64_t at_s = at_ns / TW_DIRECTORY_SECOND_NS;
-    struct tw_hub_window *window = budget->windows;
-    while (window != NULL && at_s < window->starts_s) {
-        window = window->next;
-    }
-    if (window != NULL && at_s < window->ends_s) {
-        return window;
-    }
-    const struct tw_period period = tw_period_at(budget->period, budget->zone, at_s);
-    window = new_window(directory, budget);
-    if (window != NULL) {
-        window->starts_s = period.starts_s;
-        window->ends_s = period.ends_s;
-        window->sums.carried = carried_into(budget, period);
-        window->next = budget->windows;
-        budget->windows = window;
-        tw_directory_touch(directory, window);
-    }
-    return window;
 }
 
 /* ---- the whole ---- */
 
 enum tw_status tw_directory_init(struct tw_directory *directory, struct tw_error *error)
 {
-    *directory = (struct tw_directory){.n_buckets = FIRST_BUCKETS};
+    *directory = (struct tw_directory){
+        .n_buckets = FIRST_BUCKETS, .n_names = FIRST_BUCKETS, .sums_epoch = 1};
     tw_price_table_init(&directory->prices);
     pthread_rwlock_init(&directory->lock, NULL);
     tw_arena_init(&directory->arena, TW_LIMIT_HUB_DIRECTORY_BYTES);
     directory->buckets = tw_mem_zalloc(directory->n_buckets, sizeof *directory->buckets);
+    directory->names = tw_mem_zalloc(directory->n_names, sizeof *directory->names);
     directory->pepper = tw_secret_alloc(TW_DIRECTORY_HASH_BYTES);
-    if (directory->buckets == NULL || directory->pepper == NULL) {
+    if (directory->buckets == NULL || directory->names == NULL || directory->pepper == NULL) {
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for the directory");
     }
     return TW_OK;
@@ -720,6 +409,7 @@ void tw_directory_free(struct tw_directory *directory)
     tw_mem_free(directory->secrets.at);
     tw_mem_free(directory->budgets.at);
     tw_mem_free(directory->buckets);
+    tw_mem_free(directory->names);
     tw_arena_clear(&directory->arena);
     tw_secret_free(directory->pepper);
     pthread_rwlock_destroy(&directory->lock);

@@ -2,9 +2,13 @@
  *
  *     organisation > team > project > key      each a holder, with its parent
  *
- * The tables are the truth; this is what the hub decides by without asking them. The writer loads
- * it, and changes it when a change is committed. Items are never freed before the directory is, so
- * a pointer to one stays good without a count; there are at most TW_LIMIT_HUB_ITEMS.
+ *     tw_directory_update: the rows that changed since the last time (directory_change), or all
+ *
+ * The tables are the truth; this is what the hub decides by without asking them. The writer has
+ * one, which follows each change; lists have another one, which follows what is committed. Items
+ * are never freed before the directory is, so a pointer to one stays good without a count; there
+ * are at most TW_LIMIT_HUB_ITEMS. Windows of budgets are read when somebody wants one, and are good
+ * until tw_directory_forget_sums.
  *
  * Invariants:
  * 1. A holder's parent is of the kind above its own, and is loaded before it.
@@ -76,7 +80,8 @@ struct tw_hub_budget {
     int64_t since_entry;
     int64_t until_entry; /* INT64_MAX: it is open */
     bool is_open;
-    struct tw_hub_window *windows; /* the latest first */
+    struct tw_hub_window *windows; /* the latest first; not all of them need be there */
+    int64_t sums_epoch;            /* the directory's, when they were read */
     struct tw_hub_budget *next;    /* of the same holder */
 };
 
@@ -84,6 +89,7 @@ struct tw_hub_account {
     int64_t id;
     int64_t debit_nano, credit_nano, debit_tokens, credit_tokens;
     int64_t replayed[4]; /* the same, for ledger_check.h */
+    int64_t sums_epoch;  /* the ledger's, when it was read */
     bool is_dirty;
     struct tw_hub_account *next_dirty;
 };
@@ -99,6 +105,9 @@ struct tw_holder {
     char *models; /* settings.models, with room; read under the lock, or by the writer */
     size_t models_room_bytes;
     struct tw_hub_budget *budgets;
+    struct tw_secret *secrets; /* of a key, the latest first */
+    struct tw_holder *next_of_name, *next_changed;
+    bool is_changed; /* is in directory.changed */
     struct tw_rate_state rates;
     struct tw_hub_account held, usage;    /* of a project */
     struct tw_subject_quota new_subjects; /* of a project: users that are named the first time */
@@ -138,6 +147,7 @@ struct tw_person {
     atomic_bool is_open;
     struct tw_grant *grants;
     struct tw_refusals refusals; /* the writer's */
+    struct tw_secret *secrets; /* its own, not those of its keys; the latest first */
 };
 
 /* What is shown to open something: of a key, or of a person. */
@@ -150,7 +160,7 @@ struct tw_secret {
     int64_t created_ns;
     atomic_int_least64_t expires_ns; /* 0: never */
     atomic_bool is_open;
-    struct tw_secret *next_of_bucket;
+    struct tw_secret *next_of_bucket, *next_of_owner;
 };
 
 /* Pointers to items that begin with their number, in the order of these. */
@@ -166,27 +176,47 @@ struct tw_directory {
     struct tw_items holders, persons, secrets, budgets;
     struct tw_secret **buckets; /* [n_buckets], by the hash */
     size_t n_buckets;
+    struct tw_holder **names; /* [n_names], by the name and the parent */
+    size_t n_names;
+    struct tw_holder *changed; /* that were read, until somebody takes them out; by next_changed */
+    int64_t seen_change;       /* the next one is not in yet; 0: nothing was read */
+    int64_t sums_epoch;
     struct tw_price_table prices;
     struct tw_hub_window *dirty, *free_windows;
     struct tw_grant *free_grants;
     const char *zone_folder; /* NULL: the system's */
-    bool has_all_windows;    /* also those that nothing can be booked in any more */
 };
 
 enum tw_status tw_directory_init(struct tw_directory *directory, struct tw_error *error);
 void tw_directory_free(struct tw_directory *directory);
 
-/* Reads the tables: what is new is added, what has changed is changed, sums of windows and
- * accounts are taken as they are there. */
+/* The kinds of rows, in the order in which they refer to one another; numbers of the table
+ * directory_change. With a person come the roles. */
+enum tw_directory_item {
+    TW_DIRECTORY_HOLDER = 0,
+    TW_DIRECTORY_PERSON,
+    TW_DIRECTORY_SECRET,
+    TW_DIRECTORY_PRICE,
+    TW_DIRECTORY_BUDGET
+};
+
+/* Reads what has changed of the tables, where next_change is that of the books: what is new is
+ * added, what has changed is changed. All of it, where nothing was read yet or too much changed. */
+enum tw_status tw_directory_update(struct tw_directory *directory, struct tw_db *db,
+                                   int64_t next_change, struct tw_error *error);
+/* All accounts and all windows that ever were: for ledger_check.h. */
 struct tw_directory_plant {
     struct tw_hub_account *obligations, *revenue;
 };
-enum tw_status tw_directory_load(struct tw_directory *directory, struct tw_db *db,
-                                 const struct tw_directory_plant *plant, struct tw_error *error);
+enum tw_status tw_directory_load_sums(struct tw_directory *directory, struct tw_db *db,
+                                      const struct tw_directory_plant *plant,
+                                      struct tw_error *error);
+/* Somebody else may have written sums: windows are read again before they are used. */
+void tw_directory_forget_sums(struct tw_directory *directory);
 
 /* Takes out what has a number from first_id on: it was loaded within a transaction that was rolled
  * back, so it never was, and the numbers will be given away again. Pointers to it stay good, and
- * none of it is open. What else the transaction changed is to be loaded again. */
+ * none of it is open. What else the transaction changed is to be read again: seen_change is 0. */
 void tw_directory_forget(struct tw_directory *directory, int64_t first_id);
 
 /* 256 random bits as text, with its hash and the beginning that is shown. The text is to be shown
@@ -208,14 +238,24 @@ void tw_directory_hash_secret(const struct tw_directory *directory, const char *
 /* NULL: nobody's. From any thread. */
 struct tw_secret *tw_directory_find_secret(struct tw_directory *directory, const char *text);
 
+/* The open holder of that name below parent (NULL: an organisation); NULL: none. The writer's, or
+ * under the lock. */
+struct tw_holder *tw_directory_child(const struct tw_directory *directory,
+                                     const struct tw_holder *parent, const char *name,
+                                     size_t name_bytes);
+/* Where the first item of that number, or of a higher one, stands. */
+size_t tw_directory_place(const struct tw_items *items, int64_t id);
 struct tw_holder *tw_directory_holder(const struct tw_directory *directory, int64_t id);
 struct tw_person *tw_directory_person(const struct tw_directory *directory, int64_t id);
 struct tw_hub_budget *tw_directory_budget(const struct tw_directory *directory, int64_t id);
 
-/* The window of a budget that an instant falls into; made, with what it carries over from the one
- * before, where there is none yet. NULL: no memory. */
-struct tw_hub_window *tw_directory_window(struct tw_directory *directory,
-                                          struct tw_hub_budget *budget, int64_t at_ns);
+/* The window of a budget that an instant falls into: from memory, or from the tables; made, with
+ * what it carries over from the one before, where there is none yet. rows:
+ * tw_directory_window_sql, prepared. */
+extern const char tw_directory_window_sql[];
+enum tw_status tw_directory_window(struct tw_directory *directory, struct tw_db_statement *rows,
+                                   struct tw_hub_budget *budget, int64_t at_ns,
+                                   struct tw_hub_window **ret_window, struct tw_error *error);
 /* It differs from its row now. */
 void tw_directory_touch(struct tw_directory *directory, struct tw_hub_window *window);
 

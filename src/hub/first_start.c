@@ -178,19 +178,20 @@ static enum tw_status need_holder(struct take_over *self, enum tw_holder_kind ki
 {
     struct tw_hub_change *change = &self->change;
     int64_t id;
-    if (tw_change_child(change, parent, name, strlen(name)) != NULL) {
+    if (tw_directory_child(change->directory, parent, name, strlen(name)) != NULL) {
         return TW_OK;
     }
     enum tw_status status = tw_change_insert_holder(change, kind, parent, name, &id, error);
     change->n_changed = 0; /* one record for all of them is written in the end */
-    return status == TW_OK ? tw_hub_load_directory(change->hub, error) : status;
+    return status == TW_OK ? tw_hub_update_directory(change->hub, error) : status;
 }
 
 static struct tw_holder *team_of(const struct take_over *self)
 {
     const struct tw_hub_change *change = &self->change;
-    const struct tw_holder *org = tw_change_child(change, NULL, DEFAULT, strlen(DEFAULT));
-    return tw_change_child(change, org, DEFAULT, strlen(DEFAULT));
+    const struct tw_holder *org =
+        tw_directory_child(change->directory, NULL, DEFAULT, strlen(DEFAULT));
+    return tw_directory_child(change->directory, org, DEFAULT, strlen(DEFAULT));
 }
 
 static enum tw_status need_team(struct take_over *self, struct tw_error *error)
@@ -198,7 +199,7 @@ static enum tw_status need_team(struct take_over *self, struct tw_error *error)
     enum tw_status status = need_holder(self, TW_HOLDER_ORG, NULL, DEFAULT, error);
     if (status == TW_OK) {
         const struct tw_holder *org =
-            tw_change_child(&self->change, NULL, DEFAULT, strlen(DEFAULT));
+            tw_directory_child(self->change.directory, NULL, DEFAULT, strlen(DEFAULT));
         status = need_holder(self, TW_HOLDER_TEAM, org, DEFAULT, error);
     }
     return status;
@@ -212,19 +213,21 @@ static enum tw_status need_project(struct take_over *self, const struct tw_hub_o
     struct tw_hub_change *change = &self->change;
     char name[TW_LIMIT_HUB_NAME_BYTES + 1];
     write_name(key->tenant, name);
-    if (tw_change_child(change, team_of(self), name, strlen(name)) != NULL) {
+    if (tw_directory_child(change->directory, team_of(self), name, strlen(name)) != NULL) {
         return TW_OK;
     }
     enum tw_status status = need_holder(self, TW_HOLDER_PROJECT, team_of(self), name, error);
-    const struct tw_holder *project = tw_change_child(change, team_of(self), name, strlen(name));
+    const struct tw_holder *project =
+        tw_directory_child(change->directory, team_of(self), name, strlen(name));
     if (status != TW_OK) {
         return status;
     }
     const struct tw_db_value values[] = {tw_db_integer(key->weight),
                                          tw_db_text(classes[key->priority_class]),
                                          tw_db_integer(project->id)};
-    return tw_change_run(change, "UPDATE holder SET weight = ?, class = ? WHERE id = ?", values,
-                         COUNT(values), error);
+    return tw_change_write(change, TW_DIRECTORY_HOLDER, project->id,
+                           "UPDATE holder SET weight = ?, class = ? WHERE id = ?", values,
+                           COUNT(values), error);
 }
 
 static enum tw_status add_key(struct take_over *self, const struct tw_hub_old_key *key,
@@ -235,7 +238,7 @@ static enum tw_status add_key(struct take_over *self, const struct tw_hub_old_ke
     int64_t id = 0;
     write_name(key->tenant, tenant);
     const struct tw_holder *project =
-        tw_change_child(change, team_of(self), tenant, strlen(tenant));
+        tw_directory_child(change->directory, team_of(self), tenant, strlen(tenant));
     for (size_t i = 0; i < NAME_BYTES; i++) {
         snprintf(name + 4 + 2 * i, 3, "%02x", key->hash.bytes[i]);
     }
@@ -247,25 +250,27 @@ static enum tw_status add_key(struct take_over *self, const struct tw_hub_old_ke
         return status;
     }
     const struct tw_db_value special[] = {tw_db_integer(key->may_use_special), tw_db_integer(id)};
-    status = tw_change_run(change, "UPDATE holder SET may_use_special = ? WHERE id = ?", special,
-                           COUNT(special), error);
+    status = tw_change_write(change, TW_DIRECTORY_HOLDER, id,
+                             "UPDATE holder SET may_use_special = ? WHERE id = ?", special,
+                             COUNT(special), error);
     if (status != TW_OK) {
         return status;
     }
+    const int64_t secret_id = tw_change_next_id(change);
     const struct tw_db_value secret[] = {
-        tw_db_integer(tw_change_next_id(change)), tw_db_integer(id), tw_db_text(shown),
+        tw_db_integer(secret_id), tw_db_integer(id), tw_db_text(shown),
         tw_db_bytes(hash, TW_DIRECTORY_HASH_BYTES), tw_db_integer(change->hub->now_ns)};
     self->n_made++;
-    return tw_change_run(change,
-                         "INSERT INTO secret (id, holder, person, shown, hash, created_ns)"
-                         " VALUES (?, ?, 0, ?, ?, ?)",
-                         secret, COUNT(secret), error);
+    return tw_change_write(change, TW_DIRECTORY_SECRET, secret_id,
+                           "INSERT INTO secret (id, holder, person, shown, hash, created_ns)"
+                           " VALUES (?, ?, 0, ?, ?, ?)",
+                           secret, COUNT(secret), error);
 }
 
 /* Its secret is there already, also of a key that was revoked meanwhile: that one stays so. */
 static bool is_there(const struct take_over *self, size_t i, const unsigned char *hash)
 {
-    const struct tw_items *secrets = &self->change.hub->directory.secrets;
+    const struct tw_items *secrets = &self->change.directory->secrets;
     for (size_t k = 0; k < secrets->n; k++) {
         const struct tw_secret *secret = secrets->at[k];
         if (sodium_memcmp(secret->hash, hash, TW_DIRECTORY_HASH_BYTES) == 0) {
@@ -283,16 +288,14 @@ static bool is_there(const struct take_over *self, size_t i, const unsigned char
 static enum tw_status take_all(struct take_over *self, struct tw_error *error)
 {
     struct tw_hub_change *change = &self->change;
-    enum tw_status status = tw_change_begin(change, error);
-    if (status == TW_OK) {
-        status = need_team(self, error);
-    }
+    tw_change_begin(change);
+    enum tw_status status = need_team(self, error);
     for (size_t i = 0; status == TW_OK && i < self->n_keys; i++) {
         status = need_project(self, &self->keys[i], error);
     }
     for (size_t i = 0; status == TW_OK && i < self->n_keys; i++) {
         unsigned char hash[TW_DIRECTORY_HASH_BYTES];
-        tw_directory_hash_digest(&change->hub->directory, &self->keys[i].hash, hash);
+        tw_directory_hash_digest(change->directory, &self->keys[i].hash, hash);
         if (!is_there(self, i, hash)) {
             status = add_key(self, &self->keys[i], hash, error);
         }
@@ -339,6 +342,7 @@ enum tw_status tw_hub_take_over(struct tw_hub *hub, const struct tw_hub_old_key 
     self->n_keys = n;
     self->change.hub = hub;
     self->change.db = hub->db;
+    self->change.directory = &hub->directory;
     self->change.verb = &take_over_verb;
     snprintf(self->change.actor_name, sizeof self->change.actor_name, "%s", machine.name);
     tw_arena_init(&self->change.texts, TW_LIMIT_HUB_CHANGE_BYTES);

@@ -10,11 +10,11 @@
 #include "hub/usage_period.h"
 #include "hub/usage_report.h"
 
-enum { ORG = 0, TEAM, PROJECT, MODEL, CLASS, PRICE, DAY, N_BY };
+enum { ORG = 0, TEAM, PROJECT, USER, MODEL, CLASS, PRICE, DAY, N_BY };
 
 static const enum tw_usage_dimension BY[N_BY] = {TW_USAGE_ORG,   TW_USAGE_TEAM,  TW_USAGE_PROJECT,
-                                                 TW_USAGE_MODEL, TW_USAGE_CLASS, TW_USAGE_PRICE,
-                                                 TW_USAGE_DAY};
+                                                 TW_USAGE_USER,  TW_USAGE_MODEL, TW_USAGE_CLASS,
+                                                 TW_USAGE_PRICE, TW_USAGE_DAY};
 
 enum { FIELD_BYTES = 4096, MILLION = 1000000 };
 
@@ -27,6 +27,7 @@ void tw_focus_set_dimensions(struct tw_usage_wish *wish)
 /* What the columns of a row are made of. */
 struct row {
     const struct tw_report_holder *org, *team, *project;
+    const struct tw_report_user *user; /* NULL: nobody in particular */
     const char *model, *class, *currency, *provider;
     const struct tw_zone *zone;
     int64_t version;
@@ -293,6 +294,9 @@ static void tags(struct tw_csv *csv, const struct row *row)
     tw_json_begin(&json, row->scratch);
     tw_json_object_begin(&json);
     tw_json_put_text(&json, "tokenworks/team", row->team->path);
+    if (row->user != NULL) {
+        tw_json_put_text(&json, "tokenworks/user", row->user->path);
+    }
     tw_json_put_text(&json, "tokenworks/model", row->model);
     tw_json_put_text(&json, "tokenworks/class", row->class);
     tw_json_object_end(&json);
@@ -360,6 +364,7 @@ static struct row row_of(const struct tw_usage *usage, const struct tw_usage_row
         .org = tw_report_names_find(&usage->names, from->keys[ORG]),
         .team = tw_report_names_find(&usage->names, from->keys[TEAM]),
         .project = tw_report_names_find(&usage->names, from->keys[PROJECT]),
+        .user = tw_report_names_find_user(&usage->names, from->keys[USER]),
         .model = usage->texts[from->keys[MODEL]],
         .class = usage->texts[from->keys[CLASS]],
         .currency = usage->currency,

@@ -101,7 +101,11 @@ static enum tw_status open_parts(struct tw_hub *hub, struct tw_error *error)
 {
     const char *currency = hub->config.currency != NULL ? hub->config.currency : DEFAULT_CURRENCY;
     enum tw_status status = tw_directory_init(&hub->directory, error);
+    if (status == TW_OK) {
+        status = tw_directory_init(&hub->listed, error);
+    }
     hub->directory.zone_folder = hub->config.zone_folder;
+    hub->listed.zone_folder = hub->config.zone_folder;
     if (status == TW_OK) {
         status = tw_db_open(hub->config.address, TW_DB_WRITE, &hub->db, error);
     }
@@ -110,7 +114,7 @@ static enum tw_status open_parts(struct tw_hub *hub, struct tw_error *error)
     }
     if (status == TW_OK) {
         status = tw_ledger_open(hub->db, currency, hub->config.now_ns(hub->config.context),
-                                &hub->ledger, error);
+                                hub->config.keeps_own_time, &hub->ledger, error);
     }
     if (status == TW_OK) {
         status = open_pepper(hub, hub->ledger.books.next_id == TW_LEDGER_FIRST_ID, error);
@@ -138,20 +142,26 @@ static void announce(struct tw_hub *hub, struct tw_holder *project)
     project->is_announced = true;
 }
 
-enum tw_status tw_hub_load_directory(struct tw_hub *hub, struct tw_error *error)
+enum tw_status tw_hub_update_directory(struct tw_hub *hub, struct tw_error *error)
 {
-    const struct tw_directory_plant plant = {&hub->ledger.obligations, &hub->ledger.revenue};
-    enum tw_status status = tw_directory_load(&hub->directory, hub->db, &plant, error);
-    hub->ledger.dirty = NULL;
-    hub->content.has_aging = false;
-    for (size_t i = 0; status == TW_OK && i < hub->directory.holders.n; i++) {
-        struct tw_holder *holder = hub->directory.holders.at[i];
+    struct tw_directory *directory = &hub->directory;
+    enum tw_status status =
+        tw_directory_update(directory, hub->db, hub->ledger.books.next_change, error);
+    while (status == TW_OK && directory->changed != NULL) {
+        struct tw_holder *holder = directory->changed;
+        directory->changed = holder->next_changed;
+        holder->is_changed = false;
         if (holder->kind == TW_HOLDER_PROJECT) {
             announce(hub, holder);
             hub->content.has_aging |= holder->settings.keep_content_ns > 0;
         }
     }
     return status;
+}
+
+int64_t tw_hub_now_ns(struct tw_hub *hub)
+{
+    return hub->config.now_ns(hub->config.context) + hub->ahead_ns;
 }
 
 /* A command that is given where no server runs has its own record; two more would hide it. */
@@ -195,6 +205,7 @@ enum tw_status tw_hub_open(const struct tw_hub_config *config, struct tw_hub **r
     }
     hub->last = &hub->first;
     pthread_mutex_init(&hub->lock, NULL);
+    pthread_mutex_init(&hub->list_lock, NULL);
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -268,6 +279,8 @@ void tw_hub_close(struct tw_hub *hub)
     tw_ledger_close(&hub->ledger);
     tw_db_close(hub->db);
     tw_directory_free(&hub->directory);
+    tw_directory_free(&hub->listed);
+    pthread_mutex_destroy(&hub->list_lock);
     pthread_cond_destroy(&hub->wake);
     pthread_mutex_destroy(&hub->lock);
     tw_mem_free(hub->owed);
@@ -293,7 +306,7 @@ enum tw_hub_verdict tw_hub_authenticate(struct tw_hub *hub, const char *text,
     if (!tw_hub_may_go_on(&caller)) {
         return TW_HUB_KEY_REVOKED;
     }
-    if (expires_ns != 0 && expires_ns <= hub->config.now_ns(hub->config.context)) {
+    if (expires_ns != 0 && expires_ns <= tw_hub_now_ns(hub)) {
         return TW_HUB_KEY_EXPIRED;
     }
     pthread_rwlock_rdlock(&hub->directory.lock);

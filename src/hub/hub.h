@@ -56,7 +56,7 @@ struct tw_hub_config {
     const char *currency;             /* of new books; NULL: EUR */
     const char *zone_folder;          /* of IANA zones; NULL: the system's */
     const char *build, *isa_level;    /* for the records */
-    int64_t (*now_ns)(void *context); /* wall time */
+    int64_t (*now_ns)(void *context); /* wall time; of hubs that share a store the store's counts */
     /* Told of each project, before a key of it is good and whenever it changes; NULL: nobody.
      * On the writer's thread, but for those that are there when the hub is opened. */
     void (*project)(void *context, uint32_t number, uint32_t weight, int priority_class);
@@ -66,6 +66,7 @@ struct tw_hub_config {
     void (*failed)(void *context, const struct tw_error *error);
     void *context; /* of now_ns and failed */
     bool is_brief; /* for one command: start and end are no records, where nothing was left open */
+    bool keeps_own_time; /* now_ns counts also where the store has a clock: books of another time */
 };
 
 /* Guards the process (base/secret.h), so that no core file has the books' keys. Locks the store,
@@ -210,10 +211,10 @@ struct tw_hub_actor {
 
 /* A command of commands.h with its fields, {"group": "key", "verb": "list", "fields": {...}}, which
  * becomes the hub's. The answer is an object, which becomes the callee's, or error is why not. A
- * change and a look at memory are answered on the writer's thread; a report is made, and answered,
- * on the caller's thread, and takes its time; where the roles do not allow it, it is answered on
- * the writer's. Of what cannot be put on record, and so was not done, the error is TW_ERR_IO and
- * begins with TW_HUB_NOT_RECORDED. */
+ * change is answered on the writer's thread; a list and a report are made, and answered, on the
+ * caller's thread, and take their time; where the roles do not allow it, it is answered on the
+ * writer's. Of what cannot be put on record, and so was not done, the error is TW_ERR_IO and begins
+ * with TW_HUB_NOT_RECORDED. */
 #define TW_HUB_NOT_RECORDED "it cannot be put on record now, so it was not done"
 
 typedef void (*tw_hub_answer_fn)(void *context, enum tw_status status, json_t *answer,

@@ -53,7 +53,7 @@ bool tw_change_may_see(const struct tw_hub_change *change, const struct tw_holde
 }
 
 /* Says the same of what is not there and of what is not his. */
-static enum tw_status deny(struct tw_hub_change *change, struct tw_error *error)
+enum tw_status tw_change_deny(struct tw_hub_change *change, struct tw_error *error)
 {
     change->was_denied = true;
     const struct tw_hub_verb *verb = change->verb;
@@ -72,7 +72,7 @@ static enum tw_status authorise(struct tw_hub_change *change, struct tw_error *e
     }
     const bool may = change->verb->object == TW_OBJECT_EACH ? may_at_all(change)
                                                             : may_about(change, change->object);
-    return may && change->person->is_open ? TW_OK : deny(change, error);
+    return may && change->person->is_open ? TW_OK : tw_change_deny(change, error);
 }
 
 /* ---- what it is about ---- */
@@ -84,7 +84,7 @@ enum tw_status tw_change_find_holder(struct tw_hub_change *change, const char *p
     const char *at = path;
     do {
         const size_t n_bytes = strcspn(at, "/");
-        holder = tw_change_child(change, holder, at, n_bytes);
+        holder = tw_directory_child(change->directory, holder, at, n_bytes);
         at += n_bytes + (at[n_bytes] == '/');
     } while (holder != NULL && *at != '\0');
     if (holder != NULL && may_know_of(change, holder)) {
@@ -92,7 +92,7 @@ enum tw_status tw_change_find_holder(struct tw_hub_change *change, const char *p
         return TW_OK;
     }
     if (change->person != NULL && !may_about(change, NULL)) {
-        return deny(change, error);
+        return tw_change_deny(change, error);
     }
     return tw_error_set(error, TW_ERR_NOT_FOUND, TW_NO_POSITION,
                         "there is no open '%.120s'; the list commands show what there is", path);
@@ -101,11 +101,11 @@ enum tw_status tw_change_find_holder(struct tw_hub_change *change, const char *p
 enum tw_status tw_change_find_person(struct tw_hub_change *change, const char *path,
                                      struct tw_person **ret_person, struct tw_error *error)
 {
-    const struct tw_items *persons = &change->hub->directory.persons;
+    const struct tw_items *persons = &change->directory->persons;
     const char *name = tw_change_last_name(path);
     struct tw_holder *org = NULL;
     if (name != path) {
-        org = tw_change_child(change, NULL, path, strcspn(path, "/"));
+        org = tw_directory_child(change->directory, NULL, path, strcspn(path, "/"));
     }
     for (size_t i = 0; (name == path || org != NULL) && i < persons->n; i++) {
         struct tw_person *person = persons->at[i];
@@ -116,7 +116,7 @@ enum tw_status tw_change_find_person(struct tw_hub_change *change, const char *p
         }
     }
     if (change->person != NULL && !may_about(change, NULL)) {
-        return deny(change, error);
+        return tw_change_deny(change, error);
     }
     return tw_error_set(error, TW_ERR_NOT_FOUND, TW_NO_POSITION,
                         "there is no open user '%.120s'; 'user list' shows them", path);
@@ -139,8 +139,7 @@ static enum tw_status find_parent(struct tw_hub_change *change, const char *path
 /* A person's organisation may be closed meanwhile; it stays what it was. */
 static struct tw_holder *org_of(const struct tw_hub_change *change, const struct tw_person *person)
 {
-    return person->org == NULL ? NULL
-                               : tw_directory_holder(&change->hub->directory, person->org->id);
+    return person->org == NULL ? NULL : tw_directory_holder(change->directory, person->org->id);
 }
 
 static enum tw_status find_object(struct tw_hub_change *change, struct tw_error *error)
@@ -177,14 +176,15 @@ static enum tw_status find_object(struct tw_hub_change *change, struct tw_error 
     return status;
 }
 
-static enum tw_status run(struct tw_hub_change *change, int64_t now_ns, struct tw_error *error)
+static enum tw_status run(struct tw_hub_change *change, struct tw_error *error)
 {
-    enum tw_status status = tw_commands_read(
-        change->verb, json_object_get(change->command, "fields"), now_ns, change->values, error);
+    enum tw_status status =
+        tw_commands_read(change->verb, json_object_get(change->command, "fields"), change->now_ns,
+                         change->values, error);
     if (status == TW_OK && change->actor != 0) {
-        change->person = tw_directory_person(&change->hub->directory, change->actor);
+        change->person = tw_directory_person(change->directory, change->actor);
         if (change->person == NULL) {
-            return deny(change, error);
+            return tw_change_deny(change, error);
         }
     }
     if (status == TW_OK) {
@@ -239,7 +239,10 @@ static void apply_command(struct tw_hub *hub, struct tw_hub_op *op)
 {
     struct tw_hub_change *change = change_of(op);
     change->db = hub->db;
-    change->status = run(change, hub->now_ns, &change->error);
+    change->directory = &hub->directory;
+    change->find_window = hub->ledger.find_window;
+    change->now_ns = hub->now_ns;
+    change->status = run(change, &change->error);
     if (change->status == TW_OK) {
         change->status = change->verb->run(change, &change->error);
     }
@@ -314,8 +317,10 @@ static void report(struct tw_hub_change *change)
 {
     struct tw_hub *hub = change->hub;
     struct tw_directory *directory = &hub->directory;
+    change->directory = directory;
+    change->now_ns = tw_hub_now_ns(hub);
     pthread_rwlock_rdlock(&directory->lock);
-    change->status = run(change, hub->config.now_ns(hub->config.context), &change->error);
+    change->status = run(change, &change->error);
     pthread_rwlock_unlock(&directory->lock);
     if (change->status == TW_OK) {
         change->status = tw_db_open(hub->config.address, TW_DB_READ, &change->db, &change->error);
@@ -325,6 +330,73 @@ static void report(struct tw_hub_change *change)
     }
     tw_db_close(change->db);
     change->db = NULL;
+    if (tw_change_is_refusal(change)) {
+        queue_refusal(change);
+    } else {
+        answer(change);
+    }
+}
+
+/* ---- lists ---- */
+
+/* The books' last change as this transaction sees it, and their time. */
+static enum tw_status read_books(struct tw_hub_change *change, int64_t *ret_next_change,
+                                 struct tw_error *error)
+{
+    struct tw_db_statement *row = NULL;
+    bool has_row = false;
+    enum tw_status status =
+        tw_db_prepare(change->db, "SELECT next_change, last_ns FROM books", &row, error);
+    if (status == TW_OK) {
+        status = tw_db_first(row, NULL, 0, &has_row, error);
+    }
+    if (status == TW_OK) {
+        const int64_t now_ns = tw_hub_now_ns(change->hub), last_ns = tw_db_column_integer(row, 1);
+        *ret_next_change = tw_db_column_integer(row, 0);
+        change->now_ns = now_ns > last_ns ? now_ns : last_ns;
+    }
+    tw_db_finalize(row);
+    return status;
+}
+
+/* In a transaction of a reader: all of it is one state of the store. */
+static enum tw_status run_list(struct tw_hub_change *change, struct tw_error *error)
+{
+    int64_t next_change = 0;
+    enum tw_status status = read_books(change, &next_change, error);
+    if (status == TW_OK) {
+        status = tw_directory_update(change->directory, change->db, next_change, error);
+    }
+    if (status == TW_OK) {
+        tw_directory_forget_sums(change->directory);
+        status = tw_db_prepare(change->db, tw_directory_window_sql, &change->find_window, error);
+    }
+    if (status == TW_OK) {
+        status = run(change, error);
+    }
+    if (status == TW_OK) {
+        status = change->verb->run(change, error);
+    }
+    tw_db_finalize(change->find_window);
+    return status;
+}
+
+/* One at a time, since they share a directory; whoever writes has another one. */
+static void list(struct tw_hub_change *change)
+{
+    struct tw_hub *hub = change->hub;
+    pthread_mutex_lock(&hub->list_lock);
+    change->directory = &hub->listed;
+    change->status = tw_db_open(hub->config.address, TW_DB_READ, &change->db, &change->error);
+    if (change->status == TW_OK) {
+        change->status = tw_db_begin(change->db, &change->error);
+    }
+    if (change->status == TW_OK) {
+        change->status = run_list(change, &change->error);
+    }
+    tw_db_close(change->db);
+    change->db = NULL;
+    pthread_mutex_unlock(&hub->list_lock);
     if (tw_change_is_refusal(change)) {
         queue_refusal(change);
     } else {
@@ -387,6 +459,8 @@ void tw_hub_command(struct tw_hub *hub, const struct tw_hub_actor *actor, json_t
     change->context = context;
     if (verb->manner == TW_COMMAND_REPORT) {
         report(change);
+    } else if (verb->manner == TW_COMMAND_LIST) {
+        list(change);
     } else {
         tw_hub_enqueue(hub, &change->op);
     }

@@ -26,13 +26,16 @@ enum tw_status tw_hub_find_path(struct tw_hub *hub, struct tw_holder *key, int64
             if (!budget->is_open || budget->since_entry > entry) {
                 continue;
             }
-            struct tw_hub_window *window = path.n < TW_LIMIT_HUB_PATH
-                                               ? tw_directory_window(&hub->directory, budget, at_ns)
-                                               : NULL;
-            if (window == NULL) {
+            if (path.n == TW_LIMIT_HUB_PATH) {
                 return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
                                     "no room for the budgets above the key '%s': at most %d",
                                     key->name, TW_LIMIT_HUB_PATH);
+            }
+            struct tw_hub_window *window = NULL;
+            enum tw_status status = tw_directory_window(&hub->directory, hub->ledger.find_window,
+                                                        budget, at_ns, &window, error);
+            if (status != TW_OK) {
+                return status;
             }
             path.windows[path.n] = window;
             path.steps[path.n++] = (struct tw_spending_step){&budget->facts, &window->sums};

@@ -177,6 +177,12 @@ static const char *const STEPS[] = {
     " since_ns %I NOT NULL,"
     " released_ns %I) %S;"
     "CREATE INDEX legal_hold_subject ON legal_hold(subject);",
+
+    "ALTER TABLE books ADD COLUMN next_change %I NOT NULL DEFAULT 1;"
+    "CREATE TABLE directory_change (" /* what memory has to read again */
+    " number %I PRIMARY KEY,"       /* from 1; old ones are gone */
+    " item %I NOT NULL,"            /* enum tw_directory_item */
+    " id %I NOT NULL) %S;",         /* of its row */
 };
 /* clang-format on */
 

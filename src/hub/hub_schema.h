@@ -13,6 +13,9 @@
  *     books        one row: the currency, the last moment that was recorded, the next numbers, and
  *                  who wrote last. Whoever writes locks it first, so groups of several hubs come
  *                  one after the other, and what a hub remembers is good while it wrote last.
+ *     directory_change  which rows of holders, persons, secrets, prices and budgets were changed,
+ *                  in the order in which it happened: whoever has them in memory reads those again
+ *                  that changed since. There are always the last TW_LIMIT_HUB_CHANGES.
  *
  * Every column that ends in _ns is wall time since 1970 in nanoseconds, _nano is a billionth of
  * the currency. Steps are never edited once released.

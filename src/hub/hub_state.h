@@ -121,21 +121,27 @@ struct tw_hub {
     struct tw_audit_body body;   /* of the record that is written */
     struct tw_refusals refusals; /* to whoever has the machine */
     struct tw_hub_content content;
-    int64_t now_ns;              /* books' time of the group */
-    int64_t first_new_id;        /* what the group makes has numbers from here on */
-    uint32_t n_projects;         /* that the scheduler knows */
-    int64_t n_recovered;         /* requests that were left open by others */
-    int64_t recover_at_ns;       /* monotonic: when it looks after other hubs again */
-    bool was_told;               /* of the failure: config.failed */
-    bool is_failed;              /* the store is broken: everything is refused */
-    struct tw_error failure;     /* why */
-    struct tw_error group_error; /* of the group: the first thing that went wrong in it */
+    int64_t now_ns;                /* books' time of the group */
+    atomic_int_least64_t ahead_ns; /* the store's clock before this hub's own; 0: it has none */
+    int64_t first_new_id;          /* what the group makes has numbers from here on */
+    uint32_t n_projects;           /* that the scheduler knows */
+    int64_t n_recovered;           /* requests that were left open by others */
+    int64_t recover_at_ns;         /* monotonic: when it looks after other hubs again */
+    bool has_changed;              /* the group has a change of the directory */
+    bool was_told;                 /* of the failure: config.failed */
+    bool is_failed;                /* the store is broken: everything is refused */
+    struct tw_error failure;       /* why */
+    struct tw_error group_error;   /* of the group: the first thing that went wrong in it */
     enum tw_status group_status;
 
     /* Requests that ended when the store could not be written: they are settled when it can. */
     int64_t *owed; /* [n_owed] */
     size_t n_owed, owed_room;
     int64_t owed_at_ns; /* monotonic: when that is tried next */
+
+    /* Of lists, which read beside the writer; whoever makes one holds the lock. */
+    pthread_mutex_t list_lock;
+    struct tw_directory listed;
 
     pthread_t thread;
     bool has_thread;
@@ -215,7 +221,9 @@ int64_t tw_hub_tend_ns(const struct tw_hub *hub);
 enum tw_status tw_hub_path(const struct tw_hub_config *config, const char *name,
                            char ret_path[TW_LIMIT_HUB_FILE_BYTES], struct tw_error *error);
 
-/* Reads the directory again, and announces the projects. */
-enum tw_status tw_hub_load_directory(struct tw_hub *hub, struct tw_error *error);
+/* Brings the directory to the books' last change, and announces projects that are new in it. */
+enum tw_status tw_hub_update_directory(struct tw_hub *hub, struct tw_error *error);
+/* The time of all hubs of the store, between groups; from any thread. */
+int64_t tw_hub_now_ns(struct tw_hub *hub);
 
 #endif

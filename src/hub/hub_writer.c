@@ -82,29 +82,43 @@ void tw_hub_fail_group(struct tw_hub *hub, enum tw_status status, const struct t
     }
 }
 
-/* Time never goes back: a clock that was set back reopens no window. */
+/* Time never goes back: a clock that was set back reopens no window. Hubs that share a store have
+ * its clock, whatever their own say. */
 static void read_clock(struct tw_hub *hub)
 {
-    const int64_t now_ns = hub->config.now_ns(hub->config.context);
-    hub->now_ns = now_ns > hub->ledger.books.last_ns ? now_ns : hub->ledger.books.last_ns;
+    const struct tw_books *books = &hub->ledger.books;
+    const int64_t own_ns = hub->config.now_ns(hub->config.context);
+    const bool has_clock = books->store_ns != 0 && !hub->config.keeps_own_time;
+    const int64_t now_ns = has_clock ? books->store_ns : own_ns;
+    hub->ahead_ns = now_ns - own_ns;
+    hub->now_ns = now_ns > books->last_ns ? now_ns : books->last_ns;
+}
+
+/* Another hub wrote meanwhile. */
+static enum tw_status read_changes(struct tw_hub *hub, struct tw_error *error)
+{
+    enum tw_status status = tw_hub_update_directory(hub, error);
+    if (status == TW_OK) {
+        tw_directory_forget_sums(&hub->directory);
+        status = tw_ledger_forget_sums(&hub->ledger, error);
+    }
+    if (status == TW_OK) {
+        status = tw_audit_log_reload(hub->audit, error);
+    }
+    return status == TW_OK ? tw_hub_follow_erasures(hub, error) : status;
 }
 
 enum tw_status tw_hub_begin_group(struct tw_hub *hub, struct tw_error *error)
 {
     bool is_stale;
     hub->group_status = TW_OK;
+    hub->has_changed = false;
     enum tw_status status = tw_db_begin(hub->db, error);
     if (status == TW_OK) {
         status = tw_ledger_begin(&hub->ledger, &is_stale, error);
     }
-    if (status == TW_OK && is_stale) { /* another hub wrote meanwhile */
-        status = tw_hub_load_directory(hub, error);
-        if (status == TW_OK) {
-            status = tw_audit_log_reload(hub->audit, error);
-        }
-        if (status == TW_OK) {
-            status = tw_hub_follow_erasures(hub, error);
-        }
+    if (status == TW_OK && is_stale) {
+        status = read_changes(hub, error);
     }
     if (status == TW_OK) {
         hub->first_new_id = hub->ledger.books.next_id;
@@ -122,7 +136,10 @@ static void forget_group(struct tw_hub *hub)
 {
     tw_db_rollback(hub->db);
     hub->content.retry_ns = hub->now_ns + TW_DIRECTORY_SECOND_NS;
-    hub->ledger.books.writer = 0; /* so that the next group reads everything again */
+    hub->ledger.books.writer = 0; /* so that the next group reads all sums again */
+    if (hub->has_changed) {
+        hub->directory.seen_change = 0; /* and the whole directory */
+    }
     if (tw_db_is_broken(hub->db)) {
         hub->is_failed = true;
         hub->failure = hub->group_error;

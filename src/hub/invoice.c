@@ -100,10 +100,14 @@ static bool has_ended(const struct tw_usage *usage, int64_t now_ns)
 
 enum tw_status tw_invoice_read(struct tw_db *db, const char *org, struct tw_period month,
                                const struct tw_zone *zone, int64_t now_ns,
+                               const struct tw_report_viewer *viewer,
                                struct tw_invoice **ret_invoice, struct tw_error *error)
 {
     struct tw_usage_wish wish = {.period = month, .zone = zone, .in = org};
     wish.n_by = sizeof BY / sizeof *BY;
+    if (viewer != NULL) {
+        wish.viewer = *viewer;
+    }
     memcpy(wish.by, BY, sizeof BY);
     struct tw_invoice *invoice = tw_mem_zalloc(1, sizeof *invoice);
     if (invoice == NULL) {

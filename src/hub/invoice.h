@@ -41,9 +41,11 @@ struct tw_invoice {
 void tw_invoice_write_number(int64_t org, const struct tw_zone *zone, int64_t month_starts_s,
                              char ret_text[TW_INVOICE_NUMBER_BYTES]);
 
-/* org: its name, or its number as "#3". month: of tw_usage_period_parse_month. */
+/* org: its name, or its number as "#3". month: of tw_usage_period_parse_month. viewer: NULL, he may
+ * see all. */
 enum tw_status tw_invoice_read(struct tw_db *db, const char *org, struct tw_period month,
                                const struct tw_zone *zone, int64_t now_ns,
+                               const struct tw_report_viewer *viewer,
                                struct tw_invoice **ret_invoice, struct tw_error *error);
 /* NULL is allowed. */
 void tw_invoice_free(struct tw_invoice *invoice);

@@ -9,11 +9,11 @@
 #define COUNT(values) (sizeof(values) / sizeof *(values))
 
 static const char READ_BOOKS[] =
-    "SELECT currency, log, created_ns, last_ns, next_id, next_entry, next_request, writer"
-    " FROM books WHERE id = 1 %L";
+    "SELECT currency, log, created_ns, last_ns, next_id, next_entry, next_request, writer,"
+    " next_change, %N FROM books WHERE id = 1 %L";
 static const char WRITE_BOOKS[] =
-    "UPDATE books SET last_ns = ?, next_id = ?, next_entry = ?, next_request = ?, writer = ?"
-    " WHERE id = 1";
+    "UPDATE books SET last_ns = ?, next_id = ?, next_entry = ?, next_request = ?, writer = ?,"
+    " next_change = ? WHERE id = 1";
 static const char INSERT_ENTRY[] =
     "INSERT INTO entry (id, at_ns, kind, request, debit, credit, amount_nano, tokens, api_key,"
     " reserve_entry, reserved_ns, model, class, price, input_tokens, cached_tokens, output_tokens)"
@@ -27,6 +27,9 @@ static const char COVER[] = "UPDATE reservation SET watermark_tokens = ? WHERE r
 static const char WRITE_ACCOUNT[] =
     "UPDATE account SET debit_nano = ?, credit_nano = ?, debit_tokens = ?, credit_tokens = ?"
     " WHERE id = ?";
+static const char READ_ACCOUNT[] =
+    "SELECT id, debit_nano, credit_nano, debit_tokens, credit_tokens FROM account"
+    " WHERE kind = ? AND project = ?";
 static const char WRITE_WINDOW[] =
     "UPDATE budget_window SET carried = ?, spent = ?, reserved = ?, was_crossed = ?"
     " WHERE budget = ? AND starts_s = ?";
@@ -55,11 +58,28 @@ static enum tw_status prepare(struct tw_ledger *ledger, struct tw_error *error)
                {WRITE_WINDOW, &ledger->write_window},
                {INSERT_WINDOW, &ledger->insert_window},
                {FIND_RESERVATION, &ledger->find_reservation},
-               {WRITE_PROCESS, &ledger->write_process}};
+               {WRITE_PROCESS, &ledger->write_process},
+               {READ_ACCOUNT, &ledger->read_account},
+               {tw_directory_window_sql, &ledger->find_window}};
     enum tw_status status = TW_OK;
     for (size_t i = 0; status == TW_OK && i < COUNT(all); i++) {
         status = tw_db_prepare(ledger->db, all[i].sql, all[i].statement, error);
     }
+    return status;
+}
+
+static enum tw_status read_clock(struct tw_db *db, int64_t *ret_now_ns, struct tw_error *error)
+{
+    struct tw_db_statement *row = NULL;
+    bool has_row = false;
+    enum tw_status status = tw_db_prepare(db, "SELECT %N", &row, error);
+    if (status == TW_OK) {
+        status = tw_db_first(row, NULL, 0, &has_row, error);
+    }
+    if (status == TW_OK && has_row && tw_db_column_integer(row, 0) != 0) {
+        *ret_now_ns = tw_db_column_integer(row, 0);
+    }
+    tw_db_finalize(row);
     return status;
 }
 
@@ -115,16 +135,22 @@ static enum tw_status read_books(struct tw_ledger *ledger, struct tw_error *erro
     books->next_entry = tw_db_column_integer(row, 5);
     books->next_request = tw_db_column_integer(row, 6);
     books->writer = tw_db_column_integer(row, 7);
+    books->next_change = tw_db_column_integer(row, 8);
+    books->store_ns = tw_db_column_integer(row, 9);
     return TW_OK;
 }
 
 enum tw_status tw_ledger_open(struct tw_db *db, const char *currency, int64_t now_ns,
-                              struct tw_ledger *ret_ledger, struct tw_error *error)
+                              bool keeps_own_time, struct tw_ledger *ret_ledger,
+                              struct tw_error *error)
 {
-    *ret_ledger = (struct tw_ledger){.db = db, .obligations = {.id = 1}, .revenue = {.id = 2}};
+    *ret_ledger = (struct tw_ledger){.db = db};
     /* A number that no other process has: 62 random bits. */
     ret_ledger->self = (int64_t)(tw_rng_system_seed() >> 2) + 1;
     enum tw_status status = tw_db_begin(db, error);
+    if (status == TW_OK && !keeps_own_time) {
+        status = read_clock(db, &now_ns, error);
+    }
     if (status == TW_OK) {
         status = create_books(db, currency, now_ns, error);
     }
@@ -150,7 +176,8 @@ void tw_ledger_close(struct tw_ledger *ledger)
         &ledger->read_books,         &ledger->write_books,        &ledger->insert_entry,
         &ledger->insert_reservation, &ledger->delete_reservation, &ledger->cover,
         &ledger->write_account,      &ledger->write_window,       &ledger->insert_window,
-        &ledger->find_reservation,   &ledger->write_process};
+        &ledger->find_reservation,   &ledger->write_process,      &ledger->read_account,
+        &ledger->find_window};
     for (size_t i = 0; i < COUNT(all); i++) {
         tw_db_finalize(*all[i]);
         *all[i] = NULL;
@@ -169,6 +196,50 @@ enum tw_status tw_ledger_begin(struct tw_ledger *ledger, bool *ret_is_stale, str
     *ret_is_stale = last_writer != ledger->self || ledger->books.writer != ledger->self;
     ledger->books.writer = ledger->self;
     return TW_OK;
+}
+
+/* As its row has it, where it is not known. */
+static enum tw_status need_account(struct tw_ledger *ledger, struct tw_hub_account *account,
+                                   const char *kind, int64_t project, struct tw_error *error)
+{
+    struct tw_db_statement *row = ledger->read_account;
+    const struct tw_db_value values[] = {tw_db_text(kind), tw_db_integer(project)};
+    bool has_row = false;
+    if (account->sums_epoch == ledger->sums_epoch) {
+        return TW_OK;
+    }
+    enum tw_status status = tw_db_first(row, values, COUNT(values), &has_row, error);
+    if (status == TW_OK && !has_row) {
+        status = tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
+                              "the account '%s' of project %lld is not in the books: they were "
+                              "damaged; restore a backup",
+                              kind, (long long)project);
+    }
+    if (status == TW_OK) {
+        *account = (struct tw_hub_account){.id = tw_db_column_integer(row, 0),
+                                           .debit_nano = tw_db_column_integer(row, 1),
+                                           .credit_nano = tw_db_column_integer(row, 2),
+                                           .debit_tokens = tw_db_column_integer(row, 3),
+                                           .credit_tokens = tw_db_column_integer(row, 4),
+                                           .sums_epoch = ledger->sums_epoch};
+    }
+    return status;
+}
+
+static enum tw_status need_accounts(struct tw_ledger *ledger, struct tw_holder *project,
+                                    struct tw_error *error)
+{
+    enum tw_status status = need_account(ledger, &project->held, "held", project->id, error);
+    return status == TW_OK ? need_account(ledger, &project->usage, "usage", project->id, error)
+                           : status;
+}
+
+enum tw_status tw_ledger_forget_sums(struct tw_ledger *ledger, struct tw_error *error)
+{
+    ledger->sums_epoch++;
+    ledger->dirty = NULL;
+    enum tw_status status = need_account(ledger, &ledger->obligations, "obligations", 0, error);
+    return status == TW_OK ? need_account(ledger, &ledger->revenue, "revenue", 0, error) : status;
 }
 
 static enum tw_status write_accounts(struct tw_ledger *ledger, struct tw_error *error)
@@ -191,9 +262,12 @@ enum tw_status tw_ledger_end(struct tw_ledger *ledger, int64_t now_ns, struct tw
 {
     ledger->books.last_ns = now_ns;
     const struct tw_books *books = &ledger->books;
-    const struct tw_db_value values[] = {
-        tw_db_integer(now_ns), tw_db_integer(books->next_id), tw_db_integer(books->next_entry),
-        tw_db_integer(books->next_request), tw_db_integer(ledger->self)};
+    const struct tw_db_value values[] = {tw_db_integer(now_ns),
+                                         tw_db_integer(books->next_id),
+                                         tw_db_integer(books->next_entry),
+                                         tw_db_integer(books->next_request),
+                                         tw_db_integer(ledger->self),
+                                         tw_db_integer(books->next_change)};
     const struct tw_db_value process[] = {tw_db_integer(ledger->self), tw_db_integer(now_ns)};
     enum tw_status status = tw_db_run(ledger->write_books, values, COUNT(values), error);
     return status == TW_OK && tw_db_is_postgres(ledger->db) /* a file has nobody else */
@@ -322,7 +396,10 @@ enum tw_status tw_ledger_reserve(struct tw_ledger *ledger, struct tw_reservation
                                 .at_ns = reservation->reserved_ns,
                                 .amount_nano = reservation->amount_nano,
                                 .tokens = reserved_tokens(reservation)};
-    enum tw_status status = add_entry(ledger, reservation, &entry, error);
+    enum tw_status status = need_accounts(ledger, reservation->project, error);
+    if (status == TW_OK) {
+        status = add_entry(ledger, reservation, &entry, error);
+    }
     if (status != TW_OK) {
         return status;
     }
@@ -369,7 +446,10 @@ enum tw_status tw_ledger_settle(struct tw_ledger *ledger, const struct tw_reserv
                                            settlement->n_output_tokens,
                                  .counts = *settlement};
     const struct tw_db_value request = tw_db_integer(reservation->request);
-    enum tw_status status = add_entry(ledger, reservation, &release, error);
+    enum tw_status status = need_accounts(ledger, reservation->project, error);
+    if (status == TW_OK) {
+        status = add_entry(ledger, reservation, &release, error);
+    }
     if (status == TW_OK) {
         status = add_entry(ledger, reservation, &settle, error);
     }

@@ -26,7 +26,9 @@ struct tw_books {
     char log[33]; /* of the audit log */
     int64_t created_ns, last_ns;
     int64_t next_id, next_entry, next_request;
-    int64_t writer; /* who wrote last; 0: nothing is remembered */
+    int64_t next_change; /* of directory_change */
+    int64_t writer;      /* who wrote last; 0: nothing is remembered */
+    int64_t store_ns;    /* the store's own time when this was read; 0: it has none */
 };
 
 #define TW_LEDGER_FIRST_ID 3 /* behind the two accounts of the plant */
@@ -34,12 +36,13 @@ struct tw_books {
 struct tw_ledger {
     struct tw_db *db;
     int64_t self; /* a random number of this process */
+    int64_t sums_epoch;
     struct tw_books books;
     struct tw_hub_account obligations, revenue;
     struct tw_hub_account *dirty; /* linked by next_dirty */
     struct tw_db_statement *read_books, *write_books, *insert_entry, *insert_reservation,
         *delete_reservation, *cover, *write_account, *write_window, *insert_window,
-        *find_reservation, *write_process;
+        *find_reservation, *write_process, *read_account, *find_window;
 };
 
 /* A reservation, as its row has it. */
@@ -56,13 +59,18 @@ struct tw_settlement {
     int64_t amount_nano;
 };
 
+/* now_ns: of new books, where the store has no clock or keeps_own_time. */
 enum tw_status tw_ledger_open(struct tw_db *db, const char *currency, int64_t now_ns,
-                              struct tw_ledger *ret_ledger, struct tw_error *error);
+                              bool keeps_own_time, struct tw_ledger *ret_ledger,
+                              struct tw_error *error);
 void tw_ledger_close(struct tw_ledger *ledger);
 
 /* Locks the books. ret_is_stale: somebody else wrote since, or nothing was read yet. */
 enum tw_status tw_ledger_begin(struct tw_ledger *ledger, bool *ret_is_stale,
                                struct tw_error *error);
+/* Somebody else may have written sums: accounts are read again before they are used, these two at
+ * once: obligations and revenue. */
+enum tw_status tw_ledger_forget_sums(struct tw_ledger *ledger, struct tw_error *error);
 /* Whether a reservation is still there and this process's, whom others may have taken for dead. */
 enum tw_status tw_ledger_owns(struct tw_ledger *ledger, int64_t request, bool *ret_owns,
                               struct tw_error *error);

@@ -7,8 +7,8 @@
 #include "hub/money.h"
 
 #define COUNT(values) (sizeof(values) / sizeof *(values))
-#define PART_ROWS     5000
 #define FIRST_ROOM    256
+#define WHOLE         1 /* a first reading of the directory has all of it, whatever changed */
 #define MOST_PERIOD_S ((int64_t)32 * 24 * 3600) /* a month, with what clocks are set by */
 
 /* A request that is not settled yet, as its reservation's entry has it. */
@@ -18,6 +18,11 @@ struct open_request {
     bool is_released;
 };
 
+/* A row of the reservations. */
+struct reservation {
+    int64_t request, entry, amount_nano, tokens;
+};
+
 struct replay {
     struct tw_db *db;
     struct tw_directory directory;
@@ -25,6 +30,10 @@ struct replay {
     struct open_request *open; /* [room], by the number of the request; at most half are taken */
     size_t room, n_open;
     int64_t last_entry, last_ns;
+    /* What is kept, as it was at the beginning. */
+    int64_t end_entry, next_entry, next_request, books_ns; /* entries before end_entry are there */
+    struct reservation *reservations;                      /* [n_reservations] */
+    size_t n_reservations, reservation_room;
     struct tw_ledger_summary summary;
     struct tw_error *error;
 };
@@ -39,10 +48,10 @@ struct entry {
 static const char ENTRIES[] =
     "SELECT id, at_ns, kind, request, debit, credit, amount_nano, tokens, api_key, reserve_entry,"
     " reserved_ns, price, input_tokens, cached_tokens, output_tokens FROM entry WHERE id > ?"
-    " ORDER BY id LIMIT ?";
+    " AND id < ? ORDER BY id LIMIT ?";
 static const char RESERVATIONS[] =
     "SELECT request, entry, amount_nano, prompt_tokens + output_tokens FROM reservation"
-    " WHERE request > ? ORDER BY request LIMIT ?";
+    " WHERE request > ? AND request < ? ORDER BY request LIMIT ?";
 
 static enum tw_status differs(const struct replay *replay, const char *what, int64_t id,
                               int64_t found, int64_t wanted)
@@ -301,21 +310,41 @@ static enum tw_status entry_row(struct replay *replay, struct tw_db_statement *r
     return take_entry(replay, &entry);
 }
 
-/* The open reservations are the requests that are left. */
-static enum tw_status reservation_row(struct replay *replay, struct tw_db_statement *row)
+static enum tw_status keep_reservation(struct replay *replay, struct tw_db_statement *row)
 {
-    const int64_t request = tw_db_column_integer(row, 0);
+    if (replay->n_reservations == replay->reservation_room) {
+        const size_t room =
+            replay->reservation_room > 0 ? replay->reservation_room * 2 : FIRST_ROOM;
+        struct reservation *more = tw_mem_realloc(replay->reservations, room, sizeof *more);
+        if (more == NULL) {
+            return tw_error_set(replay->error, TW_ERR_MEMORY, TW_NO_POSITION,
+                                "no memory for the reservations that are open");
+        }
+        replay->reservations = more;
+        replay->reservation_room = room;
+    }
+    replay->reservations[replay->n_reservations++] =
+        (struct reservation){.request = tw_db_column_integer(row, 0),
+                             .entry = tw_db_column_integer(row, 1),
+                             .amount_nano = tw_db_column_integer(row, 2),
+                             .tokens = tw_db_column_integer(row, 3)};
+    return TW_OK;
+}
+
+/* The open reservations are the requests that are left. */
+static enum tw_status compare_reservation(struct replay *replay, const struct reservation *kept)
+{
+    const int64_t request = kept->request;
     struct open_request *open =
         replay->room > 0 ? place_of(replay->open, replay->room, request) : NULL;
     if (open == NULL || open->request == 0 || open->is_released) {
         return differs(replay, "the open reservation, which no entry has, of request", request, 1,
                        0);
     }
-    if (open->entry != tw_db_column_integer(row, 1) ||
-        open->amount_nano != tw_db_column_integer(row, 2) ||
-        open->tokens != tw_db_column_integer(row, 3)) {
-        return differs(replay, "the reserved amount of request", request,
-                       tw_db_column_integer(row, 2), open->amount_nano);
+    if (open->entry != kept->entry || open->amount_nano != kept->amount_nano ||
+        open->tokens != kept->tokens) {
+        return differs(replay, "the reserved amount of request", request, kept->amount_nano,
+                       open->amount_nano);
     }
     replay->summary.n_open++;
     replay->summary.held_nano += open->amount_nano;
@@ -323,13 +352,14 @@ static enum tw_status reservation_row(struct replay *replay, struct tw_db_statem
     return TW_OK;
 }
 
-static enum tw_status each_row(struct replay *replay, const char *sql, row_fn take)
+static enum tw_status each_row(struct replay *replay, const char *sql, int64_t end, row_fn take)
 {
     struct tw_db_statement *row = NULL;
-    int64_t last = 0, n_rows = PART_ROWS;
+    int64_t last = 0, n_rows = TW_LIMIT_REPORT_PART;
     enum tw_status status = tw_db_prepare(replay->db, sql, &row, replay->error);
-    while (status == TW_OK && n_rows == PART_ROWS) {
-        const struct tw_db_value values[] = {tw_db_integer(last), tw_db_integer(PART_ROWS)};
+    while (status == TW_OK && n_rows == TW_LIMIT_REPORT_PART) {
+        const struct tw_db_value values[] = {tw_db_integer(last), tw_db_integer(end),
+                                             tw_db_integer(TW_LIMIT_REPORT_PART)};
         bool has_row = true;
         n_rows = 0;
         status = tw_db_query(row, values, COUNT(values), replay->error);
@@ -403,30 +433,19 @@ static enum tw_status compare_budget(struct replay *replay, const struct tw_hub_
 /* The row of the whole says how many there are. */
 static enum tw_status compare_books(struct replay *replay)
 {
-    struct tw_db_statement *row = NULL;
-    bool has_row = false;
-    enum tw_status status = tw_db_prepare(
-        replay->db, "SELECT next_entry, next_request, last_ns FROM books", &row, replay->error);
-    if (status == TW_OK) {
-        status = tw_db_first(row, NULL, 0, &has_row, replay->error);
-    }
-    if (status == TW_OK && (!has_row || tw_db_column_integer(row, 0) != replay->last_entry + 1)) {
-        status = differs(replay, "the last entry, which the books count, is not there: entry",
-                         tw_db_column_integer(row, 0) - 1, replay->last_entry,
-                         tw_db_column_integer(row, 0) - 1);
-    }
     const int64_t n_requests = replay->summary.n_requests;
-    if (status == TW_OK && tw_db_column_integer(row, 1) != n_requests + 1) {
-        status =
-            differs(replay, "the last request, which the books count, is not there: request",
-                    tw_db_column_integer(row, 1) - 1, n_requests, tw_db_column_integer(row, 1) - 1);
+    if (replay->next_entry != replay->last_entry + 1) {
+        return differs(replay, "the last entry, which the books count, is not there: entry",
+                       replay->next_entry - 1, replay->last_entry, replay->next_entry - 1);
     }
-    if (status == TW_OK && tw_db_column_integer(row, 2) < replay->last_ns) {
-        status = differs(replay, "the books' time, before that of entry", replay->last_entry,
-                         tw_db_column_integer(row, 2), replay->last_ns);
+    if (replay->next_request != n_requests + 1) {
+        return differs(replay, "the last request, which the books count, is not there: request",
+                       replay->next_request - 1, n_requests, replay->next_request - 1);
     }
-    tw_db_finalize(row);
-    return status;
+    return replay->books_ns >= replay->last_ns
+               ? TW_OK
+               : differs(replay, "the books' time, before that of entry", replay->last_entry,
+                         replay->books_ns, replay->last_ns);
 }
 
 static enum tw_status compare(struct replay *replay)
@@ -453,8 +472,8 @@ static enum tw_status compare(struct replay *replay)
     for (size_t i = 0; status == TW_OK && i < replay->directory.budgets.n; i++) {
         status = compare_budget(replay, replay->directory.budgets.at[i]);
     }
-    if (status == TW_OK) {
-        status = each_row(replay, RESERVATIONS, reservation_row);
+    for (size_t i = 0; status == TW_OK && i < replay->n_reservations; i++) {
+        status = compare_reservation(replay, &replay->reservations[i]);
     }
     if (status == TW_OK && replay->n_open > 0) {
         return tw_error_set(replay->error, TW_ERR_MISSED, TW_NO_POSITION,
@@ -463,6 +482,59 @@ static enum tw_status compare(struct replay *replay)
                             replay->n_open);
     }
     return status;
+}
+
+/* ---- all of it ---- */
+
+static enum tw_status read_books(struct replay *replay)
+{
+    struct tw_db_statement *row = NULL;
+    bool has_row = false;
+    enum tw_status status =
+        tw_db_prepare(replay->db,
+                      "SELECT next_entry, next_request, last_ns, (SELECT MAX(id)"
+                      " FROM entry) FROM books",
+                      &row, replay->error);
+    if (status == TW_OK) {
+        status = tw_db_first(row, NULL, 0, &has_row, replay->error);
+    }
+    if (status == TW_OK) { /* without a row nothing agrees */
+        replay->next_entry = tw_db_column_integer(row, 0);
+        replay->next_request = tw_db_column_integer(row, 1);
+        replay->books_ns = tw_db_column_integer(row, 2);
+        replay->end_entry = tw_db_column_integer(row, 3) + 1;
+    }
+    tw_db_finalize(row);
+    return status;
+}
+
+/* All that is kept as a sum, of one moment. */
+static enum tw_status read_kept(struct replay *replay)
+{
+    const struct tw_directory_plant plant = {&replay->obligations, &replay->revenue};
+    enum tw_status status = read_books(replay);
+    if (status == TW_OK) {
+        status = tw_directory_update(&replay->directory, replay->db, WHOLE, replay->error);
+    }
+    if (status == TW_OK) {
+        status = tw_directory_load_sums(&replay->directory, replay->db, &plant, replay->error);
+    }
+    return status == TW_OK ? each_row(replay, RESERVATIONS, INT64_MAX, keep_reservation) : status;
+}
+
+/* Entries do not change: those that were there at that moment are read part by part, each in a
+ * transaction of its own. */
+static enum tw_status check(struct replay *replay)
+{
+    enum tw_status status = tw_db_begin(replay->db, replay->error);
+    if (status == TW_OK) {
+        status = read_kept(replay);
+    }
+    tw_db_rollback(replay->db);
+    if (status == TW_OK) {
+        status = each_row(replay, ENTRIES, replay->end_entry, entry_row);
+    }
+    return status == TW_OK ? compare(replay) : status;
 }
 
 enum tw_status tw_ledger_check(struct tw_db *db, struct tw_ledger_summary *ret_summary,
@@ -474,26 +546,15 @@ enum tw_status tw_ledger_check(struct tw_db *db, struct tw_ledger_summary *ret_s
     }
     replay->db = db;
     replay->error = error;
-    const struct tw_directory_plant plant = {&replay->obligations, &replay->revenue};
     enum tw_status status = tw_directory_init(&replay->directory, error);
-    replay->directory.has_all_windows = true;
     if (status == TW_OK) {
-        status = tw_db_begin(db, error);
-    }
-    if (status == TW_OK) {
-        status = tw_directory_load(&replay->directory, db, &plant, error);
-    }
-    if (status == TW_OK) {
-        status = each_row(replay, ENTRIES, entry_row);
-    }
-    if (status == TW_OK) {
-        status = compare(replay);
+        status = check(replay);
     }
     if (status == TW_OK) {
         *ret_summary = replay->summary;
     }
-    tw_db_rollback(db);
     tw_directory_free(&replay->directory);
+    tw_mem_free(replay->reservations);
     tw_mem_free(replay->open);
     tw_mem_free(replay);
     return status;

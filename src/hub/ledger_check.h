@@ -17,7 +17,8 @@
  *                    entry on with which it was made
  *     reservations   those that are open are the requests that are not settled
  *
- * Reads only, over one state of the store, so it can run beside a hub. Memory: the directory's, and
+ * Reads only, so it can run beside a hub: sums and reservations of one moment, and the entries that
+ * were there then, in short transactions. Memory: the directory's, and
  * a few hundred bytes for each request that is open at once.
  * Threads: any that has the database. Errors: TW_ERR_MISSED where something differs: the sentence
  * says what, and of which row; those of db.h.

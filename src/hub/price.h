@@ -35,7 +35,7 @@
 enum tw_price_class { TW_PRICE_STANDARD = 0, TW_PRICE_BATCH, TW_PRICE_CLASS_COUNT };
 
 struct tw_price {
-    int64_t version;   /* at least 1 */
+    int64_t version;   /* at least 1; first, as the number of every item of a directory */
     int64_t project;   /* or TW_PRICE_ALL_PROJECTS */
     const char *model; /* or TW_PRICE_ALL_MODELS */
     enum tw_price_class price_class;

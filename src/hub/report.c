@@ -9,12 +9,40 @@
 #define COUNT(values) (sizeof(values) / sizeof *(values))
 #define DEFAULT_ROWS  100
 
+/* ---- without a hub ---- */
+
+bool tw_report_needs_tables_only(const struct tw_hub_verb *verb)
+{
+    return verb->run == tw_report_check_ledger || verb->run == tw_report_show_usage ||
+           verb->run == tw_report_show_invoice;
+}
+
+enum tw_status tw_report_of_tables(struct tw_db *db, const struct tw_hub_verb *verb, json_t *fields,
+                                   int64_t now_ns, json_t **ret_answer, struct tw_error *error)
+{
+    struct tw_hub_change change = {
+        .verb = verb, .db = db, .now_ns = now_ns, .answer = json_object()};
+    enum tw_status status = tw_commands_read(verb, fields, now_ns, change.values, error);
+    if (status == TW_OK) {
+        status = verb->run(&change, error);
+    }
+    if (status == TW_OK && change.answer == NULL) {
+        status = tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for the answer");
+    }
+    if (status == TW_OK) {
+        *ret_answer = change.answer;
+    } else {
+        json_decref(change.answer);
+    }
+    return status;
+}
+
 /* ---- the ledger ---- */
 
-enum tw_status tw_report_check_books(struct tw_db *db, json_t **ret_answer, struct tw_error *error)
+enum tw_status tw_report_check_ledger(struct tw_hub_change *change, struct tw_error *error)
 {
     struct tw_ledger_summary summary;
-    enum tw_status status = tw_ledger_check(db, &summary, error);
+    enum tw_status status = tw_ledger_check(change->db, &summary, error);
     if (status != TW_OK) {
         return status;
     }
@@ -24,20 +52,6 @@ enum tw_status tw_report_check_books(struct tw_db *db, json_t **ret_answer, stru
         (json_int_t)summary.n_open, "windows", (json_int_t)summary.n_windows, "settled",
         tw_change_json_money(summary.settled_nano), "settled_tokens",
         (json_int_t)summary.settled_tokens, "held", tw_change_json_money(summary.held_nano));
-    if (answer == NULL) {
-        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for the answer");
-    }
-    *ret_answer = answer;
-    return TW_OK;
-}
-
-enum tw_status tw_report_check_ledger(struct tw_hub_change *change, struct tw_error *error)
-{
-    json_t *answer = NULL;
-    enum tw_status status = tw_report_check_books(change->db, &answer, error);
-    if (status != TW_OK) {
-        return status;
-    }
     json_decref(change->answer);
     change->answer = answer;
     return TW_OK;
@@ -46,36 +60,62 @@ enum tw_status tw_report_check_ledger(struct tw_hub_change *change, struct tw_er
 /* Rows of a query, latest first, until so many were taken. */
 typedef bool (*take_fn)(struct tw_hub_change *change, struct tw_db_statement *row, json_t *rows);
 
-static enum tw_status take_rows(struct tw_hub_change *change, const char *sql,
-                                const struct tw_db_value *values, size_t n_values, take_fn take,
-                                const char *name, struct tw_error *error)
+struct latest {
+    const char *last,
+        *part;        /* the last number below one; the rows from a number to before another */
+    const char *name; /* of the rows in the answer */
+    take_fn take;
+};
+
+/* Parts by their numbers, each a query of its own: whatever is looked for, none takes long. */
+static enum tw_status take_part(struct tw_hub_change *change, const struct latest *latest,
+                                struct tw_db_statement *part, int64_t end, json_t *rows,
+                                int64_t *n_left, struct tw_error *error)
 {
-    struct tw_db_statement *statement = NULL;
-    const int64_t most = tw_change_integer(change, "most", DEFAULT_ROWS);
-    json_t *rows = tw_change_rows(change, name);
+    const int64_t first = end > TW_LIMIT_REPORT_PART ? end - TW_LIMIT_REPORT_PART : 0;
+    const struct tw_db_value values[] = {
+        tw_db_integer(first), tw_db_integer(end),
+        tw_db_integer(tw_change_integer(change, "since", 0)),
+        tw_db_integer(tw_change_integer(change, "until", INT64_MAX))};
     bool has_row = true;
-    enum tw_status status = tw_db_prepare(change->db, sql, &statement, error);
-    if (status == TW_OK) {
-        status = tw_db_query(statement, values, n_values, error);
+    enum tw_status status = tw_db_query(part, values, COUNT(values), error);
+    while (status == TW_OK && has_row && *n_left > 0) {
+        status = tw_db_next(part, &has_row, error);
+        *n_left -= status == TW_OK && has_row && latest->take(change, part, rows);
     }
-    for (int64_t n = 0; status == TW_OK && has_row && n < most;) {
-        status = tw_db_next(statement, &has_row, error);
-        n += status == TW_OK && has_row && take(change, statement, rows);
-    }
-    tw_db_finalize(statement);
     return status;
 }
 
-/* "2026" begins what is meant; without an end it is all that there is. */
-static void range(const struct tw_hub_change *change, struct tw_db_value ret_values[2])
+static enum tw_status take_latest(struct tw_hub_change *change, const struct latest *latest,
+                                  struct tw_error *error)
 {
-    ret_values[0] = tw_db_integer(tw_change_integer(change, "since", 0));
-    ret_values[1] = tw_db_integer(tw_change_integer(change, "until", INT64_MAX));
+    struct tw_db_statement *last = NULL, *part = NULL;
+    json_t *rows = tw_change_rows(change, latest->name);
+    int64_t n_left = tw_change_integer(change, "most", DEFAULT_ROWS), end = INT64_MAX;
+    enum tw_status status = tw_db_prepare(change->db, latest->last, &last, error);
+    if (status == TW_OK) {
+        status = tw_db_prepare(change->db, latest->part, &part, error);
+    }
+    while (status == TW_OK && n_left > 0 && end > 0) {
+        const struct tw_db_value below = tw_db_integer(end);
+        bool has_row = false;
+        status = tw_db_first(last, &below, 1, &has_row, error);
+        /* behind the last one below; 0, which ends it, where there is none */
+        end = status == TW_OK && !tw_db_column_is_null(last, 0) ? tw_db_column_integer(last, 0) + 1
+                                                                : 0;
+        if (status == TW_OK && end > 0) {
+            status = take_part(change, latest, part, end, rows, &n_left, error);
+            end = end > TW_LIMIT_REPORT_PART ? end - TW_LIMIT_REPORT_PART : 0;
+        }
+    }
+    tw_db_finalize(part);
+    tw_db_finalize(last);
+    return status;
 }
 
 static bool take_entry(struct tw_hub_change *change, struct tw_db_statement *row, json_t *rows)
 {
-    struct tw_directory *directory = &change->hub->directory;
+    struct tw_directory *directory = change->directory;
     const char *path = tw_change_value(change, "path")->text;
     char key_path[TW_HOLDER_KINDS * (TW_LIMIT_HUB_NAME_BYTES + 1)] = "";
     pthread_rwlock_rdlock(&directory->lock);
@@ -106,18 +146,21 @@ static bool take_entry(struct tw_hub_change *change, struct tw_db_statement *row
     return true;
 }
 
+/* The plus keeps the index of times out: numbers are in the order of time. */
 enum tw_status tw_report_list_entries(struct tw_hub_change *change, struct tw_error *error)
 {
-    struct tw_db_value values[2];
-    range(change, values);
-    return take_rows(change,
-                     "SELECT entry.id, entry.at_ns, entry.kind, entry.request, debit.kind,"
-                     " credit.kind, entry.api_key, entry.amount_nano, entry.tokens, entry.model,"
-                     " entry.class, entry.price FROM entry"
-                     " JOIN account AS debit ON debit.id = entry.debit"
-                     " JOIN account AS credit ON credit.id = entry.credit"
-                     " WHERE entry.at_ns >= ? AND entry.at_ns < ? ORDER BY entry.id DESC",
-                     values, COUNT(values), take_entry, "entries", error);
+    static const struct latest entries = {
+        .last = "SELECT MAX(id) FROM entry WHERE id < ?",
+        .part = "SELECT entry.id, entry.at_ns, entry.kind, entry.request, debit.kind,"
+                " credit.kind, entry.api_key, entry.amount_nano, entry.tokens, entry.model,"
+                " entry.class, entry.price FROM entry"
+                " JOIN account AS debit ON debit.id = entry.debit"
+                " JOIN account AS credit ON credit.id = entry.credit"
+                " WHERE entry.id >= ? AND entry.id < ? AND +entry.at_ns >= ?"
+                " AND +entry.at_ns < ? ORDER BY entry.id DESC",
+        .name = "entries",
+        .take = take_entry};
+    return take_latest(change, &entries, error);
 }
 
 /* ---- the audit log ---- */
@@ -140,11 +183,13 @@ static bool take_record(struct tw_hub_change *change, struct tw_db_statement *ro
 
 enum tw_status tw_report_list_records(struct tw_hub_change *change, struct tw_error *error)
 {
-    struct tw_db_value values[2];
-    range(change, values);
-    return take_rows(change,
-                     "SELECT seq, at_ns, kind, body FROM audit"
-                     " WHERE log = (SELECT log FROM books WHERE id = 1)"
-                     " AND at_ns >= ? AND at_ns < ? ORDER BY seq DESC",
-                     values, COUNT(values), take_record, "records", error);
+    static const struct latest records = {
+        .last = "SELECT MAX(seq) FROM audit WHERE log = (SELECT log FROM books WHERE id = 1)"
+                " AND seq < ?",
+        .part = "SELECT seq, at_ns, kind, body FROM audit"
+                " WHERE log = (SELECT log FROM books WHERE id = 1) AND seq >= ? AND seq < ?"
+                " AND +at_ns >= ? AND +at_ns < ? ORDER BY seq DESC",
+        .name = "records",
+        .take = take_record};
+    return take_latest(change, &records, error);
 }

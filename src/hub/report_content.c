@@ -211,10 +211,10 @@ static bool commit_again(struct tw_subject_key *key, int64_t request, const json
 
 static void put_path(struct tw_hub_change *change, json_t *out, int64_t project)
 {
-    pthread_rwlock_rdlock(&change->hub->directory.lock);
+    pthread_rwlock_rdlock(&change->directory->lock);
     tw_change_put(change, out, "project",
-                  tw_change_json_path(tw_directory_holder(&change->hub->directory, project)));
-    pthread_rwlock_unlock(&change->hub->directory.lock);
+                  tw_change_json_path(tw_directory_holder(change->directory, project)));
+    pthread_rwlock_unlock(&change->directory->lock);
 }
 
 static enum tw_status put_proof(struct tw_hub_change *change, const struct row *row,
@@ -289,7 +289,7 @@ static enum tw_status read_and_show(struct tw_hub_change *change, const struct r
 
 static bool may_see_project(struct tw_hub_change *change, int64_t project)
 {
-    struct tw_directory *directory = &change->hub->directory;
+    struct tw_directory *directory = change->directory;
     pthread_rwlock_rdlock(&directory->lock);
     const struct tw_holder *holder = tw_directory_holder(directory, project);
     const bool may =
@@ -405,7 +405,7 @@ static enum tw_status add_key(struct export *export, int64_t project, struct tw_
 
 static enum tw_status find_keys(struct export *export, struct tw_error *error)
 {
-    struct tw_directory *directory = &export->change->hub->directory;
+    struct tw_directory *directory = export->change->directory;
     enum tw_status status = TW_OK;
     pthread_rwlock_rdlock(&directory->lock);
     for (size_t i = 0; status == TW_OK && i < directory->holders.n; i++) {
@@ -588,11 +588,11 @@ static void put_subject(struct tw_hub_change *change, struct tw_db_statement *ro
     }
     tw_subject_write(&subject, text);
     tw_change_put(change, out, "subject", json_string(text));
-    pthread_rwlock_rdlock(&change->hub->directory.lock);
-    tw_change_put(change, out, "in",
-                  tw_change_json_path(
-                      tw_directory_holder(&change->hub->directory, tw_db_column_integer(row, 2))));
-    pthread_rwlock_unlock(&change->hub->directory.lock);
+    pthread_rwlock_rdlock(&change->directory->lock);
+    tw_change_put(
+        change, out, "in",
+        tw_change_json_path(tw_directory_holder(change->directory, tw_db_column_integer(row, 2))));
+    pthread_rwlock_unlock(&change->directory->lock);
     tw_change_put(change, out, "at", tw_change_json_when(tw_db_column_integer(row, 3)));
 }
 
@@ -632,10 +632,10 @@ enum tw_status tw_report_list_subjects(struct tw_hub_change *change, struct tw_e
 
 /* ---- audit register ---- */
 
-/* Under the directory's lock. Those whose role lets them read content of a project. */
+/* Those whose role lets them read content of a project. */
 static json_t *readers(const struct tw_hub_change *change, const struct tw_holder *project)
 {
-    const struct tw_items *persons = &change->hub->directory.persons;
+    const struct tw_items *persons = &change->directory->persons;
     struct tw_error error;
     const struct tw_hub_verb *show = tw_commands_find("content", "show", &error);
     json_t *list = json_array();
@@ -654,10 +654,9 @@ static json_t *readers(const struct tw_hub_change *change, const struct tw_holde
     return list;
 }
 
-static void register_project(struct tw_hub_change *change, json_t *rows,
+static void register_project(struct tw_hub_change *change, json_t *row,
                              const struct tw_holder *project)
 {
-    json_t *row = tw_change_row(change, rows);
     const bool stores = project->settings.stores_content;
     tw_change_put(change, row, "path", tw_change_json_path(project));
     tw_change_put(change, row, "id", json_integer(project->id));
@@ -671,23 +670,20 @@ static void register_project(struct tw_hub_change *change, json_t *rows,
 
 enum tw_status tw_report_register(struct tw_hub_change *change, struct tw_error *error)
 {
-    struct tw_directory *directory = &change->hub->directory;
-    const char *path = tw_change_value(change, "path")->text;
+    const struct tw_items *holders = &change->directory->holders;
     struct tw_holder *top = NULL;
-    enum tw_status status = TW_OK;
-    json_t *rows = tw_change_rows(change, "projects");
-    pthread_rwlock_rdlock(&directory->lock);
-    if (path != NULL) {
-        status = tw_change_find_holder(change, path, &top, error);
+    enum tw_status status = tw_change_find_top(change, &top, error);
+    if (status != TW_OK) {
+        return status;
     }
-    for (size_t i = 0; status == TW_OK && i < directory->holders.n; i++) {
-        const struct tw_holder *holder = directory->holders.at[i];
-        if (holder->kind == TW_HOLDER_PROJECT && tw_change_is_below(holder, top) &&
-            (tw_holder_is_open(holder) || tw_change_integer(change, "all", 0) != 0) &&
-            tw_change_may_see(change, holder)) {
-            register_project(change, rows, holder);
+    struct tw_change_page page = tw_change_page_begin(change, "projects", holders);
+    size_t i = page.first;
+    for (; i < holders->n && tw_change_page_has_room(&page); i++) {
+        const struct tw_holder *holder = holders->at[i];
+        if (holder->kind == TW_HOLDER_PROJECT && tw_change_is_listed(change, holder, top)) {
+            register_project(change, tw_change_page_row(&page, holder->id), holder);
         }
     }
-    pthread_rwlock_unlock(&directory->lock);
-    return status;
+    tw_change_page_end(&page, i < holders->n);
+    return TW_OK;
 }

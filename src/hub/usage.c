@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "hub/usage_keys.h"
 
-enum { PAGE_ENTRIES = 30000, NANO = 1000000000 };
+enum { NANO = 1000000000 };
 
 /* One settlement, as it is read. */
 struct settlement {
@@ -90,6 +90,9 @@ static enum tw_status key_in(struct maker *maker, enum tw_usage_dimension dimens
     case TW_USAGE_PROJECT:
     case TW_USAGE_KEY:
         *ret_key = holder->above[dimension]->id;
+        break;
+    case TW_USAGE_USER:
+        *ret_key = holder->user != NULL ? holder->user->id : 0;
         break;
     case TW_USAGE_MODEL:
         return text_number(maker, settlement->model, ret_key, error);
@@ -314,15 +317,16 @@ static enum tw_status take_settlement(struct maker *maker, struct tw_db_statemen
     return count(maker, &settlement, error);
 }
 
-/* All settlements from an entry on, of a page of the ledger. */
+/* All settlements from an entry on, of a page of the ledger, which has nothing behind last. */
 static enum tw_status read_page(struct maker *maker, struct tw_db_statement *page, int64_t first,
-                                struct tw_error *error)
+                                int64_t last, struct tw_error *error)
 {
     const struct tw_usage_wish *wish = &maker->usage->wish;
-    const struct tw_db_value values[] = {tw_db_integer(first), tw_db_integer(first + PAGE_ENTRIES),
-                                         tw_db_integer(wish->period.starts_s * NANO),
-                                         tw_db_integer(wish->period.ends_s * NANO),
-                                         tw_db_text(wish->model)};
+    const int64_t end =
+        last - first < TW_LIMIT_REPORT_PART ? last + 1 : first + TW_LIMIT_REPORT_PART;
+    const struct tw_db_value values[] = {
+        tw_db_integer(first), tw_db_integer(end), tw_db_integer(wish->period.starts_s * NANO),
+        tw_db_integer(wish->period.ends_s * NANO), tw_db_text(wish->model)};
     bool has_row = true;
     enum tw_status status = tw_db_query(page, values, wish->model != NULL ? 5 : 4, error);
     while (status == TW_OK && has_row) {
@@ -335,7 +339,9 @@ static enum tw_status read_page(struct maker *maker, struct tw_db_statement *pag
 }
 
 /* Goes through the ledger by its numbers, a page at a time: a store may keep all rows of a query in
- * memory. The plus keeps the index of times out of the pages, where it would only lead astray. */
+ * memory. Up to the last entry that is there at the beginning: entries do not change, so all pages
+ * together are what one transaction would see. The plus keeps the index of times out of the pages,
+ * where it would only lead astray. */
 static enum tw_status read_pages(struct maker *maker, struct tw_db_statement *first,
                                  struct tw_db_statement *page, struct tw_error *error)
 {
@@ -359,9 +365,13 @@ static enum tw_status read_pages(struct maker *maker, struct tw_db_statement *fi
         status = query_row(first, &from, 1, &has_row, error);
         if (status == TW_OK) {
             next = tw_db_column_integer(first, 0);
-            status = read_page(maker, page, next, error);
+            status = read_page(maker, page, next, last, error);
         }
-        if (__builtin_add_overflow(next, PAGE_ENTRIES, &next)) {
+        if (status == TW_OK) { /* as short as they are many: none holds up the store's log */
+            tw_db_rollback(maker->db);
+            status = tw_db_begin(maker->db, error);
+        }
+        if (__builtin_add_overflow(next, TW_LIMIT_REPORT_PART, &next)) {
             break;
         }
     }
@@ -536,7 +546,7 @@ static enum tw_status read_all(struct maker *maker, struct tw_error *error)
         status = tw_report_names_read(maker->db, &usage->names, error);
     }
     if (status == TW_OK) {
-        status = tw_report_names_choose(&usage->names, usage->wish.in, error);
+        status = tw_report_names_choose(&usage->names, usage->wish.in, &usage->wish.viewer, error);
     }
     if (status == TW_OK) {
         status = read_settlements(maker, error);

@@ -11,7 +11,8 @@
  *    rounded, nothing is left out.
  * 2. Rows come in one order, whatever the store gives: by the dimensions in their order, names by
  *    their bytes, holders of one path by their numbers.
- * 3. All of it is one state of the store.
+ * 3. All of it is one state of the store: that of its beginning. It is read in short transactions,
+ *    so that the store's log does not grow while it is made.
  *
  * Ownership: the report's own until tw_usage_free; its zone is the caller's and must outlive it.
  * Threads: any that has the database; a report does not change.
@@ -33,6 +34,7 @@ enum tw_usage_dimension {
     TW_USAGE_TEAM,
     TW_USAGE_PROJECT,
     TW_USAGE_KEY,
+    TW_USAGE_USER, /* whose key it is; 0 and "" of a key that is nobody's */
     TW_USAGE_MODEL,
     TW_USAGE_CLASS,
     TW_USAGE_PRICE,
@@ -50,6 +52,7 @@ struct tw_usage_wish {
     const struct tw_zone *zone;
     const char *in;    /* a holder's path; NULL: all */
     const char *model; /* NULL: all */
+    struct tw_report_viewer viewer;
 };
 
 struct tw_usage_sums {

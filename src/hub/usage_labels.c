@@ -9,9 +9,9 @@
 
 static const char *const NAMES[TW_USAGE_DIMENSIONS + 1] = {
     [TW_USAGE_ORG] = "org",     [TW_USAGE_TEAM] = "team",   [TW_USAGE_PROJECT] = "project",
-    [TW_USAGE_KEY] = "key",     [TW_USAGE_MODEL] = "model", [TW_USAGE_CLASS] = "class",
-    [TW_USAGE_PRICE] = "price", [TW_USAGE_HOUR] = "hour",   [TW_USAGE_DAY] = "day",
-    [TW_USAGE_WEEK] = "week",   [TW_USAGE_MONTH] = "month",
+    [TW_USAGE_KEY] = "key",     [TW_USAGE_USER] = "user",   [TW_USAGE_MODEL] = "model",
+    [TW_USAGE_CLASS] = "class", [TW_USAGE_PRICE] = "price", [TW_USAGE_HOUR] = "hour",
+    [TW_USAGE_DAY] = "day",     [TW_USAGE_WEEK] = "week",   [TW_USAGE_MONTH] = "month",
 };
 
 const char *tw_usage_dimension_name(enum tw_usage_dimension dimension)
@@ -28,7 +28,7 @@ static enum tw_status unknown_dimension(const char *word, struct tw_error *error
     }
     return tw_error_set(
         error, TW_ERR_USAGE, TW_NO_POSITION,
-        "usage cannot be shown by '%.40s'; there are org, team, project, key, model, "
+        "usage cannot be shown by '%.40s'; there are org, team, project, key, user, model, "
         "class, price, hour, day, week and month",
         word);
 }
@@ -94,6 +94,8 @@ const char *tw_usage_label(const struct tw_usage *usage, const struct tw_usage_r
     case TW_USAGE_PROJECT:
     case TW_USAGE_KEY:
         return tw_report_names_find(&usage->names, key)->path;
+    case TW_USAGE_USER:
+        return key != 0 ? tw_report_names_find_user(&usage->names, key)->path : "";
     case TW_USAGE_MODEL:
     case TW_USAGE_CLASS:
         return usage->texts[key];

@@ -8,6 +8,8 @@
 #include "hub/report_table.h"
 #include "hub/usage_period.h"
 
+#define NOBODY "(nobody)" /* no name has brackets */
+
 enum tw_status tw_usage_check_buffer(const struct tw_buf *out, struct tw_error *error)
 {
     if (!out->failed) {
@@ -71,7 +73,8 @@ static void add_rows(const struct tw_usage *usage, struct tw_report_table *table
         const struct tw_usage_row *row = usage->rows[i];
         for (size_t k = 0; k < usage->wish.n_by; k++) {
             char label[TW_USAGE_LABEL_BYTES];
-            tw_report_table_cell(table, tw_usage_label(usage, row, k, label));
+            const char *text = tw_usage_label(usage, row, k, label);
+            tw_report_table_cell(table, text[0] != '\0' ? text : NOBODY);
         }
         add_sums(table, &row->sums, n_places);
         write_versions(&row->versions, scratch);
@@ -182,10 +185,13 @@ static void put_row(const struct tw_usage *usage, const struct tw_usage_row *row
         char label[TW_USAGE_LABEL_BYTES], id[16];
         if (dimension == TW_USAGE_PRICE) {
             tw_json_put_int(json, name, row->keys[k]);
+        } else if (dimension == TW_USAGE_USER && row->keys[k] == 0) {
+            tw_json_put_null(json, name);
+            continue;
         } else {
             tw_json_put_text(json, name, tw_usage_label(usage, row, k, label));
         }
-        if (dimension <= TW_USAGE_KEY) {
+        if (dimension <= TW_USAGE_USER) {
             snprintf(id, sizeof id, "%s_id", name);
             tw_json_put_int(json, id, row->keys[k]);
         }

@@ -134,8 +134,12 @@ static const struct sign {
     char letter;
     const char *sqlite, *postgres;
 } signs[] = {
-    {'I', "INTEGER", "BIGINT"}, {'B', "BLOB", "BYTEA"}, {'S', "STRICT", ""},
-    {'L', "", "FOR UPDATE"},    {'%', "%", "%"},
+    {'I', "INTEGER", "BIGINT"},
+    {'B', "BLOB", "BYTEA"},
+    {'S', "STRICT", ""},
+    {'L', "", "FOR UPDATE"},
+    {'%', "%", "%"},
+    {'N', "0", "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000000 AS BIGINT)"},
 };
 
 static const char *sign_text(char letter, bool is_postgres)

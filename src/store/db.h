@@ -10,6 +10,7 @@
  *     %B  bytes                  BLOB         BYTEA
  *     %S  behind a table         STRICT       (nothing)
  *     %L  behind a SELECT        (nothing)    FOR UPDATE
+ *     %N  the store's own time   0            ns since 1970 by the server's clock, at that moment
  *
  * and %% is a percent sign. Nothing is replaced in quotes and comments. PostgreSQL tells the kind
  * of a parameter from where it stands; where nothing says so it is CAST(? AS %I). Rows are made of

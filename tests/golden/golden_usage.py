@@ -301,15 +301,16 @@ def mistakes_are_said_with_what_would_be_right(program):
             (2, "twice", *usage, "--by", "day,day"),
             (2, "did you mean 'last-month'", *usage, "--period", "last-mont"),
             (2, "ends before it begins", *usage, "--period", "2026-11..2026-10"),
-            (2, "no place with --format focus", *usage, "--by", "day", "--format", "focus"),
-            (2, "must be one of", *usage, "--format", "xml"),
+            (2, "no place with the format focus", *usage, "--by", "day", "--format", "focus"),
+            (2, "is none of table, csv, json, focus", *usage, "--format", "xml"),
             (3, "did you mean 'acme/research'", *usage, "--in", "acme/reserch"),
             (3, "Europe/Berln", *usage, "--zone", "Europe/Berln"),
-            (3, "there is no", "usage", "--books", "nothing.db"),
-            (2, "give --org", *invoice),
+            (3, "there are no books", "usage", "--books", "nothing.db"),
+            (2, "usage invoice needs --org NAME", *invoice),
             (2, "is no organisation", *invoice, "--org", "acme/research"),
             (2, "is not one month", *invoice, "--org", "acme", "--month", "2026"),
-            (2, "unexpected 'x'", *usage, "x")]:
+            (2, "unexpected 'x'", *usage, "x"),
+            (2, "there are show, invoice", "usage", "x")]:
         exit_code, out, err = program.run(*words)
         assert (exit_code, out) == (code, b""), (words, exit_code, err)
         assert part in err.decode() and err.count(b"\n") == 1, (part, err)

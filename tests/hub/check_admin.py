@@ -38,10 +38,10 @@ MATRIX = {
     "ledger/check": "www--", "ledger/list": "www--", "audit/list": "w-w--",
     "subject/erase": "w----", "subject/hold": "w----", "subject/release": "w----",
     "subject/list": "w-w--", "subject/export": "--w--", "content/show": "--w--",
-    "audit/register": "w-w--",
+    "audit/register": "w-w--", "usage/show": "www-w", "usage/invoice": "www--",
 }
 LISTS = {"org/list", "team/list", "project/list", "user/list", "key/list", "budget/list",
-         "price/list", "ledger/list", "audit/register"}
+         "price/list", "ledger/list", "audit/register", "usage/show"}
 
 
 class LocalConnection(http.client.HTTPConnection):
@@ -163,6 +163,7 @@ def target_of(it, command, depth, number):
         "key/create": (3, {"path": f"acme/research/chat/{name}"}),
         "budget/set": (2, {"path": "acme/research", "limit": "100", "name": "shared"}),
         "price/set": (0, {"model": name, **rates}),
+        "usage/invoice": (1, {"org": "acme"}),
     }.get(command, (0, {}))
 
 
@@ -199,12 +200,55 @@ def each_endpoint_is_open_to_its_roles_in_their_scopes_and_to_nobody_else(it, se
 def the_matrix_has_every_endpoint(it, _server):
     pages = [it.books.run_bare("man", f"tokenworks-{group}").stdout for group in
              ("org", "team", "project", "user", "key", "budget", "price", "ledger", "audit",
-              "subject", "content")]
+              "subject", "content", "usage")]
     known = {line.split()[2] + "/" + line.split()[3]
              for page in pages for line in page.splitlines() if line.startswith(".SS tokenworks ")}
     local = {command for command in known if it.ask(command).status == 404}
     assert local == {"audit/verify", "audit/checkpoint", "audit/export", "audit/replay"}, local
     assert known - local == set(MATRIX)
+
+
+@site
+def usage_is_shown_of_what_the_roles_reach_to_the_unit(it, server):
+    it.good("team/create", path="acme/ops")
+    it.good("project/create", path="acme/ops/bot")
+    it.good("user/create", path="acme/ann")
+    other = it.good("key/create", path="acme/ops/bot/night", user="acme/ann")["secret"]
+    for key, n in ((it.books.key, 2), (other, 3)):
+        for _ in range(n):
+            ask_model(server, key, "somebody")
+    assert becomes(lambda: it.books.rows(
+        "SELECT COUNT(*) FROM entry WHERE kind = 'settle'") == [(5,)])
+    member = make_user(it, 1, "member", "acme/research")
+    finance = make_user(it, 2, "finance", "acme")
+    words = {"by": "key,user", "period": "all", "format": "json"}
+
+    def rows(secret, **more):
+        report = it.ask("usage/show", words | more, secret)
+        assert report.status == 200, report.body
+        return {(row["key"], row["user"]): (row["requests"], row["amount_nano"])
+                for row in report.json["rows"]}
+    booked = {tuple(row[:2]): tuple(row[2:]) for row in it.books.rows(
+        "SELECT o.name || '/' || t.name || '/' || p.name || '/' || k.name,"
+        " (SELECT h.name || '/' || u.name FROM secret s JOIN person u ON u.id = s.person"
+        "  JOIN holder h ON h.id = u.org WHERE s.holder = k.id),"
+        " COUNT(*), SUM(e.amount_nano) FROM entry e JOIN holder k ON k.id = e.api_key"
+        " JOIN holder p ON p.id = k.parent JOIN holder t ON t.id = p.parent"
+        " JOIN holder o ON o.id = t.parent WHERE e.kind = 'settle' GROUP BY 1, 2")}
+    ops = {key: sums for key, sums in booked.items() if key[0].startswith("acme/ops/")}
+    assert ops and len(booked) == 2 and ("acme/ops/bot/night", "acme/ann") in ops
+    assert rows(None) == rows(finance) == booked
+    assert rows(member) == {key: sums for key, sums in booked.items() if key not in ops}
+    assert rows(finance, **{"in": "acme/ops"}) == ops
+    for part in ("acme/ops", "acme/osp", "acme/researhc/x"):
+        answer = it.ask("usage/show", words | {"in": part}, member)
+        assert answer.status == 404, answer.body
+        assert "did you mean 'acme/ops" not in answer.error["message"], answer.body
+    env = dict(os.environ, TOKENWORKS_SECRET=member)
+    out = it.books.run("usage", "--by", "key", "--period", "all", "--format", "csv", env=env).stdout
+    assert "research/chat" in out and "ops" not in out, out
+    out = it.books.run("usage", "invoice", "--org", "acme", env=env, check=False)
+    assert out.returncode == 10 and "do not allow 'usage invoice'" in out.stderr, out
 
 
 @site
@@ -373,6 +417,7 @@ def a_socket_that_a_killed_server_left_is_replaced(program, data):
 
 CASES = [each_endpoint_is_open_to_its_roles_in_their_scopes_and_to_nobody_else,
          the_matrix_has_every_endpoint,
+         usage_is_shown_of_what_the_roles_reach_to_the_unit,
          roles_and_secrets_that_were_taken_away_are_of_no_use,
          nobody_is_let_in_by_a_wrong_secret_or_a_key,
          the_admin_api_is_not_on_the_network,

@@ -76,6 +76,25 @@ void books_close(struct books *books)
     }
 }
 
+/* A third of the keys is nobody's, the others are of users with and without an organisation. */
+static void give_users(struct books *books)
+{
+    struct tw_error error;
+    assert_good(
+        tw_db_execute(books->writer,
+                      "INSERT INTO person (id, org, name, created_ns)"
+                      " VALUES (900001, 0, 'root', 0);"
+                      "INSERT INTO person (id, org, name, created_ns) SELECT 900002, MIN(id),"
+                      " 'ann', 0 FROM holder WHERE kind = 'org';"
+                      "INSERT INTO secret (id, holder, person, shown, hash, created_ns)"
+                      " SELECT 910000 + id, id, CASE id %% 3 WHEN 0 THEN 0 WHEN 1 THEN 900001"
+                      " ELSE 900002 END, 'tw-...', CAST(SUBSTR(id || "
+                      "'hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh', 1, 32) AS %B), 0 FROM holder"
+                      " WHERE kind = 'key'",
+                      &error),
+        &error);
+}
+
 void books_fill(struct books *books, uint64_t seed, int64_t n_requests, int64_t from_s,
                 int64_t to_s)
 {
@@ -84,6 +103,7 @@ void books_fill(struct books *books, uint64_t seed, int64_t n_requests, int64_t 
     assert_good(
         synth_ledger_fill(books->ledger, seed, n_requests, from_s * NANO, to_s * NANO, &error),
         &error);
+    give_users(books);
     books_end(books);
 }
 

@@ -21,7 +21,7 @@ void books_begin(struct books *books);
 void books_end(struct books *books);
 void books_close(struct books *books);
 
-/* books_begin, synth_ledger_fill, books_end. */
+/* books_begin, synth_ledger_fill, users of two thirds of the keys, books_end. */
 void books_fill(struct books *books, uint64_t seed, int64_t n_requests, int64_t from_s,
                 int64_t to_s);
 

@@ -130,6 +130,7 @@ void fixture_open(struct fixture *fixture)
                                          .build = "test",
                                          .isa_level = "ref",
                                          .now_ns = now_ns,
+                                         .keeps_own_time = !fixture->has_store_time,
                                          .context = fixture};
     must(tw_hub_open(&config, &fixture->hub, &error), &error);
 }
@@ -342,6 +343,16 @@ json_t *fixture_ask(struct fixture *fixture, const char *group, const char *verb
     json_t *answer = NULL;
     json_t *command = tw_hub_make_command(group, verb, json_loads(fields, 0, NULL));
     return tw_hub_ask(fixture->hub, &actor, command, &answer, ret_error) == TW_OK ? answer : NULL;
+}
+
+void fixture_write(struct fixture *fixture)
+{
+    struct tw_error error;
+    json_t *answer = fixture_ask(fixture, "org", "set", "{\"path\": \"acme\"}", &error);
+    if (answer == NULL) {
+        fail_msg("%s", error.text);
+    }
+    json_decref(answer);
 }
 
 void *fixture_ask_once(void *context)

@@ -18,6 +18,7 @@ enum { FIXTURE_ORG = 3, FIXTURE_TEAM, FIXTURE_PROJECT, FIXTURE_KEY, FIXTURE_OTHE
 struct fixture {
     char folder[64], address[160];
     _Atomic int64_t now_ns;
+    bool has_store_time; /* now_ns is but the clock of its machine: the store's counts */
     struct tw_hub *hub;
     char secret[64], other_secret[64];
 };
@@ -54,6 +55,8 @@ int64_t fixture_answer(struct fixture *fixture, const char *secret, const char *
  * is why. */
 json_t *fixture_ask(struct fixture *fixture, const char *group, const char *verb,
                     const char *fields, struct tw_error *ret_error);
+/* A group of the writer, by a change that changes nothing. */
+void fixture_write(struct fixture *fixture);
 enum tw_status fixture_cover(struct fixture *fixture, struct tw_hub_ticket *ticket,
                              uint64_t n_tokens);
 enum tw_status fixture_settle(struct fixture *fixture, struct tw_hub_ticket *ticket,

@@ -35,6 +35,7 @@ static const struct {
     {"audit export", "-----"},  {"audit replay", "-----"},   {"audit register", "w-w--"},
     {"subject erase", "w----"}, {"subject hold", "w----"},   {"subject release", "w----"},
     {"subject list", "w-w--"},  {"subject export", "--w--"}, {"content show", "--w--"},
+    {"usage show", "www-w"},    {"usage invoice", "www--"},
 };
 #define N_COMMANDS (sizeof matrix / sizeof *matrix)
 

@@ -256,6 +256,14 @@ static void a_request_is_a_row_for_each_direction_and_one_for_the_rounding(void 
     assert_int_equal(synth_ledger_reserve(books.ledger, &request, NULL), TW_OK);
     assert_int_equal(
         synth_ledger_settle(books.ledger, &request, FROM_S * NANO, 1003, 200, 77, NULL), TW_OK);
+    assert_int_equal(
+        tw_db_execute(books.writer,
+                      "INSERT INTO person (id, org, name, created_ns) VALUES (900, 0, 'lea', 0);"
+                      "INSERT INTO secret (id, holder, person, shown, hash, created_ns)"
+                      " SELECT 901, id, 900, 'tw-...', CAST('h' AS %B), 0 FROM holder"
+                      " WHERE kind = 'key'",
+                      NULL),
+        TW_OK);
     books_end(&books);
     struct tw_usage *usage = read_focus(&books, "2026-10", zone, &out);
     static const struct {
@@ -285,7 +293,8 @@ static void a_request_is_a_row_for_each_direction_and_one_for_the_rounding(void 
                 {"ServiceCategory", "AI and Machine Learning"},
                 {"SubAccountId", "5"},
                 {"SubAccountName", "'=acme/r,d/\"x\""},
-                {"Tags", "{\"tokenworks/team\":\"=acme/r,d\",\"tokenworks/model\":\"+demo\","
+                {"Tags", "{\"tokenworks/team\":\"=acme/r,d\",\"tokenworks/user\":\"lea\","
+                         "\"tokenworks/model\":\"+demo\","
                          "\"tokenworks/class\":\"standard\"}"}};
     const char *at = out.data;
     assert_true(next_row(&at, &titles));

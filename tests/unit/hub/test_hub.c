@@ -139,6 +139,30 @@ static void a_settlement_counts_in_the_period_of_its_reservation(void **state)
     fixture_check(fixture);
 }
 
+/* Meanwhile the hub has forgotten the window, and others carry over what is left. */
+static void a_settlement_finds_the_period_of_its_reservation_many_periods_later(void **state)
+{
+    struct fixture *fixture = *state;
+    struct tw_hub_ticket first, ticket;
+    fixture_add_budget(fixture, FIXTURE_KEY, "tokens", 100, true, "day");
+    fixture_execute(fixture, "UPDATE budget SET rolls_over = 1");
+    fixture_open(fixture);
+    fixture_reserve(fixture, &first, fixture->secret, 60, 30, false);
+    for (int i = 0; i < 9; i++) {
+        fixture->now_ns += 24 * 3600 * FIXTURE_SECOND_NS;
+        fixture_reserve(fixture, &ticket, fixture->secret, 10, 10, false);
+        assert_int_equal(ticket.refusal, TW_HUB_GRANTED);
+        fixture_settle(fixture, &ticket, 10, 0, 10);
+    }
+    fixture_settle(fixture, &first, 60, 0, 10);
+    assert_int_equal(fixture_query(fixture, "SELECT COUNT(*) FROM budget_window"), 10);
+    assert_int_equal(fixture_query(fixture, "SELECT spent FROM budget_window ORDER BY starts_s"),
+                     70);
+    assert_int_equal(fixture_query(fixture, "SELECT MAX(reserved) FROM budget_window"), 0);
+    assert_int_equal(fixture_query(fixture, "SELECT MAX(carried) FROM budget_window"), 100);
+    fixture_check(fixture);
+}
+
 static void what_a_process_left_open_is_settled_at_its_watermark(void **state)
 {
     struct fixture *fixture = *state;
@@ -364,6 +388,7 @@ int main(void)
         TEST(a_soft_budget_lets_through_and_says_so_once),
         TEST(a_clock_that_is_set_back_reopens_nothing),
         TEST(a_settlement_counts_in_the_period_of_its_reservation),
+        TEST(a_settlement_finds_the_period_of_its_reservation_many_periods_later),
         TEST(what_a_process_left_open_is_settled_at_its_watermark),
         TEST(a_key_that_is_closed_or_expired_gets_nothing),
         TEST(rates_bound_requests_tokens_and_how_many_run),

@@ -140,6 +140,78 @@ static void what_is_closed_is_gone_with_all_below_and_its_name_is_free(void **st
         json_array_size(json_object_get(good(fixture, "project list", "{}"), "projects")), 0);
 }
 
+/* ---- lists ---- */
+
+static void a_list_comes_in_pages_that_have_each_row_once(void **state)
+{
+    struct fixture *fixture = *state;
+    char fields[128];
+    int64_t after = 0;
+    size_t n_rows = 0, n_pages = 0;
+    for (int i = 0; i < 5; i++) {
+        snprintf(fields, sizeof fields, "{\"path\": \"acme/research/chat/k%d\"}", i);
+        good(fixture, "key create", fields);
+    }
+    for (bool has_more = true; has_more; n_pages++) {
+        snprintf(fields, sizeof fields, "{\"most\": 3, \"after\": %lld}", (long long)after);
+        json_t *answer = good(fixture, "key list", fields);
+        const json_t *rows = json_object_get(answer, "keys");
+        has_more = json_is_integer(json_object_get(answer, "next"));
+        for (size_t i = 0; i < json_array_size(rows); i++, n_rows++) {
+            const int64_t id = number_of(json_array_get(rows, i), "id");
+            assert_true(id > after);
+            after = id;
+        }
+        assert_true(!has_more || number_of(answer, "next") == after);
+        assert_true(json_array_size(rows) <= 3);
+    }
+    assert_int_equal(n_rows, 7);
+    assert_int_equal(n_pages, 3);
+}
+
+struct hold {
+    pthread_mutex_t lock;
+    _Atomic bool is_held;
+};
+
+static void hold_writer(void *context, struct tw_hub_ticket *ticket, enum tw_status status)
+{
+    struct hold *hold = context;
+    (void)ticket;
+    (void)status;
+    hold->is_held = true;
+    pthread_mutex_lock(&hold->lock);
+    pthread_mutex_unlock(&hold->lock);
+}
+
+/* It would not come back, were it made by the writer, who is held up here. */
+static void a_list_waits_for_nobody_and_shows_what_is_committed(void **state)
+{
+    struct fixture *fixture = *state;
+    struct tw_hub_ticket ticket;
+    struct hold hold = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    struct tw_hub_request request = {.model = "m",
+                                     .client_id = "r",
+                                     .n_prompt_tokens = 30,
+                                     .n_answers = 1,
+                                     .most_answer_tokens = 30};
+    good(fixture, "budget set", "{\"path\": \"acme\", \"unit\": \"tokens\", \"limit\": 100}");
+    assert_int_equal(tw_hub_authenticate(fixture->hub, fixture->secret, &request.caller),
+                     TW_HUB_KEY_GOOD);
+    pthread_mutex_lock(&hold.lock);
+    tw_hub_reserve(fixture->hub, &ticket, &request, hold_writer, &hold);
+    while (!hold.is_held) {
+        sched_yield();
+    }
+    json_t *row = json_array_get(json_object_get(good(fixture, "budget list", "{}"), "budgets"), 0);
+    assert_int_equal(number_of(row, "reserved"), 60);
+    pthread_mutex_unlock(&hold.lock);
+    fixture_settle(fixture, &ticket, 30, 0, 10);
+    row = json_array_get(json_object_get(good(fixture, "budget list", "{}"), "budgets"), 0);
+    assert_int_equal(number_of(row, "spent"), 40);
+    assert_int_equal(number_of(row, "reserved"), 0);
+}
+
 /* ---- keys ---- */
 
 static void count(void *context, struct tw_hub_ticket *ticket, enum tw_status status)
@@ -841,6 +913,8 @@ int main(void)
         BOOKS(a_tree_is_made_from_the_top_and_shown),
         BOOKS(a_new_name_is_found_and_an_old_one_is_not),
         BOOKS(what_is_closed_is_gone_with_all_below_and_its_name_is_free),
+        BOOKS(a_list_comes_in_pages_that_have_each_row_once),
+        BOOKS(a_list_waits_for_nobody_and_shows_what_is_committed),
         BOOKS(a_secret_is_shown_once_and_opens_its_key),
         BOOKS(after_a_revocation_nothing_is_admitted_and_what_runs_may_not_go_on),
         BOOKS(a_rotated_key_has_two_secrets_until_the_overlap_ends),

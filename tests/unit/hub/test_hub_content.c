@@ -108,8 +108,8 @@ static int64_t count(struct fixture *fixture, const char *kind)
 /* An operation, so that the writer has a group in which to tend. */
 static void pass_group(struct fixture *fixture)
 {
-    give(fixture, "key", "list", "{}");
-    give(fixture, "key", "list", "{}");
+    fixture_write(fixture);
+    fixture_write(fixture);
 }
 
 static void what_is_stored_is_shown_whole_and_as_the_record_commits_to_it(void **state)

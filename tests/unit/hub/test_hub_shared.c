@@ -144,18 +144,89 @@ static void an_erasure_on_one_hub_takes_the_keys_of_the_others(void **state)
     fixture_open(other);
     json_decref(must_ask(&hubs[0], "project", "set",
                          "{\"path\": \"acme/research/chat\", \"store_content\": true}"));
-    json_decref(must_ask(other, "key", "list", "{}")); /* it reads what has changed */
+    fixture_write(other); /* it reads what has changed */
     fixture_answer(&hubs[0], hubs[0].secret, "alice", "{}", "here");
     const int64_t there = fixture_answer(other, hubs[0].secret, "alice", "{}", "there");
     snprintf(fields, sizeof fields, "{\"request\": \"%lld\"}", (long long)there);
     json_decref(must_ask(other, "content", "show", fields));
     json_decref(must_ask(&hubs[0], "subject", "erase", "{\"subject\": \"alice\"}"));
-    json_decref(must_ask(other, "key", "list", "{}"));
+    fixture_write(other);
     assert_null(fixture_ask(other, "subject", "export", "{\"subject\": \"alice\"}", &error));
     assert_int_equal(error.status, TW_ERR_NOT_FOUND);
     assert_null(fixture_ask(other, "content", "show", fields, &error));
     assert_non_null(strstr(error.text, "was erased"));
     fixture_destroy(other);
+}
+
+/* What it knows of the bound of a team, behind a group of its own. */
+static uint32_t max_context(struct fixture *hub)
+{
+    struct tw_hub_caller caller;
+    fixture_write(hub);
+    assert_int_equal(tw_hub_authenticate(hub->hub, hub->secret, &caller), TW_HUB_KEY_GOOD);
+    return tw_hub_max_context_tokens(hub->hub, &caller);
+}
+
+/* A row that was changed behind the back of all shows what is read. */
+static void a_hub_reads_of_others_what_they_changed_and_all_where_that_is_too_much(void **state)
+{
+    struct fixture *other = &hubs[1];
+    struct tw_hub_caller caller;
+    char sql[160];
+    (void)state;
+    fixture_open(&hubs[0]);
+    memcpy(other, &hubs[0], sizeof hubs[0]);
+    fixture_open(other);
+    assert_int_equal(max_context(other), UINT32_MAX);
+    fixture_execute(&hubs[0], "UPDATE holder SET max_context_tokens = 7 WHERE id = 4");
+    json_t *answer = must_ask(&hubs[0], "key", "create", "{\"path\": \"acme/research/chat/new\"}");
+    assert_int_equal(max_context(other), UINT32_MAX);
+    const char *secret = json_string_value(json_object_get(answer, "secret"));
+    assert_int_equal(tw_hub_authenticate(other->hub, secret, &caller), TW_HUB_KEY_GOOD);
+    json_decref(must_ask(other, "key", "revoke", "{\"path\": \"acme/research/chat/new\"}"));
+    fixture_write(&hubs[0]);
+    assert_int_equal(tw_hub_authenticate(hubs[0].hub, secret, &caller), TW_HUB_KEY_REVOKED);
+    json_decref(answer);
+    snprintf(sql, sizeof sql,
+             "DELETE FROM directory_change; UPDATE books SET next_change = next_change + %d,"
+             " writer = 0",
+             TW_LIMIT_HUB_CHANGES + 1);
+    fixture_execute(&hubs[0], sql);
+    assert_int_equal(max_context(other), 7);
+    assert_int_equal(max_context(&hubs[0]), 7);
+}
+
+/* Two hours before, and an hour behind: neither kills the others, nor moves the books' time. */
+static void the_clocks_of_hubs_do_not_matter_where_the_store_has_one(void **state)
+{
+    const int64_t hour_ns = 3600 * FIXTURE_SECOND_NS;
+    struct tw_hub_ticket ticket, others[2];
+    struct tw_hub_caller caller;
+    (void)state;
+    hubs[0].has_store_time = true;
+    open_all();
+    hubs[1].now_ns += 2 * hour_ns;
+    hubs[2].now_ns -= hour_ns;
+    json_decref(must_ask(&hubs[0], "key", "set",
+                         "{\"path\": \"acme/research/chat/ci\", \"expires\": \"+1h\"}"));
+    fixture_reserve(&hubs[0], &ticket, hubs[0].secret, 10, 100, true);
+    assert_int_equal(ticket.refusal, TW_HUB_GRANTED);
+    for (size_t i = 1; i < HUBS; i++) {
+        fixture_close(&hubs[i]); /* and as one that starts with such a clock */
+        fixture_open(&hubs[i]);
+        assert_int_equal(fixture_check(&hubs[0]).n_open, i);
+        assert_int_equal(tw_hub_authenticate(hubs[i].hub, hubs[0].secret, &caller),
+                         TW_HUB_KEY_GOOD);
+        fixture_reserve(&hubs[i], &others[i - 1], hubs[0].secret, 10, 100, true);
+        assert_int_equal(others[i - 1].refusal, TW_HUB_GRANTED);
+    }
+    assert_int_equal(fixture_settle(&hubs[0], &ticket, 10, 0, 50), TW_OK);
+    assert_int_equal(fixture_settle(&hubs[1], &others[0], 10, 0, 50), TW_OK);
+    assert_int_equal(fixture_settle(&hubs[2], &others[1], 10, 0, 50), TW_OK);
+    assert_int_equal(fixture_check(&hubs[0]).n_open, 0);
+    assert_int_equal(fixture_query(&hubs[0], "SELECT COUNT(*) FROM entry WHERE at_ns > %N"), 0);
+    assert_int_equal(
+        fixture_query(&hubs[0], "SELECT COUNT(*) FROM entry WHERE at_ns < %N - 60000000000"), 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -166,6 +237,8 @@ int main(void)
         TEST(hubs_that_share_books_serve_together_what_a_budget_pays),
         TEST(what_a_silent_hub_left_open_is_settled_once_by_another),
         TEST(an_erasure_on_one_hub_takes_the_keys_of_the_others),
+        TEST(a_hub_reads_of_others_what_they_changed_and_all_where_that_is_too_much),
+        TEST(the_clocks_of_hubs_do_not_matter_where_the_store_has_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,7 +23,7 @@ static struct tw_invoice *read_invoice(struct books *books, const char *org, con
     struct tw_invoice *invoice = NULL;
     struct tw_error error;
     assert_int_equal(tw_usage_period_parse_month(month, zone, 0, &period, NULL), TW_OK);
-    if (tw_invoice_read(books->db, org, period, zone, now_ns, &invoice, &error) != TW_OK) {
+    if (tw_invoice_read(books->db, org, period, zone, now_ns, NULL, &invoice, &error) != TW_OK) {
         fail_msg("%s", error.text);
     }
     return invoice;
@@ -252,13 +252,14 @@ static void an_invoice_is_for_one_whole_organisation(void **state)
                 {"acne", "did you mean 'acme'", TW_ERR_NOT_FOUND},
                 {"twin", "'#11' or '#12'", TW_ERR_USAGE}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        assert_int_equal(tw_invoice_read(books.db, rows[i].org, month, zone, 0, &invoice, &error),
-                         rows[i].status);
+        assert_int_equal(
+            tw_invoice_read(books.db, rows[i].org, month, zone, 0, NULL, &invoice, &error),
+            rows[i].status);
         if (strstr(error.text, rows[i].part) == NULL) {
             fail_msg("'%s' is not in '%s'", rows[i].part, error.text);
         }
     }
-    assert_int_equal(tw_invoice_read(books.db, "#12", month, zone, 0, &invoice, NULL), TW_OK);
+    assert_int_equal(tw_invoice_read(books.db, "#12", month, zone, 0, NULL, &invoice, NULL), TW_OK);
     assert_int_equal(invoice->n_lines, 0);
     assert_int_equal(invoice->total.nano, 0);
     tw_invoice_free(invoice);

@@ -1,3 +1,4 @@
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,6 +15,7 @@
 #include "hub/ledger_check.h"
 #include "hub/usage.h"
 #include "hub/usage_period.h"
+#include "hub/usage_report.h"
 
 #define NANO   ((int64_t)1000000000)
 /* 2026-10-15 and 2026-12-01 in UTC: over the end of summer time, a month's and a year's week. */
@@ -41,13 +43,16 @@ static struct tw_usage *read_usage(struct books *books, const struct tw_usage_wi
 
 struct plain {
     int64_t at_ns, price;
-    char org[80], team[80], project[80], key[80], model[40], class[20];
+    char org[80], team[80], project[80], key[80], user[80], model[40], class[20];
     struct tw_usage_sums sums;
 };
 
 static const char PLAIN[] =
     "SELECT e.at_ns, e.price, e.model, e.class, e.input_tokens, e.cached_tokens, e.output_tokens,"
-    " e.amount_nano, o.name, t.name, p.name, k.name FROM entry e"
+    " e.amount_nano, o.name, t.name, p.name, k.name,"
+    " COALESCE((SELECT CASE u.org WHEN 0 THEN u.name ELSE h.name || '/' || u.name END FROM secret s"
+    " JOIN person u ON u.id = s.person LEFT JOIN holder h ON h.id = u.org WHERE s.holder = k.id"
+    " ORDER BY s.id DESC LIMIT 1), '') FROM entry e"
     " JOIN holder k ON k.id = e.api_key JOIN holder p ON p.id = k.parent"
     " JOIN holder t ON t.id = p.parent JOIN holder o ON o.id = t.parent"
     " WHERE e.kind = 'settle' ORDER BY e.id";
@@ -76,6 +81,7 @@ static size_t read_plain(struct books *books, struct plain **ret_items)
         item->sums =
             (struct tw_usage_sums){1, tw_db_column_integer(row, 4), tw_db_column_integer(row, 5),
                                    tw_db_column_integer(row, 6), tw_db_column_integer(row, 7)};
+        snprintf(item->user, sizeof item->user, "%s", tw_db_column_text(row, 12));
         snprintf(item->org, sizeof item->org, "%.18s", tw_db_column_text(row, 8));
         snprintf(item->team, sizeof item->team, "%.18s/%.18s", item->org,
                  tw_db_column_text(row, 9));
@@ -109,6 +115,9 @@ static void plain_label(const struct plain *item, enum tw_usage_dimension dimens
         break;
     case TW_USAGE_KEY:
         snprintf(label, room, "%s", item->key);
+        break;
+    case TW_USAGE_USER:
+        snprintf(label, room, "%s", item->user);
         break;
     case TW_USAGE_MODEL:
         snprintf(label, room, "%s", item->model);
@@ -596,6 +605,117 @@ static void a_report_has_a_bounded_number_of_rows(void **state)
     books_close(&small.books);
 }
 
+static void a_key_is_its_users_and_one_of_nobody_says_so(void **state)
+{
+    (void)state;
+    struct small small;
+    struct tw_buf table, csv, json;
+    struct tw_error error;
+    int64_t other;
+    char sql[400];
+    struct tw_zone *zone = open_zone("UTC");
+    const struct tw_usage_wish wish = {
+        .zone = zone, .by = {TW_USAGE_USER}, .n_by = 1, .period = {0, 86400}};
+    begin_small(&small);
+    assert_int_equal(
+        synth_ledger_holder(small.books.ledger, "key", small.project, "own", &other, NULL), TW_OK);
+    ask(&small, small.key, "demo", small.price, 1);
+    ask(&small, other, "demo", small.price, 2);
+    ask(&small, other, "demo", small.price, 3);
+    snprintf(sql, sizeof sql,
+             "INSERT INTO person (id, org, name, created_ns) VALUES (900, %lld, 'lea', 0);"
+             "INSERT INTO secret (id, holder, person, shown, hash, created_ns)"
+             " VALUES (901, %lld, 900, 'tw-...', CAST('h' AS %%B), 0)",
+             (long long)small.org, (long long)other);
+    if (tw_db_execute(small.books.writer, sql, &error) != TW_OK) {
+        fail_msg("%s", error.text);
+    }
+    books_end(&small.books);
+    struct tw_usage *usage = read_usage(&small.books, &wish);
+    tw_buf_init(&table, 10000);
+    tw_buf_init(&csv, 10000);
+    tw_buf_init(&json, 10000);
+    assert_int_equal(tw_usage_write_table(usage, 0, &table, NULL), TW_OK);
+    assert_int_equal(tw_usage_write_csv(usage, &csv, NULL), TW_OK);
+    assert_int_equal(tw_usage_write_json(usage, &json, NULL), TW_OK);
+    tw_buf_append(&table, "", 1);
+    tw_buf_append(&csv, "", 1);
+    tw_buf_append(&json, "", 1);
+    assert_non_null(strstr(table.data, "\n(nobody) "));
+    assert_non_null(strstr(table.data, "\nacme/lea "));
+    assert_non_null(strstr(csv.data, "\r\nacme/lea,2,12,8,10,"));
+    assert_non_null(strstr(csv.data, "\r\n\"\",1,6,4,5,"));
+    assert_non_null(strstr(json.data, "{\"user\":null,\"requests\":1,"));
+    assert_non_null(strstr(json.data, "{\"user\":\"acme/lea\",\"user_id\":900,\"requests\":2,"));
+    tw_buf_free(&table);
+    tw_buf_free(&csv);
+    tw_buf_free(&json);
+    tw_usage_free(usage);
+    tw_zone_free(zone);
+    books_close(&small.books);
+}
+
+/* ---- beside a writer ---- */
+
+struct scribe {
+    struct small *small;
+    pthread_t thread;
+    _Atomic bool stops;
+    int64_t n_written;
+};
+
+/* A settlement behind the other, of new numbers and an old hour, as fast as it goes. */
+static void *scribble(void *context)
+{
+    struct scribe *scribe = context;
+    struct tw_db *db = NULL;
+    char sql[512];
+    assert_int_equal(tw_db_open(scribe->small->books.address, TW_DB_WRITE, &db, NULL), TW_OK);
+    while (!scribe->stops) {
+        const long long id = 4000000000000000 + scribe->n_written++;
+        snprintf(sql, sizeof sql,
+                 "INSERT INTO entry (id, at_ns, kind, request, debit, credit, amount_nano, tokens,"
+                 " api_key, reserve_entry, reserved_ns, model, class, price, input_tokens,"
+                 " cached_tokens, output_tokens) VALUES (%lld, 3600000000000, 'settle', 1, 1, 2, 3,"
+                 " 0, %lld, 1, 1, 'demo', 'standard', 0, 0, 0, 0)",
+                 id, (long long)scribe->small->key);
+        assert_int_equal(tw_db_execute(db, sql, NULL), TW_OK);
+    }
+    tw_db_close(db);
+    return NULL;
+}
+
+static void a_report_beside_a_writer_is_of_its_beginning(void **state)
+{
+    (void)state;
+    enum { REPORTS = 8 };
+    struct small small;
+    struct scribe scribe = {.small = &small};
+    struct tw_zone *zone = open_zone("UTC");
+    struct tw_usage_wish wish = {.zone = zone, .by = {TW_USAGE_PROJECT}, .n_by = 1};
+    assert_int_equal(tw_usage_period_parse("all", zone, 0, &wish.period, NULL), TW_OK);
+    begin_small(&small);
+    add_hours(&small, 100000);
+    books_end(&small.books);
+    assert_int_equal(pthread_create(&scribe.thread, NULL, scribble, &scribe), 0);
+    for (int i = 0; i < REPORTS; i++) {
+        char sql[128];
+        int64_t n = 0;
+        struct tw_usage *usage = read_usage(&small.books, &wish);
+        snprintf(sql, sizeof sql, "SELECT COUNT(*) FROM entry WHERE id <= %lld",
+                 (long long)usage->last_entry);
+        books_ask(&small.books, sql, &n, 1);
+        assert_int_equal(usage->total.n_requests, n);
+        assert_int_equal(usage->total.amount_nano, 3 * n);
+        tw_usage_free(usage);
+    }
+    scribe.stops = true;
+    pthread_join(scribe.thread, NULL);
+    assert_true(scribe.n_written > 0);
+    tw_zone_free(zone);
+    books_close(&small.books);
+}
+
 static void books_that_are_damaged_are_not_reported_from(void **state)
 {
     (void)state;
@@ -651,6 +771,8 @@ int main(void)
         cmocka_unit_test(a_settlement_at_midnight_belongs_to_the_day_that_begins),
         cmocka_unit_test(the_hour_that_comes_twice_is_two_rows),
         cmocka_unit_test(a_path_chooses_all_below_it_and_a_number_one_holder),
+        cmocka_unit_test(a_key_is_its_users_and_one_of_nobody_says_so),
+        cmocka_unit_test(a_report_beside_a_writer_is_of_its_beginning),
         cmocka_unit_test(a_row_lists_the_price_versions_it_was_settled_at),
         cmocka_unit_test(a_report_of_too_many_models_is_refused),
         cmocka_unit_test(a_report_has_a_bounded_number_of_rows),
