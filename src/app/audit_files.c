@@ -30,34 +30,13 @@ static const struct tw_field_value *value_of(const struct desk *desk, const char
 
 /* ---- the books ---- */
 
-static enum tw_status read_log_name(struct desk *desk, struct tw_error *error)
-{
-    struct tw_db_statement *statement = NULL;
-    bool has_row = false;
-    enum tw_status status =
-        tw_db_prepare(desk->db, "SELECT log FROM books WHERE id = 1", &statement, error);
-    if (status == TW_OK) {
-        status = tw_db_query(statement, NULL, 0, error);
-    }
-    if (status == TW_OK) {
-        status = tw_db_next(statement, &has_row, error);
-    }
-    if (status == TW_OK && !has_row) {
-        status = tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
-                              "the store has no row of the books: it was damaged");
-    }
-    if (status == TW_OK) {
-        snprintf(desk->log, sizeof desk->log, "%s", tw_db_column_text(statement, 0));
-    }
-    tw_db_finalize(statement);
-    return status;
-}
-
 static enum tw_status open_books(struct desk *desk, struct tw_error *error)
 {
     const struct tw_books_args books = {.address = desk->args->where.books};
     enum tw_status status = tw_books_args_open(&books, &desk->db, error);
-    return status == TW_OK ? read_log_name(desk, error) : status;
+    return status == TW_OK ? tw_books_args_read(desk->db, "SELECT log FROM books WHERE id = 1",
+                                                desk->log, sizeof desk->log, error)
+                           : status;
 }
 
 /* ---- verify ---- */
