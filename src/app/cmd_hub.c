@@ -63,6 +63,19 @@ static enum tw_status export_subject(const struct tw_hub_args *args, struct tw_e
     return status;
 }
 
+/* Beside the answer; who reads JSON has them in it as well. */
+static void print_warnings(const struct tw_hub_args *args, json_t *answer)
+{
+    const json_t *warnings = json_object_get(answer, "warnings");
+    for (size_t i = 0; i < json_array_size(warnings); i++) {
+        const char *text = json_string_value(json_array_get(warnings, i));
+        tw_command_note("note: %s", text != NULL ? text : "");
+    }
+    if (!args->where.json) {
+        json_object_del(answer, "warnings");
+    }
+}
+
 static enum tw_status execute(const struct tw_hub_args *args, struct tw_error *error)
 {
     json_t *answer = NULL;
@@ -77,6 +90,7 @@ static enum tw_status execute(const struct tw_hub_args *args, struct tw_error *e
     }
     enum tw_status status = tw_ask_books(&args->where, args->verb, args->fields, &answer, error);
     if (status == TW_OK) {
+        print_warnings(args, answer);
         status = tw_hub_print(answer, args->where.json, error);
     }
     if (status == TW_OK && args->verb->manner == TW_COMMAND_CHANGE &&

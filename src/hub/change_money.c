@@ -275,6 +275,37 @@ static void put_budget(struct tw_hub_change *change, json_t *row, struct tw_hub_
 
 /* ---- commands about budgets ---- */
 
+/* What is not covered by a price is refused under a budget in money. */
+static bool has_price(const struct tw_hub_change *change, const struct tw_holder *holder)
+{
+    const struct tw_directory *directory = &change->hub->directory;
+    for (size_t i = 0; i < directory->prices.n; i++) {
+        const struct tw_price *price = directory->prices.by_version[i];
+        const struct tw_holder *project = tw_directory_holder(directory, price->project);
+        if (price->project == TW_PRICE_ALL_PROJECTS ||
+            (project != NULL &&
+             (tw_change_is_below(project, holder) || tw_change_is_below(holder, project)))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void warn_of_budget(struct tw_hub_change *change, const struct tw_hub_budget *budget,
+                           const struct plan *plan, enum tw_spending_unit old_unit)
+{
+    if (plan->old != NULL && old_unit != budget->facts.unit) {
+        tw_change_warn(change, "this budget counted %s until now, and counts %s from now on, anew",
+                       tw_spending_unit_name(old_unit), tw_spending_unit_name(budget->facts.unit));
+    } else if (plan->old != NULL && plan->is_anew) {
+        tw_change_warn(change, "this budget counts anew from now on");
+    }
+    if (budget->facts.unit == TW_SPENDING_MONEY && !has_price(change, budget->holder)) {
+        tw_change_warn(change, "no model has a price yet, so requests under this budget are "
+                               "refused: 'price set' sets one");
+    }
+}
+
 enum tw_status tw_change_set_budget(struct tw_hub_change *change, struct tw_error *error)
 {
     struct plan plan;
@@ -286,6 +317,8 @@ enum tw_status tw_change_set_budget(struct tw_hub_change *change, struct tw_erro
         return status;
     }
     int64_t id = plan.old != NULL ? plan.old->id : 0;
+    const enum tw_spending_unit old_unit =
+        plan.old != NULL ? plan.old->facts.unit : plan.facts.unit;
     note_plan(change, &plan);
     if (!plan.is_anew) {
         status = update_row(change, &plan, error);
@@ -302,6 +335,7 @@ enum tw_status tw_change_set_budget(struct tw_hub_change *change, struct tw_erro
         status == TW_OK ? tw_directory_budget(&change->hub->directory, id) : NULL;
     if (budget != NULL) {
         put_budget(change, change->answer, budget);
+        warn_of_budget(change, budget, &plan, old_unit);
     }
     return status;
 }
@@ -465,6 +499,7 @@ enum tw_status tw_change_add_price(struct tw_hub_change *change, struct tw_error
         status == TW_OK ? tw_price_of_version(&change->hub->directory.prices, price.version) : NULL;
     if (stored != NULL) {
         put_price(change, change->answer, stored, state_of(change, stored));
+        tw_change_warn_model(change, stored->model);
     }
     return status;
 }
