@@ -16,8 +16,9 @@ static void write_options(const struct tw_hub_verb *verb, struct tw_buf *out)
 {
     char name[TW_HUB_OPTION_BYTES];
     tw_buf_append_text(out, "--help");
-    for (size_t i = 0; i < tw_hub_where_options.n_options; i++) {
-        tw_buf_append_format(out, " --%s", tw_hub_where_options.options[i].name);
+    const struct tw_option_group *where = tw_hub_args_where(verb);
+    for (size_t i = 0; i < where->n_options; i++) {
+        tw_buf_append_format(out, " --%s", where->options[i].name);
     }
     for (size_t i = 0; i < verb->n_fields; i++) {
         const struct tw_field *field = &verb->fields[i];
