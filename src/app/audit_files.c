@@ -76,7 +76,8 @@ static enum tw_status print_report(const struct desk *desk, const struct tw_audi
         json_object_set_new(answer, "fault", json_string(tw_audit_fault_name(report->fault)));
         json_object_set_new(answer, "at", json_integer(report->seq));
     }
-    enum tw_status status = answer != NULL ? tw_hub_print(answer, desk->args->where.json, error)
+    const struct tw_hub_print how = {.as_json = desk->args->where.json};
+    enum tw_status status = answer != NULL ? tw_hub_print(answer, &how, error)
                                            : tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION,
                                                           "no memory for the report");
     json_decref(answer);

@@ -90,8 +90,13 @@ static enum tw_status execute(const struct tw_hub_args *args, struct tw_error *e
     }
     enum tw_status status = tw_ask_books(&args->where, args->verb, args->fields, &answer, error);
     if (status == TW_OK) {
+        const struct tw_field *all = tw_commands_field(args->verb, "all");
+        const struct tw_hub_print how = {
+            .as_json = args->where.json,
+            .is_wide = args->where.wide,
+            .may_hide = all != NULL && !json_is_true(json_object_get(args->fields, all->name))};
         print_warnings(args, answer);
-        status = tw_hub_print(answer, args->where.json, error);
+        status = tw_hub_print(answer, &how, error);
     }
     if (status == TW_OK && args->verb->manner == TW_COMMAND_CHANGE &&
         json_object_get(answer, "secret") != NULL) {

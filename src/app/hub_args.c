@@ -24,6 +24,10 @@ static const struct tw_option where_rows[] = {
      .kind = TW_OPTION_FLAG,
      .offset = offsetof(struct tw_hub_where, json),
      .help = "Print the answer as JSON."},
+    {.name = "wide",
+     .kind = TW_OPTION_FLAG,
+     .offset = offsetof(struct tw_hub_where, wide),
+     .help = "Print all columns of a table; budgets have more than a terminal is wide."},
     /* Of commands that can make books, and last for that. */
     {.name = "currency",
      .kind = TW_OPTION_STRING,

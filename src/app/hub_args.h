@@ -17,7 +17,7 @@
 
 struct tw_hub_where {
     const char *books, *currency;
-    bool json;
+    bool json, wide;
 };
 
 struct tw_hub_args {

@@ -482,7 +482,7 @@ static const struct tw_hub_verb verbs[] = {
      F(subject_hold), CHANGE(TW_OBJECT_IN),                                               {IN, NO, NO, NO, NO}, tw_change_hold_subject},
     {"subject", "release", "end a legal hold", "Ends the legal holds of that scope.",
      F(subject_one), CHANGE(TW_OBJECT_IN),                                                {IN, NO, NO, NO, NO}, tw_change_release_subject},
-    {"subject", "list", "show legal holds and erasures", "Shows legal holds and erasures. Whom they are about is shown as the keyed hash that records have.",
+    {"subject", "list", "show legal holds and erasures", "Shows legal holds and erasures only: there is no list of the people who asked. Whom they are about is shown as the keyed hash that records have.",
      F(subject_list), TW_OBJECT_ALL, TW_COMMAND_REPORT,                                   {IN, NO, IN, NO, NO}, tw_report_list_subjects},
     {"subject", "export", "write all that is known of somebody", "Writes the records of all requests about somebody, with their content where it is stored, as lines of JSON. It is put on record. The admin API gives it in pages: 'next' goes into 'after' of the next one.",
      F(subject_export), TW_OBJECT_IN, TW_COMMAND_REPORT,                                  {NO, NO, IN, NO, NO}, tw_report_export_subject},

@@ -73,7 +73,13 @@ def a_table_has_what_json_has(it, _model):
     assert "RPM" not in table[0]  # nobody has one
     it.run("key", "set", "acme/research/chat/ci", "--rpm", "7")
     assert "RPM" in it.run("key", "list").stdout
-    assert it.run("user", "list").stdout == "nothing\n"
+    assert it.run("user", "list").stdout == "no users; --all shows what was closed as well\n"
+    assert it.run("user", "list", "--all").stdout == "no users\n"
+    it.run("budget", "set", "acme", "--limit", "2")
+    assert "ZONE" not in it.run("budget", "list").stdout
+    assert "ZONE" in it.run("budget", "list", "--wide").stdout
+    register = it.run("audit", "register").stdout.splitlines()
+    assert "MODELS" in register[0] and "READERS" in register[0] and "*" in register[1], register
 
 
 @books
@@ -104,6 +110,8 @@ def what_is_wrong_is_said_with_the_option_and_the_remedy(it, _model):
             "budget", "set", "a/b/c/d/e", "--limit", "1")
     refused(it, "usage", "'+90d' or 'never'", "key", "create", "acme/research/chat/x", "--expires",
             "soon")
+    out = it.run_bare("hub", check=False)
+    assert out.returncode == 2 and "the hub's commands are org, team" in out.stderr, out
     refused(it, "usage", "unexpected 'b'", "org", "create", "a", "b")
     refused(it, "usage", "taken already", "org", "create", "acme")
     refused(it, "not found", "no open 'acme/none'", "team", "close", "acme/none")
