@@ -350,7 +350,7 @@ int tw_cmd_chat(int argc, char **argv)
             "commands. From a pipe every line is a message. The model's own chat template says\n"
             "how it reads a conversation; a model without one goes on from the text.",
         .uses = {{&chat_group, &chat.args},
-                 {&tw_model_args_group, &chat.model},
+                 {&tw_model_args_chat, &chat.model},
                  {&tw_sampling_args_group, &chat.sampling},
                  {&tw_form_args_group, &chat.answer_form}},
     };
