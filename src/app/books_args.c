@@ -26,6 +26,15 @@ enum tw_status tw_books_args_open(const struct tw_books_args *args, struct tw_db
     struct tw_db *db = NULL;
     enum tw_status status = tw_books_place_find(args->address, &place, error);
     if (status == TW_OK) {
+        status = tw_books_place_may_enter(&place, error);
+    }
+    if (status == TW_OK && !tw_books_place_is_there(&place)) {
+        status = tw_error_set(error, TW_ERR_NOT_FOUND, TW_NO_POSITION,
+                              "there is no '%.200s': --books or TOKENWORKS_BOOKS says where the "
+                              "books are, and 'tokenworks serve' makes new ones",
+                              place.address);
+    }
+    if (status == TW_OK) {
         status = tw_db_open(place.address, TW_DB_READ, &db, error);
     }
     if (status != TW_OK) {

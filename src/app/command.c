@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/printable.h"
 #include "base/suggest.h"
+#include "hub/commands.h"
 
 enum { MOST_COMMANDS = 32, NOTE_BYTES = 4096 };
 
@@ -32,7 +33,16 @@ static int unknown_command(const struct tw_command *commands, const char *prefix
     names[n] = NULL;
     const char *guess = tw_suggest_word(word, names);
     struct tw_error error;
-    if (guess != NULL) {
+    if (strcmp(word, "hub") == 0) {
+        char all[200] = "";
+        const struct tw_hub_group *group;
+        for (size_t i = 0; (group = tw_commands_group(i)) != NULL; i++) {
+            const size_t used = strlen(all);
+            snprintf(all + used, sizeof all - used, "%s%s", i > 0 ? ", " : "", group->name);
+        }
+        tw_error_set(&error, TW_ERR_USAGE, TW_NO_POSITION, "the hub's commands are %s and usage",
+                     all);
+    } else if (guess != NULL) {
         tw_error_set(&error, TW_ERR_USAGE, TW_NO_POSITION,
                      "unknown command '%.60s'; did you mean '%s %s'?", word, prefix, guess);
     } else {

@@ -306,6 +306,8 @@ def mistakes_are_said_with_what_would_be_right(program):
             (3, "did you mean 'acme/research'", *usage, "--in", "acme/reserch"),
             (3, "Europe/Berln", *usage, "--zone", "Europe/Berln"),
             (3, "there is no", "usage", "--books", "nothing.db"),
+            (3, "there is no", "usage", "--books", "nothing"),
+            (2, "write YYYY-MM", *invoice, "--org", "acme", "--month", "2026-1"),
             (2, "give --org", *invoice),
             (2, "is no organisation", *invoice, "--org", "acme/research"),
             (2, "is not one month", *invoice, "--org", "acme", "--month", "2026"),
