@@ -15,6 +15,7 @@ enum { NANO = 1000000000 };
 
 struct bill_args {
     const char *zone, *provider;
+    bool json; /* as --format json */
 };
 
 static const struct tw_option bill_options[] = {
@@ -28,9 +29,13 @@ static const struct tw_option bill_options[] = {
      .offset = offsetof(struct bill_args, provider),
      .value_name = "NAME",
      .help = "Who offers the service and bills for it. Default: tokenworks."},
+    {.name = "json",
+     .kind = TW_OPTION_FLAG,
+     .offset = offsetof(struct bill_args, json),
+     .help = "The same as --format json."},
 };
 
-static const struct tw_option_group bill_group = {"Billing", bill_options, 2};
+static const struct tw_option_group bill_group = {"Billing", bill_options, 3};
 
 /* A zone and the books, open; out is for what is to be printed. */
 struct desk {
@@ -159,6 +164,7 @@ static int run_invoice(int argc, char **argv)
         return exit_code;
     }
     struct tw_error error;
+    args.format = bill.json ? 1 : args.format;
     return invoice(&books, &bill, &args, &error) == TW_OK ? 0 : tw_command_fail(&error);
 }
 
@@ -291,5 +297,6 @@ int tw_cmd_usage(int argc, char **argv)
         return exit_code;
     }
     struct tw_error error;
+    args.format = bill.json ? JSON : args.format;
     return report(&books, &bill, &args, &error) == TW_OK ? 0 : tw_command_fail(&error);
 }

@@ -13,6 +13,15 @@
 
 enum { MOST_COMMANDS = 32, NOTE_BYTES = 4096 };
 
+static tw_command_help_fn help_fn; /* NULL: standard output */
+static void *help_context;
+
+void tw_command_send_help(tw_command_help_fn help, void *context)
+{
+    help_fn = help;
+    help_context = context;
+}
+
 static void print_commands(const struct tw_command *commands, const char *prefix, const char *about,
                            FILE *out)
 {
@@ -94,7 +103,11 @@ bool tw_command_parse(const struct tw_command_spec *spec, int argc, char **argv,
         return false;
     }
     if (ret_words->wants_help) {
-        tw_options_print_help(spec, stdout);
+        if (help_fn != NULL) {
+            help_fn(spec, help_context);
+        } else {
+            tw_options_print_help(spec, stdout);
+        }
         *ret_exit_code = 0;
         return false;
     }

@@ -264,6 +264,7 @@ def names_cannot_become_formulas(program):
 def reports_are_read_beside_a_writer_and_change_nothing(program):
     path = make_books(program)
     words = ["usage", "--books", path, "--period", "all", "--format", "json"]
+    assert program.good(*words) == program.good(*words[:-2], "--json")
     before, content = program.good(*words), path.read_bytes()
     writer = sqlite3.connect(path, isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")

@@ -18,6 +18,7 @@ from server import becomes, run_cases  # noqa: E402
 CODES = {"usage": 2, "not found": 3, "format": 5, "limit": 7, "missed": 9, "denied": 10}
 GROUPS = ("org", "team", "project", "user", "key", "budget", "price", "ledger", "subject",
           "content", "audit")
+ALONE = ("run", "chat", "serve", "tokenize", "perplexity", "eval", "train", "usage")
 
 
 def books(function):
@@ -204,9 +205,14 @@ def every_command_explains_itself_and_has_a_place_in_the_manual(it, _model):
             assert f".SS tokenworks {group} {verb} " in page, (group, verb)
             for option in re.findall(r"^  --([a-z-]+)", text, re.MULTILINE):
                 assert option == "help" or option.replace("-", r"\-") in page, (group, option)
+    for command in ALONE:
+        page = it.run_bare("man", f"tokenworks-{command}").stdout
+        assert page.startswith('.TH "TOKENWORKS'), page[:100]
+        for option in re.findall(r"^  --([a-z-]+)", it.run_bare(command, "--help").stdout, re.M):
+            assert option == "help" or "\\-\\-" + option.replace("-", r"\-") in page, option
     assert "no page" in it.run_bare("man", "tokenworks-x", check=False).stderr
     if shutil.which("groff"):
-        for page in ("tokenworks", *(f"tokenworks-{group}" for group in GROUPS)):
+        for page in ("tokenworks", *(f"tokenworks-{name}" for name in GROUPS + ALONE)):
             roff = it.run_bare("man", page).stdout
             out = subprocess.run(["groff", "-man", "-Tutf8", "-ww"], input=roff, text=True,
                                  capture_output=True, check=True, timeout=60)
