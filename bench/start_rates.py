@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """How long a server takes to start, what memory it has then, and what a cached prompt saves.
 
     start_rates.py BUILD MODEL.gguf [ROUNDS]

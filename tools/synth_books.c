@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/zone.h"
 #include "synth_ledger.h"
@@ -95,6 +96,11 @@ static bool read_options(int argc, char **argv, struct request *request)
 static enum tw_status write_books(const struct request *request, struct tw_error *error)
 {
     struct tw_db *db;
+    if (tw_file_exists(request->output)) {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "'%.200s' exists already: remove it, or write to another place",
+                            request->output);
+    }
     enum tw_status status = tw_db_open(request->output, TW_DB_WRITE, &db, error);
     if (status != TW_OK) {
         return status;

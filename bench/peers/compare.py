@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Runs others beside tokenworks, in turn, on the same file, threads and prompts:
 
     bench/peers/compare.py --tokenworks BIN --model F [--llama-bench [NAME=]COMMAND]...

@@ -7,6 +7,7 @@
 #include "app/admin_client.h"
 #include "app/books_args.h"
 #include "app/books_place.h"
+#include "app/command.h"
 #include "base/clock.h"
 #include "hub/hub_admin.h"
 #include "hub/report.h"
@@ -28,8 +29,10 @@ static enum tw_status find_actor(struct tw_hub *hub, const char *secret, char na
     if (secret == NULL || tw_hub_find_person(hub, secret, ret_actor)) {
         return TW_OK;
     }
-    return tw_error_set(error, TW_ERR_DENIED, TW_NO_POSITION,
-                        "TOKENWORKS_SECRET is no user's secret here; 'user secret' makes one");
+    return tw_error_set(
+        error, TW_ERR_DENIED, TW_NO_POSITION,
+        "the secret in the variable TOKENWORKS_SECRET is no user's here: unset it to give "
+        "commands as the owner of the books, or have 'user secret' make one");
 }
 
 /* What needs no keys and changes nothing: a copy of the books will do. */
@@ -67,6 +70,11 @@ static enum tw_status ask_store(const struct tw_books_place *place, const struct
     if (status == TW_OK) {
         status = tw_hub_open(&config, &hub, error);
     }
+    if (status == TW_OK && tw_hub_n_recovered(hub) > 0) {
+        tw_command_note("%lld requests that a server had left open were settled at their "
+                        "watermarks",
+                        (long long)tw_hub_n_recovered(hub));
+    }
     if (status == TW_OK) {
         status = find_actor(hub, secret, name, &actor, error);
     }
@@ -76,6 +84,24 @@ static enum tw_status ask_store(const struct tw_books_place *place, const struct
         status = tw_hub_ask(hub, &actor, command, ret_answer, error);
     }
     tw_hub_close(hub);
+    return status;
+}
+
+/* Of books that are there, also where a server has them; a store that cannot be read is judged by
+ * whoever opens it. */
+static enum tw_status check_currency(const struct tw_books_place *place, const char *wanted,
+                                     struct tw_error *error)
+{
+    const struct tw_books_args books = {place->address};
+    char currency[TW_BOOKS_CURRENCY_BYTES];
+    struct tw_db *db = NULL;
+    struct tw_error reason;
+    if (wanted == NULL || !tw_books_place_is_there(place) ||
+        tw_books_args_open(&books, &db, &reason) != TW_OK) {
+        return TW_OK;
+    }
+    enum tw_status status = tw_books_args_currency(db, wanted, currency, error);
+    tw_db_close(db);
     return status;
 }
 
@@ -92,9 +118,17 @@ enum tw_status tw_ask_books(const struct tw_hub_where *where, const struct tw_hu
         status = tw_books_place_check(&place, error);
     }
     if (status == TW_OK) {
+        status = check_currency(&place, where->currency, error);
+    }
+    if (status == TW_OK) {
         status = tw_admin_client_ask(place.socket, secret, verb->group, verb->verb, fields,
                                      &is_there, ret_answer, error);
     }
-    return status == TW_OK && !is_there ? ask_store(&place, &asked, secret, ret_answer, error)
-                                        : status;
+    if (status == TW_OK && is_there) {
+        return TW_OK;
+    }
+    if (status == TW_OK) {
+        status = tw_books_place_may_enter(&place, error);
+    }
+    return status == TW_OK ? ask_store(&place, &asked, secret, ret_answer, error) : status;
 }

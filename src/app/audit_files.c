@@ -30,33 +30,12 @@ static const struct tw_field_value *value_of(const struct desk *desk, const char
 
 /* ---- the books ---- */
 
-static enum tw_status read_log_name(struct desk *desk, struct tw_error *error)
-{
-    struct tw_db_statement *statement = NULL;
-    bool has_row = false;
-    enum tw_status status =
-        tw_db_prepare(desk->db, "SELECT log FROM books WHERE id = 1", &statement, error);
-    if (status == TW_OK) {
-        status = tw_db_query(statement, NULL, 0, error);
-    }
-    if (status == TW_OK) {
-        status = tw_db_next(statement, &has_row, error);
-    }
-    if (status == TW_OK && !has_row) {
-        status = tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
-                              "the store has no row of the books: it was damaged");
-    }
-    if (status == TW_OK) {
-        snprintf(desk->log, sizeof desk->log, "%s", tw_db_column_text(statement, 0));
-    }
-    tw_db_finalize(statement);
-    return status;
-}
-
 static enum tw_status open_books(struct desk *desk, struct tw_error *error)
 {
     enum tw_status status = tw_books_args_open(desk->args->where.books, &desk->db, error);
-    return status == TW_OK ? read_log_name(desk, error) : status;
+    return status == TW_OK ? tw_books_args_read(desk->db, "SELECT log FROM books WHERE id = 1",
+                                                desk->log, sizeof desk->log, error)
+                           : status;
 }
 
 /* ---- verify ---- */
@@ -96,7 +75,8 @@ static enum tw_status print_report(const struct desk *desk, const struct tw_audi
         json_object_set_new(answer, "fault", json_string(tw_audit_fault_name(report->fault)));
         json_object_set_new(answer, "at", json_integer(report->seq));
     }
-    enum tw_status status = answer != NULL ? tw_hub_print(answer, desk->args->where.json, error)
+    const struct tw_hub_print how = {.as_json = desk->args->where.json};
+    enum tw_status status = answer != NULL ? tw_hub_print(answer, &how, error)
                                            : tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION,
                                                           "no memory for the report");
     json_decref(answer);

@@ -246,7 +246,8 @@ static enum tw_status print_result(const struct replay *replay, bool is_equal,
         is_equal, "answers", (json_int_t)replay->terms.n_answers, "bytes",
         (json_int_t)replay->n_bytes, "tokens", (json_int_t)replay->n_tokens, "model_digest",
         replay->terms.model_digest, "build", replay->terms.build, "isa", replay->terms.isa);
-    enum tw_status status = answer != NULL ? tw_hub_print(answer, replay->args->where.json, error)
+    const struct tw_hub_print how = {.as_json = replay->args->where.json};
+    enum tw_status status = answer != NULL ? tw_hub_print(answer, &how, error)
                                            : tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION,
                                                           "no memory for the result");
     json_decref(answer);

@@ -1,6 +1,7 @@
 #include "app/books_place.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,10 +12,14 @@
 #include "base/cpu.h"
 #include "base/file.h"
 
-#define FILE_NAME   "books.db"
+#define FILE_NAME   "books" FILE_SUFFIX
+#define FILE_SUFFIX ".db"
 #define SOCKET_NAME "admin.sock"
 #define OF_ROOT     "/var/lib/tokenworks"
 #define FOLDER_MODE 0700
+
+#define GROUP_FOLDER_MODE 0710
+#define GROUP_SOCKET_MODE 0660
 
 static enum tw_status too_long(const char *path, struct tw_error *error)
 {
@@ -46,12 +51,21 @@ static bool is_postgres(const char *address)
     return strncmp(address, "postgres://", 11) == 0 || strncmp(address, "postgresql://", 13) == 0;
 }
 
+/* What is not there yet is made: a file where it is called so, otherwise a folder. */
+static bool means_folder(const char *address)
+{
+    const size_t n = strlen(address), n_suffix = strlen(FILE_SUFFIX);
+    return tw_file_is_directory(address) ||
+           (!tw_file_exists(address) &&
+            (n < n_suffix || strcmp(address + n - n_suffix, FILE_SUFFIX) != 0));
+}
+
 /* The address is a file, or a folder with one in it. */
 static enum tw_status take_file(const char *address, struct tw_books_place *place,
                                 struct tw_error *error)
 {
     const char *slash = strrchr(address, '/');
-    const bool is_folder = tw_file_is_directory(address);
+    const bool is_folder = means_folder(address);
     int n;
     if (is_folder) {
         n = snprintf(place->folder, sizeof place->folder, "%s", address);
@@ -178,6 +192,61 @@ enum tw_status tw_books_place_check(const struct tw_books_place *place, struct t
     snprintf(path, sizeof path, "%.*s", slash == NULL ? 1 : (int)(slash + 1 - place->address),
              slash == NULL ? "." : place->address);
     return check_folder(path, error);
+}
+
+static enum tw_status no_entry(const char *path, const char *what, struct tw_error *error)
+{
+    return tw_error_set(error, TW_ERR_IO, TW_NO_POSITION,
+                        "you may not %s '%.160s': ask for a group that 'tokenworks serve' lets in "
+                        "with --admin-group, or give the command as the user who has the books",
+                        what, path);
+}
+
+enum tw_status tw_books_place_may_enter(const struct tw_books_place *place, struct tw_error *error)
+{
+    struct stat is;
+    if (stat(place->socket, &is) != 0 && errno == EACCES) {
+        return no_entry(place->folder, "look into", error);
+    }
+    if (place->is_file && access(place->address, R_OK) != 0 && errno == EACCES) {
+        return no_entry(place->address, "open", error);
+    }
+    return TW_OK;
+}
+
+enum tw_status tw_books_place_find_group(const char *name, unsigned *ret_group,
+                                         struct tw_error *error)
+{
+    const struct group *group = getgrnam(name);
+    if (group == NULL) {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "--admin-group: there is no group '%.60s' on this machine; 'groupadd' "
+                            "makes one",
+                            name);
+    }
+    *ret_group = group->gr_gid;
+    return TW_OK;
+}
+
+static enum tw_status give_to(const char *path, unsigned group, mode_t mode, struct tw_error *error)
+{
+    return chown(path, (uid_t)-1, group) == 0 && chmod(path, mode) == 0
+               ? TW_OK
+               : tw_error_set(error, TW_ERR_IO, TW_NO_POSITION,
+                              "--admin-group: cannot give '%.160s' to the group: %s; the user of "
+                              "the server must be a member of it",
+                              path, strerror(errno));
+}
+
+enum tw_status tw_books_place_let_in(const struct tw_books_place *place, unsigned group,
+                                     struct tw_error *error)
+{
+    struct stat is;
+    enum tw_status status = TW_OK;
+    if (stat(place->folder, &is) == 0 && (is.st_mode & S_IXOTH) == 0) {
+        status = give_to(place->folder, group, GROUP_FOLDER_MODE, error);
+    }
+    return status == TW_OK ? give_to(place->socket, group, GROUP_SOCKET_MODE, error) : status;
 }
 
 static int64_t wall_ns(void *context)

@@ -11,7 +11,7 @@
 #include "app/progress.h"
 #include "base/json.h"
 
-enum { REPORT_BYTES = 1 << 20, MOST_IN_LIST = 16 };
+enum { REPORT_BYTES = 1 << 20, MOST_IN_LIST = 16, SHARE_BYTES = 24 };
 
 struct bench_args {
     const char *model;
@@ -187,6 +187,22 @@ static uint32_t size_of(const struct tw_bench_point *point)
     return point->is_prefill ? point->n_tokens : point->n_sequences;
 }
 
+/* Faster than memory can be read: the weights stay in a cache, whose rate nobody has measured. */
+static bool has_share(const struct tw_bench_point *point)
+{
+    return !point->reads_longer || point->share <= 1;
+}
+
+static void write_share(const struct tw_bench_point *point, const char *none, double scale,
+                        int digits, char ret_text[SHARE_BYTES])
+{
+    if (has_share(point)) {
+        snprintf(ret_text, SHARE_BYTES, "%.*f", digits, point->share * scale);
+    } else {
+        snprintf(ret_text, SHARE_BYTES, "%s", none);
+    }
+}
+
 static void print_table(const struct plan *plan, const struct tw_bench_result *result,
                         struct tw_buf *out)
 {
@@ -194,18 +210,25 @@ static void print_table(const struct plan *plan, const struct tw_bench_result *r
                          (double)result->weight_bytes * 1e-6);
     tw_bench_append_rates(out, "now", &result->limits);
     tw_buf_append_format(out, "\n\n%-8s %6s %6s %10s %20s %9s %11s %8s %6s  %s\n", "", "size",
-                         "depth", "tokens/s", "ms (quartiles)", "MB", "GOP int8", "GFLOP", "share",
-                         "of");
+                         "depth", "tokens/s", "ms (quartiles)", "MB", "GOP int8", "GFLOP", "of its",
+                         "limit in");
+    bool has_all = true;
     for (size_t i = 0; i < plan->n_points; i++) {
         const struct tw_bench_point *p = &plan->points[i];
-        char spread[40];
+        char spread[40], share[SHARE_BYTES];
+        write_share(p, "-", 100, 0, share);
+        has_all = has_all && has_share(p);
         (void)snprintf(spread, sizeof spread, "%.2f (%.2f-%.2f)", p->seconds * 1e3,
                        p->seconds_first_quartile * 1e3, p->seconds_third_quartile * 1e3);
         tw_buf_append_format(
-            out, "%-8s %6u %6u %10.1f %20s %9.1f %11.2f %8.2f %5.0f%%  %s%s", phase_of(p),
-            size_of(p), p->depth_tokens, tokens_per_second(p), spread, p->n_bytes * 1e-6,
-            p->int8_operations * 1e-9, p->float_operations * 1e-9, p->share * 100,
+            out, "%-8s %6u %6u %10.1f %20s %9.1f %11.2f %8.2f %5s%s  %s%s", phase_of(p), size_of(p),
+            p->depth_tokens, tokens_per_second(p), spread, p->n_bytes * 1e-6,
+            p->int8_operations * 1e-9, p->float_operations * 1e-9, share, has_share(p) ? "%" : " ",
             p->reads_longer ? "reading" : "arithmetic", i + 1 < plan->n_points ? "\n" : "");
+    }
+    if (!has_all) {
+        tw_buf_append_text(out, "\n-: faster than this memory is read, since the weights stay in "
+                                "a cache");
     }
 }
 
@@ -218,12 +241,14 @@ static void print_csv(const struct plan *plan, const struct tw_bench_result *res
              "int8_per_s,bf16_per_s,f32_per_s");
     for (size_t i = 0; i < plan->n_points; i++) {
         const struct tw_bench_point *p = &plan->points[i];
+        char share[SHARE_BYTES];
+        write_share(p, "", 1, 3, share);
         tw_buf_append_format(out,
-                             "\n%s,%u,%u,%.2f,%.6g,%.6g,%.6g,%.0f,%.0f,%.0f,%.3f,%s,%.4g,%.4g,%.4g,"
+                             "\n%s,%u,%u,%.2f,%.6g,%.6g,%.6g,%.0f,%.0f,%.0f,%s,%s,%.4g,%.4g,%.4g,"
                              "%.4g",
                              phase_of(p), size_of(p), p->depth_tokens, tokens_per_second(p),
                              p->seconds, p->seconds_first_quartile, p->seconds_third_quartile,
-                             p->n_bytes, p->int8_operations, p->float_operations, p->share,
+                             p->n_bytes, p->int8_operations, p->float_operations, share,
                              p->reads_longer ? "reading" : "arithmetic", result->limits.read,
                              result->limits.int8, result->limits.bf16, result->limits.f32);
     }
@@ -242,7 +267,11 @@ static void print_json_point(const struct tw_bench_point *p, struct tw_json_writ
     tw_json_put_double(json, "bytes", p->n_bytes);
     tw_json_put_double(json, "int8_operations", p->int8_operations);
     tw_json_put_double(json, "float_operations", p->float_operations);
-    tw_json_put_double(json, "share_of_limit", p->share);
+    if (has_share(p)) {
+        tw_json_put_double(json, "share_of_limit", p->share);
+    } else {
+        tw_json_put_null(json, "share_of_limit");
+    }
     tw_json_put_text(json, "limit", p->reads_longer ? "reading" : "arithmetic");
     tw_json_object_end(json);
 }

@@ -158,8 +158,9 @@ static void print_times(struct tw_buf *out, const char *name, const struct tw_lo
                          times->p50 * 1e3, times->p90 * 1e3, times->p99 * 1e3, times->most * 1e3);
 }
 
+/* has_good: somebody has said what a good request is. */
 static void print_text(const struct tw_load_result *r, const struct tw_probe_rates *limits,
-                       struct tw_buf *out)
+                       bool has_good, struct tw_buf *out)
 {
     const double cached = r->n_prompt_tokens > 0
                               ? 100.0 * (double)r->n_cached_tokens / (double)r->n_prompt_tokens
@@ -170,9 +171,11 @@ static void print_text(const struct tw_load_result *r, const struct tw_probe_rat
     tw_buf_append_format(
         out, "answers: %.1f tokens/s; prompts: %.1f tokens/s, %.0f%% of them cached\n",
         (double)r->n_answer_tokens / r->seconds, (double)r->n_prompt_tokens / r->seconds, cached);
-    tw_buf_append_format(out, "good requests: %.2f a second, %u of %u\n\n", r->n_good / r->seconds,
-                         r->n_good, r->n_succeeded + r->n_failed);
-    tw_buf_append_format(out, "%-18s %10s %10s %10s %10s %10s\n", "milliseconds", "mean", "p50",
+    if (has_good) {
+        tw_buf_append_format(out, "good requests: %.2f a second, %u of %u\n",
+                             r->n_good / r->seconds, r->n_good, r->n_succeeded + r->n_failed);
+    }
+    tw_buf_append_format(out, "\n%-18s %10s %10s %10s %10s %10s\n", "milliseconds", "mean", "p50",
                          "p90", "p99", "most");
     print_times(out, "first token", &r->first_token);
     print_times(out, "each further token", &r->token);
@@ -285,7 +288,7 @@ static enum tw_status bench_server(const struct server_args *args, const char *u
     if (args->json) {
         print_json(&result, limits, &out);
     } else {
-        print_text(&result, limits, &out);
+        print_text(&result, limits, args->good_first_ms > 0 || args->good_token_ms > 0, &out);
     }
     status = tw_command_write_line(&out, error);
     tw_buf_free(&out);

@@ -154,10 +154,13 @@ static void show_stats(const struct chat *chat)
 {
     struct tw_chat_state state = tw_chat_session_state(chat->session);
     struct tw_engine_usage usage = tw_engine_usage(chat->engine);
-    tw_command_note("%zu of %zu tokens of context in %zu exchange%s; %u of %u pages of KV cache",
-                    state.n_tokens, state.n_context_tokens, state.n_exchanges,
-                    state.n_exchanges == 1 ? "" : "s",
-                    usage.n_pages - usage.n_free_pages + usage.n_cached_pages, usage.n_pages);
+    tw_command_note(
+        "%zu of %zu tokens of context in %zu exchange%s; KV cache: %u of %u pages of %d "
+        "tokens are full and kept",
+        state.n_tokens, state.n_context_tokens, state.n_exchanges,
+        state.n_exchanges == 1 ? "" : "s",
+        usage.n_pages - usage.n_free_pages + usage.n_cached_pages, usage.n_pages,
+        TW_KV_PAGE_TOKENS);
     if (chat->n_answers > 0) {
         size_t n_after_first = chat->last.n_tokens > 0 ? chat->last.n_tokens - 1 : 0;
         tw_command_note("last: %zu tokens read at %.1f a second, %zu written at %.1f a second",
@@ -350,7 +353,7 @@ int tw_cmd_chat(int argc, char **argv)
             "commands. From a pipe every line is a message. The model's own chat template says\n"
             "how it reads a conversation; a model without one goes on from the text.",
         .uses = {{&chat_group, &chat.args},
-                 {&tw_model_args_group, &chat.model},
+                 {&tw_model_args_chat, &chat.model},
                  {&tw_sampling_args_group, &chat.sampling},
                  {&tw_form_args_group, &chat.answer_form}},
     };

@@ -396,7 +396,7 @@ int tw_cmd_eval(int argc, char **argv)
                  "give the same scores. What a row looks like: docs/eval.md.",
         .least_words = 1,
         .most_words = 1,
-        .uses = {{&group, &eval.args}, {&tw_model_args_group_no_batch, &eval.model}},
+        .uses = {{&group, &eval.args}, {&tw_model_args_eval, &eval.model}},
     };
     struct tw_words words;
     int exit_code;

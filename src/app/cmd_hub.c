@@ -126,6 +126,19 @@ static enum tw_status show_usage(const struct tw_hub_args *args, struct tw_error
     return status;
 }
 
+/* Beside the answer; who reads JSON has them in it as well. */
+static void print_warnings(const struct tw_hub_args *args, json_t *answer)
+{
+    const json_t *warnings = json_object_get(answer, "warnings");
+    for (size_t i = 0; i < json_array_size(warnings); i++) {
+        const char *text = json_string_value(json_array_get(warnings, i));
+        tw_command_note("note: %s", text != NULL ? text : "");
+    }
+    if (!args->where.json) {
+        json_object_del(answer, "warnings");
+    }
+}
+
 static enum tw_status execute(const struct tw_hub_args *args, struct tw_error *error)
 {
     json_t *answer = NULL;
@@ -143,7 +156,13 @@ static enum tw_status execute(const struct tw_hub_args *args, struct tw_error *e
     }
     enum tw_status status = ask_all(args, &answer, error);
     if (status == TW_OK) {
-        status = tw_hub_print(answer, args->where.json, error);
+        const struct tw_field *all = tw_commands_field(args->verb, "all");
+        const struct tw_hub_print how = {
+            .as_json = args->where.json,
+            .is_wide = args->where.wide,
+            .may_hide = all != NULL && !json_is_true(json_object_get(args->fields, all->name))};
+        print_warnings(args, answer);
+        status = tw_hub_print(answer, &how, error);
     }
     if (status == TW_OK && args->verb->manner == TW_COMMAND_CHANGE &&
         json_object_get(answer, "secret") != NULL) {

@@ -49,8 +49,8 @@ int tw_cmd_man(int argc, char **argv)
     const struct tw_command_spec spec = {
         .name = "man",
         .synopsis = "[PAGE]",
-        .about = "Prints a manual page as man(1) reads it: tokenworks, or tokenworks-GROUP for\n"
-                 "org, team, project, user, key, budget, price, ledger or audit:\n"
+        .about = "Prints a manual page as man(1) reads it: tokenworks, or tokenworks-COMMAND, for\n"
+                 "all commands but model and bench:\n"
                  "tokenworks man tokenworks-key | man -l -",
         .most_words = 1,
     };
@@ -64,5 +64,5 @@ int tw_cmd_man(int argc, char **argv)
     tw_buf_init(&out, MOST_BYTES);
     const bool is_known = tw_hub_manual_page(page, &out);
     return print(&out, is_known, "page", page,
-                 "tokenworks and tokenworks-GROUP, like tokenworks-key");
+                 "tokenworks and tokenworks-COMMAND, like tokenworks-key");
 }

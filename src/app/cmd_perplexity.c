@@ -233,7 +233,7 @@ int tw_cmd_perplexity(int argc, char **argv)
         .about = "Measures how well a model predicts a text; lower is better. The text is read in\n"
                  "windows of --ctx tokens (default 512); predictions in the second half of each\n"
                  "window count. Numbers compare only for the same text, tokenizer and windows.",
-        .uses = {{&group, &args}, {&tw_model_args_group, &args.model}},
+        .uses = {{&group, &args}, {&tw_model_args_perplexity, &args.model}},
     };
     struct tw_words words;
     int exit_code;

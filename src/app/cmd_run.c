@@ -508,7 +508,7 @@ int tw_cmd_run(int argc, char **argv)
             "Prompts are plain text: special tokens in them are not recognised.",
         .most_words = 1,
         .uses = {{&run_group, &run.args},
-                 {&tw_model_args_group, &run.model},
+                 {&tw_model_args_run, &run.model},
                  {&tw_sampling_args_group, &run.sampling},
                  {&tw_form_args_group, &run.form}},
     };

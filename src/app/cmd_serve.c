@@ -349,6 +349,9 @@ static enum tw_status execute(struct serve *serve, struct tw_error *error)
     if (status == TW_OK) {
         status = start(serve, error);
     }
+    if (status == TW_OK && serve->hub != NULL) { /* secrets are shown once: what may fail is done */
+        status = tw_serve_books_greet(serve->hub, error);
+    }
     if (status == TW_OK && serve->hub != NULL) {
         status = tw_serve_books_listen(&serve->args, serve->hub, &serve->admin, error);
     }

@@ -9,8 +9,18 @@
 #include "base/file.h"
 #include "base/printable.h"
 #include "base/suggest.h"
+#include "hub/commands.h"
 
 enum { MOST_COMMANDS = 32, NOTE_BYTES = 4096 };
+
+static tw_command_help_fn help_fn; /* NULL: standard output */
+static void *help_context;
+
+void tw_command_send_help(tw_command_help_fn help, void *context)
+{
+    help_fn = help;
+    help_context = context;
+}
 
 static void print_commands(const struct tw_command *commands, const char *prefix, const char *about,
                            FILE *out)
@@ -32,7 +42,16 @@ static int unknown_command(const struct tw_command *commands, const char *prefix
     names[n] = NULL;
     const char *guess = tw_suggest_word(word, names);
     struct tw_error error;
-    if (guess != NULL) {
+    if (strcmp(word, "hub") == 0) {
+        char all[200] = "";
+        const struct tw_hub_group *group;
+        for (size_t i = 0; (group = tw_commands_group(i)) != NULL; i++) {
+            const size_t used = strlen(all);
+            snprintf(all + used, sizeof all - used, "%s%s", i > 0 ? ", " : "", group->name);
+        }
+        tw_error_set(&error, TW_ERR_USAGE, TW_NO_POSITION, "the hub's commands are %s and usage",
+                     all);
+    } else if (guess != NULL) {
         tw_error_set(&error, TW_ERR_USAGE, TW_NO_POSITION,
                      "unknown command '%.60s'; did you mean '%s %s'?", word, prefix, guess);
     } else {
@@ -84,7 +103,11 @@ bool tw_command_parse(const struct tw_command_spec *spec, int argc, char **argv,
         return false;
     }
     if (ret_words->wants_help) {
-        tw_options_print_help(spec, stdout);
+        if (help_fn != NULL) {
+            help_fn(spec, help_context);
+        } else {
+            tw_options_print_help(spec, stdout);
+        }
         *ret_exit_code = 0;
         return false;
     }

@@ -51,6 +51,11 @@ int tw_command_dispatch(const struct tw_command *commands, const char *prefix, c
 bool tw_command_parse(const struct tw_command_spec *spec, int argc, char **argv,
                       struct tw_words *ret_words, int *ret_exit_code);
 
+/* Who gets the table of a command that is asked for its help; NULL: standard output. A manual page
+ * is made so, by asking. */
+typedef void (*tw_command_help_fn)(const struct tw_command_spec *spec, void *context);
+void tw_command_send_help(tw_command_help_fn help, void *context);
+
 /* Prints the error and gives its exit code. */
 int tw_command_fail(const struct tw_error *error);
 

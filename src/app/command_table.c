@@ -24,7 +24,7 @@ const struct tw_command tw_command_table[] = {
     {"audit", "the record of requests and changes", tw_cmd_hub},
     {"policy", "which data may go where: read, test and explain a policy", tw_cmd_policy},
     {"completion", "print completions for bash, zsh or fish", tw_cmd_completion},
-    {"man", "print manual pages of the hub's commands", tw_cmd_man},
+    {"man", "print manual pages", tw_cmd_man},
     {"version", "print the version and what this machine can run", tw_cmd_version},
     {NULL, NULL, NULL},
 };

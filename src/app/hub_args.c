@@ -11,6 +11,7 @@
 #define TEXT_BYTES    8192
 #define ABOUT_COLUMNS 78
 #define WORD_COLUMN   14
+#define HELP_BYTES    64
 
 static const struct tw_option where_rows[] = {
     {.name = "books",
@@ -19,19 +20,32 @@ static const struct tw_option where_rows[] = {
      .value_name = "ADDRESS",
      .help = "The books: a file, a folder, or postgres://... . Default: $TOKENWORKS_BOOKS, or "
              "books.db in the data folder of this user."},
+    {.name = "json",
+     .kind = TW_OPTION_FLAG,
+     .offset = offsetof(struct tw_hub_where, json),
+     .help = "Print the answer as JSON."},
+    {.name = "wide",
+     .kind = TW_OPTION_FLAG,
+     .offset = offsetof(struct tw_hub_where, wide),
+     .help = "Print all columns of a table; budgets have more than a terminal is wide."},
+    /* Of commands that can make books, and last for that. */
     {.name = "currency",
      .kind = TW_OPTION_STRING,
      .offset = offsetof(struct tw_hub_where, currency),
      .value_name = "CODE",
      .help = "The currency of books that this command makes, like USD. Default: EUR."},
-    {.name = "json",
-     .kind = TW_OPTION_FLAG,
-     .offset = offsetof(struct tw_hub_where, json),
-     .help = "Print the answer as JSON."},
 };
 
 const struct tw_option_group tw_hub_where_options = {"Books and output", where_rows,
                                                      sizeof where_rows / sizeof *where_rows};
+
+static const struct tw_option_group reading_options = {"Books and output", where_rows,
+                                                       sizeof where_rows / sizeof *where_rows - 1};
+
+const struct tw_option_group *tw_hub_args_where(const struct tw_hub_verb *verb)
+{
+    return verb->manner == TW_COMMAND_CHANGE ? &tw_hub_where_options : &reading_options;
+}
 
 /* ---- options from fields ---- */
 
@@ -43,7 +57,7 @@ struct field_value {
 
 /* All that a parse needs, in one piece of memory. */
 struct table {
-    char names[MOST_OPTIONS][TW_HUB_OPTION_BYTES];
+    char names[MOST_OPTIONS][TW_HUB_OPTION_BYTES], helps[MOST_OPTIONS][HELP_BYTES];
     struct tw_option rows[MOST_OPTIONS];
     struct field_value values[TW_LIMIT_HUB_FIELDS];
     struct tw_option_group group;
@@ -87,7 +101,10 @@ static void add_row(struct table *table, const struct tw_hub_verb *verb, size_t 
                                           : offsetof(struct field_value, yes));
     }
     if (is_opposite) {
-        row->help = "The opposite of the option before.";
+        char name[TW_HUB_OPTION_BYTES];
+        tw_hub_args_option_name(field, false, name);
+        snprintf(table->helps[n], sizeof table->helps[n], "The opposite of --%s.", name);
+        row->help = table->helps[n];
     }
 }
 
@@ -184,10 +201,10 @@ static struct table *make_table(const struct tw_hub_verb *verb, struct tw_hub_wh
                                            .about = table->about.data,
                                            .least_words = n_required,
                                            .most_words = n_words,
-                                           .uses = {{&tw_hub_where_options, where}}};
+                                           .uses = {{tw_hub_args_where(verb), where}}};
     if (table->group.n_options > 0) {
         table->spec.uses[0] = (struct tw_option_use){&table->group, table};
-        table->spec.uses[1] = (struct tw_option_use){&tw_hub_where_options, where};
+        table->spec.uses[1] = (struct tw_option_use){tw_hub_args_where(verb), where};
     }
     if (table->synopsis.failed || table->about.failed) {
         free_table(table);

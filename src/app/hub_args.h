@@ -4,7 +4,7 @@
  *         -> {"path": "acme/research/chat/ci", "expires": "+90d"}
  *
  * Every field that has a name is an option of that name, with '-' for '_'; a flag of a change has
- * its opposite, too. Beside them each command has --books, --currency and --json.
+ * its opposite, too. Beside them each command has --books and --json, and each change --currency.
  *
  * Ownership: texts point into argv. Threads: one at a time. Errors: TW_ERR_USAGE with the option.
  */
@@ -17,7 +17,7 @@
 
 struct tw_hub_where {
     const char *books, *currency;
-    bool json;
+    bool json, wide;
 };
 
 struct tw_hub_args {
@@ -40,6 +40,8 @@ bool tw_hub_args_has_opposite(const struct tw_hub_verb *verb, const struct tw_fi
 /* What follows the verb in a usage line: "PATH [--limit LIMIT] ...". */
 void tw_hub_args_write_synopsis(const struct tw_hub_verb *verb, struct tw_buf *out);
 
+/* Of all commands; a command that makes nothing has those without the last. */
 extern const struct tw_option_group tw_hub_where_options;
+const struct tw_option_group *tw_hub_args_where(const struct tw_hub_verb *verb);
 
 #endif

@@ -16,8 +16,9 @@ static void write_options(const struct tw_hub_verb *verb, struct tw_buf *out)
 {
     char name[TW_HUB_OPTION_BYTES];
     tw_buf_append_text(out, "--help");
-    for (size_t i = 0; i < tw_hub_where_options.n_options; i++) {
-        tw_buf_append_format(out, " --%s", tw_hub_where_options.options[i].name);
+    const struct tw_option_group *where = tw_hub_args_where(verb);
+    for (size_t i = 0; i < where->n_options; i++) {
+        tw_buf_append_format(out, " --%s", where->options[i].name);
     }
     for (size_t i = 0; i < verb->n_fields; i++) {
         const struct tw_field *field = &verb->fields[i];
@@ -331,6 +332,56 @@ static void write_group_page(struct tw_buf *out, const char *page, const struct 
     write_common(out);
 }
 
+/* ---- commands that have options alone ---- */
+
+static const char *const with_options[] = {"run",        "chat", "serve", "tokenize",
+                                           "perplexity", "eval", "train", "usage"};
+
+static const struct tw_command *command_of(const char *name)
+{
+    for (size_t i = 0; i < sizeof with_options / sizeof *with_options; i++) {
+        if (strcmp(name, with_options[i]) == 0) {
+            const struct tw_command *command = tw_command_table;
+            while (strcmp(command->name, name) != 0) {
+                command++;
+            }
+            return command;
+        }
+    }
+    return NULL;
+}
+
+static void write_options_page(const struct tw_command_spec *spec, void *context)
+{
+    char term[TW_HUB_OPTION_BYTES];
+    struct tw_buf *out = context;
+    tw_buf_append_format(out, ".SH SYNOPSIS\n.B " PROGRAM " %s\n", spec->name);
+    append_roff(out, spec->synopsis);
+    tw_buf_append_text(out, "\n.SH DESCRIPTION\n");
+    append_roff(out, spec->about);
+    tw_buf_append_text(out, "\n.SH OPTIONS\n");
+    for (size_t i = 0; i < TW_OPTION_USES && spec->uses[i].group != NULL; i++) {
+        const struct tw_option_group *group = spec->uses[i].group;
+        tw_buf_append_format(out, ".SS %s\n", group->title);
+        for (size_t k = 0; k < group->n_options; k++) {
+            snprintf(term, sizeof term, "--%s", group->options[k].name);
+            write_item(out, term, group->options[k].value_name, group->options[k].help);
+        }
+    }
+}
+
+static void write_command_page(struct tw_buf *out, const char *page,
+                               const struct tw_command *command)
+{
+    char name[TW_HUB_OPTION_BYTES], help[] = "--help";
+    char *words[] = {name, help, NULL};
+    snprintf(name, sizeof name, "%s", command->name);
+    write_head(out, page, command->summary);
+    tw_command_send_help(write_options_page, out);
+    command->run(2, words);
+    tw_command_send_help(NULL, NULL);
+}
+
 static void write_program_page(struct tw_buf *out)
 {
     const struct tw_hub_group *group;
@@ -340,6 +391,9 @@ static void write_program_page(struct tw_buf *out)
         write_item(out, command->name, NULL, command->summary);
     }
     tw_buf_append_text(out, ".PP\nEach explains itself with \\-\\-help.\n.SH SEE ALSO\n");
+    for (size_t i = 0; i < sizeof with_options / sizeof *with_options; i++) {
+        tw_buf_append_format(out, ".BR " PROGRAM "\\-%s (1),\n", with_options[i]);
+    }
     for (size_t i = 0; (group = tw_commands_group(i)) != NULL; i++) {
         tw_buf_append_format(out, "%s.BR " PROGRAM "\\-%s (1)", i > 0 ? ",\n" : "", group->name);
     }
@@ -353,11 +407,15 @@ bool tw_hub_manual_page(const char *page, struct tw_buf *out)
         write_program_page(out);
         return true;
     }
-    const struct tw_hub_group *group = strncmp(page, prefix, sizeof prefix - 1) == 0
-                                           ? tw_commands_find_group(page + sizeof prefix - 1)
-                                           : NULL;
-    if (group != NULL) {
+    if (strncmp(page, prefix, sizeof prefix - 1) != 0) {
+        return false;
+    }
+    const struct tw_command *command = command_of(page + sizeof prefix - 1);
+    const struct tw_hub_group *group = tw_commands_find_group(page + sizeof prefix - 1);
+    if (command != NULL) {
+        write_command_page(out, page, command);
+    } else if (group != NULL) {
         write_group_page(out, page, group);
     }
-    return group != NULL;
+    return command != NULL || group != NULL;
 }

@@ -117,10 +117,20 @@ static void measure(struct table *table)
                 continue;
             }
             const size_t width = n_characters(text, n_bytes);
-            const bool is_nothing = n_bytes == 1 && text[0] == NOTHING[0];
             column->width = width > column->width ? width : column->width;
-            column->is_empty = column->is_empty && is_nothing;
+            column->is_empty = column->is_empty && json_is_null(value);
             column->is_number = column->is_number && is_number(text, n_bytes);
+        }
+    }
+}
+
+/* A table of budgets is wider than a terminal otherwise. */
+static void leave_out(struct table *table)
+{
+    static const char *const names[] = {"carried", "starts", "zone", "rollover", "id"};
+    for (size_t i = 0; i < table->n_columns; i++) {
+        for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
+            table->columns[i].is_empty |= strcmp(table->columns[i].name, names[k]) == 0;
         }
     }
 }
@@ -173,7 +183,8 @@ static void write_head(const struct table *table, struct tw_buf *out)
     }
 }
 
-static void write_table(const json_t *rows, struct tw_buf *out)
+/* narrow: what the rows are, where columns that few need are left out; NULL: all of them. */
+static void write_table(const json_t *rows, const char *narrow, struct tw_buf *out)
 {
     struct table *table = tw_mem_zalloc(1, sizeof *table);
     if (table == NULL) {
@@ -183,6 +194,9 @@ static void write_table(const json_t *rows, struct tw_buf *out)
     table->rows = rows;
     tw_buf_init(&table->cell, CELL_BYTES);
     measure(table);
+    if (narrow != NULL && strcmp(narrow, "budgets") == 0) {
+        leave_out(table);
+    }
     write_head(table, out);
     const size_t last = last_column(table);
     for (size_t i = 0; i < json_array_size(rows); i++) {
@@ -212,12 +226,13 @@ static bool is_table(const json_t *value)
 }
 
 /* An empty list among the values of one thing is "no models", not "no rows". */
-static const json_t *find_table(json_t *answer)
+static const json_t *find_table(json_t *answer, const char **ret_name)
 {
     const char *name;
     json_t *value;
     json_object_foreach (answer, name, value) {
         if (is_table(value)) {
+            *ret_name = name;
             return value;
         }
     }
@@ -236,9 +251,28 @@ static size_t name_width(json_t *answer)
     return width;
 }
 
-void tw_hub_print_write(json_t *answer, struct tw_buf *out)
+/* The second line of a text and those behind it begin where the first one does. */
+static void write_lines(const json_t *value, size_t indent, struct tw_buf *out)
 {
-    const json_t *rows = find_table(answer);
+    const char *text = json_string_value(value);
+    if (text == NULL) {
+        write_value(value, out);
+        return;
+    }
+    while (*text != '\0') {
+        const size_t n = strcspn(text, "\n");
+        tw_buf_append(out, text, n);
+        text += n + (text[n] == '\n');
+        if (*text != '\0') {
+            tw_buf_append_format(out, "\n%*s", (int)indent, "");
+        }
+    }
+}
+
+void tw_hub_print_write(json_t *answer, const struct tw_hub_print *how, struct tw_buf *out)
+{
+    const char *rows_name = "";
+    const json_t *rows = find_table(answer, &rows_name);
     const size_t width = name_width(answer);
     const char *name;
     json_t *value;
@@ -248,27 +282,28 @@ void tw_hub_print_write(json_t *answer, struct tw_buf *out)
             continue;
         }
         tw_buf_append_format(out, "%s%-*s  ", needs_line ? "\n" : "", (int)width, name);
-        write_value(value, out);
+        write_lines(value, width + strlen(COLUMNS_APART), out);
         needs_line = true;
     }
     if (rows != NULL && json_array_size(rows) == 0) {
-        tw_buf_append_format(out, "%snothing", needs_line ? "\n\n" : "");
+        tw_buf_append_format(out, "%sno %s%s", needs_line ? "\n\n" : "", rows_name,
+                             how->may_hide ? "; --all shows what was closed as well" : "");
     } else if (rows != NULL) {
         tw_buf_append_text(out, needs_line ? "\n\n" : "");
-        write_table(rows, out);
+        write_table(rows, how->is_wide ? NULL : rows_name, out);
     }
 }
 
-enum tw_status tw_hub_print(json_t *answer, bool as_json, struct tw_error *error)
+enum tw_status tw_hub_print(json_t *answer, const struct tw_hub_print *how, struct tw_error *error)
 {
     struct tw_buf out;
     struct tw_json_writer writer;
     tw_buf_init(&out, TW_LIMIT_ADMIN_ANSWER_BYTES);
-    if (as_json) {
+    if (how->as_json) {
         tw_json_begin(&writer, &out);
         tw_json_value(&writer, answer);
     } else {
-        tw_hub_print_write(answer, &out);
+        tw_hub_print_write(answer, how, &out);
     }
     enum tw_status status = tw_command_write_line(&out, error);
     tw_buf_free(&out);

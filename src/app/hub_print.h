@@ -10,10 +10,16 @@
 
 #include "base/json.h"
 
-/* Into a buffer, without the last newline. */
-void tw_hub_print_write(json_t *answer, struct tw_buf *out);
+struct tw_hub_print {
+    bool as_json;  /* the whole answer as JSON in one line */
+    bool is_wide;  /* also columns of a table that few need */
+    bool may_hide; /* what was closed is not in it: an empty table says how to see that */
+};
 
-/* On standard output; as_json: the whole answer as JSON in one line. */
-enum tw_status tw_hub_print(json_t *answer, bool as_json, struct tw_error *error);
+/* Into a buffer, without the last newline. */
+void tw_hub_print_write(json_t *answer, const struct tw_hub_print *how, struct tw_buf *out);
+
+/* On standard output. */
+enum tw_status tw_hub_print(json_t *answer, const struct tw_hub_print *how, struct tw_error *error);
 
 #endif

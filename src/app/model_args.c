@@ -8,54 +8,66 @@ const enum tw_dtype tw_kv_types[] = {TW_DTYPE_F16, TW_DTYPE_Q8_0};
 
 #define ROW(field) offsetof(struct tw_model_args, field)
 
-/* --batch is the last row: see tw_model_args_group_no_batch. */
-static const struct tw_option options[] = {
-    {.name = "model",
-     .kind = TW_OPTION_STRING,
-     .offset = ROW(path),
-     .value_name = "F",
-     .help = "The model: a .gguf file (the first one of a split model) or a Hugging Face folder."},
-    {.name = "threads",
-     .kind = TW_OPTION_INT,
-     .offset = ROW(n_threads),
-     .value_name = "N",
-     .least = 0,
-     .most = TW_LIMIT_THREADS,
-     .help = "Threads that compute. Default: 0, as many as there are cores."},
-    {.name = "ctx",
-     .kind = TW_OPTION_INT,
-     .offset = ROW(n_context_tokens),
-     .value_name = "N",
-     .least = 0,
-     .most = TW_LIMIT_MODEL_CONTEXT_TOKENS,
-     .help = "Context of a sequence in tokens, prompt and answer together; at most what the model "
-             "was trained for. Default: 0, what this command needs."},
-    {.name = "kv-type",
-     .kind = TW_OPTION_CHOICE,
-     .offset = ROW(kv_type),
-     .value_name = "T",
-     .choices = tw_kv_type_names,
-     .help = "How the KV cache is kept: f16, or q8_0 for about half the memory. Default: f16."},
-    TW_PACK_ARGS_ROWS(struct tw_model_args, pack),
-    {.name = "no-speculation",
-     .kind = TW_OPTION_FLAG,
-     .offset = ROW(no_speculation),
-     .help = "Compute one token of an answer after the other, also where its text repeats itself: "
-             "slower, with the same result."},
-    {.name = "batch",
-     .kind = TW_OPTION_INT,
-     .offset = ROW(n_batch_tokens),
-     .value_name = "N",
-     .least = 1,
-     .most = TW_LIMIT_BATCH_TOKENS,
-     .help = "Most tokens in one pass through the model; long prompts are cut into pieces of that "
-             "size, with the same result. Default: 512."},
-};
+/* --batch is the last row: eval has another meaning for that name. */
+#define ROWS(context_help)                                                                         \
+    {.name = "model",                                                                              \
+     .kind = TW_OPTION_STRING,                                                                     \
+     .offset = ROW(path),                                                                          \
+     .value_name = "F",                                                                            \
+     .help =                                                                                       \
+         "The model: a .gguf file (the first one of a split model) or a Hugging Face folder."},    \
+        {.name = "threads",                                                                        \
+         .kind = TW_OPTION_INT,                                                                    \
+         .offset = ROW(n_threads),                                                                 \
+         .value_name = "N",                                                                        \
+         .least = 0,                                                                               \
+         .most = TW_LIMIT_THREADS,                                                                 \
+         .help = "Threads that compute. Default: 0, as many as there are cores."},                 \
+        {.name = "ctx",                                                                            \
+         .kind = TW_OPTION_INT,                                                                    \
+         .offset = ROW(n_context_tokens),                                                          \
+         .value_name = "N",                                                                        \
+         .least = 0,                                                                               \
+         .most = TW_LIMIT_MODEL_CONTEXT_TOKENS,                                                    \
+         .help = context_help},                                                                    \
+        {.name = "kv-type",                                                                        \
+         .kind = TW_OPTION_CHOICE,                                                                 \
+         .offset = ROW(kv_type),                                                                   \
+         .value_name = "T",                                                                        \
+         .choices = tw_kv_type_names,                                                              \
+         .help =                                                                                   \
+             "How the KV cache is kept: f16, or q8_0 for about half the memory. Default: f16."},   \
+        TW_PACK_ARGS_ROWS(struct tw_model_args, pack),                                             \
+        {.name = "no-speculation",                                                                 \
+         .kind = TW_OPTION_FLAG,                                                                   \
+         .offset = ROW(no_speculation),                                                            \
+         .help = "Compute one token of an answer after the other, also where its text repeats "    \
+                 "itself: "                                                                        \
+                 "slower, with the same result."},                                                 \
+        {.name = "batch",                                                                          \
+         .kind = TW_OPTION_INT,                                                                    \
+         .offset = ROW(n_batch_tokens),                                                            \
+         .value_name = "N",                                                                        \
+         .least = 1,                                                                               \
+         .most = TW_LIMIT_BATCH_TOKENS,                                                            \
+         .help = "Most tokens in one pass through the model; long prompts are cut into pieces of " \
+                 "that "                                                                           \
+                 "size, with the same result. Default: 512."},
 
-const struct tw_option_group tw_model_args_group = {"Model", options,
-                                                    sizeof options / sizeof options[0]};
-const struct tw_option_group tw_model_args_group_no_batch = {
-    "Model", options, sizeof options / sizeof options[0] - 1};
+#define CONTEXT "Context of a sequence in tokens, prompt and answer together"
+
+static const struct tw_option run_rows[] = {
+    ROWS(CONTEXT ". Default: 0, and most: what the model was trained for.")};
+static const struct tw_option chat_rows[] = {
+    ROWS(CONTEXT "; at most what the model was trained for. Default: 4096.")};
+static const struct tw_option window_rows[] = {
+    ROWS("Tokens of a window; at most what the model was trained for. Default: 512.")};
+
+#define COUNT(rows) (sizeof(rows) / sizeof *(rows))
+const struct tw_option_group tw_model_args_run = {"Model", run_rows, COUNT(run_rows)};
+const struct tw_option_group tw_model_args_chat = {"Model", chat_rows, COUNT(chat_rows)};
+const struct tw_option_group tw_model_args_perplexity = {"Model", window_rows, COUNT(window_rows)};
+const struct tw_option_group tw_model_args_eval = {"Model", run_rows, COUNT(run_rows) - 1};
 
 struct tw_model_args tw_model_args_defaults(void)
 {

@@ -21,9 +21,10 @@ struct tw_model_args {
 extern const char *const tw_kv_type_names[];
 extern const enum tw_dtype tw_kv_types[];
 
-extern const struct tw_option_group tw_model_args_group;
-/* All but --batch, for a command that counts something else with it. */
-extern const struct tw_option_group tw_model_args_group_no_batch;
+/* The same options, each with the default of its command; of eval all but --batch, with which it
+ * counts something else. */
+extern const struct tw_option_group tw_model_args_run, tw_model_args_chat, tw_model_args_perplexity,
+    tw_model_args_eval;
 
 struct tw_model_args tw_model_args_defaults(void);
 

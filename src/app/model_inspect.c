@@ -225,13 +225,23 @@ static void append_shape(struct tw_buf *out, const struct report *report)
     tw_buf_append_format(out, "\n%-22s%u tokens\n", "context", shape->n_context_tokens);
 }
 
+/* Some models have none. */
+static void append_marker(struct tw_buf *out, const char *name, tw_token token, const char *more)
+{
+    if (token >= 0) {
+        tw_buf_append_format(out, ", %s %d%s", name, token, more);
+    } else {
+        tw_buf_append_format(out, ", no %s%s", name, more);
+    }
+}
+
 static void append_tokenizer(struct tw_buf *out, const struct report *report)
 {
     const struct tw_tokenizer *tokenizer = report->tokenizer;
-    tw_buf_append_format(out, "%-22s%zu tokens, begin %d%s, end %d\n", "tokenizer",
-                         tw_tokenizer_size(tokenizer), tw_tokenizer_bos(tokenizer),
-                         tw_tokenizer_adds_bos(tokenizer) ? " (added)" : "",
-                         tw_tokenizer_eos(tokenizer));
+    tw_buf_append_format(out, "%-22s%zu tokens", "tokenizer", tw_tokenizer_size(tokenizer));
+    append_marker(out, "begin", tw_tokenizer_bos(tokenizer),
+                  tw_tokenizer_adds_bos(tokenizer) ? " (added)" : "");
+    append_marker(out, "end", tw_tokenizer_eos(tokenizer), "\n");
     tw_buf_append_format(out, "%-22s%s\n", "chat format", chat_name(report));
 }
 

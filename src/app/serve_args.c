@@ -73,6 +73,12 @@ static const struct tw_option options[] = {
      .offset = ROW(zone),
      .value_name = "NAME",
      .help = "The zone of the policy in which this machine is. Default: local."},
+    {.name = "admin-group",
+     .kind = TW_OPTION_STRING,
+     .offset = ROW(admin_group),
+     .value_name = "NAME",
+     .help = "A group of this system whose members may reach the socket of the admin API, and "
+             "give commands there with a user's secret. Default: nobody but the server's user."},
     {.name = "tls-cert",
      .kind = TW_OPTION_STRING,
      .offset = ROW(cert_path),

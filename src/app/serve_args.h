@@ -42,6 +42,7 @@ struct tw_serve_args {
     const char *policy_path;               /* NULL: every request anywhere */
     const char *zone;                      /* in which this machine is */
     const char *currency;                  /* of new books; NULL: the default */
+    const char *admin_group;               /* who may reach the admin API; NULL: nobody else */
     const char *cert_path, *cert_key_path; /* of TLS; both or none */
     bool no_auth, shares_prefixes, no_speculation;
     int64_t port;

@@ -65,6 +65,16 @@ static void tell(void *context, const struct tw_error *error)
     tw_log(TW_LOG_ERROR, "nothing can be put on record, so nobody gets tokens: %s", error->text);
 }
 
+/* What rights and prices are about, ends with NULL; the server has one list of it. */
+static const char *const *names_of(const struct tw_serve_args *args)
+{
+    static const char *names[TW_LIMIT_SERVED_MODELS + 1];
+    for (size_t i = 0; i < args->n_models; i++) {
+        names[i] = args->models[i].name;
+    }
+    return names;
+}
+
 enum tw_status tw_serve_books_open(const struct tw_serve_args *args, struct tw_stage *stage,
                                    const struct tw_api_keys *keys, struct tw_hub **ret_hub,
                                    struct tw_error *error)
@@ -82,17 +92,32 @@ enum tw_status tw_serve_books_open(const struct tw_serve_args *args, struct tw_s
     config.project = tw_api_take_project;
     config.project_context = stage;
     config.failed = tell;
+    config.models = names_of(args);
     status = tw_hub_open(&config, &hub, error);
     if (status == TW_OK && keys != NULL) {
         status = take_over(hub, keys, error);
-    } else if (status == TW_OK && tw_hub_is_new(hub)) {
-        status = make_owner(hub, error);
     }
     if (status != TW_OK) {
         tw_hub_close(hub);
         return status;
     }
+    if (tw_hub_n_recovered(hub) > 0) {
+        tw_log(TW_LOG_WARN, "%lld requests that a server had left open were settled",
+               (long long)tw_hub_n_recovered(hub));
+    }
     *ret_hub = hub;
+    return TW_OK;
+}
+
+enum tw_status tw_serve_books_greet(struct tw_hub *hub, struct tw_error *error)
+{
+    if (tw_hub_is_new(hub)) {
+        return make_owner(hub, error);
+    }
+    if (!tw_hub_has_key(hub)) {
+        tw_log(TW_LOG_WARN, "no client can ask, since the books have no open key: make one with "
+                            "'tokenworks key create ORG/TEAM/PROJECT/KEY'");
+    }
     return TW_OK;
 }
 
@@ -126,5 +151,13 @@ enum tw_status tw_serve_books_listen(const struct tw_serve_args *args, struct tw
 {
     struct tw_books_place place;
     enum tw_status status = tw_books_place_find(args->books_address, &place, error);
-    return status == TW_OK ? tw_admin_start(hub, place.socket, ret_admin, error) : status;
+    if (status == TW_OK) {
+        status = tw_admin_start(hub, place.socket, ret_admin, error);
+    }
+    if (status == TW_OK && args->admin_group != NULL) {
+        unsigned group = 0;
+        status = tw_books_place_find_group(args->admin_group, &group, error);
+        status = status == TW_OK ? tw_books_place_let_in(&place, group, error) : status;
+    }
+    return status;
 }

@@ -1,7 +1,8 @@
 /* serve_books.h: the books of a server: opened, and of new ones what the first start makes.
  *
- * New books get a user "owner" and a first key, whose secrets are printed once, on standard output;
- * or the keys of the file that is given, whose secrets people have already.
+ * Books in which there was never a user or a key get a user "owner" and a first key, whose secrets
+ * are printed once, on standard output, when clients can connect; or the keys of the file that is
+ * given, whose secrets people have already.
  *
  * Threads: the main thread.
  */
@@ -22,6 +23,9 @@ enum tw_status tw_serve_books_open(const struct tw_serve_args *args, struct tw_s
 
 /* Tells the models what records say of them. Of files that are new it reads all. */
 void tw_serve_books_identify(const struct tw_serve_args *args, struct tw_serve_models *models);
+
+/* Makes owner and first key where there are none; and says where nobody can ask. */
+enum tw_status tw_serve_books_greet(struct tw_hub *hub, struct tw_error *error);
 
 /* The admin API of the books that were opened, on the socket in their folder. */
 enum tw_status tw_serve_books_listen(const struct tw_serve_args *args, struct tw_hub *hub,

@@ -1,10 +1,14 @@
 #include "app/serve_check.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "api/api_keys.h"
+#include "app/books_args.h"
+#include "app/books_place.h"
 #include "app/command.h"
 #include "app/serve_backends.h"
 #include "app/serve_config.h"
@@ -30,6 +34,15 @@ enum tw_status tw_serve_check_options(const struct tw_serve_args *args,
     if (args->books_address == NULL && args->currency != NULL) {
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
                             "--currency is of new books: give --books");
+    }
+    if (args->books_address == NULL && args->admin_group != NULL) {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "--admin-group is of a server with books: give --books");
+    }
+    unsigned group;
+    if (args->admin_group != NULL &&
+        tw_books_place_find_group(args->admin_group, &group, error) != TW_OK) {
+        return error->status;
     }
     if (args->currency != NULL && !tw_money_is_currency(args->currency)) {
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
@@ -151,6 +164,59 @@ static void check_keys(struct check *check, const struct tw_serve_args *args)
     tw_api_keys_free(keys);
 }
 
+/* Nothing is made and nothing is locked: a server may have them. */
+static enum tw_status read_books(const struct tw_serve_args *args,
+                                 const struct tw_books_place *place,
+                                 char ret_currency[TW_BOOKS_CURRENCY_BYTES], struct tw_error *error)
+{
+    const struct tw_books_args books = {args->books_address};
+    char pepper[2 * TW_LIMIT_CONF_STRING_BYTES];
+    struct tw_db *db = NULL;
+    enum tw_status status = tw_books_args_open(&books, &db, error);
+    if (status == TW_OK) {
+        status = tw_books_args_currency(db, args->currency, ret_currency, error);
+    }
+    tw_db_close(db);
+    snprintf(pepper, sizeof pepper, "%s/pepper", place->folder);
+    if (status == TW_OK && access(pepper, R_OK) != 0) {
+        return tw_error_set(error, TW_ERR_IO, TW_NO_POSITION,
+                            "'%.200s' cannot be read: %s; without it no key of these books is "
+                            "good, so restore it",
+                            pepper, strerror(errno));
+    }
+    if (status == TW_OK && place->is_file && access(place->address, W_OK) != 0) {
+        return tw_error_set(error, TW_ERR_IO, TW_NO_POSITION, "'%.200s' cannot be written: %s",
+                            place->address, strerror(errno));
+    }
+    return status;
+}
+
+static void check_books(struct check *check, const struct tw_serve_args *args)
+{
+    struct tw_books_place place;
+    char currency[TW_BOOKS_CURRENCY_BYTES];
+    if (args->books_address == NULL) {
+        return;
+    }
+    enum tw_status status = tw_books_place_find(args->books_address, &place, &check->error);
+    if (status == TW_OK) {
+        status = tw_books_place_check(&place, &check->error);
+    }
+    if (status == TW_OK) {
+        status = tw_books_place_may_enter(&place, &check->error);
+    }
+    if (status == TW_OK && !tw_books_place_is_there(&place)) {
+        report(check, TW_OK, "books '%s': a start makes them, in %s", place.address,
+               args->currency != NULL ? args->currency : "EUR");
+        return;
+    }
+    if (status == TW_OK) {
+        status = read_books(args, &place, currency, &check->error);
+    }
+    report(check, status, "books '%s', in %s, with what hashes of keys are made with",
+           place.address, currency);
+}
+
 static void check_certificate(struct check *check, const struct tw_serve_args *args)
 {
     struct tw_buf cert, key;
@@ -225,6 +291,7 @@ int tw_serve_check(struct tw_serve_args *args)
     }
     check_address(&check, args);
     check_keys(&check, args);
+    check_books(&check, args);
     check_certificate(&check, args);
     enum tw_status status = tw_serve_args_take_models(args, &check.error);
     report(&check, status, "%zu model%s, no name twice", args->n_models,

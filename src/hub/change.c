@@ -2,9 +2,12 @@
 #include "hub/change.h"
 
 #include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
+#include "base/suggest.h"
 #include "hub/money.h"
 
 #define COUNT(values) (sizeof(values) / sizeof *(values))
@@ -220,6 +223,36 @@ json_t *tw_change_rows(struct tw_hub_change *change, const char *name)
 {
     tw_change_put(change, change->answer, name, json_array());
     return json_object_get(change->answer, name);
+}
+
+void tw_change_warn(struct tw_hub_change *change, const char *format, ...)
+{
+    char text[TW_LIMIT_ERROR_TEXT_BYTES];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    json_t *list = json_object_get(change->answer, "warnings");
+    list = list != NULL ? list : tw_change_rows(change, "warnings");
+    if (list != NULL) {
+        json_array_append_new(list, json_string(text));
+    }
+}
+
+void tw_change_warn_model(struct tw_hub_change *change, const char *name)
+{
+    const char *const *models = change->hub->config.models;
+    bool is_served = models == NULL || strcmp(name, TW_PRICE_ALL_MODELS) == 0;
+    for (size_t i = 0; !is_served && models[i] != NULL; i++) {
+        is_served = strcmp(models[i], name) == 0;
+    }
+    if (is_served) {
+        return;
+    }
+    const char *guess = tw_suggest_word(name, models);
+    tw_change_warn(change, "no model '%.60s' is served here%s%s%s", name,
+                   guess != NULL ? "; did you mean '" : "", guess != NULL ? guess : "",
+                   guess != NULL ? "'?" : "");
 }
 
 /* NULL where memory lacked before: then there is no answer to put it into. */

@@ -143,6 +143,12 @@ void tw_change_page_end(struct tw_change_page *page, bool has_more);
 
 /* Parts of an answer. Memory that lacks shows in the end: change->answer is then NULL. */
 void tw_change_put(struct tw_hub_change *change, json_t *object, const char *name, json_t *value);
+/* Something that whoever gives the command should know, though it is done: a text among "warnings"
+ * of the answer. */
+void tw_change_warn(struct tw_hub_change *change, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* Where a name is none of the models that are served, and it is known which are. */
+void tw_change_warn_model(struct tw_hub_change *change, const char *name);
 /* A new list of rows in the answer. */
 json_t *tw_change_rows(struct tw_hub_change *change, const char *name);
 json_t *tw_change_row(struct tw_hub_change *change, json_t *rows);
@@ -179,6 +185,8 @@ enum tw_status tw_change_update_holder(struct tw_hub_change *change, const struc
 enum tw_status tw_change_check_holder(struct tw_hub_change *change, const struct tw_holder *holder,
                                       const struct tw_holder *parent, const char *name,
                                       struct tw_error *error);
+/* What the command's settings will not do. */
+void tw_change_warn_settings(struct tw_hub_change *change, const struct tw_holder *holder);
 void tw_change_put_settings(struct tw_hub_change *change, json_t *row,
                             const struct tw_holder *holder);
 

@@ -168,6 +168,19 @@ void tw_change_put_settings(struct tw_hub_change *change, json_t *row,
     tw_change_put(change, row, "concurrent", bound(settings->rates.limit[TW_RATE_CONCURRENT]));
 }
 
+void tw_change_warn_settings(struct tw_hub_change *change, const struct tw_holder *holder)
+{
+    const struct tw_field_value *models = tw_change_value(change, "models");
+    for (size_t i = 0; models->is_set && i < json_array_size(models->list); i++) {
+        tw_change_warn_model(change, json_string_value(json_array_get(models->list, i)));
+    }
+    if (is_given(change, "keep_content") && tw_change_value(change, "keep_content")->integer > 0 &&
+        (holder == NULL || !holder->settings.stores_content)) {
+        tw_change_warn(change, "nothing is stored of this project's requests, so there is nothing "
+                               "to keep: --store-content stores them");
+    }
+}
+
 /* ---- rows ---- */
 
 enum tw_status tw_change_check_holder(struct tw_hub_change *change, const struct tw_holder *holder,
@@ -300,6 +313,9 @@ enum tw_status tw_change_create_holder(struct tw_hub_change *change, struct tw_e
         tw_change_put(change, change->answer, "path", json_string(path));
         status = tw_change_end(change, path, error);
     }
+    if (status == TW_OK) {
+        tw_change_warn_settings(change, tw_directory_holder(&change->hub->directory, id));
+    }
     return status;
 }
 
@@ -320,6 +336,7 @@ enum tw_status tw_change_set_holder(struct tw_hub_change *change, struct tw_erro
         tw_change_put(change, change->answer, "id", json_integer(holder->id));
         tw_change_put(change, change->answer, "path", tw_change_json_path(holder));
         tw_change_put_settings(change, change->answer, holder);
+        tw_change_warn_settings(change, holder);
     }
     return status;
 }

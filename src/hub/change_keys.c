@@ -141,6 +141,7 @@ enum tw_status tw_change_create_key(struct tw_hub_change *change, struct tw_erro
         tw_change_put(change, change->answer, "path", json_string(path));
         status = tw_change_add_secret(change, id, person != NULL ? person->id : 0,
                                       tw_change_integer(change, "expires", 0), error);
+        tw_change_warn_settings(change, NULL);
     }
     return status == TW_OK ? tw_change_end(change, path, error) : status;
 }
@@ -176,6 +177,7 @@ enum tw_status tw_change_set_key(struct tw_hub_change *change, struct tw_error *
         tw_change_put(change, change->answer, "id", json_integer(key->id));
         tw_change_put(change, change->answer, "path", tw_change_json_path(key));
         tw_change_put_settings(change, change->answer, key);
+        tw_change_warn_settings(change, key);
     }
     return status;
 }

@@ -282,6 +282,37 @@ static enum tw_status put_budget(struct tw_hub_change *change, json_t *row,
 
 /* ---- commands about budgets ---- */
 
+/* What is not covered by a price is refused under a budget in money. */
+static bool has_price(const struct tw_hub_change *change, const struct tw_holder *holder)
+{
+    const struct tw_directory *directory = &change->hub->directory;
+    for (size_t i = 0; i < directory->prices.n; i++) {
+        const struct tw_price *price = directory->prices.by_version[i];
+        const struct tw_holder *project = tw_directory_holder(directory, price->project);
+        if (price->project == TW_PRICE_ALL_PROJECTS ||
+            (project != NULL &&
+             (tw_change_is_below(project, holder) || tw_change_is_below(holder, project)))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void warn_of_budget(struct tw_hub_change *change, const struct tw_hub_budget *budget,
+                           const struct plan *plan, enum tw_spending_unit old_unit)
+{
+    if (plan->old != NULL && old_unit != budget->facts.unit) {
+        tw_change_warn(change, "this budget counted %s until now, and counts %s from now on, anew",
+                       tw_spending_unit_name(old_unit), tw_spending_unit_name(budget->facts.unit));
+    } else if (plan->old != NULL && plan->is_anew) {
+        tw_change_warn(change, "this budget counts anew from now on");
+    }
+    if (budget->facts.unit == TW_SPENDING_MONEY && !has_price(change, budget->holder)) {
+        tw_change_warn(change, "no model has a price yet, so requests under this budget are "
+                               "refused: 'price set' sets one");
+    }
+}
+
 enum tw_status tw_change_set_budget(struct tw_hub_change *change, struct tw_error *error)
 {
     struct plan plan;
@@ -291,6 +322,8 @@ enum tw_status tw_change_set_budget(struct tw_hub_change *change, struct tw_erro
     }
     tw_change_begin(change);
     int64_t id = plan.old != NULL ? plan.old->id : 0;
+    const enum tw_spending_unit old_unit =
+        plan.old != NULL ? plan.old->facts.unit : plan.facts.unit;
     note_plan(change, &plan);
     if (!plan.is_anew) {
         status = update_row(change, &plan, error);
@@ -305,7 +338,11 @@ enum tw_status tw_change_set_budget(struct tw_hub_change *change, struct tw_erro
     }
     struct tw_hub_budget *budget =
         status == TW_OK ? tw_directory_budget(change->directory, id) : NULL;
-    return budget != NULL ? put_budget(change, change->answer, budget, error) : status;
+    if (budget == NULL) {
+        return status;
+    }
+    warn_of_budget(change, budget, &plan, old_unit);
+    return put_budget(change, change->answer, budget, error);
 }
 
 enum tw_status tw_change_close_budget(struct tw_hub_change *change, struct tw_error *error)
@@ -459,6 +496,7 @@ enum tw_status tw_change_add_price(struct tw_hub_change *change, struct tw_error
         status == TW_OK ? tw_price_of_version(&change->directory->prices, price.version) : NULL;
     if (stored != NULL) {
         put_price(change, change->answer, stored, state_of(change, stored));
+        tw_change_warn_model(change, stored->model);
     }
     return status;
 }

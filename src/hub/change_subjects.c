@@ -124,7 +124,7 @@ static enum tw_status check_holds(struct tw_hub_change *change, struct tw_error 
         status = tw_db_next(row, &has_row, error);
         if (status == TW_OK && has_row && meets(change, tw_db_column_integer(row, 1))) {
             status =
-                tw_error_set(error, TW_ERR_DENIED, TW_NO_POSITION,
+                tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
                              "the legal hold %lld ('%.100s') forbids to erase it; "
                              "'subject release' ends it",
                              (long long)tw_db_column_integer(row, 0), tw_db_column_text(row, 2));

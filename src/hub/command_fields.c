@@ -56,6 +56,15 @@ static enum tw_status read_name(const char *text, struct tw_field_value *value,
     return TW_OK;
 }
 
+/* "PATH" says little: which names there can be says more. */
+static const char *path_form(const struct tw_field *field)
+{
+    static const char *const forms[] = {"ORG", "ORG or ORG/TEAM",
+                                        "ORG, ORG/TEAM or ORG/TEAM/PROJECT",
+                                        "ORG, ORG/TEAM, ORG/TEAM/PROJECT or ORG/TEAM/PROJECT/KEY"};
+    return strcmp(field->value, "PATH") == 0 ? forms[field->most - 1] : field->value;
+}
+
 static enum tw_status read_path(const struct tw_field *field, const char *text,
                                 struct tw_field_value *value, struct tw_error *error)
 {
@@ -67,14 +76,15 @@ static enum tw_status read_path(const struct tw_field *field, const char *text,
             return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
                                 "'%.80s' is no path like %s: names of 1 to %d letters, digits, "
                                 "'.', '_' or '-', with '/' between them",
-                                text, field->value, TW_LIMIT_HUB_NAME_BYTES);
+                                text, path_form(field), TW_LIMIT_HUB_NAME_BYTES);
         }
         has_more = at[n_bytes] == '/';
         at += n_bytes + has_more;
     }
     if (n < field->least || n > field->most) {
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
-                            "'%.80s' has %d names; it must be like %s", text, (int)n, field->value);
+                            "'%.80s' has %d name%s; it must be like %s", text, (int)n,
+                            n == 1 ? "" : "s", path_form(field));
     }
     value->text = text;
     return TW_OK;
@@ -258,8 +268,11 @@ static enum tw_status read_when(const struct tw_field *field, const char *text, 
     if ((n_bytes != DATE_BYTES && n_bytes != INSTANT_BYTES) || !read_date(text, &days) ||
         (n_bytes == INSTANT_BYTES && !read_clock_time(text + DATE_BYTES, &seconds))) {
         return refuse(text,
-                      "no time: a date like 2026-12-31 (its beginning in UTC), an instant like "
-                      "2026-12-31T18:00:00Z, 'now', or '+90d'",
+                      field->least == 1
+                          ? "no time: a date like 2026-12-31 (its beginning in UTC), an instant "
+                            "like 2026-12-31T18:00:00Z, 'now', '+90d' or 'never'"
+                          : "no time: a date like 2026-12-31 (its beginning in UTC), an instant "
+                            "like 2026-12-31T18:00:00Z, 'now', or '+90d'",
                       error);
     }
     value->integer = (days * DAY_S + seconds) * SECOND_NS;

@@ -18,13 +18,12 @@ static const struct tw_hub_actor machine = {.name = "first start"};
 
 /* ---- one thing after another ---- */
 
-/* What a first start makes before its first key. */
+/* Somebody may have made organisations before; who has made a user or a key has a way in. */
 static bool is_of_first_start(const struct tw_directory *directory)
 {
     for (size_t i = 0; i < directory->holders.n; i++) {
         const struct tw_holder *holder = directory->holders.at[i];
-        if (holder->kind == TW_HOLDER_KEY || !holder->is_open ||
-            strcmp(holder->name, DEFAULT) != 0) {
+        if (holder->kind == TW_HOLDER_KEY) {
             return false;
         }
     }
@@ -43,6 +42,23 @@ bool tw_hub_is_new(struct tw_hub *hub)
     const bool is_new = is_of_first_start(&hub->directory);
     pthread_rwlock_unlock(&hub->directory.lock);
     return is_new;
+}
+
+bool tw_hub_has_key(struct tw_hub *hub)
+{
+    bool has_key = false;
+    pthread_rwlock_rdlock(&hub->directory.lock);
+    for (size_t i = 0; i < hub->directory.holders.n; i++) {
+        const struct tw_holder *holder = hub->directory.holders.at[i];
+        has_key = has_key || (holder->kind == TW_HOLDER_KEY && tw_holder_is_open(holder));
+    }
+    pthread_rwlock_unlock(&hub->directory.lock);
+    return has_key;
+}
+
+int64_t tw_hub_n_recovered(const struct tw_hub *hub)
+{
+    return hub->n_recovered;
 }
 
 /* Names of holders from the top; "default/default" is 2 deep. */

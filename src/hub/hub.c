@@ -97,6 +97,17 @@ static enum tw_status open_audit(struct tw_hub *hub, struct tw_error *error)
                            : status;
 }
 
+static enum tw_status check_currency(const struct tw_hub *hub, struct tw_error *error)
+{
+    const char *wanted = hub->config.currency, *has = hub->ledger.books.currency;
+    return wanted == NULL || strcmp(wanted, has) == 0
+               ? TW_OK
+               : tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                              "these books are in %s for ever, not in %.20s: leave --currency out, "
+                              "or begin other books",
+                              has, wanted);
+}
+
 static enum tw_status open_parts(struct tw_hub *hub, struct tw_error *error)
 {
     const char *currency = hub->config.currency != NULL ? hub->config.currency : DEFAULT_CURRENCY;
@@ -115,6 +126,9 @@ static enum tw_status open_parts(struct tw_hub *hub, struct tw_error *error)
     if (status == TW_OK) {
         status = tw_ledger_open(hub->db, currency, hub->config.now_ns(hub->config.context),
                                 hub->config.keeps_own_time, &hub->ledger, error);
+    }
+    if (status == TW_OK) {
+        status = check_currency(hub, error);
     }
     if (status == TW_OK) {
         status = open_pepper(hub, hub->ledger.books.next_id == TW_LEDGER_FIRST_ID, error);

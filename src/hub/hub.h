@@ -53,7 +53,8 @@ struct tw_secret;
 struct tw_hub_config {
     const char *address;              /* of the store: a file, or postgres://... */
     const char *folder;               /* of pepper and signing key; NULL: beside the file */
-    const char *currency;             /* of new books; NULL: EUR */
+    const char *currency;             /* of new books; NULL: EUR. Of others: theirs, or refused */
+    const char *const *models;        /* that are served, ends with NULL; NULL: nobody knows */
     const char *zone_folder;          /* of IANA zones; NULL: the system's */
     const char *build, *isa_level;    /* for the records */
     int64_t (*now_ns)(void *context); /* wall time; of hubs that share a store the store's counts */

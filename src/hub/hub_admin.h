@@ -29,8 +29,12 @@ json_t *tw_hub_make_command(const char *group, const char *verb, json_t *fields)
 enum tw_status tw_hub_ask(struct tw_hub *hub, const struct tw_hub_actor *actor, json_t *command,
                           json_t **ret_answer, struct tw_error *error);
 
-/* Whether there is nothing, closed or not, but what a first start makes before its first key. */
+/* Whether there was never a key, and no user but what a first start makes before its first key. */
 bool tw_hub_is_new(struct tw_hub *hub);
+/* Whether a key is there with which somebody can ask. */
+bool tw_hub_has_key(struct tw_hub *hub);
+/* Requests that another process had left open, and that this hub settled. */
+int64_t tw_hub_n_recovered(const struct tw_hub *hub);
 
 struct tw_hub_owner {
     char user_secret[TW_DIRECTORY_SECRET_BYTES]; /* of the user "owner": for the admin API */

@@ -665,6 +665,9 @@ static void register_project(struct tw_hub_change *change, json_t *row,
                                        "person; counts, costs, commitments"
                                      : "counts, costs, commitments"));
     tw_change_put_settings(change, row, project);
+    if (project->settings.models == NULL) {
+        tw_change_put(change, row, "models", json_pack("[s]", "*"));
+    }
     tw_change_put(change, row, "readers", readers(change, project));
 }
 

@@ -6,7 +6,7 @@
 
 #include "base/suggest.h"
 
-enum { FIRST_YEAR = 1970, LAST_YEAR = 2261, DAY_S = 86400 };
+enum { FIRST_YEAR = 1970, LAST_YEAR = 2261, DAY_S = 86400, MONTH_BYTES = 7 };
 
 /* Days [first, next), counted from 1970-01-01. */
 struct days {
@@ -193,6 +193,11 @@ enum tw_status tw_usage_period_parse_month(const char *text, const struct tw_zon
 {
     struct tw_period period;
     enum tw_status status = tw_usage_period_parse(text, zone, now_s, &period, error);
+    if (status != TW_OK && strspn(text, "0123456789-") == strlen(text) &&
+        strlen(text) != MONTH_BYTES) {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "'%.60s' is no month; write YYYY-MM, like 2026-01", text);
+    }
     if (status != TW_OK) {
         return status;
     }

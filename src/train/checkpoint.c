@@ -2,11 +2,16 @@
 
 #include <math.h>
 #include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "base/hash.h"
 #include "text/lines.h"
+
+enum { SHOWN_NUMBER_BYTES = 32 };
+#define MOST_WHOLE_NUMBER 1e15 /* that a double has to the last digit */
 
 static const char magic[8] = {'T', 'W', 'T', 'R', 'A', 'I', 'N', '2'};
 
@@ -127,6 +132,20 @@ static bool is_hash(struct tw_bytes value)
 }
 
 /* "training.steps is 60, there 40; data.train has another content", at most SHOWN_KEYS of them. */
+/* Lines have the shortest form of a number, "2e+01"; people count in 20. */
+static void write_value(struct tw_bytes value, struct tw_buf *out)
+{
+    char text[SHOWN_NUMBER_BYTES], *end = text;
+    snprintf(text, sizeof text, "%.*s", shown(value), value.data);
+    const double number = strtod(text, &end);
+    if (value.size_bytes < sizeof text && end != text && *end == '\0' &&
+        fabs(number) < MOST_WHOLE_NUMBER && number == floor(number)) {
+        tw_buf_append_format(out, "%.0f", number);
+    } else {
+        tw_buf_append_format(out, "%.*s", shown(value), value.data);
+    }
+}
+
 static void list_differences(struct tw_bytes ours, struct tw_bytes theirs, struct tw_buf *text)
 {
     enum { SHOWN_KEYS = 3 };
@@ -144,7 +163,10 @@ static void list_differences(struct tw_bytes ours, struct tw_bytes theirs, struc
         if (b.data == NULL || is_hash(a) || is_hash(b)) {
             tw_buf_append_text(text, "has another content");
         } else {
-            tw_buf_append_format(text, "is %.*s, there %.*s", shown(a), a.data, shown(b), b.data);
+            tw_buf_append_text(text, "is ");
+            write_value(a, text);
+            tw_buf_append_text(text, ", there ");
+            write_value(b, text);
         }
     }
     if (n > SHOWN_KEYS) {

@@ -36,7 +36,9 @@ def every_size_is_measured_at_every_depth(program):
         size = point.get("prompt_tokens", point.get("sequences"))
         assert abs(point["tokens_per_s"] * point["pass_s"] / size - 1) < 1e-9
         assert point["pass_first_quartile_s"] <= point["pass_s"] <= point["pass_third_quartile_s"]
-        assert point["share_of_limit"] > 0
+        share = point["share_of_limit"]
+        assert share is None and point["limit"] == "reading" or share > 0, point
+        assert share is None or share <= 1 or point["limit"] == "arithmetic", point
         # Of two rounds the median lies halfway, the quartiles a quarter from either end.
         first, middle, third = (point[name] for name in (
             "pass_first_quartile_s", "pass_s", "pass_third_quartile_s"))

@@ -264,6 +264,7 @@ def names_cannot_become_formulas(program):
 def reports_are_read_beside_a_writer_and_change_nothing(program):
     path = make_books(program)
     words = ["usage", "--books", path, "--period", "all", "--format", "json"]
+    assert program.good(*words) == program.good(*words[:-2], "--json")
     before, content = program.good(*words), path.read_bytes()
     writer = sqlite3.connect(path, isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")
@@ -305,8 +306,10 @@ def mistakes_are_said_with_what_would_be_right(program):
             (2, "is none of table, csv, json, focus", *usage, "--format", "xml"),
             (3, "did you mean 'acme/research'", *usage, "--in", "acme/reserch"),
             (3, "Europe/Berln", *usage, "--zone", "Europe/Berln"),
-            (3, "there are no books", "usage", "--books", "nothing.db"),
-            (2, "usage invoice needs --org NAME", *invoice),
+             (3, "there is no", "usage", "--books", "nothing.db"),
+             (3, "there is no", "usage", "--books", "nothing"),
+             (2, "write YYYY-MM", *invoice, "--org", "acme", "--month", "2026-1"),
+             (2, "usage invoice needs --org NAME", *invoice),
             (2, "is no organisation", *invoice, "--org", "acme/research"),
             (2, "is not one month", *invoice, "--org", "acme", "--month", "2026"),
             (2, "unexpected 'x'", *usage, "x"),

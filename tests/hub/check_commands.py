@@ -18,6 +18,7 @@ from server import becomes, run_cases  # noqa: E402
 CODES = {"usage": 2, "not found": 3, "format": 5, "limit": 7, "missed": 9, "denied": 10}
 GROUPS = ("org", "team", "project", "user", "key", "budget", "price", "usage", "ledger", "subject",
           "content", "audit")
+ALONE = ("run", "chat", "serve", "tokenize", "perplexity", "eval", "train", "usage")
 
 
 def books(function):
@@ -73,7 +74,13 @@ def a_table_has_what_json_has(it, _model):
     assert "RPM" not in table[0]  # nobody has one
     it.run("key", "set", "acme/research/chat/ci", "--rpm", "7")
     assert "RPM" in it.run("key", "list").stdout
-    assert it.run("user", "list").stdout == "nothing\n"
+    assert it.run("user", "list").stdout == "no users; --all shows what was closed as well\n"
+    assert it.run("user", "list", "--all").stdout == "no users\n"
+    it.run("budget", "set", "acme", "--limit", "2")
+    assert "ZONE" not in it.run("budget", "list").stdout
+    assert "ZONE" in it.run("budget", "list", "--wide").stdout
+    register = it.run("audit", "register").stdout.splitlines()
+    assert "MODELS" in register[0] and "READERS" in register[0] and "*" in register[1], register
 
 
 @books
@@ -100,6 +107,12 @@ def what_is_wrong_is_said_with_the_option_and_the_remedy(it, _model):
     refused(it, "usage", "exclude each other", "budget", "set", "acme", "--limit", "1", "--soft",
             "--no-soft")
     refused(it, "usage", "usage: tokenworks key create ORG/TEAM/PROJECT/KEY", "key", "create")
+    refused(it, "usage", "it must be like ORG, ORG/TEAM, ORG/TEAM/PROJECT or ORG/TEAM/PROJECT/KEY",
+            "budget", "set", "a/b/c/d/e", "--limit", "1")
+    refused(it, "usage", "'+90d' or 'never'", "key", "create", "acme/research/chat/x", "--expires",
+            "soon")
+    out = it.run_bare("hub", check=False)
+    assert out.returncode == 2 and "the hub's commands are org, team" in out.stderr, out
     refused(it, "usage", "unexpected 'b'", "org", "create", "a", "b")
     refused(it, "usage", "taken already", "org", "create", "acme")
     refused(it, "not found", "no open 'acme/none'", "team", "close", "acme/none")
@@ -116,7 +129,7 @@ def a_user_has_the_rights_of_the_role(it, _model):
     it.run("budget", "set", "acme", "--limit", "5", env=as_fin)
     refused(it, "denied", "the roles of 'fin' do not allow 'key revoke' of acme/research/chat/ci",
             "key", "revoke", "acme/research/chat/ci", env=as_fin)
-    refused(it, "denied", "is no user's secret", "key", "list",
+    refused(it, "denied", "TOKENWORKS_SECRET is no user's", "key", "list",
             env=dict(os.environ, TOKENWORKS_SECRET="tw-user-wrong"))
 
 
@@ -132,10 +145,36 @@ def books_are_found_where_the_environment_says(it, _model):
         it.run_bare("org", "create", "there", env=environment)
         made = Path(folder, "tokenworks", "books.db")
         assert made.exists() and made.parent.stat().st_mode & 0o077 == 0
+    folder = Path(it.path.parent, "new", "hub")
+    it.run_bare("org", "create", "there", "--books", folder)
+    assert Path(folder, "books.db").exists() and folder.stat().st_mode & 0o077 == 0
     other = Books.__new__(Books)
     other.program, other.path = it.program, Path(it.path.parent, "usd.db")
     other.run("org", "create", "x", "--currency", "USD")
     assert other.command("budget", "list")["currency"] == "USD"
+    refused(other, "usage", "are in USD for ever", "org", "create", "y", "--currency", "EUR")
+
+
+@books
+def what_was_done_and_will_not_help_is_noted(it, model):
+    def note(*words):
+        return it.run(*words).stderr
+    assert note("budget", "set", "acme", "--limit", "5") == ""
+    assert "counted money until now" in note("budget", "set", "acme", "--limit", "5", "--unit",
+                                             "tokens")
+    assert "nothing to keep" in note("project", "set", "acme/research/chat", "--keep-content", "3d")
+    assert "nothing to keep" not in note("project", "set", "acme/research/chat", "--keep-content",
+                                         "3d", "--store-content")
+    with it.serve("--model", model, "--ctx", "512"):
+        assert becomes(Path(it.path.parent, "admin.sock").exists)
+        assert "did you mean 'tokenworks-demo'" in note("team", "set", "acme/research", "--models",
+                                                        "tokenworks-dema")
+        assert "no model 'x'" in note("price", "set", "x", "--input", "1", "--output", "1")
+        assert note("project", "create", "acme/research/b", "--models", "tokenworks-demo,*") == ""
+        refused(it, "usage", "are in EUR for ever", "org", "create", "y", "--currency", "USD")
+    it.path = Path(it.path.parent, "unpriced.db")
+    it.run("org", "create", "acme")
+    assert "no model has a price" in note("budget", "set", "acme", "--limit", "5")
 
 
 @books
@@ -166,9 +205,14 @@ def every_command_explains_itself_and_has_a_place_in_the_manual(it, _model):
             assert f".SS tokenworks {group} {verb} " in page, (group, verb)
             for option in re.findall(r"^  --([a-z-]+)", text, re.MULTILINE):
                 assert option == "help" or option.replace("-", r"\-") in page, (group, option)
+    for command in ALONE:
+        page = it.run_bare("man", f"tokenworks-{command}").stdout
+        assert page.startswith('.TH "TOKENWORKS'), page[:100]
+        for option in re.findall(r"^  --([a-z-]+)", it.run_bare(command, "--help").stdout, re.M):
+            assert option == "help" or "\\-\\-" + option.replace("-", r"\-") in page, option
     assert "no page" in it.run_bare("man", "tokenworks-x", check=False).stderr
     if shutil.which("groff"):
-        for page in ("tokenworks", *(f"tokenworks-{group}" for group in GROUPS)):
+        for page in ("tokenworks", *(f"tokenworks-{name}" for name in GROUPS + ALONE)):
             roff = it.run_bare("man", page).stdout
             out = subprocess.run(["groff", "-man", "-Tutf8", "-ww"], input=roff, text=True,
                                  capture_output=True, check=True, timeout=60)
@@ -204,6 +248,7 @@ CASES = [the_same_is_answered_with_a_server_and_without,
          what_is_wrong_is_said_with_the_option_and_the_remedy,
          a_user_has_the_rights_of_the_role,
          books_are_found_where_the_environment_says,
+         what_was_done_and_will_not_help_is_noted,
          the_log_is_verified_without_a_server,
          every_command_explains_itself_and_has_a_place_in_the_manual,
          a_shell_completes_commands_verbs_options_and_choices]

@@ -11,6 +11,7 @@ import re
 import shutil
 import sqlite3
 import subprocess
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -237,7 +238,8 @@ def a_replay_is_equal_or_says_why_not(program, data):
             another.write_bytes(it.model.read_bytes() + b"\0" * 32)
             assert "model's digest" in replay("1", another).stderr
             assert "not comparable" in replay("99").stderr
-            it.books.command("subject", "erase", "acme/research/chat", "--kind", "project")
+            shown = it.books.run("subject", "erase", "acme/research/chat", "--kind", "project").stdout
+            assert all(re.match("[a-z_]+  |  ", line) for line in shown.splitlines()), shown
             gone = replay("1")
             assert gone.returncode == 3 and "erased" in gone.stderr, gone
 

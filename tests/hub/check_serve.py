@@ -2,8 +2,12 @@
 
     check_serve.py TOKENWORKS DATA
 """
+import grp
 import http.client
 import json
+import os
+import re
+import subprocess
 import sys
 import tempfile
 import time
@@ -11,9 +15,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from books import Books, bearer  # noqa: E402
-from server import becomes, run_cases, together  # noqa: E402
+from server import Server, becomes, run_cases, together  # noqa: E402
 
-CLIENTS, PAID = 200, 23
+CLIENTS, PAID, NOBODY = 200, 23, 65534
 PROMPT, ANSWER = "Once upon a time", 4
 
 
@@ -133,6 +137,66 @@ def a_project_sees_and_uses_its_models_only(it):
 
 
 @site
+def members_of_the_admin_group_reach_the_server_with_a_secret_and_nothing_else(it):
+    folder, group = it.books.path.parent, grp.getgrgid(os.getgid()).gr_name
+    it.books.command("user", "create", "lea")
+    it.books.command("user", "grant", "lea", "--role", "owner")
+    secret = it.books.command("user", "secret", "lea")["secret"]
+    with it.books.serve(*it.words, "--admin-group", group):
+        socket = Path(folder, "admin.sock")
+        assert becomes(lambda: socket.exists() and socket.stat().st_mode & 0o777 == 0o660)
+        assert folder.stat().st_mode & 0o777 == 0o710
+        assert all(Path(folder, name).stat().st_mode & 0o077 == 0
+                   for name in ("books.db", "pepper", "audit-key"))
+        if os.getuid() == 0:
+            member = {"user": NOBODY, "group": os.getgid(), "extra_groups": []}
+            alone = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+            mine = dict(os.environ, TOKENWORKS_SECRET=secret)
+            assert "acme" in it.books.run("org", "list", env=mine, **member).stdout
+            assert "who are you" in it.books.run("org", "list", check=False, **member).stderr
+            out = it.books.run("org", "list", check=False, env=mine, **alone)
+            assert out.returncode == 4 and "you may not look into" in out.stderr, out
+
+
+@site
+def a_first_start_makes_a_way_in_where_there_is_none_and_shows_secrets_when_it_serves(it):
+    with tempfile.TemporaryDirectory() as folder, it.serve() as other:
+        path = Path(folder, "hub")
+        words = ("--books", path, *it.words)
+        it.books.run_bare("org", "create", "early", "--books", path)
+        out = it.books.run_bare("serve", *words, "--port", str(other.port), check=False)
+        assert out.returncode == 4 and out.stdout == "" and "cannot listen" in out.stderr, out
+        check = it.books.run_bare("serve", "--check", *words)
+        assert f"ok: books '{path}/books.db', in EUR" in check.stdout
+        check = it.books.run_bare("serve", "--check", *words, "--currency", "USD", check=False)
+        assert check.returncode == 2 and "are in EUR for ever" in check.stderr
+        with Server(it.books.program, *words, stdout=subprocess.PIPE) as server:
+            assert becomes(Path(path, "admin.sock").exists)
+            key = re.search(r"clients: *(\S+)", server.process.stdout.read1().decode())[1]
+            assert complete(server, key).status == 200
+        assert "no client can ask" not in server.log_text()
+        it.books.run_bare("key", "revoke", "default/default/default/first", "--books", path)
+        with Server(it.books.program, *words, stdout=subprocess.PIPE) as server:
+            assert becomes(Path(path, "admin.sock").exists)
+        assert "no client can ask" in server.log_text()
+        assert server.process.stdout.read() == b""
+
+
+@site
+def a_command_that_settles_what_a_dead_server_left_open_says_so(it):
+    with it.serve() as server:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        connection.request("POST", "/v1/completions", json.dumps(
+            {"prompt": PROMPT, "max_tokens": 480, "ignore_eos": True, "stream": True}),
+            bearer(it.books.key))
+        connection.getresponse().readline()
+        server.process.kill()
+        server.process.wait()
+    assert "requests that a server had left open" in it.books.run("key", "list").stderr
+    assert it.books.run("key", "list").stderr == ""
+
+
+@site
 def a_client_that_leaves_pays_what_was_made_for_it(it):
     with it.serve() as server:
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
@@ -186,6 +250,9 @@ CASES = [of_200_at_once_as_many_are_served_as_the_budget_pays,
          a_revoked_key_asks_no_more_and_its_streams_end_at_once,
          rates_are_kept_and_shown_as_openai_shows_them,
          a_project_sees_and_uses_its_models_only,
+         members_of_the_admin_group_reach_the_server_with_a_secret_and_nothing_else,
+         a_first_start_makes_a_way_in_where_there_is_none_and_shows_secrets_when_it_serves,
+         a_command_that_settles_what_a_dead_server_left_open_says_so,
          a_client_that_leaves_pays_what_was_made_for_it,
          many_answers_of_one_stream_are_covered_and_paid,
          what_cannot_be_recorded_is_not_given]

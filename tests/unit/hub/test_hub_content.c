@@ -242,11 +242,11 @@ static void a_legal_hold_forbids_erasure_above_and_below_until_it_is_released(vo
     const int64_t request = fixture_answer(fixture, fixture->secret, "alice", BODY, ANSWER);
     give(fixture, "subject", "hold",
          "{\"subject\": \"alice\", \"in\": \"acme/research\", \"reason\": \"file 12\"}");
-    refused(fixture, "subject", "erase", "{\"subject\": \"alice\"}", TW_ERR_DENIED, "file 12");
-    refused(fixture, "subject", "erase", "{\"subject\": \"alice\", \"in\": \"acme\"}",
-            TW_ERR_DENIED, "file 12");
+    refused(fixture, "subject", "erase", "{\"subject\": \"alice\"}", TW_ERR_LIMIT, "file 12");
+    refused(fixture, "subject", "erase", "{\"subject\": \"alice\", \"in\": \"acme\"}", TW_ERR_LIMIT,
+            "file 12");
     refused(fixture, "subject", "erase", "{\"subject\": \"alice\", \"in\": \"acme/research/chat\"}",
-            TW_ERR_DENIED, "file 12");
+            TW_ERR_LIMIT, "file 12");
     json_decref(show(fixture, request));
     refused(fixture, "subject", "release", "{\"subject\": \"alice\"}", TW_ERR_NOT_FOUND,
             "exactly this scope");
