@@ -92,12 +92,11 @@ static enum tw_status ask_store(const struct tw_books_place *place, const struct
 static enum tw_status check_currency(const struct tw_books_place *place, const char *wanted,
                                      struct tw_error *error)
 {
-    const struct tw_books_args books = {place->address};
     char currency[TW_BOOKS_CURRENCY_BYTES];
     struct tw_db *db = NULL;
     struct tw_error reason;
     if (wanted == NULL || !tw_books_place_is_there(place) ||
-        tw_books_args_open(&books, &db, &reason) != TW_OK) {
+        tw_books_args_open(place->address, &db, &reason) != TW_OK) {
         return TW_OK;
     }
     enum tw_status status = tw_books_args_currency(db, wanted, currency, error);

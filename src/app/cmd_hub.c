@@ -120,7 +120,7 @@ static enum tw_status show_usage(const struct tw_hub_args *args, struct tw_error
     if (status == TW_OK) {
         status = json_is_string(text)
                      ? tw_command_write(json_string_value(text), json_string_length(text), error)
-                     : tw_hub_print(answer, true, error);
+                     : tw_hub_print(answer, &(struct tw_hub_print){.as_json = true}, error);
     }
     json_decref(answer);
     return status;

@@ -169,10 +169,9 @@ static enum tw_status read_books(const struct tw_serve_args *args,
                                  const struct tw_books_place *place,
                                  char ret_currency[TW_BOOKS_CURRENCY_BYTES], struct tw_error *error)
 {
-    const struct tw_books_args books = {args->books_address};
     char pepper[2 * TW_LIMIT_CONF_STRING_BYTES];
     struct tw_db *db = NULL;
-    enum tw_status status = tw_books_args_open(&books, &db, error);
+    enum tw_status status = tw_books_args_open(args->books_address, &db, error);
     if (status == TW_OK) {
         status = tw_books_args_currency(db, args->currency, ret_currency, error);
     }
