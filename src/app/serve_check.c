@@ -7,6 +7,7 @@
 #include "api/api_keys.h"
 #include "app/command.h"
 #include "app/serve_models.h"
+#include "app/serve_seal.h"
 #include "base/file.h"
 #include "hub/money.h"
 #include "net/http_server.h"
@@ -46,7 +47,7 @@ enum tw_status tw_serve_check_options(const struct tw_serve_args *args,
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
                             "--tls-cert and --tls-key belong together: give both or none");
     }
-    return TW_OK;
+    return tw_serve_seal_check(args, error);
 }
 
 /* A text without a zero byte: GnuTLS gets texts, not files. */

@@ -24,10 +24,10 @@ static enum tw_status cannot(const char *what, int code, struct tw_error *error)
 }
 
 /* Executed anew, with nothing of ours but its end of the pair and standard error. */
-static int spawn(const char *program, const struct tw_reach *reach, int its_fd, pid_t *ret_pid)
+static int spawn(const char *program, const struct tw_reach_list *reach, int its_fd, pid_t *ret_pid)
 {
     static char name[] = "tokenworks", command[] = "broker";
-    static struct tw_reach words; /* argv is not const */
+    static struct tw_reach_list words; /* argv is not const */
     char *argv[TW_LIMIT_REACH_ADDRESSES + OWN_WORDS + 1] = {name, command};
     char *environment[] = {NULL};
     posix_spawn_file_actions_t actions;
@@ -69,7 +69,7 @@ static enum tw_status meet(const struct tw_broker *broker, struct tw_error *erro
                : tw_error_set(error, answer.status, TW_NO_POSITION, "%s", answer.text);
 }
 
-enum tw_status tw_broker_start(const char *program, const struct tw_reach *reach,
+enum tw_status tw_broker_start(const char *program, const struct tw_reach_list *reach,
                                struct tw_broker *ret_broker, struct tw_error *error)
 {
     struct tw_broker broker = {.pid = 0, .fd = -1};

@@ -35,7 +35,7 @@ struct tw_broker {
 };
 
 /* Starts "tokenworks broker" of the program at that path, and waits until it is sealed. */
-enum tw_status tw_broker_start(const char *program, const struct tw_reach *reach,
+enum tw_status tw_broker_start(const char *program, const struct tw_reach_list *reach,
                                struct tw_broker *ret_broker, struct tw_error *error);
 
 /* Gives it what the kernel calls it by, once, and takes that out of this process. */
@@ -48,6 +48,6 @@ void tw_broker_close(struct tw_broker *broker);
 #define TW_BROKER_FD 3 /* at which it finds the process that started it */
 
 /* Until that process is gone. */
-enum tw_status tw_broker_serve(const struct tw_reach *reach, struct tw_error *error);
+enum tw_status tw_broker_serve(const struct tw_reach_list *reach, struct tw_error *error);
 
 #endif

@@ -19,7 +19,7 @@
 #include "seal/seal.h"
 
 struct server {
-    const struct tw_reach *reach;
+    const struct tw_reach_list *reach;
     int pid_fd; /* the process that is served */
     int listener_fd;
 };
@@ -92,8 +92,8 @@ static bool serve_one(const struct server *server)
     }
     memset(&answer, 0, sizeof answer);
     answer.known.id = call.known.id;
-    answer.known.error = call.known.data.nr == SYS_connect ? -connect_for(server, &call.known)
-                                                           : -EPERM;
+    answer.known.error =
+        call.known.data.nr == SYS_connect ? -connect_for(server, &call.known) : -EPERM;
     return ioctl(server->listener_fd, SECCOMP_IOCTL_NOTIF_SEND, &answer) == 0 || errno == ENOENT;
 }
 
@@ -164,7 +164,7 @@ static int take_listener(void)
     return fd;
 }
 
-enum tw_status tw_broker_serve(const struct tw_reach *reach, struct tw_error *error)
+enum tw_status tw_broker_serve(const struct tw_reach_list *reach, struct tw_error *error)
 {
     struct server server = {.reach = reach, .pid_fd = -1};
     struct tw_broker_hello hello;

@@ -24,9 +24,9 @@ static const struct table {
     enum form form;
     size_t inode_field; /* from 0 */
 } tables[] = {
-    {"tcp", INET, 9},   {"tcp6", INET, 9}, {"unix", LOCAL, 6},  {"udp", INET, 9},
-    {"udp6", INET, 9},  {"raw", INET, 9},  {"raw6", INET, 9},   {"packet", PLAIN, 8},
-    {"netlink", PLAIN, 9},
+    {"tcp", INET, 9},  {"tcp6", INET, 9},    {"unix", LOCAL, 6},
+    {"udp", INET, 9},  {"udp6", INET, 9},    {"raw", INET, 9},
+    {"raw6", INET, 9}, {"packet", PLAIN, 8}, {"netlink", PLAIN, 9},
 };
 
 #define N_TABLES (sizeof tables / sizeof tables[0])
@@ -105,9 +105,7 @@ static void take_inet(char *const *fields, const struct table *table,
     }
     const bool listens = is_tcp && strcmp(fields[3], TCP_LISTEN) == 0;
     tw_reach_format(&own, sizeof own, socket->own);
-    socket->kind = listens  ? TW_SOCKET_LISTENS
-                   : is_tcp ? TW_SOCKET_CONNECTED
-                            : TW_SOCKET_OTHER;
+    socket->kind = listens ? TW_SOCKET_LISTENS : is_tcp ? TW_SOCKET_CONNECTED : TW_SOCKET_OTHER;
     socket->is_loopback = is_loopback(listens ? &own : &peer);
     if (!listens) {
         tw_reach_format(&peer, sizeof peer, socket->peer);
@@ -185,8 +183,7 @@ static bool add_socket(const struct texts *texts, int fd, const char *inode,
     state->sockets = sockets;
     *socket = (struct tw_process_socket){.fd = fd, .kind = TW_SOCKET_OTHER, .table = "socket"};
     for (size_t i = 0; i < N_TABLES; i++) {
-        if (texts->of[i].size_bytes > 0 &&
-            find_in(&tables[i], texts->of[i].data, inode, socket)) {
+        if (texts->of[i].size_bytes > 0 && find_in(&tables[i], texts->of[i].data, inode, socket)) {
             break;
         }
     }
@@ -245,8 +242,7 @@ enum tw_status tw_process_sockets_read(pid_t pid, struct tw_process_state *ret_s
     bool ok = true;
     for (const struct dirent *entry = readdir(folder); ok && entry != NULL;
          entry = readdir(folder)) {
-        ok = entry->d_name[0] == '.' ||
-             add_file(dirfd(folder), entry->d_name, &texts, ret_state);
+        ok = entry->d_name[0] == '.' || add_file(dirfd(folder), entry->d_name, &texts, ret_state);
     }
     closedir(folder);
     free_tables(&texts);

@@ -146,9 +146,9 @@ static bool runs(pid_t pid, const char *program, const char *command)
         return false;
     }
     const bool has_words = words_of(&line, words, 2) == 2;
-    const bool is_it = has_words && strcmp(words[1], command) == 0 &&
-                       (strcmp(last_part(file), program) == 0 ||
-                        strcmp(last_part(words[0]), program) == 0);
+    const bool is_it =
+        has_words && strcmp(words[1], command) == 0 &&
+        (strcmp(last_part(file), program) == 0 || strcmp(last_part(words[0]), program) == 0);
     tw_buf_free(&line);
     return is_it;
 }
@@ -214,8 +214,7 @@ static pid_t parent_of(pid_t pid)
     return parent;
 }
 
-static enum tw_status read_broker(pid_t pid, struct tw_process_state *state,
-                                  struct tw_error *error)
+static enum tw_status read_broker(pid_t pid, struct tw_process_state *state, struct tw_error *error)
 {
     const char *words[TW_LIMIT_REACH_ADDRESSES + 2];
     struct tw_process_state threads = {.pid = pid};
@@ -244,8 +243,7 @@ static enum tw_status find_broker(struct tw_process_state *state, struct tw_erro
         const char *words[2];
         struct tw_buf line;
         if (parent_of(pid) == state->pid && read_command(pid, &line)) {
-            const bool is_it =
-                words_of(&line, words, 2) == 2 && strcmp(words[1], BROKER) == 0;
+            const bool is_it = words_of(&line, words, 2) == 2 && strcmp(words[1], BROKER) == 0;
             tw_buf_free(&line);
             status = is_it ? read_broker(pid, state, error) : TW_OK;
         }

@@ -30,7 +30,7 @@ enum tw_process_socket_kind {
 struct tw_process_socket {
     int fd;
     enum tw_process_socket_kind kind;
-    bool is_loopback; /* nobody but this machine is at the other end, or can be */
+    bool is_loopback;  /* nobody but this machine is at the other end, or can be */
     const char *table; /* "tcp", "udp6", ...; "socket" where none has it */
     char own[TW_REACH_TEXT_BYTES], peer[TW_REACH_TEXT_BYTES]; /* "": none */
 };
@@ -43,7 +43,7 @@ struct tw_process_state {
     struct tw_process_socket *sockets;                  /* [n_sockets] */
     size_t n_sockets, n_files;                          /* files: descriptors that are no sockets */
     pid_t broker_pid;                                   /* 0: no child of it is one */
-    struct tw_reach reach;                              /* of the broker */
+    struct tw_reach_list reach;                         /* of the broker */
     bool is_broker_sealed;
 };
 

@@ -39,7 +39,7 @@ static bool is_same(const struct tw_reach_address *a, const union tw_reach_socke
     return n == n_own && memcmp(own->local.sun_path, b->local.sun_path, n) == 0;
 }
 
-const struct tw_reach_address *tw_reach_find(const struct tw_reach *reach,
+const struct tw_reach_address *tw_reach_find(const struct tw_reach_list *reach,
                                              const union tw_reach_socket_address *address,
                                              size_t size_bytes)
 {
@@ -78,7 +78,8 @@ void tw_reach_format(const union tw_reach_socket_address *address, size_t size_b
     }
 }
 
-static enum tw_status add_address(struct tw_reach *reach, const union tw_reach_socket_address *address,
+static enum tw_status add_address(struct tw_reach_list *reach,
+                                  const union tw_reach_socket_address *address,
                                   socklen_t size_bytes, struct tw_error *error)
 {
     if (tw_reach_find(reach, address, size_bytes) != NULL) {
@@ -102,7 +103,8 @@ static enum tw_status no_address(const char *word, struct tw_error *error)
                         "'%.100s' is no address: write HOST:PORT, [IPV6]:PORT or unix:/PATH", word);
 }
 
-static enum tw_status add_local(struct tw_reach *reach, const char *word, struct tw_error *error)
+static enum tw_status add_local(struct tw_reach_list *reach, const char *word,
+                                struct tw_error *error)
 {
     union tw_reach_socket_address address = {.local = {.sun_family = AF_UNIX}};
     const char *path = word + strlen(LOCAL_PREFIX);
@@ -136,8 +138,7 @@ static bool split(const char *word, char ret_host[HOST_BYTES], const char **ret_
     }
     const char *host = word + is_bracketed;
     const size_t n_bytes = (size_t)(colon - host) - is_bracketed;
-    if (colon - host <= (int)is_bracketed || n_bytes >= HOST_BYTES ||
-        !is_port(colon + 1)) {
+    if (colon - host <= (int)is_bracketed || n_bytes >= HOST_BYTES || !is_port(colon + 1)) {
         return false;
     }
     memcpy(ret_host, host, n_bytes);
@@ -146,7 +147,8 @@ static bool split(const char *word, char ret_host[HOST_BYTES], const char **ret_
     return true;
 }
 
-static enum tw_status add_named(struct tw_reach *reach, const char *word, struct tw_error *error)
+static enum tw_status add_named(struct tw_reach_list *reach, const char *word,
+                                struct tw_error *error)
 {
     const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     struct addrinfo *found = NULL;
@@ -172,10 +174,10 @@ static enum tw_status add_named(struct tw_reach *reach, const char *word, struct
     return status;
 }
 
-enum tw_status tw_reach_add(struct tw_reach *reach, const char *word,
+enum tw_status tw_reach_add(struct tw_reach_list *reach, const char *word,
                             struct tw_reach_address *ret_first, struct tw_error *error)
 {
-    struct tw_reach added = {.n_items = 0};
+    struct tw_reach_list added = {.n_items = 0};
     enum tw_status status = strncmp(word, LOCAL_PREFIX, strlen(LOCAL_PREFIX)) == 0
                                 ? add_local(&added, word, error)
                                 : add_named(&added, word, error);

@@ -38,18 +38,18 @@ struct tw_reach_address {
     char text[TW_REACH_TEXT_BYTES]; /* numeric, as it can be added again */
 };
 
-struct tw_reach {
+struct tw_reach_list {
     struct tw_reach_address items[TW_LIMIT_REACH_ADDRESSES];
     size_t n_items;
 };
 
 /* One that is there already is fine. ret_first: the first address that the word stands for, or
  * NULL. */
-enum tw_status tw_reach_add(struct tw_reach *reach, const char *word,
+enum tw_status tw_reach_add(struct tw_reach_list *reach, const char *word,
                             struct tw_reach_address *ret_first, struct tw_error *error);
 
 /* The entry for an address of any size, or NULL. */
-const struct tw_reach_address *tw_reach_find(const struct tw_reach *reach,
+const struct tw_reach_address *tw_reach_find(const struct tw_reach_list *reach,
                                              const union tw_reach_socket_address *address,
                                              size_t size_bytes);
 

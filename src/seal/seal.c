@@ -45,8 +45,8 @@ static enum tw_status check_threads(struct tw_error *error)
 {
     struct tw_process_state state = {.pid = getpid()};
     enum tw_status status = tw_process_threads_read(state.pid, &state, error);
-    if (status == TW_OK && (state.n_filtered < state.n_threads ||
-                            state.n_without_privileges < state.n_threads)) {
+    if (status == TW_OK &&
+        (state.n_filtered < state.n_threads || state.n_without_privileges < state.n_threads)) {
         status = tw_error_set(error, TW_ERR_UNSUPPORTED, TW_NO_POSITION,
                               "the process could not be sealed: of %zu threads %zu have the filter",
                               state.n_threads, state.n_filtered);
@@ -56,12 +56,10 @@ static enum tw_status check_threads(struct tw_error *error)
 
 enum tw_status tw_seal_apply(const struct tw_seal_config *config, struct tw_error *error)
 {
-    const enum tw_seal_role role =
-        config->broker != NULL ? TW_SEAL_WITH_BROKER : TW_SEAL_ALONE;
+    const enum tw_seal_role role = config->broker != NULL ? TW_SEAL_WITH_BROKER : TW_SEAL_ALONE;
     const int broker_fd = config->broker != NULL ? config->broker->fd : -1;
     scmp_filter_ctx filter = NULL;
-    enum tw_status status =
-        tw_seal_files_check(config->reach, config->kept_fd, broker_fd, error);
+    enum tw_status status = tw_seal_files_check(config->reach, config->kept_fd, broker_fd, error);
     if (status == TW_OK) {
         status = tw_seal_filter_make(role, getpid(), &filter, error);
     }

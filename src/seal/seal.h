@@ -46,9 +46,9 @@ enum tw_status tw_seal_close_inherited(int kept_fd, struct tw_buf *ret_closed,
 bool tw_seal_confine(bool has_broker);
 
 struct tw_seal_config {
-    const struct tw_reach *reach; /* NULL: nothing */
-    struct tw_broker *broker;     /* NULL: none; its listener is given to it */
-    int kept_fd;                  /* a socket that is connected within this machine; -1: none */
+    const struct tw_reach_list *reach; /* NULL: nothing */
+    struct tw_broker *broker;          /* NULL: none; its listener is given to it */
+    int kept_fd; /* a socket that is connected within this machine; -1: none */
 };
 
 enum tw_status tw_seal_apply(const struct tw_seal_config *config, struct tw_error *error);

@@ -30,7 +30,9 @@ bool tw_seal_confine(bool has_broker)
     const struct ruleset ruleset = {
         .files = FS_EXECUTE,
         .network = version >= 4 && !has_broker ? NET_CONNECT : 0,
-        .scopes = version < 6 ? 0 : has_broker ? SCOPE_SIGNAL : SCOPE_SIGNAL | SCOPE_ABSTRACT,
+        .scopes = version < 6  ? 0
+                  : has_broker ? SCOPE_SIGNAL
+                               : SCOPE_SIGNAL | SCOPE_ABSTRACT,
     };
     const long fd = syscall(SYS_landlock_create_ruleset, &ruleset, sizeof ruleset, 0);
     if (fd < 0) {

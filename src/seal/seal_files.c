@@ -36,10 +36,10 @@ enum tw_status tw_seal_files_list(struct tw_seal_files *ret_files, struct tw_err
     }
     closedir(folder);
     ret_files->n_numbers = n;
-    return n < TW_LIMIT_SEAL_FILES ? TW_OK
-                                   : tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
-                                                  "more than %d descriptors are open",
-                                                  TW_LIMIT_SEAL_FILES);
+    return n < TW_LIMIT_SEAL_FILES
+               ? TW_OK
+               : tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
+                              "more than %d descriptors are open", TW_LIMIT_SEAL_FILES);
 }
 
 void tw_seal_files_name(int fd, char ret_text[TW_REACH_TEXT_BYTES])
@@ -91,7 +91,7 @@ enum tw_status tw_seal_files_check_standard(struct tw_error *error)
     return TW_OK;
 }
 
-static enum tw_status check_socket(int fd, int family, const struct tw_reach *reach,
+static enum tw_status check_socket(int fd, int family, const struct tw_reach_list *reach,
                                    struct tw_error *error)
 {
     union tw_reach_socket_address peer = {.any = {.sa_family = AF_UNSPEC}};
@@ -112,7 +112,7 @@ static enum tw_status check_socket(int fd, int family, const struct tw_reach *re
                         fd, text);
 }
 
-static enum tw_status check(int fd, const struct tw_reach *reach, struct tw_error *error)
+static enum tw_status check(int fd, const struct tw_reach_list *reach, struct tw_error *error)
 {
     char name[TW_REACH_TEXT_BYTES];
     struct stat is;
@@ -135,8 +135,8 @@ static enum tw_status check(int fd, const struct tw_reach *reach, struct tw_erro
                         fd, name);
 }
 
-enum tw_status tw_seal_files_check(const struct tw_reach *reach, int kept_fd, int other_kept_fd,
-                                   struct tw_error *error)
+enum tw_status tw_seal_files_check(const struct tw_reach_list *reach, int kept_fd,
+                                   int other_kept_fd, struct tw_error *error)
 {
     static struct tw_seal_files files; /* too large for a stack, and asked by one thread */
     enum tw_status status = tw_seal_files_list(&files, error);

@@ -20,10 +20,10 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 
-#define INT_BITS       UINT64_C(0xffffffff)
-#define FIRST_UNKNOWN  450 /* newer than what the lists were made of */
-#define LAST_UNKNOWN   511 /* 512 and above are of the x32 ABI */
-#define BINARY_TREE    2
+#define INT_BITS      UINT64_C(0xffffffff)
+#define FIRST_UNKNOWN 450 /* newer than what the lists were made of */
+#define LAST_UNKNOWN  511 /* 512 and above are of the x32 ABI */
+#define BINARY_TREE   2
 #define NEW_NAMESPACES                                                                             \
     (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID |  \
      CLONE_NEWNET)
@@ -34,31 +34,156 @@
 /* ---- calls with any arguments ---- */
 
 /* What any program does: memory, threads that wait, time, signals to itself, its end. */
-static const char *const common[] = {
-    "read", "write", "readv", "writev", "close", "fstat", "newfstatat", "lseek", "brk", "munmap",
-    "mremap", "madvise", "mincore", "mlock", "munlock", "futex", "futex_waitv", "membarrier", "rseq",
-    "set_robust_list", "get_robust_list", "set_tid_address", "sched_yield", "getcpu",
-    "clock_gettime", "clock_getres", "clock_nanosleep", "nanosleep", "gettimeofday", "time",
-    "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "rt_sigpending", "rt_sigsuspend",
-    "rt_sigtimedwait", "sigaltstack", "restart_syscall", "exit", "exit_group", "gettid", "getpid",
-    "getppid", "getuid", "geteuid", "getgid", "getegid", "getgroups", "getpgrp", "getpgid",
-    "getsid", "getrandom", "uname", "sysinfo", "getrusage", "times", "getrlimit", "poll", "ppoll",
-    "shutdown", "getsockopt", "getsockname", "getpeername", NULL};
+static const char *const common[] = {"read",
+                                     "write",
+                                     "readv",
+                                     "writev",
+                                     "close",
+                                     "fstat",
+                                     "newfstatat",
+                                     "lseek",
+                                     "brk",
+                                     "munmap",
+                                     "mremap",
+                                     "madvise",
+                                     "mincore",
+                                     "mlock",
+                                     "munlock",
+                                     "futex",
+                                     "futex_waitv",
+                                     "membarrier",
+                                     "rseq",
+                                     "set_robust_list",
+                                     "get_robust_list",
+                                     "set_tid_address",
+                                     "sched_yield",
+                                     "getcpu",
+                                     "clock_gettime",
+                                     "clock_getres",
+                                     "clock_nanosleep",
+                                     "nanosleep",
+                                     "gettimeofday",
+                                     "time",
+                                     "rt_sigaction",
+                                     "rt_sigprocmask",
+                                     "rt_sigreturn",
+                                     "rt_sigpending",
+                                     "rt_sigsuspend",
+                                     "rt_sigtimedwait",
+                                     "sigaltstack",
+                                     "restart_syscall",
+                                     "exit",
+                                     "exit_group",
+                                     "gettid",
+                                     "getpid",
+                                     "getppid",
+                                     "getuid",
+                                     "geteuid",
+                                     "getgid",
+                                     "getegid",
+                                     "getgroups",
+                                     "getpgrp",
+                                     "getpgid",
+                                     "getsid",
+                                     "getrandom",
+                                     "uname",
+                                     "sysinfo",
+                                     "getrusage",
+                                     "times",
+                                     "getrlimit",
+                                     "poll",
+                                     "ppoll",
+                                     "shutdown",
+                                     "getsockopt",
+                                     "getsockname",
+                                     "getpeername",
+                                     NULL};
 
 /* Files, events and connections that are accepted. */
-static const char *const serving[] = {
-    "open", "openat", "creat", "close_range", "dup", "dup2", "dup3", "pread64", "pwrite64",
-    "preadv", "pwritev", "preadv2", "pwritev2", "sendfile", "copy_file_range", "stat", "lstat",
-    "statx", "statfs", "fstatfs", "access", "faccessat", "faccessat2", "readlink", "readlinkat",
-    "getdents64", "getcwd", "fsync", "fdatasync", "sync_file_range", "ftruncate", "truncate",
-    "fallocate", "fadvise64", "readahead", "msync", "flock", "rename", "renameat", "renameat2",
-    "link", "linkat", "unlink", "unlinkat", "mkdir", "mkdirat", "rmdir", "chmod", "fchmod",
-    "fchmodat", "chown", "fchown", "lchown", "fchownat", "utimensat", "umask", "fgetxattr",
-    "getxattr", "sched_getaffinity", "sched_setaffinity", "sched_getparam", "sched_getscheduler",
-    "sched_get_priority_max", "sched_get_priority_min", "getpriority", "epoll_create",
-    "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2", "select", "pselect6",
-    "eventfd", "eventfd2", "pipe", "pipe2", "timerfd_create", "timerfd_settime", "timerfd_gettime",
-    "accept", "accept4", "recvfrom", NULL};
+static const char *const serving[] = {"open",
+                                      "openat",
+                                      "creat",
+                                      "close_range",
+                                      "dup",
+                                      "dup2",
+                                      "dup3",
+                                      "pread64",
+                                      "pwrite64",
+                                      "preadv",
+                                      "pwritev",
+                                      "preadv2",
+                                      "pwritev2",
+                                      "sendfile",
+                                      "copy_file_range",
+                                      "stat",
+                                      "lstat",
+                                      "statx",
+                                      "statfs",
+                                      "fstatfs",
+                                      "access",
+                                      "faccessat",
+                                      "faccessat2",
+                                      "readlink",
+                                      "readlinkat",
+                                      "getdents64",
+                                      "getcwd",
+                                      "fsync",
+                                      "fdatasync",
+                                      "sync_file_range",
+                                      "ftruncate",
+                                      "truncate",
+                                      "fallocate",
+                                      "fadvise64",
+                                      "readahead",
+                                      "msync",
+                                      "flock",
+                                      "rename",
+                                      "renameat",
+                                      "renameat2",
+                                      "link",
+                                      "linkat",
+                                      "unlink",
+                                      "unlinkat",
+                                      "mkdir",
+                                      "mkdirat",
+                                      "rmdir",
+                                      "chmod",
+                                      "fchmod",
+                                      "fchmodat",
+                                      "chown",
+                                      "fchown",
+                                      "lchown",
+                                      "fchownat",
+                                      "utimensat",
+                                      "umask",
+                                      "fgetxattr",
+                                      "getxattr",
+                                      "sched_getaffinity",
+                                      "sched_setaffinity",
+                                      "sched_getparam",
+                                      "sched_getscheduler",
+                                      "sched_get_priority_max",
+                                      "sched_get_priority_min",
+                                      "getpriority",
+                                      "epoll_create",
+                                      "epoll_create1",
+                                      "epoll_ctl",
+                                      "epoll_wait",
+                                      "epoll_pwait",
+                                      "epoll_pwait2",
+                                      "select",
+                                      "pselect6",
+                                      "eventfd",
+                                      "eventfd2",
+                                      "pipe",
+                                      "pipe2",
+                                      "timerfd_create",
+                                      "timerfd_settime",
+                                      "timerfd_gettime",
+                                      "accept",
+                                      "accept4",
+                                      "recvfrom",
+                                      NULL};
 
 static const char *const connecting[] = {"connect", "recvmsg", "process_vm_readv", "pidfd_getfd",
                                          NULL};
@@ -76,18 +201,19 @@ struct choice {
 };
 
 static const struct choice common_choices[] = {
-    {"fcntl", 1, F_GETFL},         {"fcntl", 1, F_SETFL},   {"fcntl", 1, F_GETFD},
-    {"fcntl", 1, F_SETFD},         {"prctl", 0, PR_SET_NAME}, {"prctl", 0, PR_GET_NAME},
-    {"prctl", 0, PR_SET_VMA},      {NULL, 0, 0},
+    {"fcntl", 1, F_GETFL},     {"fcntl", 1, F_SETFL},
+    {"fcntl", 1, F_GETFD},     {"fcntl", 1, F_SETFD},
+    {"prctl", 0, PR_SET_NAME}, {"prctl", 0, PR_GET_NAME},
+    {"prctl", 0, PR_SET_VMA},  {NULL, 0, 0},
 };
 
 /* Of ioctl those that a terminal, a pipe or a socket is asked; TIOCSTI would type into a shell. */
 static const struct choice serving_choices[] = {
-    {"fcntl", 1, F_DUPFD},      {"fcntl", 1, F_DUPFD_CLOEXEC}, {"fcntl", 1, F_GETLK},
-    {"fcntl", 1, F_SETLK},      {"fcntl", 1, F_SETLKW},        {"fcntl", 1, F_OFD_GETLK},
-    {"fcntl", 1, F_OFD_SETLK},  {"fcntl", 1, F_OFD_SETLKW},    {"ioctl", 1, FIONBIO},
-    {"ioctl", 1, FIONREAD},     {"ioctl", 1, FIOCLEX},         {"ioctl", 1, TCGETS},
-    {"ioctl", 1, TIOCGWINSZ},   {"ioctl", 1, TIOCOUTQ},        {NULL, 0, 0},
+    {"fcntl", 1, F_DUPFD},     {"fcntl", 1, F_DUPFD_CLOEXEC}, {"fcntl", 1, F_GETLK},
+    {"fcntl", 1, F_SETLK},     {"fcntl", 1, F_SETLKW},        {"fcntl", 1, F_OFD_GETLK},
+    {"fcntl", 1, F_OFD_SETLK}, {"fcntl", 1, F_OFD_SETLKW},    {"ioctl", 1, FIONBIO},
+    {"ioctl", 1, FIONREAD},    {"ioctl", 1, FIOCLEX},         {"ioctl", 1, TCGETS},
+    {"ioctl", 1, TIOCGWINSZ},  {"ioctl", 1, TIOCOUTQ},        {NULL, 0, 0},
 };
 
 static const struct choice connecting_choices[] = {
@@ -181,8 +307,8 @@ static void allow_socket_options(struct rules *rules)
 /* Threads, no processes, and none in a world of its own. */
 static void allow_serving(struct rules *rules)
 {
-    const struct scmp_arg_cmp is_thread = has_bits(
-        0, CLONE_THREAD | NEW_NAMESPACES | CLONE_PTRACE | CLONE_UNTRACED, CLONE_THREAD);
+    const struct scmp_arg_cmp is_thread =
+        has_bits(0, CLONE_THREAD | NEW_NAMESPACES | CLONE_PTRACE | CLONE_UNTRACED, CLONE_THREAD);
     const struct scmp_arg_cmp connects_nothing = has_bits(2, MSG_FASTOPEN, 0);
     allow_list(rules, serving);
     allow_choices(rules, serving_choices);
