@@ -143,7 +143,12 @@ static int local_datagram(void)
 static int pair_of_sockets(void)
 {
     int pair[2];
-    return failure_of(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+    const int code = failure_of(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+    if (code == 0) {
+        close(pair[0]);
+        close(pair[1]);
+    }
+    return code;
 }
 
 /* ---- descriptors that are there ---- */
