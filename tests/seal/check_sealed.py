@@ -186,8 +186,8 @@ def models_are_loaded_and_files_read_again_while_it_is_sealed(it):
         assert server.stop() == 0
     words = ("--tls-cert", Path(it.folder, "cert.pem"), "--tls-key", Path(it.folder, "key.pem"))
     with it.serve(*words) as server:
-        out = subprocess.run(["curl", "-skfo", "/dev/null", f"https://127.0.0.1:{server.port}/ready"], timeout=60)
-        assert out.returncode == 0
+        address = f"https://127.0.0.1:{server.port}/ready"
+        subprocess.run(["curl", "-skfo", "/dev/null", address], check=True, timeout=60)
         server.process.send_signal(signal.SIGHUP)
         assert becomes(lambda: "the certificate was read again" in server.log_text())
         assert server.stop() == 0

@@ -50,46 +50,50 @@ class Relay:
             pass  # one side has closed
 
 
-def serve_and_report(program, data, address, folder):
-    os.environ["TOKENWORKS_BOOKS_KEYS"] = folder
-    books = Books(program, folder, address)
+def serve_and_report(books, data, address):
     model = Path(data, "tokenworks-demo.gguf")
-    with Server(program, "--books", address, "--model", f"demo={model}", "--no-pack", "--ctx",
-                "512", "--sealed", "broker") as server:
+    with Server(books.program, "--books", address, "--model", f"demo={model}", "--no-pack",
+                "--ctx", "512", "--sealed", "broker") as server:
         for _ in range(3):
             answer = server.chat("hello", max_tokens=4, headers=bearer(books.key))
             assert answer.status == 200, answer.body
         for _ in range(3):  # a report has a connection of its own, which the broker makes
-            records = json.loads(books.run("audit", "list", "--json").stdout)
-            assert records, "no records"
-            assert books.run("ledger", "check", check=False).returncode == 0
-        seen = json.loads(subprocess.run(
-            [program, "doctor", "--sealed", str(server.process.pid), "--json"], check=True,
-            capture_output=True, text=True, timeout=60).stdout)
-        assert seen["sealed"] == "broker", seen
+            assert json.loads(books.run("audit", "list", "--json").stdout), "no records"
+        run = subprocess.run([books.program, "doctor", "--sealed", str(server.process.pid),
+                              "--json"], check=True, capture_output=True, text=True, timeout=60)
         assert server.stop() == 0
+    books.must_balance()
+    seen = json.loads(run.stdout)
+    assert seen["sealed"] == "broker", seen
     return seen
 
 
-def books_at_a_socket_of_the_file_system_are_reached(program, data):
-    with tempfile.TemporaryDirectory() as folder:
-        seen = serve_and_report(program, data, os.environ["TW_TEST_POSTGRES"], folder)
-        assert seen["may_reach"] == [f"unix:{PATH}"], seen
+def books_at_a_socket_of_the_file_system_are_reached(books, data):
+    seen = serve_and_report(books, data, books.path)
+    assert seen["may_reach"] == [f"unix:{PATH}"], seen
 
 
-def books_at_a_named_host_are_reached_by_the_address_it_had_at_the_start(program, data):
+def books_at_a_named_host_are_reached_by_the_address_it_had_at_the_start(books, data):
     relay = Relay()
-    with tempfile.TemporaryDirectory() as folder:
-        address = f"postgres://tokenworks@localhost:{relay.port}/postgres?sslmode=disable"
-        seen = serve_and_report(program, data, address, folder)
-        assert f"127.0.0.1:{relay.port}" in seen["may_reach"], seen
-        assert all(place.endswith(f":{relay.port}") for place in seen["may_reach"]), seen
-        assert relay.n_clients >= 4, relay.n_clients
+    seen = serve_and_report(
+        books, data, f"postgres://tokenworks@localhost:{relay.port}/postgres?sslmode=disable")
+    assert f"127.0.0.1:{relay.port}" in seen["may_reach"], seen
+    assert all(place.endswith(f":{relay.port}") for place in seen["may_reach"]), seen
+    assert relay.n_clients >= 4, f"{relay.n_clients}: the writer and three reports"
 
 
 CASES = (books_at_a_socket_of_the_file_system_are_reached,
          books_at_a_named_host_are_reached_by_the_address_it_had_at_the_start)
 
-if __name__ == "__main__":
+
+def main():
+    program, data = sys.argv[1:3]
     print(f"1..{len(CASES)}")
-    sys.exit(run_cases(CASES, *sys.argv[1:3]))
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["TOKENWORKS_BOOKS_KEYS"] = folder
+        books = Books(program, folder, os.environ["TW_TEST_POSTGRES"])
+        sys.exit(run_cases(CASES, books, data))
+
+
+if __name__ == "__main__":
+    main()
