@@ -7,7 +7,7 @@
 static const char *const kind_names[TW_SOCKET_KIND_COUNT] = {
     [TW_SOCKET_LISTENS] = "listening",  [TW_SOCKET_ACCEPTED] = "accepted",
     [TW_SOCKET_CONNECTED] = "outgoing", [TW_SOCKET_LOCAL] = "local",
-    [TW_SOCKET_OTHER] = "other",
+    [TW_SOCKET_IDLE] = "idle",          [TW_SOCKET_OTHER] = "other",
 };
 
 static size_t count(const struct tw_process_state *state, enum tw_process_socket_kind kind)

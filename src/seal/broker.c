@@ -115,7 +115,6 @@ enum tw_status tw_broker_give(struct tw_broker *broker, int listener_fd, struct 
     memcpy(CMSG_DATA(header), &listener_fd, sizeof listener_fd);
     const ssize_t n = sendmsg(broker->fd, &message, MSG_NOSIGNAL);
     const int code = errno;
-    close(listener_fd);
     close(broker->fd);
     broker->fd = -1;
     return n == 1 ? TW_OK : cannot("speak to", code, error);

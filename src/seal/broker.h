@@ -38,7 +38,7 @@ struct tw_broker {
 enum tw_status tw_broker_start(const char *program, const struct tw_reach_list *reach,
                                struct tw_broker *ret_broker, struct tw_error *error);
 
-/* Gives it what the kernel calls it by, once, and takes that out of this process. */
+/* Gives it a copy of what the kernel calls it by, once; the caller drops his own. */
 enum tw_status tw_broker_give(struct tw_broker *broker, int listener_fd, struct tw_error *error);
 
 void tw_broker_close(struct tw_broker *broker);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -171,6 +172,24 @@ static void free_tables(struct texts *texts)
     }
 }
 
+/* Sockets that are not connected, or no more, are in no table; the kernel still has their family
+ * for whoever asks. */
+static bool is_idle(pid_t pid, int fd)
+{
+    static const char *const families[] = {"TCP", "TCPv6", "UNIX", "UNIX-STREAM"};
+    char path[PATH_BYTES], family[32] = "";
+    snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)pid, fd);
+    if (getxattr(path, "system.sockprotoname", family, sizeof family - 1) <= 0) {
+        return false;
+    }
+    for (size_t i = 0; i < sizeof families / sizeof families[0]; i++) {
+        if (strcmp(family, families[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool add_socket(const struct texts *texts, int fd, const char *inode,
                        struct tw_process_state *state)
 {
@@ -184,9 +203,10 @@ static bool add_socket(const struct texts *texts, int fd, const char *inode,
     *socket = (struct tw_process_socket){.fd = fd, .kind = TW_SOCKET_OTHER, .table = "socket"};
     for (size_t i = 0; i < N_TABLES; i++) {
         if (texts->of[i].size_bytes > 0 && find_in(&tables[i], texts->of[i].data, inode, socket)) {
-            break;
+            return true;
         }
     }
+    socket->kind = is_idle(state->pid, fd) ? TW_SOCKET_IDLE : TW_SOCKET_OTHER;
     return true;
 }
 
@@ -239,6 +259,7 @@ enum tw_status tw_process_sockets_read(pid_t pid, struct tw_process_state *ret_s
                             (int)pid, strerror(errno));
     }
     load_tables(pid, &texts);
+    ret_state->pid = pid;
     bool ok = true;
     for (const struct dirent *entry = readdir(folder); ok && entry != NULL;
          entry = readdir(folder)) {

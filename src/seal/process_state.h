@@ -23,7 +23,8 @@ enum tw_process_socket_kind {
     TW_SOCKET_ACCEPTED,  /* of TCP, at the port of one that listens: somebody came in */
     TW_SOCKET_CONNECTED, /* of TCP, otherwise: it went out */
     TW_SOCKET_LOCAL,     /* of the file system, not listening */
-    TW_SOCKET_OTHER,     /* UDP, raw, packets, netlink, or of no table: not connected, or hidden */
+    TW_SOCKET_IDLE,      /* of TCP or of the file system, and not connected */
+    TW_SOCKET_OTHER,     /* UDP, raw, packets, netlink, or a kind that has no table */
     TW_SOCKET_KIND_COUNT
 };
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "seal/process_state.h"
@@ -64,6 +65,28 @@ static enum tw_status load(scmp_filter_ctx filter, struct tw_error *error)
                               strerror(-failure));
 }
 
+/* Whoever has the listener decides about connections, so this process may not keep it. Some versions
+ * of libseccomp close it with the filter, others do not, and another thread may have its number by
+ * then: it gets something harmless there instead, which may stay. */
+static void drop_listener(int listener_fd)
+{
+    const int harmless_fd = eventfd(0, EFD_CLOEXEC);
+    if (harmless_fd >= 0 && dup2(harmless_fd, listener_fd) == listener_fd) {
+        close(harmless_fd);
+    } else {
+        close(listener_fd);
+    }
+}
+
+static enum tw_status give_listener(scmp_filter_ctx filter, struct tw_broker *broker,
+                                    struct tw_error *error)
+{
+    const int listener_fd = seccomp_notify_fd(filter);
+    enum tw_status status = tw_broker_give(broker, listener_fd, error);
+    drop_listener(listener_fd);
+    return status;
+}
+
 /* Believing what was asked for is not enough: each thread is looked at. */
 static enum tw_status check_threads(struct tw_error *error)
 {
@@ -91,7 +114,7 @@ enum tw_status tw_seal_apply(const struct tw_seal_config *config, struct tw_erro
         status = load(filter, error);
     }
     if (status == TW_OK && config->broker != NULL) {
-        status = tw_broker_give(config->broker, seccomp_notify_fd(filter), error);
+        status = give_listener(filter, config->broker, error);
     }
     if (filter != NULL) {
         seccomp_release(filter);

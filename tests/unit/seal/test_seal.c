@@ -380,6 +380,43 @@ static void a_sealed_process_shows_and_one_that_is_not_does_not(void **state)
     assert_int_equal(tw_process_state_read(pid, &seen, &error), TW_ERR_NOT_FOUND);
 }
 
+static enum tw_process_socket_kind kind_of(const struct tw_process_state *seen, int fd)
+{
+    for (size_t i = 0; i < seen->n_sockets; i++) {
+        if (seen->sockets[i].fd == fd) {
+            return seen->sockets[i].kind;
+        }
+    }
+    return TW_SOCKET_KIND_COUNT;
+}
+
+static void sockets_are_told_apart_from_outside(void **state)
+{
+    (void)state;
+    static struct tw_process_state seen;
+    struct tw_error error;
+    uint16_t port;
+    const int listener = listen_on_loopback(&port), udp = open_udp(), idle = open_tcp();
+    const struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const int out = open_connection(), client = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(client, (const struct sockaddr *)&to, sizeof to), 0);
+    const int accepted = accept(listener, NULL, NULL), local = open_pair();
+    assert_int_equal(tw_process_sockets_read(getpid(), &seen, &error), TW_OK);
+    assert_int_equal(kind_of(&seen, listener), TW_SOCKET_LISTENS);
+    assert_int_equal(kind_of(&seen, accepted), TW_SOCKET_ACCEPTED);
+    assert_int_equal(kind_of(&seen, out), TW_SOCKET_CONNECTED);
+    assert_int_equal(kind_of(&seen, client), TW_SOCKET_CONNECTED);
+    assert_int_equal(kind_of(&seen, local), TW_SOCKET_LOCAL);
+    assert_int_equal(kind_of(&seen, idle), TW_SOCKET_IDLE);
+    assert_int_equal(kind_of(&seen, udp), TW_SOCKET_OTHER);
+    tw_process_state_free(&seen);
+    const int all[] = {listener, udp, idle, out, client, accepted, local};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        close(all[i]);
+    }
+}
+
 static void every_call_of_the_lists_has_a_number(void **state)
 {
     (void)state;
@@ -402,6 +439,7 @@ int main(void)
         cmocka_unit_test(what_leads_out_already_is_found_and_nothing_is_sealed),
         cmocka_unit_test(what_was_inherited_is_closed_and_named),
         cmocka_unit_test(a_sealed_process_shows_and_one_that_is_not_does_not),
+        cmocka_unit_test(sockets_are_told_apart_from_outside),
         cmocka_unit_test(every_call_of_the_lists_has_a_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
