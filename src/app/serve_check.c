@@ -132,6 +132,15 @@ static void check_address(struct check *check, const struct tw_serve_args *args)
                                                                   : "for everybody there");
 }
 
+static void check_seal(struct check *check, const struct tw_serve_args *args)
+{
+    if (args->sealed != TW_SERVE_OPEN) {
+        report(check, TW_OK, "sealed, it connects to %s",
+               args->sealed == TW_SERVE_SEALED_PROCESS ? "nothing"
+                                                       : "the addresses of a list only");
+    }
+}
+
 static void check_keys(struct check *check, const struct tw_serve_args *args)
 {
     struct tw_api_keys *keys = NULL;
@@ -197,6 +206,7 @@ int tw_serve_check(struct tw_serve_args *args)
         report(&check, TW_OK, "configuration '%s'", args->config_path);
     }
     check_address(&check, args);
+    check_seal(&check, args);
     check_keys(&check, args);
     check_certificate(&check, args);
     enum tw_status status = tw_serve_args_take_models(args, &check.error);

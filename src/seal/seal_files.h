@@ -26,7 +26,7 @@ void tw_seal_files_name(int fd, char ret_text[TW_REACH_TEXT_BYTES]);
 enum tw_status tw_seal_files_check_standard(struct tw_error *error);
 
 /* Whether a sealed process may keep what is open: files, pipes and what waits; sockets that listen;
- * connections to an address of reach, and the two that are kept (-1: none). reach: NULL for
+ * pairs of this process; connections to an address of reach; and the two that are kept (-1: none). reach: NULL for
  * nothing. */
 enum tw_status tw_seal_files_check(const struct tw_reach_list *reach, int kept_fd,
                                    int other_kept_fd, struct tw_error *error);

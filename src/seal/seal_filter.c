@@ -27,6 +27,7 @@
 #define NEW_NAMESPACES                                                                             \
     (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID |  \
      CLONE_NEWNET)
+#define TCGETS2_NUMBER 0x802c542a /* of newer libraries; its header does not go with others */
 #ifndef PR_SET_VMA
 #define PR_SET_VMA 0x53564d41 /* glibc names its heaps with it, where that is switched on */
 #endif
@@ -209,11 +210,14 @@ static const struct choice common_choices[] = {
 
 /* Of ioctl those that a terminal, a pipe or a socket is asked; TIOCSTI would type into a shell. */
 static const struct choice serving_choices[] = {
-    {"fcntl", 1, F_DUPFD},     {"fcntl", 1, F_DUPFD_CLOEXEC}, {"fcntl", 1, F_GETLK},
-    {"fcntl", 1, F_SETLK},     {"fcntl", 1, F_SETLKW},        {"fcntl", 1, F_OFD_GETLK},
-    {"fcntl", 1, F_OFD_SETLK}, {"fcntl", 1, F_OFD_SETLKW},    {"ioctl", 1, FIONBIO},
-    {"ioctl", 1, FIONREAD},    {"ioctl", 1, FIOCLEX},         {"ioctl", 1, TCGETS},
-    {"ioctl", 1, TIOCGWINSZ},  {"ioctl", 1, TIOCOUTQ},        {NULL, 0, 0},
+    {"fcntl", 1, F_DUPFD},        {"fcntl", 1, F_DUPFD_CLOEXEC},
+    {"fcntl", 1, F_GETLK},        {"fcntl", 1, F_SETLK},
+    {"fcntl", 1, F_SETLKW},       {"fcntl", 1, F_OFD_GETLK},
+    {"fcntl", 1, F_OFD_SETLK},    {"fcntl", 1, F_OFD_SETLKW},
+    {"ioctl", 1, FIONBIO},        {"ioctl", 1, FIONREAD},
+    {"ioctl", 1, FIOCLEX},        {"ioctl", 1, TCGETS},
+    {"ioctl", 1, TIOCGWINSZ},     {"ioctl", 1, TIOCOUTQ},
+    {"ioctl", 1, TCGETS2_NUMBER}, {NULL, 0, 0},
 };
 
 static const struct choice connecting_choices[] = {

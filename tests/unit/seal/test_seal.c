@@ -34,6 +34,7 @@
 
 #define NOT_SEALED 255
 #define SECONDS    60
+#define OTHER_END  100 /* of a pair */
 
 /* ---- a child ---- */
 
@@ -280,7 +281,12 @@ static int open_netlink(void)
 static int open_pair(void)
 {
     int pair[2];
-    return socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 ? pair[0] : -1;
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) != 0) {
+        return -1;
+    }
+    dup2(pair[1], OTHER_END);
+    close(pair[1]);
+    return pair[0];
 }
 
 static int open_connection(void)
@@ -302,8 +308,7 @@ static int open_uring(void)
 static void what_leads_out_already_is_found_and_nothing_is_sealed(void **state)
 {
     (void)state;
-    int (*const openers[])(void) = {open_udp,  open_tcp,        open_netlink,
-                                    open_pair, open_connection, open_uring};
+    int (*const openers[])(void) = {open_udp, open_tcp, open_netlink, open_connection, open_uring};
     for (size_t i = 0; i < sizeof openers / sizeof openers[0]; i++) {
         const pid_t pid = fork();
         if (pid == 0) {
@@ -311,11 +316,31 @@ static void what_leads_out_already_is_found_and_nothing_is_sealed(void **state)
             const struct tw_seal_config config = {.kept_fd = -1};
             const int fd = openers[i]();
             const enum tw_status status = tw_seal_apply(&config, &error);
-            _exit(fd < 0 && i == 5                                               ? 0 /* disabled */
+            _exit(fd < 0 && i == 4                                               ? 0 /* disabled */
                   : fd >= 0 && status == TW_ERR_USAGE && strlen(error.text) > 40 ? 0
                                                                                  : 1);
         }
         assert_int_equal(status_of(pid), 0);
+    }
+}
+
+static void a_pair_of_its_own_may_stay_and_one_of_another_process_may_not(void **state)
+{
+    (void)state;
+    for (int is_own = 0; is_own < 2; is_own++) {
+        const int other = is_own == 0 ? open_pair() : -1;
+        const pid_t pid = fork();
+        if (pid == 0) {
+            struct tw_error error;
+            const struct tw_seal_config config = {.kept_fd = -1};
+            const int own = is_own != 0 ? open_pair() : other;
+            _exit(own >= 0 && tw_seal_apply(&config, &error) == (is_own != 0 ? TW_OK : TW_ERR_USAGE)
+                      ? 0
+                      : 1);
+        }
+        assert_int_equal(status_of(pid), 0);
+        close(other);
+        close(OTHER_END);
     }
 }
 
@@ -415,6 +440,7 @@ static void sockets_are_told_apart_from_outside(void **state)
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         close(all[i]);
     }
+    close(OTHER_END);
 }
 
 static void every_call_of_the_lists_has_a_number(void **state)
@@ -437,6 +463,7 @@ int main(void)
         cmocka_unit_test(files_threads_and_signals_to_itself_go_on),
         cmocka_unit_test(who_comes_in_is_answered),
         cmocka_unit_test(what_leads_out_already_is_found_and_nothing_is_sealed),
+        cmocka_unit_test(a_pair_of_its_own_may_stay_and_one_of_another_process_may_not),
         cmocka_unit_test(what_was_inherited_is_closed_and_named),
         cmocka_unit_test(a_sealed_process_shows_and_one_that_is_not_does_not),
         cmocka_unit_test(sockets_are_told_apart_from_outside),
