@@ -65,9 +65,9 @@ static enum tw_status load(scmp_filter_ctx filter, struct tw_error *error)
                               strerror(-failure));
 }
 
-/* Whoever has the listener decides about connections, so this process may not keep it. Some versions
- * of libseccomp close it with the filter, others do not, and another thread may have its number by
- * then: it gets something harmless there instead, which may stay. */
+/* Whoever has the listener decides about connections, so this process may not keep it. Some
+ * versions of libseccomp close it with the filter, others do not, and another thread may have its
+ * number by then: it gets something harmless there instead, which may stay. */
 static void drop_listener(int listener_fd)
 {
     const int harmless_fd = eventfd(0, EFD_CLOEXEC);

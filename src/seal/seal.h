@@ -15,7 +15,8 @@
  * Invariants:
  * 1. It is sealed with all its threads, or tw_seal_apply fails and the caller ends.
  * 2. When it is sealed it has no socket but those that listen, those of the file system that are
- *    standard input, output or error, kept ones, pairs of its own, and connections to addresses of its list.
+ *    standard input, output or error, kept ones, pairs of its own, and connections to addresses of
+ *    its list.
  * 3. Nothing in the process can take it back; no_new_privs is set.
  *
  * Not kept out: who is root or rewrites the kernel, files that others read, times that others

@@ -26,8 +26,8 @@ void tw_seal_files_name(int fd, char ret_text[TW_REACH_TEXT_BYTES]);
 enum tw_status tw_seal_files_check_standard(struct tw_error *error);
 
 /* Whether a sealed process may keep what is open: files, pipes and what waits; sockets that listen;
- * pairs of this process; connections to an address of reach; and the two that are kept (-1: none). reach: NULL for
- * nothing. */
+ * pairs of this process; connections to an address of reach (NULL: none); and the two that are kept
+ * (-1: none). */
 enum tw_status tw_seal_files_check(const struct tw_reach_list *reach, int kept_fd,
                                    int other_kept_fd, struct tw_error *error);
 
