@@ -11,7 +11,7 @@ package_list() {
             echo gcc libc6-dev meson ninja-build pkg-config
             echo libjansson-dev libcyaml-dev libyaml-dev libxxhash-dev libutf8proc-dev
             echo libpcre2-dev libedit-dev libmicrohttpd-dev libgnutls28-dev libsodium-dev
-            echo libcurl4-gnutls-dev libsqlite3-dev libpq-dev tzdata
+            echo libcurl4-gnutls-dev libsqlite3-dev libpq-dev libseccomp-dev tzdata
             ;;
         test) # the second compiler, sanitizers, fuzzers, checkers; locales to test numbers in
             echo libcmocka-dev clang-14 libclang-rt-14-dev llvm-14 clang-format-14

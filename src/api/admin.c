@@ -345,14 +345,10 @@ static void on_request(void *context, struct tw_http_request *http)
 
 /* ---- making and freeing ---- */
 
-static enum tw_status start(struct tw_admin *admin, struct tw_error *error)
+static enum tw_status start(struct tw_admin *admin, int listen_fd, struct tw_error *error)
 {
     struct tw_http_config config = tw_http_defaults();
-    enum tw_status status = tw_http_listen_local(admin->path, &config.listen_fd, error);
-    if (status != TW_OK) {
-        admin->path[0] = '\0'; /* not ours to remove */
-        return status;
-    }
+    config.listen_fd = listen_fd;
     config.n_threads = 1;
     config.max_connections = TW_LIMIT_ADMIN_CONNECTIONS;
     config.body_bytes = TW_LIMIT_ADMIN_BODY_BYTES;
@@ -370,11 +366,13 @@ static enum tw_status start(struct tw_admin *admin, struct tw_error *error)
     return tw_http_server_start(&config, &admin->server, error);
 }
 
-enum tw_status tw_admin_start(struct tw_hub *hub, const char *socket_path,
+enum tw_status tw_admin_start(struct tw_hub *hub, const char *socket_path, int listen_fd,
                               struct tw_admin **ret_admin, struct tw_error *error)
 {
     struct tw_admin *admin = tw_mem_zalloc(1, sizeof *admin);
     if (admin == NULL) {
+        close(listen_fd);
+        unlink(socket_path);
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for the admin API");
     }
     admin->hub = hub;
@@ -386,7 +384,7 @@ enum tw_status tw_admin_start(struct tw_hub *hub, const char *socket_path,
     snprintf(admin->path, sizeof admin->path, "%s", socket_path);
     pthread_mutex_init(&admin->lock, NULL);
     pthread_cond_init(&admin->wake, NULL);
-    enum tw_status status = start(admin, error);
+    enum tw_status status = start(admin, listen_fd, error);
     if (status == TW_OK) {
         *ret_admin = admin;
     } else {

@@ -29,8 +29,9 @@
 
 struct tw_admin;
 
-/* Listens. */
-enum tw_status tw_admin_start(struct tw_hub *hub, const char *socket_path,
+/* Listens at a socket that tw_http_listen_local has made at that path. Both are its own from here
+ * on, also where it fails. */
+enum tw_status tw_admin_start(struct tw_hub *hub, const char *socket_path, int listen_fd,
                               struct tw_admin **ret_admin, struct tw_error *error);
 /* Waits until what was asked is answered, and removes the socket. Before the hub is stopped. NULL
  * is allowed. */

@@ -13,6 +13,7 @@
 #include "app/serve_check.h"
 #include "app/serve_models.h"
 #include "app/serve_place.h"
+#include "app/serve_seal.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -24,6 +25,8 @@
 struct serve {
     struct tw_serve_args args;
     struct tw_serve_place place;
+    struct tw_serve_seal seal;
+    int listen_fd, admin_fd; /* until a server has them; -1: none */
     struct tw_serve_models models;
     struct tw_serve_backends backends;
     const char **hosts; /* ends with NULL */
@@ -105,15 +108,15 @@ static enum tw_status start(struct serve *serve, struct tw_error *error)
         return status;
     }
     struct tw_http_config http_config = tw_http_defaults();
-    http_config.host = args->host;
-    http_config.port = (uint16_t)args->port;
-    http_config.listen_fd = serve->place.passed_fd;
+    http_config.listen_fd = serve->listen_fd;
+    http_config.listens_alone = serve->place.passed_fd < 0;
     http_config.max_connections = (uint32_t)args->max_connections;
     http_config.handler = tw_api_handle;
     http_config.keeps_body = tw_api_keeps_body;
     http_config.context = serve->api;
     http_config.tls_cert_pem = serve->cert.data;
     http_config.tls_key_pem = serve->cert_key.data;
+    serve->listen_fd = -1;
     status = tw_http_server_start(&http_config, &serve->server, error);
     if (status == TW_OK) {
         tw_api_set_server(serve->api, serve->server);
@@ -210,6 +213,11 @@ static void take_down(struct serve *serve)
     tw_api_keys_free(serve->keys);
     free_certificate(serve);
     tw_mem_free(serve->hosts);
+    if (serve->listen_fd >= 0) {
+        close(serve->listen_fd);
+    }
+    tw_serve_books_unlisten(&serve->args, serve->admin_fd);
+    tw_serve_seal_end(&serve->seal);
     tw_serve_args_free(&serve->args);
 }
 
@@ -233,6 +241,9 @@ static enum tw_status load_keys(struct serve *serve, struct tw_error *error)
     enum tw_status status = tw_serve_place_find(args->host, &serve->place, error);
     if (status == TW_OK) {
         status = tw_serve_check_options(args, &serve->place, error);
+    }
+    if (status == TW_OK) {
+        status = tw_serve_seal_begin(args, &serve->place, &serve->seal, error);
     }
     if (status == TW_OK && args->keys_path != NULL) {
         status = tw_api_keys_load(args->keys_path, &serve->keys, error);
@@ -321,6 +332,42 @@ static enum tw_status open_models(struct serve *serve, struct tw_error *error)
     return status == TW_OK ? tw_serve_models_load(&serve->models, &serve->args, error) : status;
 }
 
+static enum tw_status open_books(struct serve *serve, struct tw_error *error)
+{
+    if (serve->args.books_address == NULL) {
+        return TW_OK;
+    }
+    enum tw_status status =
+        tw_serve_books_open(&serve->args, serve->models.stage, serve->keys, &serve->hub, error);
+    if (status == TW_OK) {
+        tw_serve_books_identify(&serve->args, &serve->models);
+    }
+    return status;
+}
+
+/* Clients may come from here on, and wait: nobody is accepted before the process is sealed. */
+static enum tw_status listen_and_seal(struct serve *serve, struct tw_error *error)
+{
+    const struct tw_serve_args *args = &serve->args;
+    enum tw_status status = TW_OK;
+    serve->listen_fd = serve->place.passed_fd;
+    if (serve->listen_fd < 0) {
+        status = tw_http_listen(args->host, (uint16_t)args->port, &serve->listen_fd, error);
+    }
+    if (status == TW_OK && serve->hub != NULL) {
+        status = tw_serve_books_listen(args, &serve->admin_fd, error);
+    }
+    return status == TW_OK ? tw_serve_seal_apply(args, &serve->seal, error) : status;
+}
+
+static enum tw_status start_admin(struct serve *serve, struct tw_error *error)
+{
+    const int fd = serve->admin_fd;
+    serve->admin_fd = -1;
+    return fd < 0 ? TW_OK
+                  : tw_serve_books_start_admin(&serve->args, serve->hub, fd, &serve->admin, error);
+}
+
 static enum tw_status execute(struct serve *serve, struct tw_error *error)
 {
     sigset_t signals;
@@ -339,12 +386,11 @@ static enum tw_status execute(struct serve *serve, struct tw_error *error)
     if (status == TW_OK) {
         status = open_models(serve, error);
     }
-    if (status == TW_OK && serve->args.books_address != NULL) {
-        status =
-            tw_serve_books_open(&serve->args, serve->models.stage, serve->keys, &serve->hub, error);
+    if (status == TW_OK) {
+        status = open_books(serve, error);
     }
-    if (status == TW_OK && serve->hub != NULL) {
-        tw_serve_books_identify(&serve->args, &serve->models);
+    if (status == TW_OK) {
+        status = listen_and_seal(serve, error);
     }
     if (status == TW_OK) {
         status = start(serve, error);
@@ -352,8 +398,8 @@ static enum tw_status execute(struct serve *serve, struct tw_error *error)
     if (status == TW_OK && serve->hub != NULL) { /* secrets are shown once: what may fail is done */
         status = tw_serve_books_greet(serve->hub, error);
     }
-    if (status == TW_OK && serve->hub != NULL) {
-        status = tw_serve_books_listen(&serve->args, serve->hub, &serve->admin, error);
+    if (status == TW_OK) {
+        status = start_admin(serve, error);
     }
     if (status == TW_ERR_CANCELLED) { /* as SIGTERM and SIGINT end it later */
         tw_serve_notify("STOPPING=1");
@@ -371,7 +417,7 @@ static enum tw_status execute(struct serve *serve, struct tw_error *error)
 
 int tw_cmd_serve(int argc, char **argv)
 {
-    static struct serve serve;
+    static struct serve serve = {.listen_fd = -1, .admin_fd = -1, .seal.broker.fd = -1};
     int exit_code;
     if (tw_serve_args_parse(argc, argv, &serve.args, &exit_code)) {
         struct tw_error error;

@@ -37,6 +37,8 @@ int tw_cmd_hub(int argc, char **argv);             /* argv[0]: a group of hub/co
 int tw_cmd_policy(int argc, char **argv);
 int tw_cmd_completion(int argc, char **argv);
 int tw_cmd_man(int argc, char **argv);
+int tw_cmd_doctor(int argc, char **argv);
+int tw_cmd_broker(int argc, char **argv); /* of a sealed server, which starts it */
 int tw_cmd_version(int argc, char **argv);
 
 /* All of them; ends with a row without name. */

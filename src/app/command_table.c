@@ -25,6 +25,8 @@ const struct tw_command tw_command_table[] = {
     {"policy", "which data may go where: read, test and explain a policy", tw_cmd_policy},
     {"completion", "print completions for bash, zsh or fish", tw_cmd_completion},
     {"man", "print manual pages", tw_cmd_man},
+    {"doctor", "look at a running server: whether it is sealed", tw_cmd_doctor},
+    {"broker", "connect for a sealed server, which starts this itself", tw_cmd_broker},
     {"version", "print the version and what this machine can run", tw_cmd_version},
     {NULL, NULL, NULL},
 };

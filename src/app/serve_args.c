@@ -11,6 +11,8 @@
 
 #define ROW(field) offsetof(struct tw_serve_args, field)
 
+static const char *const sealed_names[] = {"no", "process", "broker", NULL};
+
 static const struct tw_option options[] = {
     {.name = "config",
      .kind = TW_OPTION_STRING,
@@ -106,6 +108,21 @@ static const struct tw_option options[] = {
      .value_name = "H",
      .help = "A name by which clients may call this server, beside localhost and loopback "
              "addresses."},
+    {.name = "sealed",
+     .kind = TW_OPTION_CHOICE,
+     .offset = ROW(sealed),
+     .value_name = "M",
+     .choices = sealed_names,
+     .help = "process: once it listens the kernel refuses this process every connection out, and "
+             "other programs; for books that are a file. broker: the same, but a process beside it "
+             "connects to the addresses of PostgreSQL books and of --reach. docs/sealing.md says "
+             "more. Default: no."},
+    {.name = "reach",
+     .kind = TW_OPTION_STRINGS,
+     .offset = ROW(reach),
+     .value_name = "H:P",
+     .help = "With --sealed broker: one more address that may be connected to, HOST:PORT or "
+             "unix:/PATH. Names are looked up once, at the start."},
     {.name = "threads",
      .kind = TW_OPTION_INT,
      .offset = ROW(n_threads),
@@ -361,6 +378,7 @@ void tw_serve_args_free(struct tw_serve_args *args)
     args->n_models = 0;
     tw_option_strings_free(&args->model_words);
     tw_option_strings_free(&args->hosts);
+    tw_option_strings_free(&args->reach);
     tw_serve_file_free(args->file);
     args->models = NULL;
     args->file = NULL;

@@ -32,6 +32,8 @@ struct tw_serve_model {
 
 struct tw_serve_file;
 
+enum tw_serve_sealed { TW_SERVE_OPEN = 0, TW_SERVE_SEALED_PROCESS, TW_SERVE_SEALED_BROKER };
+
 struct tw_serve_args {
     const char *config_path;
     bool only_check;
@@ -45,6 +47,8 @@ struct tw_serve_args {
     const char *admin_group;               /* who may reach the admin API; NULL: nobody else */
     const char *cert_path, *cert_key_path; /* of TLS; both or none */
     bool no_auth, shares_prefixes, no_speculation;
+    int sealed;                     /* enum tw_serve_sealed */
+    struct tw_option_strings reach; /* addresses for a broker */
     int64_t port;
     int64_t n_threads, n_context_tokens, max_sequences, n_batch_tokens;
     int64_t models_bytes, kv_bytes, max_connections, drain_seconds, heartbeat_seconds;

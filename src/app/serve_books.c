@@ -1,6 +1,7 @@
 #include "app/serve_books.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 #include "api/api.h"
 #include "app/books_place.h"
@@ -11,6 +12,7 @@
 #include "hub/hub_admin.h"
 #include "hub/model_digest.h"
 #include "model/weight_pack.h"
+#include "net/http_server.h"
 
 #define DIGESTS_FILE "model-digests" /* beside the books */
 #define NUMBER_BYTES 12
@@ -146,13 +148,13 @@ void tw_serve_books_identify(const struct tw_serve_args *args, struct tw_serve_m
     }
 }
 
-enum tw_status tw_serve_books_listen(const struct tw_serve_args *args, struct tw_hub *hub,
-                                     struct tw_admin **ret_admin, struct tw_error *error)
+enum tw_status tw_serve_books_listen(const struct tw_serve_args *args, int *ret_fd,
+                                     struct tw_error *error)
 {
     struct tw_books_place place;
     enum tw_status status = tw_books_place_find(args->books_address, &place, error);
     if (status == TW_OK) {
-        status = tw_admin_start(hub, place.socket, ret_admin, error);
+        status = tw_http_listen_local(place.socket, ret_fd, error);
     }
     if (status == TW_OK && args->admin_group != NULL) {
         unsigned group = 0;
@@ -160,4 +162,26 @@ enum tw_status tw_serve_books_listen(const struct tw_serve_args *args, struct tw
         status = status == TW_OK ? tw_books_place_let_in(&place, group, error) : status;
     }
     return status;
+}
+
+enum tw_status tw_serve_books_start_admin(const struct tw_serve_args *args, struct tw_hub *hub,
+                                          int listen_fd, struct tw_admin **ret_admin,
+                                          struct tw_error *error)
+{
+    struct tw_books_place place;
+    enum tw_status status = tw_books_place_find(args->books_address, &place, error);
+    return status == TW_OK ? tw_admin_start(hub, place.socket, listen_fd, ret_admin, error)
+                           : status;
+}
+
+void tw_serve_books_unlisten(const struct tw_serve_args *args, int listen_fd)
+{
+    struct tw_books_place place;
+    struct tw_error error;
+    if (listen_fd >= 0) {
+        close(listen_fd);
+        if (tw_books_place_find(args->books_address, &place, &error) == TW_OK) {
+            unlink(place.socket);
+        }
+    }
 }

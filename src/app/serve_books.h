@@ -27,8 +27,14 @@ void tw_serve_books_identify(const struct tw_serve_args *args, struct tw_serve_m
 /* Makes owner and first key where there are none; and says where nobody can ask. */
 enum tw_status tw_serve_books_greet(struct tw_hub *hub, struct tw_error *error);
 
-/* The admin API of the books that were opened, on the socket in their folder. */
-enum tw_status tw_serve_books_listen(const struct tw_serve_args *args, struct tw_hub *hub,
-                                     struct tw_admin **ret_admin, struct tw_error *error);
+/* The socket of their admin API, in their folder, for the group that may reach it. */
+enum tw_status tw_serve_books_listen(const struct tw_serve_args *args, int *ret_fd,
+                                     struct tw_error *error);
+/* The admin API of the books that were opened, on that socket, which it takes over. */
+enum tw_status tw_serve_books_start_admin(const struct tw_serve_args *args, struct tw_hub *hub,
+                                          int listen_fd, struct tw_admin **ret_admin,
+                                          struct tw_error *error);
+/* Removes a socket that was not taken over. -1: none. */
+void tw_serve_books_unlisten(const struct tw_serve_args *args, int listen_fd);
 
 #endif

@@ -13,6 +13,7 @@
 #include "app/serve_backends.h"
 #include "app/serve_config.h"
 #include "app/serve_models.h"
+#include "app/serve_seal.h"
 #include "base/file.h"
 #include "hub/money.h"
 #include "net/http_server.h"
@@ -62,7 +63,7 @@ enum tw_status tw_serve_check_options(const struct tw_serve_args *args,
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
                             "--tls-cert and --tls-key belong together: give both or none");
     }
-    return TW_OK;
+    return tw_serve_seal_check(args, error);
 }
 
 /* A text without a zero byte: GnuTLS gets texts, not files. */
@@ -145,6 +146,15 @@ static void check_address(struct check *check, const struct tw_serve_args *args)
            args->keys_path != NULL || args->books_address != NULL ? "for those who have a key"
            : place.is_loopback                                    ? "for this machine"
                                                                   : "for everybody there");
+}
+
+static void check_seal(struct check *check, const struct tw_serve_args *args)
+{
+    if (args->sealed != TW_SERVE_OPEN) {
+        report(check, TW_OK, "sealed, it connects to %s",
+               args->sealed == TW_SERVE_SEALED_PROCESS ? "nothing"
+                                                       : "the addresses of a list only");
+    }
 }
 
 static void check_keys(struct check *check, const struct tw_serve_args *args)
@@ -289,6 +299,7 @@ int tw_serve_check(struct tw_serve_args *args)
         report(&check, TW_OK, "configuration '%s'", args->config_path);
     }
     check_address(&check, args);
+    check_seal(&check, args);
     check_keys(&check, args);
     check_books(&check, args);
     check_certificate(&check, args);

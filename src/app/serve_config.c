@@ -12,8 +12,8 @@
 struct values {
     void *scalars
         [TW_LIMIT_SERVE_OPTIONS]; /* by row of tw_serve_options: char *, uint64_t * or bool * */
-    char **hosts;
-    unsigned hosts_count;
+    char **hosts, **reach;
+    unsigned hosts_count, reach_count;
     struct tw_serve_file_model *models;
     unsigned models_count;
     struct tw_serve_file_backend *backends;
@@ -92,8 +92,12 @@ static cyaml_schema_field_t list_field(const struct tw_option *option)
         CYAML_FIELD_SEQUENCE("models", OPTIONAL, struct values, models, &model_value, 0,
                              TW_LIMIT_SERVED_MODELS),
         CYAML_FIELD_SEQUENCE("allow-host", OPTIONAL, struct values, hosts, &text_value, 0,
-                             TW_LIMIT_OPTION_REPEATS)};
-    return fields[strcmp(option->name, "model") != 0];
+                             TW_LIMIT_OPTION_REPEATS),
+        CYAML_FIELD_SEQUENCE("reach", OPTIONAL, struct values, reach, &text_value, 0,
+                             TW_LIMIT_REACH_ADDRESSES)};
+    return fields[strcmp(option->name, "model") == 0   ? 0
+                  : strcmp(option->name, "reach") == 0 ? 2
+                                                       : 1];
 }
 
 static cyaml_schema_field_t scalar_field(const struct tw_option *option, size_t i)
@@ -234,18 +238,18 @@ static enum tw_status check_model(const struct source *source, unsigned i,
     return status;
 }
 
-static enum tw_status copy_hosts(const struct values *values, struct tw_serve_args *args,
-                                 struct tw_error *error)
+static enum tw_status copy_names(char *const *names, unsigned n_names,
+                                 struct tw_option_strings *strings, struct tw_error *error)
 {
-    if (values->hosts_count == 0) {
+    if (n_names == 0) {
         return TW_OK;
     }
-    args->hosts.items = tw_mem_alloc(values->hosts_count, sizeof *args->hosts.items);
-    if (args->hosts.items == NULL) {
+    strings->items = tw_mem_alloc(n_names, sizeof *strings->items);
+    if (strings->items == NULL) {
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for host names");
     }
-    for (unsigned i = 0; i < values->hosts_count; i++) {
-        args->hosts.items[args->hosts.n_items++] = values->hosts[i];
+    for (unsigned i = 0; i < n_names; i++) {
+        strings->items[strings->n_items++] = names[i];
     }
     return TW_OK;
 }
@@ -253,7 +257,11 @@ static enum tw_status copy_hosts(const struct values *values, struct tw_serve_ar
 static enum tw_status put_all(const struct source *source, const struct values *values,
                               struct tw_serve_args *args)
 {
-    enum tw_status status = copy_hosts(values, args, source->error);
+    enum tw_status status =
+        copy_names(values->hosts, values->hosts_count, &args->hosts, source->error);
+    if (status == TW_OK) {
+        status = copy_names(values->reach, values->reach_count, &args->reach, source->error);
+    }
     for (size_t i = 0; status == TW_OK && i < tw_serve_options.n_options; i++) {
         if (values->scalars[i] != NULL) {
             status = put_scalar(source, &tw_serve_options.options[i], values->scalars[i], args);

@@ -110,24 +110,34 @@ enum tw_status tw_serve_place_find(const char *host, struct tw_serve_place *ret_
     return status;
 }
 
-void tw_serve_notify(const char *state)
+static int notify_fd = -1;
+
+int tw_serve_notify_open(void)
 {
     const char *path = getenv("NOTIFY_SOCKET");
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     size_t n_bytes = path != NULL ? strlen(path) : 0;
-    if (n_bytes == 0 || n_bytes >= sizeof address.sun_path) {
-        return;
+    if (n_bytes == 0 || n_bytes >= sizeof address.sun_path || notify_fd >= 0) {
+        return notify_fd;
     }
     memcpy(address.sun_path, path, n_bytes);
     if (path[0] == '@') {
         address.sun_path[0] = '\0';
     }
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0) {
-        ssize_t sent =
-            sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&address,
-                   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n_bytes));
-        (void)sent; /* nobody listens: nobody wants to know */
+    const socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n_bytes);
+    const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && connect(fd, (const struct sockaddr *)&address, size) == 0) {
+        notify_fd = fd;
+    } else if (fd >= 0) {
         close(fd);
+    }
+    return notify_fd;
+}
+
+void tw_serve_notify(const char *state)
+{
+    if (notify_fd >= 0) {
+        ssize_t sent = send(notify_fd, state, strlen(state), MSG_NOSIGNAL);
+        (void)sent; /* nobody listens: nobody wants to know */
     }
 }

@@ -23,7 +23,10 @@ struct tw_serve_place {
 enum tw_status tw_serve_place_find(const char *host, struct tw_serve_place *ret_place,
                                    struct tw_error *error);
 
-/* Tells systemd how things stand (sd_notify(3)); without it nothing happens. */
+/* Connects to systemd where it wants to hear (sd_notify(3)): the descriptor, for as long as the
+ * process lives, or -1. */
+int tw_serve_notify_open(void);
+/* Tells it how things stand; where nothing was opened nothing happens. */
 void tw_serve_notify(const char *state);
 
 #endif

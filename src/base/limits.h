@@ -320,6 +320,12 @@
 #define TW_LIMIT_ADMIN_CONNECTIONS  32
 #define TW_LIMIT_ADMIN_REPORTS      16 /* that wait */
 
+/* Sealing */
+#define TW_LIMIT_REACH_ADDRESSES 64   /* that a sealed process may still be connected to */
+#define TW_LIMIT_SEAL_FILES      8192 /* descriptors of one process that are looked at */
+#define TW_LIMIT_SEAL_THREADS    4096 /* of one process that are looked at */
+#define TW_LIMIT_SEAL_PROC_BYTES ((size_t)64 << 20) /* of one file of /proc */
+
 /* Evaluation files */
 #define TW_LIMIT_EVAL_FILE_BYTES (64u << 20)
 #define TW_LIMIT_EVAL_ROW_BYTES  (1u << 20) /* one line */

@@ -304,11 +304,11 @@ enum tw_status tw_http_check_address(const char *host, struct tw_error *error)
     return parse_address(&(struct tw_http_config){.host = host}, &address, error);
 }
 
-static enum tw_status listen_on(struct tw_http_server *server, int *ret_fd, struct tw_error *error)
+enum tw_status tw_http_listen(const char *host, uint16_t port, int *ret_fd, struct tw_error *error)
 {
-    const struct tw_http_config *config = &server->config;
+    const struct tw_http_config config = {.host = host, .port = port};
     struct sockaddr_storage address;
-    enum tw_status status = parse_address(config, &address, error);
+    enum tw_status status = parse_address(&config, &address, error);
     if (status != TW_OK) {
         return status;
     }
@@ -319,7 +319,7 @@ static enum tw_status listen_on(struct tw_http_server *server, int *ret_fd, stru
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
         bind(fd, (const struct sockaddr *)&address, size) != 0 || listen(fd, SOMAXCONN) != 0) {
         status = tw_error_set(error, TW_ERR_IO, TW_NO_POSITION, "cannot listen on %s port %u: %s",
-                              config->host, config->port, strerror(errno));
+                              host, port, strerror(errno));
         if (fd >= 0) {
             close(fd);
         }
@@ -391,7 +391,7 @@ enum tw_status tw_http_server_start(const struct tw_http_config *config,
                                                 error);
     }
     if (status == TW_OK && fd < 0) {
-        status = listen_on(server, &fd, error);
+        status = tw_http_listen(config->host, config->port, &fd, error);
     }
     if (status == TW_OK) {
         status = tw_http_watch_start(server, error);
@@ -448,7 +448,7 @@ void tw_http_server_drain(struct tw_http_server *server)
         return;
     }
     tw_http_loops_quiesce(server);
-    if (server->config.listen_fd < 0) {
+    if (server->config.listen_fd < 0 || server->config.listens_alone) {
         shutdown(server->listen_fd, SHUT_RDWR);
     }
 }

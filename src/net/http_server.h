@@ -45,8 +45,9 @@ struct tw_http_config {
     const char *host; /* a numeric IPv4 or IPv6 address */
     uint16_t port;    /* 0: any free one */
     /* A listening socket instead, which the server closes at its end; -1: none. Draining leaves it
-     * as it is: it may have other owners. */
+     * as it is, since it may have other owners, unless it is said that there are none. */
     int listen_fd;
+    bool listens_alone;
     uint32_t n_threads;
     /* Beyond it requests are answered with 503 by the handler's asking tw_http_is_crowded;
      * TW_LIMIT_HTTP_SPARE_CONNECTIONS later connections wait until others leave. */
@@ -74,6 +75,9 @@ enum tw_status tw_http_check_address(const char *host, struct tw_error *error);
 
 enum tw_status tw_http_server_start(const struct tw_http_config *config,
                                     struct tw_http_server **ret_server, struct tw_error *error);
+
+/* A listening socket at that address, to be given as listen_fd. TW_ERR_USAGE, TW_ERR_IO. */
+enum tw_status tw_http_listen(const char *host, uint16_t port, int *ret_fd, struct tw_error *error);
 
 /* A listening socket of the file system at that path, for its owner alone (mode 0600), to be given
  * as listen_fd; one that a process which is gone has left there is replaced. The caller removes the

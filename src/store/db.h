@@ -58,6 +58,14 @@ struct tw_db_statement;
 
 enum tw_db_mode { TW_DB_WRITE = 0, TW_DB_READ };
 
+/* Where a postgres://... address leads, in libpq's order: "HOST:PORT", "[IPV6]:PORT" or
+ * "unix:/PATH"; is_numeric: it was given as a number (hostaddr), so libpq will not look for it.
+ * TW_ERR_USAGE for an address that libpq cannot read. */
+typedef enum tw_status (*tw_db_host_fn)(void *context, const char *place, bool is_numeric,
+                                        struct tw_error *error);
+enum tw_status tw_db_hosts(const char *address, tw_db_host_fn told, void *context,
+                           struct tw_error *error);
+
 /* address: a file for SQLite, which is made where it is missing (mode 0600; TW_ERR_NOT_FOUND for a
  * reader), or postgres://... as libpq reads it. */
 enum tw_status tw_db_open(const char *address, enum tw_db_mode mode, struct tw_db **ret_db,

@@ -12,6 +12,7 @@ LIBRARY_OF = {
     "microhttpd.h": "libmicrohttpd", "gnutls/gnutls.h": "GnuTLS", "gnutls/abstract.h": "GnuTLS",
     "sodium.h": "libsodium", "curl/curl.h": "libcurl", "histedit.h": "libedit",
     "editline/readline.h": "libedit", "sqlite3.h": "SQLite", "libpq-fe.h": "libpq",
+    "seccomp.h": "libseccomp",
 }
 
 
