@@ -176,8 +176,9 @@
 #define TW_LIMIT_REMOTE_HEAD_BYTES   65536 /* of an answer: all its header lines */
 #define TW_LIMIT_REMOTE_VALUE_BYTES  256   /* of a header line whose value is kept */
 #define TW_LIMIT_REMOTE_KEY_BYTES    4096  /* of a key in its file */
-#define TW_LIMIT_REMOTE_RETRY_S      3600  /* the longest wait that a server may ask for */
-#define TW_LIMIT_REMOTE_SWEEP_MS     50    /* from one look at deadlines to the next */
+#define TW_LIMIT_REMOTE_CA_BYTES     ((size_t)4 << 20) /* of a file of certificates */
+#define TW_LIMIT_REMOTE_RETRY_S      3600 /* the longest wait that a server may ask for */
+#define TW_LIMIT_REMOTE_SWEEP_MS     50   /* from one look at deadlines to the next */
 #define TW_LIMIT_REMOTE_EVENT_BYTES  ((size_t)4 << 20)  /* of a stream; a whole call is in one */
 #define TW_LIMIT_REMOTE_ANSWER_BYTES ((size_t)64 << 20) /* of an answer that is no stream */
 #define TW_LIMIT_REMOTE_REASON_BYTES 256                /* of what a server says is wrong */

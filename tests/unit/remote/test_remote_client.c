@@ -234,6 +234,20 @@ static void a_connection_is_kept_for_the_next_call(void **state)
     close_site(&site);
 }
 
+static void a_kept_connection_that_the_server_closed_costs_no_call(void **state)
+{
+    (void)state;
+    struct site site;
+    open_site(&site);
+    for (int i = 0; i < 50; i++) {
+        struct heard heard;
+        ask(&site, "/v1/last", "{}", &heard);
+        assert_int_equal(heard.result.end, TW_REMOTE_WHOLE);
+        heard_free(&heard);
+    }
+    close_site(&site);
+}
+
 static void a_stream_comes_whole_and_is_known_as_one(void **state)
 {
     (void)state;
@@ -341,6 +355,7 @@ static void what_is_no_http_or_too_much_of_it_is_refused(void **state)
     expect_end("/garbage", TW_REMOTE_MALFORMED, true, NULL);
     expect_end("/big-head", TW_REMOTE_MALFORMED, true, NULL);
     expect_end("/endless-head", TW_REMOTE_MALFORMED, true, NULL);
+    expect_end("/flood/65", TW_REMOTE_MALFORMED, false, NULL);
 }
 
 static void be_impatient(struct tw_remote_config *config)
@@ -792,6 +807,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_arrives_as_it_was_and_its_answer_comes_back),
         cmocka_unit_test(a_connection_is_kept_for_the_next_call),
+        cmocka_unit_test(a_kept_connection_that_the_server_closed_costs_no_call),
         cmocka_unit_test(a_stream_comes_whole_and_is_known_as_one),
         cmocka_unit_test(proxies_of_the_environment_are_not_asked),
         cmocka_unit_test(a_refusal_says_whether_another_server_is_worth_a_try),

@@ -234,6 +234,9 @@ static void an_event_may_have_several_lines_and_odd_fields(void **state)
     assert_int_equal(r.n_comments, 1);
     assert_false(r.is_done);
     tw_buf_free(&r.out);
+    r = relay_text("data:{\"choices\":\r\ndata:[]}\r\n\r\n", TW_USAGE_ALL);
+    assert_string_equal(r.out.data, "data: {\"choices\": []}\n\n");
+    tw_buf_free(&r.out);
 }
 
 static void nothing_comes_behind_done(void **state)
