@@ -178,13 +178,25 @@
 #define TW_LIMIT_REMOTE_HEAD_BYTES   65536 /* of an answer: all its header lines */
 #define TW_LIMIT_REMOTE_VALUE_BYTES  256   /* of a header line whose value is kept */
 #define TW_LIMIT_REMOTE_KEY_BYTES    4096  /* of a key in its file */
-#define TW_LIMIT_REMOTE_RETRY_S      3600  /* the longest wait that a server may ask for */
-#define TW_LIMIT_REMOTE_SWEEP_MS     50    /* from one look at deadlines to the next */
+#define TW_LIMIT_REMOTE_CA_BYTES     ((size_t)4 << 20) /* of a file of certificates */
+#define TW_LIMIT_REMOTE_RETRY_S      3600 /* the longest wait that a server may ask for */
+#define TW_LIMIT_REMOTE_SWEEP_MS     50   /* from one look at deadlines to the next */
 #define TW_LIMIT_REMOTE_EVENT_BYTES  ((size_t)4 << 20)  /* of a stream; a whole call is in one */
 #define TW_LIMIT_REMOTE_ANSWER_BYTES ((size_t)64 << 20) /* of an answer that is no stream */
 #define TW_LIMIT_REMOTE_REASON_BYTES 256                /* of what a server says is wrong */
 #define TW_LIMIT_METRICS_LINE_BYTES  4096
 #define TW_LIMIT_METRICS_BYTES       ((size_t)16 << 20) /* of one look at a server's metrics */
+
+/* Routes */
+#define TW_LIMIT_ROUTE_BACKENDS    256 /* places that requests can run at */
+#define TW_LIMIT_ROUTE_ZONES       64
+#define TW_LIMIT_ROUTE_MODELS      64   /* of one backend */
+#define TW_LIMIT_ROUTE_NAMES       1024 /* models that have other names or others to fall back on */
+#define TW_LIMIT_ROUTE_FALLBACKS   8
+#define TW_LIMIT_ROUTE_BLOCKS      4096       /* of one prompt that are looked for */
+#define TW_LIMIT_ROUTE_INDEX       (1u << 22) /* blocks that are remembered of one backend */
+#define TW_LIMIT_BREAKER_OUTCOMES  32         /* that a breaker looks back at */
+#define TW_LIMIT_BREAKER_DOUBLINGS 6          /* of the time that it stays open */
 
 /* API */
 #define TW_LIMIT_API_CHOICES         128 /* answers of one request: prompts times n */

@@ -108,7 +108,7 @@ static enum tw_status check_files(struct tw_remote_backend *backend, struct tw_e
     enum tw_status status = tw_remote_backend_key(backend, &key, error);
     if (status == TW_OK && backend->ca_path != NULL) {
         struct tw_buf text;
-        status = tw_file_load(backend->ca_path, TW_LIMIT_REMOTE_ANSWER_BYTES, &text, error);
+        status = tw_file_load(backend->ca_path, TW_LIMIT_REMOTE_CA_BYTES, &text, error);
         if (status == TW_OK) {
             const bool is_pem = text.size_bytes > 0 &&
                                 memmem(text.data, text.size_bytes, "-----BEGIN ", 11) != NULL;

@@ -16,7 +16,8 @@
  * 2. A call may be done again elsewhere (may_retry) only if no byte of an answer (a status of 2xx)
  *    reached its sink. head alone is none: who passes it on waits for the first byte of the body.
  * 3. A cancelled call's connection is closed, not read to its end: the server notices.
- * 4. Deadlines hold whatever a server does: to connect, to the first byte, between bytes (not while
+ * 4. An answer that is no stream has at most TW_LIMIT_REMOTE_ANSWER_BYTES.
+ * 5. Deadlines hold whatever a server does: to connect, to the first byte, between bytes (not while
  *    paused), and in all.
  *
  * Ownership: submit takes the body; texts are copied. A call belongs to client and caller: the
@@ -83,8 +84,8 @@ enum tw_status tw_remote_backend_add(struct tw_remote_client *client,
                                      const struct tw_remote_config *config,
                                      struct tw_remote_backend **ret_backend,
                                      struct tw_error *error);
-/* No looks at its health any more, and no notice once this returned on the client's thread or the
- * look that runs has ended. What it answers goes on. NULL is allowed. */
+/* No more looks at its health; one that runs may still end with its notice, so the notice's context
+ * stays until the client has stopped. What it answers goes on. NULL is allowed. */
 void tw_remote_backend_drop(struct tw_remote_backend *backend);
 struct tw_remote_health tw_remote_backend_health(struct tw_remote_backend *backend);
 

@@ -60,7 +60,7 @@ struct tw_remote_call {
     struct tw_remote_call *previous, *next; /* of those that run */
     struct tw_remote_head head;
     size_t head_bytes;
-    bool has_head, head_is_too_long, is_paused, was_stopped, has_ended;
+    bool has_head, head_is_too_long, body_is_too_long, is_paused, was_stopped, has_ended;
     uint64_t n_body_bytes;
     int64_t first_byte_ns, last_byte_ns;
 };

@@ -126,6 +126,11 @@ static size_t on_body(char *bytes, size_t size, size_t n_bytes, void *context)
     if (n_bytes == 0) {
         return 0;
     }
+    if (!call->head.is_stream &&
+        call->n_body_bytes + n_bytes > (uint64_t)TW_LIMIT_REMOTE_ANSWER_BYTES) {
+        call->body_is_too_long = true;
+        return 0;
+    }
     const enum tw_remote_take take = call->sink.body(call->sink.context, bytes, n_bytes);
     if (take == TW_REMOTE_STOP) {
         call->was_stopped = true;
@@ -372,6 +377,9 @@ void tw_remote_transfer_end(struct tw_remote_call *call, CURLcode code)
     } else if (call->head_is_too_long) {
         (void)snprintf(reason, sizeof reason, "the head of the answer is longer than %d bytes",
                        TW_LIMIT_REMOTE_HEAD_BYTES);
+    } else if (call->body_is_too_long) {
+        (void)snprintf(reason, sizeof reason, "the answer is longer than %zu bytes",
+                       TW_LIMIT_REMOTE_ANSWER_BYTES);
     } else if (end == TW_REMOTE_CANCELLED) {
         (void)snprintf(reason, sizeof reason, "the call was cancelled");
     } else if (end != TW_REMOTE_WHOLE) {

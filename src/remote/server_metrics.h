@@ -3,8 +3,8 @@
  *     vllm:num_requests_waiting{model_name="m"} 3   -> n_waiting += 3
  *
  * One table of names for vLLM (old and new), SGLang, llama.cpp, TensorRT-LLM and tokenworks.
- * Several rows of a name (models, engines) are added up; of shares the largest counts. Everything else is
- * skipped, line by line, so memory is bounded whatever a server publishes.
+ * Several rows of a name (models, engines) are added up; of shares the largest counts. Everything
+ * else is skipped, line by line, so memory is bounded whatever a server publishes.
  *
  * Ownership: a plain struct. Pure; threads: one at a time. Errors: none: what cannot be read is not
  * there. Beyond TW_LIMIT_METRICS_BYTES nothing is read.

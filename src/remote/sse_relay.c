@@ -134,10 +134,19 @@ static enum tw_status check_room(const struct tw_sse_relay *relay, const struct 
                        : TW_OK;
 }
 
+/* Where a byte comes next, or the end. Each is looked for anew only behind its last place: lines
+ * that all end in the one must not have the other sought through all the rest, again and again. */
+static const char *next_of(const char *at, const char *end, char byte)
+{
+    const char *found = at < end ? memchr(at, byte, (size_t)(end - at)) : NULL;
+    return found != NULL ? found : end;
+}
+
 enum tw_status tw_sse_relay_push(struct tw_sse_relay *relay, const char *bytes, size_t n_bytes,
                                  struct tw_buf *out, struct tw_error *error)
 {
     const char *at = bytes, *end = bytes + n_bytes;
+    const char *lf = next_of(at, end, '\n'), *cr = next_of(at, end, '\r');
     while (at < end && !relay->is_done) {
         if (relay->after_cr && *at == '\n') {
             relay->after_cr = false;
@@ -145,12 +154,11 @@ enum tw_status tw_sse_relay_push(struct tw_sse_relay *relay, const char *bytes, 
             continue;
         }
         relay->after_cr = false;
-        const size_t n_left = (size_t)(end - at);
-        const char *lf = memchr(at, '\n', n_left);
-        const char *cr = memchr(at, '\r', lf != NULL ? (size_t)(lf - at) : n_left);
-        const char *stop = cr != NULL ? cr : lf;
-        if (stop == NULL) {
-            tw_buf_append(&relay->line, at, n_left);
+        lf = lf < at ? next_of(at, end, '\n') : lf;
+        cr = cr < at ? next_of(at, end, '\r') : cr;
+        const char *stop = cr < lf ? cr : lf;
+        if (stop == end) {
+            tw_buf_append(&relay->line, at, (size_t)(end - at));
             break;
         }
         end_line(relay, at, (size_t)(stop - at), out);

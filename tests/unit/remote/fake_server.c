@@ -81,11 +81,13 @@ static bool stream(struct fake_connection *connection)
     return goes_on && say_chunk(fd, "data: [DONE]\n\n") && say_text(fd, "0\r\n\r\n");
 }
 
-static bool flood(struct fake_connection *connection)
+static bool flood(struct fake_connection *connection, int n_mb)
 {
     static char block[65536];
-    bool goes_on = say_text(connection->fd, "HTTP/1.1 200 OK\r\nContent-Length: 4194304\r\n\r\n");
-    for (int i = 0; i < 64 && goes_on; i++) {
+    char head[64];
+    snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", n_mb << 20);
+    bool goes_on = say_text(connection->fd, head);
+    for (int i = 0; i < 16 * n_mb && goes_on; i++) {
         goes_on = say(connection->fd, block, sizeof block);
     }
     atomic_fetch_add(&connection->server->n_left, !goes_on);
@@ -167,10 +169,15 @@ static bool answer(struct fake_connection *connection, const char *path, const c
     const int fd = connection->fd;
     if (strcmp(path, "/v1/echo") == 0) {
         return say_whole(fd, 200, "", request, n_bytes);
+    } else if (strcmp(path, "/v1/last") == 0) {
+        (void)say_whole(fd, 200, "", request, n_bytes);
+        return false;
     } else if (strcmp(path, "/v1/stream") == 0) {
         return stream(connection);
     } else if (strcmp(path, "/flood") == 0) {
-        return flood(connection);
+        return flood(connection, 4);
+    } else if (strncmp(path, "/flood/", 7) == 0) {
+        return flood(connection, (int)strtol(path + 7, NULL, 10));
     } else if (strcmp(path, "/hold") == 0) {
         return hold(connection);
     } else if (strncmp(path, "/status/", 8) == 0) {

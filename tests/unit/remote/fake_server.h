@@ -3,10 +3,12 @@
  *     /v1/echo       the request itself, whole          /cut       half of what it announced
  *     /v1/stream     10 events, then [DONE]             /cut-chunk a chunked body without its end
  *     /flood         4 MB, as fast as they are taken    /reset     a reset before anything
+ *     /flood/NNN     NNN MB of them
  *     /status/NNN    that status, Retry-After: 7        /hang      nothing, ever
  *     /head-then-hang  a head, then nothing             /byte-then-hang  a byte, then nothing
  *     /drip          a byte every 20 ms, for ever       /big-head  100 KB of header lines
  *     /endless-head  header lines for ever              /garbage   no HTTP
+ *     /v1/last       as echo, and then it closes, unannounced
  *     /elsewhere     a redirect to /v1/echo             /hold      an event, then as server->holds
  *     /health, /v1/models, /metrics: as the fields say
  *

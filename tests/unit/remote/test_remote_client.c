@@ -7,11 +7,12 @@
 
 #include <cmocka.h>
 
+#include <arpa/inet.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -234,6 +235,20 @@ static void a_connection_is_kept_for_the_next_call(void **state)
     close_site(&site);
 }
 
+static void a_kept_connection_that_the_server_closed_costs_no_call(void **state)
+{
+    (void)state;
+    struct site site;
+    open_site(&site);
+    for (int i = 0; i < 50; i++) {
+        struct heard heard;
+        ask(&site, "/v1/last", "{}", &heard);
+        assert_int_equal(heard.result.end, TW_REMOTE_WHOLE);
+        heard_free(&heard);
+    }
+    close_site(&site);
+}
+
 static void a_stream_comes_whole_and_is_known_as_one(void **state)
 {
     (void)state;
@@ -341,6 +356,7 @@ static void what_is_no_http_or_too_much_of_it_is_refused(void **state)
     expect_end("/garbage", TW_REMOTE_MALFORMED, true, NULL);
     expect_end("/big-head", TW_REMOTE_MALFORMED, true, NULL);
     expect_end("/endless-head", TW_REMOTE_MALFORMED, true, NULL);
+    expect_end("/flood/65", TW_REMOTE_MALFORMED, false, NULL);
 }
 
 static void be_impatient(struct tw_remote_config *config)
@@ -714,12 +730,23 @@ static void make_certificate(const char *folder, const char *name, const char *h
     run_quietly(command);
 }
 
-/* openssl's, which answers every GET with a page; on the port after the fake server's, or so. */
+/* One that nobody had a moment ago. */
+static int free_port(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof address;
+    const int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &n), 0);
+    close(fd);
+    return ntohs(address.sin_port);
+}
+
+/* openssl's, which answers every GET with a page. It ends with this process. */
 static void start_tls(const struct site *site, const char *name, struct tls_server *tls)
 {
     char port[16], cert[96], key[96];
-    extern char **environ;
-    tls->port = 20000 + (int)getpid() % 20000;
+    tls->port = free_port();
     snprintf(port, sizeof port, "%d", tls->port);
     snprintf(cert, sizeof cert, "%s/%s.pem", site->folder, name);
     snprintf(key, sizeof key, "%s/%s.key", site->folder, name);
@@ -734,7 +761,13 @@ static void start_tls(const struct site *site, const char *name, struct tls_serv
                            (char[]){"-www"},
                            (char[]){"-quiet"},
                            NULL};
-    assert_int_equal(posix_spawnp(&tls->pid, "openssl", NULL, NULL, words, environ), 0);
+    tls->pid = fork();
+    assert_true(tls->pid >= 0);
+    if (tls->pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        execvp(words[0], words);
+        _exit(127);
+    }
 }
 
 static enum tw_remote_end ask_tls(struct site *site, const char *host, int port, const char *ca)
@@ -792,6 +825,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_arrives_as_it_was_and_its_answer_comes_back),
         cmocka_unit_test(a_connection_is_kept_for_the_next_call),
+        cmocka_unit_test(a_kept_connection_that_the_server_closed_costs_no_call),
         cmocka_unit_test(a_stream_comes_whole_and_is_known_as_one),
         cmocka_unit_test(proxies_of_the_environment_are_not_asked),
         cmocka_unit_test(a_refusal_says_whether_another_server_is_worth_a_try),

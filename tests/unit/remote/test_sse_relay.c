@@ -234,6 +234,9 @@ static void an_event_may_have_several_lines_and_odd_fields(void **state)
     assert_int_equal(r.n_comments, 1);
     assert_false(r.is_done);
     tw_buf_free(&r.out);
+    r = relay_text("data:{\"choices\":\r\ndata:[]}\r\n\r\n", TW_USAGE_ALL);
+    assert_string_equal(r.out.data, "data: {\"choices\": []}\n\n");
+    tw_buf_free(&r.out);
 }
 
 static void nothing_comes_behind_done(void **state)
@@ -297,6 +300,31 @@ static void an_event_without_end_meets_the_bound(void **state)
     free(block);
 }
 
+/* Were it not, four megabytes of empty lines would take minutes. */
+static void what_a_stream_costs_grows_with_its_length_only(void **state)
+{
+    (void)state;
+    static const char *const lines[] = {"\r", "\n", "data: {}\r\r", "data:[[[[\n", ":\r", "data\r"};
+    const size_t n_bytes = 4 << 20;
+    char *bytes = malloc(n_bytes);
+    for (size_t l = 0; l < sizeof lines / sizeof lines[0]; l++) {
+        struct tw_sse_relay relay;
+        struct tw_buf out;
+        struct tw_error error;
+        const size_t n_line = strlen(lines[l]);
+        for (size_t i = 0; i < n_bytes; i++) {
+            bytes[i] = lines[l][i % n_line];
+        }
+        tw_buf_init(&out, (size_t)64 << 20);
+        tw_sse_relay_init(&relay, &(struct tw_answer_terms){0});
+        assert_int_equal(tw_sse_relay_push(&relay, bytes, n_bytes, &out, &error), TW_OK);
+        assert_int_equal(tw_sse_relay_end(&relay, &out, &error), TW_OK);
+        tw_sse_relay_free(&relay);
+        tw_buf_free(&out);
+    }
+    free(bytes);
+}
+
 static void choices_end_each_by_itself(void **state)
 {
     (void)state;
@@ -324,6 +352,7 @@ int main(void)
         cmocka_unit_test(an_error_event_is_an_error_whatever_its_data),
         cmocka_unit_test(a_last_event_without_its_empty_line_counts_if_it_is_whole),
         cmocka_unit_test(an_event_without_end_meets_the_bound),
+        cmocka_unit_test(what_a_stream_costs_grows_with_its_length_only),
         cmocka_unit_test(choices_end_each_by_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
