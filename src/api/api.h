@@ -52,9 +52,12 @@ struct tw_api_remote {
     struct tw_remote_backend *backend;
     const struct tw_api_remote_model *models; /* [n_models] */
     size_t n_models;
-    bool counts_on;       /* its streams say how many tokens there are as they go */
-    bool takes_salt;      /* it keeps tenants' cached beginnings apart when it is told to */
-    bool knows_new_limit; /* max_completion_tokens */
+    uint32_t weight;           /* how much it can do beside others; 0: 1 */
+    uint32_t canary_per_mille; /* of the requests that it could get; 0: it gets its share */
+    uint32_t most_in_flight;   /* of our requests at once; 0: no bound */
+    bool counts_on;            /* its streams say how many tokens there are as they go */
+    bool takes_salt;           /* it keeps tenants' cached beginnings apart when it is told to */
+    bool knows_new_limit;      /* max_completion_tokens */
 };
 
 struct tw_api_config {

@@ -61,6 +61,9 @@ struct tw_api_relays {
     pthread_cond_t wake;
     struct tw_api_relay_item *first;
     bool stops;
+    struct tw_router *router; /* NULL: there are no other servers */
+    pthread_mutex_t router_lock;
+    uint64_t seed; /* of the hashes of prompts */
     bool has_thread;
     pthread_t thread;
     atomic_ullong n_ended[TW_REMOTE_END_COUNT];

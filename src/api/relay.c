@@ -17,6 +17,7 @@
 #include "api/api_gate.h"
 #include "api/api_refusals.h"
 #include "api/relay_redaction.h"
+#include "api/relay_routes.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "remote/request_rewrite.h"
@@ -46,10 +47,10 @@ struct tw_api_relay_item {
     struct tw_api_gate gate;
     struct tw_rewrite_asked asked;
 
-    uint64_t tried; /* bits of servers */
-    const struct tw_api_remote *remote;
-    pthread_mutex_t lock;        /* of call */
-    struct tw_remote_call *call; /* NULL: none runs */
+    struct tw_api_trip trip;
+    const struct tw_api_remote *remote; /* NULL: it was never sent */
+    pthread_mutex_t lock;               /* of call */
+    struct tw_remote_call *call;        /* NULL: none runs */
     struct tw_remote_head head;
     struct tw_sse_relay stream;
     struct tw_answer_seen seen;    /* of a whole answer; of a stream the stream's */
@@ -71,6 +72,7 @@ static void free_item(struct tw_api_relay_item *item)
     tw_api_gate_free(&item->gate);
     tw_content_free(item->content);
     tw_api_redaction_free(&item->redaction);
+    tw_api_trip_free(&item->trip);
     tw_api_admission_free(item->admission);
     json_decref(item->body);
     pthread_mutex_destroy(&item->lock);
@@ -114,39 +116,6 @@ bool tw_api_relay_takes(const struct tw_api *api, const json_t *body)
         }
     }
     return false;
-}
-
-/* What waits and runs there, as far as it says so. */
-static double load_of(const struct tw_remote_health *health)
-{
-    return health->load.value[TW_METRIC_WAITING] * 4 + health->load.value[TW_METRIC_RUNNING];
-}
-
-/* The least busy one that has the model and was not tried; one that is ill only where no other is
- * left. NULL: none. */
-static const struct tw_api_remote *choose(const struct tw_api_relay_item *item)
-{
-    const struct tw_api_config *config = &item->api->config;
-    const struct tw_api_remote *best = NULL;
-    double best_load = 0;
-    bool best_is_alive = false;
-    for (size_t i = 0; i < config->n_remotes; i++) {
-        const struct tw_api_remote *remote = &config->remotes[i];
-        if ((item->tried >> i & 1) != 0 || model_of(remote, item->client_model) == NULL ||
-            !tw_api_admission_allows(item->admission, remote->zone)) {
-            continue;
-        }
-        const struct tw_remote_health health = tw_remote_backend_health(remote->backend);
-        const bool is_alive = !health.is_known || health.is_alive;
-        const double load = load_of(&health);
-        if (best == NULL || (is_alive && !best_is_alive) ||
-            (is_alive == best_is_alive && load < best_load)) {
-            best = remote;
-            best_load = load;
-            best_is_alive = is_alive;
-        }
-    }
-    return best;
 }
 
 /* ---- the end ---- */
@@ -384,6 +353,7 @@ static enum tw_remote_take take_body(void *context, const char *bytes, size_t n_
         item->has_left = true;
         return TW_REMOTE_STOP;
     }
+    tw_api_trip_first(&item->trip, item->api);
     item->is_paused = is_ahead(item);
     if (item->is_paused) {
         return TW_REMOTE_PAUSE;
@@ -428,6 +398,26 @@ static bool is_complete(struct tw_api_relay_item *item)
 
 static void send_to_next(struct tw_api_relay_item *item);
 
+static bool has_next(struct tw_api_relay_item *item)
+{
+    enum tw_route_verdict verdict;
+    return tw_api_trip_next(&item->trip, item->api, item->admission, &verdict) != NULL;
+}
+
+/* What it says of the server. */
+static enum tw_outcome outcome_of(const struct tw_remote_result *result, bool is_whole)
+{
+    if (is_whole) {
+        return TW_OUTCOME_SUCCESS;
+    }
+    if (result->end == TW_REMOTE_CANCELLED || result->end == TW_REMOTE_UNUSABLE) {
+        return TW_OUTCOME_NONE;
+    }
+    const bool is_request = result->end == TW_REMOTE_REFUSED && result->status / 100 == 4 &&
+                            result->status != 408 && result->status != 429;
+    return is_request ? TW_OUTCOME_SUCCESS : TW_OUTCOME_FAILURE;
+}
+
 static void take_end(void *context, const struct tw_remote_result *result)
 {
     struct tw_api_relay_item *item = context;
@@ -437,9 +427,10 @@ static void take_end(void *context, const struct tw_remote_result *result)
     pthread_mutex_unlock(&item->lock);
     tw_api_relays_count(item->api, result->end);
     const bool is_whole = result->end == TW_REMOTE_WHOLE && !item->is_odd && is_complete(item);
+    tw_api_trip_end(&item->trip, item->api, outcome_of(result, is_whole));
     if (!is_whole && (item->has_left || !may_go_on(item))) {
         item->has_left = true;
-    } else if (!is_whole && result->may_retry && !item->has_begun && choose(item) != NULL) {
+    } else if (!is_whole && result->may_retry && !item->has_begun && has_next(item)) {
         tw_buf_clear(&item->received);
         item->head = (struct tw_remote_head){0};
         send_to_next(item);
@@ -479,14 +470,28 @@ static bool write_request(struct tw_api_relay_item *item, struct tw_buf *out,
     return tw_request_rewrite(item->body, &terms, &item->asked, out, error) == TW_OK;
 }
 
-/* To the next server that has the model; there is one. */
+static bool refuse_route(struct tw_api_error *error, enum tw_route_verdict verdict)
+{
+    return tw_api_refuse_status(error, 503, "server_error", "no_backend", "no backend %s",
+                                tw_route_verdict_text(verdict));
+}
+
+/* To the next server that has the model. */
 static void send_to_next(struct tw_api_relay_item *item)
 {
     struct tw_api *api = item->api;
     struct tw_buf body;
     struct tw_error error;
-    item->remote = choose(item);
-    item->tried |= UINT64_C(1) << (item->remote - api->config.remotes);
+    enum tw_route_verdict verdict;
+    const struct tw_api_remote *next =
+        tw_api_trip_ride(&item->trip, api, item->admission, &verdict);
+    if (next == NULL) {
+        item->has_failed = true;
+        refuse_route(&item->error, verdict);
+        end(item);
+        return;
+    }
+    item->remote = next;
     item->admission->route.backend = item->remote->name;
     item->admission->route.zone = item->remote->zone;
     tw_api_admission_keep_trust(item->admission, item->remote->zone); /* whatever comes later */
@@ -508,6 +513,7 @@ static void send_to_next(struct tw_api_relay_item *item)
         pthread_mutex_unlock(&item->lock);
     }
     if (!is_sent) {
+        tw_api_trip_end(&item->trip, api, TW_OUTCOME_NONE);
         tw_buf_free(&body);
         item->has_failed = true;
         tw_api_refuse_failure(&item->error, error.status == TW_ERR_USAGE ? NULL : &error);
@@ -555,7 +561,16 @@ static void granted(void *context, struct tw_hub_ticket *ticket, enum tw_status 
 static void grant(struct tw_api_relay_item *item)
 {
     struct tw_hub *hub = item->api->config.hub;
-    const struct tw_api_remote *first = choose(item); /* there is one: the policy allows its zone */
+    enum tw_route_verdict verdict;
+    struct tw_api_error error;
+    const struct tw_api_remote *first =
+        tw_api_trip_next(&item->trip, item->api, item->admission, &verdict);
+    if (first == NULL) {
+        refuse_route(&error, verdict);
+        tw_api_answer_error(item->api, item->http, &error);
+        free_item(item);
+        return;
+    }
     const struct tw_api_remote_model *model = model_of(first, item->client_model);
     if (hub == NULL) {
         start(item);
@@ -653,6 +668,9 @@ static bool prepare(struct tw_api_relay_item *item, struct tw_api_error *error)
     }
     item->n_prompt_bound = bound_prompt(item->body);
     return (!item->makes_answers || read_counts(item, error)) &&
+           (tw_api_trip_begin(&item->trip, item->api, item->body, item->client_model,
+                              item->tenant.number, item->n_asked_tokens * item->n_answers) ||
+            tw_api_refuse_memory(error)) &&
            (item->content == NULL || (tw_api_content_name(item->content, item->body, error) &&
                                       tw_api_content_begin(item->content, 1, error)));
 }
@@ -734,8 +752,13 @@ enum tw_status tw_api_relays_start(struct tw_api *api, struct tw_error *error)
 {
     pthread_mutex_init(&api->relays.lock, NULL);
     pthread_cond_init(&api->relays.wake, NULL);
+    pthread_mutex_init(&api->relays.router_lock, NULL);
     if (api->config.n_remotes == 0) {
         return TW_OK;
+    }
+    enum tw_status status = tw_api_routes_open(api, error);
+    if (status != TW_OK) {
+        return status;
     }
     const int failure = pthread_create(&api->relays.thread, NULL, watch_all, api);
     if (failure != 0) {
@@ -748,6 +771,7 @@ enum tw_status tw_api_relays_start(struct tw_api *api, struct tw_error *error)
 
 void tw_api_relays_stop(struct tw_api *api)
 {
+    tw_api_routes_close(api);
     if (!api->relays.has_thread) {
         return;
     }

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 
 #define DEFAULT_ZONE "elsewhere"
+#define MOST_WEIGHT  1000000
 
 struct tw_serve_backend {
     const char *name;
@@ -99,6 +100,15 @@ enum tw_status tw_serve_backends_check(const struct tw_serve_args *args, struct 
                                   "sglang, llama.cpp, tokenworks",
                                   row->name, row->kind);
         }
+        if (status == TW_OK &&
+            ((row->weight != NULL && (*row->weight < 1 || *row->weight > MOST_WEIGHT)) ||
+             (row->canary_per_mille != NULL && *row->canary_per_mille > 1000) ||
+             (row->most_at_once != NULL && *row->most_at_once > TW_LIMIT_REMOTE_CALLS))) {
+            status = tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                                  "backend '%.60s': weight must be from 1 to %d, "
+                                  "canary-per-mille at most 1000, most-at-once at most %d",
+                                  row->name, MOST_WEIGHT, TW_LIMIT_REMOTE_CALLS);
+        }
         if (status == TW_OK) {
             status = tw_remote_check_url(row->url, error);
         }
@@ -127,6 +137,11 @@ static void log_health(void *context, const struct tw_remote_health *health)
     backend->is_alive = health->is_alive;
 }
 
+static uint32_t number_of(const uint64_t *number)
+{
+    return number != NULL ? (uint32_t)*number : 0;
+}
+
 static enum tw_status open_one(struct tw_serve_backends *backends,
                                const struct tw_serve_file_backend *row, struct tw_error *error)
 {
@@ -151,7 +166,10 @@ static enum tw_status open_one(struct tw_serve_backends *backends,
             .upstream = model->upstream != NULL ? model->upstream : model->name,
             .n_context_tokens = (uint32_t)model->ctx};
     }
-    *remote = (struct tw_api_remote){.name = row->name,
+    *remote = (struct tw_api_remote){.weight = number_of(row->weight),
+                                     .canary_per_mille = number_of(row->canary_per_mille),
+                                     .most_in_flight = number_of(row->most_at_once),
+                                     .name = row->name,
                                      .zone = row->zone != NULL ? row->zone : DEFAULT_ZONE,
                                      .models = own->models,
                                      .n_models = row->models_count,

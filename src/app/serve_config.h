@@ -36,6 +36,7 @@ struct tw_serve_file_remote_model {
 struct tw_serve_file_backend {
     char *name, *url, *kind, *zone;
     char *ca, *key; /* files */
+    uint64_t *weight, *canary_per_mille, *most_at_once;
     struct tw_serve_file_remote_model *models;
     unsigned models_count;
 };

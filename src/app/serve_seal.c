@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "app/books_place.h"
+#include "app/serve_config.h"
 #include "base/log.h"
 #include "store/db.h"
 
@@ -23,6 +24,13 @@ enum tw_status tw_serve_seal_check(const struct tw_serve_args *args, struct tw_e
     }
     if (args->sealed == TW_SERVE_OPEN) {
         return TW_OK;
+    }
+    unsigned n_backends = 0;
+    tw_serve_file_backends(args->file, &n_backends);
+    if (n_backends > 0) {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "a sealed server asks no other servers: leave out --sealed, or the "
+                            "backends of the configuration file");
     }
     if (args->books_address != NULL) {
         status = tw_books_place_find(args->books_address, &place, error);

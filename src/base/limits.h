@@ -325,9 +325,9 @@
 #define TW_LIMIT_HUB_GRANTS         64 /* roles of one person */
 #define TW_LIMIT_HUB_CHANGE_BYTES   ((size_t)1 << 20) /* of texts that one command changes */
 #define TW_LIMIT_HUB_REFUSALS       64    /* of a caller's commands, on record in an hour */
-#define TW_LIMIT_HUB_ROWS           10000             /* of one answer of a list */
-#define TW_LIMIT_HUB_LIST_ROWS      1000              /* where nobody says how many */
-#define TW_LIMIT_ADMIN_BODY_BYTES   65536             /* of a command as JSON */
+#define TW_LIMIT_HUB_ROWS           10000 /* of one answer of a list */
+#define TW_LIMIT_HUB_LIST_ROWS      1000  /* where nobody says how many */
+#define TW_LIMIT_ADMIN_BODY_BYTES   65536 /* of a command as JSON */
 #define TW_LIMIT_ADMIN_ANSWER_BYTES ((size_t)64 << 20)
 #define TW_LIMIT_ADMIN_CONNECTIONS  32
 #define TW_LIMIT_ADMIN_REPORTS      16 /* that wait */

@@ -147,7 +147,7 @@ struct tw_person {
     atomic_bool is_open;
     struct tw_grant *grants;
     struct tw_refusals refusals; /* the writer's */
-    struct tw_secret *secrets; /* its own, not those of its keys; the latest first */
+    struct tw_secret *secrets;   /* its own, not those of its keys; the latest first */
 };
 
 /* What is shown to open something: of a key, or of a person. */

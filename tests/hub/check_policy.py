@@ -47,8 +47,9 @@ class Site:
         config.write_text(json.dumps({
             "policy": "policy.yaml", "models": [{"path": str(self.model), "name": "here"}],
             "backends": [{"name": name, "url": fake.url, "zone": zone,
+                          "weight": 1 if n > 0 else 100000,  # the first one is asked first
                           "models": [{"name": "far", "ctx": 2048}]}
-                         for name, zone, fake in backends]}), encoding="ascii")
+                         for n, (name, zone, fake) in enumerate(backends)]}), encoding="ascii")
         return self.books.serve("--config", config, **more)
 
 

@@ -1,0 +1,191 @@
+#include "api/relay_routes.h"
+
+#include <sodium.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "route/prefix_index.h"
+
+#define BLOCK_BYTES     256 /* some sixty tokens: a page of many servers */
+#define BYTES_PER_TOKEN 4   /* about: only speed hangs on it */
+
+/* Zones as numbers: that of the first server in it. */
+static uint32_t zone_of(const struct tw_api *api, size_t remote)
+{
+    size_t i = 0;
+    while (strcmp(api->config.remotes[i].zone, api->config.remotes[remote].zone) != 0) {
+        i++;
+    }
+    return (uint32_t)i;
+}
+
+static enum tw_status set_table(struct tw_api *api, struct tw_error *error)
+{
+    const size_t n = api->config.n_remotes;
+    struct tw_route_backend *backends = tw_mem_zalloc(n, sizeof *backends);
+    struct tw_route_model *models = tw_mem_zalloc(n * TW_LIMIT_ROUTE_MODELS, sizeof *models);
+    enum tw_status status = TW_OK;
+    if (backends == NULL || models == NULL) {
+        status = tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for routes");
+    }
+    for (size_t i = 0; status == TW_OK && i < n; i++) {
+        const struct tw_api_remote *remote = &api->config.remotes[i];
+        struct tw_route_model *own = &models[i * TW_LIMIT_ROUTE_MODELS];
+        for (size_t k = 0; k < remote->n_models; k++) {
+            own[k] = (struct tw_route_model){.name = remote->models[k].name,
+                                             .there = remote->models[k].upstream};
+        }
+        backends[i] = (struct tw_route_backend){
+            .name = remote->name,
+            .zone = zone_of(api, i),
+            .abilities = UINT32_MAX, /* they say themselves what they cannot do */
+            .models = own,
+            .n_models = remote->n_models,
+            .weight = remote->weight > 0 ? remote->weight : 1,
+            .canary_per_mille = remote->canary_per_mille,
+            .most_in_flight = remote->most_in_flight};
+    }
+    if (status == TW_OK) {
+        const struct tw_route_table table = {.backends = backends, .n_backends = n};
+        status = tw_router_set(api->relays.router, &table, error);
+    }
+    tw_mem_free(backends);
+    tw_mem_free(models);
+    return status;
+}
+
+enum tw_status tw_api_routes_open(struct tw_api *api, struct tw_error *error)
+{
+    struct tw_router_config config = tw_router_defaults();
+    randombytes_buf(&config.seed, sizeof config.seed);
+    randombytes_buf(&api->relays.seed, sizeof api->relays.seed);
+    config.block_tokens = BLOCK_BYTES / BYTES_PER_TOKEN;
+    enum tw_status status = tw_router_create(&config, &api->relays.router, error);
+    return status == TW_OK ? set_table(api, error) : status;
+}
+
+void tw_api_routes_close(struct tw_api *api)
+{
+    tw_router_free(api->relays.router);
+    api->relays.router = NULL;
+}
+
+/* ---- a trip ---- */
+
+bool tw_api_trip_begin(struct tw_api_trip *trip, const struct tw_api *api, const json_t *body,
+                       const char *model, uint32_t tenant, uint64_t n_answer_tokens)
+{
+    static const char *const beginnings[] = {"messages", "prompt", "input"};
+    const json_t *text = NULL;
+    for (size_t i = 0; text == NULL && i < sizeof beginnings / sizeof beginnings[0]; i++) {
+        text = json_object_get(body, beginnings[i]);
+    }
+    char *dump = text != NULL ? json_dumps(text, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+    const size_t n_bytes = dump != NULL ? strlen(dump) : 0;
+    uint64_t n_blocks = n_bytes / BLOCK_BYTES;
+    n_blocks = n_blocks < TW_LIMIT_ROUTE_BLOCKS ? n_blocks : TW_LIMIT_ROUTE_BLOCKS;
+    trip->hashes = tw_mem_zalloc(n_blocks + 1, sizeof *trip->hashes);
+    trip->request = (struct tw_route_request){.model = model,
+                                              .n_prompt_tokens = n_bytes / BYTES_PER_TOKEN,
+                                              .n_answer_tokens = n_answer_tokens,
+                                              .hashes = trip->hashes};
+    if (trip->hashes != NULL && dump != NULL) {
+        const uint64_t seed =
+            api->relays.seed + (api->config.shares_prefixes ? 0 : tenant * UINT64_C(0x9e3779b9));
+        trip->request.n_hashes =
+            tw_prefix_hashes(dump, n_bytes, BLOCK_BYTES, seed, trip->hashes, (uint32_t)n_blocks);
+    }
+    randombytes_buf(&trip->request.hash, sizeof trip->request.hash);
+    free(dump); /* jansson's */
+    return trip->hashes != NULL;
+}
+
+void tw_api_trip_free(struct tw_api_trip *trip)
+{
+    tw_mem_free(trip->hashes);
+}
+
+/* With the lock held. */
+static const struct tw_api_remote *choose(struct tw_api_trip *trip, struct tw_api *api,
+                                          const struct tw_api_admission *admission, int64_t now_ns,
+                                          struct tw_route_choice *ret_choice,
+                                          enum tw_route_verdict *ret_verdict)
+{
+    const struct tw_api_config *config = &api->config;
+    trip->request.zones = 0;
+    for (size_t i = 0; i < config->n_remotes; i++) {
+        const struct tw_remote_health health = tw_remote_backend_health(config->remotes[i].backend);
+        const struct tw_route_load load = {.is_alive = !health.is_known || health.is_alive,
+                                           .has_load = health.has_load,
+                                           .n_waiting =
+                                               (uint32_t)health.load.value[TW_METRIC_WAITING],
+                                           .kv_share = health.load.value[TW_METRIC_KV_SHARE]};
+        const uint32_t number = tw_router_find(api->relays.router, config->remotes[i].name);
+        tw_router_load(api->relays.router, number, &load,
+                       health.is_known ? health.checked_ns : now_ns);
+        if (tw_api_admission_allows(admission, config->remotes[i].zone)) {
+            trip->request.zones |= UINT64_C(1) << zone_of(api, i);
+        }
+    }
+    *ret_verdict =
+        tw_router_choose(api->relays.router, &trip->request, &trip->trip, now_ns, ret_choice);
+    if (*ret_verdict != TW_ROUTE_FOUND) {
+        return NULL;
+    }
+    size_t i = 0;
+    while (strcmp(config->remotes[i].name, ret_choice->backend_name) != 0) {
+        i++;
+    }
+    return &config->remotes[i];
+}
+
+const struct tw_api_remote *tw_api_trip_next(struct tw_api_trip *trip, struct tw_api *api,
+                                             const struct tw_api_admission *admission,
+                                             enum tw_route_verdict *ret_verdict)
+{
+    struct tw_route_choice choice;
+    pthread_mutex_lock(&api->relays.router_lock);
+    const struct tw_api_remote *remote =
+        choose(trip, api, admission, tw_clock_monotonic_ns(), &choice, ret_verdict);
+    pthread_mutex_unlock(&api->relays.router_lock);
+    return remote;
+}
+
+const struct tw_api_remote *tw_api_trip_ride(struct tw_api_trip *trip, struct tw_api *api,
+                                             const struct tw_api_admission *admission,
+                                             enum tw_route_verdict *ret_verdict)
+{
+    struct tw_route_choice choice;
+    const int64_t now_ns = tw_clock_monotonic_ns();
+    pthread_mutex_lock(&api->relays.router_lock);
+    const struct tw_api_remote *remote = choose(trip, api, admission, now_ns, &choice, ret_verdict);
+    if (remote != NULL) {
+        trip->ride =
+            tw_router_begin(api->relays.router, &trip->request, &choice, &trip->trip, now_ns);
+        trip->is_riding = true;
+        trip->has_first = false;
+    }
+    pthread_mutex_unlock(&api->relays.router_lock);
+    return remote;
+}
+
+void tw_api_trip_first(struct tw_api_trip *trip, struct tw_api *api)
+{
+    if (trip->is_riding && !trip->has_first) {
+        trip->has_first = true;
+        pthread_mutex_lock(&api->relays.router_lock);
+        tw_router_first(api->relays.router, &trip->ride, tw_clock_monotonic_ns());
+        pthread_mutex_unlock(&api->relays.router_lock);
+    }
+}
+
+void tw_api_trip_end(struct tw_api_trip *trip, struct tw_api *api, enum tw_outcome outcome)
+{
+    if (trip->is_riding) {
+        trip->is_riding = false;
+        pthread_mutex_lock(&api->relays.router_lock);
+        tw_router_end(api->relays.router, &trip->ride, outcome, tw_clock_monotonic_ns());
+        pthread_mutex_unlock(&api->relays.router_lock);
+    }
+}
