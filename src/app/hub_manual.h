@@ -9,8 +9,8 @@
 /* shell: "bash", "zsh" or "fish". False for another one. */
 bool tw_hub_manual_completion(const char *shell, struct tw_buf *out);
 
-/* page: "tokenworks", "tokenworks-key" for a group of the hub's, or "tokenworks-serve" for a command
- * with options alone. Roff for man(1). False where there is no such page. */
+/* page: "tokenworks", "tokenworks-key" for a group of the hub's, or "tokenworks-serve" for a
+ * command with options alone. Roff for man(1). False where there is no such page. */
 bool tw_hub_manual_page(const char *page, struct tw_buf *out);
 
 #endif

@@ -2,16 +2,13 @@
 
 #include <math.h>
 #include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "base/hash.h"
 #include "text/lines.h"
 
-enum { SHOWN_NUMBER_BYTES = 32 };
-#define MOST_WHOLE_NUMBER 1e15 /* that a double has to the last digit */
+enum { SHOWN_DIGITS = 15 }; /* of a number, that a double has to the last */
 
 static const char magic[8] = {'T', 'W', 'T', 'R', 'A', 'I', 'N', '2'};
 
@@ -132,15 +129,23 @@ static bool is_hash(struct tw_bytes value)
 }
 
 /* "training.steps is 60, there 40; data.train has another content", at most SHOWN_KEYS of them. */
-/* Lines have the shortest form of a number, "2e+01"; people count in 20. */
+/* Lines have the shortest form of a number, "1.2e+04"; people count in 12000. */
 static void write_value(struct tw_bytes value, struct tw_buf *out)
 {
-    char text[SHOWN_NUMBER_BYTES], *end = text;
-    snprintf(text, sizeof text, "%.*s", shown(value), value.data);
-    const double number = strtod(text, &end);
-    if (value.size_bytes < sizeof text && end != text && *end == '\0' &&
-        fabs(number) < MOST_WHOLE_NUMBER && number == floor(number)) {
-        tw_buf_append_format(out, "%.0f", number);
+    char digits[SHOWN_DIGITS + 1] = "";
+    size_t n = 0, at = 0, exponent = 0;
+    for (; at < value.size_bytes && n < SHOWN_DIGITS && value.data[at] != 'e'; at++) {
+        if (value.data[at] >= '0' && value.data[at] <= '9') {
+            digits[n++] = value.data[at];
+        } else if (value.data[at] != '.' || at != 1) {
+            break;
+        }
+    }
+    if (value.size_bytes == at + 4 && memcmp(value.data + at, "e+", 2) == 0) {
+        exponent = (size_t)(value.data[at + 2] - '0') * 10 + (size_t)(value.data[at + 3] - '0');
+    }
+    if (n > 0 && exponent + 1 >= n && exponent > 0 && exponent < SHOWN_DIGITS) {
+        tw_buf_append_format(out, "%s%.*s", digits, (int)(exponent + 1 - n), "000000000000000");
     } else {
         tw_buf_append_format(out, "%.*s", shown(value), value.data);
     }

@@ -84,6 +84,14 @@ def bad_files_are_named_and_nothing_is_written(program):
     assert sorted(os.listdir(program.folder)) == before
 
 
+def each_help_has_the_context_of_its_own_command(program):
+    for command, default in (("run", "what the model was trained for."), ("chat", "4096."),
+                             ("perplexity", "512."), ("eval", "what the model was trained for.")):
+        text = " ".join(program.good(command, "--help").decode().split())
+        context = text[text.index("--ctx N"):text.index("--kv-type T")].strip()
+        assert "Default: " in context and context.endswith(default), (command, context)
+
+
 def an_existing_output_is_replaced_only_by_force(program):
     golden.make_model(program.folder / "m.gguf")
     (program.folder / "out.gguf").write_bytes(b"precious")
@@ -126,6 +134,7 @@ def inspect_counts_what_is_in_the_file(program):
     assert report["kv_bytes_a_token_f16"] == 2 * 2 * 2 * 16 * 2
     assert len(report["tensors"]) == report["n_tensors"] == 2 * 9 + 3
     text = program.good("model", "inspect", "m.gguf", "--tensors").decode()
+    assert "begin -" not in text and "end -" not in text, text
     assert "blk.1.ffn_down.weight" in text and "chat format           ChatML" in text
 
 
@@ -381,6 +390,7 @@ def a_form_that_cannot_be_enforced_is_named(program):
 if __name__ == "__main__":
     golden.main([
         every_command_explains_itself,
+        each_help_has_the_context_of_its_own_command,
         mistakes_on_the_command_line_are_usage_errors,
         bad_files_are_named_and_nothing_is_written,
         an_existing_output_is_replaced_only_by_force,

@@ -237,7 +237,8 @@ def a_checkpoint_that_is_not_whole_or_not_ours_is_refused_and_kept(program):
     path.write_bytes(whole)
     for change, part in (({"seed": 2}, "training.seed is 2, there 1"),
                          ({"layers": 3}, "model.layers is 3, there 2"),
-                         ({"steps": 20, "clip": 0.1}, "training.steps is 20, there 6; training.clip"),
+                         ({"steps": 20, "clip": 0.1}, "training.steps is 20, there 6; "
+                          "training.clip"),
                          ({"train": ["valid.jsonl"]}, "data.train has another content"),
                          ({"format": "bf16"}, "training.format is bf16, there f32")):
         write_recipe(program, **{"steps": 6, **change})

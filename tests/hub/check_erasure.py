@@ -238,7 +238,8 @@ def a_replay_is_equal_or_says_why_not(program, data):
             another.write_bytes(it.model.read_bytes() + b"\0" * 32)
             assert "model's digest" in replay("1", another).stderr
             assert "not comparable" in replay("99").stderr
-            shown = it.books.run("subject", "erase", "acme/research/chat", "--kind", "project").stdout
+            shown = it.books.run("subject", "erase", "acme/research/chat", "--kind",
+                                 "project").stdout
             assert all(re.match("[a-z_]+  |  ", line) for line in shown.splitlines()), shown
             gone = replay("1")
             assert gone.returncode == 3 and "erased" in gone.stderr, gone
