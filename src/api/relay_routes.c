@@ -1,7 +1,7 @@
 #include "api/relay_routes.h"
 
-#include <sodium.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -58,8 +58,10 @@ static enum tw_status set_table(struct tw_api *api, struct tw_error *error)
 enum tw_status tw_api_routes_open(struct tw_api *api, struct tw_error *error)
 {
     struct tw_router_config config = tw_router_defaults();
-    randombytes_buf(&config.seed, sizeof config.seed);
-    randombytes_buf(&api->relays.seed, sizeof api->relays.seed);
+    if (getrandom(&config.seed, sizeof config.seed, 0) != sizeof config.seed ||
+        getrandom(&api->relays.seed, sizeof api->relays.seed, 0) != sizeof api->relays.seed) {
+        return tw_error_set(error, TW_ERR_IO, TW_NO_POSITION, "the system has no random numbers");
+    }
     config.block_tokens = BLOCK_BYTES / BYTES_PER_TOKEN;
     enum tw_status status = tw_router_create(&config, &api->relays.router, error);
     return status == TW_OK ? set_table(api, error) : status;
@@ -81,8 +83,14 @@ bool tw_api_trip_begin(struct tw_api_trip *trip, const struct tw_api *api, const
     for (size_t i = 0; text == NULL && i < sizeof beginnings / sizeof beginnings[0]; i++) {
         text = json_object_get(body, beginnings[i]);
     }
-    char *dump = text != NULL ? json_dumps(text, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
-    const size_t n_bytes = dump != NULL ? strlen(dump) : 0;
+    struct tw_buf dump;
+    struct tw_json_writer json;
+    tw_buf_init(&dump, TW_LIMIT_HTTP_BODY_BYTES * 2);
+    tw_json_begin(&json, &dump);
+    if (text != NULL) {
+        tw_json_value(&json, text);
+    }
+    const size_t n_bytes = dump.failed ? 0 : dump.size_bytes;
     uint64_t n_blocks = n_bytes / BLOCK_BYTES;
     n_blocks = n_blocks < TW_LIMIT_ROUTE_BLOCKS ? n_blocks : TW_LIMIT_ROUTE_BLOCKS;
     trip->hashes = tw_mem_zalloc(n_blocks + 1, sizeof *trip->hashes);
@@ -90,14 +98,14 @@ bool tw_api_trip_begin(struct tw_api_trip *trip, const struct tw_api *api, const
                                               .n_prompt_tokens = n_bytes / BYTES_PER_TOKEN,
                                               .n_answer_tokens = n_answer_tokens,
                                               .hashes = trip->hashes};
-    if (trip->hashes != NULL && dump != NULL) {
+    if (trip->hashes != NULL && n_blocks > 0) {
         const uint64_t seed =
             api->relays.seed + (api->config.shares_prefixes ? 0 : tenant * UINT64_C(0x9e3779b9));
-        trip->request.n_hashes =
-            tw_prefix_hashes(dump, n_bytes, BLOCK_BYTES, seed, trip->hashes, (uint32_t)n_blocks);
+        trip->request.n_hashes = tw_prefix_hashes(dump.data, n_bytes, BLOCK_BYTES, seed,
+                                                  trip->hashes, (uint32_t)n_blocks);
     }
-    randombytes_buf(&trip->request.hash, sizeof trip->request.hash);
-    free(dump); /* jansson's */
+    tw_buf_free(&dump);
+    trip->request.hash = (uint64_t)tw_clock_monotonic_ns() * UINT64_C(0x9e3779b97f4a7c15);
     return trip->hashes != NULL;
 }
 
