@@ -129,39 +129,32 @@ static void say_reason(const struct tw_policy *policy, const struct tw_classifie
     }
 }
 
-/* A rule that asks for redaction is for other servers: our own engine gets a request as it is. */
-static void check_redaction(struct tw_api_admission *admission, bool is_here)
-{
-    if (admission->redact != 0 && is_here) {
-        snprintf(admission->denied, sizeof admission->denied,
-                 "the rule '%s' allows this only with parts replaced, which is not done for models "
-                 "of this server",
-                 admission->rule);
-    }
-}
-
 static bool decide(struct tw_api *api, const struct tw_api_call *call,
                    struct tw_api_admission *admission, struct tw_api_error *error)
 {
     const struct tw_policy *policy = admission->policy->policy;
-    const struct tw_classify_request request = {
-        .header = call->data_class[0] != '\0' ? call->data_class : NULL, .body = call->body};
     struct tw_classified classified;
     struct tw_policy_decision decision;
     struct tw_error cause;
     char who[TW_LIMIT_HUB_SHOWN_BYTES] = "";
-    if (tw_classify(policy, &request, &classified, &cause) != TW_OK) {
-        return tw_api_refuse(error, NULL, "%s", cause.text);
-    }
     if (api->config.hub != NULL) {
         tw_hub_caller_path(&call->tenant.caller, who, sizeof who);
     }
+    const struct tw_classify_request request = {
+        .who = who[0] != '\0' ? who : NULL,
+        .header = call->data_class[0] != '\0' ? call->data_class : NULL,
+        .body = call->body};
+    if (tw_classify(policy, &request, &classified, &cause) != TW_OK) {
+        return tw_api_refuse(error, NULL, "%s", cause.text);
+    }
+    const bool is_here = !tw_api_relay_takes(api, call->body);
     const char *model = json_string_value(json_object_get(call->body, "model"));
     const struct tw_policy_question question = {
         .rank = classified.rank,
-        .who = who[0] != '\0' ? who : NULL,
+        .who = request.who,
         .model = model != NULL || api->config.n_models == 0 ? model : api->models[0].name,
-        .zones = zones_of(api, policy, call->body)};
+        .zones = zones_of(api, policy, call->body),
+        .cannot_redact = is_here}; /* our own engine gets a request as it is */
     tw_policy_decide(policy, &question, &decision);
     admission->zones = decision.zones;
     admission->redact = decision.redact;
@@ -171,7 +164,6 @@ static bool decide(struct tw_api *api, const struct tw_api_call *call,
              decision.rule != TW_POLICY_NONE ? policy->rules[decision.rule].name : "none");
     snprintf(admission->version, sizeof admission->version, "%s", policy->short_version);
     say_reason(policy, &classified, admission);
-    const bool is_here = !tw_api_relay_takes(api, call->body);
     admission->route = (struct tw_audit_route){.class = admission->class,
                                                .class_reason = admission->class_reason,
                                                .policy = admission->version,
@@ -179,8 +171,6 @@ static bool decide(struct tw_api *api, const struct tw_api_call *call,
                                                .zone = is_here ? api->config.zone : NULL};
     if (!decision.is_allowed) {
         snprintf(admission->denied, sizeof admission->denied, "%s", decision.sentence);
-    } else {
-        check_redaction(admission, is_here);
     }
     return true;
 }

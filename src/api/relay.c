@@ -7,7 +7,6 @@
  */
 #include "api/relay.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -27,7 +26,6 @@
 #define PAUSE_BYTES   (TW_LIMIT_HTTP_STREAM_BYTES / 4)
 #define REFUSAL_BYTES 65536
 #define WATCH_NS      20000000
-#define SECOND_NS     INT64_C(1000000000)
 
 struct tw_api_relay_item {
     struct tw_api *api;
@@ -55,6 +53,7 @@ struct tw_api_relay_item {
     struct tw_sse_relay stream;
     struct tw_answer_seen seen;    /* of a whole answer; of a stream the stream's */
     struct tw_buf received, chunk; /* of a whole answer or a refusal; what is passed on */
+    bool has_answered;             /* the server: its answer began, and is no refusal or error */
     bool has_begun;                /* to the client */
     bool has_failed;
     bool is_odd;           /* what came is no answer to what was asked */
@@ -173,9 +172,9 @@ static uint64_t least(uint64_t a, uint64_t b)
 static uint64_t answer_tokens(const struct tw_api_relay_item *item)
 {
     const struct tw_answer_seen *seen = seen_of(item);
-    const uint64_t n = seen->usage.is_known && seen->usage.n_completion_tokens > 0
-                           ? seen->usage.n_completion_tokens
-                           : seen->n_deltas;
+    const bool is_known = seen->usage.is_known && seen->usage.n_completion_tokens > 0;
+    const uint64_t n_parts = item->head.is_stream ? seen->n_deltas : seen->n_text_bytes;
+    const uint64_t n = is_known ? seen->usage.n_completion_tokens : n_parts;
     const uint64_t most =
         item->makes_answers ? item->ticket.max_answer_tokens * item->n_answers : 0;
     return item->api->config.hub != NULL ? least(n, most) : n;
@@ -198,7 +197,7 @@ static struct tw_hub_usage paid(const struct tw_api_relay_item *item)
 {
     const struct tw_answer_seen *seen = seen_of(item);
     struct tw_hub_usage usage = {.finish = end_name(item)};
-    if (seen->n_objects == 0) {
+    if (!item->has_answered) {
         return usage;
     }
     usage.n_prompt_tokens = seen->usage.is_known
@@ -342,6 +341,7 @@ static enum tw_remote_take take_events(struct tw_api_relay_item *item, const cha
         return TW_REMOTE_STOP;
     }
     pass_on(item);
+    item->has_answered = item->stream.seen.n_objects > 0;
     item->is_odd = item->stream.seen.error.is_there;
     return item->is_odd ? TW_REMOTE_STOP : TW_REMOTE_TAKEN;
 }
@@ -353,7 +353,9 @@ static enum tw_remote_take take_body(void *context, const char *bytes, size_t n_
         item->has_left = true;
         return TW_REMOTE_STOP;
     }
-    tw_api_trip_first(&item->trip, item->api);
+    if (item->head.status / 100 == 2 && item->head.is_stream) {
+        tw_api_trip_first(&item->trip, item->api);
+    }
     item->is_paused = is_ahead(item);
     if (item->is_paused) {
         return TW_REMOTE_PAUSE;
@@ -366,6 +368,7 @@ static enum tw_remote_take take_body(void *context, const char *bytes, size_t n_
     if (item->head.is_stream) {
         return take_events(item, bytes, n_bytes);
     }
+    item->has_answered = true;
     tw_buf_append(&item->received, bytes, n_bytes);
     item->is_odd = item->received.failed;
     return item->is_odd ? TW_REMOTE_STOP : TW_REMOTE_TAKEN;
@@ -393,6 +396,7 @@ static bool is_complete(struct tw_api_relay_item *item)
     if (is_whole && item->content != NULL) {
         tw_content_add_hashed(item->content, 0, item->chunk.data, item->chunk.size_bytes);
     }
+    item->has_answered = item->has_answered && is_whole;
     return is_whole && !item->chunk.failed;
 }
 
@@ -405,16 +409,17 @@ static bool has_next(struct tw_api_relay_item *item)
 }
 
 /* What it says of the server. */
-static enum tw_outcome outcome_of(const struct tw_remote_result *result, bool is_whole)
+static enum tw_outcome outcome_of(const struct tw_remote_result *result, bool is_whole, bool is_odd)
 {
-    if (is_whole) {
-        return TW_OUTCOME_SUCCESS;
+    if (is_whole || is_odd) {
+        return is_odd ? TW_OUTCOME_FAILURE : TW_OUTCOME_SUCCESS;
     }
     if (result->end == TW_REMOTE_CANCELLED || result->end == TW_REMOTE_UNUSABLE) {
         return TW_OUTCOME_NONE;
     }
-    const bool is_request = result->end == TW_REMOTE_REFUSED && result->status / 100 == 4 &&
-                            result->status != 408 && result->status != 429;
+    const bool is_request =
+        result->end == TW_REMOTE_REFUSED && (result->status == 400 || result->status == 413 ||
+                                             result->status == 415 || result->status == 422);
     return is_request ? TW_OUTCOME_SUCCESS : TW_OUTCOME_FAILURE;
 }
 
@@ -425,9 +430,9 @@ static void take_end(void *context, const struct tw_remote_result *result)
     tw_remote_call_release(item->call);
     item->call = NULL;
     pthread_mutex_unlock(&item->lock);
-    tw_api_relays_count(item->api, result->end);
+    tw_api_relays_count(item->api, item->is_odd ? TW_REMOTE_MALFORMED : result->end);
     const bool is_whole = result->end == TW_REMOTE_WHOLE && !item->is_odd && is_complete(item);
-    tw_api_trip_end(&item->trip, item->api, outcome_of(result, is_whole));
+    tw_api_trip_end(&item->trip, item->api, outcome_of(result, is_whole, item->is_odd));
     if (!is_whole && (item->has_left || !may_go_on(item))) {
         item->has_left = true;
     } else if (!is_whole && result->may_retry && !item->has_begun && has_next(item)) {

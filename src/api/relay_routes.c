@@ -114,6 +114,13 @@ void tw_api_trip_free(struct tw_api_trip *trip)
     tw_mem_free(trip->hashes);
 }
 
+/* A server says what it likes. */
+static uint32_t count_of(double value)
+{
+    return value >= 0 && value < TW_LIMIT_REMOTE_WAITING ? (uint32_t)value
+                                                         : TW_LIMIT_REMOTE_WAITING;
+}
+
 /* With the lock held. */
 static const struct tw_api_remote *choose(struct tw_api_trip *trip, struct tw_api *api,
                                           const struct tw_api_admission *admission, int64_t now_ns,
@@ -127,7 +134,7 @@ static const struct tw_api_remote *choose(struct tw_api_trip *trip, struct tw_ap
         const struct tw_route_load load = {.is_alive = !health.is_known || health.is_alive,
                                            .has_load = health.has_load,
                                            .n_waiting =
-                                               (uint32_t)health.load.value[TW_METRIC_WAITING],
+                                               count_of(health.load.value[TW_METRIC_WAITING]),
                                            .kv_share = health.load.value[TW_METRIC_KV_SHARE]};
         const uint32_t number = tw_router_find(api->relays.router, config->remotes[i].name);
         tw_router_load(api->relays.router, number, &load,

@@ -97,12 +97,23 @@ static void put_detectors(const struct tw_policy *policy, struct tw_buf *out)
     }
 }
 
+static void put_floors(const struct tw_policy *policy, struct tw_buf *out)
+{
+    for (size_t i = 0; i < policy->n_floors; i++) {
+        const struct tw_policy_floor *floor = &policy->floors[i];
+        tw_buf_append_format(out, "at least %s", policy->classes[floor->class]);
+        put_words(out, ": of ", &floor->who);
+        tw_buf_append_text(out, "\n");
+    }
+}
+
 static void put_policy(const struct tw_policy *policy, struct tw_buf *out)
 {
     tw_buf_append_format(out, "policy %s\nclasses, lowest first: ", policy->short_version);
     tw_policy_list_classes(policy, (uint32_t)((UINT64_C(1) << policy->n_classes) - 1), out);
     tw_buf_append_format(out, "\nevery request is at least %s; what no detector can read is %s\n",
                          policy->classes[policy->floor], policy->classes[policy->unread]);
+    put_floors(policy, out);
     put_zones(policy, out);
     put_detectors(policy, out);
     tw_buf_append_text(out, "rules, of which the first that fits decides:\n");

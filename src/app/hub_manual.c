@@ -335,7 +335,7 @@ static void write_group_page(struct tw_buf *out, const char *page, const struct 
 /* ---- commands that have options alone ---- */
 
 static const char *const with_options[] = {"run",        "chat", "serve", "tokenize",
-                                           "perplexity", "eval", "train", "usage"};
+                                           "perplexity", "eval", "train"};
 
 static const struct tw_command *command_of(const char *name)
 {

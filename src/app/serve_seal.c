@@ -113,8 +113,11 @@ static enum tw_status start_broker(const struct tw_serve_args *args, struct tw_s
 /* One record for each descriptor that somebody left open for us. */
 static void tell_closed(const struct tw_buf *closed)
 {
+    if (closed->size_bytes == 0) {
+        return;
+    }
     const char *end = closed->data + closed->size_bytes;
-    for (const char *at = closed->data; at != NULL && at < end;) {
+    for (const char *at = closed->data; at < end;) {
         const size_t n_bytes = (size_t)((const char *)memchr(at, '\n', (size_t)(end - at)) - at);
         tw_log(TW_LOG_WARN, "an inherited descriptor was closed: %.*s", (int)n_bytes, at);
         at += n_bytes + 1;

@@ -170,14 +170,15 @@
 #define TW_LIMIT_TLS_CHAIN              16    /* certificates in one file */
 
 /* Servers that requests are relayed to */
-#define TW_LIMIT_API_REDACTED_TEXTS  1024  /* of a stream: of each choice its texts and calls */
-#define TW_LIMIT_REMOTES             64    /* other servers that a server asks */
-#define TW_LIMIT_REMOTE_CALLS        4096  /* of one client at once */
-#define TW_LIMIT_REMOTE_SPARE        256   /* handles of libcurl that wait for their next call */
-#define TW_LIMIT_REMOTE_URL_BYTES    1024  /* of a server, and of an endpoint behind it */
-#define TW_LIMIT_REMOTE_HEAD_BYTES   65536 /* of an answer: all its header lines */
-#define TW_LIMIT_REMOTE_VALUE_BYTES  256   /* of a header line whose value is kept */
-#define TW_LIMIT_REMOTE_KEY_BYTES    4096  /* of a key in its file */
+#define TW_LIMIT_API_REDACTED_TEXTS  1024    /* of a stream: of each choice its texts and calls */
+#define TW_LIMIT_REMOTE_WAITING      1000000 /* requests that a server may say wait there */
+#define TW_LIMIT_REMOTES             64      /* other servers that a server asks */
+#define TW_LIMIT_REMOTE_CALLS        4096    /* of one client at once */
+#define TW_LIMIT_REMOTE_SPARE        256     /* handles of libcurl that wait for their next call */
+#define TW_LIMIT_REMOTE_URL_BYTES    1024    /* of a server, and of an endpoint behind it */
+#define TW_LIMIT_REMOTE_HEAD_BYTES   65536   /* of an answer: all its header lines */
+#define TW_LIMIT_REMOTE_VALUE_BYTES  256     /* of a header line whose value is kept */
+#define TW_LIMIT_REMOTE_KEY_BYTES    4096    /* of a key in its file */
 #define TW_LIMIT_REMOTE_CA_BYTES     ((size_t)4 << 20) /* of a file of certificates */
 #define TW_LIMIT_REMOTE_RETRY_S      3600 /* the longest wait that a server may ask for */
 #define TW_LIMIT_REMOTE_SWEEP_MS     50   /* from one look at deadlines to the next */
@@ -287,6 +288,7 @@
 #define TW_LIMIT_POLICY_CLASSES          16
 #define TW_LIMIT_POLICY_ZONES            64 /* sets of zones and detectors are 64 bits */
 #define TW_LIMIT_POLICY_DETECTORS        64
+#define TW_LIMIT_POLICY_FLOORS           256
 #define TW_LIMIT_POLICY_RULES            256
 #define TW_LIMIT_POLICY_WORDS            64     /* in one list of a rule */
 #define TW_LIMIT_POLICY_NAME_BYTES       64     /* of a class, zone, detector or rule */

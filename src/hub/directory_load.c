@@ -66,10 +66,12 @@ static int index_of(const char *const *names, int n, const char *name)
  * stays, since a request may show it. */
 static bool take_text(const struct load *load, const char **text, const char *now)
 {
-    if (*text == NULL || strcmp(*text, now) != 0) {
-        *text = tw_arena_strndup(&load->directory->arena, now, strlen(now));
+    if (*text != NULL && strcmp(*text, now) == 0) {
+        return true;
     }
-    return *text != NULL;
+    const char *copy = tw_arena_strndup(&load->directory->arena, now, strlen(now));
+    *text = copy != NULL ? copy : *text;
+    return copy != NULL;
 }
 
 /* May be long and changed often, and nobody has it without the lock: it is written over. */

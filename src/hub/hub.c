@@ -363,7 +363,7 @@ bool tw_hub_may_use_model(struct tw_hub *hub, const struct tw_hub_caller *caller
 
 void tw_hub_caller_path(const struct tw_hub_caller *caller, char *ret_path, size_t path_bytes)
 {
-    tw_holder_write_path(tw_holder_above(caller->key, TW_HOLDER_PROJECT), ret_path, path_bytes);
+    tw_holder_write_path(caller->key, ret_path, path_bytes);
 }
 
 uint32_t tw_hub_max_context_tokens(struct tw_hub *hub, const struct tw_hub_caller *caller)

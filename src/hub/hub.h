@@ -106,7 +106,7 @@ enum tw_hub_verdict tw_hub_authenticate(struct tw_hub *hub, const char *secret,
 bool tw_hub_may_go_on(const struct tw_hub_caller *caller);
 bool tw_hub_may_use_model(struct tw_hub *hub, const struct tw_hub_caller *caller,
                           const char *model);
-/* "organisation/team/project" of the key. */
+/* "organisation/team/project/key". */
 void tw_hub_caller_path(const struct tw_hub_caller *caller, char *ret_path, size_t path_bytes);
 uint32_t tw_hub_max_context_tokens(struct tw_hub *hub, const struct tw_hub_caller *caller);
 

@@ -270,6 +270,10 @@ enum tw_status tw_classify(const struct tw_policy *policy,
     ret_classified->rank = (struct tw_policy_rank){0};
     ret_classified->n_reasons = 0;
     add_reason(ret_classified, TW_CLASSIFY_POLICY_FLOOR, policy->floor, TW_POLICY_NONE, "");
+    const unsigned floor = tw_policy_floor_of(policy, request->who);
+    if (floor > policy->floor) {
+        add_reason(ret_classified, TW_CLASSIFY_FLOOR, floor, TW_POLICY_NONE, "");
+    }
     for (size_t i = 0; i < TW_CLASSIFY_FLOORS; i++) {
         if (request->floors[i] != NULL) {
             take_kept(policy, TW_CLASSIFY_FLOOR, request->floors[i], ret_classified);

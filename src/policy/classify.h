@@ -56,6 +56,7 @@ struct tw_classified {
 /* What is not known is NULL. */
 struct tw_classify_request {
     const char *floors[TW_CLASSIFY_FLOORS]; /* classes, of organisation, team, project and key */
+    const char *who;                        /* "organisation/team/project/key" */
     const char *header;                     /* the value of TW_CLASSIFY_HEADER */
     const char *stored;                     /* the class of the conversation that is continued */
     const json_t *body;                     /* of the request, as it came */

@@ -119,6 +119,16 @@ static bool fits_who(const struct tw_policy_words *list, const char *who)
     return list->n_words == 0;
 }
 
+unsigned tw_policy_floor_of(const struct tw_policy *policy, const char *who)
+{
+    unsigned class = policy->floor;
+    for (size_t i = 0; who != NULL && i < policy->n_floors; i++) {
+        const struct tw_policy_floor *floor = &policy->floors[i];
+        class = floor->class > class && fits_who(&floor->who, who) ? floor->class : class;
+    }
+    return class;
+}
+
 static bool fits_model(const struct tw_policy_words *list, const char *model)
 {
     for (size_t i = 0; model != NULL && i < list->n_words; i++) {
@@ -149,6 +159,9 @@ enum tw_policy_fit tw_policy_rule_fits(const struct tw_policy *policy, size_t ru
     const struct tw_policy_rule *r = &policy->rules[rule];
     if ((r->classes >> question->rank.class & 1) == 0) {
         return TW_POLICY_OTHER_CLASS;
+    }
+    if (question->cannot_redact && r->redact != 0) {
+        return TW_POLICY_LEAVES_MORE;
     }
     if (!fits_who(&r->who, question->who)) {
         return TW_POLICY_OTHER_WHO;

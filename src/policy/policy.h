@@ -47,6 +47,12 @@ struct tw_policy_words {
     size_t n_words;
 };
 
+/* What a request of some has at least. */
+struct tw_policy_floor {
+    struct tw_policy_words who; /* not none */
+    unsigned class;
+};
+
 struct tw_policy_rule {
     const char *name;
     uint32_t classes;           /* bits */
@@ -65,6 +71,8 @@ struct tw_policy {
     struct tw_policy_detector detectors[TW_LIMIT_POLICY_DETECTORS];
     struct tw_policy_rule rules[TW_LIMIT_POLICY_RULES];
     size_t n_classes, n_zones, n_detectors, n_rules;
+    const struct tw_policy_floor *floors; /* [n_floors] */
+    size_t n_floors;
     unsigned floor;                        /* the class that every request has at least */
     unsigned unread;                       /* that of what no detector can read */
     const char *canonical;                 /* JSON in one line */
@@ -85,6 +93,9 @@ int tw_policy_find_class(const struct tw_policy *policy, const char *name);
 int tw_policy_find_zone(const struct tw_policy *policy, const char *name);
 int tw_policy_find_detector(const struct tw_policy *policy, const char *name);
 
+/* The class that a request of who has at least, whatever it says; NULL: of nobody. */
+unsigned tw_policy_floor_of(const struct tw_policy *policy, const char *who);
+
 /* ---- decisions ---- */
 
 /* How high a request is: the higher of what detectors found in it and of what else is known. */
@@ -96,9 +107,10 @@ struct tw_policy_rank {
 
 struct tw_policy_question {
     struct tw_policy_rank rank;
-    const char *who;   /* "organisation/team/project", as far as it is known; NULL: nobody */
-    const char *model; /* NULL: none */
-    uint64_t zones;    /* where it could run: bits */
+    const char *who;    /* "organisation/team/project/key", as far as it is known; NULL: nobody */
+    const char *model;  /* NULL: none */
+    uint64_t zones;     /* where it could run: bits */
+    bool cannot_redact; /* it would be run as it is, so no rule fits that redacts */
 };
 
 struct tw_policy_decision {

@@ -20,6 +20,11 @@ struct file_detector {
     char *find, *name, *pattern, *checksum, *class;
 };
 
+struct file_floor {
+    char **who, *class;
+    unsigned who_count;
+};
+
 struct file_rule {
     char *name, *up_to, *refuse, *left_up_to;
     char **class, **who, **models, **allow, **redact;
@@ -30,6 +35,8 @@ struct file {
     char **classes;
     unsigned classes_count;
     char *floor, *unread;
+    struct file_floor *floors;
+    unsigned floors_count;
     struct file_zone *zones;
     unsigned zones_count;
     struct file_detector *detectors;
@@ -71,6 +78,15 @@ static const cyaml_schema_field_t detector_fields[] = {
 static const cyaml_schema_value_t detector_value = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct file_detector, detector_fields)};
 
+static const cyaml_schema_field_t floor_fields[] = {
+    CYAML_FIELD_SEQUENCE("who", CYAML_FLAG_POINTER, struct file_floor, who, &pattern_value, 1,
+                         TW_LIMIT_POLICY_WORDS),
+    NAME("class", CYAML_FLAG_POINTER, struct file_floor, class),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t floor_value = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct file_floor, floor_fields)};
+
 static const cyaml_schema_field_t rule_fields[] = {
     NAME("name", OPTIONAL, struct file_rule, name),
     WORDS("class", class, &name_value),
@@ -92,6 +108,8 @@ static const cyaml_schema_field_t file_fields[] = {
                          TW_LIMIT_POLICY_CLASSES),
     NAME("floor", OPTIONAL, struct file, floor),
     NAME("unread", OPTIONAL, struct file, unread),
+    CYAML_FIELD_SEQUENCE("floors", OPTIONAL, struct file, floors, &floor_value, 0,
+                         TW_LIMIT_POLICY_FLOORS),
     CYAML_FIELD_SEQUENCE("zones", CYAML_FLAG_POINTER, struct file, zones, &zone_value, 1,
                          TW_LIMIT_POLICY_ZONES),
     CYAML_FIELD_SEQUENCE("detectors", OPTIONAL, struct file, detectors, &detector_value, 0,
@@ -517,11 +535,38 @@ static enum tw_status take_rule(const struct source *source, unsigned i,
     return status;
 }
 
+/* ---- floors ---- */
+
+static enum tw_status take_floors(const struct source *source, const struct file *file)
+{
+    struct tw_policy *policy = source->policy;
+    struct tw_policy_floor *floors =
+        tw_arena_alloc(&policy->arena, file->floors_count, sizeof *floors);
+    enum tw_status status = floors != NULL || file->floors_count == 0 ? TW_OK : no_memory(source);
+    for (unsigned i = 0; status == TW_OK && i < file->floors_count; i++) {
+        const struct file_floor *floor = &file->floors[i];
+        char prefix[32], path[48];
+        snprintf(prefix, sizeof prefix, "floors.%u", i);
+        snprintf(path, sizeof path, "%s.class", prefix);
+        status = find(source, path, CLASS, floor->class, &floors[i].class);
+        if (status == TW_OK) {
+            status =
+                take_words(source, prefix, "who", floor->who, floor->who_count, &floors[i].who);
+        }
+    }
+    policy->floors = floors;
+    policy->n_floors = status == TW_OK ? file->floors_count : 0;
+    return status;
+}
+
 /* ---- all of it ---- */
 
 static enum tw_status take_all(const struct source *source, const struct file *file)
 {
     enum tw_status status = take_classes(source, file);
+    if (status == TW_OK) {
+        status = take_floors(source, file);
+    }
     for (unsigned i = 0; status == TW_OK && i < file->zones_count; i++) {
         status = take_zone(source, i, &file->zones[i]);
     }

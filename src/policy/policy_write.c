@@ -114,12 +114,29 @@ static void put_rule(struct tw_json_writer *json, const struct tw_policy *policy
     tw_json_object_end(json);
 }
 
+static void put_floors(struct tw_json_writer *json, const struct tw_policy *policy)
+{
+    tw_json_key(json, "floors");
+    tw_json_array_begin(json);
+    for (size_t i = 0; i < policy->n_floors; i++) {
+        const struct tw_policy_floor *floor = &policy->floors[i];
+        tw_json_object_begin(json);
+        put_names(json, "who", floor->who.words, floor->who.n_words);
+        tw_json_put_text(json, "class", policy->classes[floor->class]);
+        tw_json_object_end(json);
+    }
+    tw_json_array_end(json);
+}
+
 static void put_policy(struct tw_json_writer *json, const struct tw_policy *policy)
 {
     tw_json_object_begin(json);
     put_names(json, "classes", policy->classes, policy->n_classes);
     tw_json_put_text(json, "floor", policy->classes[policy->floor]);
     tw_json_put_text(json, "unread", policy->classes[policy->unread]);
+    if (policy->n_floors > 0) {
+        put_floors(json, policy);
+    }
     put_zones(json, policy);
     put_detectors(json, policy);
     tw_json_key(json, "rules");

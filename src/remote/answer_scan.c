@@ -309,11 +309,11 @@ bool tw_answer_scan_object(struct tw_json_span object, const struct tw_answer_te
         tw_buf_append(out, object.at, object.n_bytes);
         return true;
     }
-    seen->n_objects++;
     if (is_error(&parts)) {
         take_error(object, &parts, seen);
         return false;
     }
+    seen->n_objects++;
     const uint32_t n_finished = seen->n_finished;
     const size_t n_choices = read_choices(parts.choices, seen);
     read_usage(parts.usage, &seen->usage);

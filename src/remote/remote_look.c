@@ -112,8 +112,7 @@ static void begin_step(struct tw_remote_backend *backend, enum tw_remote_step st
     if (tw_remote_submit(backend->client, &request, &call, &error) == TW_OK) {
         tw_remote_call_release(call);
     } else {
-        (void)snprintf(backend->look.found.reason, sizeof backend->look.found.reason, "%.200s",
-                       error.text);
+        backend->look.found = tw_remote_backend_health(backend); /* it says nothing of the server */
         publish(backend);
     }
 }

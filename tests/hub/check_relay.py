@@ -181,6 +181,7 @@ def one_that_does_not_answer_is_passed_over(it):
             it.hub(("broken", broken.url, "openai"), ("n1", url_of(node), "tokenworks")) as hub:
         answers = together([lambda: ask(hub, it.books.key)] * 4)
         assert [a.status for a in answers] == [200] * 4, [a.body for a in answers]
+        assert broken.requests, "the first one was never asked"
     assert {r["route"]["backend"] for r in it.books.records("request.settled")} == {"n1"}
 
 
@@ -211,13 +212,15 @@ def what_a_server_refuses_is_said_in_its_words(it):
                 reply = ask(hub, it.books.key, stream=stream)
                 assert (reply.status, reply.error["code"]) == (ours, code), (theirs, reply.body)
                 assert text in reply.error["message"], reply.body
-    assert all(r["output_tokens"] == 0 and r["cost_nano"] == 0
-               for r in it.books.records("request.settled"))
+    records = it.books.records("request.settled")
+    assert len(records) == 2 * len(cases)
+    assert all(r["output_tokens"] == 0 and r["cost_nano"] == 0 for r in records), records
 
 
 @site
 def nonsense_of_a_server_is_no_answer(it):
-    bad = [STREAM, STREAM + "data: {\n\n", STREAM + CHUNK,
+    error = STREAM + 'data: {"error": {"message": "no", "code": 500}}\n\n'
+    bad = [error, STREAM, STREAM + "data: {\n\n", STREAM + CHUNK,
            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n{\"a\"",
            answer(200, []), answer(200, {"error": {"message": "no"}}), "nonsense\r\n\r\n", ""]
     for pieces in bad:
@@ -226,6 +229,7 @@ def nonsense_of_a_server_is_no_answer(it):
                 reply = ask(hub, it.books.key, stream=stream)
                 failed = reply.status == 502 or b'"code":"backend_failed"' in reply.body
                 assert failed, (pieces, stream, reply.status, reply.body)
+    assert all(r["cost_nano"] == 0 for r in it.books.records("request.settled")[:2])
     it.books.must_balance()
 
 
