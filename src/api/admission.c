@@ -48,6 +48,11 @@ static enum tw_status check_zones(const struct tw_api *api, const struct tw_poli
                                   struct tw_error *error)
 {
     const struct tw_api_config *config = &api->config;
+    if (config->hub == NULL && tw_policy_asks_who(policy)) {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "the policy has rules or floors for organisations and projects, which "
+                            "only books know: give --books, or take them out");
+    }
     for (size_t i = 0; i <= config->n_remotes; i++) {
         const char *zone = i < config->n_remotes ? config->remotes[i].zone : config->zone;
         if ((i < config->n_remotes || config->n_models > 0) &&

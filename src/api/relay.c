@@ -409,7 +409,8 @@ static bool has_next(struct tw_api_relay_item *item)
 }
 
 /* What it says of the server. */
-static enum tw_outcome outcome_of(const struct tw_remote_result *result, bool is_whole, bool is_odd)
+static enum tw_outcome outcome_of(const struct tw_remote_result *result, bool is_whole, bool is_odd,
+                                  bool is_late)
 {
     if (is_whole || is_odd) {
         return is_odd ? TW_OUTCOME_FAILURE : TW_OUTCOME_SUCCESS;
@@ -417,10 +418,13 @@ static enum tw_outcome outcome_of(const struct tw_remote_result *result, bool is
     if (result->end == TW_REMOTE_CANCELLED || result->end == TW_REMOTE_UNUSABLE) {
         return TW_OUTCOME_NONE;
     }
-    const bool is_request =
-        result->end == TW_REMOTE_REFUSED && (result->status == 400 || result->status == 413 ||
-                                             result->status == 415 || result->status == 422);
-    return is_request ? TW_OUTCOME_SUCCESS : TW_OUTCOME_FAILURE;
+    if (result->end == TW_REMOTE_REFUSED) {
+        const int status = result->status;
+        const bool is_ill = (status >= 500 && status != 501) || status == 401 || status == 403 ||
+                            status == 408 || status == 429;
+        return is_ill ? TW_OUTCOME_FAILURE : TW_OUTCOME_NONE; /* or any client could break it */
+    }
+    return is_late ? TW_OUTCOME_NONE : TW_OUTCOME_FAILURE;
 }
 
 static void take_end(void *context, const struct tw_remote_result *result)
@@ -432,10 +436,12 @@ static void take_end(void *context, const struct tw_remote_result *result)
     pthread_mutex_unlock(&item->lock);
     tw_api_relays_count(item->api, item->is_odd ? TW_REMOTE_MALFORMED : result->end);
     const bool is_whole = result->end == TW_REMOTE_WHOLE && !item->is_odd && is_complete(item);
-    tw_api_trip_end(&item->trip, item->api, outcome_of(result, is_whole, item->is_odd));
+    /* A whole answer that takes long is long, here as anywhere. */
+    const bool is_late = result->end == TW_REMOTE_NO_ANSWER && !item->asked.is_stream;
+    tw_api_trip_end(&item->trip, item->api, outcome_of(result, is_whole, item->is_odd, is_late));
     if (!is_whole && (item->has_left || !may_go_on(item))) {
         item->has_left = true;
-    } else if (!is_whole && result->may_retry && !item->has_begun && has_next(item)) {
+    } else if (!is_whole && result->may_retry && !item->has_begun && !is_late && has_next(item)) {
         tw_buf_clear(&item->received);
         item->head = (struct tw_remote_head){0};
         send_to_next(item);
@@ -666,7 +672,11 @@ static bool prepare(struct tw_api_relay_item *item, struct tw_api_error *error)
     snprintf(item->client_model, sizeof item->client_model, "%s", name);
     item->makes_answers = strcmp(item->path, "/v1/embeddings") != 0;
     item->is_chat = strcmp(item->path, "/v1/chat/completions") == 0;
-    item->wants_stream = json_is_true(json_object_get(item->body, "stream"));
+    const json_t *stream = json_object_get(item->body, "stream");
+    if (stream != NULL && !json_is_boolean(stream) && !json_is_null(stream)) {
+        return tw_api_refuse(error, "stream", "'stream' must be true or false");
+    }
+    item->wants_stream = json_is_true(stream);
     item->n_answers = 1;
     if (!tw_api_redaction_begin(&item->redaction, item->admission, item->body, error)) {
         return false;

@@ -71,14 +71,17 @@ static enum tw_status load_policy(struct serve *serve, struct tw_error *error)
     if (status != TW_OK) {
         return status;
     }
-    const struct tw_log_field fields[] = {{"file", serve->args.policy_path, 0},
-                                          {"version", policy->short_version, 0}};
-    tw_log_record(TW_LOG_INFO, NULL, "a policy holds from now on", fields, 2);
+    char version[TW_POLICY_SHORT_VERSION_BYTES];
+    snprintf(version, sizeof version, "%s", policy->short_version);
     status = tw_api_set_policy(serve->api, policy, error);
     if (status != TW_OK) {
         tw_policy_free(policy);
+        return status;
     }
-    return status;
+    const struct tw_log_field fields[] = {{"file", serve->args.policy_path, 0},
+                                          {"version", version, 0}};
+    tw_log_record(TW_LOG_INFO, NULL, "a policy holds from now on", fields, 2);
+    return TW_OK;
 }
 
 static enum tw_status start(struct serve *serve, struct tw_error *error)

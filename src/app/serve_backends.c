@@ -7,8 +7,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-#define DEFAULT_ZONE "elsewhere"
-#define MOST_WEIGHT  1000000
+#define DEFAULT_ZONE  "elsewhere"
+#define FIRST_BYTE_MS 600000 /* of a whole answer that is all of it */
+#define MOST_WEIGHT   1000000
 
 struct tw_serve_backend {
     const char *name;
@@ -152,6 +153,7 @@ static enum tw_status open_one(struct tw_serve_backends *backends,
     config.url = row->url;
     config.ca_path = row->ca;
     config.key_path = row->key;
+    config.first_byte_ms = FIRST_BYTE_MS;
     config.notice = log_health;
     config.notice_context = own;
     own->name = row->name;

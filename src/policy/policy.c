@@ -119,6 +119,15 @@ static bool fits_who(const struct tw_policy_words *list, const char *who)
     return list->n_words == 0;
 }
 
+bool tw_policy_asks_who(const struct tw_policy *policy)
+{
+    bool asks = policy->n_floors > 0;
+    for (size_t i = 0; i < policy->n_rules; i++) {
+        asks = asks || policy->rules[i].who.n_words > 0;
+    }
+    return asks;
+}
+
 unsigned tw_policy_floor_of(const struct tw_policy *policy, const char *who)
 {
     unsigned class = policy->floor;

@@ -93,6 +93,8 @@ int tw_policy_find_class(const struct tw_policy *policy, const char *name);
 int tw_policy_find_zone(const struct tw_policy *policy, const char *name);
 int tw_policy_find_detector(const struct tw_policy *policy, const char *name);
 
+/* Whether a rule or a floor is for some alone. */
+bool tw_policy_asks_who(const struct tw_policy *policy);
 /* The class that a request of who has at least, whatever it says; NULL: of nobody. */
 unsigned tw_policy_floor_of(const struct tw_policy *policy, const char *who);
 

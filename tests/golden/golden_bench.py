@@ -132,8 +132,8 @@ def table_and_csv_have_a_line_for_each_point(program):
     for row in rows:
         assert abs(float(row["tokens_per_s"]) * float(row["pass_s"]) / int(row["size"]) - 1) < 0.01
     lines = program.good(*words).decode().splitlines()
-    assert [line.split()[:2] for line in lines[-3:]] == [["prefill", "9"], ["decode", "2"],
-                                                         ["decode", "4"]]
+    points = [line.split()[:2] for line in lines if line.startswith(("prefill ", "decode "))]
+    assert points == [["prefill", "9"], ["decode", "2"], ["decode", "4"]], lines
     assert "GB/s" in lines[1] and "TOP/s" in lines[1], lines
 
 

@@ -235,7 +235,8 @@ def no_byte_of_a_labelled_request_reaches_another_zone(it):
 
 
 if __name__ == "__main__":
-    cases = [a_request_goes_only_where_its_class_may, a_floor_counts_whatever_the_client_says, every_decision_is_on_record,
+    cases = [a_request_goes_only_where_its_class_may, a_floor_counts_whatever_the_client_says,
+             every_decision_is_on_record,
              nothing_is_tried_where_trust_is_lower,
              what_a_rule_replaces_does_not_leave_and_comes_back,
              a_policy_is_read_again_and_a_wrong_one_changes_nothing,

@@ -266,6 +266,19 @@ def a_client_that_reads_slowly_holds_the_server_up_and_nobody_else(it):
 
 
 @site
+def no_client_can_make_a_server_look_broken(it):
+    with it.node() as node, it.hub(("n1", url_of(node), "tokenworks")) as hub:
+        for _ in range(8):
+            for more in ({"stream": 1}, {"stream": "true"}):
+                assert ask(hub, it.books.key, **more).status == 400
+        assert ask(hub, it.books.key).status == 200
+    refusal = answer(404, {"error": {"message": "no such endpoint"}})
+    with Fake(refusal) as fake, it.hub(("fake", fake.url, "openai")) as hub:
+        assert {ask(hub, it.books.key).status for _ in range(12)} == {502}
+        assert len(fake.requests) == 12
+
+
+@site
 def wrong_backends_are_refused_at_the_start(it):
     good = {"name": "a", "url": "http://127.0.0.1:1", "models": [{"name": "m", "ctx": 10}]}
     cases = [({"url": "ftp://x"}, "ftp"), ({"kind": "best"}, "none of openai"),
@@ -289,6 +302,6 @@ if __name__ == "__main__":
              what_a_server_refuses_is_said_in_its_words, nonsense_of_a_server_is_no_answer,
              a_server_gets_what_was_granted_and_not_our_clients_names,
              a_client_that_reads_slowly_holds_the_server_up_and_nobody_else,
-             wrong_backends_are_refused_at_the_start]
+             no_client_can_make_a_server_look_broken, wrong_backends_are_refused_at_the_start]
     print(f"1..{len(cases)}")
     sys.exit(run_cases(cases, *sys.argv[1:]))
