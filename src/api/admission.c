@@ -189,6 +189,13 @@ static void end_call(const struct tw_api_call *call)
     json_decref(call->body);
 }
 
+void tw_api_refuse_call(struct tw_api *api, const struct tw_api_call *call,
+                        const struct tw_api_error *error)
+{
+    tw_api_answer_error(api, call->http, error);
+    end_call(call);
+}
+
 /* A tw_hub_done_fn: the refusal is on record, or cannot be. */
 static void recorded(void *context, struct tw_hub_ticket *ticket, enum tw_status status)
 {
@@ -208,8 +215,7 @@ static void record_denial(struct tw_api *api, const struct tw_api_call *call)
     struct tw_api_error error;
     if (denial == NULL) {
         tw_api_refuse_memory(&error);
-        tw_api_answer_error(api, call->http, &error);
-        end_call(call);
+        tw_api_refuse_call(api, call, &error);
         return;
     }
     denial->api = api;
@@ -230,8 +236,7 @@ bool tw_api_admit(struct tw_api *api, struct tw_api_call *call)
     call->admission = admission;
     if (admission == NULL) {
         tw_api_refuse_memory(&error);
-        tw_api_answer_error(api, call->http, &error);
-        end_call(call);
+        tw_api_refuse_call(api, call, &error);
         return false;
     }
     admission->zones = UINT64_MAX;
@@ -240,8 +245,7 @@ bool tw_api_admit(struct tw_api *api, struct tw_api_call *call)
         return true;
     }
     if (!decide(api, call, admission, &error)) {
-        tw_api_answer_error(api, call->http, &error);
-        end_call(call);
+        tw_api_refuse_call(api, call, &error);
         return false;
     }
     if (admission->denied[0] == '\0') {
@@ -251,8 +255,7 @@ bool tw_api_admit(struct tw_api *api, struct tw_api_call *call)
         record_denial(api, call);
     } else {
         tw_api_refuse_policy(&error, admission->denied);
-        tw_api_answer_error(api, call->http, &error);
-        end_call(call);
+        tw_api_refuse_call(api, call, &error);
     }
     return false;
 }

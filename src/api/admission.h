@@ -27,6 +27,9 @@ struct tw_api_admission {
 
 /* Decides on a call whose body is read. False: it was refused, and the call is done with. */
 bool tw_api_admit(struct tw_api *api, struct tw_api_call *call);
+/* Answers a call that nothing was made of with an error, and frees all that it has. */
+void tw_api_refuse_call(struct tw_api *api, const struct tw_api_call *call,
+                        const struct tw_api_error *error);
 void tw_api_admission_free(struct tw_api_admission *admission); /* NULL is allowed */
 
 /* For the record of what runs here; NULL where there is no policy. */

@@ -294,9 +294,7 @@ static void prepare(struct tw_api *api, struct tw_api_task *task)
         tw_api_answer_error(api, call->http, &error);
     } else if (!json_is_object(call->body)) {
         tw_api_refuse(&error, NULL, "the body must be a JSON object");
-        tw_api_answer_error(api, call->http, &error);
-        tw_content_free(call->content);
-        json_decref(call->body);
+        tw_api_refuse_call(api, call, &error);
     } else if (task->route->has_content && !tw_api_admit(api, call)) {
         return;
     } else if (task->route->has_content && tw_api_relay_takes(api, call->body)) {

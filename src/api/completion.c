@@ -772,10 +772,7 @@ static void complete(struct tw_api *api, const struct tw_api_call *call, bool is
     struct tw_api_error error;
     if (completion == NULL) {
         tw_api_refuse_memory(&error);
-        tw_api_answer_error(api, call->http, &error);
-        tw_content_free(call->content);
-        tw_api_admission_free(call->admission);
-        json_decref(call->body);
+        tw_api_refuse_call(api, call, &error);
         return;
     }
     completion->api = api;

@@ -443,10 +443,7 @@ void tw_api_embeddings(struct tw_api *api, const struct tw_api_call *call)
     struct tw_api_error error;
     if (embedding == NULL) {
         tw_api_refuse_memory(&error);
-        tw_api_answer_error(api, call->http, &error);
-        tw_content_free(call->content);
-        tw_api_admission_free(call->admission);
-        json_decref(call->body);
+        tw_api_refuse_call(api, call, &error);
         return;
     }
     embedding->api = api;

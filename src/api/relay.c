@@ -400,13 +400,7 @@ static bool is_complete(struct tw_api_relay_item *item)
     return is_whole && !item->chunk.failed;
 }
 
-static void send_to_next(struct tw_api_relay_item *item);
-
-static bool has_next(struct tw_api_relay_item *item)
-{
-    enum tw_route_verdict verdict;
-    return tw_api_trip_next(&item->trip, item->api, item->admission, &verdict) != NULL;
-}
+static void send_to(struct tw_api_relay_item *item, const struct tw_api_remote *remote);
 
 /* What it says of the server. */
 static enum tw_outcome outcome_of(const struct tw_remote_result *result, bool is_whole, bool is_odd,
@@ -439,13 +433,17 @@ static void take_end(void *context, const struct tw_remote_result *result)
     /* A whole answer that takes long is long, here as anywhere. */
     const bool is_late = result->end == TW_REMOTE_NO_ANSWER && !item->asked.is_stream;
     tw_api_trip_end(&item->trip, item->api, outcome_of(result, is_whole, item->is_odd, is_late));
-    if (!is_whole && (item->has_left || !may_go_on(item))) {
-        item->has_left = true;
-    } else if (!is_whole && result->may_retry && !item->has_begun && !is_late && has_next(item)) {
-        tw_buf_clear(&item->received);
-        item->head = (struct tw_remote_head){0};
-        send_to_next(item);
-        return;
+    item->has_left = item->has_left || (!is_whole && !may_go_on(item));
+    if (!is_whole && !item->has_left && result->may_retry && !item->has_begun && !is_late) {
+        enum tw_route_verdict verdict;
+        const struct tw_api_remote *next =
+            tw_api_trip_ride(&item->trip, item->api, item->admission, &verdict);
+        if (next != NULL) {
+            tw_buf_clear(&item->received);
+            item->head = (struct tw_remote_head){0};
+            send_to(item, next);
+            return;
+        }
     }
     if (!is_whole) {
         item->has_failed = true;
@@ -487,22 +485,13 @@ static bool refuse_route(struct tw_api_error *error, enum tw_route_verdict verdi
                                 tw_route_verdict_text(verdict));
 }
 
-/* To the next server that has the model. */
-static void send_to_next(struct tw_api_relay_item *item)
+/* To a server that the trip rides to. */
+static void send_to(struct tw_api_relay_item *item, const struct tw_api_remote *remote)
 {
     struct tw_api *api = item->api;
     struct tw_buf body;
     struct tw_error error;
-    enum tw_route_verdict verdict;
-    const struct tw_api_remote *next =
-        tw_api_trip_ride(&item->trip, api, item->admission, &verdict);
-    if (next == NULL) {
-        item->has_failed = true;
-        refuse_route(&item->error, verdict);
-        end(item);
-        return;
-    }
-    item->remote = next;
+    item->remote = remote;
     item->admission->route.backend = item->remote->name;
     item->admission->route.zone = item->remote->zone;
     tw_api_admission_keep_trust(item->admission, item->remote->zone); /* whatever comes later */
@@ -551,8 +540,17 @@ static void watch(struct tw_api_relay_item *item)
 static void start(void *context)
 {
     struct tw_api_relay_item *item = context;
+    enum tw_route_verdict verdict;
     watch(item);
-    send_to_next(item);
+    const struct tw_api_remote *first =
+        tw_api_trip_ride(&item->trip, item->api, item->admission, &verdict);
+    if (first != NULL) {
+        send_to(item, first);
+        return;
+    }
+    item->has_failed = true;
+    refuse_route(&item->error, verdict);
+    end(item);
 }
 
 /* A tw_hub_done_fn. */
@@ -696,10 +694,7 @@ void tw_api_relay(struct tw_api *api, const struct tw_api_call *call, const char
     struct tw_api_error error;
     if (item == NULL) {
         tw_api_refuse_memory(&error);
-        tw_api_answer_error(api, call->http, &error);
-        tw_content_free(call->content);
-        tw_api_admission_free(call->admission);
-        json_decref(call->body);
+        tw_api_refuse_call(api, call, &error);
         return;
     }
     item->api = api;

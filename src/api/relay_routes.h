@@ -26,7 +26,7 @@ bool tw_api_trip_begin(struct tw_api_trip *trip, const struct tw_api *api, const
 void tw_api_trip_free(struct tw_api_trip *trip);
 
 /* The next server, where the admission lets it go; NULL, and the verdict: there is none. Nothing
- * changes. */
+ * is taken: another request may come first. */
 const struct tw_api_remote *tw_api_trip_next(struct tw_api_trip *trip, struct tw_api *api,
                                              const struct tw_api_admission *admission,
                                              enum tw_route_verdict *ret_verdict);
