@@ -81,8 +81,7 @@ static void detection_agrees_with_the_kernel(void **state)
     }
     fclose(f);
     line[strcspn(line, "\n")] = ' ';
-    static const char *const v3[] = {"avx2", "fma", "f16c",  "bmi1",
-                                     "bmi2", "movbe", "popcnt"};
+    static const char *const v3[] = {"avx2", "fma", "f16c", "bmi1", "bmi2", "movbe", "popcnt"};
     static const char *const v4[] = {"avx512f",  "avx512bw", "avx512cd",
                                      "avx512dq", "avx512vl", "avx512_vnni"};
     enum tw_cpu_level expected = TW_CPU_REF;
