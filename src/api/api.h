@@ -56,8 +56,21 @@ struct tw_api_remote {
     uint32_t canary_per_mille; /* of the requests that it could get; 0: it gets its share */
     uint32_t most_in_flight;   /* of our requests at once; 0: no bound */
     bool counts_on;            /* its streams say how many tokens there are as they go */
+    bool counts_each;          /* and say it of each choice alone */
     bool takes_salt;           /* it keeps tenants' cached beginnings apart when it is told to */
     bool knows_new_limit;      /* max_completion_tokens */
+};
+
+/* What whoever runs the server should know of a request that another server had, and clients must
+ * not be told: it names hosts, files and what is behind. */
+struct tw_api_relay_note {
+    const char *request_id, *backend;
+    const char *what;   /* a sentence without details */
+    const char *detail; /* of the connection, or what the server says; "": there are none */
+    int status;         /* of HTTP; 0: none */
+    /* Where a server counts more than was reserved; otherwise 0. */
+    uint64_t n_reserved_tokens, n_reported_tokens;
+    uint64_t n_unpaid_tokens; /* of those, that no budget had left */
 };
 
 struct tw_api_config {
@@ -75,6 +88,8 @@ struct tw_api_config {
     struct tw_hub *hub;       /* NULL: nothing is counted; not owned */
     struct tw_stage *stage;   /* the models'; learns the tenants */
     bool shares_prefixes;     /* also between tenants, who can then notice it */
+    /* On the remote client's thread, the hub's writer or a preparing one; NULL: nobody is told. */
+    void (*relay_note)(const struct tw_api_relay_note *note);
 };
 
 enum tw_status tw_api_create(const struct tw_api_config *config, struct tw_api **ret_api,

@@ -1,14 +1,13 @@
 #include "api/relay_routes.h"
 
 #include <string.h>
-#include <sys/random.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/rng.h"
 #include "route/prefix_index.h"
 
-#define BLOCK_BYTES     256 /* some sixty tokens: a page of many servers */
-#define BYTES_PER_TOKEN 4   /* about: only speed hangs on it */
+#define BYTES_PER_TOKEN 4 /* about: only speed hangs on it */
 
 /* Zones as numbers: that of the first server in it. */
 static uint32_t zone_of(const struct tw_api *api, size_t remote)
@@ -19,6 +18,9 @@ static uint32_t zone_of(const struct tw_api *api, size_t remote)
     }
     return (uint32_t)i;
 }
+
+_Static_assert(TW_LIMIT_SERVED_MODELS <= TW_LIMIT_ROUTE_MODELS,
+               "a table of routes has room for each model that a server may have");
 
 static enum tw_status set_table(struct tw_api *api, struct tw_error *error)
 {
@@ -58,11 +60,9 @@ static enum tw_status set_table(struct tw_api *api, struct tw_error *error)
 enum tw_status tw_api_routes_open(struct tw_api *api, struct tw_error *error)
 {
     struct tw_router_config config = tw_router_defaults();
-    if (getrandom(&config.seed, sizeof config.seed, 0) != sizeof config.seed ||
-        getrandom(&api->relays.seed, sizeof api->relays.seed, 0) != sizeof api->relays.seed) {
-        return tw_error_set(error, TW_ERR_IO, TW_NO_POSITION, "the system has no random numbers");
-    }
-    config.block_tokens = BLOCK_BYTES / BYTES_PER_TOKEN;
+    config.seed = tw_rng_system_seed();
+    api->relays.seed = tw_rng_system_seed();
+    config.block_tokens = TW_LIMIT_ROUTE_BLOCK_BYTES / BYTES_PER_TOKEN;
     enum tw_status status = tw_router_create(&config, &api->relays.router, error);
     return status == TW_OK ? set_table(api, error) : status;
 }
@@ -91,7 +91,7 @@ bool tw_api_trip_begin(struct tw_api_trip *trip, const struct tw_api *api, const
         tw_json_value(&json, text);
     }
     const size_t n_bytes = dump.failed ? 0 : dump.size_bytes;
-    uint64_t n_blocks = n_bytes / BLOCK_BYTES;
+    uint64_t n_blocks = n_bytes / TW_LIMIT_ROUTE_BLOCK_BYTES;
     n_blocks = n_blocks < TW_LIMIT_ROUTE_BLOCKS ? n_blocks : TW_LIMIT_ROUTE_BLOCKS;
     trip->hashes = tw_mem_zalloc(n_blocks + 1, sizeof *trip->hashes);
     trip->request = (struct tw_route_request){.model = model,
@@ -101,8 +101,8 @@ bool tw_api_trip_begin(struct tw_api_trip *trip, const struct tw_api *api, const
     if (trip->hashes != NULL && n_blocks > 0) {
         const uint64_t seed =
             api->relays.seed + (api->config.shares_prefixes ? 0 : tenant * UINT64_C(0x9e3779b9));
-        trip->request.n_hashes = tw_prefix_hashes(dump.data, n_bytes, BLOCK_BYTES, seed,
-                                                  trip->hashes, (uint32_t)n_blocks);
+        trip->request.n_hashes = tw_prefix_hashes(dump.data, n_bytes, TW_LIMIT_ROUTE_BLOCK_BYTES,
+                                                  seed, trip->hashes, (uint32_t)n_blocks);
     }
     tw_buf_free(&dump);
     trip->request.hash = (uint64_t)tw_clock_monotonic_ns() * UINT64_C(0x9e3779b97f4a7c15);

@@ -100,6 +100,7 @@ static enum tw_status start(struct serve *serve, struct tw_error *error)
         .keys = serve->hub == NULL ? serve->keys : NULL, /* or they were taken over */
         .hub = serve->hub,
         .shares_prefixes = args->shares_prefixes,
+        .relay_note = tw_serve_log_relay,
         .hosts = serve->hosts,
         .heartbeat_seconds = (uint32_t)args->heartbeat_seconds,
     };

@@ -7,9 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-#define DEFAULT_ZONE  "elsewhere"
-#define FIRST_BYTE_MS 600000 /* of a whole answer that is all of it */
-#define MOST_WEIGHT   1000000
+#define DEFAULT_ZONE "elsewhere"
 
 struct tw_serve_backend {
     const char *name;
@@ -20,11 +18,11 @@ struct tw_serve_backend {
 /* What servers of a kind can do that others would refuse, or not understand. */
 static const struct kind {
     const char *name;
-    bool counts_on, takes_salt, knows_new_limit;
+    bool counts_on, counts_each, takes_salt, knows_new_limit;
 } kinds[] = {
-    {"openai", false, false, true},    {"vllm", true, true, true},
-    {"sglang", true, false, true},     {"llama.cpp", false, false, false},
-    {"tokenworks", true, false, true},
+    {"openai", false, false, false, true},    {"vllm", true, true, true, true},
+    {"sglang", true, true, false, true},      {"llama.cpp", false, false, false, false},
+    {"tokenworks", true, false, false, true},
 };
 
 static const struct kind *kind_of(const char *name)
@@ -102,13 +100,13 @@ enum tw_status tw_serve_backends_check(const struct tw_serve_args *args, struct 
                                   row->name, row->kind);
         }
         if (status == TW_OK &&
-            ((row->weight != NULL && (*row->weight < 1 || *row->weight > MOST_WEIGHT)) ||
+            ((row->weight != NULL && (*row->weight < 1 || *row->weight > TW_LIMIT_REMOTE_WEIGHT)) ||
              (row->canary_per_mille != NULL && *row->canary_per_mille > 1000) ||
              (row->most_at_once != NULL && *row->most_at_once > TW_LIMIT_REMOTE_CALLS))) {
             status = tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
                                   "backend '%.60s': weight must be from 1 to %d, "
                                   "canary-per-mille at most 1000, most-at-once at most %d",
-                                  row->name, MOST_WEIGHT, TW_LIMIT_REMOTE_CALLS);
+                                  row->name, TW_LIMIT_REMOTE_WEIGHT, TW_LIMIT_REMOTE_CALLS);
         }
         if (status == TW_OK) {
             status = tw_remote_check_url(row->url, error);
@@ -138,6 +136,27 @@ static void log_health(void *context, const struct tw_remote_health *health)
     backend->is_alive = health->is_alive;
 }
 
+void tw_serve_log_relay(const struct tw_api_relay_note *note)
+{
+    const struct tw_log_context context = {.request_id = note->request_id};
+    struct tw_log_field fields[6] = {{"backend", note->backend, 0}};
+    int n = 1;
+    if (note->detail[0] != '\0') {
+        fields[n++] = (struct tw_log_field){"reason", note->detail, 0};
+    }
+    if (note->status != 0) {
+        fields[n++] = (struct tw_log_field){"status", NULL, note->status};
+    }
+    if (note->n_reported_tokens > 0) {
+        fields[n++] =
+            (struct tw_log_field){"reserved_tokens", NULL, (int64_t)note->n_reserved_tokens};
+        fields[n++] =
+            (struct tw_log_field){"reported_tokens", NULL, (int64_t)note->n_reported_tokens};
+        fields[n++] = (struct tw_log_field){"unpaid_tokens", NULL, (int64_t)note->n_unpaid_tokens};
+    }
+    tw_log_record(TW_LOG_WARN, &context, note->what, fields, n);
+}
+
 static uint32_t number_of(const uint64_t *number)
 {
     return number != NULL ? (uint32_t)*number : 0;
@@ -153,7 +172,7 @@ static enum tw_status open_one(struct tw_serve_backends *backends,
     config.url = row->url;
     config.ca_path = row->ca;
     config.key_path = row->key;
-    config.first_byte_ms = FIRST_BYTE_MS;
+    config.first_byte_ms = TW_LIMIT_REMOTE_FIRST_BYTE_MS;
     config.notice = log_health;
     config.notice_context = own;
     own->name = row->name;
@@ -176,6 +195,7 @@ static enum tw_status open_one(struct tw_serve_backends *backends,
                                      .models = own->models,
                                      .n_models = row->models_count,
                                      .counts_on = kind->counts_on,
+                                     .counts_each = kind->counts_each,
                                      .takes_salt = kind->takes_salt,
                                      .knows_new_limit = kind->knows_new_limit};
     enum tw_status status =

@@ -30,6 +30,8 @@ enum tw_status tw_serve_backends_check(const struct tw_serve_args *args, struct 
 
 enum tw_status tw_serve_backends_open(struct tw_serve_backends *backends,
                                       const struct tw_serve_args *args, struct tw_error *error);
+/* For tw_api_config.relay_note: into the log. Threads: any. */
+void tw_serve_log_relay(const struct tw_api_relay_note *note);
 /* What they are answering ends. */
 void tw_serve_backends_stop(struct tw_serve_backends *backends);
 /* Of one that is zeros: nothing. */

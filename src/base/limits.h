@@ -170,23 +170,34 @@
 #define TW_LIMIT_TLS_CHAIN              16    /* certificates in one file */
 
 /* Servers that requests are relayed to */
-#define TW_LIMIT_API_REDACTED_TEXTS  1024    /* of a stream: of each choice its texts and calls */
-#define TW_LIMIT_REMOTE_WAITING      1000000 /* requests that a server may say wait there */
-#define TW_LIMIT_REMOTES             64      /* other servers that a server asks */
-#define TW_LIMIT_REMOTE_CALLS        4096    /* of one client at once */
-#define TW_LIMIT_REMOTE_SPARE        256     /* handles of libcurl that wait for their next call */
-#define TW_LIMIT_REMOTE_URL_BYTES    1024    /* of a server, and of an endpoint behind it */
-#define TW_LIMIT_REMOTE_HEAD_BYTES   65536   /* of an answer: all its header lines */
-#define TW_LIMIT_REMOTE_VALUE_BYTES  256     /* of a header line whose value is kept */
-#define TW_LIMIT_REMOTE_KEY_BYTES    4096    /* of a key in its file */
-#define TW_LIMIT_REMOTE_CA_BYTES     ((size_t)4 << 20) /* of a file of certificates */
-#define TW_LIMIT_REMOTE_RETRY_S      3600 /* the longest wait that a server may ask for */
-#define TW_LIMIT_REMOTE_SWEEP_MS     50   /* from one look at deadlines to the next */
-#define TW_LIMIT_REMOTE_EVENT_BYTES  ((size_t)4 << 20)  /* of a stream; a whole call is in one */
-#define TW_LIMIT_REMOTE_ANSWER_BYTES ((size_t)64 << 20) /* of an answer that is no stream */
-#define TW_LIMIT_REMOTE_REASON_BYTES 256                /* of what a server says is wrong */
-#define TW_LIMIT_METRICS_LINE_BYTES  4096
-#define TW_LIMIT_METRICS_BYTES       ((size_t)16 << 20) /* of one look at a server's metrics */
+#define TW_LIMIT_API_REDACTED_TEXTS   1024    /* of a stream: of each choice its texts and calls */
+#define TW_LIMIT_REMOTE_WAITING       1000000 /* requests that a server may say wait there */
+#define TW_LIMIT_REMOTES              64      /* other servers that a server asks */
+#define TW_LIMIT_REMOTE_CALLS         4096    /* of one client at once */
+#define TW_LIMIT_REMOTE_SPARE         256     /* handles of libcurl that wait for their next call */
+#define TW_LIMIT_REMOTE_URL_BYTES     1024    /* of a server, and of an endpoint behind it */
+#define TW_LIMIT_REMOTE_HEAD_BYTES    65536   /* of an answer: all its header lines */
+#define TW_LIMIT_REMOTE_VALUE_BYTES   256     /* of a header line whose value is kept */
+#define TW_LIMIT_REMOTE_KEY_BYTES     4096    /* of a key in its file */
+#define TW_LIMIT_REMOTE_CA_BYTES      ((size_t)4 << 20) /* of a file of certificates */
+#define TW_LIMIT_REMOTE_RETRY_S       3600 /* the longest wait that a server may ask for */
+#define TW_LIMIT_REMOTE_SWEEP_MS      50   /* from one look at deadlines to the next */
+#define TW_LIMIT_REMOTE_EVENT_BYTES   ((size_t)4 << 20)  /* of a stream; a whole call is in one */
+#define TW_LIMIT_REMOTE_ANSWER_BYTES  ((size_t)64 << 20) /* of an answer that is no stream */
+#define TW_LIMIT_REMOTE_REASON_BYTES  256                /* of what a server says is wrong */
+#define TW_LIMIT_REMOTE_REFUSAL_BYTES 65536              /* of a refusal's body that is read */
+#define TW_LIMIT_REMOTE_WEIGHT        1000000            /* of one beside others */
+#define TW_LIMIT_REMOTE_FIRST_BYTE_MS 600000 /* until one answers: a whole answer is all of it */
+#define TW_LIMIT_REMOTE_LOOK_MS       5000   /* that a look at one's health takes */
+#define TW_LIMIT_REMOTE_NO_METRICS_MS 60000  /* until metrics are asked for that were not there */
+/* Reserved for a part of a prompt that is no text, such as an image behind an address: its bytes do
+ * not say how many tokens it is. As many as the largest image has of Qwen2-VL and its kin, which
+ * take the most for one. */
+#define TW_LIMIT_REMOTE_PART_TOKENS   16384
+#define TW_LIMIT_RELAY_PAUSE_BYTES    (TW_LIMIT_HTTP_STREAM_BYTES / 4) /* not taken by a client */
+#define TW_LIMIT_RELAY_LOOK_NS        20000000 /* from one look at those who leave to the next */
+#define TW_LIMIT_METRICS_LINE_BYTES   4096
+#define TW_LIMIT_METRICS_BYTES        ((size_t)16 << 20) /* of one look at a server's metrics */
 
 /* Routes */
 #define TW_LIMIT_ROUTE_BACKENDS    256 /* places that requests can run at */
@@ -196,8 +207,10 @@
 #define TW_LIMIT_ROUTE_FALLBACKS   8
 #define TW_LIMIT_ROUTE_BLOCKS      4096       /* of one prompt that are looked for */
 #define TW_LIMIT_ROUTE_INDEX       (1u << 22) /* blocks that are remembered of one backend */
-#define TW_LIMIT_BREAKER_OUTCOMES  32         /* that a breaker looks back at */
-#define TW_LIMIT_BREAKER_DOUBLINGS 6          /* of the time that it stays open */
+#define TW_LIMIT_ROUTE_BLOCK_BYTES 256        /* of a relayed prompt: some sixty tokens, a page */
+#define TW_LIMIT_ROUTE_TABLE_BYTES ((size_t)64 << 20) /* of the names in a table */
+#define TW_LIMIT_BREAKER_OUTCOMES  32                 /* that a breaker looks back at */
+#define TW_LIMIT_BREAKER_DOUBLINGS 6                  /* of the time that it stays open */
 
 /* API */
 #define TW_LIMIT_API_CHOICES         128 /* answers of one request: prompts times n */

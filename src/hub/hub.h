@@ -17,7 +17,8 @@
  * Invariants:
  * 1. Of a hard budget, spent + reserved never exceeds what there is. What is granted can be paid in
  *    every budget on the path of the key, whatever happens at once.
- * 2. What a ticket reserved is settled once: exactly, when it ends; at the watermark, where the
+ * 2. What a ticket reserved is settled once: exactly, when it ends, and with what a server counted
+ *    beyond it, as far as every hard budget has it left then; at the watermark, where the
  *    store could not be written then, as soon as it can, or when the hub is opened after a process
  *    that did not end it.
  * 3. No durable record, no token: where the store fails, everything is refused (TW_ERR_IO) until
@@ -173,6 +174,7 @@ struct tw_hub_ticket {
     int64_t retry_after_ms;                 /* of a rate; INT64_MAX: never */
     struct tw_hub_shown shown;              /* for headers */
     int64_t number;                         /* of the request in the ledger */
+    uint64_t n_paid_tokens; /* behind its settlement; less than it used: see above */
     atomic_uint_least64_t n_covered_tokens; /* durable watermark */
 
     /* The hub's own. */
@@ -198,7 +200,8 @@ void tw_hub_reserve(struct tw_hub *hub, struct tw_hub_ticket *ticket,
  * has settled the request. */
 void tw_hub_cover(struct tw_hub *hub, struct tw_hub_ticket *ticket, uint64_t n_tokens,
                   tw_hub_done_fn done, void *context);
-/* The end of a granted ticket. */
+/* The end of a granted ticket. Where usage is more than was reserved, what is beyond is reserved as
+ * well, if no hard budget forbids it; what is not is in the record as reported and not paid. */
 void tw_hub_settle(struct tw_hub *hub, struct tw_hub_ticket *ticket,
                    const struct tw_hub_usage *usage, tw_hub_done_fn done, void *context);
 

@@ -449,25 +449,23 @@ enum tw_status tw_hub_end_reservation(struct tw_hub *hub, const struct tw_reserv
 static void apply_settle(struct tw_hub *hub, struct tw_hub_op *op)
 {
     struct tw_hub_ticket *ticket = ticket_of(op);
-    const struct tw_hub_usage *usage = &ticket->usage;
     struct tw_reservation reservation;
     struct tw_error error;
     fill_reservation(ticket, &reservation);
     if (!owns(hub, ticket)) {
         return;
     }
-    /* No more than was reserved, whatever is said: one wrong count may not cost a whole group. */
-    const uint64_t n_prompt = least(usage->n_prompt_tokens, ticket->request.n_prompt_tokens);
-    const uint64_t n_cached = least(usage->n_cached_tokens, n_prompt);
-    const struct tw_hub_ending ending = {
-        .key = ticket->request.caller.key,
-        .ticket = ticket,
-        .kind = TW_AUDIT_REQUEST_SETTLED,
-        .n_input_tokens = (int64_t)(n_prompt - n_cached),
-        .n_cached_tokens = (int64_t)n_cached,
-        .n_output_tokens = (int64_t)least(usage->n_answer_tokens, ticket->n_reserved_answer_tokens),
-        .finish = usage->finish};
-    enum tw_status status = tw_hub_end_reservation(hub, &reservation, &ending, &error);
+    struct tw_hub_ending ending = {.key = ticket->request.caller.key,
+                                   .ticket = ticket,
+                                   .kind = TW_AUDIT_REQUEST_SETTLED,
+                                   .finish = ticket->usage.finish};
+    enum tw_status status =
+        tw_hub_reserve_beyond(hub, &reservation, &ticket->usage, &ending, &error);
+    if (status == TW_OK) {
+        status = tw_hub_end_reservation(hub, &reservation, &ending, &error);
+    }
+    ticket->n_paid_tokens =
+        (uint64_t)(ending.n_input_tokens + ending.n_cached_tokens + ending.n_output_tokens);
     if (status == TW_OK) {
         status = tw_hub_store_content(hub, ticket, &error);
     }
@@ -481,7 +479,7 @@ static void apply_settle(struct tw_hub *hub, struct tw_hub_op *op)
 static void done_settle(struct tw_hub *hub, struct tw_hub_op *op, enum tw_status status)
 {
     struct tw_hub_ticket *ticket = ticket_of(op);
-    const int64_t n_used = (int64_t)(ticket->usage.n_prompt_tokens + ticket->usage.n_answer_tokens);
+    const int64_t n_used = (int64_t)ticket->n_paid_tokens;
     if (status != TW_ERR_CANCELLED) {
         end_rates(hub, ticket, 0, n_used < ticket->rate_tokens ? ticket->rate_tokens - n_used : 0);
     }

@@ -40,6 +40,8 @@ struct tw_hub_ending {
     const struct tw_hub_ticket *ticket; /* NULL: another process had it */
     enum tw_audit_kind kind;
     int64_t n_input_tokens, n_cached_tokens, n_output_tokens; /* input: without the cached */
+    /* What was counted, where not all of it could be paid; otherwise 0. */
+    int64_t n_reported_prompt_tokens, n_reported_output_tokens;
     const char *finish;
 };
 
@@ -169,6 +171,14 @@ enum tw_status tw_hub_find_path(struct tw_hub *hub, struct tw_holder *key, int64
 void tw_hub_touch_path(struct tw_hub *hub, const struct tw_hub_path *path);
 enum tw_status tw_hub_end_reservation(struct tw_hub *hub, const struct tw_reservation *reservation,
                                       const struct tw_hub_ending *ending, struct tw_error *error);
+
+/* ---- hub_beyond.c ---- */
+
+/* Sets what is to be settled of what was used; the reservation is made larger for it where it must
+ * and may be. */
+enum tw_status tw_hub_reserve_beyond(struct tw_hub *hub, struct tw_reservation *reservation,
+                                     const struct tw_hub_usage *usage, struct tw_hub_ending *ending,
+                                     struct tw_error *error);
 
 /* ---- hub_record.c: what goes into the audit log ---- */
 

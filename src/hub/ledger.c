@@ -419,6 +419,25 @@ enum tw_status tw_ledger_reserve(struct tw_ledger *ledger, struct tw_reservation
     return tw_db_run(ledger->insert_reservation, values, COUNT(values), error);
 }
 
+enum tw_status tw_ledger_reserve_more(struct tw_ledger *ledger, struct tw_reservation *reservation,
+                                      int64_t amount_nano, int64_t tokens, int64_t now_ns,
+                                      struct tw_error *error)
+{
+    const struct entry entry = {.kind = "reserve",
+                                .debit = &reservation->project->held,
+                                .credit = &ledger->obligations,
+                                .at_ns = now_ns,
+                                .amount_nano = amount_nano,
+                                .tokens = tokens};
+    enum tw_status status = need_accounts(ledger, reservation->project, error);
+    if (status == TW_OK) {
+        status = add_entry(ledger, reservation, &entry, error);
+        reservation->amount_nano += amount_nano;
+        reservation->n_output_tokens += tokens; /* released is the sum */
+    }
+    return status;
+}
+
 enum tw_status tw_ledger_cover(struct tw_ledger *ledger, int64_t request, int64_t n_tokens,
                                struct tw_error *error)
 {

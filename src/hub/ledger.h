@@ -5,7 +5,8 @@
  * Double entry: a row has one account that is debited and one that is credited, with one amount in
  * money and one in tokens, so every row balances in both.
  *
- *     reserve   held(project)  <- obligations     the most that a request may cost
+ *     reserve   held(project)  <- obligations     the most that a request may cost; once more, at
+ *                                                 its end, where it used more than that
  *     release   obligations    <- held(project)   the same, at its end
  *     settle    usage(project) <- revenue         what it did cost
  *
@@ -83,6 +84,10 @@ enum tw_status tw_ledger_check_room(const struct tw_ledger *ledger, int64_t amou
 /* Numbers it (request, entry) and writes it. */
 enum tw_status tw_ledger_reserve(struct tw_ledger *ledger, struct tw_reservation *reservation,
                                  struct tw_error *error);
+/* Makes it larger, at the end of its request: its row of the open ones stays as it was. */
+enum tw_status tw_ledger_reserve_more(struct tw_ledger *ledger, struct tw_reservation *reservation,
+                                      int64_t amount_nano, int64_t tokens, int64_t now_ns,
+                                      struct tw_error *error);
 enum tw_status tw_ledger_cover(struct tw_ledger *ledger, int64_t request, int64_t n_tokens,
                                struct tw_error *error);
 /* Releases it and books what it did cost. */

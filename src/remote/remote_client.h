@@ -118,12 +118,13 @@ struct tw_remote_head {
 struct tw_remote_result {
     enum tw_remote_end end;
     bool may_retry; /* elsewhere: invariant 2, and nothing says that others will refuse it too */
+    bool was_asked; /* the server was connected and sent the request, or a part of it */
     int status;     /* of HTTP; 0: none came */
     uint32_t retry_after_s;
     uint64_t n_body_bytes;
     int64_t first_byte_ns; /* since it was submitted; 0: none came */
     int64_t took_ns;
-    const char *reason; /* a sentence; "" for a whole answer */
+    const char *reason; /* a sentence, "" for a whole answer; names hosts and files: for logs */
 };
 
 enum tw_remote_take { TW_REMOTE_TAKEN = 0, TW_REMOTE_PAUSE, TW_REMOTE_STOP };

@@ -60,7 +60,6 @@ static void no_more_is_asked_for_than_was_granted(void **state)
     expect("{}", &plain, "{\"model\":\"org/Model-8B\",\"max_tokens\":512}");
     expect("{\"max_tokens\":100000}", &plain, "{\"model\":\"org/Model-8B\",\"max_tokens\":512}");
     expect("{\"max_tokens\":-1}", &plain, "{\"model\":\"org/Model-8B\",\"max_tokens\":512}");
-    expect("{\"max_tokens\":1e9}", &plain, "{\"model\":\"org/Model-8B\",\"max_tokens\":512}");
     expect("{\"max_tokens\":null,\"n_predict\":3}", &plain,
            "{\"model\":\"org/Model-8B\",\"max_tokens\":3}");
     expect("{\"max_tokens\":9,\"max_completion_tokens\":8}", &modern,
@@ -80,8 +79,18 @@ static void embeddings_have_no_limit_of_an_answer(void **state)
 static void more_answers_than_granted_are_refused(void **state)
 {
     (void)state;
-    const char *const bad[] = {"{\"n\":3}",     "{\"n\":0}",        "{\"n\":-1}",
-                               "{\"n\":\"2\"}", "{\"best_of\":20}", "{\"n\":1.5}"};
+    const char *const bad[] = {"{\"n\":3}",
+                               "{\"n\":0}",
+                               "{\"n\":-1}",
+                               "{\"n\":\"2\"}",
+                               "{\"best_of\":20}",
+                               "{\"n\":1.5}",
+                               "{\"n_cmpl\":3}",
+                               "{\"max_tokens\":0}",
+                               "{\"max_tokens\":1e9}",
+                               "{\"n_predict\":-2}",
+                               "{\"chat_template\":\"x\"}",
+                               "{\"n\":2,\"prompt\":[\"a\",\"b\"]}"};
     struct tw_rewrite_asked asked;
     struct tw_buf out;
     struct tw_error error;
