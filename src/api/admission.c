@@ -43,6 +43,44 @@ static struct tw_api_policy *take_policy(struct tw_api *api)
     return policy;
 }
 
+/* A floor that holds for nobody is a mistake, or somebody's name was changed. */
+static enum tw_status check_floors(const struct tw_api *api, const struct tw_policy *policy,
+                                   struct tw_error *error)
+{
+    for (size_t i = 0; api->config.hub != NULL && i < policy->n_floors; i++) {
+        const struct tw_policy_words *who = &policy->floors[i].who;
+        for (size_t k = 0; k < who->n_words; k++) {
+            if (strchr(who->words[k], '*') == NULL &&
+                !tw_hub_has_path(api->config.hub, who->words[k])) {
+                return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                                    "the policy has a floor for '%.80s', and the books have nobody "
+                                    "of that name: make it first, or write the name that it has "
+                                    "now",
+                                    who->words[k]);
+            }
+        }
+    }
+    return TW_OK;
+}
+
+/* A tw_hub_tells_apart_fn. */
+static bool tells_apart(void *context, const char *path, const char *renamed)
+{
+    struct tw_api *api = context;
+    pthread_mutex_lock(&api->lock);
+    const bool tells =
+        api->policy != NULL && tw_policy_tells_apart(api->policy->policy, path, renamed);
+    pthread_mutex_unlock(&api->lock);
+    return tells;
+}
+
+void tw_api_admission_guard(struct tw_api *api, bool is_there)
+{
+    if (api->config.hub != NULL) {
+        tw_hub_guard_names(api->config.hub, is_there ? tells_apart : NULL, api);
+    }
+}
+
 /* Every zone that there is must be in the policy: one that it does not know could never be used. */
 static enum tw_status check_zones(const struct tw_api *api, const struct tw_policy *policy,
                                   struct tw_error *error)
@@ -73,6 +111,7 @@ enum tw_status tw_api_set_policy(struct tw_api *api, struct tw_policy *policy,
                                  struct tw_error *error)
 {
     enum tw_status status = policy != NULL ? check_zones(api, policy, error) : TW_OK;
+    status = status == TW_OK && policy != NULL ? check_floors(api, policy, error) : status;
     struct tw_api_policy *next = NULL;
     if (status == TW_OK && policy != NULL) {
         next = tw_mem_zalloc(1, sizeof *next);
@@ -134,10 +173,27 @@ static void say_reason(const struct tw_policy *policy, const struct tw_classifie
     }
 }
 
+/* Rules name models, not what clients call them or leave out. */
+static bool find_model(struct tw_api *api, const struct tw_api_call *call, bool is_here,
+                       const char **ret_model, struct tw_api_error *error)
+{
+    if (!is_here) {
+        *ret_model = json_string_value(json_object_get(call->body, "model"));
+        return true;
+    }
+    const struct tw_api_served *model = tw_api_find_model(api, call->body, &call->tenant, error);
+    if (model != NULL) {
+        *ret_model = model->name;
+    }
+    return model != NULL;
+}
+
 static bool decide(struct tw_api *api, const struct tw_api_call *call,
                    struct tw_api_admission *admission, struct tw_api_error *error)
 {
     const struct tw_policy *policy = admission->policy->policy;
+    const bool is_here = !tw_api_relay_takes(api, call->body);
+    const char *model = NULL;
     struct tw_classified classified;
     struct tw_policy_decision decision;
     struct tw_error cause;
@@ -147,19 +203,22 @@ static bool decide(struct tw_api *api, const struct tw_api_call *call,
     }
     const struct tw_classify_request request = {
         .who = who[0] != '\0' ? who : NULL,
-        .header = call->data_class[0] != '\0' ? call->data_class : NULL,
+        .header = call->n_data_classes > 0 ? call->data_class : NULL,
         .body = call->body};
+    if (call->n_data_classes > 1) {
+        return tw_api_refuse(error, NULL,
+                             TW_CLASSIFY_HEADER ": give it once, with the name of one class");
+    }
+    if (!find_model(api, call, is_here, &model, error)) {
+        return false;
+    }
     if (tw_classify(policy, &request, &classified, &cause) != TW_OK) {
         return tw_api_refuse(error, NULL, "%s", cause.text);
     }
-    const bool is_here = !tw_api_relay_takes(api, call->body);
-    const char *model = json_string_value(json_object_get(call->body, "model"));
-    const struct tw_policy_question question = {
-        .rank = classified.rank,
-        .who = request.who,
-        .model = model != NULL || api->config.n_models == 0 ? model : api->models[0].name,
-        .zones = zones_of(api, policy, call->body),
-        .cannot_redact = is_here}; /* our own engine gets a request as it is */
+    const struct tw_policy_question question = {.rank = classified.rank,
+                                                .who = request.who,
+                                                .model = model,
+                                                .zones = zones_of(api, policy, call->body)};
     tw_policy_decide(policy, &question, &decision);
     admission->zones = decision.zones;
     admission->redact = decision.redact;

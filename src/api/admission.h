@@ -25,6 +25,9 @@ struct tw_api_admission {
     char denied[TW_LIMIT_ERROR_TEXT_BYTES]; /* "": it is allowed */
 };
 
+/* From now on, or no more, the hub gives nothing a name that the policy in use tells apart. */
+void tw_api_admission_guard(struct tw_api *api, bool is_there);
+
 /* Decides on a call whose body is read. False: it was refused, and the call is done with. */
 bool tw_api_admit(struct tw_api *api, struct tw_api_call *call);
 /* Answers a call that nothing was made of with an error, and frees all that it has. */

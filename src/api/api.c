@@ -400,8 +400,11 @@ static void queue_task(struct tw_api *api, struct tw_http_request *http,
         *task = (struct tw_api_task){
             .call = {.http = http, .arrived_ns = tw_clock_monotonic_ns(), .tenant = tenant},
             .route = route};
-        snprintf(task->call.data_class, sizeof task->call.data_class, "%s",
-                 data_class != NULL ? data_class : "");
+        const int n = snprintf(task->call.data_class, sizeof task->call.data_class, "%s",
+                               data_class != NULL ? data_class : "");
+        task->call.n_data_classes = n < (int)sizeof task->call.data_class
+                                        ? (uint32_t)tw_http_header_count(http, TW_CLASSIFY_HEADER)
+                                        : UINT32_MAX;
         pthread_mutex_lock(&api->lock);
         stops = api->stops;
         if (api->n_tasks < TW_LIMIT_API_TASKS && !stops) {
@@ -670,6 +673,7 @@ enum tw_status tw_api_create(const struct tw_api_config *config, struct tw_api *
         tw_api_free(api);
         return status;
     }
+    tw_api_admission_guard(api, true);
     *ret_api = api;
     return TW_OK;
 }
@@ -719,6 +723,7 @@ void tw_api_free(struct tw_api *api)
     }
     tw_api_stop(api);
     tw_api_relays_stop(api);
+    tw_api_admission_guard(api, false);
     tw_api_set_policy(api, NULL, NULL);
     for (size_t i = 0; api->models != NULL && i < api->config.n_models; i++) {
         tw_chat_template_free(api->models[i].chat_template);

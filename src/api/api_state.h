@@ -39,7 +39,8 @@ struct tw_api_call {
     json_t *body;
     struct tw_content *content;         /* the callee's as well; NULL: nothing is to be recorded */
     struct tw_api_admission *admission; /* the same, of an endpoint that has content */
-    char data_class[TW_LIMIT_POLICY_NAME_BYTES]; /* that the client says its data have; "" */
+    char data_class[TW_LIMIT_POLICY_NAME_BYTES]; /* that the client says its data have */
+    uint32_t n_data_classes;                     /* so many headers said it; UINT32_MAX: too long */
     int64_t arrived_ns;
     struct tw_api_tenant tenant;
 };

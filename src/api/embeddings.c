@@ -13,6 +13,7 @@
 #include "api/api_refusals.h"
 #include "api/api_state.h"
 #include "api/chat_messages.h"
+#include "api/relay_redaction.h"
 #include "api/request_fields.h"
 #include "base/clock.h"
 #include "base/mem.h"
@@ -406,12 +407,17 @@ static bool prepare(struct embedding *embedding, const struct tw_api_call *call,
     embedding->generation.tenant = call->tenant.number;
     embedding->generation.domain = embedding->api->config.shares_prefixes ? 0 : call->tenant.number;
     embedding->model = tw_api_find_model(embedding->api, embedding->body, &call->tenant, error);
-    return embedding->model != NULL && read_fields(embedding, error) &&
-           read_format(embedding, error) && read_dimensions(embedding, error) &&
-           read_inputs(embedding, error) &&
-           (embedding->content == NULL ||
-            (tw_api_content_name(embedding->content, embedding->body, error) &&
-             tw_api_content_begin(embedding->content, 1, error)));
+    struct tw_api_redaction redaction = {0}; /* a vector has nothing to be put back in */
+    const bool is_ready =
+        embedding->model != NULL &&
+        (embedding->content == NULL ||
+         tw_api_content_name(embedding->content, embedding->body, error)) &&
+        tw_api_redaction_begin(&redaction, embedding->admission, embedding->body, error) &&
+        read_fields(embedding, error) && read_format(embedding, error) &&
+        read_dimensions(embedding, error) && read_inputs(embedding, error) &&
+        (embedding->content == NULL || tw_api_content_begin(embedding->content, 1, error));
+    tw_api_redaction_free(&redaction);
+    return is_ready;
 }
 
 static void begin(struct embedding *embedding)

@@ -738,16 +738,16 @@ static bool prepare(struct tw_api_relay_item *item, struct tw_api_error *error)
     }
     item->wants_stream = json_is_true(stream);
     if (!read_limits(item, error) ||
+        (item->content != NULL && !tw_api_content_name(item->content, item->body, error)) ||
         !tw_api_redaction_begin(&item->redaction, item->admission, item->body, error)) {
-        return false;
+        return false; /* whom it is about is named by what the client wrote */
     }
     item->n_prompt_bound = bound_prompt(item->body, &item->limits);
     return (tw_api_trip_begin(&item->trip, item->api, item->body, item->client_model,
                               item->tenant.number,
                               item->limits.n_answer_tokens * item->limits.n_answers) ||
             tw_api_refuse_memory(error)) &&
-           (item->content == NULL || (tw_api_content_name(item->content, item->body, error) &&
-                                      tw_api_content_begin(item->content, 1, error)));
+           (item->content == NULL || tw_api_content_begin(item->content, 1, error));
 }
 
 void tw_api_relay(struct tw_api *api, const struct tw_api_call *call, const char *path)

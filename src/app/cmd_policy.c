@@ -204,7 +204,7 @@ static int test(int argc, char **argv)
 /* ---- explain ---- */
 
 struct explain_args {
-    const char *project, *header, *floor, *stored, *model;
+    const char *project, *header, *floor, *model;
     struct tw_option_strings zones;
     bool json;
 };
@@ -227,11 +227,6 @@ static const struct tw_option explain_options[] = {
      .offset = ROW(floor),
      .value_name = "CLASS",
      .help = "The class that the key or its project has at least."},
-    {.name = "stored",
-     .kind = TW_OPTION_STRING,
-     .offset = ROW(stored),
-     .value_name = "CLASS",
-     .help = "The class of the conversation so far."},
     {.name = "model",
      .kind = TW_OPTION_STRING,
      .offset = ROW(model),
@@ -251,9 +246,12 @@ static const struct tw_option_group explain_group = {
 static const char *fit_of(const struct tw_policy *policy, size_t rule,
                           const struct tw_policy_answer *answer)
 {
-    static const char *const words[] = {"fits", "is for other classes", "is for others",
+    static const char *const words[] = {"fits",
+                                        "is for other classes",
+                                        "is for others",
                                         "is for other models",
-                                        "would leave what redaction does not take away"};
+                                        "would leave what redaction does not take away",
+                                        "redacts for other zones"};
     if (answer->decision.rule != TW_POLICY_NONE && (size_t)answer->decision.rule < rule) {
         return "is not reached";
     }
@@ -378,7 +376,6 @@ static enum tw_status explain_request(const struct tw_policy *policy, const char
     struct tw_policy_answer answer;
     struct tw_policy_ask ask = {.floor = args->floor,
                                 .header = args->header,
-                                .stored = args->stored,
                                 .who = args->project,
                                 .model = args->model,
                                 .zones = args->zones.items,

@@ -183,6 +183,24 @@ void tw_change_warn_settings(struct tw_hub_change *change, const struct tw_holde
 
 /* ---- rows ---- */
 
+/* What a policy says of a path must not become void, or hold for another, by a new name. */
+static enum tw_status check_name(const struct tw_hub_change *change, const struct tw_holder *holder,
+                                 const char *name, struct tw_error *error)
+{
+    const struct tw_hub *hub = change->hub;
+    char path[PATH_BYTES], renamed[2 * PATH_BYTES];
+    tw_holder_write_path(holder, path, sizeof path);
+    snprintf(renamed, sizeof renamed, "%.*s%s", (int)(tw_change_last_name(path) - path), path,
+             name);
+    if (hub->tells_apart == NULL || !hub->tells_apart(hub->tells_apart_context, path, renamed)) {
+        return TW_OK;
+    }
+    return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                        "the policy has a floor or a rule for '%.80s' that would not be for "
+                        "'%.80s', or the other way round: change the policy first",
+                        path, renamed);
+}
+
 enum tw_status tw_change_check_holder(struct tw_hub_change *change, const struct tw_holder *holder,
                                       const struct tw_holder *parent, const char *name,
                                       struct tw_error *error)
@@ -200,7 +218,8 @@ enum tw_status tw_change_check_holder(struct tw_hub_change *change, const struct
                             "the most there can be",
                             TW_LIMIT_HUB_ITEMS);
     }
-    return TW_OK;
+    const bool is_renamed = holder != NULL && name != NULL && strcmp(name, holder->name) != 0;
+    return is_renamed ? check_name(change, holder, name, error) : TW_OK;
 }
 
 /* Of a project: what is held for its running requests, and what it used. */

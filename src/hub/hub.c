@@ -366,6 +366,26 @@ void tw_hub_caller_path(const struct tw_hub_caller *caller, char *ret_path, size
     tw_holder_write_path(caller->key, ret_path, path_bytes);
 }
 
+bool tw_hub_has_path(struct tw_hub *hub, const char *path)
+{
+    const struct tw_items *holders = &hub->directory.holders;
+    bool is_there = false;
+    pthread_rwlock_rdlock(&hub->directory.lock);
+    for (size_t i = 0; !is_there && i < holders->n; i++) {
+        char text[TW_HOLDER_KINDS * (TW_LIMIT_HUB_NAME_BYTES + 1)];
+        tw_holder_write_path(holders->at[i], text, sizeof text);
+        is_there = strcmp(text, path) == 0;
+    }
+    pthread_rwlock_unlock(&hub->directory.lock);
+    return is_there;
+}
+
+void tw_hub_guard_names(struct tw_hub *hub, tw_hub_tells_apart_fn tells_apart, void *context)
+{
+    hub->tells_apart = tells_apart;
+    hub->tells_apart_context = context;
+}
+
 uint32_t tw_hub_max_context_tokens(struct tw_hub *hub, const struct tw_hub_caller *caller)
 {
     int64_t most = UINT32_MAX;

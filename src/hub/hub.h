@@ -109,6 +109,12 @@ bool tw_hub_may_use_model(struct tw_hub *hub, const struct tw_hub_caller *caller
                           const char *model);
 /* "organisation/team/project/key". */
 void tw_hub_caller_path(const struct tw_hub_caller *caller, char *ret_path, size_t path_bytes);
+/* Whether there is something of a path, open or closed. */
+bool tw_hub_has_path(struct tw_hub *hub, const char *path);
+/* From now on a name is given anew only where this is false; NULL: always. On the writer's thread;
+ * to be set while no command can run. */
+typedef bool (*tw_hub_tells_apart_fn)(void *context, const char *path, const char *renamed);
+void tw_hub_guard_names(struct tw_hub *hub, tw_hub_tells_apart_fn tells_apart, void *context);
 uint32_t tw_hub_max_context_tokens(struct tw_hub *hub, const struct tw_hub_caller *caller);
 
 /* ---- a request ---- */

@@ -114,6 +114,8 @@ struct tw_hub_content {
 
 struct tw_hub {
     struct tw_hub_config config;
+    tw_hub_tells_apart_fn tells_apart; /* NULL: any name may be given anew */
+    void *tells_apart_context;
     char *address; /* the configuration's */
     struct tw_db *db;
     struct tw_directory directory;

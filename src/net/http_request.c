@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 
@@ -306,6 +307,28 @@ const char *tw_http_path(const struct tw_http_request *request)
 const char *tw_http_header(const struct tw_http_request *request, const char *name)
 {
     return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
+}
+
+struct header_count {
+    const char *name;
+    size_t n;
+};
+
+static enum MHD_Result count_header(void *context, enum MHD_ValueKind kind, const char *key,
+                                    const char *value)
+{
+    struct header_count *count = context;
+    (void)kind;
+    (void)value;
+    count->n += strcasecmp(key, count->name) == 0;
+    return MHD_YES;
+}
+
+size_t tw_http_header_count(const struct tw_http_request *request, const char *name)
+{
+    struct header_count count = {.name = name};
+    MHD_get_connection_values(request->connection, MHD_HEADER_KIND, count_header, &count);
+    return count.n;
 }
 
 const char *tw_http_peer(const struct tw_http_request *request)

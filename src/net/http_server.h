@@ -120,6 +120,8 @@ const char *tw_http_method(const struct tw_http_request *request); /* "POST" */
 const char *tw_http_path(const struct tw_http_request *request);   /* decoded, without query */
 /* NULL where there is none. Valid within the handler only. */
 const char *tw_http_header(const struct tw_http_request *request, const char *name);
+/* How many of that name there are. Valid within the handler only. */
+size_t tw_http_header_count(const struct tw_http_request *request, const char *name);
 /* The client's address, numeric, without port; "" where there is none. Valid within the handler
  * only. */
 const char *tw_http_peer(const struct tw_http_request *request);
