@@ -185,6 +185,9 @@
 #define TW_LIMIT_REMOTE_EVENT_BYTES  ((size_t)4 << 20)  /* of a stream; a whole call is in one */
 #define TW_LIMIT_REMOTE_ANSWER_BYTES ((size_t)64 << 20) /* of an answer that is no stream */
 #define TW_LIMIT_REMOTE_REASON_BYTES 256                /* of what a server says is wrong */
+#define TW_LIMIT_DNS_NAME_BYTES      1025 /* of a name in an answer, as text (NS_MAXDNAME) */
+#define TW_LIMIT_DNS_TTL_LEAST_S     1    /* a name is not asked for more often */
+#define TW_LIMIT_DNS_TTL_MOST_S      300  /* nor less often, whatever its records say */
 #define TW_LIMIT_METRICS_LINE_BYTES  4096
 #define TW_LIMIT_METRICS_BYTES       ((size_t)16 << 20) /* of one look at a server's metrics */
 
