@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "api/api_refusals.h"
+#include "api/fleet.h"
 #include "api/relay.h"
+#include "api/relay_routes.h"
 #include "base/mem.h"
 #include "hub/content.h"
 #include "policy/classify.h"
@@ -83,7 +85,7 @@ void tw_api_admission_guard(struct tw_api *api, bool is_there)
 
 /* Every zone that there is must be in the policy: one that it does not know could never be used. */
 static enum tw_status check_zones(const struct tw_api *api, const struct tw_policy *policy,
-                                  struct tw_error *error)
+                                  const struct tw_api_remotes *remotes, struct tw_error *error)
 {
     const struct tw_api_config *config = &api->config;
     if (config->hub == NULL && tw_policy_asks_who(policy)) {
@@ -91,47 +93,110 @@ static enum tw_status check_zones(const struct tw_api *api, const struct tw_poli
                             "the policy has rules or floors for organisations and projects, which "
                             "only books know: give --books, or take them out");
     }
-    for (size_t i = 0; i <= config->n_remotes; i++) {
-        const char *zone = i < config->n_remotes ? config->remotes[i].zone : config->zone;
-        if ((i < config->n_remotes || config->n_models > 0) &&
+    for (size_t i = 0; i <= remotes->n_items; i++) {
+        const bool is_remote = i < remotes->n_items;
+        const char *zone = is_remote ? remotes->items[i].zone : config->zone;
+        if ((is_remote || config->n_models > 0) &&
             tw_policy_find_zone(policy, zone) == TW_POLICY_NONE) {
             return tw_error_set(
                 error, TW_ERR_USAGE, TW_NO_POSITION,
                 "the policy has no zone '%.60s', in which %s%.60s is: add it to the "
                 "policy's zones, or give %s another zone",
-                zone, i < config->n_remotes ? "the backend " : "this server",
-                i < config->n_remotes ? config->remotes[i].name : "",
-                i < config->n_remotes ? "the backend" : "this server");
+                zone, is_remote ? "the backend " : "this server",
+                is_remote ? remotes->items[i].entry : "",
+                is_remote ? "the backend" : "this server");
         }
     }
     return TW_OK;
 }
 
+static enum tw_status make_policy(struct tw_policy *policy, struct tw_api_policy **ret_policy,
+                                  struct tw_error *error)
+{
+    *ret_policy = policy != NULL ? tw_mem_zalloc(1, sizeof **ret_policy) : NULL;
+    if (policy != NULL && *ret_policy == NULL) {
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a policy");
+    }
+    if (policy != NULL) {
+        (*ret_policy)->policy = policy;
+        (*ret_policy)->n_users = 1;
+    }
+    return TW_OK;
+}
+
+/* Both at once: whoever reads one sees the other. */
+static void install(struct tw_api *api, const struct tw_api_change *change,
+                    struct tw_api_policy *policy, struct tw_api_fleet *fleet)
+{
+    struct tw_api_policy *old_policy = NULL;
+    struct tw_api_fleet *old_fleet = NULL;
+    pthread_mutex_lock(&api->lock);
+    if (change->sets_policy) {
+        old_policy = api->policy;
+        api->policy = policy;
+    }
+    if (change->sets_remotes) {
+        old_fleet = api->fleet;
+        api->fleet = fleet;
+    }
+    pthread_mutex_unlock(&api->lock);
+    drop_policy(old_policy);
+    tw_api_fleet_drop(old_fleet);
+}
+
+static enum tw_status check_change(struct tw_api *api, const struct tw_api_change *change,
+                                   struct tw_error *error)
+{
+    struct tw_api_policy *now = take_policy(api);
+    struct tw_api_fleet *fleet = tw_api_fleet_take(api);
+    const struct tw_policy *policy = change->sets_policy ? change->policy
+                                     : now != NULL       ? now->policy
+                                                         : NULL;
+    const struct tw_api_remotes *remotes =
+        change->sets_remotes ? &change->remotes : &fleet->remotes;
+    enum tw_status status = policy != NULL ? check_zones(api, policy, remotes, error) : TW_OK;
+    status = status == TW_OK && policy != NULL ? check_floors(api, policy, error) : status;
+    tw_api_fleet_drop(fleet);
+    drop_policy(now);
+    return status;
+}
+
+enum tw_status tw_api_change(struct tw_api *api, const struct tw_api_change *change,
+                             struct tw_error *error)
+{
+    struct tw_api_policy *policy = NULL;
+    struct tw_api_fleet *fleet = NULL;
+    enum tw_status status = check_change(api, change, error);
+    if (status == TW_OK && change->sets_policy) {
+        status = make_policy(change->policy, &policy, error);
+    }
+    if (status == TW_OK && change->sets_remotes) {
+        fleet = tw_api_fleet_make(&change->remotes);
+        status = fleet != NULL ? TW_OK
+                               : tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION,
+                                              "no memory for other servers");
+    }
+    /* Routes and fleet are changed under one lock, in which requests choose. */
+    pthread_mutex_lock(&api->relays.router_lock);
+    if (status == TW_OK && change->sets_remotes) {
+        status = tw_api_routes_set(api, &change->remotes, error);
+    }
+    if (status == TW_OK) {
+        install(api, change, policy, fleet);
+    }
+    pthread_mutex_unlock(&api->relays.router_lock);
+    if (status != TW_OK) {
+        tw_mem_free(policy);
+        tw_mem_free(fleet);
+    }
+    return status;
+}
+
 enum tw_status tw_api_set_policy(struct tw_api *api, struct tw_policy *policy,
                                  struct tw_error *error)
 {
-    enum tw_status status = policy != NULL ? check_zones(api, policy, error) : TW_OK;
-    status = status == TW_OK && policy != NULL ? check_floors(api, policy, error) : status;
-    struct tw_api_policy *next = NULL;
-    if (status == TW_OK && policy != NULL) {
-        next = tw_mem_zalloc(1, sizeof *next);
-        status = next != NULL
-                     ? TW_OK
-                     : tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a policy");
-    }
-    if (status != TW_OK) {
-        return status;
-    }
-    if (next != NULL) {
-        next->policy = policy;
-        next->n_users = 1;
-    }
-    pthread_mutex_lock(&api->lock);
-    struct tw_api_policy *before = api->policy;
-    api->policy = next;
-    pthread_mutex_unlock(&api->lock);
-    drop_policy(before);
-    return TW_OK;
+    const struct tw_api_change change = {.sets_policy = true, .policy = policy};
+    return tw_api_change(api, &change, error);
 }
 
 /* ---- deciding ---- */
@@ -143,20 +208,17 @@ static uint64_t zone_bit(const struct tw_policy *policy, const char *zone)
 }
 
 /* Where the model is that a body asks for. */
-static uint64_t zones_of(const struct tw_api *api, const struct tw_policy *policy,
-                         const json_t *body)
+static uint64_t zones_of(struct tw_api *api, const struct tw_policy *policy, const json_t *body)
 {
+    const char *model = json_string_value(json_object_get(body, "model"));
+    struct tw_api_fleet *fleet = tw_api_fleet_take(api);
     uint64_t zones = 0;
-    if (!tw_api_relay_takes(api, body)) {
-        return zone_bit(policy, api->config.zone);
+    for (size_t i = 0; model != NULL && i < fleet->remotes.n_items; i++) {
+        const struct tw_api_remote *remote = &fleet->remotes.items[i];
+        zones |= tw_api_remote_has(remote, model) ? zone_bit(policy, remote->zone) : 0;
     }
-    for (size_t i = 0; i < api->config.n_remotes; i++) {
-        if (tw_api_remote_has(&api->config.remotes[i],
-                              json_string_value(json_object_get(body, "model")))) {
-            zones |= zone_bit(policy, api->config.remotes[i].zone);
-        }
-    }
-    return zones;
+    tw_api_fleet_drop(fleet);
+    return tw_api_relay_takes(api, body) ? zones : zone_bit(policy, api->config.zone);
 }
 
 /* What raised the class to what it is. */

@@ -7,6 +7,7 @@
 #include "api/admission.h"
 #include "api/api_refusals.h"
 #include "api/api_state.h"
+#include "api/fleet.h"
 #include "api/relay.h"
 #include "base/clock.h"
 #include "base/mem.h"
@@ -74,13 +75,11 @@ static void write_model(struct tw_json_writer *writer, const struct tw_api_serve
 }
 
 /* Whether one before it on the list has it, too: models are listed once. */
-static bool is_listed(const struct tw_api *api, size_t n_remotes, const char *name)
+static bool is_listed(const struct tw_api_remote *remotes, size_t n_remotes, const char *name)
 {
     for (size_t i = 0; i < n_remotes; i++) {
-        for (size_t k = 0; k < api->config.remotes[i].n_models; k++) {
-            if (strcmp(api->config.remotes[i].models[k].name, name) == 0) {
-                return true;
-            }
+        if (tw_api_remote_has(&remotes[i], name)) {
+            return true;
         }
     }
     return false;
@@ -91,12 +90,13 @@ static bool write_remote_models(struct tw_json_writer *writer, struct tw_api *ap
                                 const struct tw_api_tenant *tenant, const char *name)
 {
     bool is_there = false;
-    for (size_t i = 0; i < api->config.n_remotes; i++) {
-        const struct tw_api_remote *remote = &api->config.remotes[i];
+    struct tw_api_fleet *fleet = tw_api_fleet_take(api);
+    for (size_t i = 0; i < fleet->remotes.n_items; i++) {
+        const struct tw_api_remote *remote = &fleet->remotes.items[i];
         for (size_t k = 0; k < remote->n_models; k++) {
             const struct tw_api_remote_model *model = &remote->models[k];
             if ((name != NULL && strcmp(name, model->name) != 0) ||
-                is_listed(api, i, model->name) ||
+                is_listed(fleet->remotes.items, i, model->name) ||
                 (api->config.hub != NULL && tenant->caller.key != NULL &&
                  !tw_hub_may_use_model(api->config.hub, &tenant->caller, model->name))) {
                 continue;
@@ -106,12 +106,13 @@ static bool write_remote_models(struct tw_json_writer *writer, struct tw_api *ap
             tw_json_put_text(writer, "id", model->name);
             tw_json_put_text(writer, "object", "model");
             tw_json_put_int(writer, "created", api->created_s);
-            tw_json_put_text(writer, "owned_by", remote->name);
+            tw_json_put_text(writer, "owned_by", remote->entry);
             tw_json_put_text(writer, "root", model->upstream);
             tw_json_put_uint(writer, "max_model_len", model->n_context_tokens);
             tw_json_object_end(writer);
         }
     }
+    tw_api_fleet_drop(fleet);
     return is_there;
 }
 
@@ -659,7 +660,10 @@ enum tw_status tw_api_create(const struct tw_api_config *config, struct tw_api *
     pthread_mutex_init(&api->lock, NULL);
     pthread_cond_init(&api->wake, NULL);
     tw_api_guesses_init(&api->guesses);
-    enum tw_status status = copy_models(api, error);
+    api->fleet = tw_api_fleet_make(&(struct tw_api_remotes){.n_items = 0});
+    enum tw_status status = api->fleet != NULL ? copy_models(api, error)
+                                               : tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION,
+                                                              "no memory for the API");
     if (status == TW_OK) {
         status = announce_all(api, error);
     }
@@ -724,7 +728,10 @@ void tw_api_free(struct tw_api *api)
     tw_api_stop(api);
     tw_api_relays_stop(api);
     tw_api_admission_guard(api, false);
-    tw_api_set_policy(api, NULL, NULL);
+    if (api->fleet != NULL) {
+        tw_api_set_policy(api, NULL, NULL);
+        tw_api_fleet_drop(api->fleet);
+    }
     for (size_t i = 0; api->models != NULL && i < api->config.n_models; i++) {
         tw_chat_template_free(api->models[i].chat_template);
         tw_mem_free(api->models[i].name);

@@ -46,10 +46,11 @@ struct tw_api_remote_model {
     uint32_t n_context_tokens;
 };
 
-/* Another server. All of it outlives the API. */
+/* Another server. */
 struct tw_api_remote {
-    const char *name, *zone; /* for records and messages */
-    struct tw_remote_backend *backend;
+    const char *name, *zone;           /* for records and the log */
+    const char *entry;                 /* what clients are told: several may be of one entry */
+    struct tw_remote_backend *backend; /* NULL: it is known, and has no address now */
     const struct tw_api_remote_model *models; /* [n_models] */
     size_t n_models;
     uint32_t weight;           /* how much it can do beside others; 0: 1 */
@@ -59,6 +60,15 @@ struct tw_api_remote {
     bool counts_each;          /* and say it of each choice alone */
     bool takes_salt;           /* it keeps tenants' cached beginnings apart when it is told to */
     bool knows_new_limit;      /* max_completion_tokens */
+    bool is_draining;          /* what it answers goes on, and it gets nothing new */
+};
+
+/* All other servers at a time. Items and what they point to stay until they are released. */
+struct tw_api_remotes {
+    const struct tw_api_remote *items; /* [n_items], at most TW_LIMIT_REMOTES */
+    size_t n_items;
+    void (*release)(void *context); /* nobody has hold of them any more; NULL: nothing to do */
+    void *context;
 };
 
 /* What whoever runs the server should know of a request that another server had, and clients must
@@ -76,9 +86,7 @@ struct tw_api_relay_note {
 struct tw_api_config {
     const struct tw_api_model *models; /* [n_models]; the first is the default */
     size_t n_models;
-    const struct tw_api_remote *remotes; /* [n_remotes], at most TW_LIMIT_REMOTES */
-    size_t n_remotes;
-    struct tw_remote_client *remote_client; /* theirs */
+    struct tw_remote_client *remote_client; /* NULL: there will never be other servers */
     const char *zone;                       /* in which our own models run */
     uint32_t n_preparing_threads;
     bool checks_host;         /* refuse a Host that is not this machine (DNS rebinding) */
@@ -112,6 +120,34 @@ enum tw_status tw_api_reload_keys(struct tw_api *api, struct tw_error *error);
  * policy is the API's. NULL: every request anywhere. */
 enum tw_status tw_api_set_policy(struct tw_api *api, struct tw_policy *policy,
                                  struct tw_error *error);
+
+/* Policy and other servers, changed together: all of it holds, or nothing changed. Requests that
+ * were admitted before keep their policy, and where they were sent. Servers that are no longer
+ * among the remotes answer what they have and get nothing new; one of the same name keeps what
+ * is known of it. On success what is set is the API's. Changes come one at a time. */
+struct tw_api_change {
+    bool sets_policy, sets_remotes;
+    struct tw_policy *policy; /* NULL: none */
+    struct tw_api_remotes remotes;
+};
+enum tw_status tw_api_change(struct tw_api *api, const struct tw_api_change *change,
+                             struct tw_error *error);
+
+/* How another server stands, for people. */
+struct tw_api_standing {
+    const char *name, *zone; /* as long as the remotes are */
+    bool has_address, is_draining, is_alive;
+    const char *breaker; /* "closed", "open", "half-open" */
+    uint32_t n_in_flight, n_waiting;
+    bool has_load;
+    double kv_share, token_ns; /* 0: not seen yet */
+    uint64_t n_chosen, n_failed;
+    char reason[TW_LIMIT_REMOTE_REASON_BYTES]; /* why it is not alive; "" */
+};
+/* Calls back for each of them, in their order. */
+void tw_api_each_remote(struct tw_api *api,
+                        void (*tell)(void *context, const struct tw_api_standing *standing),
+                        void *context);
 
 /* Why model i's own chat template cannot be used, or "". */
 const char *tw_api_template_note(const struct tw_api *api, size_t i);

@@ -1,6 +1,7 @@
 #include "api/api_metrics.h"
 
 #include "api/api_state.h"
+#include "api/fleet.h"
 
 #define METRICS_BYTES ((size_t)1 << 20)
 
@@ -195,17 +196,22 @@ static void write_server(struct tw_api *api, struct tw_buf *out)
 
 static void write_remotes(struct tw_api *api, struct tw_buf *out)
 {
-    if (api->config.n_remotes == 0) {
+    if (api->config.remote_client == NULL) {
         return;
     }
+    struct tw_api_fleet *fleet = tw_api_fleet_take(api);
     write_head(out, "backend_up", "gauge", "Whether another server says that it can answer.");
-    for (size_t i = 0; i < api->config.n_remotes; i++) {
-        const struct tw_remote_health health =
-            tw_remote_backend_health(api->config.remotes[i].backend);
+    for (size_t i = 0; i < fleet->remotes.n_items; i++) {
+        const struct tw_api_remote *remote = &fleet->remotes.items[i];
+        struct tw_remote_health health = {.is_known = true};
+        if (remote->backend != NULL) {
+            health = tw_remote_backend_health(remote->backend);
+        }
         tw_buf_append_text(out, "tokenworks_backend_up{backend=\"");
-        write_label(out, api->config.remotes[i].name);
+        write_label(out, remote->name);
         tw_buf_append_format(out, "\"} %d\n", !health.is_known || health.is_alive);
     }
+    tw_api_fleet_drop(fleet);
     write_head(out, "backend_calls_total", "counter", "Requests to other servers by their end.");
     for (int i = 0; i < TW_REMOTE_END_COUNT; i++) {
         tw_buf_append_format(out, "tokenworks_backend_calls_total{end=\"%s\"} %llu\n",

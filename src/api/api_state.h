@@ -30,6 +30,7 @@ struct tw_api_served {
 };
 
 struct tw_api_admission;
+struct tw_api_fleet;
 struct tw_api_policy;
 
 /* Who asks for what. The body belongs to whoever has the call: a reference that two threads give
@@ -88,6 +89,7 @@ struct tw_api {
     uint32_t last_tenant; /* whose task was taken last */
     bool stops;
     struct tw_api_policy *policy; /* NULL: there is none */
+    struct tw_api_fleet *fleet;   /* the other servers; fleet.h */
 
     struct tw_api_relays relays;
 };

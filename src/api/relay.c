@@ -15,6 +15,7 @@
 #include "api/api_content.h"
 #include "api/api_gate.h"
 #include "api/api_refusals.h"
+#include "api/fleet.h"
 #include "api/relay_redaction.h"
 #include "api/relay_routes.h"
 #include "base/clock.h"
@@ -105,15 +106,16 @@ bool tw_api_remote_has(const struct tw_api_remote *remote, const char *model)
     return model_of(remote, model) != NULL;
 }
 
-bool tw_api_relay_takes(const struct tw_api *api, const json_t *body)
+bool tw_api_relay_takes(struct tw_api *api, const json_t *body)
 {
     const char *name = json_string_value(json_object_get(body, "model"));
-    for (size_t i = 0; name != NULL && i < api->config.n_remotes; i++) {
-        if (model_of(&api->config.remotes[i], name) != NULL) {
-            return true;
-        }
+    struct tw_api_fleet *fleet = tw_api_fleet_take(api);
+    bool is_there = false;
+    for (size_t i = 0; name != NULL && !is_there && i < fleet->remotes.n_items; i++) {
+        is_there = model_of(&fleet->remotes.items[i], name) != NULL;
     }
-    return false;
+    tw_api_fleet_drop(fleet);
+    return is_there;
 }
 
 /* ---- the end ---- */
@@ -310,7 +312,7 @@ static void refuse_status(struct tw_api_relay_item *item, int status)
 {
     struct tw_answer_error said;
     struct tw_api_error *error = &item->error;
-    const char *name = item->remote->name;
+    const char *name = item->remote->entry;
     tw_answer_scan_error(item->received.size_bytes > 0 ? item->received.data : "",
                          item->received.size_bytes, &said);
     if (status >= 400 && status < 500 && status != 401 && status != 403 && status != 404 &&
@@ -351,7 +353,7 @@ static void refuse_connection(struct tw_api_relay_item *item, const struct tw_re
     note(item, "a backend failed a request", result->reason, result->status);
     tw_api_refuse_status(&item->error, is_late ? 504 : 502, "server_error",
                          is_late ? "backend_timed_out" : "backend_failed", "the server '%.60s' %s",
-                         item->remote->name, sentence != NULL ? sentence : "failed");
+                         item->remote->entry, sentence != NULL ? sentence : "failed");
 }
 
 static void refuse_result(struct tw_api_relay_item *item, const struct tw_remote_result *result)
@@ -371,7 +373,7 @@ static void refuse_result(struct tw_api_relay_item *item, const struct tw_remote
         note(item, "a backend did not answer as it should",
              said->is_there ? said->text : "its answer has no end", result->status);
         tw_api_refuse_status(error, 502, "server_error", "backend_failed",
-                             "the server '%.60s' did not answer as it should", item->remote->name);
+                             "the server '%.60s' did not answer as it should", item->remote->entry);
     } else {
         refuse_connection(item, result);
     }
@@ -825,7 +827,7 @@ enum tw_status tw_api_relays_start(struct tw_api *api, struct tw_error *error)
     pthread_mutex_init(&api->relays.lock, NULL);
     pthread_cond_init(&api->relays.wake, NULL);
     pthread_mutex_init(&api->relays.router_lock, NULL);
-    if (api->config.n_remotes == 0) {
+    if (api->config.remote_client == NULL) {
         return TW_OK;
     }
     enum tw_status status = tw_api_routes_open(api, error);

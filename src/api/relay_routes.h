@@ -10,6 +10,9 @@
 
 enum tw_status tw_api_routes_open(struct tw_api *api, struct tw_error *error);
 void tw_api_routes_close(struct tw_api *api);
+/* With router_lock held: they are the fleet before it is left. On an error the old ones stay. */
+enum tw_status tw_api_routes_set(struct tw_api *api, const struct tw_api_remotes *remotes,
+                                 struct tw_error *error);
 
 /* Of one request: what it needs, and where it was. */
 struct tw_api_trip {
@@ -17,7 +20,8 @@ struct tw_api_trip {
     struct tw_route_trip trip;
     struct tw_route_ride ride;
     bool is_riding, has_first;
-    uint64_t *hashes; /* of the prompt's beginning */
+    struct tw_api_fleet *fleet; /* of the last choice, whose server stays as long as the trip */
+    uint64_t *hashes;           /* of the prompt's beginning */
 };
 
 /* body: of the request; model: what the client calls it, which stays. False: no memory. */

@@ -11,6 +11,7 @@
 #include "app/serve_backends.h"
 #include "app/serve_books.h"
 #include "app/serve_check.h"
+#include "app/serve_config.h"
 #include "app/serve_models.h"
 #include "app/serve_place.h"
 #include "app/serve_seal.h"
@@ -28,7 +29,7 @@ struct serve {
     struct tw_serve_seal seal;
     int listen_fd, admin_fd; /* until a server has them; -1: none */
     struct tw_serve_models models;
-    struct tw_serve_backends backends;
+    struct tw_serve_backends *backends;
     const char **hosts; /* ends with NULL */
     struct tw_api_keys *keys;
     struct tw_hub *hub;
@@ -64,10 +65,25 @@ static void free_certificate(struct serve *serve)
     tw_buf_free(&serve->cert_key);
 }
 
+/* The one way by which a policy becomes the server's: what else must be true of one, such as that
+ * two people approved it, is asked here. */
+static enum tw_status admit_policy(const struct serve *serve, struct tw_policy **ret_policy,
+                                   struct tw_error *error)
+{
+    return tw_policy_load(serve->args.policy_path, ret_policy, error);
+}
+
+static void log_policy(const struct serve *serve, const char *version)
+{
+    const struct tw_log_field fields[] = {{"file", serve->args.policy_path, 0},
+                                          {"version", version, 0}};
+    tw_log_record(TW_LOG_INFO, NULL, "a policy holds from now on", fields, 2);
+}
+
 static enum tw_status load_policy(struct serve *serve, struct tw_error *error)
 {
     struct tw_policy *policy = NULL;
-    enum tw_status status = tw_policy_load(serve->args.policy_path, &policy, error);
+    enum tw_status status = admit_policy(serve, &policy, error);
     if (status != TW_OK) {
         return status;
     }
@@ -78,9 +94,7 @@ static enum tw_status load_policy(struct serve *serve, struct tw_error *error)
         tw_policy_free(policy);
         return status;
     }
-    const struct tw_log_field fields[] = {{"file", serve->args.policy_path, 0},
-                                          {"version", version, 0}};
-    tw_log_record(TW_LOG_INFO, NULL, "a policy holds from now on", fields, 2);
+    log_policy(serve, version);
     return TW_OK;
 }
 
@@ -92,9 +106,7 @@ static enum tw_status start(struct serve *serve, struct tw_error *error)
         .n_models = serve->models.n_items,
         .stage = serve->models.stage,
         .zone = args->zone,
-        .remotes = serve->backends.items,
-        .n_remotes = serve->backends.n_items,
-        .remote_client = serve->backends.client,
+        .remote_client = tw_serve_backends_client(serve->backends),
         .n_preparing_threads = PREPARING,
         .checks_host = serve->keys == NULL && serve->hub == NULL && !args->no_auth,
         .keys = serve->hub == NULL ? serve->keys : NULL, /* or they were taken over */
@@ -105,6 +117,9 @@ static enum tw_status start(struct serve *serve, struct tw_error *error)
         .heartbeat_seconds = (uint32_t)args->heartbeat_seconds,
     };
     enum tw_status status = tw_api_create(&api_config, &serve->api, error);
+    if (status == TW_OK) {
+        status = tw_serve_backends_start(serve->backends, serve->api, error);
+    }
     if (status == TW_OK && args->policy_path != NULL) {
         status = load_policy(serve, error);
     }
@@ -149,15 +164,6 @@ static void announce(const struct serve *serve)
         if (note[0] != '\0') {
             tw_log(TW_LOG_WARN,
                    "the model's chat template cannot be used, a built-in format is: %s", note);
-        }
-    }
-    for (size_t i = 0; i < serve->backends.n_items; i++) {
-        const struct tw_api_remote *remote = &serve->backends.items[i];
-        for (size_t k = 0; k < remote->n_models; k++) {
-            const struct tw_log_field fields[] = {{"model", remote->models[k].name, 0},
-                                                  {"backend", remote->name, 0},
-                                                  {"zone", remote->zone, 0}};
-            tw_log_record(TW_LOG_INFO, NULL, "a model of another server is served", fields, 3);
         }
     }
     const struct tw_log_field fields[] = {{"url", url, 0}};
@@ -205,7 +211,7 @@ static void take_down(struct serve *serve)
         tw_api_stop(serve->api);
     }
     tw_serve_models_stop(&serve->models);
-    tw_serve_backends_stop(&serve->backends);
+    tw_serve_backends_stop(serve->backends);
     tw_admin_stop(serve->admin);
     tw_hub_stop(serve->hub); /* what ended is settled, and its answer on the way */
     send_rest(serve);
@@ -213,7 +219,7 @@ static void take_down(struct serve *serve)
     tw_hub_close(serve->hub);
     tw_api_free(serve->api);
     tw_serve_models_close(&serve->models);
-    tw_serve_backends_close(&serve->backends);
+    tw_serve_backends_close(serve->backends);
     tw_api_keys_free(serve->keys);
     free_certificate(serve);
     tw_mem_free(serve->hosts);
@@ -245,6 +251,11 @@ static enum tw_status load_keys(struct serve *serve, struct tw_error *error)
     enum tw_status status = tw_serve_place_find(args->host, &serve->place, error);
     if (status == TW_OK) {
         status = tw_serve_check_options(args, &serve->place, error);
+    }
+    if (status == TW_OK) {
+        struct tw_reach_list *reach = &serve->seal.reach;
+        status = tw_serve_backends_look_up(
+            args, args->sealed == TW_SERVE_SEALED_BROKER ? reach : NULL, &serve->backends, error);
     }
     if (status == TW_OK) {
         status = tw_serve_seal_begin(args, &serve->place, &serve->seal, error);
@@ -287,19 +298,65 @@ static void reload_certificate(struct serve *serve)
     tw_buf_free(&key);
 }
 
-/* A policy that is wrong changes nothing. */
-static void reload_policy(struct serve *serve)
+/* The policy, and the backends of the file: all of it holds from now on, or nothing has changed. */
+static enum tw_status change_routes(struct serve *serve, size_t *ret_n_backends,
+                                    char ret_version[TW_POLICY_SHORT_VERSION_BYTES],
+                                    struct tw_error *error)
 {
-    struct tw_error error;
-    if (load_policy(serve, &error) != TW_OK) {
-        tw_log(TW_LOG_ERROR, "the policy stays as it was: %s", error.text);
+    const struct tw_serve_args *args = &serve->args;
+    struct tw_serve_args fresh = tw_serve_args_defaults();
+    struct tw_policy *policy = NULL;
+    enum tw_status status = TW_OK;
+    ret_version[0] = '\0';
+    if (args->config_path != NULL) {
+        status = tw_serve_config_load(args->config_path, &fresh, error);
     }
+    if (status == TW_OK && args->policy_path != NULL) {
+        status = admit_policy(serve, &policy, error);
+    }
+    if (status == TW_OK && policy != NULL) {
+        snprintf(ret_version, TW_POLICY_SHORT_VERSION_BYTES, "%s", policy->short_version);
+    }
+    if (status == TW_OK && fresh.file != NULL) {
+        status = tw_serve_backends_change(serve->backends, fresh.file, policy != NULL, policy,
+                                          ret_n_backends, error);
+        fresh.file = status == TW_OK ? NULL : fresh.file;
+    } else if (status == TW_OK && policy != NULL) {
+        status = tw_api_set_policy(serve->api, policy, error);
+    }
+    if (status != TW_OK) {
+        tw_policy_free(policy);
+    }
+    tw_serve_args_free(&fresh);
+    return status;
+}
+
+static enum tw_status reload_routes(struct serve *serve, struct tw_error *error)
+{
+    char version[TW_POLICY_SHORT_VERSION_BYTES];
+    size_t n_backends = 0;
+    enum tw_status status = change_routes(serve, &n_backends, version, error);
+    if (status != TW_OK) {
+        tw_log(TW_LOG_ERROR, "backends and policy stay as they were: %s", error->text);
+        return status;
+    }
+    if (serve->args.config_path != NULL) {
+        const struct tw_log_field fields[] = {{"file", serve->args.config_path, 0},
+                                              {"servers", NULL, (int64_t)n_backends}};
+        tw_log_record(TW_LOG_INFO, NULL, "the backends were read again", fields, 2);
+    }
+    if (version[0] != '\0') {
+        log_policy(serve, version);
+    }
+    return TW_OK;
 }
 
 static void reload(struct serve *serve)
 {
-    if (serve->args.policy_path != NULL) {
-        reload_policy(serve);
+    struct tw_error error;
+    const bool has_routes = serve->args.policy_path != NULL || serve->args.config_path != NULL;
+    if (has_routes) {
+        (void)reload_routes(serve, &error);
     }
     if (serve->keys != NULL && serve->hub == NULL) {
         reload_keys(serve);
@@ -307,12 +364,13 @@ static void reload(struct serve *serve)
     if (serve->args.cert_path != NULL) {
         reload_certificate(serve);
     }
-    if (serve->keys == NULL && serve->args.cert_path == NULL && serve->args.policy_path == NULL) {
-        tw_log(TW_LOG_WARN, "SIGHUP: there are no keys, certificate or policy to read again");
+    if (serve->keys == NULL && serve->args.cert_path == NULL && !has_routes) {
+        tw_log(TW_LOG_WARN,
+               "SIGHUP: there are no keys, certificate, backends or policy to read again");
     }
 }
 
-/* SIGHUP reads keys and certificate again; any other of the signals is the end. */
+/* SIGHUP reads what may be read again; any other of the signals is the end. */
 static void wait_for_end(struct serve *serve, const sigset_t *signals)
 {
     int signal_number = 0;
@@ -331,7 +389,7 @@ static enum tw_status open_models(struct serve *serve, struct tw_error *error)
         status = tw_serve_models_open(&serve->models, &serve->args, i, error);
     }
     if (status == TW_OK) {
-        status = tw_serve_backends_open(&serve->backends, &serve->args, error);
+        status = tw_serve_backends_open(serve->backends, error);
     }
     return status == TW_OK ? tw_serve_models_load(&serve->models, &serve->args, error) : status;
 }

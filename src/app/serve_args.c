@@ -115,7 +115,8 @@ static const struct tw_option options[] = {
      .choices = sealed_names,
      .help = "process: once it listens the kernel refuses this process every connection out, and "
              "other programs; for books that are a file. broker: the same, but a process beside it "
-             "connects to the addresses of PostgreSQL books and of --reach. docs/sealing.md says "
+             "connects to the addresses of PostgreSQL books, of backends and of --reach. "
+             "docs/sealing.md says "
              "more. Default: no."},
     {.name = "reach",
      .kind = TW_OPTION_STRINGS,
@@ -123,6 +124,12 @@ static const struct tw_option options[] = {
      .value_name = "H:P",
      .help = "With --sealed broker: one more address that may be connected to, HOST:PORT or "
              "unix:/PATH. Names are looked up once, at the start."},
+    {.name = "nameserver",
+     .kind = TW_OPTION_STRING,
+     .offset = ROW(nameserver),
+     .value_name = "IP:PORT",
+     .help = "The nameserver that is asked for backends at dns+ and srv+ URLs. Default: those of "
+             "/etc/resolv.conf."},
     {.name = "threads",
      .kind = TW_OPTION_INT,
      .offset = ROW(n_threads),

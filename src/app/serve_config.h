@@ -12,7 +12,8 @@
  * folder.
  *
  * Ownership: values point into the file, which the caller frees after them. Threads: any.
- * Errors: those of conf.h, and TW_ERR_FORMAT for a number out of its bounds, each with its place.
+ * Errors: those of conf.h, and TW_ERR_FORMAT for a number out of its bounds and what is wrong with
+ * a backend, each with its place.
  */
 #ifndef TW_APP_SERVE_CONFIG_H
 #define TW_APP_SERVE_CONFIG_H
@@ -34,12 +35,18 @@ struct tw_serve_file_remote_model {
 };
 
 struct tw_serve_file_backend {
-    char *name, *url, *kind, *zone;
+    char *name, *kind, *zone;
+    char *url;   /* of one, or */
+    char **urls; /* [urls_count], of several */
+    unsigned urls_count;
     char *ca, *key; /* files */
     uint64_t *weight, *canary_per_mille, *most_at_once;
     struct tw_serve_file_remote_model *models;
     unsigned models_count;
 };
+
+/* What a backend's kind may be; NULL behind the last. */
+extern const char *const tw_serve_backend_kinds[];
 
 /* Puts the file's values into args, over those that are there. */
 enum tw_status tw_serve_config_load(const char *path, struct tw_serve_args *args,

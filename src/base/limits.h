@@ -196,6 +196,9 @@
 #define TW_LIMIT_REMOTE_PART_TOKENS   16384
 #define TW_LIMIT_RELAY_PAUSE_BYTES    (TW_LIMIT_HTTP_STREAM_BYTES / 4) /* not taken by a client */
 #define TW_LIMIT_RELAY_LOOK_NS        20000000 /* from one look at those who leave to the next */
+#define TW_LIMIT_DNS_NAME_BYTES       1025     /* of a name in an answer, as text (NS_MAXDNAME) */
+#define TW_LIMIT_DNS_TTL_LEAST_S      1        /* a name is not asked for more often */
+#define TW_LIMIT_DNS_TTL_MOST_S       300      /* nor less often, whatever its records say */
 #define TW_LIMIT_METRICS_LINE_BYTES   4096
 #define TW_LIMIT_METRICS_BYTES        ((size_t)16 << 20) /* of one look at a server's metrics */
 

@@ -221,9 +221,11 @@ static bool set_options(struct tw_remote_call *call)
     SET(CURLOPT_PRIVATE, call);
     SET(CURLOPT_ERRORBUFFER, call->curl_text);
     if (backend->ca_path != NULL) {
-        SET(CURLOPT_CAINFO, backend->ca_path);
+        SET(CURLOPT_CAINFO, backend->ca_spelling);
         SET(CURLOPT_CAPATH, NULL); /* the system's folder is not believed beside it */
     }
+    SET(CURLOPT_CONNECT_TO, backend->connect_to);
+    SET(CURLOPT_RESOLVE, backend->resolved);
     if (call->is_post) {
         SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body.size_bytes);
         SET(CURLOPT_POSTFIELDS, call->body.size_bytes > 0 ? call->body.data : "");
