@@ -309,6 +309,9 @@ static void done_reserve(struct tw_hub *hub, struct tw_hub_op *op, enum tw_statu
 {
     struct tw_hub_ticket *ticket = ticket_of(op);
     if (status != TW_OK) {
+        if (ticket->number != 0 && tw_db_is_broken(hub->db)) {
+            tw_hub_doubt(hub, ticket->number);
+        }
         end_rates(hub, ticket, 1, ticket->rate_tokens);
         refuse(ticket, TW_HUB_REFUSED_STORE, "it cannot be put on record: %s",
                hub->group_error.text);
