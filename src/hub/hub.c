@@ -131,6 +131,9 @@ static enum tw_status open_parts(struct tw_hub *hub, struct tw_error *error)
         status = tw_db_prepare(hub->db, tw_db_notify_sql, &hub->notify, error);
     }
     if (status == TW_OK) {
+        status = tw_hub_open_rates(hub, error);
+    }
+    if (status == TW_OK) {
         status = check_currency(hub, error);
     }
     if (status == TW_OK) {
@@ -299,6 +302,7 @@ void tw_hub_close(struct tw_hub *hub)
     tw_audit_key_free(hub->audit_key);
     tw_audit_body_free(&hub->body);
     tw_ledger_close(&hub->ledger);
+    tw_hub_close_rates(hub);
     tw_db_finalize(hub->notify);
     tw_db_close(hub->db);
     tw_directory_free(&hub->directory);

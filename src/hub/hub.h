@@ -188,8 +188,6 @@ struct tw_hub_ticket {
     void *context, *cover_context;
     int64_t entry, price, amount_nano, reserved_ns;
     uint64_t n_reserved_answer_tokens, cover_tokens;
-    int64_t rate_tokens;
-    bool is_counted; /* among what runs at once */
     bool is_open;
     bool is_lost; /* another hub has settled it */
 };

@@ -98,6 +98,7 @@ static enum tw_status end_open(struct tw_hub *hub, const struct open_request *op
 
 enum tw_status tw_hub_recover(struct tw_hub *hub, struct tw_error *error)
 {
+    const int64_t n_before = hub->n_recovered;
     struct open_request open = {.reservation = {.request = 0}};
     struct tw_db_statement *statement = NULL;
     bool has_row = true;
@@ -114,6 +115,7 @@ enum tw_status tw_hub_recover(struct tw_hub *hub, struct tw_error *error)
         hub->n_recovered += status == TW_OK;
     }
     tw_db_finalize(statement);
+    hub->ledger.books.n_dead += hub->n_recovered > n_before;
     return status == TW_OK ? forget_dead(hub, error) : status;
 }
 

@@ -4,6 +4,7 @@
  *     hub_writer.c   the queue and the groups
  *     hub_request.c  what a ticket does: reserve, cover, settle
  *     ledger.c       the rows of these
+ *     hub_rates.c    rates of holders, which all hubs of the store share
  *     hub_recover.c  what another process left open, and this one could not end
  *     hub_link.c     among others on PostgreSQL: hears what they change
  *     hub_command.c  a command from its JSON to its answer; hub_refusal.c puts refusals on record
@@ -117,6 +118,11 @@ struct tw_hub_requests {
     size_t n, room;
 };
 
+struct tw_hub_rates {
+    struct tw_db_statement *read, *write, *count;
+    struct tw_holder *dirty; /* by next_dirty_rates */
+};
+
 /* To other hubs on the same PostgreSQL; the link's thread's, but for stop_fd. */
 struct tw_hub_link {
     struct tw_db *db;
@@ -157,6 +163,7 @@ struct tw_hub {
     struct tw_hub_requests owed, doubted;
     int64_t owed_at_ns; /* monotonic: when that is tried next */
 
+    struct tw_hub_rates rates;
     struct tw_db_statement *notify; /* PostgreSQL alone */
     struct tw_hub_link link;
 
@@ -193,6 +200,22 @@ enum tw_status tw_hub_find_path(struct tw_hub *hub, struct tw_holder *key, int64
 void tw_hub_touch_path(struct tw_hub *hub, const struct tw_hub_path *path);
 enum tw_status tw_hub_end_reservation(struct tw_hub *hub, const struct tw_reservation *reservation,
                                       const struct tw_hub_ending *ending, struct tw_error *error);
+
+/* ---- hub_rates.c: in a group ---- */
+
+enum tw_status tw_hub_open_rates(struct tw_hub *hub, struct tw_error *error);
+void tw_hub_close_rates(struct tw_hub *hub);
+/* One request of n_tokens, counted with all above the key that have limits, or refused. */
+enum tw_status tw_hub_try_rates(struct tw_hub *hub, struct tw_holder *key, int64_t n_tokens,
+                                struct tw_hub_ticket *ticket, struct tw_error *error);
+/* One that was counted runs no more, and did not use so many; n_requests is 1 where somebody else
+ * refused it. */
+enum tw_status tw_hub_end_rates(struct tw_hub *hub, struct tw_holder *key, int64_t n_requests,
+                                int64_t n_tokens, struct tw_error *error);
+void tw_hub_show_rates(struct tw_hub *hub, struct tw_holder *key, struct tw_hub_shown *ret_shown);
+/* What has changed, into its rows. */
+enum tw_status tw_hub_write_rates(struct tw_hub *hub, struct tw_error *error);
+void tw_hub_forget_rates(struct tw_hub *hub);
 
 /* ---- hub_record.c: what goes into the audit log ---- */
 

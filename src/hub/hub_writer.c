@@ -124,6 +124,7 @@ enum tw_status tw_hub_begin_group(struct tw_hub *hub, struct tw_error *error)
     bool is_stale;
     hub->group_status = TW_OK;
     hub->has_changed = false;
+    tw_hub_forget_rates(hub);
     enum tw_status status = tw_db_begin(hub->db, error);
     if (status == TW_OK) {
         status = tw_ledger_begin(&hub->ledger, &is_stale, error);
@@ -161,6 +162,9 @@ enum tw_status tw_hub_end_group(struct tw_hub *hub, struct tw_error *error)
         status = tw_ledger_write_sums(&hub->ledger, &hub->directory, error);
     }
     if (status == TW_OK) {
+        status = tw_hub_write_rates(hub, error);
+    }
+    if (status == TW_OK) {
         status = tw_audit_log_seal(hub->audit, hub->now_ns, error);
     }
     if (status == TW_OK && hub->has_changed && hub->notify != NULL) {
@@ -176,6 +180,8 @@ enum tw_status tw_hub_end_group(struct tw_hub *hub, struct tw_error *error)
         hub->group_error = *error;
         tw_directory_forget(&hub->directory, hub->first_new_id);
         forget_group(hub);
+    } else if (hub->has_changed) {
+        tw_directory_forget_sums(&hub->directory); /* rates of who has other limits now */
     }
     return status;
 }

@@ -286,6 +286,71 @@ static void what_is_refused_since_nobody_knows_whether_it_is_there_costs_nothing
     assert_int_equal(fixture_query(&hubs[0], "SELECT reserved FROM budget_window"), 0);
 }
 
+/* The limits are of all hubs together, and no window or clock of one of them. */
+static void rates_are_those_of_all_hubs_together(void **state)
+{
+    static struct fixture_client clients[HUBS * CLIENTS];
+    struct tw_hub_ticket tickets[HUBS];
+    size_t n_served = 0;
+    (void)state;
+    open_all();
+    json_decref(must_ask(&hubs[0], "team", "set", "{\"path\": \"acme/research\", \"rpm\": 50}"));
+    for (size_t i = 0; i < HUBS * CLIENTS; i++) {
+        clients[i] = (struct fixture_client){.fixture = &hubs[i % HUBS]};
+        assert_int_equal(pthread_create(&clients[i].thread, NULL, fixture_ask_once, &clients[i]),
+                         0);
+    }
+    for (size_t i = 0; i < HUBS * CLIENTS; i++) {
+        pthread_join(clients[i].thread, NULL);
+        n_served += clients[i].was_served;
+    }
+    assert_int_equal(n_served, 50);
+    for (size_t i = 0; i < HUBS; i++) {
+        hubs[i].now_ns += 60 * FIXTURE_SECOND_NS;
+    }
+
+    /* Two at once: what ran when the limit was set counts, whoever has it. */
+    fixture_reserve(&hubs[0], &tickets[0], hubs[0].secret, 10, 10, true);
+    json_decref(must_ask(&hubs[1], "project", "set",
+                         "{\"path\": \"acme/research/chat\", \"concurrent\": 2}"));
+    fixture_reserve(&hubs[1], &tickets[1], hubs[0].secret, 10, 10, true);
+    assert_int_equal(tickets[1].refusal, TW_HUB_GRANTED);
+    fixture_reserve(&hubs[2], &tickets[2], hubs[0].other_secret, 10, 10, true);
+    assert_int_equal(tickets[2].refusal, TW_HUB_REFUSED_CONCURRENT);
+    assert_int_equal(fixture_settle(&hubs[0], &tickets[0], 10, 0, 10), TW_OK);
+    fixture_reserve(&hubs[2], &tickets[2], hubs[0].other_secret, 10, 10, true);
+    assert_int_equal(tickets[2].refusal, TW_HUB_GRANTED);
+    assert_int_equal(fixture_settle(&hubs[1], &tickets[1], 10, 0, 10), TW_OK);
+    assert_int_equal(fixture_settle(&hubs[2], &tickets[2], 10, 0, 10), TW_OK);
+    assert_int_equal(fixture_query(&hubs[0], "SELECT SUM(running) FROM rate"), 0);
+}
+
+/* Budget, tokens a minute, and its place among those that run. */
+static void what_a_dead_hub_held_comes_back_after_its_lease(void **state)
+{
+    struct fixture *other = &hubs[1];
+    struct tw_hub_ticket ticket, next;
+    (void)state;
+    fixture_add_budget(&hubs[0], FIXTURE_ORG, "tokens", 200, true, "month");
+    fixture_open(&hubs[0]);
+    memcpy(other, &hubs[0], sizeof hubs[0]);
+    fixture_open(other);
+    json_decref(
+        must_ask(other, "key", "set", "{\"path\": \"acme/research/chat/ci\", \"concurrent\": 1}"));
+    fixture_reserve(&hubs[0], &ticket, hubs[0].secret, 10, 190, false);
+    assert_int_equal(ticket.refusal, TW_HUB_GRANTED);
+    fixture_close(&hubs[0]); /* and leaves it open */
+    fixture_reserve(other, &next, hubs[0].secret, 10, 190, false);
+    assert_int_equal(next.refusal, TW_HUB_REFUSED_BUDGET);
+    other->now_ns += TW_LIMIT_HUB_LEASE_NS + FIXTURE_SECOND_NS;
+    usleep(TW_LIMIT_HUB_BEAT_NS / 1000 + 500000); /* then it looks after others, asked or not */
+    fixture_reserve(other, &next, hubs[0].secret, 10, 190, false);
+    assert_int_equal(next.refusal, TW_HUB_GRANTED);
+    assert_int_equal(next.max_answer_tokens, 190);
+    assert_int_equal(fixture_settle(other, &next, 10, 0, 190), TW_OK);
+    assert_int_equal(fixture_check(other).settled_tokens, 200);
+}
+
 static bool becomes(bool (*is_so)(const void *), const void *what)
 {
     for (int i = 0; i < 1000; i++) { /* ten seconds */
@@ -355,6 +420,8 @@ int main(void)
         TEST(an_erasure_on_one_hub_takes_the_keys_of_the_others),
         TEST(a_hub_reads_of_others_what_they_changed_and_all_where_that_is_too_much),
         TEST(the_clocks_of_hubs_do_not_matter_where_the_store_has_one),
+        TEST(rates_are_those_of_all_hubs_together),
+        TEST(what_a_dead_hub_held_comes_back_after_its_lease),
         TEST(a_hub_reaches_the_database_again_by_itself),
         TEST(what_is_refused_since_nobody_knows_whether_it_is_there_costs_nothing),
         TEST(a_revocation_reaches_hubs_that_are_told_and_hubs_that_are_not),
