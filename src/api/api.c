@@ -56,6 +56,11 @@ static void get_ready(struct tw_api *api, struct tw_http_request *http,
         tw_api_answer_error(api, http, &error);
         return;
     }
+    if (api->config.hub != NULL && !tw_hub_can_record(api->config.hub)) {
+        tw_api_refuse_unrecorded(&error);
+        tw_api_answer_error(api, http, &error);
+        return;
+    }
     answer_status(api, http, "ready");
 }
 

@@ -244,11 +244,12 @@
 #define TW_LIMIT_HUB_CHANGES         10000 /* of the directory, that are read one by one */
 #define TW_LIMIT_HUB_GROUP           1024  /* operations in one transaction */
 #define TW_LIMIT_HUB_AHEAD_TOKENS    32    /* of the durable watermark before what was sent */
-#define TW_LIMIT_HUB_LEASE_NS        INT64_C(60000000000) /* of silence, and a hub is dead */
-#define TW_LIMIT_HUB_BEAT_NS         INT64_C(15000000000) /* it says that it is alive as often */
-#define TW_LIMIT_HUB_CLIENT_ID_BYTES 128                  /* by which a client knows a request */
-#define TW_LIMIT_HUB_FILE_BYTES      4096                 /* the path of a file beside the store */
-#define TW_LIMIT_HUB_SHOWN_BYTES     140                  /* a holder's path in a message */
+#define TW_LIMIT_HUB_LEASE_NS        INT64_C(20000000000) /* of silence, and a hub is dead */
+#define TW_LIMIT_HUB_BEAT_NS         INT64_C(4000000000)  /* it says that it is alive as often */
+#define TW_LIMIT_HUB_POLL_MS         500       /* it asks what others changed, unless told */
+#define TW_LIMIT_HUB_CLIENT_ID_BYTES 128       /* by which a client knows a request */
+#define TW_LIMIT_HUB_FILE_BYTES      4096      /* the path of a file beside the store */
+#define TW_LIMIT_HUB_SHOWN_BYTES     140       /* a holder's path in a message */
 #define TW_LIMIT_HUB_RATE            100000000 /* requests or tokens a minute, requests at once */
 
 /* Content of requests */
@@ -269,15 +270,17 @@
 #define TW_LIMIT_EMBEDDED_TOKENS    300000 /* of all of them together */
 
 /* Stores */
-#define TW_LIMIT_DB_SQL_BYTES   (1u << 20)          /* of a statement, or of several run together */
-#define TW_LIMIT_DB_PARAMETERS  128                 /* of a statement */
-#define TW_LIMIT_DB_VALUE_BYTES (16u << 20)         /* of a text or of bytes */
-#define TW_LIMIT_DB_ROWS_BYTES  ((size_t)256 << 20) /* of a query, where they are kept in memory */
-#define TW_LIMIT_DB_VERSIONS    10000               /* of a schema */
-#define TW_LIMIT_DB_WAIT_MS     10000               /* for a lock that somebody else has */
-#define TW_LIMIT_DB_IDLE_MS     5000 /* that a transaction may wait for its next statement */
-#define TW_LIMIT_DB_LOG_FRAMES  1000 /* pages in a log before they are brought into the file */
-#define TW_LIMIT_DB_UNANSWERED  1000 /* statements that were sent and not looked after yet */
+#define TW_LIMIT_DB_SQL_BYTES    (1u << 20)  /* of a statement, or of several run together */
+#define TW_LIMIT_DB_PARAMETERS   128         /* of a statement */
+#define TW_LIMIT_DB_VALUE_BYTES  (16u << 20) /* of a text or of bytes */
+#define TW_LIMIT_DB_ROWS_BYTES   ((size_t)256 << 20) /* of a query, where they are kept in memory */
+#define TW_LIMIT_DB_VERSIONS     10000               /* of a schema */
+#define TW_LIMIT_DB_WAIT_MS      10000               /* for a lock that somebody else has */
+#define TW_LIMIT_DB_SILENT_MS    5000 /* of a server that acknowledges nothing, then it is lost */
+#define TW_LIMIT_DB_RECONNECT_MS 2000 /* for one attempt */
+#define TW_LIMIT_DB_IDLE_MS      5000 /* that a transaction may wait for its next statement */
+#define TW_LIMIT_DB_LOG_FRAMES   1000 /* pages in a log before they are brought into the file */
+#define TW_LIMIT_DB_UNANSWERED   1000 /* statements that were sent and not looked after yet */
 
 /* Audit log */
 #define TW_LIMIT_AUDIT_LOG_BYTES     64 /* a log's name */

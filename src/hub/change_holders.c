@@ -281,6 +281,14 @@ enum tw_status tw_change_insert_holder(struct tw_hub_change *change, enum tw_hol
     return status;
 }
 
+/* Of who has no limits nobody counts what runs. */
+static enum tw_status recount_running(struct tw_hub_change *change, int64_t holder,
+                                      struct tw_error *error)
+{
+    const struct tw_db_value value = tw_db_integer(holder);
+    return tw_change_run(change, "UPDATE rate SET running = -1 WHERE holder = ?", &value, 1, error);
+}
+
 enum tw_status tw_change_update_holder(struct tw_hub_change *change, const struct tw_holder *holder,
                                        struct tw_error *error)
 {
@@ -308,6 +316,9 @@ enum tw_status tw_change_update_holder(struct tw_hub_change *change, const struc
         " tokens_per_minute = ?, concurrent_requests = ?, may_use_special = ?,"
         " stores_content = ?, keep_content_ns = ? WHERE id = ?",
         values, COUNT(values), error);
+    if (status == TW_OK && memcmp(&now->rates, &holder->settings.rates, sizeof now->rates) != 0) {
+        status = recount_running(change, holder->id, error);
+    }
     if (status == TW_OK) {
         tw_change_note_text(change, "name", holder->name, name->is_set ? name->text : holder->name);
         note_settings(change, holder, now);

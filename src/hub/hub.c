@@ -127,6 +127,12 @@ static enum tw_status open_parts(struct tw_hub *hub, struct tw_error *error)
         status = tw_ledger_open(hub->db, currency, hub->config.now_ns(hub->config.context),
                                 hub->config.keeps_own_time, &hub->ledger, error);
     }
+    if (status == TW_OK && tw_db_is_postgres(hub->db)) {
+        status = tw_db_prepare(hub->db, tw_db_notify_sql, &hub->notify, error);
+    }
+    if (status == TW_OK) {
+        status = tw_hub_open_rates(hub, error);
+    }
     if (status == TW_OK) {
         status = check_currency(hub, error);
     }
@@ -218,6 +224,7 @@ enum tw_status tw_hub_open(const struct tw_hub_config *config, struct tw_hub **r
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for the hub");
     }
     hub->last = &hub->first;
+    hub->link.stop_fd = -1;
     pthread_mutex_init(&hub->lock, NULL);
     pthread_mutex_init(&hub->list_lock, NULL);
     pthread_condattr_t attributes;
@@ -241,6 +248,9 @@ enum tw_status tw_hub_open(const struct tw_hub_config *config, struct tw_hub **r
                                   strerror(failure));
         }
     }
+    if (status == TW_OK && tw_db_is_postgres(hub->db) && !config->is_brief) {
+        status = tw_hub_link_start(hub, error);
+    }
     if (status != TW_OK) {
         tw_hub_close(hub);
         return status;
@@ -253,7 +263,7 @@ enum tw_status tw_hub_open(const struct tw_hub_config *config, struct tw_hub **r
 static void sign_off(struct tw_hub *hub)
 {
     struct tw_error error;
-    if (hub->is_failed || tw_hub_begin_group(hub, &error) != TW_OK) {
+    if (tw_hub_begin_group(hub, &error) != TW_OK) {
         return;
     }
     enum tw_status status = is_unrecorded(hub) ? TW_OK : tw_hub_record_stop(hub, &error);
@@ -271,6 +281,7 @@ void tw_hub_stop(struct tw_hub *hub)
     if (hub == NULL || !hub->has_thread) {
         return;
     }
+    tw_hub_link_stop(hub);
     pthread_mutex_lock(&hub->lock);
     hub->stops = true;
     pthread_cond_signal(&hub->wake);
@@ -291,18 +302,26 @@ void tw_hub_close(struct tw_hub *hub)
     tw_audit_key_free(hub->audit_key);
     tw_audit_body_free(&hub->body);
     tw_ledger_close(&hub->ledger);
+    tw_hub_close_rates(hub);
+    tw_db_finalize(hub->notify);
     tw_db_close(hub->db);
     tw_directory_free(&hub->directory);
     tw_directory_free(&hub->listed);
     pthread_mutex_destroy(&hub->list_lock);
     pthread_cond_destroy(&hub->wake);
     pthread_mutex_destroy(&hub->lock);
-    tw_mem_free(hub->owed);
+    tw_mem_free(hub->owed.at);
+    tw_mem_free(hub->doubted.at);
     tw_mem_free(hub->address);
     tw_mem_free(hub);
 }
 
 /* ---- who asks ---- */
+
+bool tw_hub_can_record(const struct tw_hub *hub)
+{
+    return !hub->is_broken;
+}
 
 enum tw_hub_verdict tw_hub_authenticate(struct tw_hub *hub, const char *text,
                                         struct tw_hub_caller *ret_caller)

@@ -22,9 +22,11 @@
  *    store could not be written then, as soon as it can, or when the hub is opened after a process
  *    that did not end it.
  * 3. No durable record, no token: where the store fails, everything is refused (TW_ERR_IO) until
- *    the hub is opened again.
+ *    the hub is opened again, or has reached PostgreSQL again, which it tries every second. What
+ *    was on its way then and refused is not in the books afterwards, or costs nothing.
  * 4. After tw_hub_command of a revocation has been called back, no ticket is granted for that key,
- *    and tw_hub_may_go_on is false for those that are.
+ *    and tw_hub_may_go_on is false for those that are. Other hubs on the same PostgreSQL follow as
+ *    soon as they hear of it, within TW_LIMIT_HUB_POLL_MS where they hear nothing.
  * 5. Each request that was granted or refused, and each change, has one record in the audit log,
  *    in the same transaction. So has each change that was refused, and each command that the roles
  *    of who gave it do not allow: of one caller at most TW_LIMIT_HUB_REFUSALS in an hour, since
@@ -63,8 +65,8 @@ struct tw_hub_config {
      * On the writer's thread, but for those that are there when the hub is opened. */
     void (*project)(void *context, uint32_t number, uint32_t weight, int priority_class);
     void *project_context;
-    /* Told why nothing can be put on record, once for each failure behind a success; on the
-     * writer's thread. NULL: nobody. */
+    /* Told why nothing can be put on record, once for each failure behind a success, and with NULL
+     * when it can be again; on the writer's thread. NULL: nobody. */
     void (*failed)(void *context, const struct tw_error *error);
     void *context; /* of now_ns and failed */
     bool is_brief; /* for one command: start and end are no records, where nothing was left open */
@@ -100,6 +102,9 @@ struct tw_hub_caller {
     int priority_class; /* as enum tw_priority_class */
     bool may_use_special;
 };
+
+/* False: the store is broken, or not reached, so everything would be refused. From any thread. */
+bool tw_hub_can_record(const struct tw_hub *hub);
 
 enum tw_hub_verdict tw_hub_authenticate(struct tw_hub *hub, const char *secret,
                                         struct tw_hub_caller *ret_caller);
@@ -191,8 +196,6 @@ struct tw_hub_ticket {
     void *context, *cover_context;
     int64_t entry, price, amount_nano, reserved_ns;
     uint64_t n_reserved_answer_tokens, cover_tokens;
-    int64_t rate_tokens;
-    bool is_counted; /* among what runs at once */
     bool is_open;
     bool is_lost; /* another hub has settled it */
 };

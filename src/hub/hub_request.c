@@ -52,16 +52,6 @@ void tw_hub_touch_path(struct tw_hub *hub, const struct tw_hub_path *path)
     }
 }
 
-static size_t rate_path(struct tw_holder *key, struct tw_rate_holder ret_path[TW_HOLDER_KINDS])
-{
-    size_t n = 0;
-    for (struct tw_holder *holder = key; holder != NULL && n < TW_HOLDER_KINDS;
-         holder = holder->parent) {
-        ret_path[n++] = (struct tw_rate_holder){&holder->settings.rates, &holder->rates};
-    }
-    return n;
-}
-
 /* ---- asked for ---- */
 
 static void refuse(struct tw_hub_ticket *ticket, enum tw_hub_refusal refusal, const char *format,
@@ -150,51 +140,6 @@ static enum tw_status decide(struct tw_hub_ticket *ticket, const struct tw_hub_p
     return TW_OK;
 }
 
-/* Requests and tokens a minute, and at once. */
-static void try_rates(struct tw_hub *hub, struct tw_hub_ticket *ticket, int64_t n_tokens)
-{
-    static const char *const names[TW_RATE_KINDS] = {"requests a minute", "tokens a minute",
-                                                     "requests at once"};
-    struct tw_rate_holder path[TW_HOLDER_KINDS];
-    struct tw_rate_refusal refusal;
-    const size_t n = rate_path(ticket->request.caller.key, path);
-    if (tw_rate_limit_try(path, n, n_tokens, hub->now_ns, &refusal)) {
-        ticket->rate_tokens = n_tokens;
-        ticket->is_counted = true;
-        return;
-    }
-    refuse(ticket,
-           refusal.kind == TW_RATE_CONCURRENT ? TW_HUB_REFUSED_CONCURRENT : TW_HUB_REFUSED_RATE,
-           refusal.retry_ns == INT64_MAX ? "the request has more tokens than the limit of %lld %s"
-                                         : "the limit of %lld %s is reached",
-           (long long)path[refusal.holder].limits->limit[refusal.kind], names[refusal.kind]);
-    ticket->retry_after_ms =
-        refusal.retry_ns == INT64_MAX ? INT64_MAX : (refusal.retry_ns + 999999) / 1000000;
-}
-
-/* It runs no more, and used of what it was counted for all but this. */
-static void end_rates(struct tw_hub *hub, struct tw_hub_ticket *ticket, int64_t n_requests,
-                      int64_t n_tokens)
-{
-    struct tw_rate_holder path[TW_HOLDER_KINDS];
-    const size_t n = rate_path(ticket->request.caller.key, path);
-    if (ticket->is_counted) {
-        tw_rate_limit_give_back(path, n, n_requests, n_tokens, hub->now_ns);
-        tw_rate_limit_end(path, n);
-    }
-    ticket->is_counted = false;
-}
-
-static void show_rates(struct tw_hub *hub, struct tw_hub_ticket *ticket)
-{
-    struct tw_rate_holder path[TW_HOLDER_KINDS];
-    const size_t n = rate_path(ticket->request.caller.key, path);
-    struct tw_hub_shown *shown = &ticket->shown;
-    shown->has_requests =
-        tw_rate_limit_show(path, n, TW_RATE_REQUESTS, hub->now_ns, &shown->requests);
-    shown->has_tokens = tw_rate_limit_show(path, n, TW_RATE_TOKENS, hub->now_ns, &shown->tokens);
-}
-
 static void fill_reservation(const struct tw_hub_ticket *ticket,
                              struct tw_reservation *ret_reservation)
 {
@@ -266,6 +211,19 @@ static enum tw_status take(struct tw_hub *hub, struct tw_hub_ticket *ticket,
     return status;
 }
 
+/* The same for what the rates have counted already. */
+static enum tw_status take_counted(struct tw_hub *hub, struct tw_hub_ticket *ticket,
+                                   const struct tw_hub_path *path,
+                                   const struct tw_spending_decision *decision,
+                                   struct tw_error *error)
+{
+    enum tw_status status = take(hub, ticket, path, decision, error);
+    return status == TW_OK && ticket->refusal != TW_HUB_GRANTED
+               ? tw_hub_end_rates(hub, ticket->request.caller.key, 1, decision->amount.tokens,
+                                  error)
+               : status;
+}
+
 static void apply_reserve(struct tw_hub *hub, struct tw_hub_op *op)
 {
     struct tw_hub_ticket *ticket = ticket_of(op);
@@ -289,27 +247,27 @@ static void apply_reserve(struct tw_hub *hub, struct tw_hub_op *op)
         status = refuse_uncountable(ticket, status, &error);
     }
     if (status == TW_OK && ticket->refusal == TW_HUB_GRANTED) {
-        try_rates(hub, ticket, decision.amount.tokens);
-    }
-    if (status == TW_OK && ticket->refusal == TW_HUB_GRANTED) {
-        status = take(hub, ticket, &path, &decision, &error);
+        status = tw_hub_try_rates(hub, request->caller.key, decision.amount.tokens, ticket, &error);
+        if (status == TW_OK && ticket->refusal == TW_HUB_GRANTED) {
+            status = take_counted(hub, ticket, &path, &decision, &error);
+        }
     }
     if (status == TW_OK && ticket->refusal != TW_HUB_GRANTED) {
-        end_rates(hub, ticket, 1, ticket->rate_tokens);
         status = tw_hub_record_refusal(hub, ticket, &error);
     }
-    show_rates(hub, ticket);
+    tw_hub_show_rates(hub, request->caller.key, &ticket->shown);
     if (status != TW_OK) {
         tw_hub_fail_group(hub, status, &error);
     }
 }
 
-/* The rates were counted before anybody knew that the group would fail. */
 static void done_reserve(struct tw_hub *hub, struct tw_hub_op *op, enum tw_status status)
 {
     struct tw_hub_ticket *ticket = ticket_of(op);
     if (status != TW_OK) {
-        end_rates(hub, ticket, 1, ticket->rate_tokens);
+        if (ticket->number != 0 && tw_db_is_broken(hub->db)) {
+            tw_hub_doubt(hub, ticket->number);
+        }
         refuse(ticket, TW_HUB_REFUSED_STORE, "it cannot be put on record: %s",
                hub->group_error.text);
     }
@@ -437,6 +395,9 @@ enum tw_status tw_hub_end_reservation(struct tw_hub *hub, const struct tw_reserv
     status = tw_spending_settle(path.steps, path.n, reserved, cost, error);
     if (status == TW_OK) {
         tw_hub_touch_path(hub, &path);
+        status = tw_hub_end_rates(hub, ending->key, 0, reserved.tokens - cost.tokens, error);
+    }
+    if (status == TW_OK) {
         status = tw_ledger_settle(&hub->ledger, reservation, &settlement, hub->now_ns, error);
     }
     if (status == TW_OK) {
@@ -479,10 +440,6 @@ static void apply_settle(struct tw_hub *hub, struct tw_hub_op *op)
 static void done_settle(struct tw_hub *hub, struct tw_hub_op *op, enum tw_status status)
 {
     struct tw_hub_ticket *ticket = ticket_of(op);
-    const int64_t n_used = (int64_t)ticket->n_paid_tokens;
-    if (status != TW_ERR_CANCELLED) {
-        end_rates(hub, ticket, 0, n_used < ticket->rate_tokens ? ticket->rate_tokens - n_used : 0);
-    }
     if (status != TW_OK && status != TW_ERR_CANCELLED) {
         tw_hub_owe(hub, ticket->number);
     }

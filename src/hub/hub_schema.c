@@ -183,6 +183,15 @@ static const char *const STEPS[] = {
     " number %I PRIMARY KEY,"       /* from 1; old ones are gone */
     " item %I NOT NULL,"            /* enum tw_directory_item */
     " id %I NOT NULL) %S;",         /* of its row */
+
+    "ALTER TABLE books ADD COLUMN n_dead %I NOT NULL DEFAULT 0;" /* times that a hub lost requests */
+    "CREATE TABLE rate ("           /* of who has such limits; as rate_limit.h counts */
+    " holder %I PRIMARY KEY,"
+    " requests_level %I NOT NULL,"
+    " requests_at_ns %I NOT NULL,"
+    " tokens_level %I NOT NULL,"
+    " tokens_at_ns %I NOT NULL,"
+    " running %I NOT NULL) %S;",    /* -1: to be counted again */
 };
 /* clang-format on */
 
