@@ -288,7 +288,9 @@ static void apply_reserve(struct tw_hub *hub, struct tw_hub_op *op)
         }
         status = refuse_uncountable(ticket, status, &error);
     }
-    if (status == TW_OK && ticket->refusal == TW_HUB_GRANTED) {
+    /* A batch takes nothing of what its project may ask in a minute: it is bounded by how many of
+     * its lines run at once. */
+    if (status == TW_OK && ticket->refusal == TW_HUB_GRANTED && request->line == NULL) {
         try_rates(hub, ticket, decision.amount.tokens);
     }
     if (status == TW_OK && ticket->refusal == TW_HUB_GRANTED) {
@@ -325,6 +327,9 @@ void tw_hub_reserve(struct tw_hub *hub, struct tw_hub_ticket *ticket,
                                      .op = {.apply = apply_reserve, .done = done_reserve},
                                      .done = done,
                                      .context = context};
+    if (request->line != NULL) {
+        ticket->request.price_class = TW_PRICE_BATCH;
+    }
     tw_hub_enqueue(hub, &ticket->op);
 }
 
@@ -470,6 +475,9 @@ static void apply_settle(struct tw_hub *hub, struct tw_hub_op *op)
     enum tw_status status = tw_hub_end_reservation(hub, &reservation, &ending, &error);
     if (status == TW_OK) {
         status = tw_hub_store_content(hub, ticket, &error);
+    }
+    if (status == TW_OK && ticket->request.line != NULL) {
+        status = tw_hub_store_line(hub, ticket, &error);
     }
     if (status != TW_OK) {
         tw_hub_fail_group(hub, status, &error);
