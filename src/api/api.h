@@ -72,12 +72,12 @@ struct tw_api_config {
     bool checks_host;         /* refuse a Host that is not this machine (DNS rebinding) */
     const char *const *hosts; /* allowed beside localhost and loopback addresses; ends with NULL */
     uint32_t heartbeat_seconds;
-    struct tw_api_keys *keys; /* NULL: everybody may ask, or the hub knows; not owned */
-    struct tw_hub *hub;       /* NULL: nothing is counted; not owned */
-    struct tw_stage *stage;   /* the models'; learns the tenants */
-    bool shares_prefixes;     /* also between tenants, who can then notice it */
+    struct tw_api_keys *keys;         /* NULL: everybody may ask, or the hub knows; not owned */
+    struct tw_hub *hub;               /* NULL: nothing is counted; not owned */
+    struct tw_stage *stage;           /* the models'; learns the tenants */
+    bool shares_prefixes;             /* also between tenants, who can then notice it */
     struct tw_batches_config batches; /* with a hub */
-    uint32_t batch_lines; /* of batches, that run at once; 0: 8 */
+    uint32_t batch_lines;             /* of batches, that run at once; 0: 8 */
 };
 
 enum tw_status tw_api_create(const struct tw_api_config *config, struct tw_api **ret_api,

@@ -169,9 +169,9 @@ enum tw_status tw_api_batches_start(struct tw_api *api, struct tw_error *error)
         tw_batches_open(api->config.hub, &api->config.batches, &batches->store, error);
     if (status == TW_OK) {
         batches->run = tw_api_runner_create(batches);
-        status = batches->run != NULL ? start_threads(batches, error)
-                                      : tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION,
-                                                     "no memory for batches");
+        status = batches->run != NULL
+                     ? start_threads(batches, error)
+                     : tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for batches");
     }
     return status;
 }

@@ -98,8 +98,8 @@ struct tw_api_desk_call;
 struct tw_api_route {
     const char *method, *path;
     bool is_beginning; /* of the path, with something behind it */
-    bool is_open;     /* without a key */
-    bool has_content; /* its requests are committed to, where there is a hub */
+    bool is_open;      /* without a key */
+    bool has_content;  /* its requests are committed to, where there is a hub */
     /* GET: on an I/O thread. POST: on a preparing thread, with the body parsed, which is then the
      * callee's. Either answers, or hands the request on to somebody who will. */
     void (*get)(struct tw_api *api, struct tw_http_request *http,

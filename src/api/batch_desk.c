@@ -237,11 +237,10 @@ void tw_api_desk_list_files(struct tw_api_desk_call *call)
         tw_mem_free(files);
         return;
     }
-    if (tw_batches_list_files(call->batches->store, &call->tenant.caller,
-                              call->after[0] != '\0' ? call->after : NULL,
-                              call->purpose[0] != '\0' ? call->purpose : NULL,
-                              strcmp(call->order, "asc") == 0, most + 1, files, &n,
-                              &cause) != TW_OK) {
+    if (tw_batches_list_files(
+            call->batches->store, &call->tenant.caller, call->after[0] != '\0' ? call->after : NULL,
+            call->purpose[0] != '\0' ? call->purpose : NULL, strcmp(call->order, "asc") == 0,
+            most + 1, files, &n, &cause) != TW_OK) {
         answer_cause(call, &cause);
     } else {
         const bool has_more = n > most;
@@ -394,9 +393,8 @@ static void begin_download(struct tw_api_desk_call *call, const struct tw_batch_
     struct tw_api_batches *batches = call->batches;
     static const struct tw_http_header headers[] = {{"Content-Type", "application/octet-stream"}};
     struct tw_api_error error;
-    struct tw_api_download *download = batches->n_downloads < TW_LIMIT_BATCH_DOWNLOADS
-                                           ? tw_mem_zalloc(1, sizeof *download)
-                                           : NULL;
+    struct tw_api_download *download =
+        batches->n_downloads < TW_LIMIT_BATCH_DOWNLOADS ? tw_mem_zalloc(1, sizeof *download) : NULL;
     if (download == NULL) {
         tw_api_refuse_status(&error, 503, "server_error", NULL,
                              "too many files are being read; try again later");

@@ -272,7 +272,8 @@ static void remember_id(struct validation *validation, int64_t line, const json_
         validation->ids = ids;
         validation->room = room;
     }
-    validation->ids[validation->n_ids][0] = tw_hash_of(custom_id, strlen(custom_id), validation->seed);
+    validation->ids[validation->n_ids][0] =
+        tw_hash_of(custom_id, strlen(custom_id), validation->seed);
     validation->ids[validation->n_ids++][1] = (uint64_t)line;
 }
 
@@ -367,11 +368,11 @@ static enum tw_status validate(struct tw_api_runner *runner, struct job *job,
     }
     if (status == TW_OK) {
         tw_buf_append(&validation.faults, "", 1);
-        status = tw_batches_begin(
-            runner->batches->store, &job->batch, validation.n_lines,
-            validation.n_faults == 0        ? NULL
-            : validation.faults.failed ? "[]" : validation.faults.data,
-            error);
+        status = tw_batches_begin(runner->batches->store, &job->batch, validation.n_lines,
+                                  validation.n_faults == 0   ? NULL
+                                  : validation.faults.failed ? "[]"
+                                                             : validation.faults.data,
+                                  error);
     }
     tw_buf_free(&validation.faults);
     tw_mem_free(validation.ids);
@@ -413,8 +414,8 @@ static enum tw_status take_up(struct tw_api_runner *runner, struct job *job, str
     if (job->done == NULL) {
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a batch");
     }
-    enum tw_status status = tw_batches_mark_done(runner->batches->store, &job->batch, job->done,
-                                                 job->n_lines, error);
+    enum tw_status status =
+        tw_batches_mark_done(runner->batches->store, &job->batch, job->done, job->n_lines, error);
     if (status != TW_OK) {
         tw_mem_free(job->done);
         job->done = NULL;
@@ -720,9 +721,9 @@ static void settle_failure(struct tw_api_runner *runner, struct slot *slot)
     if (why == NULL && (slot->may_retry || has_new_secret) && !is_lost) {
         pthread_mutex_lock(&batches->lock);
         slot->state = SLOT_WAITING;
-        slot->retry_ns = tw_clock_monotonic_ns() +
-                         (wait_ms < TW_LIMIT_BATCH_RETRY_MS ? wait_ms : TW_LIMIT_BATCH_RETRY_MS) *
-                             1000000;
+        slot->retry_ns =
+            tw_clock_monotonic_ns() +
+            (wait_ms < TW_LIMIT_BATCH_RETRY_MS ? wait_ms : TW_LIMIT_BATCH_RETRY_MS) * 1000000;
         pthread_mutex_unlock(&batches->lock);
         return;
     }
@@ -815,14 +816,14 @@ static void advance(struct tw_api_runner *runner, struct job *job)
         job->has_caller = status == TW_OK;
     }
     if (status == TW_ERR_DENIED) { /* nobody may run what is left of it */
-        status = job->batch.output != 0
-                     ? tw_batches_finish(runner->batches->store, &job->batch, TW_BATCH_CANCELLED,
-                                         &error)
-                     : tw_batches_begin(runner->batches->store, &job->batch, 0,
-                                        "[{\"code\":\"invalid_api_key\",\"line\":null,\"message\":"
-                                        "\"the key that asked for the batch was revoked, or has "
-                                        "expired\",\"param\":null}]",
-                                        &error);
+        status =
+            job->batch.output != 0
+                ? tw_batches_finish(runner->batches->store, &job->batch, TW_BATCH_CANCELLED, &error)
+                : tw_batches_begin(runner->batches->store, &job->batch, 0,
+                                   "[{\"code\":\"invalid_api_key\",\"line\":null,\"message\":"
+                                   "\"the key that asked for the batch was revoked, or has "
+                                   "expired\",\"param\":null}]",
+                                   &error);
     } else if (status == TW_OK && job->batch.status == TW_BATCH_VALIDATING) {
         status = validate(runner, job, &error);
     }
@@ -859,8 +860,8 @@ static void look(struct tw_api_runner *runner)
     struct tw_error error;
     size_t n = 0;
     bool has_more = false;
-    enum tw_status status = tw_batches_claim(runner->batches->store, TW_LIMIT_BATCH_RUNNING,
-                                             runner->own, &n, &error);
+    enum tw_status status =
+        tw_batches_claim(runner->batches->store, TW_LIMIT_BATCH_RUNNING, runner->own, &n, &error);
     for (size_t i = 0; status == TW_OK && i < n; i++) {
         struct job *job = find_job(runner, runner->own[i].id);
         if (job != NULL) {

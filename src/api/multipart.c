@@ -16,13 +16,15 @@ static bool read_parameter(const char *text, size_t n_bytes, const char *name, c
     for (size_t i = 0; i + n_name + 1 < n_bytes; i++) {
         is_quoted ^= text[i] == '"';
         const bool begins = !is_quoted && (text[i] == ';' || text[i] == ' ');
-        if (!begins || strncasecmp(text + i + 1, name, n_name) != 0 || text[i + 1 + n_name] != '=') {
+        if (!begins || strncasecmp(text + i + 1, name, n_name) != 0 ||
+            text[i + 1 + n_name] != '=') {
             continue;
         }
         size_t at = i + n_name + 2, n = 0;
         const bool has_quotes = at < n_bytes && text[at] == '"';
         at += has_quotes;
-        while (at < n_bytes && (has_quotes ? text[at] != '"' : text[at] != ';' && text[at] != ' ')) {
+        while (at < n_bytes &&
+               (has_quotes ? text[at] != '"' : text[at] != ';' && text[at] != ' ')) {
             at += has_quotes && text[at] == '\\' && at + 1 < n_bytes;
             if (n + 1 >= out_bytes) {
                 return false;
@@ -76,7 +78,8 @@ static enum tw_status read_head(const char *body, size_t at, size_t n_head,
     while (line < end) {
         const char *stop = memmem(line, (size_t)(end - line), "\r\n", 2);
         const size_t n = stop != NULL ? (size_t)(stop - line) : (size_t)(end - line);
-        if (n >= sizeof disposition && strncasecmp(line, disposition, sizeof disposition - 1) == 0) {
+        if (n >= sizeof disposition &&
+            strncasecmp(line, disposition, sizeof disposition - 1) == 0) {
             if (!read_parameter(line, n, "name", part->name, sizeof part->name)) {
                 return refuse(error, (size_t)(line - body), "a part needs a name");
             }
@@ -129,8 +132,7 @@ enum tw_status tw_multipart_parse(const char *boundary, const char *body, size_t
                                   struct tw_multipart *ret_form, struct tw_error *error)
 {
     char delimiter[TW_MULTIPART_BOUNDARY_BYTES + 4];
-    const size_t n_delimiter =
-        (size_t)snprintf(delimiter, sizeof delimiter, "\r\n--%s", boundary);
+    const size_t n_delimiter = (size_t)snprintf(delimiter, sizeof delimiter, "\r\n--%s", boundary);
     ret_form->n_parts = 0;
     /* the first one has no line end before it, where nothing stands before the form */
     size_t at = 0;

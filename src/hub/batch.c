@@ -97,9 +97,8 @@ static void done(struct tw_hub *hub, struct tw_hub_op *op, enum tw_status status
 enum tw_status tw_batch_write(struct tw_batches *batches, tw_batch_write_fn run, void *context,
                               struct tw_error *error)
 {
-    struct writing writing = {.op = {.apply = apply, .done = done, .is_alone = true},
-                              .run = run,
-                              .context = context};
+    struct writing writing = {
+        .op = {.apply = apply, .done = done, .is_alone = true}, .run = run, .context = context};
     pthread_mutex_init(&writing.lock, NULL);
     pthread_cond_init(&writing.wake, NULL);
     tw_hub_enqueue(batches->hub, &writing.op);
@@ -129,8 +128,7 @@ enum tw_status tw_batch_run(struct tw_db *db, const char *sql, const struct tw_d
 }
 
 enum tw_status tw_batch_number(struct tw_db *db, const char *sql, const struct tw_db_value *values,
-                               size_t n, bool *ret_row, int64_t *ret_number,
-                               struct tw_error *error)
+                               size_t n, bool *ret_row, int64_t *ret_number, struct tw_error *error)
 {
     struct tw_db_statement *row = NULL;
     enum tw_status status = tw_db_prepare(db, sql, &row, error);
@@ -260,9 +258,9 @@ static enum tw_status write_piece(struct tw_hub *hub, void *context, struct tw_e
     const struct piece *piece = context;
     enum tw_status status = TW_OK;
     for (size_t i = 0; status == TW_OK && i < piece->n; i++) {
-        status = tw_batch_insert_line(hub->db, piece->file, piece->first + (int64_t)i,
-                                      piece->project, piece->lines[i].key, &piece->lines[i].sealed,
-                                      error);
+        status =
+            tw_batch_insert_line(hub->db, piece->file, piece->first + (int64_t)i, piece->project,
+                                 piece->lines[i].key, &piece->lines[i].sealed, error);
     }
     return status;
 }
@@ -302,8 +300,8 @@ static enum tw_status add_lines(struct tw_batches *batches, const struct tw_hub_
     size_t at = 0;
     while (status == TW_OK && at < upload->text_bytes) {
         const char *end = memchr(upload->text + at, '\n', upload->text_bytes - at);
-        const size_t n = end != NULL ? (size_t)(end - (upload->text + at)) + 1
-                                     : upload->text_bytes - at;
+        const size_t n =
+            end != NULL ? (size_t)(end - (upload->text + at)) + 1 : upload->text_bytes - at;
         status = add_line(batches, caller, upload, piece, upload->text + at, n, error);
         at += n;
         if (status == TW_OK &&
@@ -325,8 +323,7 @@ static enum tw_status count_lines(const struct tw_batch_upload *upload, int64_t 
     int64_t n = 0;
     while (at < upload->text_bytes) {
         const char *end = memchr(upload->text + at, '\n', upload->text_bytes - at);
-        const size_t next =
-            end != NULL ? (size_t)(end - upload->text) + 1 : upload->text_bytes;
+        const size_t next = end != NULL ? (size_t)(end - upload->text) + 1 : upload->text_bytes;
         n++;
         if (next - at > TW_LIMIT_BATCH_LINE_BYTES) {
             return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
@@ -407,11 +404,10 @@ static enum tw_status delete_file(struct tw_hub *hub, void *context, struct tw_e
     const struct tw_db_value values[] = {tw_db_integer(file->id), tw_db_integer(file->id),
                                          tw_db_integer(file->id)};
     int64_t n = 0;
-    enum tw_status status =
-        count(hub->db,
-              "SELECT COUNT(*) FROM batch WHERE ended_ns = 0"
-              " AND (input = ? OR output = ? OR errors = ?)",
-              values, COUNT(values), &n, error);
+    enum tw_status status = count(hub->db,
+                                  "SELECT COUNT(*) FROM batch WHERE ended_ns = 0"
+                                  " AND (input = ? OR output = ? OR errors = ?)",
+                                  values, COUNT(values), &n, error);
     if (status == TW_OK && n > 0) {
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
                             "a batch is working on the file '%s': cancel it first, or wait",
@@ -454,9 +450,8 @@ static enum tw_status insert_batch(struct tw_hub *hub, void *context, struct tw_
         count(hub->db, "SELECT COUNT(*) FROM batch WHERE project = ? AND ended_ns = 0", &project, 1,
               &n_open, error);
     if (status == TW_OK) { /* it may have been deleted since it was found */
-        status =
-            count(hub->db, "SELECT COUNT(*) FROM batch_file WHERE id = ? AND ended_ns IS NULL",
-                  input, 1, &n_there, error);
+        status = count(hub->db, "SELECT COUNT(*) FROM batch_file WHERE id = ? AND ended_ns IS NULL",
+                       input, 1, &n_there, error);
     }
     if (status == TW_OK && n_there == 0) {
         return tw_error_set(error, TW_ERR_NOT_FOUND, TW_NO_POSITION, "there is no file '%.60s'",
@@ -564,9 +559,9 @@ static enum tw_status claim(struct tw_hub *hub, void *context, struct tw_error *
         tw_db_is_postgres(hub->db) ? hub->now_ns - TW_LIMIT_HUB_LEASE_NS : INT64_MAX;
     const struct tw_db_value self = tw_db_integer(hub->ledger.self);
     int64_t n_own = 0;
-    enum tw_status status = count(
-        hub->db, "SELECT COUNT(*) FROM batch WHERE ended_ns = 0 AND hub = ?", &self, 1, &n_own,
-        error);
+    enum tw_status status =
+        count(hub->db, "SELECT COUNT(*) FROM batch WHERE ended_ns = 0 AND hub = ?", &self, 1,
+              &n_own, error);
     if (status != TW_OK || n_own >= (int64_t)claiming->most) {
         return status;
     }
@@ -600,8 +595,7 @@ static bool take_count(void *context, struct tw_db_statement *row)
 }
 
 enum tw_status tw_batches_claim(struct tw_batches *batches, size_t most,
-                                struct tw_batch *ret_batches, size_t *ret_n,
-                                struct tw_error *error)
+                                struct tw_batch *ret_batches, size_t *ret_n, struct tw_error *error)
 {
     struct claiming claiming = {.most = most};
     struct own own = {.batches = ret_batches, .most = most};
@@ -757,10 +751,10 @@ static enum tw_status finish(struct tw_hub *hub, void *context, struct tw_error 
     const bool ends = step->status != TW_BATCH_FINALIZING;
     bool has_row = false;
     int64_t id = 0;
-    const struct tw_db_value values[] = {
-        tw_db_text(tw_batch_status_name(step->status)), tw_db_integer(ends ? 0 : hub->now_ns),
-        tw_db_integer(ends ? hub->now_ns : 0), tw_db_integer(batch->id),
-        tw_db_integer(hub->ledger.self)};
+    const struct tw_db_value values[] = {tw_db_text(tw_batch_status_name(step->status)),
+                                         tw_db_integer(ends ? 0 : hub->now_ns),
+                                         tw_db_integer(ends ? hub->now_ns : 0),
+                                         tw_db_integer(batch->id), tw_db_integer(hub->ledger.self)};
     enum tw_status status = tw_batch_number(
         hub->db,
         "UPDATE batch SET status = ?, finalizing_ns = finalizing_ns + ?, ended_ns = ?"
@@ -784,9 +778,9 @@ enum tw_status tw_batches_finish(struct tw_batches *batches, struct tw_batch *ba
 
 /* Whoever must be kept stays until that is over. */
 #define IS_HELD                                                                                    \
-    " AND NOT EXISTS (SELECT 1 FROM legal_hold h WHERE h.subject = l.subject AND h.released_ns"   \
-    " IS NULL AND (h.scope IN (0, l.project) OR h.scope IN (SELECT t.id FROM holder p"            \
-    " JOIN holder t ON t.id = p.parent WHERE p.id = l.project) OR h.scope IN (SELECT t.parent"    \
+    " AND NOT EXISTS (SELECT 1 FROM legal_hold h WHERE h.subject = l.subject AND h.released_ns"    \
+    " IS NULL AND (h.scope IN (0, l.project) OR h.scope IN (SELECT t.id FROM holder p"             \
+    " JOIN holder t ON t.id = p.parent WHERE p.id = l.project) OR h.scope IN (SELECT t.parent"     \
     " FROM holder p JOIN holder t ON t.id = p.parent WHERE p.id = l.project)))"
 
 static const char EXPIRE[] =

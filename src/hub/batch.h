@@ -64,7 +64,7 @@ struct tw_batch {
     char data_class[TW_LIMIT_POLICY_NAME_BYTES]; /* that its client gave; "" */
     int64_t input, output, errors;               /* files; 0: not there */
     char input_name[TW_BATCH_NAME_BYTES], output_name[TW_BATCH_NAME_BYTES],
-        errors_name[TW_BATCH_NAME_BYTES]; /* "": there is none, or not yet */
+        errors_name[TW_BATCH_NAME_BYTES];         /* "": there is none, or not yet */
     char metadata[TW_LIMIT_BATCH_METADATA_BYTES]; /* JSON */
     char faults[TW_LIMIT_BATCH_FAULTS_BYTES];     /* of its file: a JSON list; "" */
     int64_t created_ns, expires_ns, started_ns, finalizing_ns, ended_ns, cancelling_ns; /* or 0 */
@@ -188,8 +188,8 @@ void tw_hub_line_answer(struct tw_hub_line *line, const struct tw_buf *body);
 /* A line that no answer came of. */
 struct tw_batch_error {
     struct tw_hub_line *line;
-    int http_status;         /* 0: it was never asked */
-    const char *body;        /* of the answer, as JSON; NULL with 0 */
+    int http_status;  /* 0: it was never asked */
+    const char *body; /* of the answer, as JSON; NULL with 0 */
     size_t body_bytes;
     const char *code, *message; /* with 0 */
 };

@@ -39,10 +39,10 @@ enum tw_status tw_batch_insert_line(struct tw_db *db, int64_t file, int64_t line
                                     struct tw_error *error)
 {
     const struct tw_subject *subject = tw_subject_key_subject(key);
-    const struct tw_db_value values[] = {
-        tw_db_integer(file), tw_db_integer(line), tw_db_integer(project),
-        tw_db_bytes(subject->bytes, sizeof subject->bytes),
-        tw_db_bytes(sealed->data, sealed->size_bytes)};
+    const struct tw_db_value values[] = {tw_db_integer(file), tw_db_integer(line),
+                                         tw_db_integer(project),
+                                         tw_db_bytes(subject->bytes, sizeof subject->bytes),
+                                         tw_db_bytes(sealed->data, sealed->size_bytes)};
     return tw_batch_run(
         db, "INSERT INTO batch_line (file, line, project, subject, sealed) VALUES (?, ?, ?, ?, ?)",
         values, COUNT(values), error);
@@ -175,10 +175,8 @@ enum tw_status tw_hub_line_init(struct tw_hub_line *line, struct tw_batches *bat
                                 int64_t number, const char *user, size_t user_bytes,
                                 struct tw_error *error)
 {
-    *line = (struct tw_hub_line){.batch = batch->id,
-                                 .project = batch->project,
-                                 .output = batch->output,
-                                 .line = number};
+    *line = (struct tw_hub_line){
+        .batch = batch->id, .project = batch->project, .output = batch->output, .line = number};
     tw_buf_init(&line->sealed, TW_LIMIT_DB_VALUE_BYTES);
     return tw_batch_line_key(batches, caller, user, user_bytes, &line->key, error);
 }
@@ -221,9 +219,8 @@ static void seal(struct tw_hub_line *line, int64_t file, struct tw_buf *plain)
     tw_buf_append_text(plain, "\n");
     tw_buf_clear(&line->sealed);
     line->n_bytes = (int64_t)plain->size_bytes;
-    if (plain->failed ||
-        !tw_subject_key_seal(line->key, tw_batch_line_number(file, line->line), plain->data,
-                             plain->size_bytes, &line->sealed)) {
+    if (plain->failed || !tw_subject_key_seal(line->key, tw_batch_line_number(file, line->line),
+                                              plain->data, plain->size_bytes, &line->sealed)) {
         tw_buf_clear(&line->sealed);
     }
 }
@@ -293,9 +290,9 @@ static enum tw_status store_errors(struct tw_hub *hub, void *context, struct tw_
     for (size_t i = 0; i < storing->n; i++) {
         n_bytes += storing->errors[i].line->n_bytes;
     }
-    const struct tw_db_value values[] = {
-        tw_db_integer((int64_t)storing->n), tw_db_integer(n_bytes),
-        tw_db_integer(storing->batch->id), tw_db_integer(hub->ledger.self)};
+    const struct tw_db_value values[] = {tw_db_integer((int64_t)storing->n), tw_db_integer(n_bytes),
+                                         tw_db_integer(storing->batch->id),
+                                         tw_db_integer(hub->ledger.self)};
     enum tw_status status =
         tw_batch_number(hub->db,
                         "UPDATE batch SET n_failed = n_failed + ?, error_bytes = error_bytes + ?"

@@ -237,8 +237,8 @@ enum tw_status tw_batches_caller(struct tw_batches *batches, const struct tw_bat
     for (const struct tw_secret *secret = project != NULL ? key->secrets : NULL; secret != NULL;
          secret = secret->next_of_owner) {
         const int64_t expires_ns = secret->expires_ns;
-        if (secret->is_open && (expires_ns == 0 || expires_ns > now_ns) &&
-            tw_holder_is_open(key) && project->is_announced) {
+        if (secret->is_open && (expires_ns == 0 || expires_ns > now_ns) && tw_holder_is_open(key) &&
+            project->is_announced) {
             caller = (struct tw_hub_caller){.key = key,
                                             .secret = secret,
                                             .project = project->number,
