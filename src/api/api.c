@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "api/admission.h"
+#include "api/api_batches.h"
 #include "api/api_refusals.h"
 #include "api/api_state.h"
 #include "api/fleet.h"
@@ -182,13 +183,16 @@ static void get_model(struct tw_api *api, struct tw_http_request *http,
 
 /* ---- routes ---- */
 
+#define FILES   "/v1/files"
+#define BATCHES "/v1/batches"
+
 static const struct tw_api_route routes[] = {
     {.method = "GET", .path = "/health", .is_open = true, .get = get_health},
     {.method = "GET", .path = "/v1/health", .is_open = true, .get = get_health},
     {.method = "GET", .path = "/ready", .is_open = true, .get = get_ready},
     {.method = "GET", .path = "/metrics", .get = tw_api_metrics_text},
     {.method = "GET", .path = "/v1/models", .get = get_models},
-    {.method = "GET", .path = MODELS_PREFIX, .get = get_model},
+    {.method = "GET", .path = MODELS_PREFIX, .is_beginning = true, .get = get_model},
     {.method = "POST",
      .path = "/v1/chat/completions",
      .has_content = true,
@@ -198,13 +202,21 @@ static const struct tw_api_route routes[] = {
     {.method = "POST", .path = "/tokenize", .post = tw_api_tokenize},
     {.method = "POST", .path = "/detokenize", .post = tw_api_detokenize},
     {.method = "POST", .path = "/apply-template", .post = tw_api_apply_template},
+    {.method = "GET", .path = FILES, .desk = tw_api_desk_list_files},
+    {.method = "POST", .path = FILES, .desk = tw_api_desk_add_file},
+    {.method = "GET", .path = FILES "/", .is_beginning = true, .desk = tw_api_desk_get_file},
+    {.method = "DELETE", .path = FILES "/", .is_beginning = true, .desk = tw_api_desk_delete_file},
+    {.method = "GET", .path = BATCHES, .desk = tw_api_desk_list_batches},
+    {.method = "POST", .path = BATCHES, .desk = tw_api_desk_create_batch},
+    {.method = "GET", .path = BATCHES "/", .is_beginning = true, .desk = tw_api_desk_get_batch},
+    {.method = "POST", .path = BATCHES "/", .is_beginning = true, .desk = tw_api_desk_cancel_batch},
 };
 
 static bool is_at(const struct tw_api_route *route, const char *path)
 {
-    if (strcmp(route->path, MODELS_PREFIX) == 0) {
-        return strncmp(path, MODELS_PREFIX, strlen(MODELS_PREFIX)) == 0 &&
-               path[strlen(MODELS_PREFIX)] != '\0';
+    const size_t n = strlen(route->path);
+    if (route->is_beginning) {
+        return strncmp(path, route->path, n) == 0 && path[n] != '\0';
     }
     return strcmp(route->path, path) == 0;
 }
@@ -310,13 +322,23 @@ static void prepare(struct tw_api *api, struct tw_api_task *task)
     }
 }
 
-/* Tenants in turn, by their numbers; of one, the oldest task. There is at least one. */
+/* Before which other one a task comes: batches come last, tenants in turn by their numbers. */
+static bool is_before(const struct tw_api *api, const struct tw_api_task *task,
+                      const struct tw_api_task *other)
+{
+    const uint32_t first = api->last_tenant + 1; /* wraps around behind the last tenant */
+    const bool is_line = task->call.line != NULL, other_is_line = other->call.line != NULL;
+    return is_line != other_is_line
+               ? other_is_line
+               : task->call.tenant.number - first < other->call.tenant.number - first;
+}
+
+/* Of one tenant the oldest task. There is at least one. */
 static struct tw_api_task *take_task(struct tw_api *api)
 {
     struct tw_api_task **next = &api->tasks;
     for (struct tw_api_task **at = next; *at != NULL; at = &(*at)->next) {
-        const uint32_t first = api->last_tenant + 1; /* wraps around behind the last tenant */
-        if ((*at)->call.tenant.number - first < (*next)->call.tenant.number - first) {
+        if (is_before(api, *at, *next)) {
             next = at;
         }
     }
@@ -395,22 +417,15 @@ void tw_api_run(struct tw_api *api, const struct tw_api_tenant *tenant, void (*r
     }
 }
 
-static void queue_task(struct tw_api *api, struct tw_http_request *http,
-                       const struct tw_api_route *route, struct tw_api_tenant tenant)
+static void queue_task(struct tw_api *api, const struct tw_api_call *call,
+                       const struct tw_api_route *route)
 {
     struct tw_api_error error;
     struct tw_api_task *task = tw_mem_zalloc(1, sizeof *task);
-    const char *data_class = tw_http_header(http, TW_CLASSIFY_HEADER);
+    struct tw_http_request *http = call->http;
     bool is_queued = false, stops = false;
     if (task != NULL) {
-        *task = (struct tw_api_task){
-            .call = {.http = http, .arrived_ns = tw_clock_monotonic_ns(), .tenant = tenant},
-            .route = route};
-        const int n = snprintf(task->call.data_class, sizeof task->call.data_class, "%s",
-                               data_class != NULL ? data_class : "");
-        task->call.n_data_classes = n < (int)sizeof task->call.data_class
-                                        ? (uint32_t)tw_http_header_count(http, TW_CLASSIFY_HEADER)
-                                        : UINT32_MAX;
+        *task = (struct tw_api_task){.call = *call, .route = route};
         pthread_mutex_lock(&api->lock);
         stops = api->stops;
         if (api->n_tasks < TW_LIMIT_API_TASKS && !stops) {
@@ -546,7 +561,9 @@ bool tw_api_keeps_body(void *context, struct tw_http_request *http)
     struct tw_api *api = context;
     struct tw_api_error error;
     const struct tw_api_route *route = find_route(http, &error);
-    return route != NULL && route->post != NULL && allows_host(api, tw_http_header(http, "Host")) &&
+    const bool has_body =
+        route != NULL && (route->post != NULL || strcmp(route->method, "POST") == 0);
+    return has_body && allows_host(api, tw_http_header(http, "Host")) &&
            (!needs_key(api, http, route) || knows_key(api, http));
 }
 
@@ -562,9 +579,31 @@ void tw_api_handle(void *context, struct tw_http_request *http)
         tw_api_answer_error(api, http, &error);
     } else if (route->get != NULL) {
         route->get(api, http, &tenant);
+    } else if (route->desk != NULL) {
+        const char *base = strncmp(route->path, FILES, strlen(FILES)) == 0 ? FILES : BATCHES;
+        tw_api_desk_take(api, http, base, route->desk, &tenant);
     } else {
-        queue_task(api, http, route, tenant);
+        struct tw_api_call call = {
+            .http = http, .arrived_ns = tw_clock_monotonic_ns(), .tenant = tenant};
+        const char *data_class = tw_http_header(http, TW_CLASSIFY_HEADER);
+        const int n = snprintf(call.data_class, sizeof call.data_class, "%s",
+                               data_class != NULL ? data_class : "");
+        call.n_data_classes = n < (int)sizeof call.data_class
+                                  ? (uint32_t)tw_http_header_count(http, TW_CLASSIFY_HEADER)
+                                  : UINT32_MAX;
+        queue_task(api, &call, route);
     }
+}
+
+void tw_api_ask(struct tw_api *api, const struct tw_api_call *call, const char *path)
+{
+    for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {
+        if (routes[i].post != NULL && strcmp(routes[i].path, path) == 0) {
+            queue_task(api, call, &routes[i]);
+            return;
+        }
+    }
+    tw_http_release(call->http); /* which says so */
 }
 
 /* ---- making and freeing ---- */
@@ -678,6 +717,9 @@ enum tw_status tw_api_create(const struct tw_api_config *config, struct tw_api *
     if (status == TW_OK) {
         status = start_threads(api, error);
     }
+    if (status == TW_OK) {
+        status = tw_api_batches_start(api, error);
+    }
     if (status != TW_OK) {
         tw_api_free(api);
         return status;
@@ -689,6 +731,9 @@ enum tw_status tw_api_create(const struct tw_api_config *config, struct tw_api *
 
 void tw_api_take_project(void *stage, uint32_t number, uint32_t weight, int priority_class)
 {
+    if (number >= TW_LIMIT_PROJECTS) {
+        return;
+    }
     struct tw_error error; /* no memory: it has the share of everybody who is not known */
     tw_stage_set_tenant(stage, number, weight, (enum tw_priority_class)priority_class, &error);
 }
@@ -711,10 +756,17 @@ void tw_api_set_server(struct tw_api *api, const struct tw_http_server *server)
 void tw_api_drain(struct tw_api *api)
 {
     api->is_draining = true;
+    tw_api_batches_drain(api->batches);
+}
+
+uint32_t tw_api_batch_lines(const struct tw_api *api)
+{
+    return tw_api_batches_running(api->batches);
 }
 
 void tw_api_stop(struct tw_api *api)
 {
+    tw_api_batches_stop(api->batches);
     pthread_mutex_lock(&api->lock);
     api->stops = true;
     pthread_cond_broadcast(&api->wake);
@@ -732,6 +784,7 @@ void tw_api_free(struct tw_api *api)
     }
     tw_api_stop(api);
     tw_api_relays_stop(api);
+    tw_api_batches_free(api->batches);
     tw_api_admission_guard(api, false);
     if (api->fleet != NULL) {
         tw_api_set_policy(api, NULL, NULL);

@@ -22,6 +22,7 @@
 
 #include "api/api_keys.h"
 #include "backend/backend.h"
+#include "hub/batch.h"
 #include "hub/hub.h"
 #include "net/http_server.h"
 #include "policy/policy.h"
@@ -98,6 +99,8 @@ struct tw_api_config {
     bool shares_prefixes;     /* also between tenants, who can then notice it */
     /* On the remote client's thread, the hub's writer or a preparing one; NULL: nobody is told. */
     void (*relay_note)(const struct tw_api_relay_note *note);
+    struct tw_batches_config batches; /* with a hub */
+    uint32_t batch_lines;             /* of batches, that run at once; 0: 8 */
 };
 
 enum tw_status tw_api_create(const struct tw_api_config *config, struct tw_api **ret_api,
@@ -157,6 +160,8 @@ void tw_api_set_server(struct tw_api *api, const struct tw_http_server *server);
 
 /* From here on new requests get 503; those that run go on. */
 void tw_api_drain(struct tw_api *api);
+/* Lines of batches that run: nobody sees them at the HTTP server. */
+uint32_t tw_api_batch_lines(const struct tw_api *api);
 /* Ends the preparing threads; what is queued gets 503. Then the backends and the remote client are
  * stopped, which answers what they have; then the HTTP server, whose threads ask the backends for
  * their numbers until the end; then the API is freed, and the backends last. */

@@ -62,6 +62,7 @@ struct completion {
     struct tw_hub_ticket ticket; /* with a hub */
     struct tw_api_admission *admission;
     struct tw_content *content; /* the same */
+    struct tw_hub_line *line;   /* of a batch */
     struct tw_api_redaction redaction;
     struct tw_audit_sampling sampling;
     struct tw_api_gate gate;
@@ -283,8 +284,10 @@ static void drop(struct completion *completion, size_t n)
         return;
     }
     count_prompts(completion, &completion->usage);
-    tw_histogram_add(&completion->api->metrics.whole,
-                     tw_clock_monotonic_ns() - completion->arrived_ns);
+    if (completion->line == NULL) {
+        tw_histogram_add(&completion->api->metrics.whole,
+                         tw_clock_monotonic_ns() - completion->arrived_ns);
+    }
     if (!completion->fields.is_stream && !completion->is_refused && !completion->has_failed) {
         write_whole(completion);
     }
@@ -293,6 +296,9 @@ static void drop(struct completion *completion, size_t n)
         return;
     }
     const struct tw_hub_usage usage = paid(completion);
+    if (completion->line != NULL && completion->whole.size_bytes > 0) {
+        tw_hub_line_answer(completion->line, &completion->whole);
+    }
     tw_api_gate_end(&completion->gate);
     tw_hub_settle(completion->api->config.hub, &completion->ticket, &usage, settled, completion);
 }
@@ -323,6 +329,9 @@ static enum tw_wish wish(void *context)
 static void measure(struct choice *choice, const struct tw_output *output)
 {
     struct tw_api_metrics *metrics = &choice->owner->api->metrics;
+    if (choice->owner->line != NULL) {
+        return; /* nobody waits for it */
+    }
     int64_t now_ns = tw_clock_monotonic_ns();
     if (output->n_tokens > output->n_prompt_tokens) {
         if (choice->last_ns == 0) {
@@ -769,6 +778,7 @@ static void grant(struct completion *completion)
         .sampling = &completion->sampling,
         .route = tw_api_admission_route(completion->admission),
         .content = completion->content,
+        .line = completion->line,
     };
     completion->sampling = tw_api_content_sampling(&completion->choices[0].generation);
     for (size_t i = 0; i < completion->n_prompts; i++) {
@@ -794,6 +804,7 @@ static void complete(struct tw_api *api, const struct tw_api_call *call, bool is
     completion->api = api;
     completion->content = call->content;
     completion->admission = call->admission;
+    completion->line = call->line;
     completion->http = call->http;
     completion->body = call->body;
     completion->arrived_ns = call->arrived_ns;

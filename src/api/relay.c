@@ -30,6 +30,7 @@ struct tw_api_relay_item {
     json_t *body;
     struct tw_content *content;
     struct tw_api_admission *admission;
+    struct tw_hub_line *line; /* of a batch */
     struct tw_api_tenant tenant;
     const char *path; /* of the endpoint */
     char client_model[TW_LIMIT_SERVED_NAME_BYTES];
@@ -287,6 +288,9 @@ static void end(struct tw_api_relay_item *item)
         tw_content_end(item->content, 0, end_name(item));
     }
     const struct tw_hub_usage usage = paid(item);
+    if (item->line != NULL && !item->has_begun && !item->has_failed) {
+        tw_hub_line_answer(item->line, &item->chunk);
+    }
     tw_api_gate_end(&item->gate);
     tw_hub_settle(item->api->config.hub, &item->ticket, &usage, settled, item);
 }
@@ -697,7 +701,8 @@ static void grant(struct tw_api_relay_item *item)
                                                item->makes_answers ? model->n_context_tokens : 0,
                                            .is_stream = item->wants_stream,
                                            .route = &item->admission->route,
-                                           .content = item->content};
+                                           .content = item->content,
+                                           .line = item->line};
     tw_hub_reserve(hub, &item->ticket, &request, granted, item);
 }
 
@@ -766,6 +771,7 @@ void tw_api_relay(struct tw_api *api, const struct tw_api_call *call, const char
     item->body = call->body;
     item->content = call->content;
     item->admission = call->admission;
+    item->line = call->line;
     item->tenant = call->tenant;
     item->arrived_ns = call->arrived_ns;
     item->path = path;

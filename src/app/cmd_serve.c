@@ -115,6 +115,8 @@ static enum tw_status start(struct serve *serve, struct tw_error *error)
         .relay_note = tw_serve_log_relay,
         .hosts = serve->hosts,
         .heartbeat_seconds = (uint32_t)args->heartbeat_seconds,
+        .batch_lines = (uint32_t)args->batch_lines,
+        .batches = {.project_files = args->batch_files, .project_bytes = args->batch_bytes},
     };
     enum tw_status status = tw_api_create(&api_config, &serve->api, error);
     if (status == TW_OK) {
@@ -171,6 +173,13 @@ static void announce(const struct serve *serve)
     tw_serve_notify("READY=1");
 }
 
+/* Requests of clients, and lines of batches. */
+static unsigned n_open(const struct serve *serve)
+{
+    return (unsigned)tw_http_server_usage(serve->server).n_requests +
+           tw_api_batch_lines(serve->api);
+}
+
 /* Until everything is answered, time is over, or a second signal comes. */
 static void drain(struct serve *serve, const sigset_t *signals)
 {
@@ -179,16 +188,15 @@ static void drain(struct serve *serve, const sigset_t *signals)
     tw_serve_notify("STOPPING=1");
     tw_api_drain(serve->api);
     tw_http_server_drain(serve->server);
-    tw_log(TW_LOG_INFO, "stopping: no new requests, %u run",
-           (unsigned)tw_http_server_usage(serve->server).n_requests);
-    while (tw_http_server_usage(serve->server).n_requests > 0 && tw_clock_monotonic_ns() < end_ns) {
+    tw_log(TW_LOG_INFO, "stopping: no new requests, %u run", n_open(serve));
+    while (n_open(serve) > 0 && tw_clock_monotonic_ns() < end_ns) {
         const int signal_number = sigtimedwait(signals, NULL, &tick);
         if (signal_number == SIGTERM || signal_number == SIGINT) {
             tw_log(TW_LOG_WARN, "a second signal: requests are cut off");
             break;
         }
     }
-    const unsigned n_left = (unsigned)tw_http_server_usage(serve->server).n_requests;
+    const unsigned n_left = n_open(serve);
     if (n_left > 0) {
         tw_log(TW_LOG_WARN, "%u requests had not ended and are cut off", n_left);
     }

@@ -52,6 +52,7 @@ struct tw_serve_args {
     const char *nameserver;         /* NULL: the system's */
     int64_t port;
     int64_t n_threads, n_context_tokens, max_sequences, n_batch_tokens;
+    int64_t batch_lines, batch_files, batch_bytes;
     int64_t models_bytes, kv_bytes, max_connections, drain_seconds, heartbeat_seconds;
     int kv_type;
     struct tw_pack_args pack;

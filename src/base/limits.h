@@ -104,7 +104,8 @@
 #define TW_LIMIT_BATCH_TOKENS        8192 /* tokens in one forward pass */
 #define TW_LIMIT_BATCH_SEQUENCES     1024
 #define TW_LIMIT_KV_PAGES            (1u << 24) /* of one cache; 64 positions each */
-#define TW_LIMIT_TENANTS             65536
+#define TW_LIMIT_TENANTS             131072
+#define TW_LIMIT_PROJECTS            65536 /* the tenants behind them are these' batches */
 #define TW_LIMIT_TENANT_WEIGHT       1000
 #define TW_LIMIT_WAITING             65536 /* requests in a scheduler's queue */
 #define TW_LIMIT_WAITING_SPARE_SHARE 4 /* one part in so many of a queue is never one tenant's */
@@ -263,6 +264,31 @@
 #define TW_LIMIT_SUBJECT_BYTES        256   /* by which a request says whom it is about */
 #define TW_LIMIT_SUBJECT_NEW_KEYS     10000 /* of one project's users, made in a day */
 #define TW_LIMIT_SUBJECT_KEYS         4096  /* remembered while nobody uses them */
+
+/* Files of requests and batches of them */
+#define TW_LIMIT_BATCH_LINES          50000                 /* of one file */
+#define TW_LIMIT_BATCH_LINE_BYTES     ((size_t)4 << 20)     /* of one of them */
+#define TW_LIMIT_BATCH_RESULT_BYTES   ((size_t)8 << 20)     /* of one line's answer */
+#define TW_LIMIT_BATCH_PROJECT_BYTES  (INT64_C(4) << 30)    /* of all files of one project */
+#define TW_LIMIT_BATCH_PROJECT_FILES  1000                  /* of one project */
+#define TW_LIMIT_BATCH_OPEN           100                   /* batches of one, not yet ended */
+#define TW_LIMIT_BATCH_FILE_SECONDS   (INT64_C(30) * 86400) /* that a file is kept, at most */
+#define TW_LIMIT_BATCH_WINDOW_SECONDS INT64_C(86400)        /* in which a batch is done */
+#define TW_LIMIT_BATCH_METADATA       16                    /* pairs of one batch */
+#define TW_LIMIT_BATCH_METADATA_BYTES 16384                 /* of them as JSON */
+#define TW_LIMIT_BATCH_FAULTS         20                    /* that are told of one file */
+#define TW_LIMIT_BATCH_FAULTS_BYTES   16384                 /* of them as JSON */
+#define TW_LIMIT_BATCH_CUSTOM_BYTES   256                   /* of a custom_id */
+#define TW_LIMIT_BATCH_PIECE_LINES    64                    /* written or read in one go */
+#define TW_LIMIT_BATCH_PIECE_BYTES    ((size_t)1 << 20)     /* the same */
+#define TW_LIMIT_BATCH_RUNNING        16                    /* batches of one hub at once */
+#define TW_LIMIT_BATCH_AT_ONCE        64                    /* lines of all of them together */
+#define TW_LIMIT_BATCH_RETRY_MS       60000                 /* the longest wait before a retry */
+#define TW_LIMIT_BATCH_CALLS          1024                  /* about files and batches, waiting */
+#define TW_LIMIT_BATCH_DOWNLOADS      64                    /* of files at once */
+#define TW_LIMIT_BATCH_LIST           100                   /* rows of one list */
+#define TW_LIMIT_MULTIPART_PARTS      32                    /* of one form */
+#define TW_LIMIT_MULTIPART_HEAD_BYTES 4096                  /* of one part */
 
 /* Embeddings */
 #define TW_LIMIT_EMBEDDINGS         2048   /* texts of one request */

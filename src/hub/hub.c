@@ -184,6 +184,11 @@ int64_t tw_hub_now_ns(struct tw_hub *hub)
     return hub->config.now_ns(hub->config.context) + hub->ahead_ns;
 }
 
+int64_t tw_hub_time_ns(struct tw_hub *hub)
+{
+    return tw_hub_now_ns(hub);
+}
+
 /* A command that is given where no server runs has its own record; two more would hide it. */
 static bool is_unrecorded(const struct tw_hub *hub)
 {
@@ -378,6 +383,11 @@ bool tw_hub_may_use_model(struct tw_hub *hub, const struct tw_hub_caller *caller
     }
     pthread_rwlock_unlock(&hub->directory.lock);
     return may;
+}
+
+int64_t tw_hub_project_id(const struct tw_hub_caller *caller)
+{
+    return tw_holder_above(caller->key, TW_HOLDER_PROJECT)->id;
 }
 
 void tw_hub_caller_path(const struct tw_hub_caller *caller, char *ret_path, size_t path_bytes)

@@ -51,6 +51,7 @@
 struct tw_hub;
 struct tw_content;
 struct tw_holder;
+struct tw_hub_line;
 struct tw_secret;
 
 struct tw_hub_config {
@@ -85,6 +86,9 @@ void tw_hub_stop(struct tw_hub *hub);
 /* Stops it, too. Nobody may have a question or a ticket any more. NULL is allowed. */
 void tw_hub_close(struct tw_hub *hub);
 
+/* The books' time, which is that of all hubs of a store. */
+int64_t tw_hub_time_ns(struct tw_hub *hub);
+
 /* ---- who asks ---- */
 
 enum tw_hub_verdict {
@@ -112,6 +116,8 @@ enum tw_hub_verdict tw_hub_authenticate(struct tw_hub *hub, const char *secret,
 bool tw_hub_may_go_on(const struct tw_hub_caller *caller);
 bool tw_hub_may_use_model(struct tw_hub *hub, const struct tw_hub_caller *caller,
                           const char *model);
+/* The number of its project in the books, which is that of all hubs. */
+int64_t tw_hub_project_id(const struct tw_hub_caller *caller);
 /* "organisation/team/project/key". */
 void tw_hub_caller_path(const struct tw_hub_caller *caller, char *ret_path, size_t path_bytes);
 /* Whether there is something of a path, open or closed. */
@@ -140,6 +146,7 @@ struct tw_hub_request {
     const struct tw_audit_route *route; /* read when a record is written: it may change meanwhile */
     const char *denied;                 /* not NULL: a policy refuses it, with this sentence */
     struct tw_content *content;         /* NULL: nothing is committed to, or stored */
+    struct tw_hub_line *line; /* of a batch (batch.h), which has its own prices; NULL: of none */
 };
 
 /* What headers show of the rates. */

@@ -1,6 +1,6 @@
 /* Rates of holders in rows that all hubs of a store share: who begins a group has the books to
  * himself, so what he read within it is true, and what he writes the next one reads. Of who has no
- * limits there is no row. */
+ * limits there is no row. Lines of batches do not count: how many run at once bounds them. */
 #include <stdio.h>
 
 #include "hub/hub_state.h"
@@ -16,7 +16,8 @@ static const char WRITE[] =
 static const char COUNT_RUNNING[] =
     "SELECT COUNT(*) FROM reservation r JOIN holder k ON k.id = r.api_key"
     " LEFT JOIN holder p ON p.id = k.parent LEFT JOIN holder t ON t.id = p.parent"
-    " LEFT JOIN holder o ON o.id = t.parent WHERE ? IN (k.id, p.id, t.id, o.id)";
+    " LEFT JOIN holder o ON o.id = t.parent WHERE r.class <> 'batch'"
+    " AND ? IN (k.id, p.id, t.id, o.id)";
 
 enum tw_status tw_hub_open_rates(struct tw_hub *hub, struct tw_error *error)
 {

@@ -1,6 +1,7 @@
 /* What a ticket does: asked for, covered, settled. All of it on the writer's thread, in a group. */
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "hub/hub_state.h"
 
@@ -218,7 +219,7 @@ static enum tw_status take_counted(struct tw_hub *hub, struct tw_hub_ticket *tic
                                    struct tw_error *error)
 {
     enum tw_status status = take(hub, ticket, path, decision, error);
-    return status == TW_OK && ticket->refusal != TW_HUB_GRANTED
+    return status == TW_OK && ticket->refusal != TW_HUB_GRANTED && ticket->request.line == NULL
                ? tw_hub_end_rates(hub, ticket->request.caller.key, 1, decision->amount.tokens,
                                   error)
                : status;
@@ -246,11 +247,13 @@ static void apply_reserve(struct tw_hub *hub, struct tw_hub_op *op)
         }
         status = refuse_uncountable(ticket, status, &error);
     }
-    if (status == TW_OK && ticket->refusal == TW_HUB_GRANTED) {
+    /* A batch takes nothing of what its project may ask in a minute: it is bounded by how many of
+     * its lines run at once. */
+    if (status == TW_OK && ticket->refusal == TW_HUB_GRANTED && request->line == NULL) {
         status = tw_hub_try_rates(hub, request->caller.key, decision.amount.tokens, ticket, &error);
-        if (status == TW_OK && ticket->refusal == TW_HUB_GRANTED) {
-            status = take_counted(hub, ticket, &path, &decision, &error);
-        }
+    }
+    if (status == TW_OK && ticket->refusal == TW_HUB_GRANTED) {
+        status = take_counted(hub, ticket, &path, &decision, &error);
     }
     if (status == TW_OK && ticket->refusal != TW_HUB_GRANTED) {
         status = tw_hub_record_refusal(hub, ticket, &error);
@@ -283,6 +286,9 @@ void tw_hub_reserve(struct tw_hub *hub, struct tw_hub_ticket *ticket,
                                      .op = {.apply = apply_reserve, .done = done_reserve},
                                      .done = done,
                                      .context = context};
+    if (request->line != NULL) {
+        ticket->request.price_class = TW_PRICE_BATCH;
+    }
     tw_hub_enqueue(hub, &ticket->op);
 }
 
@@ -395,6 +401,8 @@ enum tw_status tw_hub_end_reservation(struct tw_hub *hub, const struct tw_reserv
     status = tw_spending_settle(path.steps, path.n, reserved, cost, error);
     if (status == TW_OK) {
         tw_hub_touch_path(hub, &path);
+    }
+    if (status == TW_OK && strcmp(reservation->class, tw_price_class_name(TW_PRICE_BATCH)) != 0) {
         status = tw_hub_end_rates(hub, ending->key, 0, reserved.tokens - cost.tokens, error);
     }
     if (status == TW_OK) {
@@ -429,6 +437,9 @@ static void apply_settle(struct tw_hub *hub, struct tw_hub_op *op)
         (uint64_t)(ending.n_input_tokens + ending.n_cached_tokens + ending.n_output_tokens);
     if (status == TW_OK) {
         status = tw_hub_store_content(hub, ticket, &error);
+    }
+    if (status == TW_OK && ticket->request.line != NULL) {
+        status = tw_hub_store_line(hub, ticket, &error);
     }
     if (status != TW_OK) {
         tw_hub_fail_group(hub, status, &error);

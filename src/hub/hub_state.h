@@ -284,6 +284,12 @@ enum tw_status tw_hub_tend_content(struct tw_hub *hub, struct tw_error *error);
 /* Whether that is due at some time, and then when; INT64_MAX: there is nothing to tend. */
 int64_t tw_hub_tend_ns(const struct tw_hub *hub);
 
+/* ---- batch_lines.c ---- */
+
+/* In the group that settles the ticket: the result of its line. */
+enum tw_status tw_hub_store_line(struct tw_hub *hub, const struct tw_hub_ticket *ticket,
+                                 struct tw_error *error);
+
 /* ---- hub.c ---- */
 
 /* The path of a file beside the store. */
