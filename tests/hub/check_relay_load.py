@@ -1,5 +1,5 @@
-"""Thousands of streams of another server at once, without and with books: all come through whole, in
-bounded memory, and again and again in the same.
+"""Thousands of streams of another server at once, without and with books: all come through whole,
+in bounded memory, and again and again in the same.
 
     check_relay_load.py TOKENWORKS STREAMS
 """
