@@ -244,6 +244,9 @@
 #define TW_LIMIT_HUB_DIRECTORY_BYTES ((size_t)1 << 30) /* of all that is remembered of them */
 #define TW_LIMIT_HUB_CHANGES         10000 /* of the directory, that are read one by one */
 #define TW_LIMIT_HUB_GROUP           1024  /* operations in one transaction */
+/* Of a prompt, or of all answers of a request, as a server may count them: more is no count, and
+ * would leave the books no room for anybody else. */
+#define TW_LIMIT_HUB_USED_TOKENS     (UINT64_C(1) << 28)
 #define TW_LIMIT_HUB_AHEAD_TOKENS    32    /* of the durable watermark before what was sent */
 #define TW_LIMIT_HUB_LEASE_NS        INT64_C(20000000000) /* of silence, and a hub is dead */
 #define TW_LIMIT_HUB_BEAT_NS         INT64_C(4000000000)  /* it says that it is alive as often */

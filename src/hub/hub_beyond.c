@@ -2,9 +2,6 @@
  * much of it as every hard budget has left is reserved as well, before all of it is settled. */
 #include "hub/hub_state.h"
 
-/* Of more nobody can have counted. */
-#define MOST_TOKENS (UINT64_C(1) << 53)
-
 /* What is to be paid: the part that was reserved, and so much more. */
 struct counts {
     uint64_t n_prompt, n_cached, n_output;
@@ -137,10 +134,11 @@ enum tw_status tw_hub_reserve_beyond(struct tw_hub *hub, struct tw_reservation *
                                      struct tw_error *error)
 {
     const struct tw_price *price = tw_price_of_version(&hub->directory.prices, reservation->price);
-    const uint64_t n_prompt = least(usage->n_prompt_tokens, MOST_TOKENS);
+    const uint64_t n_prompt = least(usage->n_prompt_tokens, TW_LIMIT_HUB_USED_TOKENS);
     const struct counts used = {.n_prompt = n_prompt,
                                 .n_cached = least(usage->n_cached_tokens, n_prompt),
-                                .n_output = least(usage->n_answer_tokens, MOST_TOKENS)};
+                                .n_output =
+                                    least(usage->n_answer_tokens, TW_LIMIT_HUB_USED_TOKENS)};
     struct counts counts = {.n_prompt = least(n_prompt, (uint64_t)reservation->n_prompt_tokens),
                             .n_output =
                                 least(used.n_output, (uint64_t)reservation->n_output_tokens)};

@@ -749,6 +749,7 @@ static void make_certificate(const char *folder, const char *name, const char *h
  * is free, and says which: "ACCEPT 127.0.0.1:40123". */
 static void start_tls(const struct site *site, const char *name, struct tls_server *tls)
 {
+    static const char accepts[] = "ACCEPT 127.0.0.1:";
     char cert[96], key[96], line[128];
     int said[2];
     assert_int_equal(pipe(said), 0);
@@ -771,7 +772,9 @@ static void start_tls(const struct site *site, const char *name, struct tls_serv
     tls->out = fdopen(said[0], "r");
     tls->port = 0;
     while (tls->port == 0 && fgets(line, sizeof line, tls->out) != NULL) {
-        (void)sscanf(line, "ACCEPT 127.0.0.1:%d", &tls->port);
+        if (strncmp(line, accepts, sizeof accepts - 1) == 0) {
+            tls->port = (int)strtol(line + sizeof accepts - 1, NULL, 10);
+        }
     }
     assert_true(tls->port != 0);
 }
