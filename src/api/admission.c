@@ -16,7 +16,6 @@ struct denial {
     struct tw_api *api;
     struct tw_api_call call;
     struct tw_hub_ticket ticket;
-    char model[TW_LIMIT_SERVED_NAME_BYTES];
 };
 
 /* ---- policies in use ---- */
@@ -282,6 +281,7 @@ static bool decide(struct tw_api *api, const struct tw_api_call *call,
                                                 .model = model,
                                                 .zones = zones_of(api, policy, call->body)};
     tw_policy_decide(policy, &question, &decision);
+    snprintf(admission->model, sizeof admission->model, "%s", model != NULL ? model : "");
     admission->zones = decision.zones;
     admission->redact = decision.redact;
     snprintf(admission->class, sizeof admission->class, "%s",
@@ -332,7 +332,6 @@ static void recorded(void *context, struct tw_hub_ticket *ticket, enum tw_status
 static void record_denial(struct tw_api *api, const struct tw_api_call *call)
 {
     struct denial *denial = tw_mem_zalloc(1, sizeof *denial);
-    const char *model = json_string_value(json_object_get(call->body, "model"));
     struct tw_api_error error;
     if (denial == NULL) {
         tw_api_refuse_memory(&error);
@@ -341,9 +340,8 @@ static void record_denial(struct tw_api *api, const struct tw_api_call *call)
     }
     denial->api = api;
     denial->call = *call;
-    snprintf(denial->model, sizeof denial->model, "%s", model != NULL ? model : "");
     const struct tw_hub_request request = {.caller = call->tenant.caller,
-                                           .model = denial->model,
+                                           .model = call->admission->model,
                                            .client_id = tw_http_id(call->http),
                                            .route = &call->admission->route,
                                            .denied = call->admission->denied};

@@ -18,7 +18,8 @@ struct tw_api_admission {
     struct tw_audit_route route;
     uint64_t zones;  /* where it may run, of the policy's: bits; all without a policy */
     uint64_t redact; /* detectors whose findings must not leave: bits */
-    struct tw_api_policy *policy; /* NULL: there is none */
+    struct tw_api_policy *policy;           /* NULL: there is none */
+    char model[TW_LIMIT_SERVED_NAME_BYTES]; /* that it is for, by its own name; "": none */
     char class[TW_LIMIT_POLICY_NAME_BYTES], rule[TW_LIMIT_POLICY_NAME_BYTES];
     char class_reason[256];
     char version[TW_POLICY_SHORT_VERSION_BYTES];

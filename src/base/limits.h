@@ -351,6 +351,7 @@
 #define TW_LIMIT_POLICY_PSEUDONYMS       65536  /* of one request */
 #define TW_LIMIT_POLICY_TEXT_BYTES       ((size_t)64 << 20) /* one text, once it is redacted */
 #define TW_LIMIT_POLICY_CASES            4096               /* of a file that tests a policy */
+#define TW_LIMIT_POLICY_GROUPS           131072 /* kinds of requests that a replay tells apart */
 
 /* Commands */
 #define TW_LIMIT_BENCH_ROUNDS     1000
