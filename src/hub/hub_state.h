@@ -112,7 +112,9 @@ struct tw_hub_content {
 
 struct tw_hub {
     struct tw_hub_config config;
-    char *address; /* the configuration's */
+    char *address;               /* the configuration's */
+    tw_hub_server_fn server_run; /* NULL: no server has the hub */
+    void *server_context;
     struct tw_db *db;
     struct tw_directory directory;
     struct tw_ledger ledger;

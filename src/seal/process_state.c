@@ -231,11 +231,10 @@ static enum tw_status read_broker(pid_t pid, struct tw_process_state *state, str
     tw_buf_free(&line);
     state->broker_pid = pid;
     struct tw_seal_statement said;
-    state->is_broker_sealed = tw_seal_statement_read(pid, &said) &&
-                              said.role == TW_SEAL_AS_BROKER &&
-                              threads.n_filters >= said.n_filters &&
-                              threads.n_filtered == threads.n_threads &&
-                              threads.n_without_privileges == threads.n_threads;
+    state->is_broker_sealed =
+        tw_seal_statement_read(pid, &said) && said.role == TW_SEAL_AS_BROKER &&
+        threads.n_filters >= said.n_filters && threads.n_filtered == threads.n_threads &&
+        threads.n_without_privileges == threads.n_threads;
     return status;
 }
 

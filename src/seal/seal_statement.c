@@ -34,8 +34,8 @@ enum tw_status tw_seal_statement_open(int *ret_fd, struct tw_error *error)
     return TW_OK;
 }
 
-/* Each with arguments that the kernel would refuse for another reason, had it come so far: the error
- * says who refused. */
+/* Each with arguments that the kernel would refuse for another reason, had it come so far: the
+ * error says who refused. */
 static const char *what_is_not_refused(enum tw_seal_role role)
 {
     const struct {

@@ -322,8 +322,8 @@ def with_a_broker_whoever_is_inside_gets_nowhere(it):
 
 @site
 def backends_are_asked_by_way_of_the_broker_and_nothing_else_is(it):
-    """A name is one of the list by the addresses that it had at the start; a file that is read again
-    brings what the broker may reach, and nothing else."""
+    """A name is one of the list by the addresses that it had at the start; a file that is read
+    again brings what the broker may reach, and nothing else."""
     config = Path(it.folder, "serve.yaml")
 
     def write(url):
