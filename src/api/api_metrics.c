@@ -194,6 +194,20 @@ static void write_server(struct tw_api *api, struct tw_buf *out)
                          (unsigned long long)usage.n_gone);
 }
 
+static void write_waiting(void *context, const struct tw_api_standing *standing)
+{
+    tw_buf_append_text(context, "tokenworks_backend_waiting{backend=\"");
+    write_label(context, standing->name);
+    tw_buf_append_format(context, "\"} %u\n", standing->n_waiting);
+}
+
+static void write_running(void *context, const struct tw_api_standing *standing)
+{
+    tw_buf_append_text(context, "tokenworks_backend_running{backend=\"");
+    write_label(context, standing->name);
+    tw_buf_append_format(context, "\"} %u\n", standing->n_in_flight);
+}
+
 static void write_remotes(struct tw_api *api, struct tw_buf *out)
 {
     if (api->config.remote_client == NULL) {
@@ -212,6 +226,10 @@ static void write_remotes(struct tw_api *api, struct tw_buf *out)
         tw_buf_append_format(out, "\"} %d\n", !health.is_known || health.is_alive);
     }
     tw_api_fleet_drop(fleet);
+    write_head(out, "backend_waiting", "gauge", "Requests that wait at another server.");
+    tw_api_each_remote(api, write_waiting, out);
+    write_head(out, "backend_running", "gauge", "Our requests that another server has.");
+    tw_api_each_remote(api, write_running, out);
     write_head(out, "backend_calls_total", "counter", "Requests to other servers by their end.");
     for (int i = 0; i < TW_REMOTE_END_COUNT; i++) {
         tw_buf_append_format(out, "tokenworks_backend_calls_total{end=\"%s\"} %llu\n",

@@ -1,6 +1,8 @@
 /* serve: the OpenAI API over models on this machine, until it is told to stop. */
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -341,9 +343,12 @@ static enum tw_status change_routes(struct serve *serve, size_t *ret_n_backends,
 
 static enum tw_status reload_routes(struct serve *serve, struct tw_error *error)
 {
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* SIGHUP and a command may meet */
     char version[TW_POLICY_SHORT_VERSION_BYTES];
     size_t n_backends = 0;
+    pthread_mutex_lock(&lock);
     enum tw_status status = change_routes(serve, &n_backends, version, error);
+    pthread_mutex_unlock(&lock);
     if (status != TW_OK) {
         tw_log(TW_LOG_ERROR, "backends and policy stay as they were: %s", error->text);
         return status;
@@ -357,6 +362,68 @@ static enum tw_status reload_routes(struct serve *serve, struct tw_error *error)
         log_policy(serve, version);
     }
     return TW_OK;
+}
+
+/* ---- commands ---- */
+
+static void put_standing(void *context, const struct tw_api_standing *standing)
+{
+    json_t *row =
+        json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I}", "name", standing->name, "zone",
+                  standing->zone, "state",
+                  !standing->has_address  ? "no address"
+                  : standing->is_draining ? "draining"
+                  : !standing->is_alive   ? "down"
+                                          : "up",
+                  "breaker", standing->breaker, "running", (json_int_t)standing->n_in_flight,
+                  "waiting", (json_int_t)standing->n_waiting, "requests",
+                  (json_int_t)standing->n_chosen, "failures", (json_int_t)standing->n_failed);
+    if (standing->has_load) {
+        json_object_set_new(row, "kv_percent",
+                            json_integer((json_int_t)(standing->kv_share * 100)));
+    }
+    if (standing->token_ns > 0) {
+        json_object_set_new(row, "prompt_tokens_per_s",
+                            json_integer((json_int_t)(1e9 / standing->token_ns)));
+    }
+    if (standing->reason[0] != '\0') {
+        json_object_set_new(row, "reason", json_string(standing->reason));
+    }
+    json_array_append_new(context, row);
+}
+
+static enum tw_status reload_by_command(struct serve *serve, json_t *answer, struct tw_error *error)
+{
+    enum tw_status status = TW_OK;
+    if (serve->args.policy_path == NULL && serve->args.config_path == NULL) {
+        status = tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                              "this server has no configuration file and no policy to read again");
+    }
+    if (status == TW_OK) {
+        status = reload_routes(serve, error);
+    }
+    json_object_set_new(answer, "reloaded", json_boolean(status == TW_OK));
+    return status;
+}
+
+/* A tw_hub_server_fn. */
+static enum tw_status on_command(void *context, const char *verb, const char *name, json_t *answer,
+                                 struct tw_error *error)
+{
+    struct serve *serve = context;
+    if (strcmp(verb, "reload") == 0) {
+        return reload_by_command(serve, answer, error);
+    }
+    if (strcmp(verb, "list") == 0) {
+        json_t *rows = json_array();
+        tw_api_each_remote(serve->api, put_standing, rows);
+        json_object_set_new(answer, "backends", rows);
+        return TW_OK;
+    }
+    const bool is_draining = strcmp(verb, "drain") == 0;
+    json_object_set_new(answer, "name", json_string(name));
+    json_object_set_new(answer, "state", json_string(is_draining ? "draining" : "up"));
+    return tw_serve_backends_drain(serve->backends, name, is_draining, error);
 }
 
 static void reload(struct serve *serve)
@@ -434,6 +501,9 @@ static enum tw_status start_admin(struct serve *serve, struct tw_error *error)
 {
     const int fd = serve->admin_fd;
     serve->admin_fd = -1;
+    if (serve->hub != NULL) {
+        tw_hub_set_server(serve->hub, on_command, serve);
+    }
     return fd < 0 ? TW_OK
                   : tw_serve_books_start_admin(&serve->args, serve->hub, fd, &serve->admin, error);
 }

@@ -22,6 +22,7 @@ const struct tw_command tw_command_table[] = {
     {"subject", "those whom requests are about: erasure, legal holds, exports", tw_cmd_hub},
     {"content", "what was asked and answered, where a project stores it", tw_cmd_hub},
     {"audit", "the record of requests and changes", tw_cmd_hub},
+    {"backend", "other servers that a running server asks: state, draining, reload", tw_cmd_hub},
     {"policy", "which data may go where: read, test, explain and replay a policy", tw_cmd_policy},
     {"completion", "print completions for bash, zsh or fish", tw_cmd_completion},
     {"man", "print manual pages", tw_cmd_man},

@@ -242,4 +242,11 @@ typedef void (*tw_hub_answer_fn)(void *context, enum tw_status status, json_t *a
 void tw_hub_command(struct tw_hub *hub, const struct tw_hub_actor *actor, json_t *command,
                     tw_hub_answer_fn answer, void *context);
 
+/* What a running server does at a command of the group "backend", on the thread of reports; name:
+ * of a backend, or NULL; what is to be told goes into the answer, an object. It is set before the
+ * first command comes, and not called behind the end of the admin API. */
+typedef enum tw_status (*tw_hub_server_fn)(void *context, const char *verb, const char *name,
+                                           json_t *answer, struct tw_error *error);
+void tw_hub_set_server(struct tw_hub *hub, tw_hub_server_fn run, void *context);
+
 #endif

@@ -339,6 +339,46 @@ def a_list_of_urls_is_a_server_each(it):
     assert backends == {f"gpu@{a.place}", f"gpu@{b.place}"}, backends
 
 
+@site
+def by_hand_a_server_is_drained_and_a_file_is_read_again(it):
+    with Backend() as a, Backend() as b:
+        rows = [{"name": "a", "url": a.url, "weight": 100000}, {"name": "b", "url": b.url}]
+        with it.serve(*rows) as server:
+            def states():
+                listed = it.books.command("backend", "list")["backends"]
+                return {row["name"]: (row["state"], row["breaker"], row["zone"]) for row in listed}
+            assert becomes(lambda: it.ask(server).status == 200)
+            assert states() == {n: ("up", "closed", "elsewhere") for n in "ab"}, states()
+            thread, got = in_background(lambda: it.ask(server, stream=True))
+            assert becomes(lambda: a.n_begun == 1)
+            assert it.books.command("backend", "drain", "a")["state"] == "draining"
+            assert states()["a"][0] == "draining"
+            n = len(a.keys)
+            assert it.ask(server).status == 200 and (len(a.keys), len(b.keys)) == (n, 1)
+            it.reload(server)  # does not end it
+            assert it.ask(server).status == 200 and len(a.keys) == n
+            a.may_end.set()
+            thread.join()
+            assert got[0].events
+            it.books.command("backend", "resume", "a")
+            assert it.ask(server).status == 200 and len(a.keys) == n + 1
+            rows[0]["zone"] = "munich"
+            it.write(*rows)
+            it.books.command("backend", "reload")
+            assert states()["a"][2] == "munich"
+            it.config.write_text("backends: [{name: 5")
+            out = it.books.run("backend", "reload", check=False)
+            assert out.returncode == 5 and "line" in out.stderr, out
+            out = it.books.run("backend", "drain", "nobody", check=False)
+            assert out.returncode == 3 and "no backend 'nobody'" in out.stderr, out
+    out = it.books.run("backend", "list", check=False)
+    assert out.returncode == 3 and "no server runs" in out.stderr, out
+    done = [(r["command"], r["object"]) for r in it.books.records("config.changed")
+            if r["command"].startswith("backend")]
+    assert done[:4] == [("backend drain", "a"), ("backend resume", "a"), ("backend reload", "all"),
+                        ("backend reload", "all")], done
+
+
 CASES = [a_new_backend_gets_requests_and_a_removed_one_ends_what_it_has,
          a_server_without_backends_gets_some_and_loses_them,
          a_changed_key_weight_and_zone_hold_for_new_requests,
@@ -346,7 +386,8 @@ CASES = [a_new_backend_gets_requests_and_a_removed_one_ends_what_it_has,
          backends_and_policy_change_together_and_records_say_by_which,
          each_address_of_a_name_is_a_server_whose_certificate_is_of_the_name,
          services_are_found_with_their_ports_and_best_priority_and_lost_again,
-         a_list_of_urls_is_a_server_each]
+         a_list_of_urls_is_a_server_each,
+         by_hand_a_server_is_drained_and_a_file_is_read_again]
 
 
 if __name__ == "__main__":

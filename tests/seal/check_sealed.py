@@ -5,6 +5,7 @@
 PRELOAD is a library that makes a thread in the server, which tries what escape_attempts.c knows
 after the server is sealed. Nothing in the program itself helps with that.
 """
+import ctypes
 import errno
 import json
 import os
@@ -228,6 +229,36 @@ def doctor_shows_what_is_sealed_and_what_is_not(it):
     assert it.doctor(2**31 - 1).returncode == 3 and it.doctor("nowhere.sock").returncode == 3
 
 
+def filter_of_another():
+    """As a service manager sets one before a program starts: it allows everything."""
+    class Instruction(ctypes.Structure):
+        _fields_ = [("code", ctypes.c_ushort), ("jt", ctypes.c_ubyte), ("jf", ctypes.c_ubyte),
+                    ("k", ctypes.c_uint)]
+
+    class Program(ctypes.Structure):
+        _fields_ = [("n", ctypes.c_ushort), ("first", ctypes.POINTER(Instruction))]
+    libc = ctypes.CDLL(None, use_errno=True)
+    program = Program(1, ctypes.pointer(Instruction(0x06, 0, 0, 0x7fff0000)))
+    zero = ctypes.c_ulong(0)
+    if libc.prctl(38, ctypes.c_ulong(1), zero, zero, zero) != 0 or \
+            libc.prctl(22, ctypes.c_ulong(2), ctypes.byref(program), zero, zero) != 0:
+        raise OSError(ctypes.get_errno(), "no filter")
+
+
+@site
+def a_filter_of_another_is_no_seal(it):
+    with Server(it.program, "--model", it.model, "--no-pack",
+                preexec_fn=filter_of_another) as server:
+        assert set(status_lines(server.process.pid)) == {("2", "1")}
+        run = it.doctor(server.process.pid)
+        assert run.returncode == 9 and "would not be ours" in run.stdout, run
+        assert json.loads(it.doctor(server.process.pid, "--json").stdout)["statement"] is False
+    with it.serve(preexec_fn=filter_of_another) as server:
+        run = it.doctor(server.process.pid, "--json")
+        seen = json.loads(run.stdout)
+        assert run.returncode == 0 and seen["filters"] == 2 and seen["statement"], run
+
+
 @site
 def systemd_is_told_and_its_socket_is_served(it):
     path = str(Path(it.folder, "notify"))
@@ -291,8 +322,8 @@ def with_a_broker_whoever_is_inside_gets_nowhere(it):
 
 @site
 def backends_are_asked_by_way_of_the_broker_and_nothing_else_is(it):
-    """A name is one of the list by the addresses that it had at the start; a file that is read again
-    brings what the broker may reach, and nothing else."""
+    """A name is one of the list by the addresses that it had at the start; a file that is read
+    again brings what the broker may reach, and nothing else."""
     config = Path(it.folder, "serve.yaml")
 
     def write(url):
@@ -346,6 +377,7 @@ CASES = (whoever_is_inside_gets_nowhere_and_clients_notice_nothing,
          what_cannot_be_sealed_is_refused_at_the_start,
          models_are_loaded_and_files_read_again_while_it_is_sealed,
          doctor_shows_what_is_sealed_and_what_is_not,
+         a_filter_of_another_is_no_seal,
          systemd_is_told_and_its_socket_is_served,
          a_broker_reaches_its_list_and_nothing_else,
          with_a_broker_whoever_is_inside_gets_nowhere,
