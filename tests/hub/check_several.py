@@ -11,6 +11,7 @@ import http.client
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -83,6 +84,15 @@ class Process:
             return False
         finally:
             connection.close()
+
+    def metric(self, name, key):
+        connection = http.client.HTTPConnection(self.machine.address, PORT, timeout=10)
+        try:
+            connection.request("GET", "/metrics", headers=bearer(key))
+            text = connection.getresponse().read().decode()
+        finally:
+            connection.close()
+        return re.search(rf"^tokenworks_{name} (\S+)$", text, re.MULTILINE)[1]
 
     def wait(self, seconds=60):
         end = time.monotonic() + seconds
@@ -190,9 +200,15 @@ class Site:
         answers = 0.0
         if not isinstance(what, Database):
             answers = self.until(lambda: any(self.answers(hub) for hub in others))
+        else:
+            self.until(lambda: not any(hub.is_ready() for hub in self.hubs))
+            assert all(hub.metric("books_up", self.books.key) == "0" for hub in self.hubs)
         time.sleep(seconds)
         mend(what)
-        return answers, self.until(lambda: all(self.answers(hub) for hub in self.hubs))
+        took = self.until(lambda: all(self.answers(hub) for hub in self.hubs))
+        self.until(lambda: all(hub.is_ready() for hub in self.hubs))
+        assert all(hub.metric("books_up", self.books.key) == "1" for hub in self.hubs)
+        return answers, took
 
     # ---- what must be true afterwards ----
 
