@@ -238,6 +238,14 @@ static void write_remotes(struct tw_api *api, struct tw_buf *out)
     }
 }
 
+static void write_books(struct tw_api *api, struct tw_buf *out)
+{
+    if (api->config.hub != NULL) {
+        write_head(out, "books_up", "gauge", "Whether tokens can be put on record.");
+        tw_buf_append_format(out, "tokenworks_books_up %d\n", tw_hub_can_record(api->config.hub));
+    }
+}
+
 void tw_api_metrics_text(struct tw_api *api, struct tw_http_request *http,
                          const struct tw_api_tenant *tenant)
 {
@@ -247,6 +255,7 @@ void tw_api_metrics_text(struct tw_api *api, struct tw_http_request *http,
     tw_buf_init(&out, METRICS_BYTES);
     write_models(api, &out);
     write_remotes(api, &out);
+    write_books(api, &out);
     write_head(&out, "request_success_total", "counter", "Answers by the reason of their end.");
     for (int i = TW_FINISH_STOP; i < TW_FINISH_COUNT; i++) {
         tw_buf_append_format(

@@ -4,7 +4,7 @@
  *     hub_writer.c   the queue and the groups
  *     hub_request.c  what a ticket does: reserve, cover, settle
  *     ledger.c       the rows of these
- *     hub_rates.c    rates of holders, which all hubs of the store share
+ *     holder_rates.c rates of holders, which all hubs of the store share
  *     hub_recover.c  what another process left open, and this one could not end
  *     hub_link.c     among others on PostgreSQL: hears what they change
  *     hub_command.c  a command from its JSON to its answer; hub_refusal.c puts refusals on record
@@ -215,7 +215,7 @@ enum tw_status tw_hub_reserve_beyond(struct tw_hub *hub, struct tw_reservation *
                                      const struct tw_hub_usage *usage, struct tw_hub_ending *ending,
                                      struct tw_error *error);
 
-/* ---- hub_rates.c: in a group ---- */
+/* ---- holder_rates.c: in a group ---- */
 
 enum tw_status tw_hub_open_rates(struct tw_hub *hub, struct tw_error *error);
 void tw_hub_close_rates(struct tw_hub *hub);

@@ -69,7 +69,8 @@ enum tw_status tw_ledger_open(struct tw_db *db, const char *currency, int64_t no
                               struct tw_error *error);
 void tw_ledger_close(struct tw_ledger *ledger);
 
-/* Locks the books, and finds out whether others took this process for dead. ret_is_stale: somebody else wrote since, or nothing was read yet. */
+/* Locks the books, and finds out whether others took this process for dead. ret_is_stale: somebody
+ * else wrote since, or nothing was read yet. */
 enum tw_status tw_ledger_begin(struct tw_ledger *ledger, bool *ret_is_stale,
                                struct tw_error *error);
 /* Somebody else may have written sums: accounts are read again before they are used, these two at
