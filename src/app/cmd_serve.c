@@ -7,6 +7,7 @@
 
 #include "api/api.h"
 #include "app/command.h"
+#include "app/serve_approved.h"
 #include "app/serve_args.h"
 #include "app/serve_backends.h"
 #include "app/serve_books.h"
@@ -73,7 +74,10 @@ static enum tw_status load_policy(struct serve *serve, struct tw_error *error)
     }
     char version[TW_POLICY_SHORT_VERSION_BYTES];
     snprintf(version, sizeof version, "%s", policy->short_version);
-    status = tw_api_set_policy(serve->api, policy, error);
+    status = tw_serve_approved_policy(serve->hub, policy->version, error);
+    if (status == TW_OK) {
+        status = tw_api_set_policy(serve->api, policy, error);
+    }
     if (status != TW_OK) {
         tw_policy_free(policy);
         return status;
@@ -103,9 +107,13 @@ static enum tw_status start(struct serve *serve, struct tw_error *error)
         .hosts = serve->hosts,
         .heartbeat_seconds = (uint32_t)args->heartbeat_seconds,
     };
-    enum tw_status status = tw_api_create(&api_config, &serve->api, error);
-    if (status == TW_OK && args->policy_path != NULL) {
-        status = load_policy(serve, error);
+    enum tw_status status = tw_serve_approved_models(&api_config, args, error);
+    if (status == TW_OK) {
+        status = tw_api_create(&api_config, &serve->api, error);
+    }
+    if (status == TW_OK) {
+        status = args->policy_path != NULL ? load_policy(serve, error)
+                                           : tw_serve_approved_policy(serve->hub, NULL, error);
     }
     if (status != TW_OK) {
         return status;

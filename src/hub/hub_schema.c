@@ -183,6 +183,21 @@ static const char *const STEPS[] = {
     " number %I PRIMARY KEY,"       /* from 1; old ones are gone */
     " item %I NOT NULL,"            /* enum tw_directory_item */
     " id %I NOT NULL) %S;",         /* of its row */
+
+    "CREATE TABLE approved ("       /* of approval.h: what is in force */
+    " name TEXT PRIMARY KEY,"       /* two-people, policy, models */
+    " value TEXT NOT NULL,"         /* 1 or 0; digests, hexadecimal */
+    " at_ns %I NOT NULL) %S;"
+    "CREATE TABLE proposal ("
+    " id %I PRIMARY KEY,"
+    " command TEXT NOT NULL,"       /* JSON, as it will be done */
+    " digest TEXT NOT NULL,"        /* of that */
+    " person %I NOT NULL REFERENCES person(id),"
+    " at_ns %I NOT NULL,"
+    " expires_ns %I NOT NULL,"
+    " state TEXT NOT NULL CHECK (state IN ('open', 'approved', 'rejected')),"
+    " decided_by %I,"               /* person.id; 0: whoever has the machine */
+    " decided_ns %I) %S;",
 };
 /* clang-format on */
 

@@ -21,21 +21,23 @@
 static const struct {
     const char *command, *cells;
 } matrix[] = {
-    {"org create", "w----"},    {"org list", "wwwww"},       {"org set", "a--a-"},
-    {"org close", "a----"},     {"team create", "w--w-"},    {"team list", "wwwww"},
-    {"team set", "a--a-"},      {"team close", "a----"},     {"project create", "w--w-"},
-    {"project list", "wwwww"},  {"project set", "a--a-"},    {"project close", "a----"},
-    {"user create", "w----"},   {"user list", "w-w--"},      {"user grant", "w----"},
-    {"user withdraw", "w----"}, {"user secret", "w----"},    {"user close", "w----"},
-    {"key create", "w--w-"},    {"key list", "wwwww"},       {"key set", "w--w-"},
-    {"key rotate", "w--w-"},    {"key revoke", "w--w-"},     {"budget set", "aw---"},
-    {"budget list", "wwwww"},   {"budget close", "aw---"},   {"price set", "ww---"},
-    {"price list", "wwwww"},    {"ledger check", "www--"},   {"ledger list", "www--"},
-    {"audit list", "w-w--"},    {"audit verify", "-----"},   {"audit checkpoint", "-----"},
-    {"audit export", "-----"},  {"audit replay", "-----"},   {"audit register", "w-w--"},
-    {"subject erase", "w----"}, {"subject hold", "w----"},   {"subject release", "w----"},
-    {"subject list", "w-w--"},  {"subject export", "--w--"}, {"content show", "--w--"},
-    {"usage show", "www-w"},    {"usage invoice", "www--"},
+    {"org create", "w----"},      {"org list", "wwwww"},       {"org set", "a--a-"},
+    {"org close", "a----"},       {"team create", "w--w-"},    {"team list", "wwwww"},
+    {"team set", "a--a-"},        {"team close", "a----"},     {"project create", "w--w-"},
+    {"project list", "wwwww"},    {"project set", "a--a-"},    {"project close", "a----"},
+    {"user create", "w----"},     {"user list", "w-w--"},      {"user grant", "w----"},
+    {"user withdraw", "w----"},   {"user secret", "w----"},    {"user close", "w----"},
+    {"key create", "w--w-"},      {"key list", "wwwww"},       {"key set", "w--w-"},
+    {"key rotate", "w--w-"},      {"key revoke", "w--w-"},     {"budget set", "aw---"},
+    {"budget list", "wwwww"},     {"budget close", "aw---"},   {"price set", "ww---"},
+    {"price list", "wwwww"},      {"ledger check", "www--"},   {"ledger list", "www--"},
+    {"audit list", "w-w--"},      {"audit verify", "-----"},   {"audit checkpoint", "-----"},
+    {"audit export", "-----"},    {"audit replay", "-----"},   {"audit register", "w-w--"},
+    {"subject erase", "w----"},   {"subject hold", "w----"},   {"subject release", "w----"},
+    {"subject list", "w-w--"},    {"subject export", "--w--"}, {"content show", "--w--"},
+    {"usage show", "www-w"},      {"usage invoice", "www--"},  {"approval set", "w----"},
+    {"approval use", "w----"},    {"approval list", "www--"},  {"approval approve", "ww---"},
+    {"approval reject", "ww---"},
 };
 #define N_COMMANDS (sizeof matrix / sizeof *matrix)
 
