@@ -1,48 +1,48 @@
 #include "app/serve_approved.h"
 
-#include <sodium.h>
 #include <string.h>
 
 #include "app/serve_config.h"
+#include "base/buf.h"
 #include "hub/approval.h"
 
-enum { DIGEST_BYTES = 32 };
+#define LIST_BYTES ((size_t)16 << 20)
 
 /* With its end, so that no two lists have the same bytes. */
-static void add(crypto_generichash_state *hash, const char *text)
+static void add(struct tw_buf *list, const char *text)
 {
     text = text != NULL ? text : "";
-    crypto_generichash_update(hash, (const unsigned char *)text, strlen(text) + 1);
+    tw_buf_append(list, text, strlen(text) + 1);
 }
 
-static void add_models(crypto_generichash_state *hash, const struct tw_api_config *config)
+static void add_models(struct tw_buf *list, const struct tw_api_config *config)
 {
-    add(hash, config->zone);
+    add(list, config->zone);
     for (size_t i = 0; i < config->n_models; i++) {
         const struct tw_api_model *model = &config->models[i];
-        add(hash, "model");
-        add(hash, model->name);
-        add(hash, model->digest);
+        add(list, "model");
+        add(list, model->name);
+        add(list, model->digest);
         for (size_t k = 0; k < model->n_aliases; k++) {
-            add(hash, model->aliases[k]);
+            add(list, model->aliases[k]);
         }
     }
 }
 
-static void add_backends(crypto_generichash_state *hash, const struct tw_api_config *config,
+static void add_backends(struct tw_buf *list, const struct tw_api_config *config,
                          const struct tw_serve_args *args)
 {
     unsigned n = 0;
     const struct tw_serve_file_backend *rows = tw_serve_file_backends(args->file, &n);
     for (size_t i = 0; i < config->n_remotes && i < n; i++) {
         const struct tw_api_remote *remote = &config->remotes[i];
-        add(hash, "backend");
-        add(hash, remote->name);
-        add(hash, rows[i].url);
-        add(hash, remote->zone);
+        add(list, "backend");
+        add(list, remote->name);
+        add(list, rows[i].url);
+        add(list, remote->zone);
         for (size_t k = 0; k < remote->n_models; k++) {
-            add(hash, remote->models[k].name);
-            add(hash, remote->models[k].upstream);
+            add(list, remote->models[k].name);
+            add(list, remote->models[k].upstream);
         }
     }
 }
@@ -50,18 +50,21 @@ static void add_backends(crypto_generichash_state *hash, const struct tw_api_con
 enum tw_status tw_serve_approved_models(const struct tw_api_config *config,
                                         const struct tw_serve_args *args, struct tw_error *error)
 {
-    crypto_generichash_state hash;
-    unsigned char digest[DIGEST_BYTES];
-    char text[2 * DIGEST_BYTES + 1];
+    struct tw_buf list;
+    char digest[TW_APPROVAL_DIGEST_BYTES];
     if (config->hub == NULL) {
         return TW_OK;
     }
-    crypto_generichash_init(&hash, NULL, 0, sizeof digest);
-    add_models(&hash, config);
-    add_backends(&hash, config, args);
-    crypto_generichash_final(&hash, digest, sizeof digest);
-    sodium_bin2hex(text, sizeof text, digest, sizeof digest);
-    return tw_approval_check(config->hub, "models", text, error);
+    tw_buf_init(&list, LIST_BYTES);
+    add_models(&list, config);
+    add_backends(&list, config, args);
+    const bool is_listed = !list.failed;
+    if (is_listed) {
+        tw_approval_digest(list.data, list.size_bytes, digest);
+    }
+    tw_buf_free(&list);
+    return is_listed ? tw_approval_check(config->hub, "models", digest, error)
+                     : tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a list");
 }
 
 enum tw_status tw_serve_approved_policy(struct tw_hub *hub, const char *version,

@@ -11,8 +11,8 @@
  * What a server runs by stands in files; the books hold the digest of what was approved, and a
  * server with those books starts with nothing else.
  *
- * Invariants: 1. Who proposed does not approve. Keys do not count, nor does whoever has the machine:
- * both are users of the books. 2. What is done is what was proposed: its digest is in both records.
+ * Invariants: 1. Who proposed does not approve. Keys do not count, nor does whoever has the
+ * machine: both are users of the books. 2. What is done is what was proposed, by its digest.
  * Threads: tw_approval_check any; the rest the writer's.
  */
 #ifndef TW_HUB_APPROVAL_H
@@ -28,6 +28,11 @@ struct tw_hub_change;
  * here and have approved something else. digest: NULL where it has none. */
 enum tw_status tw_approval_check(struct tw_hub *hub, const char *what, const char *digest,
                                  struct tw_error *error);
+
+/* The digest of some bytes, hexadecimal. */
+enum { TW_APPROVAL_DIGEST_BYTES = 65 };
+void tw_approval_digest(const char *bytes, size_t n_bytes,
+                        char ret_digest[TW_APPROVAL_DIGEST_BYTES]);
 
 /* ---- within the hub ---- */
 

@@ -1,7 +1,6 @@
 /* What two people approve: proposals, and what is in force. */
 #include <sodium.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "hub/approval.h"
@@ -120,11 +119,31 @@ static enum tw_status must_be_user(struct tw_hub_change *change, struct tw_error
                         "in the variable TOKENWORKS_SECRET");
 }
 
-static void hash(const char *text, char ret_hex[2 * DIGEST_BYTES + 1])
+void tw_approval_digest(const char *bytes, size_t n_bytes,
+                        char ret_digest[TW_APPROVAL_DIGEST_BYTES])
 {
     unsigned char digest[DIGEST_BYTES];
-    crypto_generichash(digest, sizeof digest, (const unsigned char *)text, strlen(text), NULL, 0);
-    sodium_bin2hex(ret_hex, 2 * DIGEST_BYTES + 1, digest, sizeof digest);
+    crypto_generichash(digest, sizeof digest, (const unsigned char *)bytes, n_bytes, NULL, 0);
+    sodium_bin2hex(ret_digest, TW_APPROVAL_DIGEST_BYTES, digest, sizeof digest);
+}
+
+static enum tw_status no_memory(struct tw_error *error)
+{
+    return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a proposal");
+}
+
+/* The command as JSON, among the change's texts; NULL: no memory. */
+static const char *write_command(struct tw_hub_change *change)
+{
+    struct tw_buf buf;
+    struct tw_json_writer json;
+    tw_buf_init(&buf, TW_LIMIT_HUB_CHANGE_BYTES);
+    tw_json_begin(&json, &buf);
+    tw_json_value(&json, change->command);
+    const char *text =
+        buf.failed ? NULL : tw_arena_strndup(&change->texts, buf.data, buf.size_bytes);
+    tw_buf_free(&buf);
+    return text;
 }
 
 static void write_object(int64_t id, char object[32])
@@ -136,7 +155,7 @@ enum tw_status tw_approval_propose(struct tw_hub_change *change, bool *ret_is_pr
                                    struct tw_error *error)
 {
     bool is_set = false;
-    char digest[2 * DIGEST_BYTES + 1], object[32];
+    char digest[TW_APPROVAL_DIGEST_BYTES], object[32];
     *ret_is_proposed = false;
     if (!needs_two(change->verb)) {
         return TW_OK;
@@ -149,11 +168,11 @@ enum tw_status tw_approval_propose(struct tw_hub_change *change, bool *ret_is_pr
     if (status != TW_OK) {
         return status;
     }
-    char *text = json_dumps(change->command, JSON_COMPACT | JSON_SORT_KEYS);
+    const char *text = write_command(change);
     if (text == NULL) {
-        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a proposal");
+        return no_memory(error);
     }
-    hash(text, digest);
+    tw_approval_digest(text, strlen(text), digest);
     tw_change_begin(change);
     const int64_t id = tw_change_next_id(change), now_ns = change->hub->now_ns;
     const int64_t expires_ns = now_ns + TW_LIMIT_HUB_PROPOSAL_NS;
@@ -174,7 +193,6 @@ enum tw_status tw_approval_propose(struct tw_hub_change *change, bool *ret_is_pr
         tw_change_put(change, change->answer, "expires", tw_change_json_when(expires_ns));
         status = tw_change_end_as(change, TW_AUDIT_CHANGE_PROPOSED, object, error);
     }
-    free(text);
     *ret_is_proposed = status == TW_OK;
     return status;
 }
@@ -188,14 +206,14 @@ static enum tw_status no_proposal(int64_t id, const char *why, struct tw_error *
                         (long long)id, why);
 }
 
-/* Its command, where it can still be decided. The caller frees the text. */
+/* Its command, where it can still be decided; among the change's texts. */
 static enum tw_status find_open(struct tw_hub_change *change, int64_t id, int64_t *ret_person,
-                                char **ret_text, struct tw_error *error)
+                                const char **ret_text, struct tw_error *error)
 {
     const struct tw_db_value values[] = {tw_db_integer(id)};
     struct tw_db_statement *row = NULL;
     bool has_row = false;
-    char digest[2 * DIGEST_BYTES + 1];
+    char digest[TW_APPROVAL_DIGEST_BYTES];
     enum tw_status status = tw_db_prepare(
         change->db, "SELECT command, digest, person, expires_ns, state FROM proposal WHERE id = ?",
         &row, error);
@@ -210,17 +228,17 @@ static enum tw_status find_open(struct tw_hub_change *change, int64_t id, int64_
         status = no_proposal(id, "has expired", error);
     }
     if (status == TW_OK) {
-        hash(tw_db_column_text(row, 0), digest);
+        const char *text = tw_db_column_text(row, 0);
+        tw_approval_digest(text, strlen(text), digest);
         if (strcmp(digest, tw_db_column_text(row, 1)) != 0) {
             status = no_proposal(id, "is not what was proposed", error);
         }
     }
     if (status == TW_OK) {
         *ret_person = tw_db_column_integer(row, 2);
-        *ret_text = strdup(tw_db_column_text(row, 0));
-        status = *ret_text != NULL ? TW_OK
-                                   : tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION,
-                                                  "no memory for a proposal");
+        const char *text = tw_db_column_text(row, 0);
+        *ret_text = tw_arena_strndup(&change->texts, text, strlen(text));
+        status = *ret_text != NULL ? TW_OK : no_memory(error);
     }
     tw_db_finalize(row);
     return status;
@@ -230,7 +248,7 @@ enum tw_status tw_approval_take(struct tw_hub_change *change, struct tw_error *e
 {
     const int64_t id = tw_change_value(change, "proposal")->integer;
     int64_t person = 0;
-    char *text = NULL;
+    const char *text = NULL;
     json_t *command = NULL;
     enum tw_status status = must_be_user(change, error);
     if (status == TW_OK) {
@@ -249,7 +267,6 @@ enum tw_status tw_approval_take(struct tw_hub_change *change, struct tw_error *e
     if (status == TW_OK) {
         status = tw_json_parse(text, strlen(text), "the proposal", &command, error);
     }
-    free(text);
     const struct tw_hub_verb *verb =
         status == TW_OK
             ? tw_commands_find(json_string_value(json_object_get(command, "group")),
@@ -298,9 +315,8 @@ enum tw_status tw_change_reject(struct tw_hub_change *change, struct tw_error *e
 {
     const int64_t id = tw_change_value(change, "proposal")->integer;
     int64_t person = 0;
-    char *text = NULL;
+    const char *text = NULL;
     enum tw_status status = find_open(change, id, &person, &text, error);
-    free(text);
     if (status != TW_OK) {
         return status;
     }

@@ -236,8 +236,8 @@ static void note_refusal(struct tw_hub_change *change)
     }
 }
 
-/* What needs two people is proposed; what is approved is done in place of the approval, by the roles
- * of who approves. */
+/* What needs two people is proposed; what is approved is done in place of the approval, by the
+ * roles of who approves. */
 static enum tw_status do_command(struct tw_hub_change *change, struct tw_error *error)
 {
     bool is_proposed = false;

@@ -79,8 +79,8 @@ def a_policy_is_asked_what_it_would_have_done(it):
         path = it.write("new.yaml", POLICY.replace(old, new))
         run = it.books.run("policy", "replay", path, "--period", "all", "--json", check=False)
         assert run.returncode == code, run
-        return {(row["change"], row["requests"], row["before"], row["new_rule"], tuple(row["zones"]),
-                 row["who"]) for row in json.loads(run.stdout)["changes"]}
+        return {(row["change"], row["requests"], row["before"], row["new_rule"],
+                 tuple(row["zones"]), row["who"]) for row in json.loads(run.stdout)["changes"]}
     who = "acme/research/chat/ci"
     assert changes("up-to: internal, allow: [local, cloud]", "up-to: internal, allow: [cloud]") == {
         ("refused", 2, "local", "own", (), who)}
