@@ -255,6 +255,7 @@
 #define TW_LIMIT_HUB_CLIENT_ID_BYTES 128       /* by which a client knows a request */
 #define TW_LIMIT_HUB_FILE_BYTES      4096      /* the path of a file beside the store */
 #define TW_LIMIT_HUB_SHOWN_BYTES     140       /* a holder's path in a message */
+#define TW_LIMIT_HUB_PROPOSAL_NS     (INT64_C(604800) * 1000000000) /* a week, to be approved in */
 #define TW_LIMIT_HUB_RATE            100000000 /* requests or tokens a minute, requests at once */
 
 /* Content of requests */
