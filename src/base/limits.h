@@ -109,7 +109,7 @@
 #define TW_LIMIT_TENANT_WEIGHT       1000
 #define TW_LIMIT_WAITING             65536 /* requests in a scheduler's queue */
 #define TW_LIMIT_WAITING_SPARE_SHARE 4 /* one part in so many of a queue is never one tenant's */
-#define TW_LIMIT_IDLE_STEP_PART      4 /* one part in so many of a step's prompts is for IDLE ones */
+#define TW_LIMIT_IDLE_STEP_PART      4 /* prompts of IDLE ones get one part in so many of a step */
 /* Tokens that may be guessed behind a text, those of a step with all texts that decode, and how far
  * back a text is searched for what it may go on with. */
 #define TW_LIMIT_SAMPLERS            8 /* threads that sample at once, each with its room */
