@@ -248,13 +248,13 @@
 /* Of a prompt, or of all answers of a request, as a server may count them: more is no count, and
  * would leave the books no room for anybody else. */
 #define TW_LIMIT_HUB_USED_TOKENS     (UINT64_C(1) << 28)
-#define TW_LIMIT_HUB_AHEAD_TOKENS    32    /* of the durable watermark before what was sent */
+#define TW_LIMIT_HUB_AHEAD_TOKENS    32 /* of the durable watermark before what was sent */
 #define TW_LIMIT_HUB_LEASE_NS        INT64_C(20000000000) /* of silence, and a hub is dead */
 #define TW_LIMIT_HUB_BEAT_NS         INT64_C(4000000000)  /* it says that it is alive as often */
-#define TW_LIMIT_HUB_POLL_MS         500       /* it asks what others changed, unless told */
-#define TW_LIMIT_HUB_CLIENT_ID_BYTES 128       /* by which a client knows a request */
-#define TW_LIMIT_HUB_FILE_BYTES      4096      /* the path of a file beside the store */
-#define TW_LIMIT_HUB_SHOWN_BYTES     140       /* a holder's path in a message */
+#define TW_LIMIT_HUB_POLL_MS         500  /* it asks what others changed, unless told */
+#define TW_LIMIT_HUB_CLIENT_ID_BYTES 128  /* by which a client knows a request */
+#define TW_LIMIT_HUB_FILE_BYTES      4096 /* the path of a file beside the store */
+#define TW_LIMIT_HUB_SHOWN_BYTES     140  /* a holder's path in a message */
 #define TW_LIMIT_HUB_PROPOSAL_NS     (INT64_C(604800) * 1000000000) /* a week, to be approved in */
 #define TW_LIMIT_HUB_RATE            100000000 /* requests or tokens a minute, requests at once */
 

@@ -139,7 +139,7 @@ struct tw_hub {
     struct tw_hub_config config;
     tw_hub_tells_apart_fn tells_apart; /* NULL: any name may be given anew */
     void *tells_apart_context;
-    char *address; /* the configuration's */
+    char *address;               /* the configuration's */
     tw_hub_server_fn server_run; /* NULL: no server has the hub */
     void *server_context;
     struct tw_db *db;

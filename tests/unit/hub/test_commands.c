@@ -37,8 +37,8 @@ static const struct {
     {"subject list", "w-w--"},    {"subject export", "--w--"}, {"content show", "--w--"},
     {"usage show", "www-w"},      {"usage invoice", "www--"},  {"approval set", "w----"},
     {"approval use", "w----"},    {"approval list", "www--"},  {"approval approve", "ww---"},
-    {"approval reject", "ww---"},   {"backend list", "w-ww-"},
-    {"backend drain", "w--w-"},   {"backend resume", "w--w-"}, {"backend reload", "w--w-"},
+    {"approval reject", "ww---"}, {"backend list", "w-ww-"},   {"backend drain", "w--w-"},
+    {"backend resume", "w--w-"},  {"backend reload", "w--w-"},
 };
 #define N_COMMANDS (sizeof matrix / sizeof *matrix)
 
