@@ -58,7 +58,8 @@ def run_documents(tree, programs):
             folder = Path(scratch, path.replace("/", "_"))
             if not folder.exists():
                 folder.mkdir()
-                Path(folder, "data").symlink_to(Path(tree.root, "data").resolve())
+                for name in ("data", "docs"):
+                    Path(folder, name).symlink_to(Path(tree.root, name).resolve())
                 if model.exists():
                     Path(folder, model.name).symlink_to(model)
             yield path, line, run_block(script, folder, programs)
