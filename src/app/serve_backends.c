@@ -17,24 +17,9 @@ struct tw_serve_backend {
     bool is_known, is_alive; /* as the log was told; on the remote client's thread */
 };
 
-/* What servers of a kind can do that others would refuse, or not understand. */
-static const struct kind {
-    const char *name;
-    bool counts_on, takes_salt, knows_new_limit;
-} kinds[] = {
-    {"openai", false, false, true},    {"vllm", true, true, true},
-    {"sglang", true, false, true},     {"llama.cpp", false, false, false},
-    {"tokenworks", true, false, true},
-};
-
-static const struct kind *kind_of(const char *name)
+static const struct tw_server_kind *kind_of(const char *name)
 {
-    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
-        if (strcmp(kinds[i].name, name != NULL ? name : "openai") == 0) {
-            return &kinds[i];
-        }
-    }
-    return NULL;
+    return tw_server_kind_named(name != NULL ? name : "openai");
 }
 
 /* ---- checking ---- */
@@ -54,6 +39,58 @@ static bool is_ours(const struct tw_serve_args *args, const char *name)
     return false;
 }
 
+static enum tw_status read_amount(const char *backend, const char *what, const char *text,
+                                  int64_t *ret_nano, struct tw_error *error)
+{
+    return tw_money_parse(text, ret_nano, NULL) == TW_OK && *ret_nano >= 0
+               ? TW_OK
+               : tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                              "backend '%.60s': the cost of %s '%.40s' is no amount a million "
+                              "tokens, such as 0.15",
+                              backend, what, text);
+}
+
+/* Where nobody says otherwise a cached token costs as much as any. */
+static enum tw_status read_cost(const char *backend, const struct tw_serve_file_remote_model *model,
+                                struct tw_route_prices *ret_prices, struct tw_error *error)
+{
+    const struct tw_serve_file_cost *cost = model->cost;
+    *ret_prices = (struct tw_route_prices){0};
+    if (cost == NULL) {
+        return TW_OK;
+    }
+    enum tw_status status =
+        read_amount(backend, "input", cost->input, &ret_prices->input_nano, error);
+    if (status == TW_OK) {
+        status = read_amount(backend, "output", cost->output, &ret_prices->output_nano, error);
+    }
+    if (status == TW_OK) {
+        status = read_amount(backend, "cached", cost->cached != NULL ? cost->cached : cost->input,
+                             &ret_prices->cached_nano, error);
+    }
+    return status;
+}
+
+static enum tw_status read_abilities(const struct tw_serve_file_backend *row,
+                                     const struct tw_serve_file_remote_model *model,
+                                     uint32_t *ret_abilities, struct tw_error *error)
+{
+    uint32_t abilities = model->can_count == 0 ? kind_of(row->kind)->abilities : 0;
+    for (unsigned i = 0; i < model->can_count; i++) {
+        const uint32_t ability = tw_server_ability_named(model->can[i]);
+        if (ability == 0) {
+            return tw_error_set(
+                error, TW_ERR_USAGE, TW_NO_POSITION,
+                "backend '%.60s': what '%.60s' can do, '%.40s', is none of answers, "
+                "tools, schemas, logprobs, choices, images, embeddings",
+                row->name, model->name, model->can[i]);
+        }
+        abilities |= ability;
+    }
+    *ret_abilities = abilities;
+    return TW_OK;
+}
+
 static enum tw_status check_models(const struct tw_serve_args *args,
                                    const struct tw_serve_file_backend *row, struct tw_error *error)
 {
@@ -64,6 +101,15 @@ static enum tw_status check_models(const struct tw_serve_args *args,
                                 "backend '%.60s': the model '%.60s' is served here under the same "
                                 "name: give one of them another",
                                 row->name, model->name);
+        }
+        struct tw_route_prices prices;
+        uint32_t abilities;
+        enum tw_status status = read_cost(row->name, model, &prices, error);
+        if (status == TW_OK) {
+            status = read_abilities(row, model, &abilities, error);
+        }
+        if (status != TW_OK) {
+            return status;
         }
         if (model->ctx < 1 || model->ctx > TW_LIMIT_MODEL_CONTEXT_TOKENS) {
             return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
@@ -97,9 +143,8 @@ enum tw_status tw_serve_backends_check(const struct tw_serve_args *args, struct 
         }
         if (status == TW_OK && kind_of(row->kind) == NULL) {
             status = tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
-                                  "backend '%.60s': its kind '%.40s' is none of openai, vllm, "
-                                  "sglang, llama.cpp, tokenworks",
-                                  row->name, row->kind);
+                                  "backend '%.60s': its kind '%.40s' is none of %s", row->name,
+                                  row->kind, tw_server_kind_names());
         }
         if (status == TW_OK &&
             ((row->weight != NULL && (*row->weight < 1 || *row->weight > MOST_WEIGHT)) ||
@@ -146,7 +191,6 @@ static uint32_t number_of(const uint64_t *number)
 static enum tw_status open_one(struct tw_serve_backends *backends,
                                const struct tw_serve_file_backend *row, struct tw_error *error)
 {
-    const struct kind *kind = kind_of(row->kind);
     struct tw_api_remote *remote = &backends->items[backends->n_items];
     struct tw_serve_backend *own = &backends->own[backends->n_items];
     struct tw_remote_config config = tw_remote_defaults();
@@ -167,6 +211,9 @@ static enum tw_status open_one(struct tw_serve_backends *backends,
             .name = model->name,
             .upstream = model->upstream != NULL ? model->upstream : model->name,
             .n_context_tokens = (uint32_t)model->ctx};
+        /* They were checked. */
+        (void)read_cost(row->name, model, &own->models[i].prices, NULL);
+        (void)read_abilities(row, model, &own->models[i].abilities, NULL);
     }
     *remote = (struct tw_api_remote){.weight = number_of(row->weight),
                                      .canary_per_mille = number_of(row->canary_per_mille),
@@ -175,9 +222,11 @@ static enum tw_status open_one(struct tw_serve_backends *backends,
                                      .zone = row->zone != NULL ? row->zone : DEFAULT_ZONE,
                                      .models = own->models,
                                      .n_models = row->models_count,
-                                     .counts_on = kind->counts_on,
-                                     .takes_salt = kind->takes_salt,
-                                     .knows_new_limit = kind->knows_new_limit};
+                                     .kind = kind_of(row->kind),
+                                     .shares_prefixes =
+                                         row->shares_prefixes != NULL && *row->shares_prefixes,
+                                     .passed = (const char *const *)row->pass,
+                                     .n_passed = row->pass_count};
     enum tw_status status =
         tw_remote_backend_add(backends->client, &config, &remote->backend, error);
     if (status != TW_OK) {

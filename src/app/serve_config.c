@@ -8,6 +8,7 @@
 #include "base/conf.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "hub/money.h"
 
 struct values {
     void *scalars
@@ -18,10 +19,14 @@ struct values {
     unsigned models_count;
     struct tw_serve_file_backend *backends;
     unsigned backends_count;
+    struct tw_serve_file_fallback *fallbacks;
+    unsigned fallbacks_count;
+    struct tw_serve_file_preference *preferences;
+    unsigned preferences_count;
 };
 
 struct tw_serve_file {
-    cyaml_schema_field_t fields[TW_LIMIT_SERVE_OPTIONS + 2];
+    cyaml_schema_field_t fields[TW_LIMIT_SERVE_OPTIONS + 4];
     cyaml_schema_value_t schema;
     struct values *values;
 };
@@ -55,12 +60,27 @@ static const cyaml_schema_value_t model_value = {
 #define BACKEND_TEXT(key, flags, member, most)                                                     \
     CYAML_FIELD_STRING_PTR(key, flags, struct tw_serve_file_backend, member, 1, most)
 
+#define COST_TEXT(key, member)                                                                     \
+    CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER, struct tw_serve_file_cost, member, 1,          \
+                           TW_MONEY_TEXT_BYTES)
+
+static const cyaml_schema_field_t cost_fields[] = {
+    COST_TEXT("input", input),
+    CYAML_FIELD_STRING_PTR("cached", OPTIONAL, struct tw_serve_file_cost, cached, 1,
+                           TW_MONEY_TEXT_BYTES),
+    COST_TEXT("output", output),
+    CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t remote_model_fields[] = {
     CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct tw_serve_file_remote_model, name, 1,
                            TW_LIMIT_SERVED_NAME_BYTES - 1),
     CYAML_FIELD_STRING_PTR("upstream", OPTIONAL, struct tw_serve_file_remote_model, upstream, 1,
                            TW_LIMIT_CONF_STRING_BYTES),
     CYAML_FIELD_UINT("ctx", CYAML_FLAG_DEFAULT, struct tw_serve_file_remote_model, ctx),
+    CYAML_FIELD_MAPPING_PTR("cost", OPTIONAL, struct tw_serve_file_remote_model, cost, cost_fields),
+    CYAML_FIELD_SEQUENCE("can", OPTIONAL, struct tw_serve_file_remote_model, can, &name_value, 1,
+                         TW_LIMIT_SERVE_WORDS),
     CYAML_FIELD_END,
 };
 
@@ -78,6 +98,10 @@ static const cyaml_schema_field_t backend_fields[] = {
     CYAML_FIELD_UINT_PTR("canary-per-mille", OPTIONAL, struct tw_serve_file_backend,
                          canary_per_mille),
     CYAML_FIELD_UINT_PTR("most-at-once", OPTIONAL, struct tw_serve_file_backend, most_at_once),
+    CYAML_FIELD_BOOL_PTR("shares-prefixes", OPTIONAL, struct tw_serve_file_backend,
+                         shares_prefixes),
+    CYAML_FIELD_SEQUENCE("pass", OPTIONAL, struct tw_serve_file_backend, pass, &name_value, 0,
+                         TW_LIMIT_SERVE_WORDS),
     CYAML_FIELD_SEQUENCE("models", CYAML_FLAG_POINTER, struct tw_serve_file_backend, models,
                          &remote_model_value, 1, TW_LIMIT_SERVED_MODELS),
     CYAML_FIELD_END,
@@ -89,6 +113,34 @@ static const cyaml_schema_value_t backend_value = {
 /* No option says it: there is too much to say. */
 static const cyaml_schema_field_t backends_field = CYAML_FIELD_SEQUENCE(
     "backends", OPTIONAL, struct values, backends, &backend_value, 0, TW_LIMIT_REMOTES);
+
+static const cyaml_schema_field_t fallback_fields[] = {
+    CYAML_FIELD_STRING_PTR("model", CYAML_FLAG_POINTER, struct tw_serve_file_fallback, model, 1,
+                           TW_LIMIT_SERVED_NAME_BYTES - 1),
+    CYAML_FIELD_SEQUENCE("to", CYAML_FLAG_POINTER, struct tw_serve_file_fallback, others,
+                         &name_value, 1, TW_LIMIT_ROUTE_FALLBACKS),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_value_t fallback_value = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct tw_serve_file_fallback, fallback_fields)};
+
+static const cyaml_schema_field_t preference_fields[] = {
+    CYAML_FIELD_SEQUENCE("who", CYAML_FLAG_POINTER, struct tw_serve_file_preference, who,
+                         &text_value, 1, TW_LIMIT_SERVE_WORDS),
+    CYAML_FIELD_STRING_PTR("prefer", CYAML_FLAG_POINTER, struct tw_serve_file_preference, prefer, 1,
+                           16),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_value_t preference_value = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct tw_serve_file_preference, preference_fields)};
+
+static const cyaml_schema_field_t fallbacks_field = CYAML_FIELD_SEQUENCE(
+    "fallbacks", OPTIONAL, struct values, fallbacks, &fallback_value, 0, TW_LIMIT_ROUTE_RULES);
+static const cyaml_schema_field_t preferences_field =
+    CYAML_FIELD_SEQUENCE("preferences", OPTIONAL, struct values, preferences, &preference_value, 0,
+                         TW_LIMIT_ROUTE_RULES);
 
 static cyaml_schema_field_t list_field(const struct tw_option *option)
 {
@@ -137,6 +189,8 @@ static void make_schema(struct tw_serve_file *file)
         }
     }
     file->fields[n++] = backends_field;
+    file->fields[n++] = fallbacks_field;
+    file->fields[n++] = preferences_field;
     file->fields[n] = last;
     file->schema = (cyaml_schema_value_t){
         CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct values, file->fields)};
@@ -359,6 +413,20 @@ const struct tw_serve_file_backend *tw_serve_file_backends(const struct tw_serve
 {
     *ret_n = file != NULL ? file->values->backends_count : 0;
     return file != NULL ? file->values->backends : NULL;
+}
+
+const struct tw_serve_file_fallback *tw_serve_file_fallbacks(const struct tw_serve_file *file,
+                                                             unsigned *ret_n)
+{
+    *ret_n = file != NULL ? file->values->fallbacks_count : 0;
+    return file != NULL ? file->values->fallbacks : NULL;
+}
+
+const struct tw_serve_file_preference *tw_serve_file_preferences(const struct tw_serve_file *file,
+                                                                 unsigned *ret_n)
+{
+    *ret_n = file != NULL ? file->values->preferences_count : 0;
+    return file != NULL ? file->values->preferences : NULL;
 }
 
 void tw_serve_file_free(struct tw_serve_file *file)

@@ -22,7 +22,9 @@ static void check_made(const struct tw_buf *out, const struct tw_rewrite_asked *
     }
     check_limit(made, "max_tokens", 512);
     check_limit(made, "max_completion_tokens", 512);
-    assert(json_object_get(made, "n_predict") == NULL && json_object_get(made, "ours") == NULL);
+    assert(json_object_get(made, "n_predict") == NULL && json_object_get(made, "user") == NULL);
+    const json_t *salt = json_object_get(made, "cache_salt");
+    assert(strcmp(json_string_value(salt), "ours/") == 0);
     assert(strcmp(json_string_value(json_object_get(made, "model")), "m") == 0);
     const json_t *options = json_object_get(made, "stream_options");
     assert(asked->is_stream == json_is_true(json_object_get(options, "include_usage")));
@@ -31,14 +33,12 @@ static void check_made(const struct tw_buf *out, const struct tw_rewrite_asked *
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char *const hidden[] = {"ours"};
     const struct tw_rewrite_terms terms = {.model = "m",
                                            .n_answer_tokens = 512,
                                            .n_answers = 4,
                                            .is_chat = true,
-                                           .counts_on = true,
-                                           .hidden = hidden,
-                                           .n_hidden = 1};
+                                           .kind = tw_server_kind_named("vllm"),
+                                           .cache_salt = "ours/"};
     struct tw_rewrite_asked asked;
     struct tw_error error;
     struct tw_buf out;
