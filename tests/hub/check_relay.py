@@ -290,12 +290,22 @@ def wrong_backends_are_refused_at_the_start(it):
     cases = [({"url": "ftp://x"}, "ftp"), ({"kind": "best"}, "none of openai"),
              ({"models": []}, "models"), ({"models": [{"name": "m", "ctx": 0}]}, "context"),
              ({"models": [{"name": "demo", "ctx": 5}]}, "same"), ({"key": "/nowhere"}, "nowhere"),
-             ({"models": [{"name": "m", "ctx": 5}] * 2}, "twice"), ({"trust": 1}, "trust")]
-    for change, text in cases:
+             ({"models": [{"name": "m", "ctx": 5}] * 2}, "twice"), ({"trust": 1}, "trust"),
+             ({"models": [{"name": "m", "ctx": 5, "can": ["fly"]}]}, "none of answers, tools"),
+             ({"models": [{"name": "m", "ctx": 5, "cost": {"input": "-1", "output": "1"}}]},
+              "no amount")]
+    tops = [({"fallbacks": [{"model": "demo", "to": ["m"]}]}, "no backend has that model"),
+            ({"fallbacks": [{"model": "m", "to": ["nobody"]}]}, "there is no model 'nobody'"),
+            ({"fallbacks": [{"model": "m", "to": ["demo", "demo"]}]}, "was there before"),
+            ({"fallbacks": [{"model": "m", "to": ["demo"]}] * 2}, "fallbacks twice"),
+            ({"preferences": [{"who": ["a"], "prefer": "best"}]}, "none of cheapest"),
+            ({"preferences": [{"who": ["a"], "prefer": "fastest"}]}, "only books know")]
+    for change, text in cases + tops:
         path = it.folder / "bad.yaml"
         path.write_text(json.dumps({
             "models": [{"path": str(it.model), "name": "demo"}],
-            "backends": [{**good, **change}]}), encoding="ascii")
+            **({"backends": [good], **change} if (change, text) in tops
+               else {"backends": [{**good, **change}]})}), encoding="ascii")
         with Server(it.program, "--config", path, waits=False) as server:
             assert server.process.wait(60) != 0, change
             assert text in server.log_text(), (change, server.log_text())
