@@ -4,7 +4,7 @@ keep every byte that they get.
 
     check_zones.py TOKENWORKS ROUNDS [SEED]
 
-ROUNDS requests in all. What may happen is computed here from the policy's text alone, by other code.
+ROUNDS requests in all. What may happen is computed here, by other code, from the policy alone.
 """
 import collections
 import http.client
