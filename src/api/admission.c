@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "api/api_refusals.h"
+#include "api/fleet.h"
 #include "api/relay.h"
+#include "api/relay_routes.h"
 #include "base/mem.h"
 #include "hub/content.h"
 #include "policy/classify.h"
@@ -14,7 +16,6 @@ struct denial {
     struct tw_api *api;
     struct tw_api_call call;
     struct tw_hub_ticket ticket;
-    char model[TW_LIMIT_SERVED_NAME_BYTES];
 };
 
 /* ---- policies in use ---- */
@@ -43,9 +44,47 @@ static struct tw_api_policy *take_policy(struct tw_api *api)
     return policy;
 }
 
+/* A floor that holds for nobody is a mistake, or somebody's name was changed. */
+static enum tw_status check_floors(const struct tw_api *api, const struct tw_policy *policy,
+                                   struct tw_error *error)
+{
+    for (size_t i = 0; api->config.hub != NULL && i < policy->n_floors; i++) {
+        const struct tw_policy_words *who = &policy->floors[i].who;
+        for (size_t k = 0; k < who->n_words; k++) {
+            if (strchr(who->words[k], '*') == NULL &&
+                !tw_hub_has_path(api->config.hub, who->words[k])) {
+                return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                                    "the policy has a floor for '%.80s', and the books have nobody "
+                                    "of that name: make it first, or write the name that it has "
+                                    "now",
+                                    who->words[k]);
+            }
+        }
+    }
+    return TW_OK;
+}
+
+/* A tw_hub_tells_apart_fn. */
+static bool tells_apart(void *context, const char *path, const char *renamed)
+{
+    struct tw_api *api = context;
+    pthread_mutex_lock(&api->lock);
+    const bool tells =
+        api->policy != NULL && tw_policy_tells_apart(api->policy->policy, path, renamed);
+    pthread_mutex_unlock(&api->lock);
+    return tells;
+}
+
+void tw_api_admission_guard(struct tw_api *api, bool is_there)
+{
+    if (api->config.hub != NULL) {
+        tw_hub_guard_names(api->config.hub, is_there ? tells_apart : NULL, api);
+    }
+}
+
 /* Every zone that there is must be in the policy: one that it does not know could never be used. */
 static enum tw_status check_zones(const struct tw_api *api, const struct tw_policy *policy,
-                                  struct tw_error *error)
+                                  const struct tw_api_remotes *remotes, struct tw_error *error)
 {
     const struct tw_api_config *config = &api->config;
     if (config->hub == NULL && tw_policy_asks_who(policy)) {
@@ -53,46 +92,110 @@ static enum tw_status check_zones(const struct tw_api *api, const struct tw_poli
                             "the policy has rules or floors for organisations and projects, which "
                             "only books know: give --books, or take them out");
     }
-    for (size_t i = 0; i <= config->n_remotes; i++) {
-        const char *zone = i < config->n_remotes ? config->remotes[i].zone : config->zone;
-        if ((i < config->n_remotes || config->n_models > 0) &&
+    for (size_t i = 0; i <= remotes->n_items; i++) {
+        const bool is_remote = i < remotes->n_items;
+        const char *zone = is_remote ? remotes->items[i].zone : config->zone;
+        if ((is_remote || config->n_models > 0) &&
             tw_policy_find_zone(policy, zone) == TW_POLICY_NONE) {
             return tw_error_set(
                 error, TW_ERR_USAGE, TW_NO_POSITION,
                 "the policy has no zone '%.60s', in which %s%.60s is: add it to the "
                 "policy's zones, or give %s another zone",
-                zone, i < config->n_remotes ? "the backend " : "this server",
-                i < config->n_remotes ? config->remotes[i].name : "",
-                i < config->n_remotes ? "the backend" : "this server");
+                zone, is_remote ? "the backend " : "this server",
+                is_remote ? remotes->items[i].entry : "",
+                is_remote ? "the backend" : "this server");
         }
     }
     return TW_OK;
 }
 
+static enum tw_status make_policy(struct tw_policy *policy, struct tw_api_policy **ret_policy,
+                                  struct tw_error *error)
+{
+    *ret_policy = policy != NULL ? tw_mem_zalloc(1, sizeof **ret_policy) : NULL;
+    if (policy != NULL && *ret_policy == NULL) {
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a policy");
+    }
+    if (policy != NULL) {
+        (*ret_policy)->policy = policy;
+        (*ret_policy)->n_users = 1;
+    }
+    return TW_OK;
+}
+
+/* Both at once: whoever reads one sees the other. */
+static void install(struct tw_api *api, const struct tw_api_change *change,
+                    struct tw_api_policy *policy, struct tw_api_fleet *fleet)
+{
+    struct tw_api_policy *old_policy = NULL;
+    struct tw_api_fleet *old_fleet = NULL;
+    pthread_mutex_lock(&api->lock);
+    if (change->sets_policy) {
+        old_policy = api->policy;
+        api->policy = policy;
+    }
+    if (change->sets_remotes) {
+        old_fleet = api->fleet;
+        api->fleet = fleet;
+    }
+    pthread_mutex_unlock(&api->lock);
+    drop_policy(old_policy);
+    tw_api_fleet_drop(old_fleet);
+}
+
+static enum tw_status check_change(struct tw_api *api, const struct tw_api_change *change,
+                                   struct tw_error *error)
+{
+    struct tw_api_policy *now = take_policy(api);
+    struct tw_api_fleet *fleet = tw_api_fleet_take(api);
+    const struct tw_policy *policy = change->sets_policy ? change->policy
+                                     : now != NULL       ? now->policy
+                                                         : NULL;
+    const struct tw_api_remotes *remotes =
+        change->sets_remotes ? &change->remotes : &fleet->remotes;
+    enum tw_status status = policy != NULL ? check_zones(api, policy, remotes, error) : TW_OK;
+    status = status == TW_OK && policy != NULL ? check_floors(api, policy, error) : status;
+    tw_api_fleet_drop(fleet);
+    drop_policy(now);
+    return status;
+}
+
+enum tw_status tw_api_change(struct tw_api *api, const struct tw_api_change *change,
+                             struct tw_error *error)
+{
+    struct tw_api_policy *policy = NULL;
+    struct tw_api_fleet *fleet = NULL;
+    enum tw_status status = check_change(api, change, error);
+    if (status == TW_OK && change->sets_policy) {
+        status = make_policy(change->policy, &policy, error);
+    }
+    if (status == TW_OK && change->sets_remotes) {
+        fleet = tw_api_fleet_make(&change->remotes);
+        status = fleet != NULL ? TW_OK
+                               : tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION,
+                                              "no memory for other servers");
+    }
+    /* Routes and fleet are changed under one lock, in which requests choose. */
+    pthread_mutex_lock(&api->relays.router_lock);
+    if (status == TW_OK && change->sets_remotes) {
+        status = tw_api_routes_set(api, &change->remotes, error);
+    }
+    if (status == TW_OK) {
+        install(api, change, policy, fleet);
+    }
+    pthread_mutex_unlock(&api->relays.router_lock);
+    if (status != TW_OK) {
+        tw_mem_free(policy);
+        tw_mem_free(fleet);
+    }
+    return status;
+}
+
 enum tw_status tw_api_set_policy(struct tw_api *api, struct tw_policy *policy,
                                  struct tw_error *error)
 {
-    enum tw_status status = policy != NULL ? check_zones(api, policy, error) : TW_OK;
-    struct tw_api_policy *next = NULL;
-    if (status == TW_OK && policy != NULL) {
-        next = tw_mem_zalloc(1, sizeof *next);
-        status = next != NULL
-                     ? TW_OK
-                     : tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a policy");
-    }
-    if (status != TW_OK) {
-        return status;
-    }
-    if (next != NULL) {
-        next->policy = policy;
-        next->n_users = 1;
-    }
-    pthread_mutex_lock(&api->lock);
-    struct tw_api_policy *before = api->policy;
-    api->policy = next;
-    pthread_mutex_unlock(&api->lock);
-    drop_policy(before);
-    return TW_OK;
+    const struct tw_api_change change = {.sets_policy = true, .policy = policy};
+    return tw_api_change(api, &change, error);
 }
 
 /* ---- deciding ---- */
@@ -104,18 +207,19 @@ static uint64_t zone_bit(const struct tw_policy *policy, const char *zone)
 }
 
 /* Where the model is that a body asks for, of zones that are trusted so much. */
-static uint64_t zones_of(const struct tw_api *api, const struct tw_policy *policy,
-                         const json_t *body, uint32_t least_trust)
+static uint64_t zones_of(struct tw_api *api, const struct tw_policy *policy, const json_t *body,
+                         uint32_t least_trust)
 {
+    const char *model = json_string_value(json_object_get(body, "model"));
+    struct tw_api_fleet *fleet = tw_api_fleet_take(api);
     uint64_t zones = 0;
+    for (size_t i = 0; model != NULL && i < fleet->remotes.n_items; i++) {
+        const struct tw_api_remote *remote = &fleet->remotes.items[i];
+        zones |= tw_api_remote_has(remote, model) ? zone_bit(policy, remote->zone) : 0;
+    }
+    tw_api_fleet_drop(fleet);
     if (!tw_api_relay_takes(api, body)) {
         zones = zone_bit(policy, api->config.zone);
-    }
-    for (size_t i = 0; i < api->config.n_remotes; i++) {
-        if (tw_api_remote_has(&api->config.remotes[i],
-                              json_string_value(json_object_get(body, "model")))) {
-            zones |= zone_bit(policy, api->config.remotes[i].zone);
-        }
     }
     for (size_t i = 0; i < policy->n_zones; i++) {
         zones &= policy->zones[i].trust < least_trust ? ~(UINT64_C(1) << i) : UINT64_MAX;
@@ -137,10 +241,27 @@ static void say_reason(const struct tw_policy *policy, const struct tw_classifie
     }
 }
 
+/* Rules name models, not what clients call them or leave out. */
+static bool find_model(struct tw_api *api, const struct tw_api_call *call, bool is_here,
+                       const char **ret_model, struct tw_api_error *error)
+{
+    if (!is_here) {
+        *ret_model = json_string_value(json_object_get(call->body, "model"));
+        return true;
+    }
+    const struct tw_api_served *model = tw_api_find_model(api, call->body, &call->tenant, error);
+    if (model != NULL) {
+        *ret_model = model->name;
+    }
+    return model != NULL;
+}
+
 static bool decide(struct tw_api *api, const struct tw_api_call *call,
                    struct tw_api_admission *admission, struct tw_api_error *error)
 {
     const struct tw_policy *policy = admission->policy->policy;
+    const bool is_here = !tw_api_relay_takes(api, call->body);
+    const char *model = NULL;
     struct tw_classified classified;
     struct tw_policy_decision decision;
     struct tw_error cause;
@@ -150,20 +271,25 @@ static bool decide(struct tw_api *api, const struct tw_api_call *call,
     }
     const struct tw_classify_request request = {
         .who = who[0] != '\0' ? who : NULL,
-        .header = call->data_class[0] != '\0' ? call->data_class : NULL,
+        .header = call->n_data_classes > 0 ? call->data_class : NULL,
         .body = call->body};
+    if (call->n_data_classes > 1) {
+        return tw_api_refuse(error, NULL,
+                             TW_CLASSIFY_HEADER ": give it once, with the name of one class");
+    }
+    if (!find_model(api, call, is_here, &model, error)) {
+        return false;
+    }
     if (tw_classify(policy, &request, &classified, &cause) != TW_OK) {
         return tw_api_refuse(error, NULL, "%s", cause.text);
     }
-    const bool is_here = !tw_api_relay_takes(api, call->body);
-    const char *model = json_string_value(json_object_get(call->body, "model"));
     const struct tw_policy_question question = {
         .rank = classified.rank,
         .who = request.who,
-        .model = model != NULL || api->config.n_models == 0 ? model : api->models[0].name,
-        .zones = zones_of(api, policy, call->body, admission->least_trust),
-        .cannot_redact = is_here}; /* our own engine gets a request as it is */
+        .model = model,
+        .zones = zones_of(api, policy, call->body, admission->least_trust)};
     tw_policy_decide(policy, &question, &decision);
+    snprintf(admission->model, sizeof admission->model, "%s", model != NULL ? model : "");
     admission->zones = decision.zones;
     admission->redact = decision.redact;
     snprintf(admission->class, sizeof admission->class, "%s",
@@ -214,7 +340,6 @@ static void recorded(void *context, struct tw_hub_ticket *ticket, enum tw_status
 static void record_denial(struct tw_api *api, const struct tw_api_call *call)
 {
     struct denial *denial = tw_mem_zalloc(1, sizeof *denial);
-    const char *model = json_string_value(json_object_get(call->body, "model"));
     struct tw_api_error error;
     if (denial == NULL) {
         tw_api_refuse_memory(&error);
@@ -223,9 +348,8 @@ static void record_denial(struct tw_api *api, const struct tw_api_call *call)
     }
     denial->api = api;
     denial->call = *call;
-    snprintf(denial->model, sizeof denial->model, "%s", model != NULL ? model : "");
     const struct tw_hub_request request = {.caller = call->tenant.caller,
-                                           .model = denial->model,
+                                           .model = call->admission->model,
                                            .client_id = tw_http_id(call->http),
                                            .route = &call->admission->route,
                                            .denied = call->admission->denied};

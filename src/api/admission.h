@@ -19,12 +19,16 @@ struct tw_api_admission {
     uint32_t least_trust; /* of a zone; 0: any */
     uint64_t zones;       /* where it may run, of the policy's: bits; all without a policy */
     uint64_t redact;      /* detectors whose findings must not leave: bits */
-    struct tw_api_policy *policy; /* NULL: there is none */
+    struct tw_api_policy *policy;           /* NULL: there is none */
+    char model[TW_LIMIT_SERVED_NAME_BYTES]; /* that it is for, by its own name; "": none */
     char class[TW_LIMIT_POLICY_NAME_BYTES], rule[TW_LIMIT_POLICY_NAME_BYTES];
     char class_reason[256];
     char version[TW_POLICY_SHORT_VERSION_BYTES];
     char denied[TW_LIMIT_ERROR_TEXT_BYTES]; /* "": it is allowed */
 };
+
+/* From now on, or no more, the hub gives nothing a name that the policy in use tells apart. */
+void tw_api_admission_guard(struct tw_api *api, bool is_there);
 
 /* Decides on a call whose body is read. False: it was refused, and the call is done with. */
 bool tw_api_admit(struct tw_api *api, struct tw_api_call *call);

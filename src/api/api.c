@@ -5,8 +5,10 @@
 #include <strings.h>
 
 #include "api/admission.h"
+#include "api/api_batches.h"
 #include "api/api_refusals.h"
 #include "api/api_state.h"
+#include "api/fleet.h"
 #include "api/relay.h"
 #include "base/clock.h"
 #include "base/hash.h"
@@ -57,6 +59,11 @@ static void get_ready(struct tw_api *api, struct tw_http_request *http,
         tw_api_answer_error(api, http, &error);
         return;
     }
+    if (api->config.hub != NULL && !tw_hub_can_record(api->config.hub)) {
+        tw_api_refuse_unrecorded(&error);
+        tw_api_answer_error(api, http, &error);
+        return;
+    }
     answer_status(api, http, "ready");
 }
 
@@ -76,13 +83,11 @@ static void write_model(struct tw_json_writer *writer, const struct tw_api_serve
 }
 
 /* Whether one before it on the list has it, too: models are listed once. */
-static bool is_listed(const struct tw_api *api, size_t n_remotes, const char *name)
+static bool is_listed(const struct tw_api_remote *remotes, size_t n_remotes, const char *name)
 {
     for (size_t i = 0; i < n_remotes; i++) {
-        for (size_t k = 0; k < api->config.remotes[i].n_models; k++) {
-            if (strcmp(api->config.remotes[i].models[k].name, name) == 0) {
-                return true;
-            }
+        if (tw_api_remote_has(&remotes[i], name)) {
+            return true;
         }
     }
     return false;
@@ -93,12 +98,13 @@ static bool write_remote_models(struct tw_json_writer *writer, struct tw_api *ap
                                 const struct tw_api_tenant *tenant, const char *name)
 {
     bool is_there = false;
-    for (size_t i = 0; i < api->config.n_remotes; i++) {
-        const struct tw_api_remote *remote = &api->config.remotes[i];
+    struct tw_api_fleet *fleet = tw_api_fleet_take(api);
+    for (size_t i = 0; i < fleet->remotes.n_items; i++) {
+        const struct tw_api_remote *remote = &fleet->remotes.items[i];
         for (size_t k = 0; k < remote->n_models; k++) {
             const struct tw_api_remote_model *model = &remote->models[k];
             if ((name != NULL && strcmp(name, model->name) != 0) ||
-                is_listed(api, i, model->name) ||
+                is_listed(fleet->remotes.items, i, model->name) ||
                 (api->config.hub != NULL && tenant->caller.key != NULL &&
                  !tw_hub_may_use_model(api->config.hub, &tenant->caller, model->name))) {
                 continue;
@@ -108,12 +114,13 @@ static bool write_remote_models(struct tw_json_writer *writer, struct tw_api *ap
             tw_json_put_text(writer, "id", model->name);
             tw_json_put_text(writer, "object", "model");
             tw_json_put_int(writer, "created", api->created_s);
-            tw_json_put_text(writer, "owned_by", remote->name);
+            tw_json_put_text(writer, "owned_by", remote->entry);
             tw_json_put_text(writer, "root", model->upstream);
             tw_json_put_uint(writer, "max_model_len", model->n_context_tokens);
             tw_json_object_end(writer);
         }
     }
+    tw_api_fleet_drop(fleet);
     return is_there;
 }
 
@@ -178,13 +185,16 @@ static void get_model(struct tw_api *api, struct tw_http_request *http,
 
 /* ---- routes ---- */
 
+#define FILES   "/v1/files"
+#define BATCHES "/v1/batches"
+
 static const struct tw_api_route routes[] = {
     {.method = "GET", .path = "/health", .is_open = true, .get = get_health},
     {.method = "GET", .path = "/v1/health", .is_open = true, .get = get_health},
     {.method = "GET", .path = "/ready", .is_open = true, .get = get_ready},
     {.method = "GET", .path = "/metrics", .get = tw_api_metrics_text},
     {.method = "GET", .path = "/v1/models", .get = get_models},
-    {.method = "GET", .path = MODELS_PREFIX, .get = get_model},
+    {.method = "GET", .path = MODELS_PREFIX, .is_beginning = true, .get = get_model},
     {.method = "POST",
      .path = "/v1/chat/completions",
      .has_content = true,
@@ -194,13 +204,21 @@ static const struct tw_api_route routes[] = {
     {.method = "POST", .path = "/tokenize", .post = tw_api_tokenize},
     {.method = "POST", .path = "/detokenize", .post = tw_api_detokenize},
     {.method = "POST", .path = "/apply-template", .post = tw_api_apply_template},
+    {.method = "GET", .path = FILES, .desk = tw_api_desk_list_files},
+    {.method = "POST", .path = FILES, .desk = tw_api_desk_add_file},
+    {.method = "GET", .path = FILES "/", .is_beginning = true, .desk = tw_api_desk_get_file},
+    {.method = "DELETE", .path = FILES "/", .is_beginning = true, .desk = tw_api_desk_delete_file},
+    {.method = "GET", .path = BATCHES, .desk = tw_api_desk_list_batches},
+    {.method = "POST", .path = BATCHES, .desk = tw_api_desk_create_batch},
+    {.method = "GET", .path = BATCHES "/", .is_beginning = true, .desk = tw_api_desk_get_batch},
+    {.method = "POST", .path = BATCHES "/", .is_beginning = true, .desk = tw_api_desk_cancel_batch},
 };
 
 static bool is_at(const struct tw_api_route *route, const char *path)
 {
-    if (strcmp(route->path, MODELS_PREFIX) == 0) {
-        return strncmp(path, MODELS_PREFIX, strlen(MODELS_PREFIX)) == 0 &&
-               path[strlen(MODELS_PREFIX)] != '\0';
+    const size_t n = strlen(route->path);
+    if (route->is_beginning) {
+        return strncmp(path, route->path, n) == 0 && path[n] != '\0';
     }
     return strcmp(route->path, path) == 0;
 }
@@ -319,13 +337,23 @@ static void prepare(struct tw_api *api, struct tw_api_task *task)
     }
 }
 
-/* Tenants in turn, by their numbers; of one, the oldest task. There is at least one. */
+/* Before which other one a task comes: batches come last, tenants in turn by their numbers. */
+static bool is_before(const struct tw_api *api, const struct tw_api_task *task,
+                      const struct tw_api_task *other)
+{
+    const uint32_t first = api->last_tenant + 1; /* wraps around behind the last tenant */
+    const bool is_line = task->call.line != NULL, other_is_line = other->call.line != NULL;
+    return is_line != other_is_line
+               ? other_is_line
+               : task->call.tenant.number - first < other->call.tenant.number - first;
+}
+
+/* Of one tenant the oldest task. There is at least one. */
 static struct tw_api_task *take_task(struct tw_api *api)
 {
     struct tw_api_task **next = &api->tasks;
     for (struct tw_api_task **at = next; *at != NULL; at = &(*at)->next) {
-        const uint32_t first = api->last_tenant + 1; /* wraps around behind the last tenant */
-        if ((*at)->call.tenant.number - first < (*next)->call.tenant.number - first) {
+        if (is_before(api, *at, *next)) {
             next = at;
         }
     }
@@ -404,20 +432,16 @@ void tw_api_run(struct tw_api *api, const struct tw_api_tenant *tenant, void (*r
     }
 }
 
-static void queue_task(struct tw_api *api, struct tw_http_request *http,
-                       const struct tw_api_route *route, struct tw_api_tenant tenant)
+static void queue_task(struct tw_api *api, const struct tw_api_call *call,
+                       const struct tw_api_route *route)
 {
     struct tw_api_error error;
     struct tw_api_task *task = tw_mem_zalloc(1, sizeof *task);
-    const char *data_class = tw_http_header(http, TW_CLASSIFY_HEADER);
+    struct tw_http_request *http = call->http;
     bool is_queued = false, stops = false;
     if (task != NULL) {
-        *task = (struct tw_api_task){.call = {.http = http,
-                                              .arrived_ns = tw_clock_monotonic_ns(),
-                                              .tenant = tenant,
-                                              .route = route}};
-        snprintf(task->call.data_class, sizeof task->call.data_class, "%s",
-                 data_class != NULL ? data_class : "");
+        *task = (struct tw_api_task){.call = *call};
+        task->call.route = route;
         pthread_mutex_lock(&api->lock);
         stops = api->stops;
         if (api->n_tasks < TW_LIMIT_API_TASKS && !stops) {
@@ -553,7 +577,9 @@ bool tw_api_keeps_body(void *context, struct tw_http_request *http)
     struct tw_api *api = context;
     struct tw_api_error error;
     const struct tw_api_route *route = find_route(http, &error);
-    return route != NULL && route->post != NULL && allows_host(api, tw_http_header(http, "Host")) &&
+    const bool has_body =
+        route != NULL && (route->post != NULL || strcmp(route->method, "POST") == 0);
+    return has_body && allows_host(api, tw_http_header(http, "Host")) &&
            (!needs_key(api, http, route) || knows_key(api, http));
 }
 
@@ -569,9 +595,31 @@ void tw_api_handle(void *context, struct tw_http_request *http)
         tw_api_answer_error(api, http, &error);
     } else if (route->get != NULL) {
         route->get(api, http, &tenant);
+    } else if (route->desk != NULL) {
+        const char *base = strncmp(route->path, FILES, strlen(FILES)) == 0 ? FILES : BATCHES;
+        tw_api_desk_take(api, http, base, route->desk, &tenant);
     } else {
-        queue_task(api, http, route, tenant);
+        struct tw_api_call call = {
+            .http = http, .arrived_ns = tw_clock_monotonic_ns(), .tenant = tenant};
+        const char *data_class = tw_http_header(http, TW_CLASSIFY_HEADER);
+        const int n = snprintf(call.data_class, sizeof call.data_class, "%s",
+                               data_class != NULL ? data_class : "");
+        call.n_data_classes = n < (int)sizeof call.data_class
+                                  ? (uint32_t)tw_http_header_count(http, TW_CLASSIFY_HEADER)
+                                  : UINT32_MAX;
+        queue_task(api, &call, route);
     }
+}
+
+void tw_api_ask(struct tw_api *api, const struct tw_api_call *call, const char *path)
+{
+    for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {
+        if (routes[i].post != NULL && strcmp(routes[i].path, path) == 0) {
+            queue_task(api, call, &routes[i]);
+            return;
+        }
+    }
+    tw_http_release(call->http); /* which says so */
 }
 
 /* ---- making and freeing ---- */
@@ -692,7 +740,10 @@ enum tw_status tw_api_create(const struct tw_api_config *config, struct tw_api *
     pthread_mutex_init(&api->lock, NULL);
     pthread_cond_init(&api->wake, NULL);
     tw_api_guesses_init(&api->guesses);
-    enum tw_status status = copy_models(api, error);
+    api->fleet = tw_api_fleet_make(&(struct tw_api_remotes){.n_items = 0});
+    enum tw_status status = api->fleet != NULL ? copy_models(api, error)
+                                               : tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION,
+                                                              "no memory for the API");
     if (status == TW_OK) {
         status = announce_all(api, error);
     }
@@ -702,16 +753,23 @@ enum tw_status tw_api_create(const struct tw_api_config *config, struct tw_api *
     if (status == TW_OK) {
         status = start_threads(api, error);
     }
+    if (status == TW_OK) {
+        status = tw_api_batches_start(api, error);
+    }
     if (status != TW_OK) {
         tw_api_free(api);
         return status;
     }
+    tw_api_admission_guard(api, true);
     *ret_api = api;
     return TW_OK;
 }
 
 void tw_api_take_project(void *stage, uint32_t number, uint32_t weight, int priority_class)
 {
+    if (number >= TW_LIMIT_PROJECTS) {
+        return;
+    }
     struct tw_error error; /* no memory: it has the share of everybody who is not known */
     tw_stage_set_tenant(stage, number, weight, (enum tw_priority_class)priority_class, &error);
 }
@@ -734,10 +792,17 @@ void tw_api_set_server(struct tw_api *api, const struct tw_http_server *server)
 void tw_api_drain(struct tw_api *api)
 {
     api->is_draining = true;
+    tw_api_batches_drain(api->batches);
+}
+
+uint32_t tw_api_batch_lines(const struct tw_api *api)
+{
+    return tw_api_batches_running(api->batches);
 }
 
 void tw_api_stop(struct tw_api *api)
 {
+    tw_api_batches_stop(api->batches);
     pthread_mutex_lock(&api->lock);
     api->stops = true;
     pthread_cond_broadcast(&api->wake);
@@ -755,7 +820,12 @@ void tw_api_free(struct tw_api *api)
     }
     tw_api_stop(api);
     tw_api_relays_stop(api);
-    tw_api_set_policy(api, NULL, NULL);
+    tw_api_batches_free(api->batches);
+    tw_api_admission_guard(api, false);
+    if (api->fleet != NULL) {
+        tw_api_set_policy(api, NULL, NULL);
+        tw_api_fleet_drop(api->fleet);
+    }
     for (size_t i = 0; api->models != NULL && i < api->config.n_models; i++) {
         tw_chat_template_free(api->models[i].chat_template);
         tw_mem_free(api->models[i].name);

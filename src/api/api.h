@@ -22,6 +22,7 @@
 
 #include "api/api_keys.h"
 #include "backend/backend.h"
+#include "hub/batch.h"
 #include "hub/hub.h"
 #include "net/http_server.h"
 #include "policy/policy.h"
@@ -50,10 +51,11 @@ struct tw_api_remote_model {
     struct tw_route_prices prices; /* what the server costs us, which is not what clients pay */
 };
 
-/* Another server. All of it outlives the API. */
+/* Another server. */
 struct tw_api_remote {
-    const char *name, *zone; /* for records and messages */
-    struct tw_remote_backend *backend;
+    const char *name, *zone;           /* for records and the log */
+    const char *entry;                 /* what clients are told: several may be of one entry */
+    struct tw_remote_backend *backend; /* NULL: it is known, and has no address now */
     const struct tw_api_remote_model *models; /* [n_models] */
     size_t n_models;
     uint32_t weight;           /* how much it can do beside others; 0: 1 */
@@ -63,6 +65,15 @@ struct tw_api_remote {
     bool shares_prefixes;      /* between tenants, who are told what was cached */
     const char *const *passed; /* [n_passed] members of requests that it gets beside its kind's */
     size_t n_passed;
+    bool is_draining; /* what it answers goes on, and it gets nothing new */
+};
+
+/* All other servers at a time. Items and what they point to stay until they are released. */
+struct tw_api_remotes {
+    const struct tw_api_remote *items; /* [n_items], at most TW_LIMIT_REMOTES */
+    size_t n_items;
+    void (*release)(void *context); /* nobody has hold of them any more; NULL: nothing to do */
+    void *context;
 };
 
 /* Models that may take a model's place, when none of its servers can answer now. */
@@ -79,12 +90,22 @@ struct tw_api_preference {
     enum tw_route_pick pick;
 };
 
+/* What whoever runs the server should know of a request that another server had, and clients must
+ * not be told: it names hosts, files and what is behind. */
+struct tw_api_relay_note {
+    const char *request_id, *backend;
+    const char *what;   /* a sentence without details */
+    const char *detail; /* of the connection, or what the server says; "": there are none */
+    int status;         /* of HTTP; 0: none */
+    /* Where a server counts more than was reserved; otherwise 0. */
+    uint64_t n_reserved_tokens, n_reported_tokens;
+    uint64_t n_unpaid_tokens; /* of those, that no budget had left */
+};
+
 struct tw_api_config {
     const struct tw_api_model *models; /* [n_models]; the first is the default */
     size_t n_models;
-    const struct tw_api_remote *remotes; /* [n_remotes], at most TW_LIMIT_REMOTES */
-    size_t n_remotes;
-    struct tw_remote_client *remote_client;  /* theirs */
+    struct tw_remote_client *remote_client;  /* NULL: there will never be other servers */
     const struct tw_api_fallback *fallbacks; /* [n_fallbacks] */
     size_t n_fallbacks;
     const struct tw_api_preference *preferences; /* [n_preferences], the first that fits counts */
@@ -98,6 +119,10 @@ struct tw_api_config {
     struct tw_hub *hub;       /* NULL: nothing is counted; not owned */
     struct tw_stage *stage;   /* the models'; learns the tenants */
     bool shares_prefixes;     /* also between tenants, who can then notice it */
+    /* On the remote client's thread, the hub's writer or a preparing one; NULL: nobody is told. */
+    void (*relay_note)(const struct tw_api_relay_note *note);
+    struct tw_batches_config batches; /* with a hub */
+    uint32_t batch_lines;             /* of batches, that run at once; 0: 8 */
 };
 
 enum tw_status tw_api_create(const struct tw_api_config *config, struct tw_api **ret_api,
@@ -121,6 +146,34 @@ enum tw_status tw_api_reload_keys(struct tw_api *api, struct tw_error *error);
 enum tw_status tw_api_set_policy(struct tw_api *api, struct tw_policy *policy,
                                  struct tw_error *error);
 
+/* Policy and other servers, changed together: all of it holds, or nothing changed. Requests that
+ * were admitted before keep their policy, and where they were sent. Servers that are no longer
+ * among the remotes answer what they have and get nothing new; one of the same name keeps what
+ * is known of it. On success what is set is the API's. Changes come one at a time. */
+struct tw_api_change {
+    bool sets_policy, sets_remotes;
+    struct tw_policy *policy; /* NULL: none */
+    struct tw_api_remotes remotes;
+};
+enum tw_status tw_api_change(struct tw_api *api, const struct tw_api_change *change,
+                             struct tw_error *error);
+
+/* How another server stands, for people. */
+struct tw_api_standing {
+    const char *name, *zone; /* as long as the remotes are */
+    bool has_address, is_draining, is_alive;
+    const char *breaker; /* "closed", "open", "half-open" */
+    uint32_t n_in_flight, n_waiting;
+    bool has_load;
+    double kv_share, token_ns; /* 0: not seen yet */
+    uint64_t n_chosen, n_failed;
+    char reason[TW_LIMIT_REMOTE_REASON_BYTES]; /* why it is not alive; "" */
+};
+/* Calls back for each of them, in their order. */
+void tw_api_each_remote(struct tw_api *api,
+                        void (*tell)(void *context, const struct tw_api_standing *standing),
+                        void *context);
+
 /* Why model i's own chat template cannot be used, or "". */
 const char *tw_api_template_note(const struct tw_api *api, size_t i);
 
@@ -129,6 +182,8 @@ void tw_api_set_server(struct tw_api *api, const struct tw_http_server *server);
 
 /* From here on new requests get 503; those that run go on. */
 void tw_api_drain(struct tw_api *api);
+/* Lines of batches that run: nobody sees them at the HTTP server. */
+uint32_t tw_api_batch_lines(const struct tw_api *api);
 /* Ends the preparing threads; what is queued gets 503. Then the backends and the remote client are
  * stopped, which answers what they have; then the HTTP server, whose threads ask the backends for
  * their numbers until the end; then the API is freed, and the backends last. */

@@ -87,7 +87,8 @@ static void ask(struct tw_api_gate *gate)
 {
     const uint64_t n_covered = gate->ticket->n_covered_tokens;
     if (gate->is_asking || gate->has_failed || gate->has_ended ||
-        (gate->n_tokens <= n_covered && n_covered - gate->n_tokens > AHEAD_TOKENS / 2)) {
+        (gate->marks.size_bytes == 0 && gate->n_tokens <= n_covered &&
+         n_covered - gate->n_tokens > AHEAD_TOKENS / 2)) {
         return;
     }
     look_at_socket(gate);
@@ -113,6 +114,12 @@ void tw_api_gate_write(struct tw_api_gate *gate, const char *data, size_t size_b
         return;
     }
     pthread_mutex_lock(&gate->lock);
+    /* Who counts may take back what it said, or say more than can be covered: what waits for tokens
+     * that never come would wait for ever. */
+    n_tokens = n_tokens > gate->n_tokens ? n_tokens : gate->n_tokens;
+    n_tokens = n_tokens < gate->ticket->n_reserved_answer_tokens
+                   ? n_tokens
+                   : gate->ticket->n_reserved_answer_tokens;
     gate->n_tokens = n_tokens;
     if (gate->held.size_bytes == 0 && n_tokens <= gate->ticket->n_covered_tokens) {
         tw_http_stream_write(gate->http, data, size_bytes);

@@ -40,7 +40,8 @@ void tw_api_gate_init(struct tw_api_gate *gate, struct tw_http_request *http, st
                       struct tw_hub_ticket *ticket);
 void tw_api_gate_free(struct tw_api_gate *gate);
 
-/* n_tokens: of the whole answer so far, with those of these bytes. */
+/* n_tokens: of the whole answer so far, with those of these bytes; less than was said before counts
+ * as that, and more than was reserved as what was. */
 void tw_api_gate_write(struct tw_api_gate *gate, const char *data, size_t size_bytes,
                        uint64_t n_tokens);
 /* Whether so much has not reached the client's socket that no more should be made: what is held

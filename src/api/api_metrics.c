@@ -1,6 +1,7 @@
 #include "api/api_metrics.h"
 
 #include "api/api_state.h"
+#include "api/fleet.h"
 
 #define METRICS_BYTES ((size_t)1 << 20)
 
@@ -193,24 +194,55 @@ static void write_server(struct tw_api *api, struct tw_buf *out)
                          (unsigned long long)usage.n_gone);
 }
 
+static void write_waiting(void *context, const struct tw_api_standing *standing)
+{
+    tw_buf_append_text(context, "tokenworks_backend_waiting{backend=\"");
+    write_label(context, standing->name);
+    tw_buf_append_format(context, "\"} %u\n", standing->n_waiting);
+}
+
+static void write_running(void *context, const struct tw_api_standing *standing)
+{
+    tw_buf_append_text(context, "tokenworks_backend_running{backend=\"");
+    write_label(context, standing->name);
+    tw_buf_append_format(context, "\"} %u\n", standing->n_in_flight);
+}
+
 static void write_remotes(struct tw_api *api, struct tw_buf *out)
 {
-    if (api->config.n_remotes == 0) {
+    if (api->config.remote_client == NULL) {
         return;
     }
+    struct tw_api_fleet *fleet = tw_api_fleet_take(api);
     write_head(out, "backend_up", "gauge", "Whether another server says that it can answer.");
-    for (size_t i = 0; i < api->config.n_remotes; i++) {
-        const struct tw_remote_health health =
-            tw_remote_backend_health(api->config.remotes[i].backend);
+    for (size_t i = 0; i < fleet->remotes.n_items; i++) {
+        const struct tw_api_remote *remote = &fleet->remotes.items[i];
+        struct tw_remote_health health = {.is_known = true};
+        if (remote->backend != NULL) {
+            health = tw_remote_backend_health(remote->backend);
+        }
         tw_buf_append_text(out, "tokenworks_backend_up{backend=\"");
-        write_label(out, api->config.remotes[i].name);
+        write_label(out, remote->name);
         tw_buf_append_format(out, "\"} %d\n", !health.is_known || health.is_alive);
     }
+    tw_api_fleet_drop(fleet);
+    write_head(out, "backend_waiting", "gauge", "Requests that wait at another server.");
+    tw_api_each_remote(api, write_waiting, out);
+    write_head(out, "backend_running", "gauge", "Our requests that another server has.");
+    tw_api_each_remote(api, write_running, out);
     write_head(out, "backend_calls_total", "counter", "Requests to other servers by their end.");
     for (int i = 0; i < TW_REMOTE_END_COUNT; i++) {
         tw_buf_append_format(out, "tokenworks_backend_calls_total{end=\"%s\"} %llu\n",
                              tw_remote_end_name((enum tw_remote_end)i),
                              (unsigned long long)api->relays.n_ended[i]);
+    }
+}
+
+static void write_books(struct tw_api *api, struct tw_buf *out)
+{
+    if (api->config.hub != NULL) {
+        write_head(out, "books_up", "gauge", "Whether tokens can be put on record.");
+        tw_buf_append_format(out, "tokenworks_books_up %d\n", tw_hub_can_record(api->config.hub));
     }
 }
 
@@ -223,6 +255,7 @@ void tw_api_metrics_text(struct tw_api *api, struct tw_http_request *http,
     tw_buf_init(&out, METRICS_BYTES);
     write_models(api, &out);
     write_remotes(api, &out);
+    write_books(api, &out);
     write_head(&out, "request_success_total", "counter", "Answers by the reason of their end.");
     for (int i = TW_FINISH_STOP; i < TW_FINISH_COUNT; i++) {
         tw_buf_append_format(

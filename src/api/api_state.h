@@ -30,6 +30,7 @@ struct tw_api_served {
 };
 
 struct tw_api_admission;
+struct tw_api_fleet;
 struct tw_api_policy;
 struct tw_api_route;
 
@@ -40,7 +41,9 @@ struct tw_api_call {
     json_t *body;
     struct tw_content *content;         /* the callee's as well; NULL: nothing is to be recorded */
     struct tw_api_admission *admission; /* the same, of an endpoint that has content */
-    char data_class[TW_LIMIT_POLICY_NAME_BYTES]; /* that the client says its data have; "" */
+    struct tw_hub_line *line;           /* of a batch; NULL: a client's own request */
+    char data_class[TW_LIMIT_POLICY_NAME_BYTES]; /* that the client says its data have */
+    uint32_t n_data_classes;                     /* so many headers said it; UINT32_MAX: too long */
     int64_t arrived_ns;
     struct tw_api_tenant tenant;
     const char
@@ -92,20 +95,29 @@ struct tw_api {
     uint32_t last_tenant; /* whose task was taken last */
     bool stops;
     struct tw_api_policy *policy; /* NULL: there is none */
+    struct tw_api_fleet *fleet;   /* the other servers; fleet.h */
 
     struct tw_api_relays relays;
+    struct tw_api_batches *batches; /* NULL: without a hub */
 };
+
+struct tw_api_desk_call;
 
 struct tw_api_route {
     const char *method, *path;
-    bool is_open;     /* without a key */
-    bool has_content; /* its requests are committed to, where there is a hub */
+    bool is_beginning; /* of the path, with something behind it */
+    bool is_open;      /* without a key */
+    bool has_content;  /* its requests are committed to, where there is a hub */
     /* GET: on an I/O thread. POST: on a preparing thread, with the body parsed, which is then the
      * callee's. Either answers, or hands the request on to somebody who will. */
     void (*get)(struct tw_api *api, struct tw_http_request *http,
                 const struct tw_api_tenant *tenant);
     void (*post)(struct tw_api *api, const struct tw_api_call *call);
+    void (*desk)(struct tw_api_desk_call *call); /* or at the desk: api_batches.h */
 };
+
+/* Gives a request of our own to the preparing threads; path: one that is posted to. */
+void tw_api_ask(struct tw_api *api, const struct tw_api_call *call, const char *path);
 
 /* Does something that takes its time on a preparing thread, for whoever must not wait. It is done
  * in any case: at once where there is no such thread any more, or no memory. */

@@ -18,6 +18,7 @@
 #include "api/api_state.h"
 #include "api/chat_messages.h"
 #include "api/completion_json.h"
+#include "api/relay_redaction.h"
 #include "api/request_fields.h"
 #include "api/tool_choice.h"
 #include "base/clock.h"
@@ -61,6 +62,8 @@ struct completion {
     struct tw_hub_ticket ticket; /* with a hub */
     struct tw_api_admission *admission;
     struct tw_content *content; /* the same */
+    struct tw_hub_line *line;   /* of a batch */
+    struct tw_api_redaction redaction;
     struct tw_audit_sampling sampling;
     struct tw_api_gate gate;
     atomic_size_t n_open;
@@ -90,6 +93,7 @@ static void free_completion(struct completion *completion)
     tw_api_fields_free(&completion->fields);
     tw_api_form_free(&completion->form);
     tw_content_free(completion->content);
+    tw_api_redaction_free(&completion->redaction);
     tw_api_admission_free(completion->admission);
     json_decref(completion->body);
     tw_mem_free(completion);
@@ -147,6 +151,7 @@ static void write_whole(struct completion *completion)
         tw_completion_json_whole(body, &completion->head, choices, completion->n_choices,
                                  &completion->usage);
     }
+    body->failed = body->failed || !tw_api_redaction_restore_whole(&completion->redaction, body);
     tw_mem_free(choices);
 }
 
@@ -156,9 +161,18 @@ static void answer_whole(struct completion *completion)
                              completion->fields.unknown, rates_of(completion));
 }
 
+static void fail(struct completion *completion, const struct tw_error *cause);
+
 static void write_chunk(struct completion *completion)
 {
     struct tw_buf *chunk = &completion->chunk;
+    struct tw_error error;
+    if (!completion->has_failed &&
+        !tw_api_redaction_restore_events(&completion->redaction, chunk)) {
+        tw_error_set(&error, TW_ERR_MEMORY, TW_NO_POSITION,
+                     "no memory to put back what was replaced");
+        fail(completion, &error);
+    }
     if (!completion->has_failed && chunk->size_bytes > 0) {
         tw_api_gate_write(&completion->gate, chunk->data, chunk->size_bytes,
                           completion->usage.n_completion_tokens);
@@ -270,8 +284,10 @@ static void drop(struct completion *completion, size_t n)
         return;
     }
     count_prompts(completion, &completion->usage);
-    tw_histogram_add(&completion->api->metrics.whole,
-                     tw_clock_monotonic_ns() - completion->arrived_ns);
+    if (completion->line == NULL) {
+        tw_histogram_add(&completion->api->metrics.whole,
+                         tw_clock_monotonic_ns() - completion->arrived_ns);
+    }
     if (!completion->fields.is_stream && !completion->is_refused && !completion->has_failed) {
         write_whole(completion);
     }
@@ -280,6 +296,9 @@ static void drop(struct completion *completion, size_t n)
         return;
     }
     const struct tw_hub_usage usage = paid(completion);
+    if (completion->line != NULL && completion->whole.size_bytes > 0) {
+        tw_hub_line_answer(completion->line, &completion->whole);
+    }
     tw_api_gate_end(&completion->gate);
     tw_hub_settle(completion->api->config.hub, &completion->ticket, &usage, settled, completion);
 }
@@ -310,6 +329,9 @@ static enum tw_wish wish(void *context)
 static void measure(struct choice *choice, const struct tw_output *output)
 {
     struct tw_api_metrics *metrics = &choice->owner->api->metrics;
+    if (choice->owner->line != NULL) {
+        return; /* nobody waits for it */
+    }
     int64_t now_ns = tw_clock_monotonic_ns();
     if (output->n_tokens > output->n_prompt_tokens) {
         if (choice->last_ns == 0) {
@@ -643,7 +665,7 @@ static const struct tw_generation *generation_of(const void *context, size_t ans
     return &completion->choices[answer].generation;
 }
 
-/* Whom it is about, and what the answers will be made by. */
+/* What the answers will be made by. */
 static bool record_terms(struct completion *completion, struct tw_api_error *error)
 {
     const struct tw_api_terms terms = {.model = completion->model,
@@ -653,16 +675,19 @@ static bool record_terms(struct completion *completion, struct tw_api_error *err
                                        .form = &completion->form.wish,
                                        .generation = generation_of,
                                        .context = completion};
-    return tw_api_content_name(completion->content, completion->body, error) &&
-           tw_api_content_terms(completion->content, &terms, error);
+    return tw_api_content_terms(completion->content, &terms, error);
 }
 
 static bool prepare(struct completion *completion, struct tw_api_error *error)
 {
     completion->model =
         tw_api_find_model(completion->api, completion->body, &completion->tenant, error);
-    if (completion->model == NULL) {
-        return false;
+    if (completion->model == NULL ||
+        (completion->content != NULL &&
+         !tw_api_content_name(completion->content, completion->body, error)) ||
+        !tw_api_redaction_begin(&completion->redaction, completion->admission, completion->body,
+                                error)) {
+        return false; /* whom it is about is named by what the client wrote */
     }
     const bool is_chat = completion->fields.is_chat;
     if (!tw_api_fields_read(&completion->fields, is_chat, completion->body,
@@ -757,6 +782,7 @@ static void grant(struct completion *completion)
         .sampling = &completion->sampling,
         .route = tw_api_admission_route(completion->admission),
         .content = completion->content,
+        .line = completion->line,
     };
     completion->sampling = tw_api_content_sampling(&completion->choices[0].generation);
     for (size_t i = 0; i < completion->n_prompts; i++) {
@@ -782,6 +808,7 @@ static void complete(struct tw_api *api, const struct tw_api_call *call, bool is
     completion->api = api;
     completion->content = call->content;
     completion->admission = call->admission;
+    completion->line = call->line;
     completion->http = call->http;
     completion->body = call->body;
     completion->arrived_ns = call->arrived_ns;

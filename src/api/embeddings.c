@@ -13,6 +13,7 @@
 #include "api/api_refusals.h"
 #include "api/api_state.h"
 #include "api/chat_messages.h"
+#include "api/relay_redaction.h"
 #include "api/request_fields.h"
 #include "base/clock.h"
 #include "base/mem.h"
@@ -47,6 +48,8 @@ struct embedding {
     struct tw_hub_ticket ticket; /* with a hub */
     struct tw_api_admission *admission;
     struct tw_content *content; /* the same */
+    struct tw_hub_line *line;   /* of a batch */
+    struct tw_buf whole;        /* its answer */
 };
 
 static void free_embedding(struct embedding *embedding)
@@ -57,6 +60,7 @@ static void free_embedding(struct embedding *embedding)
     }
     tw_mem_free(embedding->inputs);
     tw_mem_free(embedding->numbers);
+    tw_buf_free(&embedding->whole);
     tw_content_free(embedding->content);
     tw_api_admission_free(embedding->admission);
     json_decref(embedding->body);
@@ -97,12 +101,11 @@ static const struct tw_hub_shown *rates_of(const struct embedding *embedding)
     return embedding->api->config.hub != NULL ? &embedding->ticket.shown : NULL;
 }
 
-static void answer(struct embedding *embedding)
+static void write_whole(struct embedding *embedding)
 {
-    struct tw_buf body;
+    struct tw_buf *body = &embedding->whole;
     struct tw_json_writer writer;
-    tw_buf_init(&body, TW_LIMIT_GENERATED_BYTES);
-    tw_json_begin(&writer, &body);
+    tw_json_begin(&writer, body);
     tw_json_object_begin(&writer);
     tw_json_put_text(&writer, "object", "list");
     tw_json_put_text(&writer, "model", embedding->model->name);
@@ -110,9 +113,9 @@ static void answer(struct embedding *embedding)
     tw_json_array_begin(&writer);
     for (size_t i = 0; i < embedding->n_inputs; i++) {
         const struct tw_buf *vector = &embedding->inputs[i].vector;
-        tw_buf_append(&body, ",", i > 0);
-        tw_buf_append(&body, vector->data, vector->size_bytes);
-        body.failed = body.failed || vector->failed;
+        tw_buf_append(body, ",", i > 0);
+        tw_buf_append(body, vector->data, vector->size_bytes);
+        body->failed = body->failed || vector->failed;
     }
     tw_json_array_end(&writer);
     tw_json_key(&writer, "usage");
@@ -121,9 +124,6 @@ static void answer(struct embedding *embedding)
     tw_json_put_uint(&writer, "total_tokens", embedding->n_tokens);
     tw_json_object_end(&writer);
     tw_json_object_end(&writer);
-    tw_api_answer_completion(embedding->api, embedding->http, &body, embedding->unknown,
-                             rates_of(embedding));
-    tw_buf_free(&body);
 }
 
 static void finish(struct embedding *embedding)
@@ -131,7 +131,8 @@ static void finish(struct embedding *embedding)
     if (embedding->has_failed) {
         tw_api_answer_error(embedding->api, embedding->http, &embedding->error);
     } else {
-        answer(embedding);
+        tw_api_answer_completion(embedding->api, embedding->http, &embedding->whole,
+                                 embedding->unknown, rates_of(embedding));
     }
     free_embedding(embedding);
 }
@@ -154,8 +155,16 @@ static void drop(struct embedding *embedding)
     if (atomic_fetch_sub(&embedding->n_open, 1) > 1) {
         return;
     }
-    tw_histogram_add(&embedding->api->metrics.whole,
-                     tw_clock_monotonic_ns() - embedding->arrived_ns);
+    if (embedding->line == NULL) {
+        tw_histogram_add(&embedding->api->metrics.whole,
+                         tw_clock_monotonic_ns() - embedding->arrived_ns);
+    }
+    if (!embedding->has_failed) {
+        write_whole(embedding);
+    }
+    if (embedding->line != NULL && !embedding->has_failed) {
+        tw_hub_line_answer(embedding->line, &embedding->whole);
+    }
     if (embedding->api->config.hub == NULL) {
         finish(embedding);
         return;
@@ -406,14 +415,20 @@ static bool prepare(struct embedding *embedding, const struct tw_api_call *call,
     embedding->generation.embeds = true;
     embedding->generation.tenant = call->tenant.number;
     embedding->model = tw_api_find_model(embedding->api, embedding->body, &call->tenant, error);
-    return embedding->model != NULL && read_fields(embedding, error) &&
-           tw_api_prefix_domain(embedding->api, embedding->body, &call->tenant,
-                                &embedding->generation.domain, error) &&
-           read_format(embedding, error) && read_dimensions(embedding, error) &&
-           read_inputs(embedding, error) &&
-           (embedding->content == NULL ||
-            (tw_api_content_name(embedding->content, embedding->body, error) &&
-             tw_api_content_begin(embedding->content, 1, error)));
+    struct tw_api_redaction redaction = {0}; /* a vector has nothing to be put back in */
+    const bool is_ready =
+        embedding->model != NULL &&
+        (embedding->content == NULL ||
+         tw_api_content_name(embedding->content, embedding->body, error)) &&
+        tw_api_redaction_begin(&redaction, embedding->admission, embedding->body, error) &&
+        read_fields(embedding, error) &&
+        tw_api_prefix_domain(embedding->api, embedding->body, &call->tenant,
+                             &embedding->generation.domain, error) &&
+        read_format(embedding, error) && read_dimensions(embedding, error) &&
+        read_inputs(embedding, error) &&
+        (embedding->content == NULL || tw_api_content_begin(embedding->content, 1, error));
+    tw_api_redaction_free(&redaction);
+    return is_ready;
 }
 
 static void begin(struct embedding *embedding)
@@ -451,6 +466,8 @@ void tw_api_embeddings(struct tw_api *api, const struct tw_api_call *call)
     embedding->api = api;
     embedding->content = call->content;
     embedding->admission = call->admission;
+    embedding->line = call->line;
+    tw_buf_init(&embedding->whole, TW_LIMIT_GENERATED_BYTES);
     embedding->http = call->http;
     embedding->body = call->body;
     embedding->arrived_ns = call->arrived_ns;
@@ -472,6 +489,7 @@ void tw_api_embeddings(struct tw_api *api, const struct tw_api_call *call)
                                            .model_digest = embedding->model->digest,
                                            .route = tw_api_admission_route(embedding->admission),
                                            .content = embedding->content,
+                                           .line = embedding->line,
                                            .n_prompt_tokens = embedding->n_tokens};
     tw_hub_reserve(api->config.hub, &embedding->ticket, &request, granted, embedding);
 }

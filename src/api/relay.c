@@ -15,18 +15,15 @@
 #include "api/api_content.h"
 #include "api/api_gate.h"
 #include "api/api_refusals.h"
+#include "api/fleet.h"
 #include "api/relay_fallback.h"
 #include "api/relay_redaction.h"
 #include "api/relay_routes.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "remote/request_limits.h"
 #include "remote/request_rewrite.h"
 #include "remote/sse_relay.h"
-
-/* Not taken by the client: the server is not read until it is. */
-#define PAUSE_BYTES   (TW_LIMIT_HTTP_STREAM_BYTES / 4)
-#define REFUSAL_BYTES 65536
-#define WATCH_NS      20000000
 
 struct tw_api_relay_item {
     struct tw_api *api;
@@ -36,11 +33,13 @@ struct tw_api_relay_item {
     json_t *original; /* the body before it was redacted, to fall back; or NULL */
     struct tw_content *content;
     struct tw_api_admission *admission;
+    struct tw_hub_line *line; /* of a batch */
     struct tw_api_tenant tenant;
     const char *path; /* of the endpoint */
     char client_model[TW_LIMIT_SERVED_NAME_BYTES];
     int64_t arrived_ns;
-    uint64_t n_prompt_bound, n_answers, n_asked_tokens; /* 0 asked: the client did not say */
+    struct tw_request_limits limits;
+    uint64_t n_prompt_bound, n_reported_tokens;
     bool makes_answers, is_chat, wants_stream;
 
     struct tw_api_redaction redaction;
@@ -57,10 +56,12 @@ struct tw_api_relay_item {
     struct tw_answer_seen seen;    /* of a whole answer; of a stream the stream's */
     struct tw_buf received, chunk; /* of a whole answer or a refusal; what is passed on */
     bool has_answered;             /* the server: its answer began, and is no refusal or error */
+    bool is_abandoned;             /* a server was at it when the client, or its key, was gone */
     bool has_begun;                /* to the client */
     bool has_failed;
     bool falls_back;       /* another model may do it */
     bool is_odd;           /* what came is no answer to what was asked */
+    bool is_beyond;        /* the server counted more than was reserved */
     atomic_bool is_paused; /* the call waits until the client has read */
     atomic_bool has_left;  /* the client, or its key's end */
     struct tw_api_error error;
@@ -111,15 +112,16 @@ bool tw_api_remote_has(const struct tw_api_remote *remote, const char *model)
     return model_of(remote, model) != NULL;
 }
 
-bool tw_api_relay_takes(const struct tw_api *api, const json_t *body)
+bool tw_api_relay_takes(struct tw_api *api, const json_t *body)
 {
     const char *name = json_string_value(json_object_get(body, "model"));
-    for (size_t i = 0; name != NULL && i < api->config.n_remotes; i++) {
-        if (model_of(&api->config.remotes[i], name) != NULL) {
-            return true;
-        }
+    struct tw_api_fleet *fleet = tw_api_fleet_take(api);
+    bool is_there = false;
+    for (size_t i = 0; name != NULL && !is_there && i < fleet->remotes.n_items; i++) {
+        is_there = model_of(&fleet->remotes.items[i], name) != NULL;
     }
-    return false;
+    tw_api_fleet_drop(fleet);
+    return is_there;
 }
 
 /* ---- the end ---- */
@@ -171,11 +173,40 @@ static void finish(struct tw_api_relay_item *item)
     free_item(item);
 }
 
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t reserved_answer_tokens(const struct tw_api_relay_item *item)
+{
+    return item->ticket.max_answer_tokens * item->limits.n_answers;
+}
+
+/* A server that counts more than was reserved: what of it is paid hangs on the budgets. */
+static void note_beyond(const struct tw_api_relay_item *item)
+{
+    const struct tw_api_relay_note note = {
+        .request_id = tw_http_id(item->http),
+        .backend = item->remote->name,
+        .what = "a backend counts more tokens than were reserved for the request",
+        .detail = "",
+        .n_reserved_tokens = item->n_prompt_bound + reserved_answer_tokens(item),
+        .n_reported_tokens = item->n_reported_tokens,
+        .n_unpaid_tokens = item->n_reported_tokens - item->ticket.n_paid_tokens};
+    if (item->api->config.relay_note != NULL) {
+        item->api->config.relay_note(&note);
+    }
+}
+
 /* A tw_hub_done_fn: what is left to send may go where it is on record. */
 static void settled(void *context, struct tw_hub_ticket *ticket, enum tw_status status)
 {
     struct tw_api_relay_item *item = context;
     (void)ticket;
+    if (item->is_beyond) {
+        note_beyond(item);
+    }
     if (status == TW_OK) {
         tw_api_gate_open(&item->gate);
     } else {
@@ -187,21 +218,30 @@ static void settled(void *context, struct tw_hub_ticket *ticket, enum tw_status 
     finish(item);
 }
 
-static uint64_t least(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
-/* Of the answer so far. Beyond what was reserved nothing can be paid. */
-static uint64_t answer_tokens(const struct tw_api_relay_item *item)
+/* What came of the answer, where the server does not say how many tokens that is. Beyond what was
+ * reserved nothing can be guessed. Of a whole answer that is not all there, its bytes bound it. */
+static uint64_t guessed_tokens(const struct tw_api_relay_item *item)
 {
     const struct tw_answer_seen *seen = seen_of(item);
-    const bool is_known = seen->usage.is_known && seen->usage.n_completion_tokens > 0;
-    const uint64_t n_parts = item->head.is_stream ? seen->n_deltas : seen->n_text_bytes;
-    const uint64_t n = is_known ? seen->usage.n_completion_tokens : n_parts;
-    const uint64_t most =
-        item->makes_answers ? item->ticket.max_answer_tokens * item->n_answers : 0;
-    return item->api->config.hub != NULL ? least(n, most) : n;
+    const uint64_t n = item->head.is_stream  ? seen->n_deltas
+                       : seen->n_objects > 0 ? seen->n_text_bytes
+                       : item->is_abandoned  ? item->received.size_bytes
+                                             : 0;
+    return item->api->config.hub != NULL ? least(n, reserved_answer_tokens(item)) : n;
+}
+
+/* Of the answer so far: what the server said last of all of it, or the most that is known. */
+static uint64_t answer_tokens(const struct tw_api_relay_item *item)
+{
+    const struct tw_answer_usage *usage = &seen_of(item)->usage;
+    if (item->limits.n_answers == 0) {
+        return 0;
+    }
+    if (usage->is_last && usage->n_completion_tokens > 0) {
+        return usage->n_completion_tokens;
+    }
+    const uint64_t n_guessed = guessed_tokens(item);
+    return usage->n_completion_tokens > n_guessed ? usage->n_completion_tokens : n_guessed;
 }
 
 static const char *end_name(const struct tw_api_relay_item *item)
@@ -216,19 +256,35 @@ static const char *end_name(const struct tw_api_relay_item *item)
     return item->has_failed ? "failed" : names[seen_of(item)->finish[0]];
 }
 
-/* What a server has begun to answer is paid, whoever ended it: it will ask for it. */
-static struct tw_hub_usage paid(const struct tw_api_relay_item *item)
+/* What a server counts, but no more than its context can hold of it: then it says something else
+ * than how many tokens there are. */
+static uint64_t believed(const struct tw_api_relay_item *item, uint64_t n_reported,
+                         uint64_t n_bound, uint64_t n_texts)
 {
-    const struct tw_answer_seen *seen = seen_of(item);
+    const struct tw_api_remote_model *model = model_of(item->remote, item->client_model);
+    const uint64_t n_most = n_texts * model->n_context_tokens;
+    return least(n_reported, n_most > n_bound ? n_most : n_bound);
+}
+
+/* What a server has begun to answer is paid, whoever ended it: it will ask for it. So is the prompt
+ * where the client did not wait for the answer, or lost its key: the server has computed it. */
+static struct tw_hub_usage paid(struct tw_api_relay_item *item)
+{
+    const struct tw_answer_usage *said = &seen_of(item)->usage;
     struct tw_hub_usage usage = {.finish = end_name(item)};
-    if (!item->has_answered) {
+    if (!item->has_answered && !item->is_abandoned) {
         return usage;
     }
-    usage.n_prompt_tokens = seen->usage.is_known
-                                ? least(seen->usage.n_prompt_tokens, item->n_prompt_bound)
-                                : item->n_prompt_bound;
-    usage.n_cached_tokens = least(seen->usage.n_cached_tokens, usage.n_prompt_tokens);
-    usage.n_answer_tokens = answer_tokens(item);
+    const uint64_t n_reserved = reserved_answer_tokens(item), n_answer = answer_tokens(item);
+    usage.n_prompt_tokens = said->is_known ? believed(item, said->n_prompt_tokens,
+                                                      item->n_prompt_bound, item->limits.n_prompts)
+                                           : item->n_prompt_bound;
+    usage.n_cached_tokens = least(said->n_cached_tokens, usage.n_prompt_tokens);
+    usage.n_answer_tokens = believed(item, n_answer, n_reserved, item->limits.n_answers);
+    item->n_reported_tokens =
+        (said->is_known ? said->n_prompt_tokens : item->n_prompt_bound) + n_answer;
+    item->is_beyond = usage.n_prompt_tokens > item->n_prompt_bound || n_answer > n_reserved ||
+                      (said->is_known && said->n_prompt_tokens > usage.n_prompt_tokens);
     return usage;
 }
 
@@ -256,36 +312,76 @@ static void end(struct tw_api_relay_item *item)
         tw_content_end(item->content, 0, end_name(item));
     }
     const struct tw_hub_usage usage = paid(item);
+    if (item->line != NULL && !item->has_begun && !item->has_failed) {
+        tw_hub_line_answer(item->line, &item->chunk);
+    }
     tw_api_gate_end(&item->gate);
     tw_hub_settle(item->api->config.hub, &item->ticket, &usage, settled, item);
 }
 
 /* ---- what went wrong, in our words ---- */
 
+/* For the log alone. */
+static void note(const struct tw_api_relay_item *item, const char *what, const char *detail,
+                 int status)
+{
+    const struct tw_api_relay_note note = {.request_id = tw_http_id(item->http),
+                                           .backend = item->remote->name,
+                                           .what = what,
+                                           .detail = detail,
+                                           .status = status};
+    if (item->api->config.relay_note != NULL) {
+        item->api->config.relay_note(&note);
+    }
+}
+
+/* What it says of the request goes to the client, what it says of itself into the log. */
 static void refuse_status(struct tw_api_relay_item *item, int status)
 {
     struct tw_answer_error said;
     struct tw_api_error *error = &item->error;
-    const char *name = item->remote->name;
+    const char *name = item->remote->entry;
     tw_answer_scan_error(item->received.size_bytes > 0 ? item->received.data : "",
                          item->received.size_bytes, &said);
+    if (status >= 400 && status < 500 && status != 401 && status != 403 && status != 404 &&
+        status != 429) {
+        tw_api_refuse_status(error, status, "invalid_request_error", NULL, "%s", said.text);
+        snprintf(error->param, sizeof error->param, "%.90s", said.param);
+        return;
+    }
+    note(item, "a backend refused a request", said.text, status);
     if (status == 401 || status == 403) {
         tw_api_refuse_status(error, 502, "server_error", "backend_refused_us",
                              "the server '%.60s' does not take our key", name);
     } else if (status == 404) {
         tw_api_refuse_status(error, 502, "server_error", "backend_lacks_model",
-                             "the server '%.60s' does not have the model: %.160s", name, said.text);
+                             "the server '%.60s' does not have the model", name);
     } else if (status == 429 || status == 503) {
         tw_api_refuse_status(error, 429, "rate_limit_error", "backend_busy",
-                             "the server '%.60s' has too much to do: %.160s", name, said.text);
-    } else if (status >= 400 && status < 500) {
-        tw_api_refuse_status(error, status, "invalid_request_error", NULL, "%s", said.text);
-        snprintf(error->param, sizeof error->param, "%.90s", said.param);
+                             "the server '%.60s' has too much to do; try again later", name);
     } else {
         tw_api_refuse_status(error, 502, "server_error", "backend_failed",
-                             "the server '%.60s' failed with status %d: %.160s", name, status,
-                             said.text);
+                             "the server '%.60s' failed with status %d", name, status);
     }
+}
+
+static void refuse_connection(struct tw_api_relay_item *item, const struct tw_remote_result *result)
+{
+    static const char *const sentences[TW_REMOTE_END_COUNT] = {
+        [TW_REMOTE_NOT_CONNECTED] = "cannot be reached",
+        [TW_REMOTE_NOT_TRUSTED] = "does not prove that it is the one we trust",
+        [TW_REMOTE_NO_ANSWER] = "did not answer in time",
+        [TW_REMOTE_STALLED] = "began to answer and then sent nothing in time",
+        [TW_REMOTE_CUT] = "ended the connection before its answer",
+        [TW_REMOTE_MALFORMED] = "sent what is no answer",
+        [TW_REMOTE_UNUSABLE] = "cannot be asked now",
+    };
+    const char *sentence = sentences[result->end];
+    const bool is_late = result->end == TW_REMOTE_NO_ANSWER || result->end == TW_REMOTE_STALLED;
+    note(item, "a backend failed a request", result->reason, result->status);
+    tw_api_refuse_status(&item->error, is_late ? 504 : 502, "server_error",
+                         is_late ? "backend_timed_out" : "backend_failed", "the server '%.60s' %s",
+                         item->remote->entry, sentence != NULL ? sentence : "failed");
 }
 
 static void refuse_result(struct tw_api_relay_item *item, const struct tw_remote_result *result)
@@ -302,15 +398,12 @@ static void refuse_result(struct tw_api_relay_item *item, const struct tw_remote
         tw_api_refuse_status(error, 503, "server_error", NULL, "the server is shutting down");
     } else if (item->is_odd || result->end == TW_REMOTE_WHOLE) {
         const struct tw_answer_error *said = &seen_of(item)->error;
+        note(item, "a backend did not answer as it should",
+             said->is_there ? said->text : "its answer has no end", result->status);
         tw_api_refuse_status(error, 502, "server_error", "backend_failed",
-                             "the server '%.60s' did not answer as it should: %.160s",
-                             item->remote->name,
-                             said->is_there ? said->text : "its answer has no end");
+                             "the server '%.60s' did not answer as it should", item->remote->entry);
     } else {
-        const bool is_late = result->end == TW_REMOTE_NO_ANSWER || result->end == TW_REMOTE_STALLED;
-        tw_api_refuse_status(error, is_late ? 504 : 502, "server_error",
-                             is_late ? "backend_timed_out" : "backend_failed",
-                             "the server '%.60s': %.200s", item->remote->name, result->reason);
+        refuse_connection(item, result);
     }
 }
 
@@ -326,8 +419,8 @@ static bool may_go_on(struct tw_api_relay_item *item)
 /* Whether the client has so much to read that no more should come. */
 static bool is_ahead(struct tw_api_relay_item *item)
 {
-    return item->has_begun &&
-           (tw_http_pending_bytes(item->http) > PAUSE_BYTES || tw_api_gate_is_ahead(&item->gate));
+    return item->has_begun && (tw_http_pending_bytes(item->http) > TW_LIMIT_RELAY_PAUSE_BYTES ||
+                               tw_api_gate_is_ahead(&item->gate));
 }
 
 static void take_head(void *context, const struct tw_remote_head *head)
@@ -385,7 +478,7 @@ static enum tw_remote_take take_body(void *context, const char *bytes, size_t n_
         return TW_REMOTE_PAUSE;
     }
     if (item->head.status / 100 != 2) {
-        const size_t room = REFUSAL_BYTES - item->received.size_bytes;
+        const size_t room = TW_LIMIT_REMOTE_REFUSAL_BYTES - item->received.size_bytes;
         tw_buf_append(&item->received, bytes, n_bytes < room ? n_bytes : room);
         return TW_REMOTE_TAKEN;
     }
@@ -466,11 +559,16 @@ static void take_end(void *context, const struct tw_remote_result *result)
     const bool is_late = result->end == TW_REMOTE_NO_ANSWER && !item->asked.is_stream;
     tw_api_trip_end(&item->trip, item->api, outcome_of(result, is_whole, item->is_odd, is_late));
     item->has_left = item->has_left || (!is_whole && !may_go_on(item));
+    item->is_abandoned = item->has_left && result->end == TW_REMOTE_CANCELLED && !item->is_odd &&
+                         result->was_asked &&
+                         (item->head.status == 0 || item->head.status / 100 == 2);
     if (!is_whole && !item->has_left && result->may_retry && !item->has_begun && !is_late) {
         enum tw_route_verdict verdict;
         const struct tw_api_remote *next =
             tw_api_trip_ride(&item->trip, item->api, item->admission, &verdict);
         if (next != NULL) {
+            note(item, "a backend failed a request, which goes to another one", result->reason,
+                 result->status);
             tw_buf_clear(&item->received);
             item->head = (struct tw_remote_head){0};
             send_to(item, next);
@@ -487,6 +585,13 @@ static void take_end(void *context, const struct tw_remote_result *result)
 
 /* ---- sending it ---- */
 
+/* What is said of each choice alone tells nothing of the other prompts. */
+static bool counts_on(const struct tw_api_relay_item *item)
+{
+    const struct tw_server_kind *kind = item->remote->kind;
+    return kind->counts_on && (!kind->counts_each || item->limits.n_prompts == 1);
+}
+
 static bool write_request(struct tw_api_relay_item *item, struct tw_buf *out,
                           struct tw_error *error)
 {
@@ -496,21 +601,22 @@ static bool write_request(struct tw_api_relay_item *item, struct tw_buf *out,
     snprintf(salt, sizeof salt, "tenant-%u/", item->tenant.number);
     const bool has_salt = item->remote->kind->takes_salt && !item->remote->shares_prefixes &&
                           !item->api->config.shares_prefixes && item->tenant.number != 0;
-    const bool is_bounded =
-        item->api->config.hub != NULL && (item->ticket.is_clamped || item->n_asked_tokens != 0 ||
-                                          item->ticket.max_answer_tokens < model->n_context_tokens);
-    const struct tw_rewrite_terms terms = {.model = model->upstream,
-                                           .n_answer_tokens =
-                                               !item->makes_answers ? 0
-                                               : is_bounded         ? item->ticket.max_answer_tokens
-                                               : item->n_asked_tokens != 0 ? item->n_asked_tokens
-                                                                           : TW_REWRITE_NO_LIMIT,
-                                           .n_answers = item->makes_answers ? item->n_answers : 0,
-                                           .is_chat = item->is_chat,
-                                           .kind = item->remote->kind,
-                                           .passed = item->remote->passed,
-                                           .n_passed = item->remote->n_passed,
-                                           .cache_salt = has_salt ? salt : NULL};
+    const bool is_bounded = item->api->config.hub != NULL &&
+                            (item->ticket.is_clamped || item->limits.n_answer_tokens != 0 ||
+                             item->ticket.max_answer_tokens < model->n_context_tokens);
+    const struct tw_rewrite_terms terms = {
+        .model = model->upstream,
+        .n_answer_tokens = !item->makes_answers                ? 0
+                           : is_bounded                        ? item->ticket.max_answer_tokens
+                           : item->limits.n_answer_tokens != 0 ? item->limits.n_answer_tokens
+                                                               : TW_REWRITE_NO_LIMIT,
+        .n_answers = item->limits.n_answers,
+        .is_chat = item->is_chat,
+        .counts_on = counts_on(item),
+        .kind = item->remote->kind,
+        .passed = item->remote->passed,
+        .n_passed = item->remote->n_passed,
+        .cache_salt = has_salt ? salt : NULL};
     return tw_request_rewrite(item->body, &terms, &item->asked, out, error) == TW_OK;
 }
 
@@ -525,7 +631,8 @@ static bool refuse_route(const struct tw_api_relay_item *item, struct tw_api_err
         return tw_api_refuse_status(
             error, 400, "invalid_request_error", code,
             "no backend of the model '%.60s' that may be used can do what the request asks for: %s",
-            item->client_model, tw_server_ability_name(tw_api_trip_lacks(&item->trip, item->api)));
+            item->client_model,
+            tw_server_ability_name(tw_api_trip_lacks(&item->trip, item->api, item->admission)));
     }
     if (code != NULL) {
         return tw_api_refuse_status(error, 400, "invalid_request_error", code, "no backend %s",
@@ -549,6 +656,8 @@ static void send_to(struct tw_api_relay_item *item, const struct tw_api_remote *
     if (is_sent) {
         const struct tw_answer_terms terms = {.model = item->client_model,
                                               .usage = item->asked.usage,
+                                              .counts_each = counts_on(item) &&
+                                                             item->remote->kind->counts_each,
                                               .hides_cached = hides_cached(item)};
         tw_sse_relay_free(&item->stream);
         tw_sse_relay_init(&item->stream, &terms);
@@ -651,71 +760,34 @@ static void grant(struct tw_api_relay_item *item)
                                            .model = item->client_model,
                                            .client_id = tw_http_id(item->http),
                                            .n_prompt_tokens = item->n_prompt_bound,
-                                           .n_answers = item->makes_answers ? item->n_answers : 0,
-                                           .max_answer_tokens = item->n_asked_tokens,
+                                           .n_answers = item->limits.n_answers,
+                                           .max_answer_tokens = item->limits.n_answer_tokens,
                                            .most_answer_tokens =
                                                item->makes_answers ? model->n_context_tokens : 0,
                                            .is_stream = item->wants_stream,
                                            .route = &item->admission->route,
-                                           .content = item->content};
+                                           .content = item->content,
+                                           .line = item->line};
     tw_hub_reserve(hub, &item->ticket, &request, granted, item);
 }
 
 /* ---- reading it ---- */
 
-/* A count that a body gives; 0 where it is not there or no count, as -1 for "no bound". False:
- * refused. */
-static bool read_count(const json_t *body, const char *name, uint64_t most, uint64_t *ret_count,
-                       struct tw_api_error *error)
+static bool read_limits(struct tw_api_relay_item *item, struct tw_api_error *error)
 {
-    const json_t *value = json_object_get(body, name);
-    *ret_count = 0;
-    if (value == NULL || json_is_null(value)) {
-        return true;
-    }
-    if (!json_is_integer(value) || json_integer_value(value) > (json_int_t)most) {
-        return tw_api_refuse(error, name, "'%s' must be a whole number of at most %llu", name,
-                             (unsigned long long)most);
-    }
-    *ret_count = json_integer_value(value) > 0 ? (uint64_t)json_integer_value(value) : 0;
-    return true;
-}
-
-static bool read_counts(struct tw_api_relay_item *item, struct tw_api_error *error)
-{
-    static const char *const limits[] = {"max_tokens", "max_completion_tokens", "n_predict"};
-    const json_t *prompt = json_object_get(item->body, "prompt");
-    uint64_t n = 0, best_of = 0;
-    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
-        uint64_t limit;
-        if (!read_count(item->body, limits[i], INT32_MAX, &limit, error)) {
-            return false;
-        }
-        item->n_asked_tokens =
-            limit != 0 && (item->n_asked_tokens == 0 || limit < item->n_asked_tokens)
-                ? limit
-                : item->n_asked_tokens;
-    }
-    if (!read_count(item->body, "n", TW_LIMIT_API_CHOICES, &n, error) ||
-        !read_count(item->body, "best_of", TW_LIMIT_API_CHOICES, &best_of, error)) {
-        return false;
-    }
-    n = n > best_of ? n : best_of;
-    item->n_answers = n > 0 ? n : 1;
-    if (json_is_array(prompt) && json_array_size(prompt) > 0 &&
-        !json_is_integer(json_array_get(prompt, 0))) {
-        item->n_answers *= json_array_size(prompt);
-    }
-    return item->n_answers <= TW_LIMIT_API_CHOICES ||
-           tw_api_refuse(error, "n", "%llu answers; at most %d in one request",
-                         (unsigned long long)item->n_answers, TW_LIMIT_API_CHOICES);
+    struct tw_error cause;
+    const char *member;
+    return tw_request_limits_read(item->body, item->makes_answers, &item->limits, &member,
+                                  &cause) == TW_OK ||
+           tw_api_refuse(error, member, "%s", cause.text);
 }
 
 /* No tokenizer makes more tokens than bytes of a text, and JSON has more bytes around a message
- * than a template puts tokens there. */
-static uint64_t bound_prompt(const json_t *body)
+ * than a template puts tokens there. Of other parts nobody knows. */
+static uint64_t bound_prompt(const json_t *body, const struct tw_request_limits *limits)
 {
-    return json_dumpb(body, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY);
+    return json_dumpb(body, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY) +
+           limits->n_unread_parts * TW_LIMIT_REMOTE_PART_TOKENS;
 }
 
 static bool begin_trip(struct tw_api_relay_item *item)
@@ -724,8 +796,8 @@ static bool begin_trip(struct tw_api_relay_item *item)
                                             .model = item->client_model,
                                             .tenant = &item->tenant,
                                             .makes_answers = item->makes_answers,
-                                            .n_answer_tokens = item->n_asked_tokens,
-                                            .n_answers = item->n_answers};
+                                            .n_answer_tokens = item->limits.n_answer_tokens,
+                                            .n_answers = item->limits.n_answers};
     return tw_api_trip_begin(&item->trip, item->api, &terms);
 }
 
@@ -748,7 +820,10 @@ static bool prepare(struct tw_api_relay_item *item, struct tw_api_error *error)
         return tw_api_refuse(error, "stream", "'stream' must be true or false");
     }
     item->wants_stream = json_is_true(stream);
-    item->n_answers = 1;
+    if (!read_limits(item, error) ||
+        (item->content != NULL && !tw_api_content_name(item->content, item->body, error))) {
+        return false; /* whom it is about is named by what the client wrote */
+    }
     if (item->admission->redact != 0 && tw_api_has_fallbacks(api, &item->origin)) {
         item->original = json_deep_copy(item->body);
         if (item->original == NULL) {
@@ -758,11 +833,9 @@ static bool prepare(struct tw_api_relay_item *item, struct tw_api_error *error)
     if (!tw_api_redaction_begin(&item->redaction, item->admission, item->body, error)) {
         return false;
     }
-    item->n_prompt_bound = bound_prompt(item->body);
-    return (!item->makes_answers || read_counts(item, error)) &&
-           (begin_trip(item) || tw_api_refuse_memory(error)) &&
-           (item->content == NULL || (tw_api_content_name(item->content, item->body, error) &&
-                                      tw_api_content_begin(item->content, 1, error)));
+    item->n_prompt_bound = bound_prompt(item->body, &item->limits);
+    return (begin_trip(item) || tw_api_refuse_memory(error)) &&
+           (item->content == NULL || tw_api_content_begin(item->content, 1, error));
 }
 
 void tw_api_relay(struct tw_api *api, const struct tw_api_call *call)
@@ -779,6 +852,7 @@ void tw_api_relay(struct tw_api *api, const struct tw_api_call *call)
     item->body = call->body;
     item->content = call->content;
     item->admission = call->admission;
+    item->line = call->line;
     item->tenant = call->tenant;
     item->arrived_ns = call->arrived_ns;
     item->path = call->route->path;
@@ -824,7 +898,7 @@ static void *watch_all(void *context)
             look_after(item);
         }
         pthread_mutex_unlock(&relays->lock);
-        nanosleep(&(struct timespec){.tv_nsec = WATCH_NS}, NULL);
+        nanosleep(&(struct timespec){.tv_nsec = TW_LIMIT_RELAY_LOOK_NS}, NULL);
         pthread_mutex_lock(&relays->lock);
     }
     pthread_mutex_unlock(&relays->lock);
@@ -841,7 +915,7 @@ enum tw_status tw_api_relays_start(struct tw_api *api, struct tw_error *error)
     pthread_mutex_init(&api->relays.lock, NULL);
     pthread_cond_init(&api->relays.wake, NULL);
     pthread_mutex_init(&api->relays.router_lock, NULL);
-    if (api->config.n_remotes == 0) {
+    if (api->config.remote_client == NULL) {
         return TW_OK;
     }
     enum tw_status status = tw_api_routes_open(api, error);

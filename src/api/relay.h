@@ -27,7 +27,7 @@ void tw_api_relays_stop(struct tw_api *api);
 
 /* Whether a server has the model that a body asks for. Of a name that a body does not give, none
  * has it. */
-bool tw_api_relay_takes(const struct tw_api *api, const json_t *body);
+bool tw_api_relay_takes(struct tw_api *api, const json_t *body);
 
 bool tw_api_remote_has(const struct tw_api_remote *remote, const char *model);
 

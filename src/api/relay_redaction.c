@@ -6,8 +6,9 @@
 #include "base/mem.h"
 
 /* The texts of a choice that may come in pieces. */
-enum kind { CONTENT = 0, THOUGHT, REFUSAL, TEXT, ARGUMENTS };
-static const char *const members[] = {"content", "reasoning_content", "refusal", "text"};
+enum kind { CONTENT = 0, THOUGHT, NEW_THOUGHT, REFUSAL, TEXT, ARGUMENTS };
+static const char *const members[] = {"content", "reasoning_content", "reasoning", "refusal",
+                                      "text"};
 
 struct tw_api_redacted_text {
     json_int_t choice, call;
@@ -15,17 +16,28 @@ struct tw_api_redacted_text {
     struct tw_restorer restorer;
 };
 
+/* By one of the ways in which a form is prescribed (answer_form.h, and what others take). */
+static bool asks_for_json(const json_t *body)
+{
+    const char *form =
+        json_string_value(json_object_get(json_object_get(body, "response_format"), "type"));
+    const json_t *outputs = json_object_get(body, "structured_outputs");
+    return (form != NULL && strcmp(form, "text") != 0) ||
+           json_object_get(body, "guided_json") != NULL ||
+           json_object_get(body, "json_schema") != NULL ||
+           json_object_get(outputs, "json") != NULL ||
+           json_object_get(outputs, "json_object") != NULL;
+}
+
 bool tw_api_redaction_begin(struct tw_api_redaction *redaction,
                             const struct tw_api_admission *admission, json_t *body,
                             struct tw_api_error *error)
 {
     struct tw_error cause;
-    const char *form =
-        json_string_value(json_object_get(json_object_get(body, "response_format"), "type"));
     if (admission->redact == 0) {
         return true;
     }
-    redaction->content_is_json = form != NULL && strcmp(form, "text") != 0;
+    redaction->content_is_json = asks_for_json(body);
     enum tw_status status = tw_redaction_create(tw_api_admission_policy(admission),
                                                 admission->redact, &redaction->redaction, &cause);
     if (status == TW_OK) {
@@ -33,7 +45,7 @@ bool tw_api_redaction_begin(struct tw_api_redaction *redaction,
     }
     return status == TW_OK ||
            tw_api_refuse_status(error, 403, "invalid_request_error", "refused_by_policy",
-                                "the rule '%s' lets this leave only with parts "
+                                "the rule '%s' lets this go on only with parts "
                                 "replaced, and they cannot be: %s",
                                 admission->rule, cause.text);
 }

@@ -1,6 +1,7 @@
-/* relay_redaction.h: what a rule has replaced in a request, put back in the answer of a server.
+/* relay_redaction.h: what a rule has replaced in a request, put back in the answer, of another
+ * server or of a model here.
  *
- *     body --begin--> body with pseudonyms --server--> events, or an answer --restore--> as it was
+ *     body --begin--> body with pseudonyms --model--> events, or an answer --restore--> as it was
  *
  * A stream's texts come in pieces, so each of them (content, thought, refusal and arguments of each
  * call, of each choice) has a restorer of its own, which holds back what may become a pseudonym;

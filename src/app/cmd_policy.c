@@ -1,12 +1,18 @@
-/* policy: what data may go where: reads a policy, tests it by cases, explains a request by it. */
+/* policy: what data may go where: reads a policy, tests it by cases, explains a request by it, and
+ * replays what is on record. */
 #include <stdio.h>
 #include <string.h>
 
+#include "app/books_args.h"
 #include "app/command.h"
 #include "app/policy_ask.h"
 #include "app/policy_cases.h"
+#include "app/policy_replay.h"
+#include "base/clock.h"
+#include "hub/usage_period.h"
 
 #define REPORT_BOUND_BYTES ((size_t)64 << 20)
+#define SECOND_NS          INT64_C(1000000000)
 
 /* What a command prints, and its end. */
 static int finish(struct tw_policy *policy, struct tw_buf *out, enum tw_status status,
@@ -204,7 +210,7 @@ static int test(int argc, char **argv)
 /* ---- explain ---- */
 
 struct explain_args {
-    const char *project, *header, *floor, *stored, *model;
+    const char *project, *header, *floor, *model;
     struct tw_option_strings zones;
     bool json;
 };
@@ -227,11 +233,6 @@ static const struct tw_option explain_options[] = {
      .offset = ROW(floor),
      .value_name = "CLASS",
      .help = "The class that the key or its project has at least."},
-    {.name = "stored",
-     .kind = TW_OPTION_STRING,
-     .offset = ROW(stored),
-     .value_name = "CLASS",
-     .help = "The class of the conversation so far."},
     {.name = "model",
      .kind = TW_OPTION_STRING,
      .offset = ROW(model),
@@ -251,9 +252,12 @@ static const struct tw_option_group explain_group = {
 static const char *fit_of(const struct tw_policy *policy, size_t rule,
                           const struct tw_policy_answer *answer)
 {
-    static const char *const words[] = {"fits", "is for other classes", "is for others",
+    static const char *const words[] = {"fits",
+                                        "is for other classes",
+                                        "is for others",
                                         "is for other models",
-                                        "would leave what redaction does not take away"};
+                                        "would leave what redaction does not take away",
+                                        "redacts for other zones"};
     if (answer->decision.rule != TW_POLICY_NONE && (size_t)answer->decision.rule < rule) {
         return "is not reached";
     }
@@ -378,7 +382,6 @@ static enum tw_status explain_request(const struct tw_policy *policy, const char
     struct tw_policy_answer answer;
     struct tw_policy_ask ask = {.floor = args->floor,
                                 .header = args->header,
-                                .stored = args->stored,
                                 .who = args->project,
                                 .model = args->model,
                                 .zones = args->zones.items,
@@ -426,12 +429,101 @@ static int explain(int argc, char **argv)
     return exit_code;
 }
 
+/* ---- replay ---- */
+
+struct replay_args {
+    const char *books, *period;
+    bool json;
+};
+
+static const struct tw_option replay_options[] = {
+    {.name = "books",
+     .kind = TW_OPTION_STRING,
+     .offset = offsetof(struct replay_args, books),
+     .value_name = "ADDRESS",
+     .help = "The books: a file, a folder, or postgres://... . Default: TOKENWORKS_BOOKS, or "
+             "where 'serve' has them."},
+    {.name = "period",
+     .kind = TW_OPTION_STRING,
+     .offset = offsetof(struct replay_args, period),
+     .value_name = "PERIOD",
+     .help = "Of when: as 'usage' has it, like 2026-11, 2026-11-01..2026-11-15 or all, in UTC. "
+             "Default: last-month."},
+    {.name = "json",
+     .kind = TW_OPTION_FLAG,
+     .offset = offsetof(struct replay_args, json),
+     .help = "Print one JSON object."},
+};
+
+static const struct tw_option_group replay_group = {
+    "Options", replay_options, sizeof replay_options / sizeof replay_options[0]};
+
+static enum tw_status replay_books(const struct tw_policy *policy, const struct replay_args *args,
+                                   struct tw_buf *out, struct tw_error *error)
+{
+    struct tw_zone *utc = NULL;
+    struct tw_db *db = NULL;
+    struct tw_period period;
+    struct tw_policy_replayed replayed = {0};
+    enum tw_status status = tw_zone_open(NULL, "UTC", &utc, error);
+    if (status == TW_OK) {
+        status = tw_usage_period_parse(args->period != NULL ? args->period : "last-month", utc,
+                                       tw_clock_wall_ns() / SECOND_NS, &period, error);
+    }
+    if (status == TW_OK) {
+        status = tw_books_args_open(args->books, &db, error);
+    }
+    if (status == TW_OK) {
+        status = tw_policy_replay(policy, db, &period, args->json, tw_books_args_width(), out,
+                                  &replayed, error);
+    }
+    if (status == TW_OK && replayed.n_changed > 0) {
+        status = tw_error_set(error, TW_ERR_MISSED, TW_NO_POSITION,
+                              "%lld of %lld requests would be decided otherwise",
+                              (long long)replayed.n_changed, (long long)replayed.n_requests);
+    }
+    tw_db_close(db);
+    tw_zone_free(utc);
+    return status;
+}
+
+static int replay(int argc, char **argv)
+{
+    struct replay_args args = {0};
+    const struct tw_command_spec spec = {
+        .name = "policy replay",
+        .synopsis = "FILE [OPTIONS]",
+        .about =
+            "Asks a policy what it would have decided of the requests that the books have on\n"
+            "record, and says what would be otherwise. The books are read only. Requests are not\n"
+            "kept, so their classes are those of then. Exit code 9 if something would change.",
+        .least_words = 1,
+        .most_words = 1,
+        .uses = {{&replay_group, &args}},
+    };
+    struct tw_words words;
+    struct tw_policy *policy = NULL;
+    struct tw_buf out;
+    struct tw_error error;
+    int exit_code;
+    if (!tw_command_parse(&spec, argc, argv, &words, &exit_code)) {
+        return exit_code;
+    }
+    tw_buf_init(&out, REPORT_BOUND_BYTES);
+    enum tw_status status = tw_policy_load(words.items[0], &policy, &error);
+    if (status == TW_OK) {
+        status = replay_books(policy, &args, &out, &error);
+    }
+    return finish(policy, &out, status, &error);
+}
+
 int tw_cmd_policy(int argc, char **argv)
 {
     static const struct tw_command commands[] = {
         {"check", "read a policy and say what it is", check},
         {"test", "ask a policy the cases of a file", test},
         {"explain", "say what a policy decides of a request, and why", explain},
+        {"replay", "say what a policy would have decided of past requests", replay},
         {NULL, NULL, NULL},
     };
     return tw_command_dispatch(commands, "tokenworks policy", "What data may go where.", argc,

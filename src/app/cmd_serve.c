@@ -1,6 +1,8 @@
 /* serve: the OpenAI API over models on this machine, until it is told to stop. */
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -11,6 +13,7 @@
 #include "app/serve_backends.h"
 #include "app/serve_books.h"
 #include "app/serve_check.h"
+#include "app/serve_config.h"
 #include "app/serve_models.h"
 #include "app/serve_place.h"
 #include "app/serve_routes.h"
@@ -29,7 +32,7 @@ struct serve {
     struct tw_serve_seal seal;
     int listen_fd, admin_fd; /* until a server has them; -1: none */
     struct tw_serve_models models;
-    struct tw_serve_backends backends;
+    struct tw_serve_backends *backends;
     struct tw_serve_routes routes;
     const char **hosts; /* ends with NULL */
     struct tw_api_keys *keys;
@@ -66,10 +69,25 @@ static void free_certificate(struct serve *serve)
     tw_buf_free(&serve->cert_key);
 }
 
+/* The one way by which a policy becomes the server's: what else must be true of one, such as that
+ * two people approved it, is asked here. */
+static enum tw_status admit_policy(const struct serve *serve, struct tw_policy **ret_policy,
+                                   struct tw_error *error)
+{
+    return tw_policy_load(serve->args.policy_path, ret_policy, error);
+}
+
+static void log_policy(const struct serve *serve, const char *version)
+{
+    const struct tw_log_field fields[] = {{"file", serve->args.policy_path, 0},
+                                          {"version", version, 0}};
+    tw_log_record(TW_LOG_INFO, NULL, "a policy holds from now on", fields, 2);
+}
+
 static enum tw_status load_policy(struct serve *serve, struct tw_error *error)
 {
     struct tw_policy *policy = NULL;
-    enum tw_status status = tw_policy_load(serve->args.policy_path, &policy, error);
+    enum tw_status status = admit_policy(serve, &policy, error);
     if (status != TW_OK) {
         return status;
     }
@@ -80,9 +98,7 @@ static enum tw_status load_policy(struct serve *serve, struct tw_error *error)
         tw_policy_free(policy);
         return status;
     }
-    const struct tw_log_field fields[] = {{"file", serve->args.policy_path, 0},
-                                          {"version", version, 0}};
-    tw_log_record(TW_LOG_INFO, NULL, "a policy holds from now on", fields, 2);
+    log_policy(serve, version);
     return TW_OK;
 }
 
@@ -94,9 +110,7 @@ static enum tw_status start(struct serve *serve, struct tw_error *error)
         .n_models = serve->models.n_items,
         .stage = serve->models.stage,
         .zone = args->zone,
-        .remotes = serve->backends.items,
-        .n_remotes = serve->backends.n_items,
-        .remote_client = serve->backends.client,
+        .remote_client = tw_serve_backends_client(serve->backends),
         .fallbacks = serve->routes.fallbacks,
         .n_fallbacks = serve->routes.n_fallbacks,
         .preferences = serve->routes.preferences,
@@ -106,10 +120,16 @@ static enum tw_status start(struct serve *serve, struct tw_error *error)
         .keys = serve->hub == NULL ? serve->keys : NULL, /* or they were taken over */
         .hub = serve->hub,
         .shares_prefixes = args->shares_prefixes,
+        .relay_note = tw_serve_log_relay,
         .hosts = serve->hosts,
         .heartbeat_seconds = (uint32_t)args->heartbeat_seconds,
+        .batch_lines = (uint32_t)args->batch_lines,
+        .batches = {.project_files = args->batch_files, .project_bytes = args->batch_bytes},
     };
     enum tw_status status = tw_api_create(&api_config, &serve->api, error);
+    if (status == TW_OK) {
+        status = tw_serve_backends_start(serve->backends, serve->api, error);
+    }
     if (status == TW_OK && args->policy_path != NULL) {
         status = load_policy(serve, error);
     }
@@ -156,18 +176,16 @@ static void announce(const struct serve *serve)
                    "the model's chat template cannot be used, a built-in format is: %s", note);
         }
     }
-    for (size_t i = 0; i < serve->backends.n_items; i++) {
-        const struct tw_api_remote *remote = &serve->backends.items[i];
-        for (size_t k = 0; k < remote->n_models; k++) {
-            const struct tw_log_field fields[] = {{"model", remote->models[k].name, 0},
-                                                  {"backend", remote->name, 0},
-                                                  {"zone", remote->zone, 0}};
-            tw_log_record(TW_LOG_INFO, NULL, "a model of another server is served", fields, 3);
-        }
-    }
     const struct tw_log_field fields[] = {{"url", url, 0}};
     tw_log_record(TW_LOG_INFO, NULL, "listening", fields, 1);
     tw_serve_notify("READY=1");
+}
+
+/* Requests of clients, and lines of batches. */
+static unsigned n_open(const struct serve *serve)
+{
+    return (unsigned)tw_http_server_usage(serve->server).n_requests +
+           tw_api_batch_lines(serve->api);
 }
 
 /* Until everything is answered, time is over, or a second signal comes. */
@@ -178,16 +196,15 @@ static void drain(struct serve *serve, const sigset_t *signals)
     tw_serve_notify("STOPPING=1");
     tw_api_drain(serve->api);
     tw_http_server_drain(serve->server);
-    tw_log(TW_LOG_INFO, "stopping: no new requests, %u run",
-           (unsigned)tw_http_server_usage(serve->server).n_requests);
-    while (tw_http_server_usage(serve->server).n_requests > 0 && tw_clock_monotonic_ns() < end_ns) {
+    tw_log(TW_LOG_INFO, "stopping: no new requests, %u run", n_open(serve));
+    while (n_open(serve) > 0 && tw_clock_monotonic_ns() < end_ns) {
         const int signal_number = sigtimedwait(signals, NULL, &tick);
         if (signal_number == SIGTERM || signal_number == SIGINT) {
             tw_log(TW_LOG_WARN, "a second signal: requests are cut off");
             break;
         }
     }
-    const unsigned n_left = (unsigned)tw_http_server_usage(serve->server).n_requests;
+    const unsigned n_left = n_open(serve);
     if (n_left > 0) {
         tw_log(TW_LOG_WARN, "%u requests had not ended and are cut off", n_left);
     }
@@ -210,7 +227,7 @@ static void take_down(struct serve *serve)
         tw_api_stop(serve->api);
     }
     tw_serve_models_stop(&serve->models);
-    tw_serve_backends_stop(&serve->backends);
+    tw_serve_backends_stop(serve->backends);
     tw_admin_stop(serve->admin);
     tw_hub_stop(serve->hub); /* what ended is settled, and its answer on the way */
     send_rest(serve);
@@ -218,7 +235,7 @@ static void take_down(struct serve *serve)
     tw_hub_close(serve->hub);
     tw_api_free(serve->api);
     tw_serve_models_close(&serve->models);
-    tw_serve_backends_close(&serve->backends);
+    tw_serve_backends_close(serve->backends);
     tw_serve_routes_close(&serve->routes);
     tw_api_keys_free(serve->keys);
     free_certificate(serve);
@@ -251,6 +268,11 @@ static enum tw_status load_keys(struct serve *serve, struct tw_error *error)
     enum tw_status status = tw_serve_place_find(args->host, &serve->place, error);
     if (status == TW_OK) {
         status = tw_serve_check_options(args, &serve->place, error);
+    }
+    if (status == TW_OK) {
+        struct tw_reach_list *reach = &serve->seal.reach;
+        status = tw_serve_backends_look_up(
+            args, args->sealed == TW_SERVE_SEALED_BROKER ? reach : NULL, &serve->backends, error);
     }
     if (status == TW_OK) {
         status = tw_serve_seal_begin(args, &serve->place, &serve->seal, error);
@@ -293,19 +315,130 @@ static void reload_certificate(struct serve *serve)
     tw_buf_free(&key);
 }
 
-/* A policy that is wrong changes nothing. */
-static void reload_policy(struct serve *serve)
+/* The policy, and the backends of the file: all of it holds from now on, or nothing has changed. */
+static enum tw_status change_routes(struct serve *serve, size_t *ret_n_backends,
+                                    char ret_version[TW_POLICY_SHORT_VERSION_BYTES],
+                                    struct tw_error *error)
 {
-    struct tw_error error;
-    if (load_policy(serve, &error) != TW_OK) {
-        tw_log(TW_LOG_ERROR, "the policy stays as it was: %s", error.text);
+    const struct tw_serve_args *args = &serve->args;
+    struct tw_serve_args fresh = tw_serve_args_defaults();
+    struct tw_policy *policy = NULL;
+    enum tw_status status = TW_OK;
+    ret_version[0] = '\0';
+    if (args->config_path != NULL) {
+        status = tw_serve_config_load(args->config_path, &fresh, error);
     }
+    if (status == TW_OK && args->policy_path != NULL) {
+        status = admit_policy(serve, &policy, error);
+    }
+    if (status == TW_OK && policy != NULL) {
+        snprintf(ret_version, TW_POLICY_SHORT_VERSION_BYTES, "%s", policy->short_version);
+    }
+    if (status == TW_OK && fresh.file != NULL) {
+        status = tw_serve_backends_change(serve->backends, fresh.file, policy != NULL, policy,
+                                          ret_n_backends, error);
+        fresh.file = status == TW_OK ? NULL : fresh.file;
+    } else if (status == TW_OK && policy != NULL) {
+        status = tw_api_set_policy(serve->api, policy, error);
+    }
+    if (status != TW_OK) {
+        tw_policy_free(policy);
+    }
+    tw_serve_args_free(&fresh);
+    return status;
+}
+
+static enum tw_status reload_routes(struct serve *serve, struct tw_error *error)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* SIGHUP and a command may meet */
+    char version[TW_POLICY_SHORT_VERSION_BYTES];
+    size_t n_backends = 0;
+    pthread_mutex_lock(&lock);
+    enum tw_status status = change_routes(serve, &n_backends, version, error);
+    pthread_mutex_unlock(&lock);
+    if (status != TW_OK) {
+        tw_log(TW_LOG_ERROR, "backends and policy stay as they were: %s", error->text);
+        return status;
+    }
+    if (serve->args.config_path != NULL) {
+        const struct tw_log_field fields[] = {{"file", serve->args.config_path, 0},
+                                              {"servers", NULL, (int64_t)n_backends}};
+        tw_log_record(TW_LOG_INFO, NULL, "the backends were read again", fields, 2);
+    }
+    if (version[0] != '\0') {
+        log_policy(serve, version);
+    }
+    return TW_OK;
+}
+
+/* ---- commands ---- */
+
+static void put_standing(void *context, const struct tw_api_standing *standing)
+{
+    json_t *row =
+        json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I}", "name", standing->name, "zone",
+                  standing->zone, "state",
+                  !standing->has_address  ? "no address"
+                  : standing->is_draining ? "draining"
+                  : !standing->is_alive   ? "down"
+                                          : "up",
+                  "breaker", standing->breaker, "running", (json_int_t)standing->n_in_flight,
+                  "waiting", (json_int_t)standing->n_waiting, "requests",
+                  (json_int_t)standing->n_chosen, "failures", (json_int_t)standing->n_failed);
+    if (standing->has_load) {
+        json_object_set_new(row, "kv_percent",
+                            json_integer((json_int_t)(standing->kv_share * 100)));
+    }
+    if (standing->token_ns > 0) {
+        json_object_set_new(row, "prompt_tokens_per_s",
+                            json_integer((json_int_t)(1e9 / standing->token_ns)));
+    }
+    if (standing->reason[0] != '\0') {
+        json_object_set_new(row, "reason", json_string(standing->reason));
+    }
+    json_array_append_new(context, row);
+}
+
+static enum tw_status reload_by_command(struct serve *serve, json_t *answer, struct tw_error *error)
+{
+    enum tw_status status = TW_OK;
+    if (serve->args.policy_path == NULL && serve->args.config_path == NULL) {
+        status = tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                              "this server has no configuration file and no policy to read again");
+    }
+    if (status == TW_OK) {
+        status = reload_routes(serve, error);
+    }
+    json_object_set_new(answer, "reloaded", json_boolean(status == TW_OK));
+    return status;
+}
+
+/* A tw_hub_server_fn. */
+static enum tw_status on_command(void *context, const char *verb, const char *name, json_t *answer,
+                                 struct tw_error *error)
+{
+    struct serve *serve = context;
+    if (strcmp(verb, "reload") == 0) {
+        return reload_by_command(serve, answer, error);
+    }
+    if (strcmp(verb, "list") == 0) {
+        json_t *rows = json_array();
+        tw_api_each_remote(serve->api, put_standing, rows);
+        json_object_set_new(answer, "backends", rows);
+        return TW_OK;
+    }
+    const bool is_draining = strcmp(verb, "drain") == 0;
+    json_object_set_new(answer, "name", json_string(name));
+    json_object_set_new(answer, "state", json_string(is_draining ? "draining" : "up"));
+    return tw_serve_backends_drain(serve->backends, name, is_draining, error);
 }
 
 static void reload(struct serve *serve)
 {
-    if (serve->args.policy_path != NULL) {
-        reload_policy(serve);
+    struct tw_error error;
+    const bool has_routes = serve->args.policy_path != NULL || serve->args.config_path != NULL;
+    if (has_routes) {
+        (void)reload_routes(serve, &error);
     }
     if (serve->keys != NULL && serve->hub == NULL) {
         reload_keys(serve);
@@ -313,12 +446,13 @@ static void reload(struct serve *serve)
     if (serve->args.cert_path != NULL) {
         reload_certificate(serve);
     }
-    if (serve->keys == NULL && serve->args.cert_path == NULL && serve->args.policy_path == NULL) {
-        tw_log(TW_LOG_WARN, "SIGHUP: there are no keys, certificate or policy to read again");
+    if (serve->keys == NULL && serve->args.cert_path == NULL && !has_routes) {
+        tw_log(TW_LOG_WARN,
+               "SIGHUP: there are no keys, certificate, backends or policy to read again");
     }
 }
 
-/* SIGHUP reads keys and certificate again; any other of the signals is the end. */
+/* SIGHUP reads what may be read again; any other of the signals is the end. */
 static void wait_for_end(struct serve *serve, const sigset_t *signals)
 {
     int signal_number = 0;
@@ -337,7 +471,7 @@ static enum tw_status open_models(struct serve *serve, struct tw_error *error)
         status = tw_serve_models_open(&serve->models, &serve->args, i, error);
     }
     if (status == TW_OK) {
-        status = tw_serve_backends_open(&serve->backends, &serve->args, error);
+        status = tw_serve_backends_open(serve->backends, error);
     }
     if (status == TW_OK) {
         status = tw_serve_routes_open(&serve->routes, &serve->args, error);
@@ -377,6 +511,9 @@ static enum tw_status start_admin(struct serve *serve, struct tw_error *error)
 {
     const int fd = serve->admin_fd;
     serve->admin_fd = -1;
+    if (serve->hub != NULL) {
+        tw_hub_set_server(serve->hub, on_command, serve);
+    }
     return fd < 0 ? TW_OK
                   : tw_serve_books_start_admin(&serve->args, serve->hub, fd, &serve->admin, error);
 }

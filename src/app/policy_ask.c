@@ -68,17 +68,13 @@ static enum tw_status check_class(const struct tw_policy *policy, const char *na
 enum tw_status tw_policy_answer_ask(const struct tw_policy *policy, const struct tw_policy_ask *ask,
                                     struct tw_policy_answer *ret_answer, struct tw_error *error)
 {
-    const struct tw_classify_request request = {.who = ask->who,
-                                                .floors = {ask->floor},
-                                                .header = ask->header,
-                                                .stored = ask->stored,
-                                                .body = ask->body};
+    const struct tw_classify_request request = {
+        .who = ask->who, .floors = {ask->floor}, .header = ask->header, .body = ask->body};
     const char *model = json_string_value(json_object_get(ask->body, "model"));
     struct tw_policy_question question = {.who = ask->who,
                                           .model = ask->model != NULL ? ask->model : model};
     enum tw_status status = take_zones(policy, ask, &question.zones, error);
     status = status == TW_OK ? check_class(policy, ask->floor, error) : status;
-    status = status == TW_OK ? check_class(policy, ask->stored, error) : status;
     if (status == TW_OK) {
         status = tw_classify(policy, &request, &ret_answer->classified, error);
     }

@@ -12,7 +12,7 @@
 /* What is not known is NULL; no zones mean all. */
 struct tw_policy_ask {
     json_t *body; /* the caller's */
-    const char *floor, *header, *stored, *who, *model;
+    const char *floor, *header, *who, *model;
     const char *const *zones; /* [n_zones] */
     size_t n_zones;
 };

@@ -19,7 +19,7 @@ struct expectation {
 };
 
 struct test_case {
-    char *name, *text, *request, *header, *floor, *stored, *who, *model;
+    char *name, *text, *request, *header, *floor, *who, *model;
     char **zones;
     unsigned zones_count;
     struct expectation expect;
@@ -56,7 +56,6 @@ static const cyaml_schema_field_t case_fields[] = {
     TEXT("request", struct test_case, request),
     TEXT("header", struct test_case, header),
     TEXT("floor", struct test_case, floor),
-    TEXT("stored", struct test_case, stored),
     TEXT("project", struct test_case, who),
     TEXT("model", struct test_case, model),
     CYAML_FIELD_SEQUENCE("zones", OPTIONAL, struct test_case, zones, &name_value, 1,
@@ -220,7 +219,6 @@ static enum tw_status run_case(const struct run *run, struct test_case *test, un
     struct tw_policy_answer answer;
     struct tw_policy_ask ask = {.floor = test->floor,
                                 .header = test->header,
-                                .stored = test->stored,
                                 .who = test->who,
                                 .model = test->model,
                                 .zones = (const char *const *)test->zones,

@@ -81,6 +81,10 @@ void tw_seal_report_table(const struct tw_process_state *state, struct tw_buf *o
     tw_buf_append_format(out, "process     %d (%s)\n", (int)state->pid, state->name);
     tw_buf_append_format(out, "filter      on %zu of %zu threads%s\n", state->n_filtered,
                          state->n_threads, state->n_filters > 1 ? ", more than one" : "");
+    tw_buf_append_format(out, "statement   %s\n",
+                         !state->has_statement    ? "none: a filter would not be ours"
+                         : state->has_all_filters ? "the filter is ours, and refused what was tried"
+                                                  : "more filters than the kernel knows of");
     tw_buf_append_format(out, "no new privileges on %zu of %zu threads\n",
                          state->n_without_privileges, state->n_threads);
     if (state->broker_pid != 0) {
@@ -141,6 +145,8 @@ void tw_seal_report_json(const struct tw_process_state *state, struct tw_buf *ou
     put_key(&writer, "filters", state->n_filters);
     put_key(&writer, "files", state->n_files);
     put_key(&writer, "broker_pid", (size_t)state->broker_pid);
+    tw_json_key(&writer, "statement");
+    tw_json_bool(&writer, state->has_statement && state->has_all_filters);
     tw_json_key(&writer, "may_reach");
     tw_json_array_begin(&writer);
     for (size_t i = 0; i < state->reach.n_items; i++) {

@@ -115,7 +115,8 @@ static const struct tw_option options[] = {
      .choices = sealed_names,
      .help = "process: once it listens the kernel refuses this process every connection out, and "
              "other programs; for books that are a file. broker: the same, but a process beside it "
-             "connects to the addresses of PostgreSQL books and of --reach. docs/sealing.md says "
+             "connects to the addresses of PostgreSQL books, of backends and of --reach. "
+             "docs/sealing.md says "
              "more. Default: no."},
     {.name = "reach",
      .kind = TW_OPTION_STRINGS,
@@ -123,6 +124,12 @@ static const struct tw_option options[] = {
      .value_name = "H:P",
      .help = "With --sealed broker: one more address that may be connected to, HOST:PORT or "
              "unix:/PATH. Names are looked up once, at the start."},
+    {.name = "nameserver",
+     .kind = TW_OPTION_STRING,
+     .offset = ROW(nameserver),
+     .value_name = "IP:PORT",
+     .help = "The nameserver that is asked for backends at dns+ and srv+ URLs. Default: those of "
+             "/etc/resolv.conf."},
     {.name = "threads",
      .kind = TW_OPTION_INT,
      .offset = ROW(n_threads),
@@ -189,6 +196,28 @@ static const struct tw_option options[] = {
      .least = 1,
      .most = 60000,
      .help = "Most connections at once. Default: 2300."},
+    {.name = "batch-lines",
+     .kind = TW_OPTION_INT,
+     .offset = ROW(batch_lines),
+     .value_name = "N",
+     .least = 1,
+     .most = TW_LIMIT_BATCH_AT_ONCE,
+     .help = "Most requests of batches that run at once, of all projects together: they get what "
+             "clients leave. docs/batches.md says more. Default: 8."},
+    {.name = "batch-files",
+     .kind = TW_OPTION_INT,
+     .offset = ROW(batch_files),
+     .value_name = "N",
+     .least = 1,
+     .most = 1000000,
+     .help = "Most files that a project may have for batches. Default: 1000."},
+    {.name = "batch-bytes",
+     .kind = TW_OPTION_INT,
+     .offset = ROW(batch_bytes),
+     .value_name = "N",
+     .least = 1,
+     .most = 1e15,
+     .help = "Most bytes that all of them may have together. Default: 4294967296."},
     {.name = "drain",
      .kind = TW_OPTION_INT,
      .offset = ROW(drain_seconds),
@@ -219,6 +248,9 @@ struct tw_serve_args tw_serve_args_defaults(void)
                                   .max_sequences = 16,
                                   .n_batch_tokens = 256,
                                   .max_connections = TW_LIMIT_HTTP_CONNECTIONS,
+                                  .batch_lines = TW_LIMIT_BATCH_AT_ONCE / 8,
+                                  .batch_files = TW_LIMIT_BATCH_PROJECT_FILES,
+                                  .batch_bytes = TW_LIMIT_BATCH_PROJECT_BYTES,
                                   .drain_seconds = 30,
                                   .heartbeat_seconds = 10};
 }

@@ -49,8 +49,10 @@ struct tw_serve_args {
     bool no_auth, shares_prefixes, no_speculation;
     int sealed;                     /* enum tw_serve_sealed */
     struct tw_option_strings reach; /* addresses for a broker */
+    const char *nameserver;         /* NULL: the system's */
     int64_t port;
     int64_t n_threads, n_context_tokens, max_sequences, n_batch_tokens;
+    int64_t batch_lines, batch_files, batch_bytes;
     int64_t models_bytes, kv_bytes, max_connections, drain_seconds, heartbeat_seconds;
     int kv_type;
     struct tw_pack_args pack;

@@ -64,6 +64,10 @@ static enum tw_status take_over(struct tw_hub *hub, const struct tw_api_keys *ke
 static void tell(void *context, const struct tw_error *error)
 {
     (void)context;
+    if (error == NULL) {
+        tw_log(TW_LOG_INFO, "tokens can be put on record again");
+        return;
+    }
     tw_log(TW_LOG_ERROR, "nothing can be put on record, so nobody gets tokens: %s", error->text);
 }
 

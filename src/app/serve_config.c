@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "app/backend_terms.h"
+#include "app/backend_url.h"
 #include "app/model_args.h"
 #include "base/conf.h"
 #include "base/file.h"
@@ -39,6 +41,9 @@ static const cyaml_schema_value_t text_value = {
     CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char *, 1, TW_LIMIT_CONF_STRING_BYTES)};
 static const cyaml_schema_value_t name_value = {
     CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char *, 1, TW_LIMIT_SERVED_NAME_BYTES - 1)};
+
+static const cyaml_schema_value_t url_value = {
+    CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char *, 1, TW_LIMIT_REMOTE_URL_BYTES - 1)};
 
 static const cyaml_schema_field_t model_fields[] = {
     CYAML_FIELD_STRING_PTR("path", CYAML_FLAG_POINTER, struct tw_serve_file_model, path, 1,
@@ -89,7 +94,9 @@ static const cyaml_schema_value_t remote_model_value = {CYAML_VALUE_MAPPING(
 
 static const cyaml_schema_field_t backend_fields[] = {
     BACKEND_TEXT("name", CYAML_FLAG_POINTER, name, TW_LIMIT_SERVED_NAME_BYTES - 1),
-    BACKEND_TEXT("url", CYAML_FLAG_POINTER, url, TW_LIMIT_REMOTE_URL_BYTES - 1),
+    BACKEND_TEXT("url", OPTIONAL, url, TW_LIMIT_REMOTE_URL_BYTES - 1),
+    CYAML_FIELD_SEQUENCE("urls", OPTIONAL, struct tw_serve_file_backend, urls, &url_value, 1,
+                         TW_LIMIT_REMOTES),
     BACKEND_TEXT("kind", OPTIONAL, kind, 16),
     BACKEND_TEXT("zone", OPTIONAL, zone, TW_LIMIT_SERVED_NAME_BYTES - 1),
     BACKEND_TEXT("ca", OPTIONAL, ca, TW_LIMIT_CONF_STRING_BYTES),
@@ -210,7 +217,7 @@ static __attribute__((format(printf, 3, 4))) enum tw_status wrong(const struct s
                                                                   const char *path,
                                                                   const char *format, ...)
 {
-    char what[160], where[64] = "";
+    char what[320], where[64] = "";
     struct tw_conf_place place;
     va_list args;
     va_start(args, format);
@@ -296,6 +303,134 @@ static enum tw_status check_model(const struct source *source, unsigned i,
     return status;
 }
 
+/* ---- backends ---- */
+
+static enum tw_status check_url(const struct source *source, const char *path, const char *text)
+{
+    struct tw_backend_url url;
+    struct tw_error error;
+    return tw_backend_url_read(text, &url, &error) == TW_OK
+               ? TW_OK
+               : wrong(source, path, "%.300s", error.text);
+}
+
+static enum tw_status check_urls(const struct source *source, unsigned i,
+                                 const struct tw_serve_file_backend *row)
+{
+    char path[64];
+    snprintf(path, sizeof path, "backends.%u", i);
+    if ((row->url != NULL) == (row->urls_count > 0)) {
+        return wrong(source, path, "the backend '%.60s' must have a url, or a list of them as urls",
+                     row->name);
+    }
+    snprintf(path, sizeof path, "backends.%u.url", i);
+    enum tw_status status = row->url != NULL ? check_url(source, path, row->url) : TW_OK;
+    for (unsigned k = 0; status == TW_OK && k < row->urls_count; k++) {
+        snprintf(path, sizeof path, "backends.%u.urls.%u", i, k);
+        status = check_url(source, path, row->urls[k]);
+    }
+    return status;
+}
+
+static enum tw_status check_number(const struct source *source, unsigned i, const char *key,
+                                   const uint64_t *value, uint64_t least, uint64_t most)
+{
+    char path[64];
+    snprintf(path, sizeof path, "backends.%u.%s", i, key);
+    return value == NULL || (*value >= least && *value <= most)
+               ? TW_OK
+               : wrong(source, path, "%s is %llu; it must be from %llu to %llu", key,
+                       (unsigned long long)*value, (unsigned long long)least,
+                       (unsigned long long)most);
+}
+
+static enum tw_status check_terms(const struct source *source, unsigned i, unsigned k,
+                                  const struct tw_serve_file_backend *row)
+{
+    char path[80];
+    struct tw_error error;
+    struct tw_route_prices prices;
+    uint32_t abilities;
+    snprintf(path, sizeof path, "backends.%u.models.%u.cost", i, k);
+    if (tw_backend_terms_cost(&row->models[k], &prices, &error) != TW_OK) {
+        return wrong(source, path, "backend '%.60s': %.200s", row->name, error.text);
+    }
+    snprintf(path, sizeof path, "backends.%u.models.%u.can", i, k);
+    if (tw_backend_terms_abilities(&row->models[k], 0, &abilities, &error) != TW_OK) {
+        return wrong(source, path, "backend '%.60s': %.200s", row->name, error.text);
+    }
+    return TW_OK;
+}
+
+static enum tw_status check_remote_models(const struct source *source, unsigned i,
+                                          const struct tw_serve_file_backend *row)
+{
+    char path[80];
+    for (unsigned k = 0; k < row->models_count; k++) {
+        const struct tw_serve_file_remote_model *model = &row->models[k];
+        if (model->ctx < 1 || model->ctx > TW_LIMIT_MODEL_CONTEXT_TOKENS) {
+            snprintf(path, sizeof path, "backends.%u.models.%u.ctx", i, k);
+            return wrong(
+                source, path,
+                "backend '%.60s': the context of a model, ctx, is %llu; it must be from 1 to %u",
+                row->name, (unsigned long long)model->ctx, TW_LIMIT_MODEL_CONTEXT_TOKENS);
+        }
+        for (unsigned other = 0; other < k; other++) {
+            if (strcmp(model->name, row->models[other].name) == 0) {
+                snprintf(path, sizeof path, "backends.%u.models.%u.name", i, k);
+                return wrong(source, path, "backend '%.60s' has the model '%.60s' twice", row->name,
+                             model->name);
+            }
+        }
+        enum tw_status status = check_terms(source, i, k, row);
+        if (status != TW_OK) {
+            return status;
+        }
+    }
+    return TW_OK;
+}
+
+static enum tw_status check_names(const struct source *source, unsigned i,
+                                  const struct tw_serve_file_backend *rows)
+{
+    char path[64];
+    for (unsigned k = 0; k < i; k++) {
+        if (strcmp(rows[i].name, rows[k].name) == 0) {
+            snprintf(path, sizeof path, "backends.%u.name", i);
+            return wrong(source, path, "two backends are called '%.60s'", rows[i].name);
+        }
+    }
+    if (rows[i].kind != NULL && tw_server_kind_named(rows[i].kind) == NULL) {
+        snprintf(path, sizeof path, "backends.%u.kind", i);
+        return wrong(source, path, "backend '%.60s': its kind '%.40s' is none of %s", rows[i].name,
+                     rows[i].kind, tw_server_kind_names());
+    }
+    return TW_OK;
+}
+
+static enum tw_status check_backend(const struct source *source, unsigned i,
+                                    const struct tw_serve_file_backend *rows)
+{
+    const struct tw_serve_file_backend *row = &rows[i];
+    enum tw_status status = check_names(source, i, rows);
+    if (status == TW_OK) {
+        status = check_number(source, i, "weight", row->weight, 1, TW_LIMIT_REMOTE_WEIGHT);
+    }
+    if (status == TW_OK) {
+        status = check_number(source, i, "canary-per-mille", row->canary_per_mille, 0, 1000);
+    }
+    if (status == TW_OK) {
+        status =
+            check_number(source, i, "most-at-once", row->most_at_once, 0, TW_LIMIT_REMOTE_CALLS);
+    }
+    if (status == TW_OK) {
+        status = check_urls(source, i, row);
+    }
+    return status == TW_OK ? check_remote_models(source, i, row) : status;
+}
+
+/* ---- all of it ---- */
+
 static enum tw_status copy_names(char *const *names, unsigned n_names,
                                  struct tw_option_strings *strings, struct tw_error *error)
 {
@@ -327,6 +462,9 @@ static enum tw_status put_all(const struct source *source, const struct values *
     }
     for (unsigned i = 0; status == TW_OK && i < values->models_count; i++) {
         status = check_model(source, i, &values->models[i]);
+    }
+    for (unsigned i = 0; status == TW_OK && i < values->backends_count; i++) {
+        status = check_backend(source, i, values->backends);
     }
     return status;
 }

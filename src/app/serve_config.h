@@ -12,7 +12,8 @@
  * folder.
  *
  * Ownership: values point into the file, which the caller frees after them. Threads: any.
- * Errors: those of conf.h, and TW_ERR_FORMAT for a number out of its bounds, each with its place.
+ * Errors: those of conf.h, and TW_ERR_FORMAT for a number out of its bounds and what is wrong with
+ * a backend, each with its place.
  */
 #ifndef TW_APP_SERVE_CONFIG_H
 #define TW_APP_SERVE_CONFIG_H
@@ -41,7 +42,10 @@ struct tw_serve_file_remote_model {
 };
 
 struct tw_serve_file_backend {
-    char *name, *url, *kind, *zone;
+    char *name, *kind, *zone;
+    char *url;   /* of one, or */
+    char **urls; /* [urls_count], of several */
+    unsigned urls_count;
     char *ca, *key; /* files */
     uint64_t *weight, *canary_per_mille, *most_at_once;
     bool *shares_prefixes;

@@ -27,10 +27,11 @@ enum tw_status tw_serve_seal_check(const struct tw_serve_args *args, struct tw_e
     }
     unsigned n_backends = 0;
     tw_serve_file_backends(args->file, &n_backends);
-    if (n_backends > 0) {
-        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
-                            "a sealed server asks no other servers: leave out --sealed, or the "
-                            "backends of the configuration file");
+    if (n_backends > 0 && args->sealed == TW_SERVE_SEALED_PROCESS) {
+        return tw_error_set(
+            error, TW_ERR_USAGE, TW_NO_POSITION,
+            "--sealed process asks no other servers: give --sealed broker, or leave "
+            "out the backends of the configuration file");
     }
     if (args->books_address != NULL) {
         status = tw_books_place_find(args->books_address, &place, error);

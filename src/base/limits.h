@@ -104,10 +104,12 @@
 #define TW_LIMIT_BATCH_TOKENS        8192 /* tokens in one forward pass */
 #define TW_LIMIT_BATCH_SEQUENCES     1024
 #define TW_LIMIT_KV_PAGES            (1u << 24) /* of one cache; 64 positions each */
-#define TW_LIMIT_TENANTS             65536
+#define TW_LIMIT_TENANTS             131072
+#define TW_LIMIT_PROJECTS            65536 /* the tenants behind them are these' batches */
 #define TW_LIMIT_TENANT_WEIGHT       1000
 #define TW_LIMIT_WAITING             65536 /* requests in a scheduler's queue */
 #define TW_LIMIT_WAITING_SPARE_SHARE 4 /* one part in so many of a queue is never one tenant's */
+#define TW_LIMIT_IDLE_STEP_PART      4 /* one part in so many of a step's prompts is for IDLE ones */
 /* Tokens that may be guessed behind a text, those of a step with all texts that decode, and how far
  * back a text is searched for what it may go on with. */
 #define TW_LIMIT_SAMPLERS            8 /* threads that sample at once, each with its room */
@@ -170,24 +172,38 @@
 #define TW_LIMIT_TLS_CHAIN              16    /* certificates in one file */
 
 /* Servers that requests are relayed to */
-#define TW_LIMIT_API_UNKNOWN_BYTES   256     /* of names of parameters in a header */
-#define TW_LIMIT_API_REDACTED_TEXTS  1024    /* of a stream: of each choice its texts and calls */
-#define TW_LIMIT_REMOTE_WAITING      1000000 /* requests that a server may say wait there */
-#define TW_LIMIT_REMOTES             64      /* other servers that a server asks */
-#define TW_LIMIT_REMOTE_CALLS        4096    /* of one client at once */
-#define TW_LIMIT_REMOTE_SPARE        256     /* handles of libcurl that wait for their next call */
-#define TW_LIMIT_REMOTE_URL_BYTES    1024    /* of a server, and of an endpoint behind it */
-#define TW_LIMIT_REMOTE_HEAD_BYTES   65536   /* of an answer: all its header lines */
-#define TW_LIMIT_REMOTE_VALUE_BYTES  256     /* of a header line whose value is kept */
-#define TW_LIMIT_REMOTE_KEY_BYTES    4096    /* of a key in its file */
-#define TW_LIMIT_REMOTE_CA_BYTES     ((size_t)4 << 20) /* of a file of certificates */
-#define TW_LIMIT_REMOTE_RETRY_S      3600 /* the longest wait that a server may ask for */
-#define TW_LIMIT_REMOTE_SWEEP_MS     50   /* from one look at deadlines to the next */
-#define TW_LIMIT_REMOTE_EVENT_BYTES  ((size_t)4 << 20)  /* of a stream; a whole call is in one */
-#define TW_LIMIT_REMOTE_ANSWER_BYTES ((size_t)64 << 20) /* of an answer that is no stream */
-#define TW_LIMIT_REMOTE_REASON_BYTES 256                /* of what a server says is wrong */
-#define TW_LIMIT_METRICS_LINE_BYTES  4096
-#define TW_LIMIT_METRICS_BYTES       ((size_t)16 << 20) /* of one look at a server's metrics */
+#define TW_LIMIT_API_UNKNOWN_BYTES    256     /* of names of parameters in a header */
+#define TW_LIMIT_API_REDACTED_TEXTS   1024    /* of a stream: of each choice its texts and calls */
+#define TW_LIMIT_REMOTE_WAITING       1000000 /* requests that a server may say wait there */
+#define TW_LIMIT_REMOTES              64      /* other servers that a server asks */
+#define TW_LIMIT_REMOTE_CALLS         4096    /* of one client at once */
+#define TW_LIMIT_REMOTE_SPARE         256     /* handles of libcurl that wait for their next call */
+#define TW_LIMIT_REMOTE_URL_BYTES     1024    /* of a server, and of an endpoint behind it */
+#define TW_LIMIT_REMOTE_HEAD_BYTES    65536   /* of an answer: all its header lines */
+#define TW_LIMIT_REMOTE_VALUE_BYTES   256     /* of a header line whose value is kept */
+#define TW_LIMIT_REMOTE_KEY_BYTES     4096    /* of a key in its file */
+#define TW_LIMIT_REMOTE_CA_BYTES      ((size_t)4 << 20) /* of a file of certificates */
+#define TW_LIMIT_REMOTE_RETRY_S       3600 /* the longest wait that a server may ask for */
+#define TW_LIMIT_REMOTE_SWEEP_MS      50   /* from one look at deadlines to the next */
+#define TW_LIMIT_REMOTE_EVENT_BYTES   ((size_t)4 << 20)  /* of a stream; a whole call is in one */
+#define TW_LIMIT_REMOTE_ANSWER_BYTES  ((size_t)64 << 20) /* of an answer that is no stream */
+#define TW_LIMIT_REMOTE_REASON_BYTES  256                /* of what a server says is wrong */
+#define TW_LIMIT_REMOTE_REFUSAL_BYTES 65536              /* of a refusal's body that is read */
+#define TW_LIMIT_REMOTE_WEIGHT        1000000            /* of one beside others */
+#define TW_LIMIT_REMOTE_FIRST_BYTE_MS 600000 /* until one answers: a whole answer is all of it */
+#define TW_LIMIT_REMOTE_LOOK_MS       5000   /* that a look at one's health takes */
+#define TW_LIMIT_REMOTE_NO_METRICS_MS 60000  /* until metrics are asked for that were not there */
+/* Reserved for a part of a prompt that is no text, such as an image behind an address: its bytes do
+ * not say how many tokens it is. As many as the largest image has of Qwen2-VL and its kin, which
+ * take the most for one. */
+#define TW_LIMIT_REMOTE_PART_TOKENS   16384
+#define TW_LIMIT_RELAY_PAUSE_BYTES    (TW_LIMIT_HTTP_STREAM_BYTES / 4) /* not taken by a client */
+#define TW_LIMIT_RELAY_LOOK_NS        20000000 /* from one look at those who leave to the next */
+#define TW_LIMIT_DNS_NAME_BYTES       1025     /* of a name in an answer, as text (NS_MAXDNAME) */
+#define TW_LIMIT_DNS_TTL_LEAST_S      1        /* a name is not asked for more often */
+#define TW_LIMIT_DNS_TTL_MOST_S       300      /* nor less often, whatever its records say */
+#define TW_LIMIT_METRICS_LINE_BYTES   4096
+#define TW_LIMIT_METRICS_BYTES        ((size_t)16 << 20) /* of one look at a server's metrics */
 
 /* Routes */
 #define TW_LIMIT_ROUTE_BACKENDS    256 /* places that requests can run at */
@@ -199,8 +215,10 @@
 #define TW_LIMIT_ROUTE_TOKEN_BYTES 256  /* no token of any model stands for more */
 #define TW_LIMIT_ROUTE_BLOCKS      4096 /* of one prompt that are looked for */
 #define TW_LIMIT_ROUTE_INDEX       (1u << 22) /* blocks that are remembered of one backend */
-#define TW_LIMIT_BREAKER_OUTCOMES  32         /* that a breaker looks back at */
-#define TW_LIMIT_BREAKER_DOUBLINGS 6          /* of the time that it stays open */
+#define TW_LIMIT_ROUTE_BLOCK_BYTES 256        /* of a relayed prompt: some sixty tokens, a page */
+#define TW_LIMIT_ROUTE_TABLE_BYTES ((size_t)64 << 20) /* of the names in a table */
+#define TW_LIMIT_BREAKER_OUTCOMES  32                 /* that a breaker looks back at */
+#define TW_LIMIT_BREAKER_DOUBLINGS 6                  /* of the time that it stays open */
 
 /* API */
 #define TW_LIMIT_API_CHOICES         128 /* answers of one request: prompts times n */
@@ -230,12 +248,16 @@
 #define TW_LIMIT_HUB_DIRECTORY_BYTES ((size_t)1 << 30) /* of all that is remembered of them */
 #define TW_LIMIT_HUB_CHANGES         10000 /* of the directory, that are read one by one */
 #define TW_LIMIT_HUB_GROUP           1024  /* operations in one transaction */
-#define TW_LIMIT_HUB_AHEAD_TOKENS    32    /* of the durable watermark before what was sent */
-#define TW_LIMIT_HUB_LEASE_NS        INT64_C(60000000000) /* of silence, and a hub is dead */
-#define TW_LIMIT_HUB_BEAT_NS         INT64_C(15000000000) /* it says that it is alive as often */
-#define TW_LIMIT_HUB_CLIENT_ID_BYTES 128                  /* by which a client knows a request */
-#define TW_LIMIT_HUB_FILE_BYTES      4096                 /* the path of a file beside the store */
-#define TW_LIMIT_HUB_SHOWN_BYTES     140                  /* a holder's path in a message */
+/* Of a prompt, or of all answers of a request, as a server may count them: more is no count, and
+ * would leave the books no room for anybody else. */
+#define TW_LIMIT_HUB_USED_TOKENS     (UINT64_C(1) << 28)
+#define TW_LIMIT_HUB_AHEAD_TOKENS    32 /* of the durable watermark before what was sent */
+#define TW_LIMIT_HUB_LEASE_NS        INT64_C(20000000000) /* of silence, and a hub is dead */
+#define TW_LIMIT_HUB_BEAT_NS         INT64_C(4000000000)  /* it says that it is alive as often */
+#define TW_LIMIT_HUB_POLL_MS         500       /* it asks what others changed, unless told */
+#define TW_LIMIT_HUB_CLIENT_ID_BYTES 128       /* by which a client knows a request */
+#define TW_LIMIT_HUB_FILE_BYTES      4096      /* the path of a file beside the store */
+#define TW_LIMIT_HUB_SHOWN_BYTES     140       /* a holder's path in a message */
 #define TW_LIMIT_HUB_RATE            100000000 /* requests or tokens a minute, requests at once */
 
 /* Content of requests */
@@ -250,21 +272,48 @@
 #define TW_LIMIT_SUBJECT_NEW_KEYS     10000 /* of one project's users, made in a day */
 #define TW_LIMIT_SUBJECT_KEYS         4096  /* remembered while nobody uses them */
 
+/* Files of requests and batches of them */
+#define TW_LIMIT_BATCH_LINES          50000                 /* of one file */
+#define TW_LIMIT_BATCH_LINE_BYTES     ((size_t)4 << 20)     /* of one of them */
+#define TW_LIMIT_BATCH_RESULT_BYTES   ((size_t)8 << 20)     /* of one line's answer */
+#define TW_LIMIT_BATCH_PROJECT_BYTES  (INT64_C(4) << 30)    /* of all files of one project */
+#define TW_LIMIT_BATCH_PROJECT_FILES  1000                  /* of one project */
+#define TW_LIMIT_BATCH_OPEN           100                   /* batches of one, not yet ended */
+#define TW_LIMIT_BATCH_FILE_SECONDS   (INT64_C(30) * 86400) /* that a file is kept, at most */
+#define TW_LIMIT_BATCH_WINDOW_SECONDS INT64_C(86400)        /* in which a batch is done */
+#define TW_LIMIT_BATCH_METADATA       16                    /* pairs of one batch */
+#define TW_LIMIT_BATCH_METADATA_BYTES 16384                 /* of them as JSON */
+#define TW_LIMIT_BATCH_FAULTS         20                    /* that are told of one file */
+#define TW_LIMIT_BATCH_FAULTS_BYTES   16384                 /* of them as JSON */
+#define TW_LIMIT_BATCH_CUSTOM_BYTES   256                   /* of a custom_id */
+#define TW_LIMIT_BATCH_PIECE_LINES    64                    /* written or read in one go */
+#define TW_LIMIT_BATCH_PIECE_BYTES    ((size_t)1 << 20)     /* the same */
+#define TW_LIMIT_BATCH_RUNNING        16                    /* batches of one hub at once */
+#define TW_LIMIT_BATCH_AT_ONCE        64                    /* lines of all of them together */
+#define TW_LIMIT_BATCH_RETRY_MS       60000                 /* the longest wait before a retry */
+#define TW_LIMIT_BATCH_CALLS          1024                  /* about files and batches, waiting */
+#define TW_LIMIT_BATCH_DOWNLOADS      64                    /* of files at once */
+#define TW_LIMIT_BATCH_LIST           100                   /* rows of one list */
+#define TW_LIMIT_MULTIPART_PARTS      32                    /* of one form */
+#define TW_LIMIT_MULTIPART_HEAD_BYTES 4096                  /* of one part */
+
 /* Embeddings */
 #define TW_LIMIT_EMBEDDINGS         2048   /* texts of one request */
 #define TW_LIMIT_EMBEDDINGS_AT_ONCE 32     /* of them that a model has; the others wait */
 #define TW_LIMIT_EMBEDDED_TOKENS    300000 /* of all of them together */
 
 /* Stores */
-#define TW_LIMIT_DB_SQL_BYTES   (1u << 20)          /* of a statement, or of several run together */
-#define TW_LIMIT_DB_PARAMETERS  128                 /* of a statement */
-#define TW_LIMIT_DB_VALUE_BYTES (16u << 20)         /* of a text or of bytes */
-#define TW_LIMIT_DB_ROWS_BYTES  ((size_t)256 << 20) /* of a query, where they are kept in memory */
-#define TW_LIMIT_DB_VERSIONS    10000               /* of a schema */
-#define TW_LIMIT_DB_WAIT_MS     10000               /* for a lock that somebody else has */
-#define TW_LIMIT_DB_IDLE_MS     5000 /* that a transaction may wait for its next statement */
-#define TW_LIMIT_DB_LOG_FRAMES  1000 /* pages in a log before they are brought into the file */
-#define TW_LIMIT_DB_UNANSWERED  1000 /* statements that were sent and not looked after yet */
+#define TW_LIMIT_DB_SQL_BYTES    (1u << 20)  /* of a statement, or of several run together */
+#define TW_LIMIT_DB_PARAMETERS   128         /* of a statement */
+#define TW_LIMIT_DB_VALUE_BYTES  (16u << 20) /* of a text or of bytes */
+#define TW_LIMIT_DB_ROWS_BYTES   ((size_t)256 << 20) /* of a query, where they are kept in memory */
+#define TW_LIMIT_DB_VERSIONS     10000               /* of a schema */
+#define TW_LIMIT_DB_WAIT_MS      10000               /* for a lock that somebody else has */
+#define TW_LIMIT_DB_SILENT_MS    5000 /* of a server that acknowledges nothing, then it is lost */
+#define TW_LIMIT_DB_RECONNECT_MS 2000 /* for one attempt */
+#define TW_LIMIT_DB_IDLE_MS      5000 /* that a transaction may wait for its next statement */
+#define TW_LIMIT_DB_LOG_FRAMES   1000 /* pages in a log before they are brought into the file */
+#define TW_LIMIT_DB_UNANSWERED   1000 /* statements that were sent and not looked after yet */
 
 /* Audit log */
 #define TW_LIMIT_AUDIT_LOG_BYTES     64 /* a log's name */
@@ -306,6 +355,7 @@
 #define TW_LIMIT_POLICY_PSEUDONYMS       65536  /* of one request */
 #define TW_LIMIT_POLICY_TEXT_BYTES       ((size_t)64 << 20) /* one text, once it is redacted */
 #define TW_LIMIT_POLICY_CASES            4096               /* of a file that tests a policy */
+#define TW_LIMIT_POLICY_GROUPS           131072 /* kinds of requests that a replay tells apart */
 
 /* Commands */
 #define TW_LIMIT_BENCH_ROUNDS     1000

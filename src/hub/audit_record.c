@@ -269,6 +269,8 @@ enum tw_status tw_audit_body_request(struct tw_audit_body *body,
     put_id(body, "project", request->project);
     tw_audit_body_put_int(body, "prompt_tokens", request->prompt_tokens);
     tw_audit_body_put_text(body, "reason", request->reason);
+    put_id(body, "reported_output_tokens", request->reported_output_tokens);
+    put_id(body, "reported_prompt_tokens", request->reported_prompt_tokens);
     tw_audit_body_put_text(body, "request", request->request);
     put_route(body, request->route);
     put_sampling(body, request->sampling);

@@ -106,6 +106,8 @@ struct tw_audit_request {
     const struct tw_audit_sampling *sampling; /* NULL: not known */
     const struct tw_audit_route *route;       /* the same */
     int64_t prompt_tokens, cached_tokens, output_tokens;
+    /* What a server counted, where that is more than could be paid; otherwise 0. */
+    int64_t reported_prompt_tokens, reported_output_tokens;
     int64_t price; /* its version; 0: free */
     int64_t cost_nano;
     const struct tw_audit_budget *budgets; /* the first TW_LIMIT_AUDIT_BUDGETS of them */

@@ -110,7 +110,10 @@ enum tw_status tw_change_end(struct tw_hub_change *change, const char *object,
 /* The same for what changes nothing in the directory, with a record of another kind. */
 enum tw_status tw_change_end_as(struct tw_hub_change *change, enum tw_audit_kind kind,
                                 const char *object, struct tw_error *error);
-/* Of a report: puts on record that content is about to be read, and waits until it is. */
+/* Of a report: puts on record what is about to be done, and waits until it is there. */
+enum tw_status tw_change_note_doing(struct tw_hub_change *change, enum tw_audit_kind kind,
+                                    const char *object, struct tw_error *error);
+/* The same of content that is about to be read. */
 enum tw_status tw_change_note_reading(struct tw_hub_change *change, const char *object,
                                       struct tw_error *error);
 

@@ -183,6 +183,24 @@ void tw_change_warn_settings(struct tw_hub_change *change, const struct tw_holde
 
 /* ---- rows ---- */
 
+/* What a policy says of a path must not become void, or hold for another, by a new name. */
+static enum tw_status check_name(const struct tw_hub_change *change, const struct tw_holder *holder,
+                                 const char *name, struct tw_error *error)
+{
+    const struct tw_hub *hub = change->hub;
+    char path[PATH_BYTES], renamed[2 * PATH_BYTES];
+    tw_holder_write_path(holder, path, sizeof path);
+    snprintf(renamed, sizeof renamed, "%.*s%s", (int)(tw_change_last_name(path) - path), path,
+             name);
+    if (hub->tells_apart == NULL || !hub->tells_apart(hub->tells_apart_context, path, renamed)) {
+        return TW_OK;
+    }
+    return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                        "the policy has a floor or a rule for '%.80s' that would not be for "
+                        "'%.80s', or the other way round: change the policy first",
+                        path, renamed);
+}
+
 enum tw_status tw_change_check_holder(struct tw_hub_change *change, const struct tw_holder *holder,
                                       const struct tw_holder *parent, const char *name,
                                       struct tw_error *error)
@@ -200,7 +218,8 @@ enum tw_status tw_change_check_holder(struct tw_hub_change *change, const struct
                             "the most there can be",
                             TW_LIMIT_HUB_ITEMS);
     }
-    return TW_OK;
+    const bool is_renamed = holder != NULL && name != NULL && strcmp(name, holder->name) != 0;
+    return is_renamed ? check_name(change, holder, name, error) : TW_OK;
 }
 
 /* Of a project: what is held for its running requests, and what it used. */
@@ -262,6 +281,14 @@ enum tw_status tw_change_insert_holder(struct tw_hub_change *change, enum tw_hol
     return status;
 }
 
+/* Of who has no limits nobody counts what runs. */
+static enum tw_status recount_running(struct tw_hub_change *change, int64_t holder,
+                                      struct tw_error *error)
+{
+    const struct tw_db_value value = tw_db_integer(holder);
+    return tw_change_run(change, "UPDATE rate SET running = -1 WHERE holder = ?", &value, 1, error);
+}
+
 enum tw_status tw_change_update_holder(struct tw_hub_change *change, const struct tw_holder *holder,
                                        struct tw_error *error)
 {
@@ -289,6 +316,9 @@ enum tw_status tw_change_update_holder(struct tw_hub_change *change, const struc
         " tokens_per_minute = ?, concurrent_requests = ?, may_use_special = ?,"
         " stores_content = ?, keep_content_ns = ? WHERE id = ?",
         values, COUNT(values), error);
+    if (status == TW_OK && memcmp(&now->rates, &holder->settings.rates, sizeof now->rates) != 0) {
+        status = recount_running(change, holder->id, error);
+    }
     if (status == TW_OK) {
         tw_change_note_text(change, "name", holder->name, name->is_set ? name->text : holder->name);
         note_settings(change, holder, now);

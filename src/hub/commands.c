@@ -442,6 +442,14 @@ static const struct tw_field usage_invoice[] = {
      .help = "text or json. Default: text."},
     BILLING};
 
+static const struct tw_field backend_one[] = {
+    {.name = "name",
+     .kind = TW_FIELD_TEXT,
+     .is_word = true,
+     .is_required = true,
+     .value = "NAME",
+     .help = "A backend of the configuration file, or one of its servers, NAME@ADDRESS."}};
+
 /* ---- the commands ---- */
 
 static const struct tw_hub_group groups[] = {
@@ -478,6 +486,10 @@ static const struct tw_hub_group groups[] = {
     {"content", "what was asked and answered", "Only where a project stores it.", NULL},
     {"audit", "the record of requests and changes",
      "Each record carries the hash of the one before it; checkpoints are signed.", NULL},
+    {"backend", "other servers that a running server asks",
+     "They stand in the server's configuration file; docs/backends.md says how. These commands are "
+     "for a server that runs.",
+     NULL},
     {NULL, NULL, NULL, NULL},
 };
 
@@ -577,6 +589,15 @@ static const struct tw_hub_verb verbs[] = {
 
     {"content", "show", "show what was asked and answered", "Decrypts the stored content of a request and checks it against the commitment in the audit log. It is put on record.",
      F(content_show), TW_OBJECT_EACH, TW_COMMAND_REPORT,                                  {NO, NO, IN, NO, NO}, tw_report_show_content},
+
+    {"backend", "list", "show other servers and how they stand", "Shows each of them: zone, whether it answers and takes requests, its breaker, what runs and waits there, and how fast it was.",
+     NULL, 0, TW_OBJECT_ALL, TW_COMMAND_REPORT,                                           {IN, NO, IN, IN, NO}, tw_report_of_server},
+    {"backend", "drain", "give a server no new requests", "What it answers goes on. It stays so until 'backend resume', or until the server that asks it ends.",
+     F(backend_one), TW_OBJECT_ALL, TW_COMMAND_REPORT,                                    {IN, NO, NO, IN, NO}, tw_report_of_server},
+    {"backend", "resume", "give a drained server requests again", "Ends what 'backend drain' began.",
+     F(backend_one), TW_OBJECT_ALL, TW_COMMAND_REPORT,                                    {IN, NO, NO, IN, NO}, tw_report_of_server},
+    {"backend", "reload", "read backends and policy again", "Reads the backends of the configuration file and the policy again, as SIGHUP does. A file that is wrong changes nothing, and the answer says why.",
+     NULL, 0, TW_OBJECT_ALL, TW_COMMAND_REPORT,                                           {IN, NO, NO, IN, NO}, tw_report_of_server},
 
     {"audit", "register", "show what is stored of whom, and for how long", "Shows for each project what is stored of requests, how long, which models process it, and who may read it.",
      F(audit_register), READS,                                                            {IN, NO, IN, NO, NO}, tw_report_register},

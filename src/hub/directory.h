@@ -107,8 +107,11 @@ struct tw_holder {
     struct tw_hub_budget *budgets;
     struct tw_secret *secrets; /* of a key, the latest first */
     struct tw_holder *next_of_name, *next_changed;
-    bool is_changed; /* is in directory.changed */
-    struct tw_rate_state rates;
+    bool is_changed;            /* is in directory.changed */
+    struct tw_rate_state rates; /* where it has such limits; as its row has it: */
+    int64_t rates_epoch;        /* the directory's sums_epoch, when it was read */
+    bool has_dirty_rates;       /* differs from its row; is in the list of such */
+    struct tw_holder *next_dirty_rates;
     struct tw_hub_account held, usage;    /* of a project */
     struct tw_subject_quota new_subjects; /* of a project: users that are named the first time */
     /* What the scheduler was told of a project: until then no key of it is good. */

@@ -127,6 +127,12 @@ static enum tw_status open_parts(struct tw_hub *hub, struct tw_error *error)
         status = tw_ledger_open(hub->db, currency, hub->config.now_ns(hub->config.context),
                                 hub->config.keeps_own_time, &hub->ledger, error);
     }
+    if (status == TW_OK && tw_db_is_postgres(hub->db)) {
+        status = tw_db_prepare(hub->db, tw_db_notify_sql, &hub->notify, error);
+    }
+    if (status == TW_OK) {
+        status = tw_hub_open_rates(hub, error);
+    }
     if (status == TW_OK) {
         status = check_currency(hub, error);
     }
@@ -178,6 +184,11 @@ int64_t tw_hub_now_ns(struct tw_hub *hub)
     return hub->config.now_ns(hub->config.context) + hub->ahead_ns;
 }
 
+int64_t tw_hub_time_ns(struct tw_hub *hub)
+{
+    return tw_hub_now_ns(hub);
+}
+
 /* A command that is given where no server runs has its own record; two more would hide it. */
 static bool is_unrecorded(const struct tw_hub *hub)
 {
@@ -218,6 +229,7 @@ enum tw_status tw_hub_open(const struct tw_hub_config *config, struct tw_hub **r
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for the hub");
     }
     hub->last = &hub->first;
+    hub->link.stop_fd = -1;
     pthread_mutex_init(&hub->lock, NULL);
     pthread_mutex_init(&hub->list_lock, NULL);
     pthread_condattr_t attributes;
@@ -241,6 +253,9 @@ enum tw_status tw_hub_open(const struct tw_hub_config *config, struct tw_hub **r
                                   strerror(failure));
         }
     }
+    if (status == TW_OK && tw_db_is_postgres(hub->db) && !config->is_brief) {
+        status = tw_hub_link_start(hub, error);
+    }
     if (status != TW_OK) {
         tw_hub_close(hub);
         return status;
@@ -253,7 +268,7 @@ enum tw_status tw_hub_open(const struct tw_hub_config *config, struct tw_hub **r
 static void sign_off(struct tw_hub *hub)
 {
     struct tw_error error;
-    if (hub->is_failed || tw_hub_begin_group(hub, &error) != TW_OK) {
+    if (tw_hub_begin_group(hub, &error) != TW_OK) {
         return;
     }
     enum tw_status status = is_unrecorded(hub) ? TW_OK : tw_hub_record_stop(hub, &error);
@@ -271,6 +286,7 @@ void tw_hub_stop(struct tw_hub *hub)
     if (hub == NULL || !hub->has_thread) {
         return;
     }
+    tw_hub_link_stop(hub);
     pthread_mutex_lock(&hub->lock);
     hub->stops = true;
     pthread_cond_signal(&hub->wake);
@@ -291,18 +307,26 @@ void tw_hub_close(struct tw_hub *hub)
     tw_audit_key_free(hub->audit_key);
     tw_audit_body_free(&hub->body);
     tw_ledger_close(&hub->ledger);
+    tw_hub_close_rates(hub);
+    tw_db_finalize(hub->notify);
     tw_db_close(hub->db);
     tw_directory_free(&hub->directory);
     tw_directory_free(&hub->listed);
     pthread_mutex_destroy(&hub->list_lock);
     pthread_cond_destroy(&hub->wake);
     pthread_mutex_destroy(&hub->lock);
-    tw_mem_free(hub->owed);
+    tw_mem_free(hub->owed.at);
+    tw_mem_free(hub->doubted.at);
     tw_mem_free(hub->address);
     tw_mem_free(hub);
 }
 
 /* ---- who asks ---- */
+
+bool tw_hub_can_record(const struct tw_hub *hub)
+{
+    return !hub->is_broken;
+}
 
 enum tw_hub_verdict tw_hub_authenticate(struct tw_hub *hub, const char *text,
                                         struct tw_hub_caller *ret_caller)
@@ -361,9 +385,34 @@ bool tw_hub_may_use_model(struct tw_hub *hub, const struct tw_hub_caller *caller
     return may;
 }
 
+int64_t tw_hub_project_id(const struct tw_hub_caller *caller)
+{
+    return tw_holder_above(caller->key, TW_HOLDER_PROJECT)->id;
+}
+
 void tw_hub_caller_path(const struct tw_hub_caller *caller, char *ret_path, size_t path_bytes)
 {
     tw_holder_write_path(caller->key, ret_path, path_bytes);
+}
+
+bool tw_hub_has_path(struct tw_hub *hub, const char *path)
+{
+    const struct tw_items *holders = &hub->directory.holders;
+    bool is_there = false;
+    pthread_rwlock_rdlock(&hub->directory.lock);
+    for (size_t i = 0; !is_there && i < holders->n; i++) {
+        char text[TW_HOLDER_KINDS * (TW_LIMIT_HUB_NAME_BYTES + 1)];
+        tw_holder_write_path(holders->at[i], text, sizeof text);
+        is_there = strcmp(text, path) == 0;
+    }
+    pthread_rwlock_unlock(&hub->directory.lock);
+    return is_there;
+}
+
+void tw_hub_guard_names(struct tw_hub *hub, tw_hub_tells_apart_fn tells_apart, void *context)
+{
+    hub->tells_apart = tells_apart;
+    hub->tells_apart_context = context;
 }
 
 uint32_t tw_hub_max_context_tokens(struct tw_hub *hub, const struct tw_hub_caller *caller)

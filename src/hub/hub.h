@@ -17,13 +17,16 @@
  * Invariants:
  * 1. Of a hard budget, spent + reserved never exceeds what there is. What is granted can be paid in
  *    every budget on the path of the key, whatever happens at once.
- * 2. What a ticket reserved is settled once: exactly, when it ends; at the watermark, where the
+ * 2. What a ticket reserved is settled once: exactly, when it ends, and with what a server counted
+ *    beyond it, as far as every hard budget has it left then; at the watermark, where the
  *    store could not be written then, as soon as it can, or when the hub is opened after a process
  *    that did not end it.
  * 3. No durable record, no token: where the store fails, everything is refused (TW_ERR_IO) until
- *    the hub is opened again.
+ *    the hub is opened again, or has reached PostgreSQL again, which it tries every second. What
+ *    was on its way then and refused is not in the books afterwards, or costs nothing.
  * 4. After tw_hub_command of a revocation has been called back, no ticket is granted for that key,
- *    and tw_hub_may_go_on is false for those that are.
+ *    and tw_hub_may_go_on is false for those that are. Other hubs on the same PostgreSQL follow as
+ *    soon as they hear of it, within TW_LIMIT_HUB_POLL_MS where they hear nothing.
  * 5. Each request that was granted or refused, and each change, has one record in the audit log,
  *    in the same transaction. So has each change that was refused, and each command that the roles
  *    of who gave it do not allow: of one caller at most TW_LIMIT_HUB_REFUSALS in an hour, since
@@ -48,6 +51,7 @@
 struct tw_hub;
 struct tw_content;
 struct tw_holder;
+struct tw_hub_line;
 struct tw_secret;
 
 struct tw_hub_config {
@@ -62,8 +66,8 @@ struct tw_hub_config {
      * On the writer's thread, but for those that are there when the hub is opened. */
     void (*project)(void *context, uint32_t number, uint32_t weight, int priority_class);
     void *project_context;
-    /* Told why nothing can be put on record, once for each failure behind a success; on the
-     * writer's thread. NULL: nobody. */
+    /* Told why nothing can be put on record, once for each failure behind a success, and with NULL
+     * when it can be again; on the writer's thread. NULL: nobody. */
     void (*failed)(void *context, const struct tw_error *error);
     void *context; /* of now_ns and failed */
     bool is_brief; /* for one command: start and end are no records, where nothing was left open */
@@ -81,6 +85,9 @@ enum tw_status tw_hub_open(const struct tw_hub_config *config, struct tw_hub **r
 void tw_hub_stop(struct tw_hub *hub);
 /* Stops it, too. Nobody may have a question or a ticket any more. NULL is allowed. */
 void tw_hub_close(struct tw_hub *hub);
+
+/* The books' time, which is that of all hubs of a store. */
+int64_t tw_hub_time_ns(struct tw_hub *hub);
 
 /* ---- who asks ---- */
 
@@ -100,14 +107,25 @@ struct tw_hub_caller {
     bool may_use_special;
 };
 
+/* False: the store is broken, or not reached, so everything would be refused. From any thread. */
+bool tw_hub_can_record(const struct tw_hub *hub);
+
 enum tw_hub_verdict tw_hub_authenticate(struct tw_hub *hub, const char *secret,
                                         struct tw_hub_caller *ret_caller);
 /* Whether the key is good as ever. Cheap; no lock. */
 bool tw_hub_may_go_on(const struct tw_hub_caller *caller);
 bool tw_hub_may_use_model(struct tw_hub *hub, const struct tw_hub_caller *caller,
                           const char *model);
+/* The number of its project in the books, which is that of all hubs. */
+int64_t tw_hub_project_id(const struct tw_hub_caller *caller);
 /* "organisation/team/project/key". */
 void tw_hub_caller_path(const struct tw_hub_caller *caller, char *ret_path, size_t path_bytes);
+/* Whether there is something of a path, open or closed. */
+bool tw_hub_has_path(struct tw_hub *hub, const char *path);
+/* From now on a name is given anew only where this is false; NULL: always. On the writer's thread;
+ * to be set while no command can run. */
+typedef bool (*tw_hub_tells_apart_fn)(void *context, const char *path, const char *renamed);
+void tw_hub_guard_names(struct tw_hub *hub, tw_hub_tells_apart_fn tells_apart, void *context);
 uint32_t tw_hub_max_context_tokens(struct tw_hub *hub, const struct tw_hub_caller *caller);
 
 /* ---- a request ---- */
@@ -128,6 +146,7 @@ struct tw_hub_request {
     const struct tw_audit_route *route; /* read when a record is written: it may change meanwhile */
     const char *denied;                 /* not NULL: a policy refuses it, with this sentence */
     struct tw_content *content;         /* NULL: nothing is committed to, or stored */
+    struct tw_hub_line *line; /* of a batch (batch.h), which has its own prices; NULL: of none */
 };
 
 /* What headers show of the rates. */
@@ -173,6 +192,7 @@ struct tw_hub_ticket {
     int64_t retry_after_ms;                 /* of a rate; INT64_MAX: never */
     struct tw_hub_shown shown;              /* for headers */
     int64_t number;                         /* of the request in the ledger */
+    uint64_t n_paid_tokens; /* behind its settlement; less than it used: see above */
     atomic_uint_least64_t n_covered_tokens; /* durable watermark */
 
     /* The hub's own. */
@@ -183,8 +203,6 @@ struct tw_hub_ticket {
     void *context, *cover_context;
     int64_t entry, price, amount_nano, reserved_ns;
     uint64_t n_reserved_answer_tokens, cover_tokens;
-    int64_t rate_tokens;
-    bool is_counted; /* among what runs at once */
     bool is_open;
     bool is_lost; /* another hub has settled it */
 };
@@ -198,7 +216,8 @@ void tw_hub_reserve(struct tw_hub *hub, struct tw_hub_ticket *ticket,
  * has settled the request. */
 void tw_hub_cover(struct tw_hub *hub, struct tw_hub_ticket *ticket, uint64_t n_tokens,
                   tw_hub_done_fn done, void *context);
-/* The end of a granted ticket. */
+/* The end of a granted ticket. Where usage is more than was reserved, what is beyond is reserved as
+ * well, if no hard budget forbids it; what is not is in the record as reported and not paid. */
 void tw_hub_settle(struct tw_hub *hub, struct tw_hub_ticket *ticket,
                    const struct tw_hub_usage *usage, tw_hub_done_fn done, void *context);
 
@@ -222,5 +241,12 @@ typedef void (*tw_hub_answer_fn)(void *context, enum tw_status status, json_t *a
                                  const struct tw_error *error);
 void tw_hub_command(struct tw_hub *hub, const struct tw_hub_actor *actor, json_t *command,
                     tw_hub_answer_fn answer, void *context);
+
+/* What a running server does at a command of the group "backend", on the thread of reports; name:
+ * of a backend, or NULL; what is to be told goes into the answer, an object. It is set before the
+ * first command comes, and not called behind the end of the admin API. */
+typedef enum tw_status (*tw_hub_server_fn)(void *context, const char *verb, const char *name,
+                                           json_t *answer, struct tw_error *error);
+void tw_hub_set_server(struct tw_hub *hub, tw_hub_server_fn run, void *context);
 
 #endif

@@ -471,6 +471,7 @@ void tw_hub_command(struct tw_hub *hub, const struct tw_hub_actor *actor, json_t
 struct reading {
     struct tw_hub_op op;
     struct tw_hub_change *change;
+    enum tw_audit_kind kind;
     const char *object;
     pthread_mutex_t lock;
     pthread_cond_t wake;
@@ -489,7 +490,7 @@ static void apply_reading(struct tw_hub *hub, struct tw_hub_op *op)
     struct reading *reading = reading_of(op);
     struct tw_error error;
     enum tw_status status =
-        tw_change_end_as(reading->change, TW_AUDIT_CONTENT_READ, reading->object, &error);
+        tw_change_end_as(reading->change, reading->kind, reading->object, &error);
     if (status != TW_OK) {
         tw_hub_fail_group(hub, status, &error);
     }
@@ -513,8 +514,16 @@ static void done_reading(struct tw_hub *hub, struct tw_hub_op *op, enum tw_statu
 enum tw_status tw_change_note_reading(struct tw_hub_change *change, const char *object,
                                       struct tw_error *error)
 {
-    struct reading reading = {
-        .op = {.apply = apply_reading, .done = done_reading}, .change = change, .object = object};
+    return tw_change_note_doing(change, TW_AUDIT_CONTENT_READ, object, error);
+}
+
+enum tw_status tw_change_note_doing(struct tw_hub_change *change, enum tw_audit_kind kind,
+                                    const char *object, struct tw_error *error)
+{
+    struct reading reading = {.op = {.apply = apply_reading, .done = done_reading},
+                              .change = change,
+                              .kind = kind,
+                              .object = object};
     pthread_mutex_init(&reading.lock, NULL);
     pthread_cond_init(&reading.wake, NULL);
     tw_hub_enqueue(change->hub, &reading.op);

@@ -133,6 +133,8 @@ enum tw_status tw_hub_record_end(struct tw_hub *hub, struct tw_hub_record *recor
                                            ending->n_input_tokens + ending->n_cached_tokens,
                                        .cached_tokens = ending->n_cached_tokens,
                                        .output_tokens = ending->n_output_tokens,
+                                       .reported_prompt_tokens = ending->n_reported_prompt_tokens,
+                                       .reported_output_tokens = ending->n_reported_output_tokens,
                                        .price = reservation->price,
                                        .cost_nano = record->cost_nano,
                                        .budgets = record->budgets,

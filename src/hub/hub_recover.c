@@ -98,6 +98,7 @@ static enum tw_status end_open(struct tw_hub *hub, const struct open_request *op
 
 enum tw_status tw_hub_recover(struct tw_hub *hub, struct tw_error *error)
 {
+    const int64_t n_before = hub->n_recovered;
     struct open_request open = {.reservation = {.request = 0}};
     struct tw_db_statement *statement = NULL;
     bool has_row = true;
@@ -114,28 +115,40 @@ enum tw_status tw_hub_recover(struct tw_hub *hub, struct tw_error *error)
         hub->n_recovered += status == TW_OK;
     }
     tw_db_finalize(statement);
+    hub->ledger.books.n_dead += hub->n_recovered > n_before;
     return status == TW_OK ? forget_dead(hub, error) : status;
 }
 
-/* ---- what this hub could not settle when it ended ---- */
+/* ---- what this hub could not end ---- */
+
+static void remember(struct tw_hub_requests *requests, int64_t number)
+{
+    if (requests->n == requests->room) {
+        const size_t room = requests->room > 0 ? requests->room * 2 : 16;
+        int64_t *at = tw_mem_realloc(requests->at, room, sizeof *at);
+        if (at == NULL) {
+            return; /* then it is settled when the hub is opened */
+        }
+        requests->at = at;
+        requests->room = room;
+    }
+    requests->at[requests->n++] = number;
+}
 
 void tw_hub_owe(struct tw_hub *hub, int64_t request)
 {
-    if (hub->n_owed == hub->owed_room) {
-        const size_t room = hub->owed_room > 0 ? hub->owed_room * 2 : 16;
-        int64_t *owed = tw_mem_realloc(hub->owed, room, sizeof *owed);
-        if (owed == NULL) {
-            return; /* then it is settled when the hub is opened */
-        }
-        hub->owed = owed;
-        hub->owed_room = room;
-    }
-    hub->owed[hub->n_owed++] = request;
+    remember(&hub->owed, request);
     hub->owed_at_ns = tw_clock_monotonic_ns() + TW_DIRECTORY_SECOND_NS;
 }
 
-/* One that is not there any more was settled by another hub. */
-static enum tw_status settle_one(struct tw_hub *hub, int64_t request, struct tw_error *error)
+void tw_hub_doubt(struct tw_hub *hub, int64_t request)
+{
+    remember(&hub->doubted, request);
+}
+
+/* One that is not there was settled by another hub, or was never there. */
+static enum tw_status settle_one(struct tw_hub *hub, int64_t request, bool was_granted,
+                                 struct tw_error *error)
 {
     struct tw_db_statement *statement = NULL;
     struct open_request open;
@@ -146,35 +159,48 @@ static enum tw_status settle_one(struct tw_hub *hub, int64_t request, struct tw_
         status = read_open(hub, statement, values, 2, &open, &has_row, error);
     }
     if (status == TW_OK && has_row) {
-        status = end_open(hub, &open, "unsettled", error);
+        open.reservation.watermark_tokens *= was_granted;
+        status = end_open(hub, &open, was_granted ? "unsettled" : "refused", error);
     }
     tw_db_finalize(statement);
     return status;
 }
 
+/* A group each: what cannot be settled holds up nobody else, and is settled at an opening. */
+static void settle_each(struct tw_hub *hub, struct tw_hub_requests *requests, bool were_granted,
+                        struct tw_error *error)
+{
+    const size_t n = requests->n;
+    requests->n = 0;
+    for (size_t i = 0; i < n; i++) {
+        enum tw_status status = tw_hub_begin_group(hub, error);
+        const bool has_begun = status == TW_OK;
+        if (has_begun) {
+            status = settle_one(hub, requests->at[i], were_granted, error);
+            if (status != TW_OK) {
+                tw_hub_fail_group(hub, status, error);
+            }
+            const enum tw_status end = tw_hub_end_group(hub, error);
+            status = status == TW_OK || tw_db_is_broken(hub->db) ? end : TW_OK; /* not again */
+        }
+        if (status != TW_OK) {
+            requests->at[requests->n++] = requests->at[i];
+        }
+    }
+}
+
 void tw_hub_settle_owed(struct tw_hub *hub)
 {
     struct tw_error error;
-    if (hub->n_owed == 0 || hub->is_failed || tw_clock_monotonic_ns() < hub->owed_at_ns) {
+    if (hub->owed.n == 0 || tw_db_is_broken(hub->db) || tw_clock_monotonic_ns() < hub->owed_at_ns) {
         return;
     }
-    /* A group each: what cannot be settled holds up nobody else, and is settled at an opening. */
-    const size_t n = hub->n_owed;
-    hub->n_owed = 0;
-    for (size_t i = 0; i < n; i++) {
-        enum tw_status status = tw_hub_begin_group(hub, &error);
-        const bool has_begun = status == TW_OK;
-        if (has_begun) {
-            status = settle_one(hub, hub->owed[i], &error);
-            if (status != TW_OK) {
-                tw_hub_fail_group(hub, status, &error);
-            }
-            const enum tw_status end = tw_hub_end_group(hub, &error);
-            status = status == TW_OK ? end : TW_OK; /* of its own making: not again */
-        }
-        if (status != TW_OK) {
-            hub->owed[hub->n_owed++] = hub->owed[i];
-        }
-    }
+    settle_each(hub, &hub->owed, true, &error);
     hub->owed_at_ns = tw_clock_monotonic_ns() + TW_DIRECTORY_SECOND_NS;
+}
+
+enum tw_status tw_hub_release_doubted(struct tw_hub *hub, struct tw_error *error)
+{
+    settle_each(hub, &hub->doubted, false, error);
+    return hub->doubted.n == 0 ? TW_OK : TW_ERR_IO;
 }

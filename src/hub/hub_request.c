@@ -1,6 +1,7 @@
 /* What a ticket does: asked for, covered, settled. All of it on the writer's thread, in a group. */
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "hub/hub_state.h"
 
@@ -50,16 +51,6 @@ void tw_hub_touch_path(struct tw_hub *hub, const struct tw_hub_path *path)
     for (size_t i = 0; i < path->n; i++) {
         tw_directory_touch(&hub->directory, path->windows[i]);
     }
-}
-
-static size_t rate_path(struct tw_holder *key, struct tw_rate_holder ret_path[TW_HOLDER_KINDS])
-{
-    size_t n = 0;
-    for (struct tw_holder *holder = key; holder != NULL && n < TW_HOLDER_KINDS;
-         holder = holder->parent) {
-        ret_path[n++] = (struct tw_rate_holder){&holder->settings.rates, &holder->rates};
-    }
-    return n;
 }
 
 /* ---- asked for ---- */
@@ -150,51 +141,6 @@ static enum tw_status decide(struct tw_hub_ticket *ticket, const struct tw_hub_p
     return TW_OK;
 }
 
-/* Requests and tokens a minute, and at once. */
-static void try_rates(struct tw_hub *hub, struct tw_hub_ticket *ticket, int64_t n_tokens)
-{
-    static const char *const names[TW_RATE_KINDS] = {"requests a minute", "tokens a minute",
-                                                     "requests at once"};
-    struct tw_rate_holder path[TW_HOLDER_KINDS];
-    struct tw_rate_refusal refusal;
-    const size_t n = rate_path(ticket->request.caller.key, path);
-    if (tw_rate_limit_try(path, n, n_tokens, hub->now_ns, &refusal)) {
-        ticket->rate_tokens = n_tokens;
-        ticket->is_counted = true;
-        return;
-    }
-    refuse(ticket,
-           refusal.kind == TW_RATE_CONCURRENT ? TW_HUB_REFUSED_CONCURRENT : TW_HUB_REFUSED_RATE,
-           refusal.retry_ns == INT64_MAX ? "the request has more tokens than the limit of %lld %s"
-                                         : "the limit of %lld %s is reached",
-           (long long)path[refusal.holder].limits->limit[refusal.kind], names[refusal.kind]);
-    ticket->retry_after_ms =
-        refusal.retry_ns == INT64_MAX ? INT64_MAX : (refusal.retry_ns + 999999) / 1000000;
-}
-
-/* It runs no more, and used of what it was counted for all but this. */
-static void end_rates(struct tw_hub *hub, struct tw_hub_ticket *ticket, int64_t n_requests,
-                      int64_t n_tokens)
-{
-    struct tw_rate_holder path[TW_HOLDER_KINDS];
-    const size_t n = rate_path(ticket->request.caller.key, path);
-    if (ticket->is_counted) {
-        tw_rate_limit_give_back(path, n, n_requests, n_tokens, hub->now_ns);
-        tw_rate_limit_end(path, n);
-    }
-    ticket->is_counted = false;
-}
-
-static void show_rates(struct tw_hub *hub, struct tw_hub_ticket *ticket)
-{
-    struct tw_rate_holder path[TW_HOLDER_KINDS];
-    const size_t n = rate_path(ticket->request.caller.key, path);
-    struct tw_hub_shown *shown = &ticket->shown;
-    shown->has_requests =
-        tw_rate_limit_show(path, n, TW_RATE_REQUESTS, hub->now_ns, &shown->requests);
-    shown->has_tokens = tw_rate_limit_show(path, n, TW_RATE_TOKENS, hub->now_ns, &shown->tokens);
-}
-
 static void fill_reservation(const struct tw_hub_ticket *ticket,
                              struct tw_reservation *ret_reservation)
 {
@@ -266,6 +212,19 @@ static enum tw_status take(struct tw_hub *hub, struct tw_hub_ticket *ticket,
     return status;
 }
 
+/* The same for what the rates have counted already. */
+static enum tw_status take_counted(struct tw_hub *hub, struct tw_hub_ticket *ticket,
+                                   const struct tw_hub_path *path,
+                                   const struct tw_spending_decision *decision,
+                                   struct tw_error *error)
+{
+    enum tw_status status = take(hub, ticket, path, decision, error);
+    return status == TW_OK && ticket->refusal != TW_HUB_GRANTED && ticket->request.line == NULL
+               ? tw_hub_end_rates(hub, ticket->request.caller.key, 1, decision->amount.tokens,
+                                  error)
+               : status;
+}
+
 static void apply_reserve(struct tw_hub *hub, struct tw_hub_op *op)
 {
     struct tw_hub_ticket *ticket = ticket_of(op);
@@ -288,28 +247,30 @@ static void apply_reserve(struct tw_hub *hub, struct tw_hub_op *op)
         }
         status = refuse_uncountable(ticket, status, &error);
     }
-    if (status == TW_OK && ticket->refusal == TW_HUB_GRANTED) {
-        try_rates(hub, ticket, decision.amount.tokens);
+    /* A batch takes nothing of what its project may ask in a minute: it is bounded by how many of
+     * its lines run at once. */
+    if (status == TW_OK && ticket->refusal == TW_HUB_GRANTED && request->line == NULL) {
+        status = tw_hub_try_rates(hub, request->caller.key, decision.amount.tokens, ticket, &error);
     }
     if (status == TW_OK && ticket->refusal == TW_HUB_GRANTED) {
-        status = take(hub, ticket, &path, &decision, &error);
+        status = take_counted(hub, ticket, &path, &decision, &error);
     }
     if (status == TW_OK && ticket->refusal != TW_HUB_GRANTED) {
-        end_rates(hub, ticket, 1, ticket->rate_tokens);
         status = tw_hub_record_refusal(hub, ticket, &error);
     }
-    show_rates(hub, ticket);
+    tw_hub_show_rates(hub, request->caller.key, &ticket->shown);
     if (status != TW_OK) {
         tw_hub_fail_group(hub, status, &error);
     }
 }
 
-/* The rates were counted before anybody knew that the group would fail. */
 static void done_reserve(struct tw_hub *hub, struct tw_hub_op *op, enum tw_status status)
 {
     struct tw_hub_ticket *ticket = ticket_of(op);
     if (status != TW_OK) {
-        end_rates(hub, ticket, 1, ticket->rate_tokens);
+        if (ticket->number != 0 && tw_db_is_broken(hub->db)) {
+            tw_hub_doubt(hub, ticket->number);
+        }
         refuse(ticket, TW_HUB_REFUSED_STORE, "it cannot be put on record: %s",
                hub->group_error.text);
     }
@@ -325,6 +286,9 @@ void tw_hub_reserve(struct tw_hub *hub, struct tw_hub_ticket *ticket,
                                      .op = {.apply = apply_reserve, .done = done_reserve},
                                      .done = done,
                                      .context = context};
+    if (request->line != NULL) {
+        ticket->request.price_class = TW_PRICE_BATCH;
+    }
     tw_hub_enqueue(hub, &ticket->op);
 }
 
@@ -437,6 +401,11 @@ enum tw_status tw_hub_end_reservation(struct tw_hub *hub, const struct tw_reserv
     status = tw_spending_settle(path.steps, path.n, reserved, cost, error);
     if (status == TW_OK) {
         tw_hub_touch_path(hub, &path);
+    }
+    if (status == TW_OK && strcmp(reservation->class, tw_price_class_name(TW_PRICE_BATCH)) != 0) {
+        status = tw_hub_end_rates(hub, ending->key, 0, reserved.tokens - cost.tokens, error);
+    }
+    if (status == TW_OK) {
         status = tw_ledger_settle(&hub->ledger, reservation, &settlement, hub->now_ns, error);
     }
     if (status == TW_OK) {
@@ -449,27 +418,28 @@ enum tw_status tw_hub_end_reservation(struct tw_hub *hub, const struct tw_reserv
 static void apply_settle(struct tw_hub *hub, struct tw_hub_op *op)
 {
     struct tw_hub_ticket *ticket = ticket_of(op);
-    const struct tw_hub_usage *usage = &ticket->usage;
     struct tw_reservation reservation;
     struct tw_error error;
     fill_reservation(ticket, &reservation);
     if (!owns(hub, ticket)) {
         return;
     }
-    /* No more than was reserved, whatever is said: one wrong count may not cost a whole group. */
-    const uint64_t n_prompt = least(usage->n_prompt_tokens, ticket->request.n_prompt_tokens);
-    const uint64_t n_cached = least(usage->n_cached_tokens, n_prompt);
-    const struct tw_hub_ending ending = {
-        .key = ticket->request.caller.key,
-        .ticket = ticket,
-        .kind = TW_AUDIT_REQUEST_SETTLED,
-        .n_input_tokens = (int64_t)(n_prompt - n_cached),
-        .n_cached_tokens = (int64_t)n_cached,
-        .n_output_tokens = (int64_t)least(usage->n_answer_tokens, ticket->n_reserved_answer_tokens),
-        .finish = usage->finish};
-    enum tw_status status = tw_hub_end_reservation(hub, &reservation, &ending, &error);
+    struct tw_hub_ending ending = {.key = ticket->request.caller.key,
+                                   .ticket = ticket,
+                                   .kind = TW_AUDIT_REQUEST_SETTLED,
+                                   .finish = ticket->usage.finish};
+    enum tw_status status =
+        tw_hub_reserve_beyond(hub, &reservation, &ticket->usage, &ending, &error);
+    if (status == TW_OK) {
+        status = tw_hub_end_reservation(hub, &reservation, &ending, &error);
+    }
+    ticket->n_paid_tokens =
+        (uint64_t)(ending.n_input_tokens + ending.n_cached_tokens + ending.n_output_tokens);
     if (status == TW_OK) {
         status = tw_hub_store_content(hub, ticket, &error);
+    }
+    if (status == TW_OK && ticket->request.line != NULL) {
+        status = tw_hub_store_line(hub, ticket, &error);
     }
     if (status != TW_OK) {
         tw_hub_fail_group(hub, status, &error);
@@ -481,10 +451,6 @@ static void apply_settle(struct tw_hub *hub, struct tw_hub_op *op)
 static void done_settle(struct tw_hub *hub, struct tw_hub_op *op, enum tw_status status)
 {
     struct tw_hub_ticket *ticket = ticket_of(op);
-    const int64_t n_used = (int64_t)(ticket->usage.n_prompt_tokens + ticket->usage.n_answer_tokens);
-    if (status != TW_ERR_CANCELLED) {
-        end_rates(hub, ticket, 0, n_used < ticket->rate_tokens ? ticket->rate_tokens - n_used : 0);
-    }
     if (status != TW_OK && status != TW_ERR_CANCELLED) {
         tw_hub_owe(hub, ticket->number);
     }

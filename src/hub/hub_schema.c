@@ -183,6 +183,68 @@ static const char *const STEPS[] = {
     " number %I PRIMARY KEY,"       /* from 1; old ones are gone */
     " item %I NOT NULL,"            /* enum tw_directory_item */
     " id %I NOT NULL) %S;",         /* of its row */
+
+    "ALTER TABLE books ADD COLUMN n_dead %I NOT NULL DEFAULT 0;" /* times that a hub lost requests */
+    "CREATE TABLE rate ("           /* of who has such limits; as rate_limit.h counts */
+    " holder %I PRIMARY KEY,"
+    " requests_level %I NOT NULL,"
+    " requests_at_ns %I NOT NULL,"
+    " tokens_level %I NOT NULL,"
+    " tokens_at_ns %I NOT NULL,"
+    " running %I NOT NULL) %S;",    /* -1: to be counted again */
+
+    "CREATE TABLE batch_file ("     /* requests, or what came of them */
+    " id %I PRIMARY KEY,"
+    " name TEXT NOT NULL UNIQUE,"   /* what clients know it by: random */
+    " project %I NOT NULL,"
+    " purpose TEXT NOT NULL,"
+    " filename TEXT NOT NULL,"
+    " n_bytes %I NOT NULL,"
+    " n_lines %I NOT NULL,"
+    " created_ns %I NOT NULL,"
+    " expires_ns %I NOT NULL,"
+    " is_ready %I NOT NULL,"        /* all of it is there */
+    " ended_ns %I) %S;"             /* nobody sees it any more, and its lines go */
+    "CREATE INDEX batch_file_project ON batch_file(project, id);"
+
+    "CREATE TABLE batch_line ("
+    " file %I NOT NULL,"
+    " line %I NOT NULL,"            /* from 1; of a result that of its request */
+    " project %I NOT NULL,"
+    " subject %B NOT NULL,"         /* of subject_keys.h: with whose key it is sealed */
+    " sealed %B NOT NULL,"
+    " PRIMARY KEY (file, line)) %S;"
+
+    "CREATE TABLE batch ("
+    " id %I PRIMARY KEY,"
+    " name TEXT NOT NULL UNIQUE,"
+    " project %I NOT NULL,"
+    " api_key %I NOT NULL,"
+    " status TEXT NOT NULL,"
+    " endpoint TEXT NOT NULL,"
+    " data_class TEXT NOT NULL,"
+    " input %I NOT NULL,"           /* batch_file.id, as the next two */
+    " output %I NOT NULL,"
+    " errors %I NOT NULL,"
+    " metadata TEXT NOT NULL,"
+    " faults TEXT NOT NULL,"
+    " created_ns %I NOT NULL,"
+    " expires_ns %I NOT NULL,"
+    " started_ns %I NOT NULL,"      /* 0: not yet, as the next three */
+    " finalizing_ns %I NOT NULL,"
+    " ended_ns %I NOT NULL,"
+    " cancelling_ns %I NOT NULL,"
+    " n_total %I NOT NULL,"
+    " n_completed %I NOT NULL,"
+    " n_failed %I NOT NULL,"
+    " prompt_tokens %I NOT NULL,"
+    " cached_tokens %I NOT NULL,"
+    " answer_tokens %I NOT NULL,"
+    " output_bytes %I NOT NULL,"
+    " error_bytes %I NOT NULL,"
+    " hub %I NOT NULL) %S;"         /* books.writer of whoever works on it; 0: nobody */
+    "CREATE INDEX batch_project ON batch(project, id);"
+    "CREATE INDEX batch_open ON batch(id) WHERE ended_ns = 0;",
 };
 /* clang-format on */
 

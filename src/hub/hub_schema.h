@@ -13,6 +13,7 @@
  *     books        one row: the currency, the last moment that was recorded, the next numbers, and
  *                  who wrote last. Whoever writes locks it first, so groups of several hubs come
  *                  one after the other, and what a hub remembers is good while it wrote last.
+ *     batch_file, batch_line, batch   batch.h
  *     directory_change  which rows of holders, persons, secrets, prices and budgets were changed,
  *                  in the order in which it happened: whoever has them in memory reads those again
  *                  that changed since. There are always the last TW_LIMIT_HUB_CHANGES.

@@ -4,7 +4,9 @@
  *     hub_writer.c   the queue and the groups
  *     hub_request.c  what a ticket does: reserve, cover, settle
  *     ledger.c       the rows of these
- *     hub_recover.c  what another process left open
+ *     holder_rates.c rates of holders, which all hubs of the store share
+ *     hub_recover.c  what another process left open, and this one could not end
+ *     hub_link.c     among others on PostgreSQL: hears what they change
  *     hub_command.c  a command from its JSON to its answer; hub_refusal.c puts refusals on record
  *     content.c      what a request brings and is answered, until it is settled
  *     hub_content.c  the rows of that; what is too old, and what was erased
@@ -40,6 +42,8 @@ struct tw_hub_ending {
     const struct tw_hub_ticket *ticket; /* NULL: another process had it */
     enum tw_audit_kind kind;
     int64_t n_input_tokens, n_cached_tokens, n_output_tokens; /* input: without the cached */
+    /* What was counted, where not all of it could be paid; otherwise 0. */
+    int64_t n_reported_prompt_tokens, n_reported_output_tokens;
     const char *finish;
 };
 
@@ -110,9 +114,34 @@ struct tw_hub_content {
     size_t next_holder;  /* where that goes on */
 };
 
+/* Numbers of requests. */
+struct tw_hub_requests {
+    int64_t *at; /* [n] */
+    size_t n, room;
+};
+
+struct tw_hub_rates {
+    struct tw_db_statement *read, *write, *count;
+    struct tw_holder *dirty; /* by next_dirty_rates */
+};
+
+/* To other hubs on the same PostgreSQL; the link's thread's, but for stop_fd. */
+struct tw_hub_link {
+    struct tw_db *db;
+    struct tw_db_statement *read_change;
+    int64_t next_change; /* of the books, when it was read last */
+    bool is_listening;
+    pthread_t thread;
+    int stop_fd; /* an eventfd, and there is a thread; -1: none */
+};
+
 struct tw_hub {
     struct tw_hub_config config;
-    char *address; /* the configuration's */
+    tw_hub_tells_apart_fn tells_apart; /* NULL: any name may be given anew */
+    void *tells_apart_context;
+    char *address;               /* the configuration's */
+    tw_hub_server_fn server_run; /* NULL: no server has the hub */
+    void *server_context;
     struct tw_db *db;
     struct tw_directory directory;
     struct tw_ledger ledger;
@@ -129,15 +158,20 @@ struct tw_hub {
     int64_t recover_at_ns;         /* monotonic: when it looks after other hubs again */
     bool has_changed;              /* the group has a change of the directory */
     bool was_told;                 /* of the failure: config.failed */
-    bool is_failed;                /* the store is broken: everything is refused */
-    struct tw_error failure;       /* why */
+    atomic_bool is_broken;         /* the store is: everything is refused */
+    int64_t reconnect_at_ns;       /* monotonic: not before */
     struct tw_error group_error;   /* of the group: the first thing that went wrong in it */
     enum tw_status group_status;
 
-    /* Requests that ended when the store could not be written: they are settled when it can. */
-    int64_t *owed; /* [n_owed] */
-    size_t n_owed, owed_room;
+    /* Requests that ended when the store could not be written: they are settled when it can. And
+     * those that were refused because it is not known whether their reservation is there: they are
+     * released before anything else, while their numbers are nobody else's in this hub. */
+    struct tw_hub_requests owed, doubted;
     int64_t owed_at_ns; /* monotonic: when that is tried next */
+
+    struct tw_hub_rates rates;
+    struct tw_db_statement *notify; /* PostgreSQL alone */
+    struct tw_hub_link link;
 
     /* Of lists, which read beside the writer; whoever makes one holds the lock. */
     pthread_mutex_t list_lock;
@@ -148,12 +182,15 @@ struct tw_hub {
     pthread_mutex_t lock; /* of what follows */
     pthread_cond_t wake;
     struct tw_hub_op *first, **last;
+    bool is_called; /* a group is to be made even where nothing waits */
     bool stops, has_ended;
 };
 
 /* Hands an operation to the writer. */
 void tw_hub_enqueue(struct tw_hub *hub, struct tw_hub_op *op);
 void *tw_hub_write(void *hub); /* the writer's thread */
+/* Has the writer look at the store. */
+void tw_hub_call(struct tw_hub *hub);
 /* Within an operation: something could not be written, so the group will not be committed. */
 void tw_hub_fail_group(struct tw_hub *hub, enum tw_status status, const struct tw_error *error);
 /* Begins and ends a group by hand, before there is a writer. */
@@ -169,6 +206,30 @@ enum tw_status tw_hub_find_path(struct tw_hub *hub, struct tw_holder *key, int64
 void tw_hub_touch_path(struct tw_hub *hub, const struct tw_hub_path *path);
 enum tw_status tw_hub_end_reservation(struct tw_hub *hub, const struct tw_reservation *reservation,
                                       const struct tw_hub_ending *ending, struct tw_error *error);
+
+/* ---- hub_beyond.c ---- */
+
+/* Sets what is to be settled of what was used; the reservation is made larger for it where it must
+ * and may be. */
+enum tw_status tw_hub_reserve_beyond(struct tw_hub *hub, struct tw_reservation *reservation,
+                                     const struct tw_hub_usage *usage, struct tw_hub_ending *ending,
+                                     struct tw_error *error);
+
+/* ---- holder_rates.c: in a group ---- */
+
+enum tw_status tw_hub_open_rates(struct tw_hub *hub, struct tw_error *error);
+void tw_hub_close_rates(struct tw_hub *hub);
+/* One request of n_tokens, counted with all above the key that have limits, or refused. */
+enum tw_status tw_hub_try_rates(struct tw_hub *hub, struct tw_holder *key, int64_t n_tokens,
+                                struct tw_hub_ticket *ticket, struct tw_error *error);
+/* One that was counted runs no more, and did not use so many; n_requests is 1 where somebody else
+ * refused it. */
+enum tw_status tw_hub_end_rates(struct tw_hub *hub, struct tw_holder *key, int64_t n_requests,
+                                int64_t n_tokens, struct tw_error *error);
+void tw_hub_show_rates(struct tw_hub *hub, struct tw_holder *key, struct tw_hub_shown *ret_shown);
+/* What has changed, into its rows. */
+enum tw_status tw_hub_write_rates(struct tw_hub *hub, struct tw_error *error);
+void tw_hub_forget_rates(struct tw_hub *hub);
 
 /* ---- hub_record.c: what goes into the audit log ---- */
 
@@ -191,6 +252,16 @@ enum tw_status tw_hub_recover(struct tw_hub *hub, struct tw_error *error);
 void tw_hub_owe(struct tw_hub *hub, int64_t request);
 /* Settles those, in a group of their own, where it is time to try. */
 void tw_hub_settle_owed(struct tw_hub *hub);
+/* A reservation of this hub that is there or not; nothing was sent of it. */
+void tw_hub_doubt(struct tw_hub *hub, int64_t request);
+/* Releases those that are there. Before a group. */
+enum tw_status tw_hub_release_doubted(struct tw_hub *hub, struct tw_error *error);
+
+/* ---- hub_link.c ---- */
+
+/* A thread that wakes the writer when another hub has changed something. */
+enum tw_status tw_hub_link_start(struct tw_hub *hub, struct tw_error *error);
+void tw_hub_link_stop(struct tw_hub *hub);
 
 /* ---- hub_content.c: in a group, but for opening ---- */
 
@@ -214,6 +285,12 @@ enum tw_status tw_hub_erase_keys(struct tw_hub *hub, const struct tw_subject *su
 enum tw_status tw_hub_tend_content(struct tw_hub *hub, struct tw_error *error);
 /* Whether that is due at some time, and then when; INT64_MAX: there is nothing to tend. */
 int64_t tw_hub_tend_ns(const struct tw_hub *hub);
+
+/* ---- batch_lines.c ---- */
+
+/* In the group that settles the ticket: the result of its line. */
+enum tw_status tw_hub_store_line(struct tw_hub *hub, const struct tw_hub_ticket *ticket,
+                                 struct tw_error *error);
 
 /* ---- hub.c ---- */
 

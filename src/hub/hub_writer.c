@@ -22,15 +22,25 @@ void tw_hub_enqueue(struct tw_hub *hub, struct tw_hub_op *op)
     }
 }
 
-/* Until something waits or it is to stop; where records are not yet signed, or requests not yet
- * settled, no longer than until they can be, among other hubs until it is to say that it is alive,
- * and where old content is to go until that is due. */
+void tw_hub_call(struct tw_hub *hub)
+{
+    pthread_mutex_lock(&hub->lock);
+    hub->is_called = true;
+    pthread_cond_signal(&hub->wake);
+    pthread_mutex_unlock(&hub->lock);
+}
+
+/* Until something waits, it is called or it is to stop; where records are not yet signed, or
+ * requests not yet settled, no longer than until they can be, among other hubs until it is to say
+ * that it is alive or to try to reach them again, and where old content is to go until that is
+ * due. */
 static void wait_for_work(struct tw_hub *hub)
 {
     const bool is_unsigned = tw_audit_log_seq(hub->audit) > tw_audit_log_signed_seq(hub->audit);
-    const bool has_others = tw_db_is_postgres(hub->db), is_due = is_unsigned || hub->n_owed > 0;
+    const bool has_others = tw_db_is_postgres(hub->db), is_broken = tw_db_is_broken(hub->db);
+    const bool is_due = is_unsigned || hub->owed.n > 0 || hub->doubted.n > 0 || is_broken;
     const int64_t tend_ns = tw_hub_tend_ns(hub);
-    const bool tends = tend_ns != INT64_MAX;
+    const bool tends = tend_ns != INT64_MAX && !is_broken;
     int64_t wait_ns = is_due ? TW_DIRECTORY_SECOND_NS : TW_LIMIT_HUB_BEAT_NS;
     if (tends && tend_ns - hub->now_ns < wait_ns) {
         wait_ns = tend_ns > hub->now_ns ? tend_ns - hub->now_ns : 0;
@@ -39,8 +49,8 @@ static void wait_for_work(struct tw_hub *hub)
     const struct timespec until = {.tv_sec = until_ns / TW_DIRECTORY_SECOND_NS,
                                    .tv_nsec = until_ns % TW_DIRECTORY_SECOND_NS};
     int failure = 0;
-    while (hub->first == NULL && !hub->stops && failure == 0) {
-        failure = (is_due || has_others || tends) && !hub->is_failed
+    while (hub->first == NULL && !hub->is_called && !hub->stops && failure == 0) {
+        failure = has_others || ((is_due || tends) && !is_broken)
                       ? pthread_cond_timedwait(&hub->wake, &hub->lock, &until)
                       : pthread_cond_wait(&hub->wake, &hub->lock);
     }
@@ -52,6 +62,7 @@ static bool take_group(struct tw_hub *hub, struct tw_hub_op **ret_group)
 {
     pthread_mutex_lock(&hub->lock);
     wait_for_work(hub);
+    hub->is_called = false;
     struct tw_hub_op *group = hub->first, **end = &hub->first;
     hub->has_ended = group == NULL && hub->stops;
     const bool goes_on = !hub->has_ended;
@@ -113,6 +124,7 @@ enum tw_status tw_hub_begin_group(struct tw_hub *hub, struct tw_error *error)
     bool is_stale;
     hub->group_status = TW_OK;
     hub->has_changed = false;
+    tw_hub_forget_rates(hub);
     enum tw_status status = tw_db_begin(hub->db, error);
     if (status == TW_OK) {
         status = tw_ledger_begin(&hub->ledger, &is_stale, error);
@@ -140,10 +152,6 @@ static void forget_group(struct tw_hub *hub)
     if (hub->has_changed) {
         hub->directory.seen_change = 0; /* and the whole directory */
     }
-    if (tw_db_is_broken(hub->db)) {
-        hub->is_failed = true;
-        hub->failure = hub->group_error;
-    }
 }
 
 enum tw_status tw_hub_end_group(struct tw_hub *hub, struct tw_error *error)
@@ -154,7 +162,13 @@ enum tw_status tw_hub_end_group(struct tw_hub *hub, struct tw_error *error)
         status = tw_ledger_write_sums(&hub->ledger, &hub->directory, error);
     }
     if (status == TW_OK) {
+        status = tw_hub_write_rates(hub, error);
+    }
+    if (status == TW_OK) {
         status = tw_audit_log_seal(hub->audit, hub->now_ns, error);
+    }
+    if (status == TW_OK && hub->has_changed && hub->notify != NULL) {
+        status = tw_db_run(hub->notify, NULL, 0, error);
     }
     if (status == TW_OK) {
         status = tw_ledger_end(&hub->ledger, hub->now_ns, error);
@@ -166,6 +180,45 @@ enum tw_status tw_hub_end_group(struct tw_hub *hub, struct tw_error *error)
         hub->group_error = *error;
         tw_directory_forget(&hub->directory, hub->first_new_id);
         forget_group(hub);
+    } else if (hub->has_changed) {
+        tw_directory_forget_sums(&hub->directory); /* rates of who has other limits now */
+    }
+    return status;
+}
+
+/* Tries to reach PostgreSQL again, not more often than once a second. Others that could not say
+ * that they are alive either are given the time to do so. */
+static void reconnect(struct tw_hub *hub)
+{
+    struct tw_error error;
+    if (!tw_db_is_postgres(hub->db) || tw_clock_monotonic_ns() < hub->reconnect_at_ns) {
+        return;
+    }
+    const bool is_there = tw_db_reconnect(hub->db, &error) == TW_OK;
+    const int64_t now_ns = tw_clock_monotonic_ns();
+    hub->reconnect_at_ns = now_ns + TW_DIRECTORY_SECOND_NS;
+    if (is_there) {
+        hub->recover_at_ns = now_ns + 2 * TW_LIMIT_HUB_BEAT_NS;
+        hub->ledger.books.writer = 0;
+    }
+}
+
+/* Nothing is applied yet, so it may be tried again: where others had the books, and where the
+ * connection was lost since the last group. */
+static enum tw_status begin(struct tw_hub *hub, struct tw_error *error)
+{
+    enum tw_status status = TW_OK;
+    for (int i = 0; i < BEGINNINGS; i++) {
+        if (tw_db_is_broken(hub->db)) {
+            reconnect(hub);
+        }
+        status = tw_hub_release_doubted(hub, error);
+        if (status == TW_OK) {
+            status = tw_hub_begin_group(hub, error);
+        }
+        if (status == TW_OK || (!tw_db_should_retry(hub->db) && !tw_db_is_broken(hub->db))) {
+            break;
+        }
     }
     return status;
 }
@@ -173,14 +226,7 @@ enum tw_status tw_hub_end_group(struct tw_hub *hub, struct tw_error *error)
 static enum tw_status apply_group(struct tw_hub *hub, struct tw_hub_op *group)
 {
     struct tw_error error;
-    if (hub->is_failed) {
-        hub->group_error = hub->failure;
-        return hub->failure.status;
-    }
-    enum tw_status status = tw_hub_begin_group(hub, &error);
-    for (int i = 1; status != TW_OK && tw_db_should_retry(hub->db) && i < BEGINNINGS; i++) {
-        status = tw_hub_begin_group(hub, &error); /* nothing was applied yet */
-    }
+    enum tw_status status = begin(hub, &error);
     if (status != TW_OK) {
         hub->group_error = error;
         forget_group(hub);
@@ -207,10 +253,12 @@ static enum tw_status apply_group(struct tw_hub *hub, struct tw_hub_op *group)
 
 static void tell(struct tw_hub *hub, enum tw_status status)
 {
-    if (status != TW_OK && !hub->was_told && hub->config.failed != NULL) {
-        hub->config.failed(hub->config.context, &hub->group_error);
+    const bool has_failed = status != TW_OK;
+    hub->is_broken = tw_db_is_broken(hub->db);
+    if (has_failed != hub->was_told && hub->config.failed != NULL) {
+        hub->config.failed(hub->config.context, has_failed ? &hub->group_error : NULL);
     }
-    hub->was_told = status != TW_OK;
+    hub->was_told = has_failed;
 }
 
 void *tw_hub_write(void *context)

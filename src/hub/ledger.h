@@ -5,7 +5,8 @@
  * Double entry: a row has one account that is debited and one that is credited, with one amount in
  * money and one in tokens, so every row balances in both.
  *
- *     reserve   held(project)  <- obligations     the most that a request may cost
+ *     reserve   held(project)  <- obligations     the most that a request may cost; once more, at
+ *                                                 its end, where it used more than that
  *     release   obligations    <- held(project)   the same, at its end
  *     settle    usage(project) <- revenue         what it did cost
  *
@@ -27,6 +28,7 @@ struct tw_books {
     int64_t created_ns, last_ns;
     int64_t next_id, next_entry, next_request;
     int64_t next_change; /* of directory_change */
+    int64_t n_dead;      /* how often requests were taken from a hub that was silent */
     int64_t writer;      /* who wrote last; 0: nothing is remembered */
     int64_t store_ns;    /* the store's own time when this was read; 0: it has none */
 };
@@ -35,14 +37,16 @@ struct tw_books {
 
 struct tw_ledger {
     struct tw_db *db;
-    int64_t self; /* a random number of this process */
+    int64_t self;   /* a random number of this process */
+    int64_t n_dead; /* of the books, when it was last found that it was not this process */
+    bool has_lost;  /* it was: others have settled what it had open */
     int64_t sums_epoch;
     struct tw_books books;
     struct tw_hub_account obligations, revenue;
     struct tw_hub_account *dirty; /* linked by next_dirty */
     struct tw_db_statement *read_books, *write_books, *insert_entry, *insert_reservation,
         *delete_reservation, *cover, *write_account, *write_window, *insert_window,
-        *find_reservation, *write_process, *read_account, *find_window;
+        *find_reservation, *find_process, *write_process, *read_account, *find_window;
 };
 
 /* A reservation, as its row has it. */
@@ -65,7 +69,8 @@ enum tw_status tw_ledger_open(struct tw_db *db, const char *currency, int64_t no
                               struct tw_error *error);
 void tw_ledger_close(struct tw_ledger *ledger);
 
-/* Locks the books. ret_is_stale: somebody else wrote since, or nothing was read yet. */
+/* Locks the books, and finds out whether others took this process for dead. ret_is_stale: somebody
+ * else wrote since, or nothing was read yet. */
 enum tw_status tw_ledger_begin(struct tw_ledger *ledger, bool *ret_is_stale,
                                struct tw_error *error);
 /* Somebody else may have written sums: accounts are read again before they are used, these two at
@@ -83,6 +88,10 @@ enum tw_status tw_ledger_check_room(const struct tw_ledger *ledger, int64_t amou
 /* Numbers it (request, entry) and writes it. */
 enum tw_status tw_ledger_reserve(struct tw_ledger *ledger, struct tw_reservation *reservation,
                                  struct tw_error *error);
+/* Makes it larger, at the end of its request: its row of the open ones stays as it was. */
+enum tw_status tw_ledger_reserve_more(struct tw_ledger *ledger, struct tw_reservation *reservation,
+                                      int64_t amount_nano, int64_t tokens, int64_t now_ns,
+                                      struct tw_error *error);
 enum tw_status tw_ledger_cover(struct tw_ledger *ledger, int64_t request, int64_t n_tokens,
                                struct tw_error *error);
 /* Releases it and books what it did cost. */

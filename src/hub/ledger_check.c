@@ -15,6 +15,7 @@
 struct open_request {
     int64_t request; /* 0: nobody */
     int64_t entry, key, amount_nano, tokens, reserved_ns;
+    int64_t more_entry; /* that made it larger; 0: none */
     bool is_released;
 };
 
@@ -193,6 +194,23 @@ static enum tw_status check_amount(const struct replay *replay, const struct ent
                : differs(replay, "the tokens of entry", entry->id, entry->tokens, tokens);
 }
 
+/* More of one that is open. */
+static enum tw_status reserve_more(struct replay *replay, const struct entry *entry)
+{
+    struct open_request *open =
+        replay->room > 0 ? place_of(replay->open, replay->room, entry->request) : NULL;
+    if (open == NULL || open->request == 0 || open->entry != entry->reserve_entry ||
+        open->key != entry->key || open->reserved_ns != entry->reserved_ns || open->is_released ||
+        open->more_entry != 0) {
+        return differs(replay, "the reservation that is made larger by entry", entry->id,
+                       entry->reserve_entry, open != NULL && open->request != 0 ? open->entry : 0);
+    }
+    open->more_entry = entry->id;
+    open->amount_nano += entry->amount_nano;
+    open->tokens += entry->tokens;
+    return TW_OK;
+}
+
 static enum tw_status begin_request(struct replay *replay, const struct entry *entry)
 {
     if (!make_room(replay)) {
@@ -200,6 +218,9 @@ static enum tw_status begin_request(struct replay *replay, const struct entry *e
                             "no memory for the requests that are open");
     }
     struct open_request *open = place_of(replay->open, replay->room, entry->request);
+    if (entry->reserve_entry != entry->id) {
+        return reserve_more(replay, entry);
+    }
     if (entry->request != replay->summary.n_requests + 1) { /* numbered as they come, each once */
         return differs(replay, "the number of the request that is reserved by entry", entry->id,
                        entry->request, replay->summary.n_requests + 1);
@@ -231,6 +252,10 @@ static enum tw_status end_request(struct replay *replay, const struct entry *ent
                        entry->reserve_entry, open != NULL && open->request != 0 ? open->entry : 0);
     }
     if (entry->kind == 'l') {
+        if (open->more_entry != 0 && open->more_entry != entry->id - 1) {
+            return differs(replay, "the entry behind the one that made a reservation larger",
+                           open->more_entry, entry->id, open->more_entry + 1);
+        }
         open->is_released = true;
         return entry->amount_nano == open->amount_nano && entry->tokens == open->tokens
                    ? TW_OK

@@ -3,12 +3,13 @@
  *
  * The entries are read once, from the first to the last, as if they happened now:
  *
- *     reserve -> OPEN -> release -> RELEASED -> settle -> gone      each request
+ *     reserve -> OPEN [-> reserve more] -> release -> RELEASED -> settle -> gone    each request
  *
  * and their accounts and the windows of the budgets above their keys are summed beside. Then the
  * sums are compared with those that are kept. What is found out:
  *
- *     entries        numbers without gaps, in the order of time; each request reserved once, and
+ *     entries        numbers without gaps, in the order of time; each request reserved once, or
+ *                    once more right before it is released, and
  *                    released and settled at most once, by the amount reserved and by no more
  *     prices         a settlement's amount is that of its tokens at the version it names, rounded
  *                    up once

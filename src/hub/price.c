@@ -215,9 +215,10 @@ static const struct tw_price *find_scope(const struct tw_price_table *table, int
                                                                        : NULL;
 }
 
-const struct tw_price *tw_price_find(const struct tw_price_table *table, int64_t project,
-                                     const char *model, enum tw_price_class price_class,
-                                     int64_t now_ns)
+/* NULL where no scope has one of the class. */
+static const struct tw_price *find_class(const struct tw_price_table *table, int64_t project,
+                                         const char *model, enum tw_price_class price_class,
+                                         int64_t now_ns)
 {
     const struct {
         int64_t project;
@@ -231,6 +232,17 @@ const struct tw_price *tw_price_find(const struct tw_price_table *table, int64_t
     const struct tw_price *price = NULL;
     for (size_t i = 0; i < sizeof scopes / sizeof *scopes && price == NULL; i++) {
         price = find_scope(table, scopes[i].project, scopes[i].model, price_class, now_ns);
+    }
+    return price;
+}
+
+const struct tw_price *tw_price_find(const struct tw_price_table *table, int64_t project,
+                                     const char *model, enum tw_price_class price_class,
+                                     int64_t now_ns)
+{
+    const struct tw_price *price = find_class(table, project, model, price_class, now_ns);
+    if (price == NULL && price_class != TW_PRICE_STANDARD) {
+        price = find_class(table, project, model, TW_PRICE_STANDARD, now_ns);
     }
     return price != NULL ? price : &free_price;
 }

@@ -6,7 +6,8 @@
  *
  *     find(project, model, class, now):   (project, model) | (project, *) | (all, model) | (all, *)
  *     the first of these four that has a price of that class which is valid by now, and of its
- *     valid ones the one with the latest valid_from_ns, of equals the highest version
+ *     valid ones the one with the latest valid_from_ns, of equals the highest version; where none
+ *     of the four has one of another class than "standard", the same of "standard"
  *
  * Invariants:
  * 1. find never gives a price whose valid_from_ns lies behind now, and always gives one: where
@@ -62,7 +63,7 @@ enum tw_status tw_price_table_add(struct tw_price_table *table, const struct tw_
 /* Takes versions out again, from a number on: they were never durable. */
 void tw_price_table_forget(struct tw_price_table *table, int64_t first_version);
 
-/* Never NULL. A class has no share in the prices of another one. */
+/* Never NULL. */
 const struct tw_price *tw_price_find(const struct tw_price_table *table, int64_t project,
                                      const char *model, enum tw_price_class price_class,
                                      int64_t now_ns);

@@ -26,6 +26,10 @@ enum tw_status tw_report_list_records(struct tw_hub_change *change, struct tw_er
 enum tw_status tw_report_show_usage(struct tw_hub_change *change, struct tw_error *error);
 enum tw_status tw_report_show_invoice(struct tw_hub_change *change, struct tw_error *error);
 
+/* ---- report_server.c: by tw_hub_set_server ---- */
+
+enum tw_status tw_report_of_server(struct tw_hub_change *change, struct tw_error *error);
+
 /* ---- report_content.c ---- */
 
 enum tw_status tw_report_list_subjects(struct tw_hub_change *change, struct tw_error *error);

@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 
@@ -79,8 +80,23 @@ struct tw_http_request *tw_http_request_create(struct tw_http_loop *loop, struct
     return request;
 }
 
+/* The other reference is that of who asked, and stays. */
+static void tell_unanswered(struct tw_http_request *request)
+{
+    pthread_mutex_lock(&request->lock);
+    tw_http_answered_fn answered = request->answered;
+    request->answered = NULL;
+    pthread_mutex_unlock(&request->lock);
+    if (answered != NULL) {
+        answered(request->answered_context, 0, NULL, 0, NULL, 0);
+    }
+}
+
 void tw_http_release(struct tw_http_request *request)
 {
+    if (request->server == NULL) {
+        tell_unanswered(request);
+    }
     if (atomic_fetch_sub(&request->n_references, 1) > 1) {
         return;
     }
@@ -90,6 +106,37 @@ void tw_http_release(struct tw_http_request *request)
     tw_mem_free(request->heartbeat);
     tw_mem_free(request->path);
     tw_mem_free(request);
+}
+
+struct tw_http_request *tw_http_own_create(const char *path, const char *id, const void *body,
+                                           size_t body_bytes, tw_http_answered_fn answered,
+                                           void *context)
+{
+    struct tw_http_request *request = tw_mem_zalloc(1, sizeof *request);
+    if (request == NULL) {
+        return NULL;
+    }
+    request->n_references = 2;
+    request->path = tw_mem_strndup(path, strlen(path));
+    request->answered = answered;
+    request->answered_context = context;
+    request->is_handled = true;
+    snprintf(request->method, sizeof request->method, "POST");
+    choose_id(request, id);
+    tw_buf_init(&request->body, body_bytes);
+    pthread_mutex_init(&request->lock, NULL);
+    if (request->path == NULL || !tw_buf_append(&request->body, body, body_bytes)) {
+        request->answered = NULL;
+        tw_http_release(request);
+        tw_http_release(request);
+        return NULL;
+    }
+    return request;
+}
+
+void tw_http_own_abandon(struct tw_http_request *request)
+{
+    request->is_gone = true;
 }
 
 void tw_http_wake(struct tw_http_request *request)
@@ -164,6 +211,13 @@ void tw_http_answer(struct tw_http_request *request, int status,
                     size_t body_bytes)
 {
     pthread_mutex_lock(&request->lock);
+    tw_http_answered_fn answered = request->answered;
+    request->answered = NULL;
+    if (answered != NULL) {
+        pthread_mutex_unlock(&request->lock);
+        answered(request->answered_context, status, headers, n_headers, body, body_bytes);
+        return;
+    }
     if (may_reply(request)) {
         answer(request, status, headers, n_headers, body, body_bytes);
     }
@@ -281,6 +335,15 @@ void tw_http_stream_end(struct tw_http_request *request)
     pthread_mutex_unlock(&request->lock);
 }
 
+void tw_http_stream_cut(struct tw_http_request *request)
+{
+    pthread_mutex_lock(&request->lock);
+    if (request->server != NULL) {
+        tw_http_mark_gone(request);
+    }
+    pthread_mutex_unlock(&request->lock);
+}
+
 /* ---- looking ---- */
 
 bool tw_http_is_gone(const struct tw_http_request *request)
@@ -306,6 +369,33 @@ const char *tw_http_path(const struct tw_http_request *request)
 const char *tw_http_header(const struct tw_http_request *request, const char *name)
 {
     return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
+}
+
+struct header_count {
+    const char *name;
+    size_t n;
+};
+
+static enum MHD_Result count_header(void *context, enum MHD_ValueKind kind, const char *key,
+                                    const char *value)
+{
+    struct header_count *count = context;
+    (void)kind;
+    (void)value;
+    count->n += strcasecmp(key, count->name) == 0;
+    return MHD_YES;
+}
+
+size_t tw_http_header_count(const struct tw_http_request *request, const char *name)
+{
+    struct header_count count = {.name = name};
+    MHD_get_connection_values(request->connection, MHD_HEADER_KIND, count_header, &count);
+    return count.n;
+}
+
+const char *tw_http_argument(const struct tw_http_request *request, const char *name)
+{
+    return MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, name);
 }
 
 const char *tw_http_peer(const struct tw_http_request *request)

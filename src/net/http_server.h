@@ -120,12 +120,16 @@ const char *tw_http_method(const struct tw_http_request *request); /* "POST" */
 const char *tw_http_path(const struct tw_http_request *request);   /* decoded, without query */
 /* NULL where there is none. Valid within the handler only. */
 const char *tw_http_header(const struct tw_http_request *request, const char *name);
+/* How many of that name there are. Valid within the handler only. */
+size_t tw_http_header_count(const struct tw_http_request *request, const char *name);
 /* The client's address, numeric, without port; "" where there is none. Valid within the handler
  * only. */
 const char *tw_http_peer(const struct tw_http_request *request);
 /* Of a socket of the file system: who the client's process was when it connected. False for other
  * sockets. Valid within the handler only. */
 bool tw_http_peer_user(const struct tw_http_request *request, uint32_t *ret_uid);
+/* A value of the query, decoded; NULL where it is not there. Valid within the handler only. */
+const char *tw_http_argument(const struct tw_http_request *request, const char *name);
 /* More connections than max_connections: only what matters then should be answered. */
 bool tw_http_is_crowded(const struct tw_http_request *request);
 
@@ -155,11 +159,29 @@ void tw_http_stream_begin(struct tw_http_request *request, int status,
                           const char *heartbeat, uint32_t heartbeat_seconds);
 void tw_http_stream_write(struct tw_http_request *request, const void *bytes, size_t n_bytes);
 void tw_http_stream_end(struct tw_http_request *request);
+/* Ends it so that its client sees that something is missing. */
+void tw_http_stream_cut(struct tw_http_request *request);
 
 bool tw_http_is_gone(const struct tw_http_request *request);
 /* Written to the stream and not yet taken by the client's socket. */
 size_t tw_http_pending_bytes(const struct tw_http_request *request);
 
 void tw_http_release(struct tw_http_request *request);
+
+/* ---- requests of our own ---- */
+
+/* Told of an answer, once: on the thread that answers, which must not wait; status 0: it was
+ * released without one. The body is valid until the return. */
+typedef void (*tw_http_answered_fn)(void *context, int status, const struct tw_http_header *headers,
+                                    size_t n_headers, const void *body, size_t body_bytes);
+
+/* A request that no client sent, for the same handler's side: it is HANDLED, without headers, and
+ * not counted among a server's. id as a client's; the body is copied. Who makes it has one
+ * reference, and whoever answers it the other. It has no streams. NULL: no memory. */
+struct tw_http_request *tw_http_own_create(const char *path, const char *id, const void *body,
+                                           size_t body_bytes, tw_http_answered_fn answered,
+                                           void *context);
+/* Nobody waits for its answer any more: it is GONE. */
+void tw_http_own_abandon(struct tw_http_request *request);
 
 #endif

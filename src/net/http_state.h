@@ -70,6 +70,8 @@ struct tw_http_request {
     bool is_ended;
     char *heartbeat;
     uint32_t heartbeat_seconds;
+    tw_http_answered_fn answered; /* of a request of our own, whose server is NULL */
+    void *answered_context;
     int64_t last_write_ns;
     int64_t
         last_taken_ns; /* when the client took something, or there was first something to take */

@@ -128,6 +128,38 @@ bool tw_policy_asks_who(const struct tw_policy *policy)
     return asks;
 }
 
+/* So many names of a pattern as the paths have decide about them. */
+static bool tells_apart(const struct tw_policy_words *list, const char *who, const char *other)
+{
+    for (size_t i = 0; i < list->n_words; i++) {
+        char pattern[TW_LIMIT_POLICY_PATTERN_BYTES];
+        snprintf(pattern, sizeof pattern, "%s", list->words[i]);
+        char *end = pattern;
+        for (const char *at = who; at != NULL && *end != '\0'; at = strchr(at, '/')) {
+            at += *at == '/';
+            end += strcspn(end, "/");
+            end += *end == '/' && strchr(at, '/') != NULL;
+        }
+        *end = '\0';
+        if (fits_path(pattern, who) != fits_path(pattern, other)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool tw_policy_tells_apart(const struct tw_policy *policy, const char *who, const char *other)
+{
+    bool tells = false;
+    for (size_t i = 0; i < policy->n_floors; i++) {
+        tells = tells || tells_apart(&policy->floors[i].who, who, other);
+    }
+    for (size_t i = 0; i < policy->n_rules; i++) {
+        tells = tells || tells_apart(&policy->rules[i].who, who, other);
+    }
+    return tells;
+}
+
 unsigned tw_policy_floor_of(const struct tw_policy *policy, const char *who)
 {
     unsigned class = policy->floor;
@@ -169,9 +201,6 @@ enum tw_policy_fit tw_policy_rule_fits(const struct tw_policy *policy, size_t ru
     if ((r->classes >> question->rank.class & 1) == 0) {
         return TW_POLICY_OTHER_CLASS;
     }
-    if (question->cannot_redact && r->redact != 0) {
-        return TW_POLICY_LEAVES_MORE;
-    }
     if (!fits_who(&r->who, question->who)) {
         return TW_POLICY_OTHER_WHO;
     }
@@ -181,7 +210,12 @@ enum tw_policy_fit tw_policy_rule_fits(const struct tw_policy *policy, size_t ru
     const bool leaves_more =
         r->left_up_to != TW_POLICY_NONE &&
         class_left(policy, r->redact, &question->rank) > (unsigned)r->left_up_to;
-    return leaves_more ? TW_POLICY_LEAVES_MORE : TW_POLICY_FITS;
+    if (leaves_more) {
+        return TW_POLICY_LEAVES_MORE;
+    }
+    /* To replace is another way than to refuse, so it is taken where it leads somewhere. */
+    return r->redact != 0 && (r->zones & question->zones) == 0 ? TW_POLICY_OTHER_ZONE
+                                                               : TW_POLICY_FITS;
 }
 
 int tw_policy_hidden_by(const struct tw_policy *policy, size_t rule)
@@ -189,7 +223,7 @@ int tw_policy_hidden_by(const struct tw_policy *policy, size_t rule)
     uint32_t left = policy->rules[rule].classes;
     for (size_t i = 0; i < rule; i++) {
         const struct tw_policy_rule *r = &policy->rules[i];
-        if (r->who.n_words == 0 && r->models.n_words == 0 && r->left_up_to == TW_POLICY_NONE) {
+        if (r->who.n_words == 0 && r->models.n_words == 0 && r->redact == 0) {
             left &= ~r->classes;
             if (left == 0) {
                 return (int)i;

@@ -95,6 +95,9 @@ int tw_policy_find_detector(const struct tw_policy *policy, const char *name);
 
 /* Whether a rule or a floor is for some alone. */
 bool tw_policy_asks_who(const struct tw_policy *policy);
+/* Whether a floor or a rule that is for one of two paths is not for the other: then what has the
+ * one must not be given the other. */
+bool tw_policy_tells_apart(const struct tw_policy *policy, const char *who, const char *other);
 /* The class that a request of who has at least, whatever it says; NULL: of nobody. */
 unsigned tw_policy_floor_of(const struct tw_policy *policy, const char *who);
 
@@ -109,10 +112,9 @@ struct tw_policy_rank {
 
 struct tw_policy_question {
     struct tw_policy_rank rank;
-    const char *who;    /* "organisation/team/project/key", as far as it is known; NULL: nobody */
-    const char *model;  /* NULL: none */
-    uint64_t zones;     /* where it could run: bits */
-    bool cannot_redact; /* it would be run as it is, so no rule fits that redacts */
+    const char *who;   /* "organisation/team/project/key", as far as it is known; NULL: nobody */
+    const char *model; /* NULL: none */
+    uint64_t zones;    /* where it could run: bits */
 };
 
 struct tw_policy_decision {
@@ -134,6 +136,7 @@ enum tw_policy_fit {
     TW_POLICY_OTHER_WHO,
     TW_POLICY_OTHER_MODEL,
     TW_POLICY_LEAVES_MORE, /* than left-up-to: of a class that redaction does not take away */
+    TW_POLICY_OTHER_ZONE,  /* it redacts for zones alone where the request could not run */
     TW_POLICY_FIT_COUNT
 };
 enum tw_policy_fit tw_policy_rule_fits(const struct tw_policy *policy, size_t rule,

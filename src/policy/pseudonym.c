@@ -16,17 +16,30 @@ enum tw_status tw_redact_no_memory(struct tw_error *error)
 }
 
 /* A quoted text without escapes reads the same as JSON and as it stands, so it is left as it is. */
-json_t *tw_redact_parse(const char *text, size_t text_bytes, unsigned texts_deep)
+enum tw_status tw_redact_parse(const char *text, size_t text_bytes, unsigned texts_deep,
+                               json_t **ret_value, struct tw_error *error)
 {
     const char first = text[strspn(text, " \t\r\n")];
-    const bool may_be =
-        first == '{' || first == '[' || (first == '"' && memchr(text, '\\', text_bytes) != NULL);
+    const bool has_escapes = memchr(text, '\\', text_bytes) != NULL;
+    const bool is_deep = texts_deep == TW_LIMIT_POLICY_TEXTS_DEEP;
+    const bool may_be = first == '{' || first == '[' || (first == '"' && has_escapes);
     json_t *value = NULL;
-    if (texts_deep < TW_LIMIT_POLICY_TEXTS_DEEP && may_be &&
-        tw_json_parse(text, text_bytes, "", &value, NULL) != TW_OK) {
-        return NULL;
+    *ret_value = NULL;
+    if (!may_be || (is_deep && !has_escapes)) {
+        return TW_OK;
     }
-    return value;
+    const enum tw_status status = tw_json_parse(text, text_bytes, "", &value, NULL);
+    if (status == TW_ERR_FORMAT) {
+        return TW_OK;
+    }
+    if (is_deep || status == TW_ERR_LIMIT) {
+        json_decref(value);
+        return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
+                            "the request cannot be redacted: one of its texts is JSON in JSON in "
+                            "JSON, deeper or larger than is looked at");
+    }
+    *ret_value = value;
+    return status == TW_OK ? TW_OK : tw_redact_no_memory(error);
 }
 
 enum tw_status tw_redaction_create(const struct tw_policy *policy, uint64_t detectors,
@@ -63,15 +76,6 @@ void tw_redaction_free(struct tw_redaction *redaction)
 size_t tw_redaction_count(const struct tw_redaction *redaction)
 {
     return redaction->n_items;
-}
-
-size_t tw_redaction_count_of(const struct tw_redaction *redaction, unsigned detector)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < redaction->n_items; i++) {
-        n += redaction->items[i].detector == detector;
-    }
-    return n;
 }
 
 /* ---- the tables ---- */

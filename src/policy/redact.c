@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "policy/classify_parts.h"
+#include "policy/joined_parts.h"
 #include "policy/redact_parts.h"
 
 /* ---- finding spans ---- */
@@ -61,6 +63,19 @@ static void merge(struct spans *spans)
     spans->n = n;
 }
 
+static enum tw_status refuse_slow(const struct tw_redaction *redaction, uint64_t failed,
+                                  struct tw_error *error)
+{
+    unsigned i = 0;
+    while ((failed >> i & 1) == 0) {
+        i++;
+    }
+    return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
+                        "the request cannot be redacted: the detector '%s' takes too long for one "
+                        "of its texts",
+                        redaction->policy->detectors[i].name);
+}
+
 static enum tw_status find_spans(struct tw_redaction *redaction, const char *text, size_t n,
                                  struct spans *spans, struct tw_error *error)
 {
@@ -71,14 +86,7 @@ static enum tw_status find_spans(struct tw_redaction *redaction, const char *tex
         return tw_redact_no_memory(error);
     }
     if (failed != 0) {
-        unsigned i = 0;
-        while ((failed >> i & 1) == 0) {
-            i++;
-        }
-        return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
-                            "the request cannot be redacted: the detector '%s' takes too long for "
-                            "one of its texts",
-                            redaction->policy->detectors[i].name);
+        return refuse_slow(redaction, failed, error);
     }
     merge(spans);
     return TW_OK;
@@ -119,12 +127,13 @@ static enum tw_status redact_value(struct tw_redaction *redaction, json_t **valu
 static enum tw_status redact_json(struct tw_redaction *redaction, const char *text, size_t n,
                                   unsigned texts_deep, struct tw_buf *out, struct tw_error *error)
 {
-    json_t *value = tw_redact_parse(text, n, texts_deep);
+    json_t *value;
+    enum tw_status status = tw_redact_parse(text, n, texts_deep, &value, error);
     if (value == NULL) {
-        return TW_OK;
+        return status;
     }
     const uint64_t n_before = redaction->n_replaced;
-    enum tw_status status = redact_value(redaction, &value, 3, texts_deep + 1, error);
+    status = redact_value(redaction, &value, 3, texts_deep + 1, error);
     if (status == TW_OK && redaction->n_replaced > n_before) {
         struct tw_json_writer json;
         tw_json_begin(&json, out);
@@ -177,18 +186,21 @@ static enum tw_status redact_string(struct tw_redaction *redaction, json_t *stri
     return status;
 }
 
-/* A number that is one becomes a text. */
-static enum tw_status redact_integer(struct tw_redaction *redaction, json_t **value,
-                                     unsigned texts_deep, struct tw_error *error)
+/* A number that is one becomes a text. A sign is no part of it. */
+static enum tw_status redact_number(struct tw_redaction *redaction, json_t **value,
+                                    struct tw_error *error)
 {
-    char digits[24], *text;
-    size_t n;
-    const int n_digits =
-        snprintf(digits, sizeof digits, "%lld", (long long)json_integer_value(*value));
-    enum tw_status status =
-        redact_text(redaction, digits, (size_t)n_digits, texts_deep, &text, &n, error);
+    char digits[TW_CLASSIFY_DIGITS], *text = NULL;
+    size_t n = 0;
+    const size_t n_digits = tw_classify_digits(*value, digits), n_sign = digits[0] == '-';
+    bool has_sign = false;
+    enum tw_status status = redact_text(redaction, digits, n_digits, 0, &text, &n, error);
+    if (status == TW_OK && text == NULL && n_sign > 0) {
+        has_sign = true;
+        status = redact_text(redaction, digits + 1, n_digits - 1, 0, &text, &n, error);
+    }
     if (status == TW_OK && text != NULL) {
-        json_t *string = json_stringn(text, n);
+        json_t *string = json_sprintf("%s%.*s", has_sign ? "-" : "", (int)n, text);
         if (string != NULL) {
             json_decref(*value);
             *value = string;
@@ -222,10 +234,11 @@ static enum tw_status redact_field(struct tw_redaction *redaction, const char *k
     char *name = NULL;
     size_t n;
     enum tw_status status = TW_OK;
+    const bool is_left = level == 0 && (strcmp(key, "model") == 0 ||
+                                        (json_is_number(value) && tw_classify_is_parameter(key)));
     json_incref(value);
-    if (level > 0 || strcmp(key, "model") != 0) {
-        status =
-            redact_text(redaction, key, strlen(key), TW_LIMIT_POLICY_TEXTS_DEEP, &name, &n, error);
+    if (!is_left) {
+        status = redact_text(redaction, key, strlen(key), texts_deep, &name, &n, error);
         if (status == TW_OK) {
             status = redact_value(redaction, &value, level + 1, texts_deep, error);
         }
@@ -263,19 +276,90 @@ static enum tw_status redact_value(struct tw_redaction *redaction, json_t **valu
     switch (json_typeof(*value)) {
     case JSON_STRING:
         return redact_string(redaction, *value, texts_deep, error);
-    case JSON_INTEGER: /* those at 1 are parameters */
-        return level > 1 ? redact_integer(redaction, value, texts_deep, error) : TW_OK;
+    case JSON_INTEGER:
+    case JSON_REAL:
+        return redact_number(redaction, value, error);
     case JSON_OBJECT:
         return redact_object(redaction, *value, level, texts_deep, error);
     case JSON_ARRAY:
         return redact_array(redaction, *value, level, texts_deep, error);
-    case JSON_REAL:
     case JSON_TRUE:
     case JSON_FALSE:
     case JSON_NULL:
         break;
     }
     return TW_OK;
+}
+
+/* ---- what stands across parts ---- */
+
+/* The last first, so that places before it stay what they are. */
+static enum tw_status replace_across(struct tw_redaction *redaction, json_t *parts,
+                                     const char *between, const struct spans *spans,
+                                     struct tw_error *error)
+{
+    struct tw_buf text;
+    enum tw_status status = TW_OK;
+    tw_buf_init(&text, TW_LIMIT_POLICY_TEXT_BYTES);
+    tw_parts_join(parts, between, &text);
+    for (size_t i = spans->n; status == TW_OK && i > 0; i--) {
+        const struct tw_redact_span *span = &spans->items[i - 1];
+        const struct tw_pseudonym *pseudonym = NULL;
+        char name[TW_PSEUDONYM_BYTES + 2];
+        status = text.failed
+                     ? tw_redact_no_memory(error)
+                     : tw_redact_pseudonym(redaction, span->detector, text.data + span->begin,
+                                           span->end - span->begin, &pseudonym, error);
+        if (status == TW_OK) {
+            snprintf(name, sizeof name, "<%s>", pseudonym->name);
+            status = tw_parts_replace(parts, between, span->begin, span->end, name)
+                         ? TW_OK
+                         : tw_redact_no_memory(error);
+        }
+    }
+    tw_buf_free(&text);
+    return status;
+}
+
+static enum tw_status redact_parts(struct tw_redaction *redaction, json_t *parts,
+                                   struct tw_error *error)
+{
+    enum tw_status status = TW_OK;
+    for (size_t i = 0; status == TW_OK && tw_parts_betweens[i] != NULL; i++) {
+        struct spans spans = {0};
+        uint64_t failed;
+        tw_parts_detect(redaction->policy, &redaction->work, redaction->detectors, parts,
+                        tw_parts_betweens[i], on_found, &spans, &failed);
+        status = spans.failed  ? tw_redact_no_memory(error)
+                 : failed != 0 ? refuse_slow(redaction, failed, error)
+                               : TW_OK;
+        merge(&spans);
+        if (status == TW_OK && spans.n > 0) {
+            status = replace_across(redaction, parts, tw_parts_betweens[i], &spans, error);
+        }
+        tw_mem_free(spans.items);
+    }
+    return status;
+}
+
+/* Before each part alone: what is found in one may be the end of something longer. */
+static enum tw_status redact_all_parts(struct tw_redaction *redaction, const json_t *value,
+                                       struct tw_error *error)
+{
+    const char *key;
+    json_t *item;
+    size_t i;
+    enum tw_status status = TW_OK;
+    json_object_foreach ((json_t *)(uintptr_t)value, key, item) {
+        if (status == TW_OK && json_is_array(item) && tw_parts_are_in(key)) {
+            status = redact_parts(redaction, item, error);
+        }
+        status = status == TW_OK ? redact_all_parts(redaction, item, error) : status;
+    }
+    json_array_foreach (value, i, item) {
+        status = status == TW_OK ? redact_all_parts(redaction, item, error) : status;
+    }
+    return status;
 }
 
 /* ---- numbers that are taken ---- */
@@ -305,8 +389,8 @@ static void survey(struct tw_redaction *redaction, const json_t *value, unsigned
         const char *text = json_string_value(value);
         const size_t n = json_string_length(value);
         survey_text(redaction, text, n);
-        json_t *inner = tw_redact_parse(text, n, texts_deep);
-        if (inner != NULL) {
+        json_t *inner; /* what cannot be read fails when it is to be replaced in */
+        if (tw_redact_parse(text, n, texts_deep, &inner, NULL) == TW_OK && inner != NULL) {
             survey(redaction, inner, texts_deep + 1);
             json_decref(inner);
         }
@@ -326,7 +410,8 @@ enum tw_status tw_redaction_apply(struct tw_redaction *redaction, json_t *body,
     survey(redaction, body, 0);
     json_incref(body);
     json_t *same = body; /* an object or an array stays the same value */
-    enum tw_status status = redact_value(redaction, &same, 0, 0, error);
+    enum tw_status status = redact_all_parts(redaction, body, error);
+    status = status == TW_OK ? redact_value(redaction, &same, 0, 0, error) : status;
     json_decref(same);
     return status;
 }

@@ -5,7 +5,8 @@
  *
  * One value has one pseudonym in a request, the detector's name in capitals and a number, and one
  * pseudonym one value; none is used that stands in the request already. Texts that are JSON
- * (arguments of tools) stay JSON: their strings, names and whole numbers are replaced within.
+ * (arguments of tools) stay JSON: their strings, names and numbers are replaced within.
+ * What stands across parts of a message becomes one pseudonym in the first of them.
  *
  * Invariants: 1. Behind a successful apply no finding of the detectors asked for is left where it
  * was found. 2. An answer is put back to the same bytes however it is cut into pieces. 3. A
@@ -37,8 +38,6 @@ enum tw_status tw_redaction_apply(struct tw_redaction *redaction, json_t *body,
 
 /* How many values have a pseudonym; 0: answers need nothing put back. */
 size_t tw_redaction_count(const struct tw_redaction *redaction);
-/* Of the detector: how many. For records. */
-size_t tw_redaction_count_of(const struct tw_redaction *redaction, unsigned detector);
 
 /* Puts back in all texts of a whole answer; "arguments" are JSON, and so is content where
  * content_is_json, of an answer whose form was prescribed. */

@@ -46,8 +46,10 @@ enum tw_status tw_redact_pseudonym(struct tw_redaction *redaction, unsigned dete
 const struct tw_pseudonym *tw_redact_find(const struct tw_redaction *redaction, const char *name,
                                           size_t name_bytes);
 
-/* A text that is an object, a list or a string of JSON; NULL where it is not, or lies too deep. */
-json_t *tw_redact_parse(const char *text, size_t text_bytes, unsigned texts_deep);
+/* A text that is an object, a list or a string of JSON; *ret_value is NULL where it is not.
+ * TW_ERR_LIMIT where it lies so deep, or is so large, that nobody can say what its escapes hide. */
+enum tw_status tw_redact_parse(const char *text, size_t text_bytes, unsigned texts_deep,
+                               json_t **ret_value, struct tw_error *error);
 
 enum tw_status tw_redact_no_memory(struct tw_error *error);
 

@@ -39,12 +39,12 @@ static struct parts parts_of(struct tw_json_span text)
 
 /* ---- what it says ---- */
 
-static void read_usage(struct tw_json_span usage, struct tw_answer_usage *ret_usage)
+static bool read_usage(struct tw_json_span usage, struct tw_answer_usage *ret_usage)
 {
     struct tw_answer_usage read = {.is_known = true};
     if (!tw_json_span_is_object(usage) ||
         !tw_json_span_uint(tw_json_span_member(usage, "prompt_tokens"), &read.n_prompt_tokens)) {
-        return;
+        return false;
     }
     const struct tw_json_span prompt = tw_json_span_member(usage, "prompt_tokens_details");
     const struct tw_json_span answer = tw_json_span_member(usage, "completion_tokens_details");
@@ -61,6 +61,22 @@ static void read_usage(struct tw_json_span usage, struct tw_answer_usage *ret_us
         read.n_cached_tokens = read.n_prompt_tokens;
     }
     *ret_usage = read;
+    return true;
+}
+
+/* choice: the only one in its chunk. */
+static void count_choice(uint64_t choice, struct tw_answer_usage *usage,
+                         struct tw_answer_seen *seen)
+{
+    const uint32_t n =
+        usage->n_completion_tokens < UINT32_MAX ? (uint32_t)usage->n_completion_tokens : UINT32_MAX;
+    if (n > seen->n_choice_tokens[choice]) {
+        seen->n_choice_tokens[choice] = n;
+    }
+    usage->n_completion_tokens = 0;
+    for (size_t i = 0; i < TW_LIMIT_API_CHOICES; i++) {
+        usage->n_completion_tokens += seen->n_choice_tokens[i];
+    }
 }
 
 /* Name and arguments of every call, whole or in part. */
@@ -123,7 +139,8 @@ static enum tw_answer_finish finish_of(struct tw_json_span reason)
     return tw_json_span_is_null(reason) ? TW_ANSWER_GOES_ON : TW_ANSWER_OTHER;
 }
 
-static void read_choice(struct tw_json_span choice, struct tw_answer_seen *seen)
+static void read_choice(struct tw_json_span choice, struct tw_answer_seen *seen,
+                        uint64_t *ret_index)
 {
     uint64_t index = 0;
     struct tw_json_span reason = {NULL, 0};
@@ -148,10 +165,12 @@ static void read_choice(struct tw_json_span choice, struct tw_answer_seen *seen)
         seen->n_finished += seen->finish[index] == TW_ANSWER_GOES_ON;
         seen->finish[index] = (uint8_t)finish;
     }
+    *ret_index = index;
 }
 
-/* How many choices there are. */
-static size_t read_choices(struct tw_json_span choices, struct tw_answer_seen *seen)
+/* How many choices there are; ret_index: of the last one. */
+static size_t read_choices(struct tw_json_span choices, struct tw_answer_seen *seen,
+                           uint64_t *ret_index)
 {
     size_t n = 0;
     const uint64_t n_before = seen->n_text_bytes;
@@ -161,7 +180,7 @@ static size_t read_choices(struct tw_json_span choices, struct tw_answer_seen *s
         return 0;
     }
     while (tw_json_walk_next(&walk, &key, &choice)) {
-        read_choice(choice, seen);
+        read_choice(choice, seen, ret_index);
         n++;
     }
     seen->n_deltas += seen->n_text_bytes > n_before;
@@ -341,10 +360,22 @@ bool tw_answer_scan_object(struct tw_json_span object, const struct tw_answer_te
     }
     seen->n_objects++;
     const uint32_t n_finished = seen->n_finished;
-    const size_t n_choices = read_choices(parts.choices, seen);
-    read_usage(parts.usage, &seen->usage);
+    uint64_t index = 0;
+    const size_t n_choices = read_choices(parts.choices, seen, &index);
     /* Some services say it with the last piece, and nowhere else. */
-    const bool is_on_the_way = n_choices > 0 && seen->n_finished == n_finished;
+    const bool is_on_the_way =
+        n_choices > 0 && (terms->counts_each || seen->n_finished == n_finished);
+    struct tw_answer_usage read;
+    if (read_usage(parts.usage, &read)) {
+        if (terms->counts_each && n_choices == 1 && index < TW_LIMIT_API_CHOICES) {
+            count_choice(index, &read, seen);
+        }
+        read.is_last = !is_on_the_way;
+        if (is_on_the_way && read.n_completion_tokens < seen->usage.n_completion_tokens) {
+            read.n_completion_tokens = seen->usage.n_completion_tokens;
+        }
+        seen->usage = read;
+    }
     const bool has_usage = tw_json_span_is_object(parts.usage);
     if (terms->usage == TW_USAGE_NONE && n_choices == 0 && has_usage) {
         return false;
@@ -366,8 +397,9 @@ bool tw_answer_scan_whole(const char *body, size_t n_bytes, const struct tw_answ
         return false;
     }
     seen->n_objects++;
-    (void)read_choices(parts.choices, seen);
-    read_usage(parts.usage, &seen->usage);
+    uint64_t index;
+    (void)read_choices(parts.choices, seen, &index);
+    seen->usage.is_last = read_usage(parts.usage, &seen->usage);
     write_object(object, &parts, terms, NULL, out);
     return true;
 }

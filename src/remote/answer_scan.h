@@ -7,8 +7,9 @@
  * tokenworks and services write them. Members that are not named here go through byte by byte.
  *
  * Invariants:
- * 1. Counts never fall. Usage is the last that was said; a server that counts as it goes says more
- *    each time.
+ * 1. Counts never fall on the way. Usage is the last that was said; a server that counts as it goes
+ *    says more each time, and may say it for each choice alone (counts_each): then it is their sum,
+ *    until the usage of the whole comes, which is in a chunk without choices.
  * 2. An answer of n tokens has at least one byte of text, or one event, for each but the special
  *    ones: where no usage came, n_text_bytes bounds what is to be paid, and n_deltas is the least.
  *
@@ -32,11 +33,13 @@ struct tw_answer_terms {
     const char *model; /* what the client calls it; NULL: as it comes */
     const char *id;    /* NULL: as it comes */
     enum tw_usage_form usage;
+    bool counts_each;  /* a chunk's usage is that of its one choice, as vLLM and SGLang say it */
     bool hides_cached; /* nothing in it tells what others left in the server's cache */
 };
 
 struct tw_answer_usage {
     bool is_known;
+    bool is_last; /* it came where an answer ends, and is that of all choices */
     uint64_t n_prompt_tokens, n_cached_tokens, n_completion_tokens, n_reasoning_tokens;
 };
 
@@ -64,7 +67,8 @@ struct tw_answer_seen {
     bool has_calls;
     uint32_t n_finished; /* choices that have ended */
     uint8_t finish[TW_LIMIT_API_CHOICES];
-    struct tw_answer_error error; /* the first one */
+    uint32_t n_choice_tokens[TW_LIMIT_API_CHOICES]; /* said of each choice alone */
+    struct tw_answer_error error;                   /* the first one */
 };
 
 /* Adds what an object says; true where it is to be passed on, and then written to out (without

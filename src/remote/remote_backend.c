@@ -8,6 +8,8 @@
 #include "base/secret.h"
 #include "remote/remote_state.h"
 
+#define SPELLING_BITS 24
+
 struct tw_remote_config tw_remote_defaults(void)
 {
     return (struct tw_remote_config){.connect_ms = 5000,
@@ -98,6 +100,9 @@ static void free_backend(struct tw_remote_backend *backend)
     tw_mem_free(backend->key);
     tw_mem_free(backend->url);
     tw_mem_free(backend->ca_path);
+    tw_mem_free(backend->ca_spelling);
+    curl_slist_free_all(backend->connect_to);
+    curl_slist_free_all(backend->resolved);
     tw_mem_free(backend->key_path);
     tw_mem_free(backend);
 }
@@ -122,6 +127,46 @@ static enum tw_status check_files(struct tw_remote_backend *backend, struct tw_e
     return status;
 }
 
+/* libcurl takes a kept connection for another server where paths of CAs are the same text, whatever
+ * is in the files by now. So each backend spells its path in its own way: in front of it, one "./"
+ * or "/" for each bit of a number that nobody else has. */
+static bool spell_ca(struct tw_remote_backend *backend)
+{
+    static atomic_uint last;
+    const unsigned number = atomic_fetch_add(&last, 1);
+    const char *path = backend->ca_path;
+    struct tw_buf text;
+    tw_buf_init(&text, TW_LIMIT_CONF_BYTES);
+    tw_buf_append_text(&text, path[0] == '/' ? "/" : "./");
+    for (unsigned bit = 0; bit < SPELLING_BITS; bit++) {
+        tw_buf_append_text(&text, (number >> bit & 1) != 0 ? "./" : "/");
+    }
+    tw_buf_append_text(&text, path);
+    backend->ca_spelling = text.failed ? NULL : tw_mem_strndup(text.data, text.size_bytes);
+    tw_buf_free(&text);
+    return backend->ca_spelling != NULL;
+}
+
+/* libcurl's form: whatever it would connect to, it connects to this. */
+static enum tw_status add_places(struct tw_remote_backend *backend, struct tw_error *error)
+{
+    const struct tw_remote_config *config = &backend->config;
+    char line[TW_LIMIT_REMOTE_URL_BYTES];
+    if (config->connect_to != NULL) {
+        (void)snprintf(line, sizeof line, "::%s", config->connect_to);
+        backend->connect_to = curl_slist_append(NULL, line);
+    }
+    if (config->resolved != NULL) {
+        backend->resolved = curl_slist_append(NULL, config->resolved);
+    }
+    if ((backend->ca_path != NULL && !spell_ca(backend)) ||
+        (config->connect_to != NULL && backend->connect_to == NULL) ||
+        (config->resolved != NULL && backend->resolved == NULL)) {
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a backend");
+    }
+    return check_files(backend, error);
+}
+
 static enum tw_status fill(struct tw_remote_backend *backend, const struct tw_remote_config *config,
                            struct tw_error *error)
 {
@@ -134,7 +179,7 @@ static enum tw_status fill(struct tw_remote_backend *backend, const struct tw_re
         (config->key_path != NULL && backend->key_path == NULL)) {
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a backend");
     }
-    return check_files(backend, error);
+    return add_places(backend, error);
 }
 
 enum tw_status tw_remote_backend_add(struct tw_remote_client *client,
@@ -173,7 +218,11 @@ void tw_remote_backend_hold(struct tw_remote_backend *backend)
 void tw_remote_backend_let_go(struct tw_remote_backend *backend)
 {
     if (atomic_fetch_sub(&backend->references, 1) == 1) {
+        const struct tw_remote_config config = backend->config;
         free_backend(backend);
+        if (config.gone != NULL) {
+            config.gone(config.notice_context);
+        }
     }
 }
 

@@ -64,8 +64,12 @@ struct tw_remote_health {
 };
 
 struct tw_remote_config {
-    const char *url;     /* "https://host:port", with or without "/v1" and a slash at its end */
-    const char *ca_path; /* PEM of the only authorities to believe; NULL: the system's */
+    const char *url;        /* "https://host:port", with or without "/v1" and a slash at its end */
+    const char *ca_path;    /* PEM of the only authorities to believe; NULL: the system's */
+    const char *connect_to; /* "192.0.2.1:8000", "[2001:db8::1]:8000": where it is; certificate and
+                               Host are the URL's; NULL: by the URL's name */
+    const char *resolved;   /* "host:port:address,address": what the URL's name stands for; NULL:
+                               it is looked up */
     const char
         *key_path; /* a file of the key alone, for its owner alone; read anew when it changes;
                              NULL: none is sent */
@@ -73,6 +77,9 @@ struct tw_remote_config {
     uint32_t poll_ms; /* between looks at its health; 0: none */
     /* After each look; may be NULL. */
     void (*notice)(void *context, const struct tw_remote_health *health);
+    /* Of one that was added: it was dropped, its calls have ended, and no notice comes any more.
+     * May be NULL. */
+    void (*gone)(void *context);
     void *notice_context;
 };
 struct tw_remote_config tw_remote_defaults(void);
@@ -85,7 +92,7 @@ enum tw_status tw_remote_backend_add(struct tw_remote_client *client,
                                      struct tw_remote_backend **ret_backend,
                                      struct tw_error *error);
 /* No more looks at its health; one that runs may still end with its notice, so the notice's context
- * stays until the client has stopped. What it answers goes on. NULL is allowed. */
+ * stays until `gone`. What it answers goes on. NULL is allowed. */
 void tw_remote_backend_drop(struct tw_remote_backend *backend);
 struct tw_remote_health tw_remote_backend_health(struct tw_remote_backend *backend);
 
@@ -118,12 +125,13 @@ struct tw_remote_head {
 struct tw_remote_result {
     enum tw_remote_end end;
     bool may_retry; /* elsewhere: invariant 2, and nothing says that others will refuse it too */
+    bool was_asked; /* the server was connected and sent the request, or a part of it */
     int status;     /* of HTTP; 0: none came */
     uint32_t retry_after_s;
     uint64_t n_body_bytes;
     int64_t first_byte_ns; /* since it was submitted; 0: none came */
     int64_t took_ns;
-    const char *reason; /* a sentence; "" for a whole answer */
+    const char *reason; /* a sentence, "" for a whole answer; names hosts and files: for logs */
 };
 
 enum tw_remote_take { TW_REMOTE_TAKEN = 0, TW_REMOTE_PAUSE, TW_REMOTE_STOP };

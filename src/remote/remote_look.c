@@ -12,10 +12,6 @@
 
 #define MS_NS INT64_C(1000000)
 
-/* Metrics that were not there are looked for again after so long. */
-#define NO_METRICS_NS (60000 * MS_NS)
-#define LOOK_MS       5000u
-
 static void begin_step(struct tw_remote_backend *backend, enum tw_remote_step step);
 
 /* Over: the news is for everyone. */
@@ -66,7 +62,7 @@ static void take_metrics(struct tw_remote_backend *backend, const struct tw_remo
             look->found.has_load = look->found.has_load || look->found.load.has[i];
         }
     } else if (result->end == TW_REMOTE_REFUSED) {
-        look->metrics_due_ns = tw_clock_monotonic_ns() + NO_METRICS_NS;
+        look->metrics_due_ns = tw_clock_monotonic_ns() + TW_LIMIT_REMOTE_NO_METRICS_MS * MS_NS;
     }
     publish(backend);
 }
@@ -104,7 +100,7 @@ static void begin_step(struct tw_remote_backend *backend, enum tw_remote_step st
     const struct tw_remote_request request = {
         .backend = backend,
         .path = paths[step],
-        .whole_ms = LOOK_MS,
+        .whole_ms = TW_LIMIT_REMOTE_LOOK_MS,
         .sink = {.context = backend, .head = on_head, .body = on_body, .end = on_end},
     };
     backend->look.step = step;

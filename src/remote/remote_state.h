@@ -30,6 +30,8 @@ struct tw_remote_backend {
     struct tw_remote_client *client;
     struct tw_remote_config config; /* its texts are below */
     char *url, *ca_path, *key_path;
+    char *ca_spelling;                        /* the path as libcurl gets it */
+    struct curl_slist *connect_to, *resolved; /* NULL: none */
     atomic_uint references; /* whoever added it, its calls, the list while it is not dropped */
     struct tw_remote_backend *next;
     bool is_dropped;

@@ -221,9 +221,11 @@ static bool set_options(struct tw_remote_call *call)
     SET(CURLOPT_PRIVATE, call);
     SET(CURLOPT_ERRORBUFFER, call->curl_text);
     if (backend->ca_path != NULL) {
-        SET(CURLOPT_CAINFO, backend->ca_path);
+        SET(CURLOPT_CAINFO, backend->ca_spelling);
         SET(CURLOPT_CAPATH, NULL); /* the system's folder is not believed beside it */
     }
+    SET(CURLOPT_CONNECT_TO, backend->connect_to);
+    SET(CURLOPT_RESOLVE, backend->resolved);
     if (call->is_post) {
         SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body.size_bytes);
         SET(CURLOPT_POSTFIELDS, call->body.size_bytes > 0 ? call->body.data : "");
@@ -307,11 +309,20 @@ static void unlink_call(struct tw_remote_call *call)
     client->n_running--;
 }
 
+/* Whether anything of the request went out. */
+static bool was_asked(CURL *easy)
+{
+    long n_bytes = 0;
+    return easy != NULL && curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &n_bytes) == CURLE_OK &&
+           n_bytes > 0;
+}
+
 void tw_remote_transfer_stop(struct tw_remote_call *call, enum tw_remote_end end,
                              const char *reason)
 {
     struct tw_remote_client *client = call->client;
     const int64_t now_ns = tw_clock_monotonic_ns();
+    const bool has_asked = was_asked(call->easy);
     if (call->easy != NULL) {
         put_away(client, call->easy);
         call->easy = NULL;
@@ -323,6 +334,7 @@ void tw_remote_transfer_stop(struct tw_remote_call *call, enum tw_remote_end end
     const struct tw_remote_result result = {
         .end = end,
         .may_retry = may_retry(call, end),
+        .was_asked = has_asked,
         .status = call->has_head ? call->head.status : 0,
         .retry_after_s = call->head.retry_after_s,
         .n_body_bytes = call->n_body_bytes,

@@ -3,23 +3,13 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Under these names servers take the most tokens of an answer: OpenAI's two, and llama.cpp's. */
-static const char *const limits[] = {"max_tokens", "max_completion_tokens", "n_predict"};
-
-static bool is_limit(const char *key)
-{
-    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
-        if (strcmp(key, limits[i]) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
+#include "remote/request_limits.h"
 
 /* Members that are written by their own rules. */
 static bool is_written(const char *key)
 {
-    return strcmp(key, "model") == 0 || strcmp(key, "stream_options") == 0 || is_limit(key);
+    return strcmp(key, "model") == 0 || strcmp(key, "stream_options") == 0 ||
+           tw_request_is_limit(key);
 }
 
 /* A salt that a client chose would let it into what others have cached, however it is called. */
@@ -45,25 +35,13 @@ static void name_left_out(struct tw_rewrite_asked *asked, const char *key)
     }
 }
 
-/* The least of what the client asks for under any name, and of what was granted. Values that are no
- * count, such as -1 for "no limit", are as if they were not there. */
-static uint64_t limit_of(const json_t *request, const struct tw_rewrite_terms *terms)
-{
-    uint64_t least = terms->n_answer_tokens;
-    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
-        const json_t *value = json_object_get(request, limits[i]);
-        const json_int_t asked = json_is_integer(value) ? json_integer_value(value) : -1;
-        if (asked >= 0 && (uint64_t)asked < least) {
-            least = (uint64_t)asked;
-        }
-    }
-    return least;
-}
-
-static void write_limit(struct tw_json_writer *json, const json_t *request,
+/* The least of what the client asks for and of what was granted. */
+static void write_limit(struct tw_json_writer *json, uint64_t n_asked_tokens,
                         const struct tw_rewrite_terms *terms)
 {
-    const uint64_t limit = limit_of(request, terms);
+    const uint64_t limit = n_asked_tokens != 0 && n_asked_tokens < terms->n_answer_tokens
+                               ? n_asked_tokens
+                               : terms->n_answer_tokens;
     if (terms->n_answer_tokens == 0 || limit == TW_REWRITE_NO_LIMIT) {
         return;
     }
@@ -78,7 +56,7 @@ static void write_stream_options(struct tw_json_writer *json, const struct tw_re
     tw_json_key(json, "stream_options");
     tw_json_object_begin(json);
     tw_json_put_bool(json, "include_usage", true);
-    if (terms->kind->counts_on) {
+    if (terms->counts_on) {
         tw_json_put_bool(json, "continuous_usage_stats", true);
     }
     tw_json_object_end(json);
@@ -96,21 +74,19 @@ static struct tw_rewrite_asked asked_of(const json_t *request)
     return asked;
 }
 
-static enum tw_status check_answers(const json_t *request, const struct tw_rewrite_terms *terms,
-                                    struct tw_error *error)
+static enum tw_status read_limits(const json_t *request, const struct tw_rewrite_terms *terms,
+                                  struct tw_request_limits *ret_limits, struct tw_error *error)
 {
-    static const char *const counts[] = {"n", "best_of"};
-    for (size_t i = 0; i < 2 && terms->n_answers > 0; i++) {
-        const json_t *value = json_object_get(request, counts[i]);
-        if (value != NULL && !json_is_null(value) &&
-            (!json_is_integer(value) || json_integer_value(value) < 1 ||
-             (uint64_t)json_integer_value(value) > terms->n_answers)) {
-            return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
-                                "'%s' must be a whole number from 1 to %llu", counts[i],
-                                (unsigned long long)terms->n_answers);
-        }
+    const char *member;
+    enum tw_status status =
+        tw_request_limits_read(request, terms->n_answer_tokens != 0, ret_limits, &member, error);
+    if (status == TW_OK && terms->n_answers > 0 && ret_limits->n_answers > terms->n_answers) {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "the request asks for %llu answers, and %llu were granted",
+                            (unsigned long long)ret_limits->n_answers,
+                            (unsigned long long)terms->n_answers);
     }
-    return TW_OK;
+    return status;
 }
 
 enum tw_status tw_request_rewrite(const json_t *request, const struct tw_rewrite_terms *terms,
@@ -123,7 +99,8 @@ enum tw_status tw_request_rewrite(const json_t *request, const struct tw_rewrite
     if (!json_is_object(request)) {
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION, "the body must be a JSON object");
     }
-    enum tw_status status = check_answers(request, terms, error);
+    struct tw_request_limits limits;
+    enum tw_status status = read_limits(request, terms, &limits, error);
     if (status != TW_OK) {
         return status;
     }
@@ -142,7 +119,7 @@ enum tw_status tw_request_rewrite(const json_t *request, const struct tw_rewrite
             name_left_out(&asked, key);
         }
     }
-    write_limit(&json, request, terms);
+    write_limit(&json, limits.n_answer_tokens, terms);
     if (asked.is_stream) {
         write_stream_options(&json, terms);
     }

@@ -9,12 +9,13 @@
  *
  * Invariants:
  * 1. The server is asked for no more than n_answer_tokens an answer and n_answers answers, under
- *    each name that a limit of that kind has.
+ *    each name that a limit of that kind has, as request_limits.h reads them.
  * 2. A stream is asked for with its usage, whatever the client asked.
  * 3. No member leaves that is not on a list, and a salt is ours or there is none.
  *
  * Pure; threads: any.
- * Errors: TW_ERR_USAGE for a request that is no object, or asks for more answers than granted;
+ * Errors: TW_ERR_USAGE for a request that is no object, or asks for more answers than granted, and
+ * those of request_limits.h;
  * TW_ERR_LIMIT where out is full.
  */
 #ifndef TW_REMOTE_REQUEST_REWRITE_H
@@ -27,8 +28,9 @@
 struct tw_rewrite_terms {
     const char *model;        /* as the server calls it */
     uint64_t n_answer_tokens; /* granted to each answer; 0: the endpoint makes none (embeddings) */
-    uint64_t n_answers; /* granted: prompts times n is the caller's to count; 0: not checked */
-    bool is_chat;       /* a limit that the client did not give is max_completion_tokens */
+    uint64_t n_answers;       /* granted, of all prompts; 0: not checked */
+    bool is_chat;             /* a limit that the client did not give is max_completion_tokens */
+    bool counts_on;           /* a stream says as it goes how many tokens there are */
     const struct tw_server_kind *kind;
     const char *const *passed; /* [n_passed] members that this server gets besides */
     size_t n_passed;

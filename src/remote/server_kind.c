@@ -6,12 +6,13 @@
 enum { OPENAI = 1, VLLM = 2, SGLANG = 4, LLAMA = 8, OURS = 16, ALL = 31, OPEN = ALL & ~OPENAI };
 
 static const struct tw_server_kind kinds[] = {
-    {"openai", TW_SERVER_ALL, false, false, true},
-    {"vllm", TW_SERVER_ALL, true, true, true},
-    {"sglang", TW_SERVER_ALL, true, true, true},
+    {"openai", TW_SERVER_ALL, false, false, false, true},
+    {"vllm", TW_SERVER_ALL, true, true, true, true},
+    {"sglang", TW_SERVER_ALL, true, true, true, true},
     /* Embeddings only when it is started for them, and pictures only with a projector. */
-    {"llama.cpp", TW_SERVER_ALL & ~(TW_SERVER_EMBEDDINGS | TW_SERVER_IMAGES), false, false, false},
-    {"tokenworks", TW_SERVER_ALL & ~TW_SERVER_IMAGES, true, true, true},
+    {"llama.cpp", TW_SERVER_ALL & ~(TW_SERVER_EMBEDDINGS | TW_SERVER_IMAGES), false, false, false,
+     false},
+    {"tokenworks", TW_SERVER_ALL & ~TW_SERVER_IMAGES, true, false, true, true},
 };
 
 /* clang-format off */
@@ -21,7 +22,7 @@ static const struct {
 } members[] = {
     /* OpenAI's own. `model`, limits and usage are written by their own rules. */
     {"messages", ALL}, {"prompt", ALL}, {"input", ALL}, {"stream", ALL},
-    {"n", ALL}, {"best_of", OPENAI | VLLM}, {"echo", ALL}, {"suffix", OPENAI | VLLM},
+    {"n", ALL}, {"n_cmpl", LLAMA}, {"best_of", OPENAI | VLLM}, {"echo", ALL}, {"suffix", OPENAI | VLLM},
     {"temperature", ALL}, {"top_p", ALL}, {"seed", ALL}, {"stop", ALL},
     {"frequency_penalty", ALL}, {"presence_penalty", ALL}, {"logit_bias", ALL},
     {"logprobs", ALL}, {"top_logprobs", ALL},
@@ -52,7 +53,7 @@ static const struct {
     {"guided_regex", VLLM | OURS}, {"guided_choice", VLLM | OURS}, {"guided_grammar", VLLM},
     {"guided_decoding_backend", VLLM}, {"regex", SGLANG}, {"ebnf", SGLANG},
     {"json_schema", SGLANG | LLAMA | OURS}, {"grammar", LLAMA},
-    /* Templates and thought; a template of the client's own stays out. */
+    /* Templates and thought; a template of the client's own is refused. */
     {"chat_template_kwargs", OPEN}, {"add_generation_prompt", OPEN},
     {"continue_final_message", OPEN}, {"documents", VLLM},
     {"thinking_token_budget", VLLM}, {"include_reasoning", VLLM},

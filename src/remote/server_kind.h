@@ -32,6 +32,7 @@ struct tw_server_kind {
     const char *name;
     uint32_t abilities;   /* of its models, where nobody says otherwise */
     bool counts_on;       /* its streams say how many tokens there are as they go */
+    bool counts_each;     /* and say it of each choice alone */
     bool takes_salt;      /* it keeps tenants' cached beginnings apart when it is told to */
     bool knows_new_limit; /* max_completion_tokens; older ones max_tokens */
 };

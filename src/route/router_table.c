@@ -4,8 +4,6 @@
 #include "base/mem.h"
 #include "route/router_state.h"
 
-#define TABLE_BYTES ((size_t)64 << 20)
-
 static enum tw_status refuse(struct tw_error *error, const char *name, const char *why)
 {
     return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION, "the backend '%s' %s", name, why);
@@ -101,7 +99,7 @@ struct copies {
 static bool copy_table(const struct tw_route_table *table, struct copies *ret_copies)
 {
     struct tw_arena *texts = &ret_copies->texts;
-    tw_arena_init(texts, TABLE_BYTES);
+    tw_arena_init(texts, TW_LIMIT_ROUTE_TABLE_BYTES);
     ret_copies->backends =
         tw_arena_alloc(texts, table->n_backends + 1, sizeof *ret_copies->backends);
     bool is_copied = ret_copies->backends != NULL;

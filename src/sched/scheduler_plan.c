@@ -139,12 +139,27 @@ static void begin_choice(struct tw_scheduler *s)
     }
 }
 
+/* Whoever comes waits for the end of the step that runs: those of IDLE tenants alone are short. */
+static uint32_t idle_budget(uint32_t budget)
+{
+    const uint32_t part = budget / TW_LIMIT_IDLE_STEP_PART;
+    return part > 0 ? part : 1;
+}
+
 static uint32_t choose_rows(struct tw_scheduler *s, uint32_t budget)
 {
     uint32_t n_tokens = 0, tenant = 0;
     struct tw_sched_lane *lane;
     s->n_rows = 0;
+    bool is_idle = false;
     while (s->n_rows < s->config.max_rows && (lane = next_lane(s, &tenant)) != NULL) {
+        if (!is_idle && tw_fair_share_class(s->share, tenant) == TW_CLASS_IDLE) {
+            if (s->n_rows > 0) {
+                break; /* others have the step to themselves: IDLE rows would make it longer */
+            }
+            is_idle = true;
+            budget = idle_budget(budget);
+        }
         struct tw_sched_sequence *sequence = lane->cursor;
         lane->cursor = sequence->next;
         uint32_t n = row_tokens(s, sequence, &budget);

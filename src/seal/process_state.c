@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "seal/seal_files.h"
+#include "seal/seal_statement.h"
 
 #define PATH_BYTES    64
 #define STATUS_BYTES  65536
@@ -229,8 +230,11 @@ static enum tw_status read_broker(pid_t pid, struct tw_process_state *state, str
     }
     tw_buf_free(&line);
     state->broker_pid = pid;
-    state->is_broker_sealed = threads.n_filtered == threads.n_threads &&
-                              threads.n_without_privileges == threads.n_threads;
+    struct tw_seal_statement said;
+    state->is_broker_sealed =
+        tw_seal_statement_read(pid, &said) && said.role == TW_SEAL_AS_BROKER &&
+        threads.n_filters >= said.n_filters && threads.n_filtered == threads.n_threads &&
+        threads.n_without_privileges == threads.n_threads;
     return status;
 }
 
@@ -279,6 +283,9 @@ enum tw_status tw_process_state_read(pid_t pid, struct tw_process_state *ret_sta
     if (status == TW_OK) {
         status = find_broker(&state, error);
     }
+    struct tw_seal_statement said;
+    state.has_statement = tw_seal_statement_read(pid, &said);
+    state.has_all_filters = state.has_statement && state.n_filters >= said.n_filters;
     if (status == TW_OK) {
         *ret_state = state;
     } else {
@@ -307,7 +314,8 @@ static bool is_on_list(const struct tw_process_state *state, const struct tw_pro
 
 bool tw_process_is_sealed(const struct tw_process_state *state)
 {
-    bool ok = state->n_filtered == state->n_threads &&
+    bool ok = state->has_statement && state->has_all_filters &&
+              state->n_filtered == state->n_threads &&
               state->n_without_privileges == state->n_threads &&
               (state->broker_pid == 0 || state->is_broker_sealed);
     for (size_t i = 0; ok && i < state->n_sockets; i++) {

@@ -46,6 +46,8 @@ struct tw_process_state {
     pid_t broker_pid;                                   /* 0: no child of it is one */
     struct tw_reach_list reach;                         /* of the broker */
     bool is_broker_sealed;
+    bool has_statement;   /* it says that its filter is ours (seal_statement.h) */
+    bool has_all_filters; /* and the kernel says that no thread has fewer than it said */
 };
 
 enum tw_status tw_process_state_read(pid_t pid, struct tw_process_state *ret_state,
@@ -60,8 +62,8 @@ enum tw_status tw_process_threads_read(pid_t pid, struct tw_process_state *ret_s
 enum tw_status tw_process_sockets_read(pid_t pid, struct tw_process_state *ret_state,
                                        struct tw_error *error);
 
-/* All threads have a filter and no_new_privs, and no socket leads out but to the broker's list, if
- * there is one. */
+/* It says that it is sealed, all threads have the filters and no_new_privs, and no socket leads out
+ * but to the broker's list, if there is one. */
 bool tw_process_is_sealed(const struct tw_process_state *state);
 
 /* Processes that run a command of this program: names of the file and the first word. At most

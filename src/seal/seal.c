@@ -9,6 +9,7 @@
 #include "seal/process_state.h"
 #include "seal/seal_files.h"
 #include "seal/seal_filter.h"
+#include "seal/seal_statement.h"
 
 enum tw_status tw_seal_close_inherited(int kept_fd, struct tw_buf *ret_closed,
                                        struct tw_error *error)
@@ -88,7 +89,7 @@ static enum tw_status give_listener(scmp_filter_ctx filter, struct tw_broker *br
 }
 
 /* Believing what was asked for is not enough: each thread is looked at. */
-static enum tw_status check_threads(struct tw_error *error)
+static enum tw_status check_threads(uint32_t *ret_n_filters, struct tw_error *error)
 {
     struct tw_process_state state = {.pid = getpid()};
     enum tw_status status = tw_process_threads_read(state.pid, &state, error);
@@ -98,7 +99,16 @@ static enum tw_status check_threads(struct tw_error *error)
                               "the process could not be sealed: of %zu threads %zu have the filter",
                               state.n_threads, state.n_filtered);
     }
+    *ret_n_filters = state.n_filters;
     return status;
+}
+
+/* It is there for others to see, when all of it is so. */
+static enum tw_status state_it(int fd, enum tw_seal_role role, struct tw_error *error)
+{
+    uint32_t n_filters = 0;
+    enum tw_status status = check_threads(&n_filters, error);
+    return status == TW_OK ? tw_seal_statement_make(fd, role, n_filters, error) : status;
 }
 
 enum tw_status tw_seal_apply(const struct tw_seal_config *config, struct tw_error *error)
@@ -106,7 +116,11 @@ enum tw_status tw_seal_apply(const struct tw_seal_config *config, struct tw_erro
     const enum tw_seal_role role = config->broker != NULL ? TW_SEAL_WITH_BROKER : TW_SEAL_ALONE;
     const int broker_fd = config->broker != NULL ? config->broker->fd : -1;
     scmp_filter_ctx filter = NULL;
+    int statement_fd = -1;
     enum tw_status status = tw_seal_files_check(config->reach, config->kept_fd, broker_fd, error);
+    if (status == TW_OK) {
+        status = tw_seal_statement_open(&statement_fd, error);
+    }
     if (status == TW_OK) {
         status = tw_seal_filter_make(role, getpid(), &filter, error);
     }
@@ -119,16 +133,26 @@ enum tw_status tw_seal_apply(const struct tw_seal_config *config, struct tw_erro
     if (filter != NULL) {
         seccomp_release(filter);
     }
-    return status == TW_OK ? check_threads(error) : status;
+    return status == TW_OK ? state_it(statement_fd, role, error) : status;
 }
 
 enum tw_status tw_seal_apply_broker(struct tw_error *error)
 {
     scmp_filter_ctx filter = NULL;
-    enum tw_status status = tw_seal_filter_make(TW_SEAL_AS_BROKER, getpid(), &filter, error);
+    struct tw_process_state before = {.pid = getpid()};
+    int fd = -1;
+    enum tw_status status = tw_seal_statement_open(&fd, error);
+    if (status == TW_OK) { /* later it opens nothing */
+        status = tw_process_threads_read(before.pid, &before, error);
+    }
+    if (status == TW_OK) {
+        status = tw_seal_filter_make(TW_SEAL_AS_BROKER, before.pid, &filter, error);
+    }
     if (status == TW_OK) {
         status = load(filter, error);
         seccomp_release(filter);
     }
-    return status;
+    return status == TW_OK
+               ? tw_seal_statement_make(fd, TW_SEAL_AS_BROKER, before.n_filters + 1, error)
+               : status;
 }

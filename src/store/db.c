@@ -8,6 +8,21 @@
 #include "base/printable.h"
 #include "store/db_state.h"
 
+static void give_up(struct tw_db_statement *statement)
+{
+    if (statement->is_running) {
+        statement->db->store->reset(statement);
+        statement->is_running = false;
+    }
+}
+
+static void give_up_all(struct tw_db *db)
+{
+    for (struct tw_db_statement *s = db->statements; s != NULL; s = s->next) {
+        give_up(s);
+    }
+}
+
 enum tw_status tw_db_open(const char *address, enum tw_db_mode mode, struct tw_db **ret_db,
                           struct tw_error *error)
 {
@@ -39,6 +54,24 @@ void tw_db_close(struct tw_db *db)
     assert(db->statements == NULL);
     tw_db_rollback(db);
     db->store->close(db);
+}
+
+enum tw_status tw_db_reconnect(struct tw_db *db, struct tw_error *error)
+{
+    struct tw_error unused;
+    error = error != NULL ? error : &unused;
+    assert(!db->in_transaction);
+    if (!db->is_broken) {
+        return TW_OK;
+    }
+    if (db->store->reconnect == NULL) {
+        return tw_error_set(error, TW_ERR_UNSUPPORTED, TW_NO_POSITION,
+                            "the store has to be opened again: %s", db->failure.text);
+    }
+    give_up_all(db);
+    enum tw_status status = db->store->reconnect(db, error);
+    db->is_broken = status != TW_OK;
+    return status;
 }
 
 bool tw_db_is_postgres(const struct tw_db *db)
@@ -87,12 +120,21 @@ struct tw_db_value tw_db_bytes(const void *data, size_t size_bytes)
         .kind = TW_DB_BYTES, .data = data != NULL ? data : "", .size_bytes = size_bytes};
 }
 
+const char tw_db_notify_sql[] = "NOTIFY tokenworks";
+
+enum tw_status tw_db_listen(struct tw_db *db, struct tw_error *error)
+{
+    return tw_db_execute(db, "LISTEN tokenworks", error);
+}
+
 /* Every call begins here: whether the store still works, and the transaction. */
 static enum tw_status check_open(struct tw_db *db, struct tw_error *error)
 {
     if (db->is_broken) {
         return tw_error_set(error, TW_ERR_IO, TW_NO_POSITION,
-                            "the store has to be opened again: %s", db->failure.text);
+                            db->store->reconnect != NULL ? "PostgreSQL has to be reached again: %s"
+                                                         : "the store has to be opened again: %s",
+                            db->failure.text);
     }
     if (db->in_transaction && db->has_failed) {
         *error = db->failure;
@@ -278,14 +320,6 @@ static enum tw_status check_values(const struct tw_db_value *values, size_t n,
     return TW_OK;
 }
 
-static void give_up(struct tw_db_statement *statement)
-{
-    if (statement->is_running) {
-        statement->db->store->reset(statement);
-        statement->is_running = false;
-    }
-}
-
 /* What tw_db_query and tw_db_run have in common, before the store is asked. */
 static enum tw_status check_call(struct tw_db_statement *statement,
                                  const struct tw_db_value *values, size_t n, struct tw_error *error)
@@ -416,13 +450,6 @@ enum tw_status tw_db_execute(struct tw_db *db, const char *sql, struct tw_error 
     return status;
 }
 
-static void give_up_all(struct tw_db *db)
-{
-    for (struct tw_db_statement *s = db->statements; s != NULL; s = s->next) {
-        give_up(s);
-    }
-}
-
 enum tw_status tw_db_begin(struct tw_db *db, struct tw_error *error)
 {
     struct tw_error unused;
@@ -453,6 +480,16 @@ enum tw_status tw_db_commit(struct tw_db *db, struct tw_error *error)
     status = db->store->commit(db, error);
     db->in_transaction = false;
     return status;
+}
+
+enum tw_status tw_db_wait(struct tw_db *db, int stop_fd, int timeout_ms, bool *ret_was_told,
+                          struct tw_error *error)
+{
+    struct tw_error unused;
+    error = error != NULL ? error : &unused;
+    assert(!db->in_transaction && db->store->wait != NULL);
+    enum tw_status status = check_open(db, error);
+    return status == TW_OK ? db->store->wait(db, stop_fd, timeout_ms, ret_was_told, error) : status;
 }
 
 void tw_db_rollback(struct tw_db *db)

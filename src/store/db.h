@@ -2,6 +2,7 @@
  *
  *     tw_db_open -> { tw_db_prepare -> tw_db_query -> tw_db_next ... } -> tw_db_close
  *     tw_db_begin -> { tw_db_run ... } -> tw_db_commit   or tw_db_rollback
+ *     tw_db_listen -> { tw_db_wait ... }
  *
  * The text of a statement is the same for both. Parameters are `?`, by their order. What differs
  * is written with a sign that each store replaces:
@@ -24,8 +25,9 @@
  *    between, or a disk did not even let us take back what it would not sync. Then the error says
  *    that it is not known (TW_ERR_IO), and the store must be opened again.
  * 2. After a failed write or sync, a lost connection or damage the store is broken
- *    (tw_db_is_broken): every call fails until it is opened again, because what the system keeps is
- *    not known. That may be found behind a commit that is there and said so.
+ *    (tw_db_is_broken): every call fails until it is opened again, or PostgreSQL reached again by
+ *    tw_db_reconnect, because what the system keeps is not known. That may be found behind a commit
+ *    that is there and said so.
  *    A full disk does not break it.
  * 3. A SQLite file has one process that writes: tw_db_open takes a lock beside it, which ends with
  *    the process, and says who has it where that fails. Readers (TW_DB_READ) take none, see whole
@@ -72,6 +74,11 @@ enum tw_status tw_db_open(const char *address, enum tw_db_mode mode, struct tw_d
                           struct tw_error *error);
 /* Ends a transaction that is open without keeping it. NULL is allowed. */
 void tw_db_close(struct tw_db *db);
+
+/* A broken connection to PostgreSQL anew, within TW_LIMIT_DB_RECONNECT_MS: all statements are good
+ * again. TW_ERR_IO: it is not reached, and stays broken. TW_ERR_UNSUPPORTED: a file cannot be
+ * trusted again before it was opened anew. */
+enum tw_status tw_db_reconnect(struct tw_db *db, struct tw_error *error);
 
 bool tw_db_is_postgres(const struct tw_db *db);
 bool tw_db_is_broken(const struct tw_db *db);
@@ -128,6 +135,16 @@ enum tw_status tw_db_begin(struct tw_db *db, struct tw_error *error);
 enum tw_status tw_db_commit(struct tw_db *db, struct tw_error *error);
 /* Where none is open nothing is done. */
 void tw_db_rollback(struct tw_db *db);
+
+/* What one connection to PostgreSQL says in a transaction, at its commit all hear that listen; a
+ * file has nobody else, so nothing is said there. */
+extern const char tw_db_notify_sql[]; /* to be prepared, for PostgreSQL alone */
+/* For PostgreSQL alone, and again after tw_db_reconnect. */
+enum tw_status tw_db_listen(struct tw_db *db, struct tw_error *error);
+/* Outside of a transaction: until something was said, timeout_ms are over, or stop_fd (-1: none)
+ * can be read. What was said since the last call counts. */
+enum tw_status tw_db_wait(struct tw_db *db, int stop_fd, int timeout_ms, bool *ret_was_told,
+                          struct tw_error *error);
 
 /* Brings the schema to the last of n versions: steps[i] leads from version i to i + 1. One
  * transaction a step; several processes may do so at once. A store that is newer is refused with

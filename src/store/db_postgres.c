@@ -5,11 +5,13 @@
 #include <endian.h>
 #include <inttypes.h>
 #include <libpq-fe.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "store/db_state.h"
@@ -43,7 +45,7 @@ struct postgres_db {
 
 struct postgres_statement {
     struct tw_db_statement base;
-    char name[24];
+    char name[24], *sql; /* for the server, and for the next one */
     Oid parameter_types[TW_LIMIT_DB_PARAMETERS];
     int n_columns;
     Oid *column_types; /* [n_columns], as the three others */
@@ -383,6 +385,7 @@ static enum tw_status take_types(struct postgres_statement *statement, const PGr
 static void statement_free(struct postgres_statement *statement)
 {
     tw_buf_free(&statement->rows);
+    tw_mem_free(statement->sql);
     tw_mem_free(statement->column_types);
     tw_mem_free(statement->row);
     tw_mem_free(statement);
@@ -398,6 +401,11 @@ static enum tw_status postgres_prepare(struct tw_db *base, const char *sql, size
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a statement");
     }
     tw_buf_init(&statement->rows, TW_LIMIT_DB_ROWS_BYTES);
+    statement->sql = tw_mem_strndup(sql, strlen(sql));
+    if (statement->sql == NULL) {
+        statement_free(statement);
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a statement");
+    }
     snprintf(statement->name, sizeof(statement->name), "s%" PRIu64, db->n_prepared++);
     struct answers answers = {.error = error};
     answers.status = sent(db, PQsendPrepare(db->connection, statement->name, sql, 0, NULL), error);
@@ -639,9 +647,15 @@ static void postgres_close(struct tw_db *base)
     tw_mem_free(db);
 }
 
+static enum tw_status postgres_reconnect(struct tw_db *db, struct tw_error *error);
+static enum tw_status postgres_wait(struct tw_db *db, int stop_fd, int timeout_ms,
+                                    bool *ret_was_told, struct tw_error *error);
+
 static const struct tw_db_store postgres_store = {
     .is_postgres = true,
     .close = postgres_close,
+    .reconnect = postgres_reconnect,
+    .wait = postgres_wait,
     .prepare = postgres_prepare,
     .finalize = postgres_finalize,
     .query = postgres_query,
@@ -706,7 +720,9 @@ static PGconn *connect_to(const char *address)
         "connect_timeout",  "keepalives_idle",  "keepalives_interval",
         "keepalives_count", "tcp_user_timeout", "fallback_application_name",
         "dbname",           "client_encoding",  NULL};
-    const char *const values[] = {CONNECT_SECONDS, "10",    "5",    "3", "30000",
+    char silent_ms[12];
+    snprintf(silent_ms, sizeof silent_ms, "%d", TW_LIMIT_DB_SILENT_MS);
+    const char *const values[] = {CONNECT_SECONDS, "2",     "1",    "3", silent_ms,
                                   "tokenworks",    address, "UTF8", NULL};
     return PQconnectdbParams(names, values, 1);
 }
@@ -803,5 +819,88 @@ enum tw_status tw_db_postgres_open(const char *address, enum tw_db_mode mode, st
         return status;
     }
     *ret_db = &db->base;
+    return TW_OK;
+}
+
+/* ---- reached again ---- */
+
+static enum tw_status fail_unreached(struct postgres_db *db, struct tw_error *error)
+{
+    char text[240];
+    put_connection_message(db->connection, text, sizeof(text));
+    return tw_error_set(error, TW_ERR_IO, TW_NO_POSITION, "cannot reach PostgreSQL: %s",
+                        text[0] != '\0' ? text : "it does not answer in time");
+}
+
+/* Waits until a socket has what a poll of libpq asked for. False: the time is over. */
+static bool wait_for_socket(PGconn *connection, PostgresPollingStatusType wanted, int64_t until_ns)
+{
+    struct pollfd socket = {.fd = PQsocket(connection),
+                            .events = wanted == PGRES_POLLING_WRITING ? POLLOUT : POLLIN};
+    const int64_t left_ms = (until_ns - tw_clock_monotonic_ns()) / 1000000;
+    return left_ms > 0 && poll(&socket, 1, (int)left_ms) > 0;
+}
+
+/* All of them are sent, and then waited for at once. */
+static enum tw_status prepare_again(struct postgres_db *db, struct tw_error *error)
+{
+    enum tw_status status = TW_OK;
+    db->n_unanswered = 0;
+    for (struct tw_db_statement *s = db->base.statements; s != NULL && status == TW_OK;
+         s = s->next) {
+        struct postgres_statement *statement = statement_of(s);
+        status = sent(db, PQsendPrepare(db->connection, statement->name, statement->sql, 0, NULL),
+                      error);
+    }
+    return status == TW_OK && db->n_unanswered > 0 ? wait_for_all(db, error) : status;
+}
+
+static enum tw_status postgres_reconnect(struct tw_db *base, struct tw_error *error)
+{
+    struct postgres_db *db = postgres_of(base);
+    const int64_t until_ns = tw_clock_monotonic_ns() + TW_LIMIT_DB_RECONNECT_MS * INT64_C(1000000);
+    PostgresPollingStatusType now = PGRES_POLLING_WRITING;
+    if (PQresetStart(db->connection) != 1) {
+        return fail_unreached(db, error);
+    }
+    while (now != PGRES_POLLING_OK) {
+        if (now == PGRES_POLLING_FAILED || !wait_for_socket(db->connection, now, until_ns)) {
+            return fail_unreached(db, error);
+        }
+        now = PQresetPoll(db->connection);
+    }
+    base->is_broken = false; /* for what follows; the caller decides by the status */
+    base->should_retry = false;
+    enum tw_status status = set_up(db, error);
+    return status == TW_OK ? prepare_again(db, error) : status;
+}
+
+static bool was_told(struct postgres_db *db)
+{
+    bool is_there = false;
+    PGnotify *notice;
+    while ((notice = PQnotifies(db->connection)) != NULL) {
+        is_there = true;
+        PQfreemem(notice);
+    }
+    return is_there;
+}
+
+static enum tw_status postgres_wait(struct tw_db *base, int stop_fd, int timeout_ms,
+                                    bool *ret_was_told, struct tw_error *error)
+{
+    struct postgres_db *db = postgres_of(base);
+    if (was_told(db)) { /* it came with the answer to a statement */
+        *ret_was_told = true;
+        return TW_OK;
+    }
+    struct pollfd sockets[] = {{.fd = PQsocket(db->connection), .events = POLLIN},
+                               {.fd = stop_fd, .events = POLLIN}};
+    poll(sockets, 2, timeout_ms);
+    if (sockets[0].revents != 0 && PQconsumeInput(db->connection) != 1) {
+        fail_lost(db, NULL, error);
+        return TW_ERR_IO;
+    }
+    *ret_was_told = was_told(db);
     return TW_OK;
 }

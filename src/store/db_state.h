@@ -19,6 +19,10 @@
 struct tw_db_store {
     bool is_postgres;
     void (*close)(struct tw_db *db);
+    /* Of a store that is broken. These two: NULL of a store that has no connection. */
+    enum tw_status (*reconnect)(struct tw_db *db, struct tw_error *error);
+    enum tw_status (*wait)(struct tw_db *db, int stop_fd, int timeout_ms, bool *ret_was_told,
+                           struct tw_error *error);
     /* sql is in the store's own words. The statement's base is filled by db.c. */
     enum tw_status (*prepare)(struct tw_db *db, const char *sql, size_t n_parameters,
                               struct tw_db_statement **ret_statement, struct tw_error *error);

@@ -68,7 +68,7 @@ def cases_pass_or_fail_and_the_exit_code_says_so(program):
 """)
     out = refused(program, 9, "1 of 2 cases are not decided as expected",
                   "test", "p.yaml", "bad.yaml")
-    assert "FAILED 2\n       class is 'confidential', expected 'internal'; rule is 'home'" in out
+    assert "FAILED 2\n       class is 'confidential', expected 'internal'; rule is 'none'" in out
     write(program, "odd.yaml", "cases:\n- {expect: {class: public}}\n")
     refused(program, 5, "case 1: a case needs one of text and request", "test", "p.yaml",
             "odd.yaml")

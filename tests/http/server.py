@@ -3,6 +3,7 @@ import concurrent.futures
 import hashlib
 import http.client
 import json
+import os
 import re
 import resource
 import signal
@@ -121,8 +122,8 @@ class Server:
         self.port = self.wait_for_port() if waits else None
 
     def log_text(self):
-        self.log.seek(0)
-        return self.log.read().decode(errors="replace")
+        file = self.log.fileno()  # its position is where the server writes: it stays
+        return os.pread(file, os.fstat(file).st_size, 0).decode(errors="replace")
 
     def wait_for_port(self):
         end = time.monotonic() + 60

@@ -25,6 +25,8 @@ NOBODY = 65534
 # What the manual promises, in the order of ROLES. w: of what lies within the scope of the role,
 # a: of what lies below it (everything is below a scope of everything), -: not at all.
 MATRIX = {
+    "backend/list": "w-ww-", "backend/drain": "w--w-", "backend/resume": "w--w-",
+    "backend/reload": "w--w-",
     "org/create": "w----", "org/list": "wwwww", "org/set": "a--a-", "org/close": "a----",
     "team/create": "w--w-", "team/list": "wwwww", "team/set": "a--a-", "team/close": "a----",
     "project/create": "w--w-", "project/list": "wwwww", "project/set": "a--a-",
@@ -62,7 +64,11 @@ class Site:
         self.books = Books(program, folder)
         self.folder = Path(folder)
         self.socket = Path(folder, "admin.sock")
-        self.words = ("--model", Path(data, "tokenworks-demo.gguf"), "--ctx", "512")
+        config = Path(folder, "serve.yaml")
+        config.write_text('backends: [{name: node, url: "http://127.0.0.1:9", '
+                          'models: [{name: far, ctx: 512}]}]', encoding="ascii")
+        self.words = ("--config", config, "--model", Path(data, "tokenworks-demo.gguf"),
+                      "--ctx", "512")
 
     def serve(self, **more):
         server = self.books.serve(*self.words, **more)
@@ -154,6 +160,8 @@ def target_of(it, command, depth, number):
         it.good("budget/set", path="acme/research", limit=1, name=name)
         return 2, {"path": "acme/research", "name": name}
     return {
+        "backend/drain": (0, {"name": "node"}),
+        "backend/resume": (0, {"name": "node"}),
         "org/set": (1, {"path": "acme", "rpm": 9999}),
         "team/create": (1, {"path": f"acme/{name}"}),
         "team/set": (2, {"path": "acme/research", "rpm": 9999}),
@@ -200,7 +208,7 @@ def each_endpoint_is_open_to_its_roles_in_their_scopes_and_to_nobody_else(it, se
 def the_matrix_has_every_endpoint(it, _server):
     pages = [it.books.run_bare("man", f"tokenworks-{group}").stdout for group in
              ("org", "team", "project", "user", "key", "budget", "price", "ledger", "audit",
-              "subject", "content", "usage")]
+              "subject", "content", "usage", "backend")]
     known = {line.split()[2] + "/" + line.split()[3]
              for page in pages for line in page.splitlines() if line.startswith(".SS tokenworks ")}
     local = {command for command in known if it.ask(command).status == 404}

@@ -60,11 +60,18 @@ def usage_of(books):
 
 
 @old
-def a_reader_says_that_a_writer_is_to_come_first(books, _facts, _data):
-    is_current = books.run("usage", "--period", "all", check=False)
-    if is_current.returncode != 0:
-        assert is_current.returncode == UNSUPPORTED, is_current
-        assert "start once what writes it" in is_current.stderr
+def a_reader_says_that_a_writer_is_to_come_first(books, facts, _data):
+    def read():
+        return books.run("usage", "--period", "all", check=False)
+    before = read()
+    if before.returncode != 0:
+        assert before.returncode == UNSUPPORTED, before
+        assert "start once what writes it" in before.stderr
+        books.command("org", "set", "acme")
+    else:  # of this program's schema: it is read, and has what it had
+        usage = {row[0]: tuple(row[1:]) for row in facts["usage"]}
+        assert usage and usage_of(books) == usage
+    assert read().returncode == 0 and set(usage_of(books)) == {row[0] for row in facts["usage"]}
 
 
 @old

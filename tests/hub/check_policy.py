@@ -2,6 +2,7 @@
 
     check_policy.py TOKENWORKS DATA
 """
+import http.client
 import json
 import random
 import signal
@@ -40,12 +41,13 @@ class Site:
         self.books = Books(program, self.folder / "hub")
         self.policy = self.folder / "policy.yaml"
 
-    def serve(self, policy, *backends, **more):
+    def serve(self, policy, *backends, aliases=(), **more):
         """Each backend is (name, zone, fake)."""
         self.policy.write_text(policy, encoding="utf-8")
         config = self.folder / "serve.yaml"
         config.write_text(json.dumps({
-            "policy": "policy.yaml", "models": [{"path": str(self.model), "name": "here"}],
+            "policy": "policy.yaml", "models": [{"path": str(self.model), "name": "here",
+                                              "aliases": list(aliases)}],
             "backends": [{"name": name, "url": fake.url, "zone": zone,
                           "weight": 1 if n > 0 else 100000,  # the first one is asked first
                           "models": [{"name": "far", "ctx": 2048}]}
@@ -168,6 +170,78 @@ def what_a_rule_replaces_does_not_leave_and_comes_back(it):
         assert MAIL not in json.dumps(cloud.requests)
 
 
+HERE = REDACTING.replace("left-up-to: internal, allow: [cloud]",
+                         "left-up-to: internal, allow: [local, cloud]")
+
+
+@site
+def what_a_rule_replaces_is_not_seen_by_a_model_here_and_comes_back(it):
+    with good() as cloud, it.serve(HERE, ("c", "cloud", cloud)) as server:
+        reply = server.post("/v1/completions", {"prompt": f"to {MAIL}.", "model": "here",
+                                                "max_tokens": 2, "echo": True, "logprobs": 0},
+                            headers=bearer(it.books.key))
+        choice, = reply.json["choices"]
+        assert choice["text"].startswith(f"to {MAIL}."), choice
+        seen = "".join(choice["logprobs"]["tokens"])
+        assert seen.startswith("to <EMAIL_1>.") and MAIL not in seen, seen
+        form = {"guided_regex": "[(]<EMAIL_[1]>[)]", "max_tokens": 64}
+        reply = ask(server, it.books.key, f"mail {MAIL}", model="here", **form)
+        assert reply.json["choices"][0]["message"]["content"] == f"({MAIL})", reply.body
+        reply = ask(server, it.books.key, f"mail {MAIL}", model="here", stream=True, **form)
+        text = "".join(c["delta"].get("content") or "" for e in reply.events
+                       for c in e["choices"])
+        assert text == f"({MAIL})", text
+        parts = [{"type": "text", "text": MAIL[:8]}, {"type": "text", "text": MAIL[8:]}]
+        reply = ask(server, it.books.key, parts, model="here", **form)
+        assert reply.json["choices"][0]["message"]["content"] == f"({MAIL})", reply.body
+
+
+@site
+def what_nobody_reads_does_not_leave(it):
+    with good() as cloud, it.serve(POLICY, ("c", "cloud", cloud)) as server:
+        for content in ([{"image_url": {"url": "https://x.example/a.png"}}],
+                        "![](data:image/png;base64,aGVsbG8=)", [{"type": "text", "text": "a",
+                                                                 "pixels": "aGVsbG8="}],
+                        [{"type": "text", "text": IBAN[:12]}, {"type": "text", "text": IBAN[12:]}]):
+            reply = ask(server, it.books.key, content)
+            assert reply.status == 403 and not cloud.requests, (content, reply.body)
+        for body in ({"prompt": [1, 2]}, {"prompt": {"prompt_string": "x", "multimodal_data": []}},
+                     {"prompt": "x", "prompt_embeds": "aGVsbG8="}):
+            reply = server.post("/v1/completions", {"model": "far", **body},
+                                headers=bearer(it.books.key))
+            assert reply.status == 403 and not cloud.requests, (body, reply.body)
+        parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+        assert ask(server, it.books.key, parts, tools=[{"type": "function", "function": {
+            "name": "f", "parameters": {"x": 0.5}}}]).status == 200
+
+
+@site
+def rules_name_models_and_not_what_clients_call_them(it):
+    policy = POLICY.replace("rules:", "rules:\n  - {name: not-here, up-to: restricted, "
+                            "models: [here], refuse: Not this one.}")
+    with good() as cloud, it.serve(policy, ("c", "cloud", cloud), aliases=["other"]) as server:
+        for model in ("here", "other", None):
+            reply = ask(server, it.books.key, "hello", model=model)
+            assert reply.status == 403 and "Not this one." in reply.error["message"], reply.body
+        assert ask(server, it.books.key, "hello", model="nobody").status == 404
+        assert ask(server, it.books.key, "hello").status == 200
+
+
+@site
+def what_a_policy_names_keeps_its_name(it):
+    floor = "floors:\n  - {who: [acme/research], class: confidential}\ndetectors:"
+    policy = POLICY.replace("detectors:", floor)
+    with good() as cloud, it.serve(policy, ("c", "cloud", cloud)) as server:
+        run = it.books.run("team", "set", "acme/research", "--name", "free", check=False)
+        assert run.returncode == 2 and "the policy has a floor or a rule for" in run.stderr, run
+        it.books.command("project", "set", "acme/research/chat", "--name", "talk")
+        assert ask(server, it.books.key, "hello").status == 403
+    it.books.command("team", "set", "acme/research", "--name", "free")
+    with good() as cloud, it.serve(policy, ("c", "cloud", cloud), waits=False) as server:
+        assert server.process.wait(60) != 0
+        assert "a floor for 'acme/research', and the books have nobody" in server.log_text()
+
+
 @site
 def a_policy_is_read_again_and_a_wrong_one_changes_nothing(it):
     with good() as cloud, it.serve(POLICY, ("c", "cloud", cloud)) as server:
@@ -178,9 +252,9 @@ def a_policy_is_read_again_and_a_wrong_one_changes_nothing(it):
         assert becomes(lambda: ask(server, it.books.key, f"mail {MAIL}").status == 200)
         for wrong in ("rules: [", POLICY.replace("- {name: cloud, trust: 10}\n", "")):
             it.policy.write_text(wrong, encoding="utf-8")
-            n = server.log_text().count("stays as it was")
+            n = server.log_text().count("policy stay as they were")
             server.process.send_signal(signal.SIGHUP)
-            assert becomes(lambda: server.log_text().count("stays as it was") == n + 1)
+            assert becomes(lambda: server.log_text().count("policy stay as they were") == n + 1)
             assert ask(server, it.books.key, f"mail {MAIL}").status == 200
 
 
@@ -194,9 +268,20 @@ def a_zone_that_the_policy_lacks_is_refused_at_the_start(it):
 @site
 def an_unknown_class_of_a_header_is_refused(it):
     with good() as cloud, it.serve(POLICY, ("c", "cloud", cloud)) as server:
-        for value in ("secretish", "public, restricted", "x" * 200):
+        for value in ("secretish", "public, restricted", "x" * 200, "", "public" + " " * 70):
             reply = ask(server, it.books.key, "hi", headers={"x-tokenworks-data-class": value})
-            assert reply.status == 400 and not cloud.requests, reply.body
+            assert reply.status == 400 and not cloud.requests, (value, reply.body)
+        body = json.dumps({"model": "far", "messages": [{"role": "user", "content": "hi"}]})
+        raw = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+        raw.putrequest("POST", "/v1/chat/completions")
+        for name, value in (("Content-Length", str(len(body))), *bearer(it.books.key).items(),
+                            ("x-tokenworks-data-class", "public"),
+                            ("X-Tokenworks-Data-Class", "restricted")):
+            raw.putheader(name, value)
+        raw.endheaders(body.encode())
+        reply = raw.getresponse()
+        assert reply.status == 400 and b"give it once" in reply.read() and not cloud.requests
+        raw.close()
 
 
 @site
@@ -239,6 +324,9 @@ if __name__ == "__main__":
              every_decision_is_on_record,
              nothing_is_tried_where_trust_is_lower,
              what_a_rule_replaces_does_not_leave_and_comes_back,
+             what_a_rule_replaces_is_not_seen_by_a_model_here_and_comes_back,
+             what_nobody_reads_does_not_leave, rules_name_models_and_not_what_clients_call_them,
+             what_a_policy_names_keeps_its_name,
              a_policy_is_read_again_and_a_wrong_one_changes_nothing,
              a_zone_that_the_policy_lacks_is_refused_at_the_start,
              an_unknown_class_of_a_header_is_refused,

@@ -207,20 +207,42 @@ def behind_the_first_byte_nothing_is_tried_again(it):
 
 
 @site
-def what_a_server_refuses_is_said_in_its_words(it):
+def what_a_server_refuses_is_said_in_its_words_where_it_is_of_the_request(it):
     cases = [(400, 400, None, "too long"), (422, 422, None, "too long"),
-             (401, 502, "backend_refused_us", "our key"), (404, 502, "backend_lacks_model", "too"),
-             (429, 429, "backend_busy", "too long"), (500, 502, "backend_failed", "too long")]
+             (401, 502, "backend_refused_us", "our key"),
+             (404, 502, "backend_lacks_model", "does not have"),
+             (429, 429, "backend_busy", "too much"), (500, 502, "backend_failed", "status 500")]
     for theirs, ours, code, text in cases:
-        with Fake(answer(theirs, {"error": {"message": "too long", "type": "t"}})) as fake, \
-                it.hub(("fake", fake.url, "openai")) as hub:
+        refusal = answer(theirs, {"error": {"message": "too long at gpu-7", "type": "t"}})
+        with Fake(refusal) as fake, it.hub(("fake", fake.url, "openai")) as hub:
             for stream in (False, True):
                 reply = ask(hub, it.books.key, stream=stream)
                 assert (reply.status, reply.error["code"]) == (ours, code), (theirs, reply.body)
                 assert text in reply.error["message"], reply.body
+                is_theirs = "gpu-7" in reply.error["message"]
+                assert is_theirs == (theirs in (400, 422)), reply.body
+                assert is_theirs or "too long at gpu-7" in hub.log_text(), hub.log_text()
     records = it.books.records("request.settled")
     assert len(records) == 2 * len(cases)
     assert all(r["output_tokens"] == 0 and r["cost_nano"] == 0 for r in records), records
+
+
+@site
+def what_went_wrong_on_the_way_is_for_the_log(it):
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        port = nobody.getsockname()[1]
+    with it.hub(("gone", f"http://127.0.0.1:{port}", "openai")) as hub:
+        for _ in range(30):  # it may be known as gone before it is asked
+            reply = ask(hub, it.books.key)
+            if reply.status == 502:
+                break
+        assert reply.status in (502, 503), reply.body
+        assert "127.0.0.1" not in reply.error["message"] and str(port) not in reply.body.decode()
+        assert str(port) in hub.log_text(), hub.log_text()
+    with Fake("nonsense\r\n\r\n") as fake, it.hub(("odd", fake.url, "openai")) as hub:
+        reply = ask(hub, it.books.key)
+        assert reply.error["message"] == "the server 'odd' sent what is no answer", reply.body
+        assert "HTTP/0.9" in hub.log_text(), hub.log_text()
 
 
 @site
@@ -257,18 +279,164 @@ def a_server_gets_what_was_granted_and_not_our_clients_names(it):
 
 @site
 def a_client_that_reads_slowly_holds_the_server_up_and_nobody_else(it):
+    # What waits is a quarter of TW_LIMIT_HTTP_STREAM_BYTES, and with books the words of
+    # TW_LIMIT_HUB_AHEAD_TOKENS; round it are a connection, two threads' stacks and a few pieces.
+    most_bytes = 4 << 20
     big = CHUNK * 2000
-    with Fake(STREAM, *[big] * 200, LAST) as fake, it.hub(("fake", fake.url, "openai")) as hub:
-        client = http.client.HTTPConnection("127.0.0.1", hub.port, timeout=60)
-        client.request("POST", "/v1/chat/completions",
-                       json.dumps({"model": "far", "messages": [], "stream": True}),
-                       bearer(it.books.key))
-        response = client.getresponse()
-        time.sleep(1)
-        assert resident_bytes(hub.process.pid) < 100 << 20, resident_bytes(hub.process.pid)
-        assert hub.get("/health").status == 200
-        assert response.read().count(b'"word "') == 400000
-        client.close()
+    with Fake(STREAM, *[big] * 100, LAST) as fake:
+        config = it.write(("fake", fake.url, "openai"))
+        for servers in (it.books.serve, lambda *words: Server(it.program, *words)):
+            with servers("--config", config) as hub:
+                before = resident_bytes(hub.process.pid)
+                client = http.client.HTTPConnection("127.0.0.1", hub.port, timeout=60)
+                client.request("POST", "/v1/chat/completions",
+                               json.dumps({"model": "far", "messages": [], "stream": True}),
+                               bearer(it.books.key))
+                response = client.getresponse()
+                time.sleep(0.7)
+                grown = resident_bytes(hub.process.pid) - before
+                assert grown < most_bytes, grown
+                assert hub.get("/health").status == 200
+                assert response.read().count(b'"word "') == 200000
+                client.close()
+
+
+def leave_before_an_answer(hub, key, fake, **more):
+    n = len(fake.requests)
+    with hub.ask_unread("/v1/chat/completions", {"model": "far", "messages": [
+            {"role": "user", "content": "What is a budget?"}], **more}, headers=bearer(key)):
+        assert becomes(lambda: len(fake.requests) == n + 1)
+
+
+@site
+def who_leaves_before_the_first_byte_pays_the_prompt(it):
+    with Fake("", "", wait=5) as fake, it.hub(("fake", fake.url, "openai")) as hub:
+        for n, stream in enumerate((True, False), 1):
+            leave_before_an_answer(hub, it.books.key, fake, stream=stream)
+            assert becomes(lambda: len(it.books.records("request.settled")) == n)
+        with hub.ask_unread("/v1/completions", {"model": "far", "prompt": "a" * 50},
+                            headers=bearer(it.books.key)) as client:
+            assert becomes(lambda: len(fake.requests) == 3)
+            it.books.command("key", "revoke", "acme/research/chat/ci")
+            assert client.recv(65536).startswith(b"HTTP/1.1 401")
+        assert becomes(lambda: len(it.books.records("request.settled")) == 3)
+    for record in it.books.records("request.settled"):
+        assert record["finish"] == "cancelled" and record["output_tokens"] == 0, record
+        assert record["prompt_tokens"] > 50 and record["cost_nano"] > 0, record
+    reserved = [tokens for tokens, in it.books.rows(
+        "SELECT tokens FROM entry WHERE kind = 'settle' ORDER BY id")]
+    assert reserved == [r["prompt_tokens"] for r in it.books.records("request.settled")]
+    it.books.must_balance()
+
+
+@site
+def who_leaves_a_whole_answer_pays_what_came_of_it(it):
+    part = ("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
+            '{"choices": [{')
+    with Fake(part, wait=5) as fake, it.hub(("fake", fake.url, "openai")) as hub:
+        with hub.ask_unread("/v1/completions", {"model": "far", "prompt": "a", "max_tokens": 9},
+                            headers=bearer(it.books.key)):
+            assert becomes(lambda: fake.requests)
+            time.sleep(0.3)
+        assert becomes(lambda: it.books.records("request.settled"))
+    record, = it.books.records("request.settled")
+    assert record["finish"] == "cancelled" and record["output_tokens"] == 9, record
+
+
+def chunk(index, n_tokens):
+    value = {"id": "x", "choices": [{"index": index, "delta": {"content": "word "}}],
+             "usage": {"prompt_tokens": 7, "completion_tokens": n_tokens}}
+    return f"data: {json.dumps(value)}\n\n"
+
+
+@site
+def tokens_of_each_answer_are_summed(it):
+    events = [chunk(0, 5), chunk(1, 2), chunk(0, 9), chunk(1, 4)]
+    total = LAST.replace('"completion_tokens":3', '"completion_tokens":14')
+    for n, (kind, last, wanted) in enumerate((("vllm", "", 13), ("vllm", total, 14),
+                                              ("tokenworks", "", 9))):
+        with Fake(STREAM, *events, last) as fake, it.hub(("fake", fake.url, kind)) as hub:
+            reply = ask(hub, it.books.key, n=2, stream=True, stream_options={"include_usage": True})
+            assert reply.body.count(b'"word "') == 4
+            assert b'"completion_tokens": 9' not in reply.body, reply.body
+            assert fake.requests[0]["stream_options"]["continuous_usage_stats"] is True
+        record = it.books.records("request.settled")[n]
+        assert record["output_tokens"] == wanted and record["prompt_tokens"] == 7, (kind, record)
+    with Fake(STREAM, LAST) as fake, it.hub(("fake", fake.url, "vllm")) as hub:
+        assert hub.post("/v1/completions", {"model": "far", "prompt": ["a", "b"], "stream": True},
+                        headers=bearer(it.books.key)).status == 200
+        assert "continuous_usage_stats" not in fake.requests[0]["stream_options"]
+    it.books.must_balance()
+
+
+@site
+def what_is_counted_beyond_the_bound_is_paid_where_it_can_be(it):
+    def run(n_prompt, n_answer=3, **more):
+        last = LAST.replace('"prompt_tokens":7', f'"prompt_tokens":{n_prompt}')
+        last = last.replace('"completion_tokens":3', f'"completion_tokens":{n_answer}')
+        with Fake(STREAM, CHUNK, last) as fake, it.hub(("fake", fake.url, "openai")) as hub:
+            assert ask(hub, it.books.key, stream=True, **more).status == 200
+            log = hub.log_text()
+        it.books.must_balance()
+        record = it.books.records("request.settled")[-1]
+        rows = it.books.rows("SELECT kind, tokens FROM entry WHERE request = ? ORDER BY id",
+                             record["number"])
+        return record, rows, log
+    record, rows, log = run(900)
+    assert (record["prompt_tokens"], record["output_tokens"]) == (900, 3), record
+    assert "reported_prompt_tokens" not in record
+    assert [kind for kind, _ in rows] == ["reserve", "reserve", "release", "settle"], rows
+    assert rows[2][1] == rows[0][1] + rows[1][1] == rows[3][1] == 903, rows
+    assert "counts more tokens than were reserved" in log and '"unpaid_tokens":0' in log, log
+    record, rows, log = run(90)
+    assert len(rows) == 3 and "counts more" not in log, (rows, log)
+    record, rows, log = run(7, 300)
+    assert record["output_tokens"] == 300 and '"unpaid_tokens":0' in log, (record, log)
+    record, rows, log = run(10 ** 12)  # more than its context has
+    assert record["prompt_tokens"] == 2048 and "counts more" in log, record
+    n_spent, = it.books.rows("SELECT SUM(tokens) FROM entry WHERE kind = 'settle'")[0]
+    it.books.command("budget", "set", "acme", "--unit", "tokens", "--limit", "400", "--period",
+                     "total")
+    record, rows, log = run(900)
+    assert (record["prompt_tokens"], record["output_tokens"]) == (397, 3), (record, n_spent)
+    assert record["reported_prompt_tokens"] == 900 and record["reported_output_tokens"] == 3
+    assert record["budgets"][0]["left_after"] == 0 and '"unpaid_tokens":503' in log, (record, log)
+
+
+@site
+def a_picture_is_reserved_for_and_paid_as_it_is_counted(it):
+    picture = {"type": "image_url", "image_url": {"url": "http://127.0.0.1/a.png"}}
+    last = LAST.replace('"prompt_tokens":7', '"prompt_tokens":1500')
+    with Fake(STREAM, CHUNK, last) as fake, it.hub(("fake", fake.url, "openai")) as hub:
+        reply = ask(hub, it.books.key, stream=True,
+                    messages=[{"role": "user", "content": [picture]}])
+        assert reply.status == 200 and fake.requests[0]["messages"][0]["content"] == [picture]
+        assert "counts more" not in hub.log_text()
+    (reserved,), = it.books.rows("SELECT tokens FROM entry WHERE kind = 'reserve'")
+    assert 16384 < reserved < 16384 + 400, reserved
+    assert it.books.records("request.settled")[0]["prompt_tokens"] == 1500
+
+
+@site
+def what_a_request_may_cost_is_read_in_one_way(it):
+    wrong = [("max_tokens", 0), ("max_completion_tokens", 0), ("n_predict", -2), ("n", 0),
+             ("n", 129), ("best_of", 0), ("n_cmpl", 0), ("max_tokens", 2.5), ("n_cmpl", "2"),
+             ("chat_template", "{{ messages }} and more"), ("chat_template", {})]
+    with Fake(STREAM, CHUNK, LAST) as fake, it.hub(("fake", fake.url, "openai")) as hub:
+        for name, value in wrong:
+            reply = ask(hub, it.books.key, stream=True, **{name: value})
+            assert reply.status == 400 and reply.error["param"] == name, (name, reply.body)
+        assert not fake.requests
+        for more, n_answers, limit in (({"n_cmpl": 3}, 3, 24), ({"n": 2, "best_of": 4}, 4, 24),
+                                       ({"max_completion_tokens": 5}, 1, 5),
+                                       ({"n_predict": 6, "max_completion_tokens": -1}, 1, 6)):
+            assert ask(hub, it.books.key, stream=True, **more).status == 200
+            (reserved,), = it.books.rows(
+                "SELECT tokens FROM entry WHERE kind = 'reserve' ORDER BY id DESC LIMIT 1")
+            prompt = len(json.dumps(fake.requests[-1], separators=(",", ":")))
+            assert fake.requests[-1]["max_completion_tokens"] == limit, fake.requests[-1]
+            assert abs(reserved - n_answers * limit - prompt) < 100, (more, reserved, prompt)
+    it.books.must_balance()
 
 
 @site
@@ -435,8 +603,14 @@ def another_model_takes_the_place_of_one_that_nobody_can_answer_with(it):
 if __name__ == "__main__":
     cases = [an_answer_of_another_server_is_the_same_and_is_paid_as_that_counts,
              embeddings_are_passed_on, who_leaves_ends_it_there_too_and_pays_what_came,
+             who_leaves_before_the_first_byte_pays_the_prompt,
+             who_leaves_a_whole_answer_pays_what_came_of_it, tokens_of_each_answer_are_summed,
+             what_is_counted_beyond_the_bound_is_paid_where_it_can_be,
+             a_picture_is_reserved_for_and_paid_as_it_is_counted,
+             what_a_request_may_cost_is_read_in_one_way,
              one_that_does_not_answer_is_passed_over, behind_the_first_byte_nothing_is_tried_again,
-             what_a_server_refuses_is_said_in_its_words, nonsense_of_a_server_is_no_answer,
+             what_a_server_refuses_is_said_in_its_words_where_it_is_of_the_request,
+             what_went_wrong_on_the_way_is_for_the_log, nonsense_of_a_server_is_no_answer,
              a_server_gets_what_was_granted_and_not_our_clients_names,
              a_client_that_reads_slowly_holds_the_server_up_and_nobody_else,
              what_a_kind_does_not_know_is_named_and_what_is_passed_besides_arrives,

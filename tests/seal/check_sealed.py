@@ -5,6 +5,7 @@
 PRELOAD is a library that makes a thread in the server, which tries what escape_attempts.c knows
 after the server is sealed. Nothing in the program itself helps with that.
 """
+import ctypes
 import errno
 import json
 import os
@@ -14,7 +15,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parent.parent
@@ -49,6 +49,13 @@ class Site:
         assert becomes(is_whole), self.report_path.exists() and self.report_path.read_text()
         rows = [line.split() for line in self.report_path.read_text().splitlines()]
         return {name: int(code) for name, code in rows if name != "end"}
+
+    @staticmethod
+    def looks_inside(server):
+        """How often the thread inside has looked for a seal."""
+        names = [path.read_text().split() for path in
+                 Path(f"/proc/{server.process.pid}/task").glob("*/comm")]
+        return next(int(n[1]) for n in names if n[0] == "waits")
 
     def doctor(self, *words):
         return subprocess.run([self.program, "doctor", "--sealed", *map(str, words)],
@@ -112,7 +119,9 @@ def a_server_that_nobody_asked_to_seal_is_not(it):
     """The thread inside waits for a seal, for ever."""
     with Server(it.program, "--model", it.model, "--no-pack", env=it.inside()) as server:
         assert it.doctor(server.process.pid).returncode == 9
-        time.sleep(0.2)
+        must_serve(server, model="tokenworks-demo")
+        looks = it.looks_inside(server)
+        assert becomes(lambda: it.looks_inside(server) > looks + 2)  # once more, and it still waits
         assert not it.report_path.exists()
 
 
@@ -220,6 +229,36 @@ def doctor_shows_what_is_sealed_and_what_is_not(it):
     assert it.doctor(2**31 - 1).returncode == 3 and it.doctor("nowhere.sock").returncode == 3
 
 
+def filter_of_another():
+    """As a service manager sets one before a program starts: it allows everything."""
+    class Instruction(ctypes.Structure):
+        _fields_ = [("code", ctypes.c_ushort), ("jt", ctypes.c_ubyte), ("jf", ctypes.c_ubyte),
+                    ("k", ctypes.c_uint)]
+
+    class Program(ctypes.Structure):
+        _fields_ = [("n", ctypes.c_ushort), ("first", ctypes.POINTER(Instruction))]
+    libc = ctypes.CDLL(None, use_errno=True)
+    program = Program(1, ctypes.pointer(Instruction(0x06, 0, 0, 0x7fff0000)))
+    zero = ctypes.c_ulong(0)
+    if libc.prctl(38, ctypes.c_ulong(1), zero, zero, zero) != 0 or \
+            libc.prctl(22, ctypes.c_ulong(2), ctypes.byref(program), zero, zero) != 0:
+        raise OSError(ctypes.get_errno(), "no filter")
+
+
+@site
+def a_filter_of_another_is_no_seal(it):
+    with Server(it.program, "--model", it.model, "--no-pack",
+                preexec_fn=filter_of_another) as server:
+        assert set(status_lines(server.process.pid)) == {("2", "1")}
+        run = it.doctor(server.process.pid)
+        assert run.returncode == 9 and "would not be ours" in run.stdout, run
+        assert json.loads(it.doctor(server.process.pid, "--json").stdout)["statement"] is False
+    with it.serve(preexec_fn=filter_of_another) as server:
+        run = it.doctor(server.process.pid, "--json")
+        seen = json.loads(run.stdout)
+        assert run.returncode == 0 and seen["filters"] == 2 and seen["statement"], run
+
+
 @site
 def systemd_is_told_and_its_socket_is_served(it):
     path = str(Path(it.folder, "notify"))
@@ -254,10 +293,10 @@ def a_broker_reaches_its_list_and_nothing_else(it):
                         "blocking:127.0.0.1:9": errno.EPERM}
             assert report == expected, report
             for listener, bytes_sent in ((allowed, b"out"), (refused, None)):
-                listener.settimeout(0.3)
+                listener.settimeout(60 if bytes_sent else 0)  # all attempts have been made
                 try:
                     assert listener.accept()[0].recv(3) == bytes_sent
-                except TimeoutError:
+                except BlockingIOError:
                     assert bytes_sent is None
             must_serve(server)
             run = it.doctor(server.process.pid, "--json")
@@ -281,6 +320,55 @@ def with_a_broker_whoever_is_inside_gets_nowhere(it):
         must_serve(server)
 
 
+@site
+def backends_are_asked_by_way_of_the_broker_and_nothing_else_is(it):
+    """A name is one of the list by the addresses that it had at the start; a file that is read
+    again brings what the broker may reach, and nothing else."""
+    config = Path(it.folder, "serve.yaml")
+
+    def write(url):
+        config.write_text(json.dumps({"backends": [
+            {"name": "node", "url": url, "models": [{"name": "far", "upstream": "near",
+                                                     "ctx": 512}]}]}), encoding="ascii")
+
+    def hang_up(line):
+        n = server.log_text().count(line)
+        server.process.send_signal(signal.SIGHUP)
+        assert becomes(lambda: server.log_text().count(line) == n + 1), server.log_text()
+
+    with Server(it.program, "--model", f"near={it.model}", "--no-pack", "--ctx", 512) as node, \
+            socket.create_server(("127.0.0.1", 0)) as trap:
+        to, away = f"127.0.0.1:{node.port}", f"127.0.0.1:{trap.getsockname()[1]}"
+        write(f"http://localhost:{node.port}")
+        with it.serve("--config", config, mode="broker",
+                      env=it.inside(ESCAPE_CONNECT=f"{to},{away}")) as server:
+            report = it.report()
+            assert report[to] == 0 and report[away] == errno.EPERM, report
+            must_serve(server, model="far")
+            must_serve(server)
+            seen = json.loads(it.doctor(server.process.pid, "--json").stdout)
+            assert seen["sealed"] == "broker" and to in seen["may_reach"], seen
+            assert all(place.endswith(f":{node.port}") for place in seen["may_reach"]), seen
+            for url, said in ((f"http://{away}", "may not reach it"),
+                              ("http://example.org:80", "looks up no names"),
+                              ("dns://example.org:80", "looks up no names")):
+                write(url)
+                hang_up("stay as they were")
+                assert said in server.log_text().splitlines()[-1], server.log_text()
+                must_serve(server, model="far")
+            write(f"http://{to}")
+            hang_up("the backends were read again")
+            must_serve(server, model="far")
+            assert server.stop() == 0
+        trap.settimeout(0)
+        try:
+            raise AssertionError(f"{trap.accept()} came to an address that is not on the list")
+        except BlockingIOError:
+            pass
+    with Server(it.program, "--config", config, "--sealed", "process", waits=False) as server:
+        assert server.process.wait(60) == 2 and "--sealed broker" in server.log_text()
+
+
 CASES = (whoever_is_inside_gets_nowhere_and_clients_notice_nothing,
          a_server_that_nobody_asked_to_seal_is_not,
          a_call_of_another_abi_ends_the_server,
@@ -289,9 +377,11 @@ CASES = (whoever_is_inside_gets_nowhere_and_clients_notice_nothing,
          what_cannot_be_sealed_is_refused_at_the_start,
          models_are_loaded_and_files_read_again_while_it_is_sealed,
          doctor_shows_what_is_sealed_and_what_is_not,
+         a_filter_of_another_is_no_seal,
          systemd_is_told_and_its_socket_is_served,
          a_broker_reaches_its_list_and_nothing_else,
-         with_a_broker_whoever_is_inside_gets_nowhere)
+         with_a_broker_whoever_is_inside_gets_nowhere,
+         backends_are_asked_by_way_of_the_broker_and_nothing_else_is)
 
 if __name__ == "__main__":
     print(f"1..{len(CASES)}")

@@ -35,7 +35,8 @@ static const struct {
     {"audit export", "-----"},  {"audit replay", "-----"},   {"audit register", "w-w--"},
     {"subject erase", "w----"}, {"subject hold", "w----"},   {"subject release", "w----"},
     {"subject list", "w-w--"},  {"subject export", "--w--"}, {"content show", "--w--"},
-    {"usage show", "www-w"},    {"usage invoice", "www--"},
+    {"usage show", "www-w"},    {"usage invoice", "www--"},  {"backend list", "w-ww-"},
+    {"backend drain", "w--w-"}, {"backend resume", "w--w-"}, {"backend reload", "w--w-"},
 };
 #define N_COMMANDS (sizeof matrix / sizeof *matrix)
 

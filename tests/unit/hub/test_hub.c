@@ -122,6 +122,80 @@ static void a_clock_that_is_set_back_reopens_nothing(void **state)
     fixture_check(fixture);
 }
 
+/* Of 20 + 50 reserved. */
+static uint64_t settle_beyond(struct fixture *fixture, uint64_t n_prompt, uint64_t n_cached,
+                              uint64_t n_answer)
+{
+    struct tw_hub_ticket ticket;
+    fixture_reserve(fixture, &ticket, fixture->secret, 20, 50, false);
+    assert_int_equal(ticket.refusal, TW_HUB_GRANTED);
+    assert_int_equal(fixture_settle(fixture, &ticket, n_prompt, n_cached, n_answer), TW_OK);
+    fixture_check(fixture);
+    return ticket.n_paid_tokens;
+}
+
+static void more_than_was_reserved_is_paid_as_far_as_hard_budgets_have_it(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture_add_price(fixture, MILLION, MILLION, 10 * MILLION);
+    fixture_add_budget(fixture, FIXTURE_ORG, "money", 2000, true, "month");
+    fixture_add_budget(fixture, FIXTURE_KEY, "tokens", 10, false, "day");
+    fixture_open(fixture);
+    /* Within what was reserved as a whole: nothing more is needed. */
+    assert_int_equal(settle_beyond(fixture, 60, 0, 1), 61);
+    assert_int_equal(fixture_query(fixture, "SELECT COUNT(*) FROM entry"), 3);
+    assert_int_equal(settle_beyond(fixture, 100, 30, 50), 150);
+    assert_int_equal(fixture_query(fixture, "SELECT COUNT(*) FROM entry WHERE kind = 'reserve'"),
+                     3);
+    assert_int_equal(fixture_query(fixture, "SELECT spent FROM budget_window"
+                                            " WHERE budget = (SELECT MIN(id) FROM budget)"),
+                     70 + 600);
+    assert_int_equal(
+        fixture_query(fixture, "SELECT COUNT(*) FROM audit WHERE body LIKE '%reported%'"), 0);
+    /* 1330 are left: 20 + 50 at 520, 700 more of the prompt at 1, and 11 of the answer at 10. */
+    assert_int_equal(settle_beyond(fixture, 720, 0, 1000), 720 + 61);
+    assert_int_equal(fixture_query(fixture, "SELECT spent FROM budget_window"
+                                            " WHERE budget = (SELECT MIN(id) FROM budget)"),
+                     2000);
+    assert_int_equal(
+        fixture_query(fixture,
+                      "SELECT COUNT(*) FROM audit WHERE body LIKE"
+                      " '%\"reported_output_tokens\":1000,\"reported_prompt_tokens\":720,%'"),
+        1);
+}
+
+static void a_count_that_cannot_be_is_bounded_by_what_is_left(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture_add_price(fixture, 333333, MILLION, INT64_MAX / 100000);
+    fixture_open(fixture);
+    assert_true(settle_beyond(fixture, UINT64_MAX, UINT64_MAX, UINT64_MAX) >= 70);
+    assert_true(settle_beyond(fixture, UINT64_MAX, 0, 3) >= 23);
+    fixture_close(fixture);
+    fixture_add_budget(fixture, FIXTURE_KEY, "tokens", 75, true, "day");
+    fixture_execute(fixture, "UPDATE budget SET rolls_over = 1");
+    fixture_open(fixture);
+    assert_int_equal(settle_beyond(fixture, UINT64_MAX, 0, 0), 75);
+}
+
+/* What a day had left, the next one has. */
+static void what_was_carried_over_does_not_pay_twice(void **state)
+{
+    struct fixture *fixture = *state;
+    struct tw_hub_ticket first, ticket;
+    fixture_add_budget(fixture, FIXTURE_KEY, "tokens", 100, true, "day");
+    fixture_execute(fixture, "UPDATE budget SET rolls_over = 1");
+    fixture_open(fixture);
+    fixture_reserve(fixture, &first, fixture->secret, 20, 30, false);
+    fixture->now_ns += 24 * 3600 * FIXTURE_SECOND_NS;
+    fixture_reserve(fixture, &ticket, fixture->secret, 100, 50, false);
+    assert_int_equal(ticket.refusal, TW_HUB_GRANTED);
+    fixture_settle(fixture, &first, 60, 0, 30);
+    assert_int_equal(first.n_paid_tokens, 50);
+    fixture_settle(fixture, &ticket, 100, 0, 50);
+    fixture_check(fixture);
+}
+
 static void a_settlement_counts_in_the_period_of_its_reservation(void **state)
 {
     struct fixture *fixture = *state;
@@ -292,8 +366,10 @@ static void step_of(struct fixture *fixture, struct tw_hub_ticket *ticket, bool 
     } else if (draw(counter, 3) == 0) {
         fixture_cover(fixture, ticket, draw(counter, ticket->n_reserved_answer_tokens + 1));
     } else {
-        fixture_settle(fixture, ticket, n_prompt, draw(counter, n_prompt + 1),
-                       draw(counter, ticket->n_reserved_answer_tokens + 1));
+        /* Now and then more than was reserved. */
+        const uint64_t times = draw(counter, 4) == 0 ? 3 : 1;
+        fixture_settle(fixture, ticket, n_prompt * times, draw(counter, n_prompt + 1),
+                       draw(counter, ticket->n_reserved_answer_tokens * times + 1));
         *is_open = false;
     }
 }
@@ -387,6 +463,9 @@ int main(void)
         TEST(a_budget_of_money_refuses_a_model_without_a_price),
         TEST(a_soft_budget_lets_through_and_says_so_once),
         TEST(a_clock_that_is_set_back_reopens_nothing),
+        TEST(more_than_was_reserved_is_paid_as_far_as_hard_budgets_have_it),
+        TEST(a_count_that_cannot_be_is_bounded_by_what_is_left),
+        TEST(what_was_carried_over_does_not_pay_twice),
         TEST(a_settlement_counts_in_the_period_of_its_reservation),
         TEST(a_settlement_finds_the_period_of_its_reservation_many_periods_later),
         TEST(what_a_process_left_open_is_settled_at_its_watermark),

@@ -100,6 +100,22 @@ static void classes_have_prices_of_their_own(void **state)
     tw_price_table_free(&table);
 }
 
+static void batches_without_a_price_have_the_standard_one(void **state)
+{
+    (void)state;
+    struct tw_price_table table;
+    struct tw_price batch = price_of(2, 0, TW_PRICE_ALL_MODELS, 10);
+    batch.price_class = TW_PRICE_BATCH;
+    tw_price_table_init(&table);
+    assert_int_equal(tw_price_find(&table, 1, "m", TW_PRICE_BATCH, 5)->version, TW_PRICE_FREE);
+    add(&table, price_of(1, 1, "m", 0));
+    add(&table, batch);
+    assert_int_equal(tw_price_find(&table, 1, "m", TW_PRICE_BATCH, 5)->version, 1);
+    /* one for all, however few it is about, comes before a standard one of the project */
+    assert_int_equal(tw_price_find(&table, 1, "m", TW_PRICE_BATCH, 10)->version, 2);
+    tw_price_table_free(&table);
+}
+
 static void a_version_names_one_price_for_ever(void **state)
 {
     (void)state;
@@ -212,8 +228,10 @@ static void a_price_is_found_as_in_a_plain_list(void **state)
                 const char *model = models[1 + r[1] % 3];
                 const enum tw_price_class price_class =
                     r[3] % 2 == 0 ? TW_PRICE_BATCH : TW_PRICE_STANDARD;
-                const int64_t expected =
-                    plain_find(prices, i + 1, project, model, price_class, now_ns);
+                int64_t expected = plain_find(prices, i + 1, project, model, price_class, now_ns);
+                if (expected == TW_PRICE_FREE) { /* there is none for batches */
+                    expected = plain_find(prices, i + 1, project, model, TW_PRICE_STANDARD, now_ns);
+                }
                 assert_int_equal(
                     tw_price_find(&table, project, model, price_class, now_ns)->version, expected);
                 n_free += expected == TW_PRICE_FREE;
@@ -232,6 +250,7 @@ int main(void)
         cmocka_unit_test(the_most_specific_price_is_found),
         cmocka_unit_test(the_latest_valid_price_is_found_and_of_equals_the_newest),
         cmocka_unit_test(classes_have_prices_of_their_own),
+        cmocka_unit_test(batches_without_a_price_have_the_standard_one),
         cmocka_unit_test(a_version_names_one_price_for_ever),
         cmocka_unit_test(a_price_that_makes_no_sense_is_refused),
         cmocka_unit_test(more_versions_than_the_bound_are_refused),

@@ -99,7 +99,9 @@ static void detectors_read_every_text_of_a_request(void **state)
          "input[0].content"},
         {"{\"tools\": [{\"function\": {\"description\": \"a@b.de\"}}]}",
          "tools[0].(another field)"},
-        {"{\"anna@example.org\": {\"x\": 1}}", "(another field)"},
+        {"{\"metadata\": {\"anna@example.org\": 1}}", "metadata.(another field)"},
+        {"{\"anna@example.org\": true}", "(another field)"},
+        {"{\"messages\": [{\"content\": [\"x\", \"a@b.de\"]}]}", "messages[0].content"},
         {"{\"user\": \"a@b.de\"}", "user"},
     };
     (void)state;
@@ -117,9 +119,17 @@ static void detectors_read_every_text_of_a_request(void **state)
 static void numbers_and_texts_with_escapes_are_read_too(void **state)
 {
     (void)state;
-    assert_int_equal(
-        classify("{\"messages\": [{\"content\": {\"n\": 4111111111111111}}]}").rank.class,
-        CONFIDENTIAL);
+    static const char *const numbers[] = {"4111111111111111", "4111111111111111.0",
+                                          "4.111111111111111e15", "-4111111111111111",
+                                          "-4111111111111111.0"};
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        char text[128];
+        snprintf(text, sizeof text, "{\"tools\": [{\"function\": {\"n\": %s}}]}", numbers[i]);
+        if (classify(text).rank.class != CONFIDENTIAL) {
+            fail_msg("%s", text);
+        }
+    }
+    assert_int_equal(classify("{\"temperature\": 0.5, \"tools\": [0.25]}").rank.class, PUBLIC);
     assert_int_equal(classify("{\"prompt\": \"[\\\"x\\\\n4111 1111 1111 1111\\\"]\"}").rank.class,
                      CONFIDENTIAL);
     assert_int_equal(classify("{\"seed\": 4111111111111111}").rank.class, PUBLIC);
@@ -135,6 +145,24 @@ static void what_nobody_can_read_has_the_class_for_that(void **state)
         "{\"messages\": [{\"content\": [{\"type\": \"image_url\", \"image_url\": {}}]}]}",
         "{\"messages\": [{\"content\": [{\"type\": \"input_audio\"}]}]}",
         "{\"input\": [{\"type\": \"input_file\"}]}",
+        "{\"messages\": [{\"content\": [{\"image_url\": {\"url\": \"https://x/y\"}}]}]}",
+        "{\"messages\": [{\"content\": [{\"text\": \"no type\"}]}]}",
+        "{\"messages\": [{\"content\": [{\"type\": \"text\", \"text\": 5}]}]}",
+        "{\"messages\": [{\"content\": [{\"type\": \"text\", \"text\": \"\", \"x\": \"\"}]}]}",
+        "{\"messages\": [{\"content\": [[\"x\"]]}]}",
+        "{\"messages\": [{\"content\": {\"text\": \"x\"}}]}",
+        "{\"messages\": [{\"content\": \"x\", \"images\": [\"aGVsbG8=\"]}]}",
+        "{\"messages\": {\"content\": \"x\"}}",
+        "{\"messages\": [{\"content\": \"![](data:image/png;base64,aGVsbG8=)\"}]}",
+        "{\"prompt\": \"DATA:text/plain,%61\"}",
+        "{\"prompt\": \"data:,%61\"}",
+        "{\"prompt\": {\"prompt_string\": \"x\", \"multimodal_data\": [\"aGVsbG8=\"]}}",
+        "{\"prompt\": [{\"prompt_string\": \"x\"}]}",
+        "{\"prompt\": [1, \"text\"]}",
+        "{\"prompt\": \"\", \"prompt_embeds\": \"aGVsbG8=\"}",
+        "{\"input\": {\"image\": \"aGVsbG8=\"}}",
+        "{\"whatever\": [\"x\"]}",
+        "[\"x\"]",
     };
     (void)state;
     for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
@@ -143,7 +171,106 @@ static void what_nobody_can_read_has_the_class_for_that(void **state)
             fail_msg("%s: class %u", bodies[i], c.rank.class);
         }
     }
-    assert_int_equal(classify("{\"prompt\": \"plain\", \"n\": 1}").rank.class, PUBLIC);
+    static const char *const read[] = {
+        "{\"prompt\": \"plain\", \"n\": 1}",
+        "{\"prompt\": \"in the data: 5,6 and metadata:x,y, data:5,6\", \"whatever\": true}",
+        "{\"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"text\", \"text\": \"x\"}, "
+        "{\"type\": \"input_text\", \"text\": \"x\"}]}, {\"role\": \"assistant\", \"content\": "
+        "null, \"tool_calls\": []}], \"temperature\": 0.5, \"stop\": [\"x\"]}",
+        "{\"input\": [\"x\", {\"type\": \"message\", \"role\": \"user\", \"content\": \"x\"}]}",
+        "{\"prompt\": [\"x\", \"y\"], \"stream\": true, \"user\": \"x\", \"whatever\": 5}"};
+    for (size_t i = 0; i < sizeof read / sizeof read[0]; i++) {
+        if (classify(read[i]).rank.class != PUBLIC) {
+            fail_msg("%s", read[i]);
+        }
+    }
+}
+
+static void texts_between_tokens_are_read_and_so_is_a_number_that_is_none(void **state)
+{
+    static const char *const bodies[] = {
+        "{\"prompt\": [1, \"4111111111111111\"]}", "{\"prompt\": [1, [2, \"4111111111111111\"]]}",
+        "{\"prompt\": [1, 4111111111111111]}", "{\"input\": [1, {\"x\": \"4111111111111111\"}]}"};
+    (void)state;
+    for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
+        const struct tw_classified c = classify(bodies[i]);
+        assert_non_null(reason_of(&c, TW_CLASSIFY_UNREAD));
+        if (reason_of(&c, TW_CLASSIFY_DETECTOR) == NULL) {
+            fail_msg("%s", bodies[i]);
+        }
+    }
+}
+
+static void a_number_cut_into_parts_of_a_message_is_found_once(void **state)
+{
+    static const struct {
+        const char *first, *second;
+        unsigned class;
+    } rows[] = {{"card 4111 1111 ", "1111 1111 x", CONFIDENTIAL},
+                {"card 4111 1111", "1111 1111 x", CONFIDENTIAL},
+                {"card 411111111", "1111111 x", CONFIDENTIAL},
+                {"PRJ-12", "3456", RESTRICTED},
+                {"a@b", ".de", INTERNAL},
+                {"4111 1111 1111 1111", "1", CONFIDENTIAL},
+                {"4111 1111 x", "1111 1111", PUBLIC}};
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[256];
+        snprintf(text, sizeof text,
+                 "{\"messages\": [{\"content\": [{\"type\": \"text\", \"text\": \"%s\"}, "
+                 "{\"type\": \"text\", \"text\": \"%s\"}]}]}",
+                 rows[i].first, rows[i].second);
+        const struct tw_classified c = classify(text);
+        if (c.rank.class != rows[i].class) {
+            fail_msg("%s: class %u", text, c.rank.class);
+        }
+    }
+    const struct tw_classified c =
+        classify("{\"messages\": [{\"content\": [{\"type\": \"text\", \"text\": \"a@b.de and\"}, "
+                 "{\"type\": \"text\", \"text\": \"more\"}]}]}");
+    assert_int_equal(reason_of(&c, TW_CLASSIFY_DETECTOR)->n, 1);
+}
+
+/* A text as JSON in a text as JSON, so often. */
+static json_t *nested(const char *text, int n)
+{
+    json_t *value = json_string(text);
+    for (int i = 0; i < n; i++) {
+        char *as_text = json_dumps(value, JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
+        json_t *list = json_pack("[s]", as_text);
+        json_decref(value);
+        free(as_text);
+        value = list;
+    }
+    char *as_text = json_dumps(value, JSON_ENCODE_ANY);
+    json_decref(value);
+    value = json_pack("{s:s}", "prompt", as_text);
+    free(as_text);
+    return value;
+}
+
+static void json_in_texts_is_read_as_deep_as_it_goes_or_counts_as_the_highest(void **state)
+{
+    char brackets[2 * TW_LIMIT_JSON_DEPTH + 8] = "{\"prompt\": \"";
+    (void)state;
+    for (int i = 0; i < 8; i++) {
+        json_t *body = nested("plain \"text\"", i);
+        const struct tw_classify_request request = {.body = body};
+        struct tw_classified c;
+        assert_int_equal(tw_classify(policy, &request, &c, NULL), TW_OK);
+        const bool is_deep = i >= TW_LIMIT_POLICY_TEXTS_DEEP;
+        assert_int_equal(c.rank.class, is_deep ? RESTRICTED : PUBLIC);
+        assert_int_equal(reason_of(&c, TW_CLASSIFY_FAILED) != NULL, is_deep);
+        json_decref(body);
+    }
+    size_t n = strlen(brackets);
+    memset(brackets + n, '[', TW_LIMIT_JSON_DEPTH + 1);
+    memcpy(brackets + n + TW_LIMIT_JSON_DEPTH + 1, "\\\\\"}", 5);
+    const struct tw_classified c = classify(brackets);
+    char sentence[TW_CLASSIFY_SENTENCE_BYTES];
+    assert_non_null(reason_of(&c, TW_CLASSIFY_FAILED));
+    tw_classify_say(policy, reason_of(&c, TW_CLASSIFY_FAILED), sentence);
+    assert_string_equal(sentence, "restricted: could not look at all of prompt");
 }
 
 static void a_detector_that_gives_up_counts_as_the_highest_class(void **state)
@@ -201,14 +328,11 @@ static void a_header_raises_and_one_that_is_no_class_is_refused(void **state)
     }
 }
 
-static void a_kept_class_that_the_policy_lacks_counts_as_the_highest(void **state)
+static void a_floor_that_the_policy_lacks_counts_as_the_highest(void **state)
 {
     struct tw_classified c;
-    struct tw_classify_request request = {.stored = "top-secret"};
+    const struct tw_classify_request request = {.floors = {NULL, "old"}};
     (void)state;
-    assert_int_equal(tw_classify(policy, &request, &c, NULL), TW_OK);
-    assert_int_equal(c.rank.class, RESTRICTED);
-    request = (struct tw_classify_request){.floors = {NULL, "old"}};
     assert_int_equal(tw_classify(policy, &request, &c, NULL), TW_OK);
     assert_int_equal(c.rank.class, RESTRICTED);
 }
@@ -258,7 +382,7 @@ static void one_more_source_never_lowers_a_class(void **state)
         snprintf(text, sizeof text,
                  "{\"messages\": [{\"content\": \"%s\"}, {\"content\": \"%s\"}]}", first, second);
         json_t *body = parse(text);
-        struct tw_classify_request request = {.stored = draw_class(&at), .body = body};
+        struct tw_classify_request request = {.body = body};
         for (unsigned i = 0; i < TW_CLASSIFY_FLOORS; i++) {
             request.floors[i] = draw_class(&at);
         }
@@ -292,10 +416,13 @@ int main(void)
         cmocka_unit_test(detectors_read_every_text_of_a_request),
         cmocka_unit_test(numbers_and_texts_with_escapes_are_read_too),
         cmocka_unit_test(what_nobody_can_read_has_the_class_for_that),
+        cmocka_unit_test(texts_between_tokens_are_read_and_so_is_a_number_that_is_none),
+        cmocka_unit_test(a_number_cut_into_parts_of_a_message_is_found_once),
+        cmocka_unit_test(json_in_texts_is_read_as_deep_as_it_goes_or_counts_as_the_highest),
         cmocka_unit_test(a_detector_that_gives_up_counts_as_the_highest_class),
         cmocka_unit_test(many_texts_have_the_steps_of_one),
         cmocka_unit_test(a_header_raises_and_one_that_is_no_class_is_refused),
-        cmocka_unit_test(a_kept_class_that_the_policy_lacks_counts_as_the_highest),
+        cmocka_unit_test(a_floor_that_the_policy_lacks_counts_as_the_highest),
         cmocka_unit_test(reasons_say_where_and_never_what),
         cmocka_unit_test(one_more_source_never_lowers_a_class),
     };

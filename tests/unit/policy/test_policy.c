@@ -147,6 +147,54 @@ static void redaction_counts_as_far_as_it_takes_the_class_away(void **state)
     tw_policy_free(policy);
 }
 
+static void a_rule_that_redacts_is_passed_over_where_it_leads_nowhere(void **state)
+{
+    struct tw_policy *policy = read_policy(
+        HEAD "rules:\n"
+             "- {up-to: confidential, redact: [email], left-up-to: internal, allow: [world]}\n"
+             "- {up-to: confidential, redact: [email], allow: [world]}\n"
+             "- {up-to: confidential, allow: [house]}\n");
+    struct tw_policy_question question = {
+        .rank = {.class = CONFIDENTIAL, .by_others = INTERNAL, .found = 1}, .zones = HOUSE};
+    struct tw_policy_decision d;
+    (void)state;
+    tw_policy_decide(policy, &question, &d);
+    assert_true(d.is_allowed && d.zones == HOUSE && d.redact == 0 && d.rule == 2);
+    assert_int_equal(tw_policy_rule_fits(policy, 1, &question), TW_POLICY_OTHER_ZONE);
+    question.zones = WORLD | HOUSE;
+    tw_policy_decide(policy, &question, &d);
+    assert_true(d.is_allowed && d.zones == WORLD && d.redact == 1 && d.rule == 0);
+    assert_int_equal(tw_policy_hidden_by(policy, 2), TW_POLICY_NONE);
+    tw_policy_free(policy);
+}
+
+static void a_new_name_that_changes_what_floors_and_rules_are_for_is_known(void **state)
+{
+    static const struct {
+        const char *path, *renamed;
+        bool tells;
+    } rows[] = {{"acme/clinic", "acme/hospital", true},
+                {"acme/x", "acme/clinic", true},
+                {"acme", "globex", true},
+                {"acme/clinic/a", "acme/clinic/b", false},
+                {"acme/lab-1", "acme/lab-2", false},
+                {"acme/lab-1", "acme/team", true},
+                {"acme/legal/a/ci", "acme/legal/a/cd", true},
+                {"acme/legal/b", "acme/legal/c", false},
+                {"acme/legal/a", "acme/legal/b", true},
+                {"other", "another", false}};
+    struct tw_policy *policy =
+        read_policy("floors:\n- {who: [acme/clinic, 'acme/lab-*'], class: internal}\n" HEAD
+                    "rules: [{up-to: restricted, who: [acme/legal/a/ci], allow: [house]}]\n");
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (tw_policy_tells_apart(policy, rows[i].path, rows[i].renamed) != rows[i].tells) {
+            fail_msg("%s, %s", rows[i].path, rows[i].renamed);
+        }
+    }
+    tw_policy_free(policy);
+}
+
 static void every_mistake_of_a_file_is_told_with_its_line(void **state)
 {
     static const char *const rows[][2] = {
@@ -339,6 +387,8 @@ int main(void)
         cmocka_unit_test(nothing_is_allowed_where_no_rule_fits_or_no_zone_is_left),
         cmocka_unit_test(names_fit_by_their_parts_and_stars_stay_in_one),
         cmocka_unit_test(redaction_counts_as_far_as_it_takes_the_class_away),
+        cmocka_unit_test(a_rule_that_redacts_is_passed_over_where_it_leads_nowhere),
+        cmocka_unit_test(a_new_name_that_changes_what_floors_and_rules_are_for_is_known),
         cmocka_unit_test(every_mistake_of_a_file_is_told_with_its_line),
         cmocka_unit_test(a_version_is_of_what_was_read_and_not_of_how_it_is_written),
         cmocka_unit_test(a_rule_that_is_never_reached_is_known),

@@ -102,6 +102,23 @@ struct site {
     char folder[64];
 };
 
+/* Of all cases: whichever of them fails, it is taken away at the end. */
+static char shared_folder[] = "/tmp/tw-remote-XXXXXX";
+
+static int make_folder(void **state)
+{
+    (void)state;
+    return mkdtemp(shared_folder) != NULL ? 0 : -1;
+}
+
+static int remove_folder(void **state)
+{
+    char command[128];
+    (void)state;
+    snprintf(command, sizeof command, "rm -rf %s", shared_folder);
+    return system(command);
+}
+
 static struct tw_remote_config config_of(const struct site *site, char url[64])
 {
     struct tw_remote_config config = tw_remote_defaults();
@@ -122,8 +139,7 @@ static void open_site_with(struct site *site, void (*change)(struct tw_remote_co
         change(&config);
     }
     assert_int_equal(tw_remote_backend_add(site->client, &config, &site->backend, NULL), TW_OK);
-    snprintf(site->folder, sizeof site->folder, "/tmp/tw-remote-%d", (int)getpid());
-    (void)mkdir(site->folder, 0700);
+    snprintf(site->folder, sizeof site->folder, "%s", shared_folder);
 }
 
 static void open_site(struct site *site)
@@ -133,12 +149,9 @@ static void open_site(struct site *site)
 
 static void close_site(struct site *site)
 {
-    char command[128];
     tw_remote_backend_drop(site->backend);
     tw_remote_client_free(site->client);
     fake_server_stop(&site->server);
-    snprintf(command, sizeof command, "rm -rf %s", site->folder);
-    assert_int_equal(system(command), 0);
 }
 
 static void heard_init(struct heard *heard)
@@ -404,6 +417,7 @@ static void nobody_there_is_told_as_such(void **state)
         heard_init(&heard);
         struct tw_remote_call *call = begin_at(&site, other, "/v1/echo", "{}", &heard);
         BECOMES(atomic_load(&heard.has_ended));
+        assert_false(heard.result.was_asked);
         assert_int_equal(heard.result.end, TW_REMOTE_NOT_CONNECTED);
         assert_true(heard.result.may_retry);
         tw_remote_call_release(call);
@@ -477,6 +491,7 @@ static void a_cancelled_call_ends_at_once_and_its_server_notices(void **state)
     tw_remote_cancel(call);
     BECOMES(atomic_load(&heard.has_ended));
     assert_true(tw_clock_monotonic_ns() - since_ns < SECOND_NS);
+    assert_true(heard.result.was_asked);
     assert_int_equal(heard.result.end, TW_REMOTE_CANCELLED);
     assert_false(heard.result.may_retry);
     BECOMES(atomic_load(&site.server.n_left) == 1);
@@ -710,7 +725,7 @@ static void a_server_without_health_or_metrics_is_asked_for_its_models(void **st
 struct tls_server {
     pid_t pid;
     int port;
-    char cert[96], other[96];
+    FILE *out; /* open as long as it runs: what it says must go somewhere */
 };
 
 static void run_quietly(const char *command)
@@ -730,44 +745,45 @@ static void make_certificate(const char *folder, const char *name, const char *h
     run_quietly(command);
 }
 
-/* One that nobody had a moment ago. */
-static int free_port(void)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t n = sizeof address;
-    const int fd = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &n), 0);
-    close(fd);
-    return ntohs(address.sin_port);
-}
-
-/* openssl's, which answers every GET with a page. It ends with this process. */
+/* openssl's, which answers every GET with a page. It ends with this process. It takes a port that
+ * is free, and says which: "ACCEPT 127.0.0.1:40123". */
 static void start_tls(const struct site *site, const char *name, struct tls_server *tls)
 {
-    char port[16], cert[96], key[96];
-    tls->port = free_port();
-    snprintf(port, sizeof port, "%d", tls->port);
+    static const char accepts[] = "ACCEPT 127.0.0.1:";
+    char cert[96], key[96], line[128];
+    int said[2];
+    assert_int_equal(pipe(said), 0);
     snprintf(cert, sizeof cert, "%s/%s.pem", site->folder, name);
     snprintf(key, sizeof key, "%s/%s.key", site->folder, name);
-    char *const words[] = {(char[]){"openssl"},
-                           (char[]){"s_server"},
-                           (char[]){"-accept"},
-                           port,
-                           (char[]){"-cert"},
-                           cert,
-                           (char[]){"-key"},
-                           key,
-                           (char[]){"-www"},
-                           (char[]){"-quiet"},
-                           NULL};
+    char *const words[] = {(char[]){"openssl"}, (char[]){"s_server"},
+                           (char[]){"-accept"}, (char[]){"127.0.0.1:0"},
+                           (char[]){"-cert"},   cert,
+                           (char[]){"-key"},    key,
+                           (char[]){"-www"},    NULL};
     tls->pid = fork();
     assert_true(tls->pid >= 0);
     if (tls->pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
+        dup2(said[1], STDOUT_FILENO);
         execvp(words[0], words);
         _exit(127);
     }
+    close(said[1]);
+    tls->out = fdopen(said[0], "r");
+    tls->port = 0;
+    while (tls->port == 0 && fgets(line, sizeof line, tls->out) != NULL) {
+        if (strncmp(line, accepts, sizeof accepts - 1) == 0) {
+            tls->port = (int)strtol(line + sizeof accepts - 1, NULL, 10);
+        }
+    }
+    assert_true(tls->port != 0);
+}
+
+static void stop_tls(struct tls_server *tls)
+{
+    kill(tls->pid, SIGKILL);
+    waitpid(tls->pid, NULL, 0);
+    fclose(tls->out);
 }
 
 static enum tw_remote_end ask_tls(struct site *site, const char *host, int port, const char *ca)
@@ -808,12 +824,10 @@ static void only_the_pinned_authority_is_believed_and_only_for_its_name(void **s
     assert_int_equal(ask_tls(&site, "localhost", tls.port, "right"), TW_REMOTE_WHOLE);
     assert_int_equal(ask_tls(&site, "127.0.0.1", tls.port, "wrong"), TW_REMOTE_NOT_TRUSTED);
     assert_int_equal(ask_tls(&site, "127.0.0.1", tls.port, NULL), TW_REMOTE_NOT_TRUSTED);
-    kill(tls.pid, SIGKILL);
-    waitpid(tls.pid, NULL, 0);
+    stop_tls(&tls);
     start_tls(&site, "named", &tls);
     BECOMES(ask_tls(&site, "127.0.0.1", tls.port, "named") == TW_REMOTE_NOT_TRUSTED);
-    kill(tls.pid, SIGKILL);
-    waitpid(tls.pid, NULL, 0);
+    stop_tls(&tls);
     /* A server without TLS is none, and it is not asked without. */
     assert_true(ask_tls(&site, "127.0.0.1", site.server.port, "right") != TW_REMOTE_WHOLE);
     assert_int_equal(atomic_load(&site.server.n_requests), 0);
@@ -850,5 +864,5 @@ int main(void)
         cmocka_unit_test(a_server_without_health_or_metrics_is_asked_for_its_models),
         cmocka_unit_test(only_the_pinned_authority_is_believed_and_only_for_its_name),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -15,6 +15,7 @@ static struct tw_rewrite_terms terms_of(const char *kind)
                                      .n_answer_tokens = 512,
                                      .n_answers = 2,
                                      .is_chat = true,
+                                     .counts_on = tw_server_kind_named(kind)->counts_on,
                                      .kind = tw_server_kind_named(kind)};
 }
 
@@ -62,7 +63,6 @@ static void no_more_is_asked_for_than_was_granted(void **state)
     expect("{}", &plain, "{\"model\":\"org/Model-8B\",\"max_tokens\":512}");
     expect("{\"max_tokens\":100000}", &plain, "{\"model\":\"org/Model-8B\",\"max_tokens\":512}");
     expect("{\"max_tokens\":-1}", &plain, "{\"model\":\"org/Model-8B\",\"max_tokens\":512}");
-    expect("{\"max_tokens\":1e9}", &plain, "{\"model\":\"org/Model-8B\",\"max_tokens\":512}");
     expect("{\"max_tokens\":null,\"n_predict\":3}", &plain,
            "{\"model\":\"org/Model-8B\",\"max_tokens\":3}");
     expect("{\"max_tokens\":9,\"max_completion_tokens\":8}", &modern,
@@ -83,8 +83,18 @@ static void more_answers_than_granted_are_refused(void **state)
 {
     (void)state;
     const struct tw_rewrite_terms plain = terms_of("llama.cpp");
-    const char *const bad[] = {"{\"n\":3}",     "{\"n\":0}",        "{\"n\":-1}",
-                               "{\"n\":\"2\"}", "{\"best_of\":20}", "{\"n\":1.5}"};
+    const char *const bad[] = {"{\"n\":3}",
+                               "{\"n\":0}",
+                               "{\"n\":-1}",
+                               "{\"n\":\"2\"}",
+                               "{\"best_of\":20}",
+                               "{\"n\":1.5}",
+                               "{\"n_cmpl\":3}",
+                               "{\"max_tokens\":0}",
+                               "{\"max_tokens\":1e9}",
+                               "{\"n_predict\":-2}",
+                               "{\"chat_template\":\"x\"}",
+                               "{\"n\":2,\"prompt\":[\"a\",\"b\"]}"};
     struct tw_rewrite_asked asked;
     struct tw_buf out;
     struct tw_error error;

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -66,12 +67,80 @@ static void a_lost_connection_breaks_the_store_and_another_one_works(void **stat
     assert_true(tw_db_is_broken(db));
     assert_false(tw_db_should_retry(db));
     assert_int_equal(tw_db_begin(db, &last_error), TW_ERR_IO);
-    assert_says("has to be opened again: the connection to PostgreSQL is lost");
+    assert_says("PostgreSQL has to be reached again: the connection to PostgreSQL is lost");
     tw_db_finalize(put);
     tw_db_close(db);
     db = fixture_open(TW_DB_WRITE);
     assert_int_equal(fixture_number(db, "SELECT count(*) FROM t"), 0);
     tw_db_close(db);
+}
+
+static void a_store_that_is_reached_again_has_all_its_statements(void **state)
+{
+    (void)state;
+    struct tw_db *db = fixture_open(TW_DB_WRITE);
+    fixture_execute(db, "CREATE TABLE t(id %I PRIMARY KEY) %S");
+    struct tw_db_statement *put = fixture_prepare(db, "INSERT INTO t VALUES(?)");
+    struct tw_db_statement *get = fixture_prepare(db, "SELECT count(*) FROM t");
+    const struct tw_db_value values[] = {tw_db_integer(1), tw_db_integer(2)};
+    bool has_row = false;
+    assert_int_equal(tw_db_run(put, &values[0], 1, NULL), TW_OK);
+    assert_int_equal(tw_db_reconnect(db, NULL), TW_OK); /* nothing is wrong: nothing is done */
+    assert_int_equal(tw_db_begin(db, NULL), TW_OK);
+    assert_int_equal(tw_db_run(put, &values[1], 1, NULL), TW_OK);
+    cut(db);
+    assert_int_equal(tw_db_commit(db, NULL), TW_ERR_IO);
+    assert_int_equal(tw_db_reconnect(db, &last_error), TW_OK);
+    assert_false(tw_db_is_broken(db));
+    assert_int_equal(tw_db_begin(db, NULL), TW_OK);
+    assert_int_equal(tw_db_run(put, &values[1], 1, NULL), TW_OK);
+    assert_int_equal(tw_db_commit(db, NULL), TW_OK);
+    assert_int_equal(tw_db_first(get, NULL, 0, &has_row, NULL), TW_OK);
+    assert_int_equal(tw_db_column_integer(get, 0), 2);
+    assert_text(db, "SELECT current_setting('synchronous_commit')", "on");
+    tw_db_finalize(put);
+    tw_db_finalize(get);
+    tw_db_close(db);
+}
+
+static bool hears(struct tw_db *db, int stop_fd, int timeout_ms)
+{
+    bool was_told = false;
+    assert_int_equal(tw_db_wait(db, stop_fd, timeout_ms, &was_told, NULL), TW_OK);
+    return was_told;
+}
+
+static void what_one_says_the_others_hear_at_its_commit(void **state)
+{
+    const int stop_fd = eventfd(1, EFD_CLOEXEC);
+    (void)state;
+    struct tw_db *speaker = fixture_open(TW_DB_WRITE), *listener = fixture_open(TW_DB_READ);
+    struct tw_db_statement *notify = fixture_prepare(speaker, tw_db_notify_sql);
+    assert_int_equal(tw_db_listen(listener, NULL), TW_OK);
+    assert_int_equal(tw_db_begin(speaker, NULL), TW_OK);
+    assert_int_equal(tw_db_run(notify, NULL, 0, NULL), TW_OK);
+    assert_int_equal(fixture_number(speaker, "SELECT 1"), 1); /* the server has it */
+    assert_false(hears(listener, -1, 100));
+    assert_int_equal(tw_db_commit(speaker, NULL), TW_OK);
+    assert_true(hears(listener, -1, 10000));
+    assert_false(hears(listener, stop_fd, 60000)); /* it is to stop */
+    assert_int_equal(tw_db_run(notify, NULL, 0, NULL), TW_OK);
+    assert_int_equal(fixture_number(listener, "SELECT 1"), 1); /* it may come with an answer */
+    assert_true(hears(listener, -1, 10000));
+    cut(listener);
+    bool was_told = false;
+    while (tw_db_wait(listener, -1, 10000, &was_told, &last_error) == TW_OK) {
+        assert_false(was_told); /* the server's farewell comes first */
+    }
+    assert_int_equal(last_error.status, TW_ERR_IO);
+    assert_int_equal(tw_db_reconnect(listener, NULL), TW_OK);
+    assert_int_equal(tw_db_listen(listener, NULL), TW_OK);
+    assert_int_equal(tw_db_run(notify, NULL, 0, NULL), TW_OK);
+    assert_true(hears(listener, -1, 10000));
+    tw_db_finalize(notify);
+    tw_db_close(speaker);
+    tw_db_close(listener);
+    close(stop_fd);
 }
 
 static void a_connection_lost_in_a_transaction_is_told_at_its_commit(void **state)
@@ -354,6 +423,8 @@ int main(void)
     }
     const struct CMUnitTest tests[] = {
         OF_STORE(a_lost_connection_breaks_the_store_and_another_one_works),
+        OF_STORE(a_store_that_is_reached_again_has_all_its_statements),
+        OF_STORE(what_one_says_the_others_hear_at_its_commit),
         OF_STORE(a_connection_lost_in_a_transaction_is_told_at_its_commit),
         OF_STORE(errors_of_the_server_have_the_status_of_their_kind),
         OF_STORE(a_deadlock_is_tried_again_and_both_succeed),

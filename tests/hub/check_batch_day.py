@@ -1,0 +1,85 @@
+"""Batches run by night and hurt nobody by day: how long clients wait for their first token with a
+batch and without one, in turn.
+
+    check_batch_day.py TOKENWORKS DATA ROUNDS
+"""
+import http.client
+import json
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from batch_site import Client, lines  # noqa: E402
+from books import Books, bearer  # noqa: E402
+from server import run_cases  # noqa: E402
+
+REQUESTS, GAP_S = 40, 0.03
+# What a client may wait longer: for the end of the step that runs when it comes.
+MOST_MEDIAN, MOST_P99, SPARE_MS = 2.0, 3.0, 10.0
+
+
+def first_token_ms(port, key, number):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    body = {"prompt": f"Once upon a time there was a little girl named {number}", "max_tokens": 8,
+            "temperature": 0, "ignore_eos": True, "stream": True}
+    began = time.monotonic()
+    connection.request("POST", "/v1/completions", json.dumps(body), bearer(key))
+    response = connection.getresponse()
+    response.readline()
+    took = (time.monotonic() - began) * 1e3
+    response.read()
+    connection.close()
+    return took
+
+
+def measure(server, key, first):
+    times = []
+    for i in range(REQUESTS):
+        times.append(first_token_ms(server.port, key, first + i))
+        time.sleep(GAP_S)
+    return times
+
+
+def p99(times):
+    return sorted(times)[min(len(times) - 1, int(len(times) * 0.99))]
+
+
+def clients_hardly_notice_a_batch(program, data, n_rounds):
+    alone, beside = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        books = Books(program, folder)
+        with books.serve("--model", Path(data, "tokenworks-demo.gguf"), "--ctx", "512") as server:
+            client = Client(server, books.key)
+            file = client.file(lines(3000, max_tokens=60))
+            measure(server, books.key, 100000)
+            for i in range(n_rounds):
+                alone += measure(server, books.key, 1000 * i)
+                name = client.create(file).json["id"]
+                client.wait(name, "in_progress")
+                before = client.get(name)["request_counts"]["completed"]
+                beside += measure(server, books.key, 1000 * i + 500)
+                after = client.get(name)["request_counts"]["completed"]
+                assert after > before, "the batch stood still: the test proves nothing"
+                client.ask("POST", f"/v1/batches/{name}/cancel")
+                client.wait(name)
+            rate = (after - before) / (REQUESTS * GAP_S)
+    medians = statistics.median(alone), statistics.median(beside)
+    tails = p99(alone), p99(beside)
+    print(f"# first token alone p50 {medians[0]:.2f} ms, p99 {tails[0]:.2f} ms; beside a batch"
+          f" p50 {medians[1]:.2f} ms, p99 {tails[1]:.2f} ms; about {rate:.0f} lines/s meanwhile")
+    assert medians[1] <= MOST_MEDIAN * medians[0] + SPARE_MS, medians
+    assert tails[1] <= MOST_P99 * tails[0] + SPARE_MS, tails
+
+
+def case(program, data, n_rounds):
+    def clients_hardly_notice_that_a_batch_runs(*_):
+        clients_hardly_notice_a_batch(program, data, n_rounds)
+    return clients_hardly_notice_that_a_batch_runs
+
+
+if __name__ == "__main__":
+    print("1..1")
+    sys.exit(run_cases((case(sys.argv[1], sys.argv[2], int(sys.argv[3])),)))

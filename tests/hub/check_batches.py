@@ -1,0 +1,367 @@
+"""Files and batches, as OpenAI's clients see them.
+
+    check_batches.py TOKENWORKS DATA
+"""
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from batch_site import Client, form, line, lines  # noqa: E402
+from books import Books, bearer  # noqa: E402
+from server import becomes, run_cases  # noqa: E402
+
+
+class Site:
+    def __init__(self, program, data, folder):
+        self.program, self.books = program, Books(program, folder)
+        self.words = ("--model", Path(data, "tokenworks-demo.gguf"), "--ctx", "512")
+
+    def serve(self, *more):
+        return self.books.serve(*self.words, *more)
+
+
+def site(function):
+    def case(program, data):
+        with tempfile.TemporaryDirectory() as folder:
+            function(Site(program, data, folder))
+    case.__name__ = function.__name__
+    return case
+
+
+def chat_line(number, text):
+    return json.dumps({"custom_id": f"c{number}", "method": "POST", "url": "/v1/chat/completions",
+                       "body": {"messages": [{"role": "user", "content": text}], "max_tokens": 3,
+                                "temperature": 0}})
+
+
+@site
+def a_batch_gives_each_line_the_answer_that_it_gets_alone(it):
+    with it.serve() as server:
+        client = Client(server, it.books.key)
+        file = client.send(lines(40))
+        assert file.json["object"] == "file" and file.json["purpose"] == "batch", file.json
+        assert file.json["bytes"] == len(lines(40)) and file.json["filename"] == "requests.jsonl"
+        assert client.ask("GET", f"/v1/files/{file.json['id']}/content").body.decode() == lines(40)
+        made = client.create(file.json["id"], metadata={"who": "night"}).json
+        assert made["status"] == "validating" and made["metadata"] == {"who": "night"}, made
+        batch = client.wait(made["id"])
+        assert batch["status"] == "completed" and batch["error_file_id"] is None, batch
+        assert batch["request_counts"] == {"total": 40, "completed": 40, "failed": 0}, batch
+        assert batch["completed_at"] >= batch["in_progress_at"] >= batch["created_at"]
+        rows = client.rows(batch["output_file_id"])
+        assert [row["custom_id"] for row in rows] == [f"request-{i}" for i in range(1, 41)]
+        size = client.ask("GET", f"/v1/files/{batch['output_file_id']}").json["bytes"]
+        assert size == len(client.ask(
+            "GET", f"/v1/files/{batch['output_file_id']}/content").body)
+        usage = [row["response"]["body"]["usage"] for row in rows]
+        assert batch["usage"]["total_tokens"] == sum(u["total_tokens"] for u in usage)
+        for number in (1, 40):
+            alone = server.post("/v1/completions", json.loads(line(number))["body"],
+                                headers=bearer(it.books.key)).json
+            found = rows[number - 1]["response"]
+            assert found["status_code"] == 200
+            assert found["body"]["choices"] == alone["choices"], (found, alone)
+    it.books.must_balance()
+
+
+@site
+def batches_have_their_own_price_and_show_in_reports(it):
+    it.books.command("price", "set", "*", "--class", "batch", "--input", "0.5", "--cached", "0.25",
+                     "--output", "1")
+    with it.serve() as server:
+        client = Client(server, it.books.key)
+        batch = client.wait(client.batch(lines(5)))
+        server.post("/v1/completions", json.loads(line(6))["body"], headers=bearer(it.books.key))
+    entries = it.books.rows("SELECT class, COUNT(*), SUM(input_tokens + cached_tokens),"
+                            " SUM(output_tokens) FROM entry WHERE kind = 'settle' GROUP BY class"
+                            " ORDER BY class")
+    usage = batch["usage"]
+    assert entries[0] == ("batch", 5, usage["input_tokens"], usage["output_tokens"]), entries
+    assert entries[1][:2] == ("standard", 1), entries
+    rows = it.books.command("usage", "show", "--by", "class")["rows"]
+    classes = {row["class"]: row for row in rows}
+    assert set(classes) == {"batch", "standard"}, rows
+    records = it.books.records("request.settled")
+    assert sum(record["price_class"] == "batch" for record in records) == 5
+    it.books.must_balance()
+
+
+@site
+def without_a_price_for_batches_they_have_the_standard_one(it):
+    with it.serve() as server:
+        Client(server, it.books.key).wait(Client(server, it.books.key).batch(lines(1)))
+    rows = it.books.rows("SELECT class, price FROM entry WHERE kind = 'settle'")
+    assert rows == [("batch", it.books.rows("SELECT id FROM price")[0][0])], rows
+
+
+@site
+def chats_and_wrong_requests_get_a_line_each(it):
+    texts = [chat_line(1, "Hello"), chat_line(2, ""), chat_line(3, "Hi")]
+    broken = json.loads(texts[1])
+    broken["body"]["messages"] = "no list"
+    texts[1] = json.dumps(broken)
+    with it.serve() as server:
+        client = Client(server, it.books.key)
+        batch = client.wait(client.batch("\n".join(texts), endpoint="/v1/chat/completions"))
+        assert batch["request_counts"] == {"total": 3, "completed": 2, "failed": 1}, batch
+        out = client.rows(batch["output_file_id"])
+        assert [row["custom_id"] for row in out] == ["c1", "c3"]
+        assert out[0]["response"]["body"]["object"] == "chat.completion"
+        wrong, = client.rows(batch["error_file_id"])
+        assert wrong["custom_id"] == "c2" and wrong["response"]["status_code"] == 400, wrong
+        assert "messages" in wrong["response"]["body"]["error"]["message"]
+
+
+@site
+def faults_of_a_file_are_told_with_their_lines(it):
+    texts = [line(1), "{", line(1), json.dumps({"custom_id": "a", "method": "GET", "url": "/",
+                                                "body": 1}), line(5, stream=True)]
+    with it.serve() as server:
+        client = Client(server, it.books.key)
+        batch = client.wait(client.batch("\n".join(texts)))
+        assert batch["status"] == "failed" and batch["failed_at"] is not None, batch
+        faults = [(e["line"], e["code"]) for e in batch["errors"]["data"]]
+        assert faults == [(2, "invalid_json_line"), (4, "invalid_method"), (4, "mismatched_url"),
+                          (4, "invalid_body"), (5, "invalid_body"),
+                          (3, "duplicate_custom_id")], faults
+        assert batch["output_file_id"] is None and batch["error_file_id"] is None
+        empty = client.wait(client.batch("\n \n"))
+        assert [e["code"] for e in empty["errors"]["data"]] == ["empty_file"], empty
+
+
+@site
+def calls_that_make_no_sense_are_refused_with_a_sentence(it):
+    with it.serve("--batch-files", "3", "--batch-bytes", "3000") as server:
+        client = Client(server, it.books.key)
+        file = client.file(lines(2))
+        cases = [
+            (client.send(lines(1), purpose="fine-tune"), 400, "purpose"),
+            (client.send(b""), 400, "1 to 50000"),
+            (client.ask("POST", "/v1/files", {"file": 1}), 400, "multipart"),
+            (client.send(lines(100)), 400, "3000"),
+            (client.send(lines(1), **{"expires_after[seconds]": "1"}), 400, "3600"),
+            (client.create("file-unknown"), 404, "file-unknown"),
+            (client.create(file, endpoint="/v1/audio"), 400, "endpoint"),
+            (client.create(file, completion_window="1h"), 400, "24h"),
+            (client.create(file, metadata={"a": 1}), 400, "metadata"),
+            (client.ask("GET", "/v1/files/none"), 404, "none"),
+            (client.ask("GET", "/v1/files/" + "n" * 200), 404, "no file"),
+            (client.ask("GET", f"/v1/files/{file}/other"), 404, "nothing"),
+            (client.ask("DELETE", "/v1/batches"), 405, "DELETE"),
+            (client.ask("GET", "/v1/batches/none"), 404, "none"),
+            (client.ask("POST", "/v1/batches/none/cancel"), 404, "none"),
+            (client.ask("POST", "/v1/batches/none/stop"), 404, "nothing"),
+            (client.ask("GET", "/v1/batches?limit=x"), 400, "limit"),
+        ]
+        for number, (answer, status, word) in enumerate(cases):
+            assert answer.status == status, (number, answer.status, answer.body)
+            assert word in answer.error["message"], (number, answer.body)
+        client.file(lines(1))
+        client.file(lines(1))
+        assert "may have 3" in client.send(lines(1)).error["message"]
+    with it.books.serve(*it.words) as server:
+        assert server.get("/v1/files").status == 401
+
+
+@site
+def lists_have_pages_and_a_project_sees_its_own_alone(it):
+    it.books.command("project", "create", "acme/research/other")
+    other_key = it.books.command("key", "create", "acme/research/other/ci")["secret"]
+    with it.serve() as server:
+        client, other = Client(server, it.books.key), Client(server, other_key)
+        files = [client.file(lines(1)) for _ in range(5)]
+        names = [client.create(file).json["id"] for file in files]
+        first = client.ask("GET", "/v1/batches?limit=2").json
+        assert [b["id"] for b in first["data"]] == names[:2:-1] and first["has_more"], first
+        rest = client.ask("GET", f"/v1/batches?limit=10&after={first['last_id']}").json
+        assert [b["id"] for b in rest["data"]] == names[2::-1] and not rest["has_more"]
+        page = client.ask("GET", "/v1/files?purpose=batch&limit=3&order=asc").json
+        assert [f["id"] for f in page["data"]] == files[:3] and page["has_more"], page
+        for path in (f"/v1/files/{files[0]}", f"/v1/files/{files[0]}/content",
+                     f"/v1/batches/{names[0]}"):
+            assert other.ask("GET", path).status == 404, path
+        assert other.ask("DELETE", f"/v1/files/{files[0]}").status == 404
+        assert other.ask("POST", f"/v1/batches/{names[0]}/cancel").status == 404
+        assert other.create(files[0]).status == 404
+        assert other.ask("GET", "/v1/files").json["data"] == []
+        for name in names:
+            client.wait(name)
+        gone = client.ask("DELETE", f"/v1/files/{files[0]}")
+        assert gone.json == {"id": files[0], "object": "file", "deleted": True}
+        assert client.ask("GET", f"/v1/files/{files[0]}").status == 404
+        assert becomes(lambda: it.books.rows(
+            "SELECT COUNT(*) FROM batch_file WHERE name = ?", files[0]) == [(0,)])
+
+
+@site
+def a_batch_that_is_cancelled_keeps_what_it_has(it):
+    with it.serve("--batch-lines", "2") as server:
+        client = Client(server, it.books.key)
+        file = client.file(lines(400, max_tokens=40))
+        name = client.create(file).json["id"]
+        assert becomes(lambda: client.get(name)["request_counts"]["completed"] > 3)
+        refused = client.ask("DELETE", f"/v1/files/{file}")
+        assert refused.status == 409 and "cancel" in refused.error["message"], refused.body
+        assert client.ask("POST", f"/v1/batches/{name}/cancel").json["status"] == "cancelling"
+        batch = client.wait(name, "cancelled")
+        counts = batch["request_counts"]
+        assert counts["completed"] + counts["failed"] == 400 and counts["failed"] > 300, counts
+        done = {row["custom_id"] for row in client.rows(batch["output_file_id"])}
+        rest = client.rows(batch["error_file_id"])
+        assert len(done) == counts["completed"] and len(rest) == counts["failed"]
+        assert not done & {row["custom_id"] for row in rest}
+        assert {row["error"]["code"] for row in rest} == {"batch_cancelled"}
+        assert client.ask("POST", f"/v1/batches/{name}/cancel").status == 200
+    it.books.must_balance()
+
+
+@site
+def a_revoked_key_ends_its_batches(it):
+    with it.serve("--batch-lines", "2") as server:
+        client = Client(server, it.books.key)
+        name = client.batch(lines(200, max_tokens=40))
+        assert becomes(lambda: client.get(name)["request_counts"]["completed"] > 3)
+        other = Client(server, it.books.make_key("other"))
+        it.books.command("key", "revoke", "acme/research/chat/ci")
+        batch = other.wait(name)
+        assert batch["request_counts"]["failed"] > 100, batch
+        codes = {row["error"]["code"] for row in other.rows(batch["error_file_id"])}
+        assert codes == {"invalid_api_key"}, codes
+    it.books.must_balance()
+
+
+@site
+def a_budget_that_is_used_up_fails_the_lines_and_nobody_else_pays(it):
+    it.books.command("budget", "set", "acme", "--unit", "tokens", "--limit", "60", "--period",
+                     "total")
+    with it.serve("--batch-lines", "1") as server:
+        client = Client(server, it.books.key)
+        batch = client.wait(client.batch(lines(20)))
+        counts = batch["request_counts"]
+        assert counts["completed"] >= 2 and counts["failed"] >= 10, counts
+        codes = {row["response"]["body"]["error"]["code"]
+                 for row in client.rows(batch["error_file_id"])}
+        assert codes == {"insufficient_quota"}, codes
+        assert batch["usage"]["total_tokens"] <= 60
+    it.books.must_balance()
+
+
+@site
+def who_is_erased_is_erased_in_files_and_results(it):
+    texts = [line(1, user="ann"), line(2, user="bob"), line(3)]
+    with it.serve() as server:
+        client = Client(server, it.books.key)
+        file = client.file("\n".join(texts) + "\n")
+        batch = client.wait(client.create(file).json["id"])
+        assert batch["request_counts"]["completed"] == 3, batch
+        it.books.command("subject", "erase", "ann")
+        left = client.ask("GET", f"/v1/files/{file}/content").body.decode()
+        assert left == texts[1] + "\n" + texts[2] + "\n", left
+        rows = client.rows(batch["output_file_id"])
+        assert [row["custom_id"] for row in rows] == ["request-2", "request-3"], rows
+        again = client.wait(client.create(file).json["id"])
+        assert again["request_counts"] == {"total": 3, "completed": 2, "failed": 1}, again
+        gone, = client.rows(again["error_file_id"])
+        assert gone["error"]["code"] == "erased", gone
+    assert b"Once upon" not in Path(it.books.path).read_bytes()
+
+
+@site
+def files_go_when_they_expire(it):
+    it.books.command("project", "set", "acme/research/chat", "--keep-content", "2s")
+    with it.serve() as server:
+        client = Client(server, it.books.key)
+        file = client.file(lines(3))
+        assert client.ask("GET", f"/v1/files/{file}").status == 200
+        assert becomes(lambda: client.ask("GET", f"/v1/files/{file}").status == 404)
+        assert becomes(lambda: it.books.rows("SELECT COUNT(*) FROM batch_line") == [(0,)])
+
+
+@site
+def sealed_servers_have_batches_too(it):
+    with it.serve("--sealed", "process") as server:
+        client = Client(server, it.books.key)
+        batch = client.wait(client.batch(lines(5)))
+        assert batch["request_counts"]["completed"] == 5, batch
+        assert len(client.rows(batch["output_file_id"])) == 5
+
+
+@site
+def a_policy_holds_for_each_line(it):
+    policy = Path(it.books.path.parent, "policy.yaml")
+    policy.write_text("""
+zones:
+  - {name: local, trust: 1}
+detectors:
+  - {find: email, class: restricted}
+rules:
+  - {name: open, up-to: internal, allow: [local]}
+""", encoding="ascii")
+    texts = [line(1), line(2, prompt="write to ann@example.com"), line(3)]
+    with it.serve("--policy", policy) as server:
+        client = Client(server, it.books.key)
+        batch = client.wait(client.batch("\n".join(texts)))
+        assert batch["request_counts"] == {"total": 3, "completed": 2, "failed": 1}, batch
+        wrong, = client.rows(batch["error_file_id"])
+        assert wrong["custom_id"] == "request-2", wrong
+        assert wrong["response"]["status_code"] == 403, wrong
+        file = client.file(lines(2))
+        raised = client.create(file, headers={"X-Tokenworks-Data-Class": "restricted"})
+        batch = client.wait(raised.json["id"])
+        assert batch["request_counts"]["failed"] == 2, batch
+
+
+@site
+def a_stopped_server_goes_on_where_it_stopped(it):
+    with it.serve("--batch-lines", "4") as server:
+        client = Client(server, it.books.key)
+        name = client.batch(lines(120, max_tokens=20))
+        assert becomes(lambda: client.get(name)["request_counts"]["completed"] > 5)
+        began = time.monotonic()
+        assert server.stop() == 0
+        print(f"# stopped within {time.monotonic() - began:.2f} s")
+    with it.serve() as server:
+        client = Client(server, it.books.key)
+        batch = client.wait(name)
+        assert batch["request_counts"] == {"total": 120, "completed": 120, "failed": 0}, batch
+        rows = client.rows(batch["output_file_id"])
+        assert len({row["custom_id"] for row in rows}) == len(rows) == 120
+    settled, = it.books.rows("SELECT COUNT(*), SUM(input_tokens + cached_tokens + output_tokens)"
+                             " FROM entry WHERE kind = 'settle'")
+    assert settled == (120, batch["usage"]["total_tokens"]), (settled, batch["usage"])
+    it.books.must_balance()
+
+
+def without_books_the_calls_say_what_they_need(program, data):
+    from server import Server
+    with Server(program, "--model", Path(data, "tokenworks-demo.gguf")) as server:
+        answer = server.get("/v1/files")
+        assert answer.status == 501 and "--books" in answer.error["message"], answer.body
+
+
+def main():
+    cases = (a_batch_gives_each_line_the_answer_that_it_gets_alone,
+             batches_have_their_own_price_and_show_in_reports,
+             without_a_price_for_batches_they_have_the_standard_one,
+             chats_and_wrong_requests_get_a_line_each,
+             faults_of_a_file_are_told_with_their_lines,
+             calls_that_make_no_sense_are_refused_with_a_sentence,
+             lists_have_pages_and_a_project_sees_its_own_alone,
+             a_batch_that_is_cancelled_keeps_what_it_has,
+             a_revoked_key_ends_its_batches,
+             a_budget_that_is_used_up_fails_the_lines_and_nobody_else_pays,
+             who_is_erased_is_erased_in_files_and_results,
+             files_go_when_they_expire,
+             sealed_servers_have_batches_too,
+             a_policy_holds_for_each_line,
+             a_stopped_server_goes_on_where_it_stopped,
+             without_books_the_calls_say_what_they_need)
+    print(f"1..{len(cases)}")
+    return run_cases(cases, sys.argv[1], sys.argv[2])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
