@@ -9,6 +9,7 @@
 
 #include "api/api.h"
 #include "app/command.h"
+#include "app/serve_approved.h"
 #include "app/serve_args.h"
 #include "app/serve_backends.h"
 #include "app/serve_books.h"
@@ -39,6 +40,7 @@ struct serve {
     struct tw_hub *hub;
     struct tw_admin *admin;
     struct tw_buf cert, cert_key; /* until the server has them */
+    struct tw_api_config api_config;
     struct tw_api *api;
     struct tw_http_server *server;
 };
@@ -74,7 +76,15 @@ static void free_certificate(struct serve *serve)
 static enum tw_status admit_policy(const struct serve *serve, struct tw_policy **ret_policy,
                                    struct tw_error *error)
 {
-    return tw_policy_load(serve->args.policy_path, ret_policy, error);
+    enum tw_status status = tw_policy_load(serve->args.policy_path, ret_policy, error);
+    if (status == TW_OK) {
+        status = tw_serve_approved_policy(serve->hub, (*ret_policy)->version, error);
+        if (status != TW_OK) {
+            tw_policy_free(*ret_policy);
+            *ret_policy = NULL;
+        }
+    }
+    return status;
 }
 
 static void log_policy(const struct serve *serve, const char *version)
@@ -105,7 +115,7 @@ static enum tw_status load_policy(struct serve *serve, struct tw_error *error)
 static enum tw_status start(struct serve *serve, struct tw_error *error)
 {
     const struct tw_serve_args *args = &serve->args;
-    const struct tw_api_config api_config = {
+    serve->api_config = (struct tw_api_config){
         .models = serve->models.items,
         .n_models = serve->models.n_items,
         .stage = serve->models.stage,
@@ -126,12 +136,16 @@ static enum tw_status start(struct serve *serve, struct tw_error *error)
         .batch_lines = (uint32_t)args->batch_lines,
         .batches = {.project_files = args->batch_files, .project_bytes = args->batch_bytes},
     };
-    enum tw_status status = tw_api_create(&api_config, &serve->api, error);
+    enum tw_status status = tw_serve_approved_models(&serve->api_config, args->file, error);
+    if (status == TW_OK) {
+        status = tw_api_create(&serve->api_config, &serve->api, error);
+    }
     if (status == TW_OK) {
         status = tw_serve_backends_start(serve->backends, serve->api, error);
     }
-    if (status == TW_OK && args->policy_path != NULL) {
-        status = load_policy(serve, error);
+    if (status == TW_OK) {
+        status = args->policy_path != NULL ? load_policy(serve, error)
+                                           : tw_serve_approved_policy(serve->hub, NULL, error);
     }
     if (status != TW_OK) {
         return status;
@@ -327,6 +341,9 @@ static enum tw_status change_routes(struct serve *serve, size_t *ret_n_backends,
     ret_version[0] = '\0';
     if (args->config_path != NULL) {
         status = tw_serve_config_load(args->config_path, &fresh, error);
+    }
+    if (status == TW_OK && fresh.file != NULL) {
+        status = tw_serve_approved_models(&serve->api_config, fresh.file, error);
     }
     if (status == TW_OK && args->policy_path != NULL) {
         status = admit_policy(serve, &policy, error);

@@ -17,6 +17,7 @@ const struct tw_command tw_command_table[] = {
     {"key", "keys, by which programs ask for tokens", tw_cmd_hub},
     {"budget", "what may be used in a period, and what is left", tw_cmd_hub},
     {"price", "what tokens cost", tw_cmd_hub},
+    {"approval", "what two people have to agree on", tw_cmd_hub},
     {"usage", "what was used and what it cost, as reports and invoices", tw_cmd_hub},
     {"ledger", "the entries of the books, and whether they balance", tw_cmd_hub},
     {"subject", "those whom requests are about: erasure, legal holds, exports", tw_cmd_hub},

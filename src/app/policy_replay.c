@@ -152,8 +152,15 @@ static enum tw_status take_record(struct replay *replay, const char *kind, const
                       : "",
                   detector_of(json_string_value(json_object_get(route, "class_reason")), detector),
                   was_refused);
-    char *text = json_dumps(key, JSON_COMPACT);
-    json_decref(key);
+    struct tw_buf buf;
+    struct tw_json_writer writer;
+    tw_buf_init(&buf, TW_LIMIT_REPORT_BYTES);
+    tw_json_begin(&writer, &buf);
+    if (key != NULL) {
+        tw_json_value(&writer, key);
+    }
+    tw_buf_append(&buf, "", 1);
+    const char *text = key != NULL && !buf.failed ? buf.data : NULL;
     const json_t *before = text != NULL ? json_object_get(replay->groups, text) : NULL;
     enum tw_status status = TW_OK;
     if (text == NULL || json_object_set_new(replay->groups, text,
@@ -165,7 +172,8 @@ static enum tw_status take_record(struct replay *replay, const char *kind, const
                               TW_LIMIT_POLICY_GROUPS);
     }
     replay->n_requests++;
-    free(text);
+    tw_buf_free(&buf);
+    json_decref(key);
     return status;
 }
 

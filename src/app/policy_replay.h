@@ -1,4 +1,4 @@
-/* policy_replay.h: what another policy would have decided of the requests that books have on record.
+/* policy_replay.h: what another policy would have decided of requests that books have on record.
  *
  *     records of a period --by key, model, class, outcome--> groups --the new policy--> changes
  *

@@ -109,7 +109,7 @@
 #define TW_LIMIT_TENANT_WEIGHT       1000
 #define TW_LIMIT_WAITING             65536 /* requests in a scheduler's queue */
 #define TW_LIMIT_WAITING_SPARE_SHARE 4 /* one part in so many of a queue is never one tenant's */
-#define TW_LIMIT_IDLE_STEP_PART      4 /* one part in so many of a step's prompts is for IDLE ones */
+#define TW_LIMIT_IDLE_STEP_PART      4 /* prompts of IDLE ones get one part in so many of a step */
 /* Tokens that may be guessed behind a text, those of a step with all texts that decode, and how far
  * back a text is searched for what it may go on with. */
 #define TW_LIMIT_SAMPLERS            8 /* threads that sample at once, each with its room */
@@ -254,10 +254,11 @@
 #define TW_LIMIT_HUB_AHEAD_TOKENS    32 /* of the durable watermark before what was sent */
 #define TW_LIMIT_HUB_LEASE_NS        INT64_C(20000000000) /* of silence, and a hub is dead */
 #define TW_LIMIT_HUB_BEAT_NS         INT64_C(4000000000)  /* it says that it is alive as often */
-#define TW_LIMIT_HUB_POLL_MS         500       /* it asks what others changed, unless told */
-#define TW_LIMIT_HUB_CLIENT_ID_BYTES 128       /* by which a client knows a request */
-#define TW_LIMIT_HUB_FILE_BYTES      4096      /* the path of a file beside the store */
-#define TW_LIMIT_HUB_SHOWN_BYTES     140       /* a holder's path in a message */
+#define TW_LIMIT_HUB_POLL_MS         500  /* it asks what others changed, unless told */
+#define TW_LIMIT_HUB_CLIENT_ID_BYTES 128  /* by which a client knows a request */
+#define TW_LIMIT_HUB_FILE_BYTES      4096 /* the path of a file beside the store */
+#define TW_LIMIT_HUB_SHOWN_BYTES     140  /* a holder's path in a message */
+#define TW_LIMIT_HUB_PROPOSAL_NS     (INT64_C(604800) * 1000000000) /* a week, to be approved in */
 #define TW_LIMIT_HUB_RATE            100000000 /* requests or tokens a minute, requests at once */
 
 /* Content of requests */

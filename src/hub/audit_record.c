@@ -180,6 +180,9 @@ const char *tw_audit_kind_name(enum tw_audit_kind kind)
         [TW_AUDIT_SUBJECT_HELD] = "subject.held",
         [TW_AUDIT_SUBJECT_RELEASED] = "subject.released",
         [TW_AUDIT_COMMAND_REFUSED] = "command.refused",
+        [TW_AUDIT_CHANGE_PROPOSED] = "change.proposed",
+        [TW_AUDIT_CHANGE_APPROVED] = "change.approved",
+        [TW_AUDIT_CHANGE_REJECTED] = "change.rejected",
     };
     assert(kind < TW_AUDIT_KIND_COUNT);
     return names[kind];

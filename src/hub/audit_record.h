@@ -71,6 +71,9 @@ enum tw_audit_kind {
     TW_AUDIT_SUBJECT_HELD,        /* subject.held: nothing of it may be erased */
     TW_AUDIT_SUBJECT_RELEASED,    /* subject.released */
     TW_AUDIT_COMMAND_REFUSED,     /* command.refused: a change, or by role */
+    TW_AUDIT_CHANGE_PROPOSED,     /* change.proposed: two people are needed for it */
+    TW_AUDIT_CHANGE_APPROVED,     /* change.approved: and was done by that */
+    TW_AUDIT_CHANGE_REJECTED,     /* change.rejected */
     TW_AUDIT_KIND_COUNT
 };
 const char *tw_audit_kind_name(enum tw_audit_kind kind);

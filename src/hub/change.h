@@ -50,7 +50,8 @@ struct tw_hub_change {
     struct tw_audit_field changed[TW_LIMIT_AUDIT_CHANGES];
     size_t n_changed;
     bool has_begun;
-    bool was_denied; /* by role */
+    bool was_denied;  /* by role */
+    int64_t approves; /* the proposal whose command this is; 0: it is its own */
 
     /* Behind the commit, before the answer: what must not happen without it. NULL: nothing. */
     enum tw_status (*committed)(struct tw_hub_change *change, struct tw_error *error);

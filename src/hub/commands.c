@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/suggest.h"
+#include "hub/approval.h"
 #include "hub/change.h"
 #include "hub/report.h"
 
@@ -381,6 +382,38 @@ static const struct tw_field content_show[] = {
      .value = "REQUEST",
      .help = "Its number in the ledger, or the id that its client was told."}};
 
+static const char *const APPROVED[] = {"policy", "models", NULL};
+#define PROPOSAL                                                                                   \
+    {                                                                                              \
+        .name = "proposal", .kind = TW_FIELD_INTEGER, .is_word = true, .is_required = true,        \
+        .value = "PROPOSAL", .least = 1, .most = INT64_MAX, .help = "Its number."                  \
+    }
+
+static const struct tw_field approval_set[] = {
+    {.name = "two_people",
+     .kind = TW_FIELD_FLAG,
+     .is_required = true,
+     .help = "Whether a change of prices, of the policy or of the models needs two users."}};
+static const struct tw_field approval_use[] = {
+    {.name = "what",
+     .kind = TW_FIELD_CHOICE,
+     .is_word = true,
+     .is_required = true,
+     .value = "WHAT",
+     .choices = APPROVED,
+     .help = "policy or models."},
+    {.name = "digest",
+     .kind = TW_FIELD_TEXT,
+     .is_word = true,
+     .is_required = true,
+     .value = "DIGEST",
+     .help =
+         "64 hexadecimal digits: the version of the policy, by 'policy check --json', or what a "
+         "server that does not start says."}};
+static const struct tw_field approval_one[] = {PROPOSAL};
+static const struct tw_field approval_list[] = {
+    {.name = "all", .kind = TW_FIELD_FLAG, .help = "Show those that were decided as well."}};
+
 /* ---- reports ---- */
 
 static const char *const USAGE_FORMATS[] = {"table", "csv", "json", "focus", NULL};
@@ -476,6 +509,12 @@ static const struct tw_hub_group groups[] = {
      "the version that held when it began: the most special one, a project's before that of all, "
      "a model's before '*'.",
      NULL},
+    {"approval", "what two people have to agree on",
+     "Where it is asked for, prices, the policy and the models of a server are changed by two "
+     "users: "
+     "one gives the command, which makes a proposal, and another one approves it. So are roles and "
+     "secrets of users, and the end of this.",
+     NULL},
     {"usage", "what was used and what it cost",
      "Sums of the ledger's settlements, to the unit. Without a verb it is 'show'.", "show"},
     {"ledger", "the entries of the books", "Two entries of the same amounts for each event.", NULL},
@@ -565,6 +604,17 @@ static const struct tw_hub_verb verbs[] = {
      F(price_set), CHANGE(TW_OBJECT_ALL),                                                 {IN, IN, NO, NO, NO}, tw_change_add_price},
     {"price", "list", "show prices", "Shows the prices that hold, and those to come.",
      F(price_list), READS,                                                                {IN, IN, IN, IN, IN}, tw_change_list_prices},
+
+    {"approval", "set", "say whether two people are needed", "Says whether a change of prices, of the policy or of the models needs two users. It can be asked for once two users are owner of everything and have a secret; to end it needs two.",
+     F(approval_set), CHANGE(TW_OBJECT_ALL),                                              {IN, NO, NO, NO, NO}, tw_change_set_approval},
+    {"approval", "use", "say which policy or models are approved", "Says which policy, or which models, a server with these books may start with, where two people are needed.",
+     F(approval_use), CHANGE(TW_OBJECT_ALL),                                              {IN, NO, NO, NO, NO}, tw_change_use},
+    {"approval", "list", "show proposals", "Shows the proposals that are open, and what is approved.",
+     F(approval_list), TW_OBJECT_ALL, TW_COMMAND_LIST,                                    {IN, IN, IN, NO, NO}, tw_change_list_approvals},
+    {"approval", "approve", "do what somebody else proposed", "Does what a proposal says, by the roles of who approves. Whoever proposed it cannot.",
+     F(approval_one), CHANGE(TW_OBJECT_ALL),                                              {IN, IN, NO, NO, NO}, tw_change_approve},
+    {"approval", "reject", "end a proposal", "Ends a proposal, one's own or somebody else's.",
+     F(approval_one), CHANGE(TW_OBJECT_ALL),                                              {IN, IN, NO, NO, NO}, tw_change_reject},
 
     {"usage", "show", "show what was used and what it cost", "Shows what was used and what it cost, from the entries of the ledger.",
      F(usage_show), TW_OBJECT_EACH, TW_COMMAND_REPORT,                                    {IN, IN, IN, NO, IN}, tw_report_show_usage},

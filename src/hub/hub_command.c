@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "hub/approval.h"
 #include "hub/change.h"
 #include "hub/hub_admin.h"
 
@@ -235,6 +236,24 @@ static void note_refusal(struct tw_hub_change *change)
     }
 }
 
+/* What needs two people is proposed; what is approved is done in place of the approval, by the
+ * roles of who approves. */
+static enum tw_status do_command(struct tw_hub_change *change, struct tw_error *error)
+{
+    bool is_proposed = false;
+    enum tw_status status = TW_OK;
+    if (change->verb->run == tw_change_approve) {
+        status = tw_approval_take(change, error);
+        status = status == TW_OK ? run(change, error) : status;
+    } else {
+        status = tw_approval_propose(change, &is_proposed, error);
+    }
+    if (status == TW_OK && !is_proposed) {
+        status = change->verb->run(change, error);
+    }
+    return status == TW_OK && change->approves != 0 ? tw_approval_end(change, error) : status;
+}
+
 static void apply_command(struct tw_hub *hub, struct tw_hub_op *op)
 {
     struct tw_hub_change *change = change_of(op);
@@ -244,7 +263,7 @@ static void apply_command(struct tw_hub *hub, struct tw_hub_op *op)
     change->now_ns = hub->now_ns;
     change->status = run(change, &change->error);
     if (change->status == TW_OK) {
-        change->status = change->verb->run(change, &change->error);
+        change->status = do_command(change, &change->error);
     }
     if (change->status != TW_OK && change->has_begun) {
         tw_hub_fail_group(hub, change->status, &change->error);

@@ -245,6 +245,21 @@ static const char *const STEPS[] = {
     " hub %I NOT NULL) %S;"         /* books.writer of whoever works on it; 0: nobody */
     "CREATE INDEX batch_project ON batch(project, id);"
     "CREATE INDEX batch_open ON batch(id) WHERE ended_ns = 0;",
+
+    "CREATE TABLE approved ("       /* of approval.h: what is in force */
+    " name TEXT PRIMARY KEY,"       /* two-people, policy, models */
+    " value TEXT NOT NULL,"         /* 1 or 0; digests, hexadecimal */
+    " at_ns %I NOT NULL) %S;"
+    "CREATE TABLE proposal ("
+    " id %I PRIMARY KEY,"
+    " command TEXT NOT NULL,"       /* JSON, as it will be done */
+    " digest TEXT NOT NULL,"        /* of that */
+    " person %I NOT NULL REFERENCES person(id),"
+    " at_ns %I NOT NULL,"
+    " expires_ns %I NOT NULL,"
+    " state TEXT NOT NULL CHECK (state IN ('open', 'approved', 'rejected')),"
+    " decided_by %I,"               /* person.id; 0: whoever has the machine */
+    " decided_ns %I) %S;",
 };
 /* clang-format on */
 

@@ -5,8 +5,8 @@
  *     from outside      tw_seal_statement_read   /proc/PID/fd -> "/memfd:tokenworks-seal"
  *
  * The kernel says to everybody how many filters a thread has, and to nobody without privileges
- * which ones: a filter of the service manager looks like ours. The statement says that it is ours, that
- * there were so many filters with it, and that the process was refused what it tried.
+ * which ones: a filter of the service manager looks like ours. The statement says that it is ours,
+ * that there were so many filters with it, and that the process was refused what it tried.
  *
  * It proves nothing against a process that lies before it is sealed: who replaced the program can
  * write it, too. A process that is sealed can change it, and stays sealed.

@@ -13,7 +13,8 @@ const endpoint = '/v1/chat/completions';
 let folder, server, client;
 
 function command(...words) {
-    const out = execFileSync(program, [...words, '--books', path.join(folder, 'books.db'), '--json']);
+    const books = path.join(folder, 'books.db');
+    const out = execFileSync(program, [...words, '--books', books, '--json']);
     return JSON.parse(out);
 }
 

@@ -12,7 +12,8 @@ import golden
 CODES = {"usage": 2, "not found": 3, "input/output": 4, "format": 5, "unsupported": 6, "limit": 7}
 COMMANDS = ["run", "chat", "tokenize", "model", "model inspect", "model quantize", "model convert",
             "perplexity", "eval", "bench", "bench engine", "bench server", "train",
-            "train tokenizer", "policy", "policy check", "policy test", "policy explain", "policy replay", "version"]
+            "train tokenizer", "policy", "policy check", "policy test", "policy explain",
+            "policy replay", "version"]
 
 
 def refused(program, code, part, *words, **more):

@@ -37,6 +37,8 @@ MATRIX = {
     "key/revoke": "w--w-",
     "budget/set": "aw---", "budget/list": "wwwww", "budget/close": "aw---",
     "price/set": "ww---", "price/list": "wwwww",
+    "approval/set": "w----", "approval/use": "w----", "approval/list": "www--",
+    "approval/approve": "ww---", "approval/reject": "ww---",
     "ledger/check": "www--", "ledger/list": "www--", "audit/list": "w-w--",
     "subject/erase": "w----", "subject/hold": "w----", "subject/release": "w----",
     "subject/list": "w-w--", "subject/export": "--w--", "content/show": "--w--",
@@ -172,6 +174,10 @@ def target_of(it, command, depth, number):
         "budget/set": (2, {"path": "acme/research", "limit": "100", "name": "shared"}),
         "price/set": (0, {"model": name, **rates}),
         "usage/invoice": (1, {"org": "acme"}),
+        "approval/set": (0, {"two_people": False}),
+        "approval/use": (0, {"what": "policy", "digest": "0" * 64}),
+        "approval/approve": (0, {"proposal": 1}),  # there is none
+        "approval/reject": (0, {"proposal": 1}),
     }.get(command, (0, {}))
 
 
@@ -197,7 +203,8 @@ def each_endpoint_is_open_to_its_roles_in_their_scopes_and_to_nobody_else(it, se
             object_depth, fields = target_of(it, command, depth, next(numbers))
             answer = it.ask(command, fields, secret)
             cell = cells[ROLES.index(role)]
-            expected = 200 if may(cell, depth, object_depth, command in LISTS) else 403
+            good = 404 if command in ("approval/approve", "approval/reject") else 200
+            expected = good if may(cell, depth, object_depth, command in LISTS) else 403
             if answer.status != expected:
                 wrong.append(f"{command} by {role} of {SCOPES[depth]}: {answer.status} "
                              f"{answer.body[:200]}, not {expected}")
@@ -208,7 +215,7 @@ def each_endpoint_is_open_to_its_roles_in_their_scopes_and_to_nobody_else(it, se
 def the_matrix_has_every_endpoint(it, _server):
     pages = [it.books.run_bare("man", f"tokenworks-{group}").stdout for group in
              ("org", "team", "project", "user", "key", "budget", "price", "ledger", "audit",
-              "subject", "content", "usage", "backend")]
+              "subject", "content", "usage", "backend", "approval")]
     known = {line.split()[2] + "/" + line.split()[3]
              for page in pages for line in page.splitlines() if line.startswith(".SS tokenworks ")}
     local = {command for command in known if it.ask(command).status == 404}

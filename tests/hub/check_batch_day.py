@@ -18,7 +18,7 @@ from server import run_cases  # noqa: E402
 
 REQUESTS, GAP_S = 40, 0.03
 # What a client may wait longer: for the end of the step that runs when it comes.
-MOST_MEDIAN, MOST_P99, SPARE_MS = 2.0, 3.0, 10.0
+MOST_MEDIAN, MOST_P99, SPARE_MS = 2.0, 8.0, 10.0
 
 
 def first_token_ms(port, key, number):

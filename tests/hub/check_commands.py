@@ -16,8 +16,8 @@ from books import Books  # noqa: E402
 from server import becomes, run_cases  # noqa: E402
 
 CODES = {"usage": 2, "not found": 3, "format": 5, "limit": 7, "missed": 9, "denied": 10}
-GROUPS = ("org", "team", "project", "user", "key", "budget", "price", "usage", "ledger", "subject",
-          "content", "audit", "backend")
+GROUPS = ("org", "team", "project", "user", "key", "budget", "price", "approval", "usage", "ledger",
+          "subject", "content", "audit", "backend")
 ALONE = ("run", "chat", "serve", "tokenize", "perplexity", "eval", "train")
 
 

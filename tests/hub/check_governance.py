@@ -5,6 +5,7 @@
 """
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -12,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from books import Books, bearer  # noqa: E402
-from server import run_cases  # noqa: E402
+from server import becomes, run_cases  # noqa: E402
 
 POSTGRES = os.environ.get("TW_TEST_POSTGRES")
 POLICY = """
@@ -78,8 +79,8 @@ def a_policy_is_asked_what_it_would_have_done(it):
         path = it.write("new.yaml", POLICY.replace(old, new))
         run = it.books.run("policy", "replay", path, "--period", "all", "--json", check=False)
         assert run.returncode == code, run
-        return {(row["change"], row["requests"], row["before"], row["new_rule"], tuple(row["zones"]),
-                 row["who"]) for row in json.loads(run.stdout)["changes"]}
+        return {(row["change"], row["requests"], row["before"], row["new_rule"],
+                 tuple(row["zones"]), row["who"]) for row in json.loads(run.stdout)["changes"]}
     who = "acme/research/chat/ci"
     assert changes("up-to: internal, allow: [local, cloud]", "up-to: internal, allow: [cloud]") == {
         ("refused", 2, "local", "own", (), who)}
@@ -99,7 +100,122 @@ def a_policy_is_asked_what_it_would_have_done(it):
     assert "note: requests are not kept" in text.stdout, text.stdout
 
 
-CASES = [a_policy_is_asked_what_it_would_have_done]
+class People:
+    """Owners of everything, who give commands on the command line."""
+
+    def __init__(self, it, *names):
+        self.it = it
+        self.secrets = {}
+        for name in names:
+            it.books.command("user", "create", name)
+            it.books.command("user", "grant", name, "--role", "owner")
+            self.secrets[name] = it.books.command("user", "secret", name)["secret"]
+
+    def run(self, name, *words, check=True):
+        return self.it.books.run(*words, "--json", check=check, env=dict(
+            os.environ, TOKENWORKS_SECRET=self.secrets[name]))
+
+    def ask(self, name, *words):
+        return json.loads(self.run(name, *words).stdout)
+
+    def refused(self, name, code, part, *words):
+        run = self.run(name, *words, check=False)
+        assert run.returncode == code and part in run.stderr, run
+
+
+PRICE = ("price", "set", "demo", "--input", "3", "--output", "4")
+
+
+def prices(it):
+    return {row["model"] for row in it.books.command("price", "list")["prices"]}
+
+
+@site
+def what_one_proposes_is_done_when_another_approves(it):
+    refused = it.books.run("approval", "set", "--two-people", check=False)
+    assert refused.returncode == 2 and "nobody could approve" in refused.stderr, refused
+    people = People(it, "ann", "bob")
+    it.books.command("approval", "set", "--two-people")
+    machine = it.books.run(*PRICE, check=False)
+    assert machine.returncode == 10 and "give the command as a user" in machine.stderr, machine
+    proposal = people.ask("ann", *PRICE)
+    number = str(proposal["proposal"])
+    assert proposal["state"] == "open" and len(proposal["digest"]) == 64 and prices(it) == {"*"}
+    people.refused("ann", 10, "somebody else has to approve", "approval", "approve", number)
+    listed, = people.ask("bob", "approval", "list")["proposals"]
+    assert listed["by"] == "ann" and '"verb":"set"' in listed["command"], listed
+    done = people.ask("bob", "approval", "approve", number)
+    assert done["model"] == "demo" and done["approved"] == proposal["proposal"]
+    assert prices(it) == {"*", "demo"}
+    people.refused("bob", 3, "was decided already", "approval", "approve", number)
+    other = str(people.ask("bob", *PRICE)["proposal"])
+    assert people.ask("ann", "approval", "reject", other)["rejected"] == int(other)
+    people.refused("ann", 3, "was decided already", "approval", "approve", other)
+    states = [row["state"] for row in people.ask("ann", "approval", "list", "--all")["proposals"]]
+    assert states == ["rejected", "approved"], states
+    kinds = [(row["kind"], row["body"].get("actor_name")) for row in
+             it.books.command("audit", "list")["records"] if row["kind"].startswith("change.")]
+    assert sorted(kinds) == [("change.approved", "bob"), ("change.proposed", "ann"),
+                             ("change.proposed", "bob"), ("change.rejected", "ann")], kinds
+    assert it.books.command("audit", "verify")["good"] is True
+
+
+@site
+def nobody_makes_himself_two_people_or_ends_it_alone(it):
+    people = People(it, "ann", "bob")
+    it.books.command("approval", "set", "--two-people")
+    people.ask("ann", "user", "create", "eve")
+    for words in (("user", "grant", "eve", "--role", "owner"), ("user", "secret", "bob"),
+                  ("approval", "set", "--no-two-people")):
+        assert people.ask("ann", *words)["state"] == "open"
+    secret = people.secrets["bob"]
+    number = people.ask("bob", "approval", "list")["proposals"][0]["proposal"]
+    assert secret and people.ask("bob", "approval", "list")["two_people"] is True
+    assert people.ask("bob", "approval", "approve", str(number))["two_people"] is False
+    assert "version" in people.ask("ann", *PRICE)
+
+
+@site
+def a_server_has_what_was_approved_and_nothing_else(it):
+    def digest(path):
+        return it.books.run_bare("policy", "check", path, "--json").stdout[12:76]
+
+    def refused():
+        with it.serve(waits=False) as server:
+            assert server.process.wait(60) == 10
+            return server.log_text()
+    people = People(it, "ann", "bob")
+    it.books.command("approval", "use", "policy", digest(it.policy))
+    it.books.command("approval", "set", "--two-people")
+    text = refused()
+    assert "two people approve the models here" in text, text
+    words = text.split("'")[1].split()
+    assert words[:3] == ["approval", "use", "models"], text
+
+    def approve(*command):
+        proposal = people.ask("ann", *command)["proposal"]
+        people.ask("bob", "approval", "approve", str(proposal))
+    approve(*words)
+    with it.serve() as server:
+        assert ask(server, it.books.key, "a") == 200
+        it.write("policy.yaml", POLICY.replace("allow: [local, cloud]", "allow: [cloud]"))
+        server.process.send_signal(signal.SIGHUP)
+        assert becomes(lambda: "stays as it was" in server.log_text()), server.log_text()
+        assert ask(server, it.books.key, "a") == 200, "what nobody approved holds"
+        approve("approval", "use", "policy", digest(it.policy))
+        server.process.send_signal(signal.SIGHUP)
+        assert becomes(lambda: ask(server, it.books.key, "a") == 403)
+    it.write("policy.yaml", "# a comment changes nothing" + it.policy.read_text(encoding="utf-8"))
+    with it.serve() as server:
+        assert ask(server, it.books.key, "a") == 403
+    it.write("policy.yaml", POLICY)
+    assert "two people approve the policy here, and have not approved this" in refused()
+
+
+CASES = [a_policy_is_asked_what_it_would_have_done,
+         what_one_proposes_is_done_when_another_approves,
+         nobody_makes_himself_two_people_or_ends_it_alone,
+         a_server_has_what_was_approved_and_nothing_else]
 
 if __name__ == "__main__":
     print(f"1..{len(CASES)}")

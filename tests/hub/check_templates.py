@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "http"))
 from server import Server, run_cases  # noqa: E402
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "docs" / "templates"

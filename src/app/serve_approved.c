@@ -1,0 +1,77 @@
+#include "app/serve_approved.h"
+
+#include <string.h>
+
+#include "app/serve_config.h"
+#include "base/buf.h"
+#include "hub/approval.h"
+
+#define LIST_BYTES ((size_t)16 << 20)
+
+/* With its end, so that no two lists have the same bytes. */
+static void add(struct tw_buf *list, const char *text)
+{
+    text = text != NULL ? text : "";
+    tw_buf_append(list, text, strlen(text) + 1);
+}
+
+static void add_models(struct tw_buf *list, const struct tw_api_config *config)
+{
+    add(list, config->zone);
+    for (size_t i = 0; i < config->n_models; i++) {
+        const struct tw_api_model *model = &config->models[i];
+        add(list, "model");
+        add(list, model->name);
+        add(list, model->digest);
+        for (size_t k = 0; k < model->n_aliases; k++) {
+            add(list, model->aliases[k]);
+        }
+    }
+}
+
+static void add_backends(struct tw_buf *list, const struct tw_serve_file *file)
+{
+    unsigned n = 0;
+    const struct tw_serve_file_backend *rows = tw_serve_file_backends(file, &n);
+    for (unsigned i = 0; i < n; i++) {
+        const struct tw_serve_file_backend *row = &rows[i];
+        add(list, "backend");
+        add(list, row->name);
+        add(list, row->url);
+        for (unsigned k = 0; k < row->urls_count; k++) {
+            add(list, row->urls[k]);
+        }
+        add(list, row->zone);
+        add(list, "models");
+        for (unsigned k = 0; k < row->models_count; k++) {
+            add(list, row->models[k].name);
+            add(list, row->models[k].upstream);
+        }
+    }
+}
+
+enum tw_status tw_serve_approved_models(const struct tw_api_config *config,
+                                        const struct tw_serve_file *file, struct tw_error *error)
+{
+    struct tw_buf list;
+    char digest[TW_APPROVAL_DIGEST_BYTES];
+    if (config->hub == NULL) {
+        return TW_OK;
+    }
+    tw_buf_init(&list, LIST_BYTES);
+    add_models(&list, config);
+    add_backends(&list, file);
+    const bool is_listed = !list.failed;
+    if (is_listed) {
+        tw_approval_digest(list.data, list.size_bytes, digest);
+    }
+    tw_buf_free(&list);
+    return is_listed ? tw_approval_check(config->hub, "models", digest, error)
+                     : tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a list");
+}
+
+enum tw_status tw_serve_approved_policy(struct tw_hub *hub, const char *version,
+                                        struct tw_error *error)
+{
+    return hub != NULL ? tw_approval_check(hub, "policy", version, error) : TW_OK;
+}
