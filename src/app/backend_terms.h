@@ -1,4 +1,4 @@
-/* backend_terms.h: what a configuration file says of a model at another server, as the API takes it.
+/* backend_terms.h: what a configuration file says of a model at another server, for the API.
  *
  *     {cost: {input: "0.15", output: "0.60"}, can: [answers, tools]} -> prices, abilities
  *

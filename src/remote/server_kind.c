@@ -22,7 +22,7 @@ static const struct {
 } members[] = {
     /* OpenAI's own. `model`, limits and usage are written by their own rules. */
     {"messages", ALL}, {"prompt", ALL}, {"input", ALL}, {"stream", ALL},
-    {"n", ALL}, {"n_cmpl", LLAMA}, {"best_of", OPENAI | VLLM}, {"echo", ALL}, {"suffix", OPENAI | VLLM},
+    {"n", ALL}, {"best_of", OPENAI | VLLM}, {"echo", ALL}, {"suffix", OPENAI | VLLM},
     {"temperature", ALL}, {"top_p", ALL}, {"seed", ALL}, {"stop", ALL},
     {"frequency_penalty", ALL}, {"presence_penalty", ALL}, {"logit_bias", ALL},
     {"logprobs", ALL}, {"top_logprobs", ALL},

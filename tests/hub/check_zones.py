@@ -98,6 +98,9 @@ class Fake:
         return kind != "cut"
 
 
+Visit = collections.namedtuple("Visit", "zone name model shows_mail")
+
+
 class Policy:
     """A random one: its text, and what it says."""
 
@@ -119,14 +122,24 @@ class Policy:
                      + "detectors:\n  - {find: email, class: confidential}\nrules:\n"
                      + "".join(f"  - {rule}\n" for rule in rules))
 
-    def may(self, label, has_mail):
-        """Zones, and whether the mail address is gone there."""
+    def may(self, label, has_mail, zones):
+        """Of the zones where a model is: where it may go, and whether the mail address is gone."""
         rank = max(label, 2) if has_mail else label
-        if self.redacting and has_mail and rank == 2 and label <= self.left_up_to:
-            return set(self.redacting), True
-        if self.redacting and rank == 2 and not has_mail and label <= self.left_up_to:
-            return set(self.redacting), False
-        return set(self.allowed[CLASSES[rank]]), False
+        if (self.redacting and rank == 2 and label <= self.left_up_to
+                and zones & set(self.redacting)):  # where replacing leads nowhere, other rules count
+            return zones & set(self.redacting), has_mail
+        return zones & set(self.allowed[CLASSES[rank]]), False
+
+    def allows(self, label, has_mail, visit, asked, zones_of):
+        """Whether what a visit shows is right: of the model that was asked for, or of one that took
+        its place, which goes to zones that are trusted so much."""
+        least = [0] if visit.model == asked else range(self.trust[visit.zone] + 1)
+        for trust in least:
+            zones, is_gone = self.may(label, has_mail, {
+                zone for zone in zones_of[visit.model] if self.trust[zone] >= trust})
+            if visit.zone in zones and visit.shows_mail == (has_mail and not is_gone):
+                return True
+        return False
 
 
 def make_backends(rng, log):
@@ -166,31 +179,33 @@ class Run:
 
     def check(self, policy, rows, log, sent):
         """What arrived of all that was sent under a policy."""
-        by_connection = collections.defaultdict(list)
+        visits_of, zones_of = collections.defaultdict(list), collections.defaultdict(set)
+        for row in rows:
+            for model in row["models"]:
+                zones_of[model["name"]].add(row["zone"])
         for zone, name, part in log:
-            for mark in set(re.findall(rb"mark-(\d+)-end", part)):
-                by_connection[int(mark)].append((zone, name))
-            for mark in set(re.findall(rb"m(\d+)x@example", part)):
-                label, has_mail, _ = sent[int(mark)]
-                zones, is_gone = policy.may(label, has_mail)
-                assert zone in zones and not is_gone, (policy.text, zone, sent[int(mark)])
+            found = re.search(rb"mark-(\d+)-end", part)
+            if found:
+                model = re.search(rb'"model":"(\w+)"', part)[1].decode()
+                mail = re.search(rb"m(\d+)x@example", part)
+                assert mail is None or mail[1] == found[1], part
+                visits_of[int(found[1])].append(Visit(zone, name, model, mail is not None))
         canaries = {row["name"] for row in rows if row["canary-per-mille"] > 0}
-        has = {row["name"]: {m["name"] for m in row["models"]} for row in rows}
-        for mark, visits in by_connection.items():
-            label, has_mail, model = sent[mark]
-            zones, is_gone = policy.may(label, has_mail)
-            for zone, name in visits:
-                assert zone in zones, (policy.text, visits, sent[mark])
-            first = visits[0][1]
+        for mark, visits in visits_of.items():
+            label, has_mail, asked = sent[mark]
+            for visit in visits:
+                assert policy.allows(label, has_mail, visit, asked, zones_of), \
+                    (policy.text, visit, sent[mark])
+            first = visits[0].name
             if first not in canaries:  # its trust is the least of all that come
-                least = policy.trust[visits[0][0]]
-                assert all(policy.trust[zone] >= least for zone, _ in visits), \
+                least = policy.trust[visits[0].zone]
+                assert all(policy.trust[visit.zone] >= least for visit in visits), \
                     (policy.text, visits, sent[mark])
-            self.n_redacted += is_gone
+            self.n_redacted += has_mail and not visits[0].shows_mail
             self.n_arrived += 1
             self.n_again += len(visits) > 1
             self.n_canaries += first in canaries
-            self.n_fell += any(model not in has[name] for _, name in visits)
+            self.n_fell += any(visit.model != asked for visit in visits)
 
 
 def no_byte_of_a_request_reaches_a_zone_that_its_class_may_not_enter(program, rounds, seed):
