@@ -126,7 +126,7 @@ class Policy:
         """Of the zones where a model is: where it may go, and whether the mail address is gone."""
         rank = max(label, 2) if has_mail else label
         if (self.redacting and rank == 2 and label <= self.left_up_to
-                and zones & set(self.redacting)):  # where replacing leads nowhere, other rules count
+                and zones & set(self.redacting)):  # leading nowhere, it does not count
             return zones & set(self.redacting), has_mail
         return zones & set(self.allowed[CLASSES[rank]]), False
 

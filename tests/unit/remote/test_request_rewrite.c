@@ -188,7 +188,6 @@ static const char *const harmful[] = {"user",
                                       "mm_processor_kwargs",
                                       "vllm_xargs",
                                       "max_new_tokens",
-                                      "n_cmpl",
                                       "speculative.n_max",
                                       "data_parallel_rank"};
 
