@@ -206,8 +206,9 @@ static uint64_t zone_bit(const struct tw_policy *policy, const char *zone)
     return number == TW_POLICY_NONE ? 0 : UINT64_C(1) << number;
 }
 
-/* Where the model is that a body asks for. */
-static uint64_t zones_of(struct tw_api *api, const struct tw_policy *policy, const json_t *body)
+/* Where the model is that a body asks for, of zones that are trusted so much. */
+static uint64_t zones_of(struct tw_api *api, const struct tw_policy *policy, const json_t *body,
+                         uint32_t least_trust)
 {
     const char *model = json_string_value(json_object_get(body, "model"));
     struct tw_api_fleet *fleet = tw_api_fleet_take(api);
@@ -217,7 +218,13 @@ static uint64_t zones_of(struct tw_api *api, const struct tw_policy *policy, con
         zones |= tw_api_remote_has(remote, model) ? zone_bit(policy, remote->zone) : 0;
     }
     tw_api_fleet_drop(fleet);
-    return tw_api_relay_takes(api, body) ? zones : zone_bit(policy, api->config.zone);
+    if (!tw_api_relay_takes(api, body)) {
+        zones = zone_bit(policy, api->config.zone);
+    }
+    for (size_t i = 0; i < policy->n_zones; i++) {
+        zones &= policy->zones[i].trust < least_trust ? ~(UINT64_C(1) << i) : UINT64_MAX;
+    }
+    return zones;
 }
 
 /* What raised the class to what it is. */
@@ -276,10 +283,11 @@ static bool decide(struct tw_api *api, const struct tw_api_call *call,
     if (tw_classify(policy, &request, &classified, &cause) != TW_OK) {
         return tw_api_refuse(error, NULL, "%s", cause.text);
     }
-    const struct tw_policy_question question = {.rank = classified.rank,
-                                                .who = request.who,
-                                                .model = model,
-                                                .zones = zones_of(api, policy, call->body)};
+    const struct tw_policy_question question = {
+        .rank = classified.rank,
+        .who = request.who,
+        .model = model,
+        .zones = zones_of(api, policy, call->body, admission->least_trust)};
     tw_policy_decide(policy, &question, &decision);
     snprintf(admission->model, sizeof admission->model, "%s", model != NULL ? model : "");
     admission->zones = decision.zones;
@@ -389,7 +397,8 @@ void tw_api_admission_free(struct tw_api_admission *admission)
 
 const struct tw_audit_route *tw_api_admission_route(const struct tw_api_admission *admission)
 {
-    return admission->policy != NULL ? &admission->route : NULL;
+    return admission->policy != NULL || admission->route.instead_of != NULL ? &admission->route
+                                                                            : NULL;
 }
 
 const struct tw_policy *tw_api_admission_policy(const struct tw_api_admission *admission)
@@ -403,11 +412,34 @@ bool tw_api_admission_allows(const struct tw_api_admission *admission, const cha
            (zone_bit(admission->policy->policy, zone) & admission->zones) != 0;
 }
 
-void tw_api_admission_keep_trust(struct tw_api_admission *admission, const char *zone)
+uint32_t tw_api_admission_trust(const struct tw_api_admission *admission, const char *zone)
 {
-    if (admission->policy != NULL) {
-        const struct tw_policy *policy = admission->policy->policy;
-        admission->zones = tw_policy_keep_trust(policy, (unsigned)tw_policy_find_zone(policy, zone),
-                                                admission->zones);
+    const struct tw_policy *policy = tw_api_admission_policy(admission);
+    const int number = policy != NULL ? tw_policy_find_zone(policy, zone) : TW_POLICY_NONE;
+    return number != TW_POLICY_NONE ? policy->zones[number].trust : 0;
+}
+
+struct tw_api_admission *tw_api_admission_again(struct tw_api *api, const struct tw_api_call *call,
+                                                const struct tw_api_admission *first,
+                                                uint32_t least_trust)
+{
+    struct tw_api_error error;
+    struct tw_api_admission *admission = tw_mem_zalloc(1, sizeof *admission);
+    if (admission == NULL) {
+        return NULL;
     }
+    admission->zones = UINT64_MAX;
+    admission->least_trust = least_trust;
+    admission->policy = first->policy;
+    bool is_allowed = true;
+    if (admission->policy != NULL) {
+        atomic_fetch_add(&admission->policy->n_users, 1);
+        is_allowed = decide(api, call, admission, &error) && admission->denied[0] == '\0';
+    }
+    if (is_allowed) {
+        admission->route.instead_of = call->asked_model;
+        return admission;
+    }
+    tw_api_admission_free(admission);
+    return NULL;
 }

@@ -16,8 +16,9 @@
 
 struct tw_api_admission {
     struct tw_audit_route route;
-    uint64_t zones;  /* where it may run, of the policy's: bits; all without a policy */
-    uint64_t redact; /* detectors whose findings must not leave: bits */
+    uint32_t least_trust; /* of a zone; 0: any */
+    uint64_t zones;       /* where it may run, of the policy's: bits; all without a policy */
+    uint64_t redact;      /* detectors whose findings must not leave: bits */
     struct tw_api_policy *policy;           /* NULL: there is none */
     char model[TW_LIMIT_SERVED_NAME_BYTES]; /* that it is for, by its own name; "": none */
     char class[TW_LIMIT_POLICY_NAME_BYTES], rule[TW_LIMIT_POLICY_NAME_BYTES];
@@ -44,7 +45,13 @@ const struct tw_policy *tw_api_admission_policy(const struct tw_api_admission *a
 
 /* Whether a zone is among those allowed. */
 bool tw_api_admission_allows(const struct tw_api_admission *admission, const char *zone);
-/* Of the zones, leaves those that are trusted as much as this one. */
-void tw_api_admission_keep_trust(struct tw_api_admission *admission, const char *zone);
+/* How much a zone is trusted, more is more; without a policy all are alike. */
+uint32_t tw_api_admission_trust(const struct tw_api_admission *admission, const char *zone);
+
+/* Of a call for another model in place of one that was admitted, by the same policy, asked anew:
+ * where it may run, of zones that are trusted at least so much. NULL: nowhere, or no memory. */
+struct tw_api_admission *tw_api_admission_again(struct tw_api *api, const struct tw_api_call *call,
+                                                const struct tw_api_admission *first,
+                                                uint32_t least_trust);
 
 #endif

@@ -11,7 +11,9 @@
 #include "api/fleet.h"
 #include "api/relay.h"
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/mem.h"
+#include "base/rng.h"
 #include "hub/content.h"
 #include "policy/classify.h"
 #include "text/reasoning.h"
@@ -289,6 +291,23 @@ static bool refuse_body(struct tw_api_error *error, const struct tw_error *cause
                                           : tw_api_refuse(error, NULL, "%s", cause->text);
 }
 
+void tw_api_dispatch(struct tw_api *api, const struct tw_api_call *call)
+{
+    if (call->route->has_content && tw_api_relay_takes(api, call->body)) {
+        tw_api_relay(api, call);
+    } else {
+        call->route->post(api, call);
+    }
+}
+
+bool tw_api_is_stopping(struct tw_api *api)
+{
+    pthread_mutex_lock(&api->lock);
+    const bool stops = api->stops;
+    pthread_mutex_unlock(&api->lock);
+    return stops;
+}
+
 static void prepare(struct tw_api *api, struct tw_api_task *task)
 {
     struct tw_api_call *call = &task->call;
@@ -301,7 +320,7 @@ static void prepare(struct tw_api *api, struct tw_api_task *task)
         return;
     }
     enum tw_status status = tw_json_parse(text, n_bytes, "the body", &call->body, &cause);
-    if (status == TW_OK && task->route->has_content && api->config.hub != NULL) {
+    if (status == TW_OK && call->route->has_content && api->config.hub != NULL) {
         status = tw_content_create(api->config.hub, &call->tenant.caller, text, n_bytes,
                                    &call->content, &cause);
     }
@@ -313,12 +332,8 @@ static void prepare(struct tw_api *api, struct tw_api_task *task)
     } else if (!json_is_object(call->body)) {
         tw_api_refuse(&error, NULL, "the body must be a JSON object");
         tw_api_refuse_call(api, call, &error);
-    } else if (task->route->has_content && !tw_api_admit(api, call)) {
-        return;
-    } else if (task->route->has_content && tw_api_relay_takes(api, call->body)) {
-        tw_api_relay(api, call, task->route->path);
-    } else {
-        task->route->post(api, call);
+    } else if (!call->route->has_content || tw_api_admit(api, call)) {
+        tw_api_dispatch(api, call);
     }
 }
 
@@ -425,7 +440,8 @@ static void queue_task(struct tw_api *api, const struct tw_api_call *call,
     struct tw_http_request *http = call->http;
     bool is_queued = false, stops = false;
     if (task != NULL) {
-        *task = (struct tw_api_task){.call = *call, .route = route};
+        *task = (struct tw_api_task){.call = *call};
+        task->call.route = route;
         pthread_mutex_lock(&api->lock);
         stops = api->stops;
         if (api->n_tasks < TW_LIMIT_API_TASKS && !stops) {
@@ -691,6 +707,25 @@ static enum tw_status announce_all(struct tw_api *api, struct tw_error *error)
     return status;
 }
 
+bool tw_api_prefix_domain(const struct tw_api *api, const json_t *body,
+                          const struct tw_api_tenant *tenant, uint64_t *ret_domain,
+                          struct tw_api_error *error)
+{
+    const json_t *salt = json_object_get(body, "cache_salt");
+    const uint64_t shared = api->config.shares_prefixes ? 0 : tenant->number;
+    *ret_domain = shared;
+    if (salt == NULL || json_is_null(salt)) {
+        return true;
+    }
+    if (!json_is_string(salt) || json_string_length(salt) == 0) {
+        return tw_api_refuse(error, "cache_salt", "'cache_salt' must be a text that is not empty");
+    }
+    /* The highest bit is no tenant's. */
+    const uint64_t seed = tw_hash_of(&shared, sizeof shared, api->seed);
+    *ret_domain = tw_hash_of(json_string_value(salt), json_string_length(salt), seed) | 1ULL << 63;
+    return true;
+}
+
 enum tw_status tw_api_create(const struct tw_api_config *config, struct tw_api **ret_api,
                              struct tw_error *error)
 {
@@ -700,6 +735,7 @@ enum tw_status tw_api_create(const struct tw_api_config *config, struct tw_api *
     }
     api->config = *config;
     api->created_s = tw_clock_wall_ns() / SECOND_NS;
+    api->seed = tw_rng_system_seed();
     api->tasks_end = &api->tasks;
     pthread_mutex_init(&api->lock, NULL);
     pthread_cond_init(&api->wake, NULL);

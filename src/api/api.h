@@ -27,6 +27,8 @@
 #include "net/http_server.h"
 #include "policy/policy.h"
 #include "remote/remote_client.h"
+#include "remote/server_kind.h"
+#include "route/router.h"
 
 struct tw_api;
 
@@ -45,6 +47,8 @@ struct tw_api_remote_model {
     const char *name;     /* what clients call it; no model of ours has it */
     const char *upstream; /* what the server calls it */
     uint32_t n_context_tokens;
+    uint32_t abilities;            /* TW_SERVER_ bits */
+    struct tw_route_prices prices; /* what the server costs us, which is not what clients pay */
 };
 
 /* Another server. */
@@ -57,11 +61,11 @@ struct tw_api_remote {
     uint32_t weight;           /* how much it can do beside others; 0: 1 */
     uint32_t canary_per_mille; /* of the requests that it could get; 0: it gets its share */
     uint32_t most_in_flight;   /* of our requests at once; 0: no bound */
-    bool counts_on;            /* its streams say how many tokens there are as they go */
-    bool counts_each;          /* and say it of each choice alone */
-    bool takes_salt;           /* it keeps tenants' cached beginnings apart when it is told to */
-    bool knows_new_limit;      /* max_completion_tokens */
-    bool is_draining;          /* what it answers goes on, and it gets nothing new */
+    const struct tw_server_kind *kind;
+    bool shares_prefixes;      /* between tenants, who are told what was cached */
+    const char *const *passed; /* [n_passed] members of requests that it gets beside its kind's */
+    size_t n_passed;
+    bool is_draining; /* what it answers goes on, and it gets nothing new */
 };
 
 /* All other servers at a time. Items and what they point to stay until they are released. */
@@ -70,6 +74,20 @@ struct tw_api_remotes {
     size_t n_items;
     void (*release)(void *context); /* nobody has hold of them any more; NULL: nothing to do */
     void *context;
+};
+
+/* Models that may take a model's place, when none of its servers can answer now. */
+struct tw_api_fallback {
+    const char *model;
+    const char *const *others; /* [n_others], the first one first */
+    size_t n_others;
+};
+
+/* Which of several servers is the best one for some. */
+struct tw_api_preference {
+    const char *const *who; /* [n_who] "organisation/team/project", or a part from its beginning */
+    size_t n_who;
+    enum tw_route_pick pick;
 };
 
 /* What whoever runs the server should know of a request that another server had, and clients must
@@ -87,8 +105,12 @@ struct tw_api_relay_note {
 struct tw_api_config {
     const struct tw_api_model *models; /* [n_models]; the first is the default */
     size_t n_models;
-    struct tw_remote_client *remote_client; /* NULL: there will never be other servers */
-    const char *zone;                       /* in which our own models run */
+    struct tw_remote_client *remote_client;  /* NULL: there will never be other servers */
+    const struct tw_api_fallback *fallbacks; /* [n_fallbacks] */
+    size_t n_fallbacks;
+    const struct tw_api_preference *preferences; /* [n_preferences], the first that fits counts */
+    size_t n_preferences;
+    const char *zone; /* in which our own models run */
     uint32_t n_preparing_threads;
     bool checks_host;         /* refuse a Host that is not this machine (DNS rebinding) */
     const char *const *hosts; /* allowed beside localhost and loopback addresses; ends with NULL */

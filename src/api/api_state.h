@@ -32,6 +32,7 @@ struct tw_api_served {
 struct tw_api_admission;
 struct tw_api_fleet;
 struct tw_api_policy;
+struct tw_api_route;
 
 /* Who asks for what. The body belongs to whoever has the call: a reference that two threads give
  * back would be counted by both at once. */
@@ -45,12 +46,15 @@ struct tw_api_call {
     uint32_t n_data_classes;                     /* so many headers said it; UINT32_MAX: too long */
     int64_t arrived_ns;
     struct tw_api_tenant tenant;
+    const char
+        *asked_model; /* of the configuration: in whose place another one is; NULL: none is */
+    size_t n_fallen;  /* others that were thought of for it */
+    const struct tw_api_route *route;
 };
 
 /* A POST on its way to a preparing thread; or something else that is to be done on one. */
 struct tw_api_task {
     struct tw_api_call call;
-    const struct tw_api_route *route;
     void (*run)(void *context); /* NULL: a POST */
     void *context;
     struct tw_api_task *next;
@@ -80,6 +84,7 @@ struct tw_api {
     struct tw_api_guesses guesses; /* of keys, with a hub */
     atomic_bool is_draining;
     int64_t created_s;
+    uint64_t seed; /* of domains with a salt: a secret of this process */
 
     pthread_t *threads; /* [n_threads] */
     uint32_t n_threads;
@@ -118,6 +123,11 @@ void tw_api_ask(struct tw_api *api, const struct tw_api_call *call, const char *
  * in any case: at once where there is no such thread any more, or no memory. */
 void tw_api_run(struct tw_api *api, const struct tw_api_tenant *tenant, void (*run)(void *context),
                 void *context);
+
+/* Runs a call that was admitted: here, or at another server. */
+void tw_api_dispatch(struct tw_api *api, const struct tw_api_call *call);
+/* Whether what is queued now is refused. */
+bool tw_api_is_stopping(struct tw_api *api);
 
 /* ---- api_answer.c ---- */
 
@@ -169,6 +179,12 @@ bool tw_api_may_use(struct tw_api *api, const struct tw_api_served *model,
 const struct tw_api_served *tw_api_find_model(struct tw_api *api, const json_t *body,
                                               const struct tw_api_tenant *tenant,
                                               struct tw_api_error *error);
+
+/* Which of what was computed a request may use again: its tenant's, or everybody's where they
+ * share; of those only what had the same `cache_salt`. A salt keeps apart, and lets nobody in. */
+bool tw_api_prefix_domain(const struct tw_api *api, const json_t *body,
+                          const struct tw_api_tenant *tenant, uint64_t *ret_domain,
+                          struct tw_api_error *error);
 
 /* ---- endpoints ---- */
 

@@ -552,6 +552,11 @@ static bool make_choices(struct completion *completion, struct tw_api_error *err
     if (completion->choices == NULL) {
         return tw_api_refuse_memory(error);
     }
+    uint64_t domain;
+    if (!tw_api_prefix_domain(completion->api, completion->body, &completion->tenant, &domain,
+                              error)) {
+        return false;
+    }
     completion->n_choices = completion->n_prompts * n;
     for (size_t i = 0; i < completion->n_choices; i++) {
         struct choice *choice = &completion->choices[i];
@@ -562,8 +567,7 @@ static bool make_choices(struct completion *completion, struct tw_api_error *err
         choice->generation.sampling.seed += i % n;
         choice->generation.masker = completion->form.masker;
         choice->generation.tenant = completion->tenant.number;
-        choice->generation.domain =
-            completion->api->config.shares_prefixes ? 0 : completion->tenant.number;
+        choice->generation.domain = domain;
         bound_answer(completion, choice);
         const struct tw_api_parts_setup setup = {
             .tool_form = completion->tools.shown != NULL ? completion->model->tool_form : NULL,

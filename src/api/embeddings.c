@@ -267,8 +267,9 @@ static void submit_next(struct embedding *embedding)
 static bool read_fields(struct embedding *embedding, struct tw_api_error *error)
 {
     static const char *const known[] = {
-        "model", "input",    "encoding_format",    "dimensions",
-        "user",  "priority", "add_special_tokens", "safety_identifier"};
+        "model",     "input",    "encoding_format",    "dimensions",
+        "user",      "priority", "add_special_tokens", "safety_identifier",
+        "cache_salt"};
     static const struct {
         const char *name, *why;
     } refused[] = {{"truncate_prompt_tokens", "shorten the texts"},
@@ -413,7 +414,6 @@ static bool prepare(struct embedding *embedding, const struct tw_api_call *call,
     embedding->generation = tw_generation_defaults();
     embedding->generation.embeds = true;
     embedding->generation.tenant = call->tenant.number;
-    embedding->generation.domain = embedding->api->config.shares_prefixes ? 0 : call->tenant.number;
     embedding->model = tw_api_find_model(embedding->api, embedding->body, &call->tenant, error);
     struct tw_api_redaction redaction = {0}; /* a vector has nothing to be put back in */
     const bool is_ready =
@@ -421,8 +421,11 @@ static bool prepare(struct embedding *embedding, const struct tw_api_call *call,
         (embedding->content == NULL ||
          tw_api_content_name(embedding->content, embedding->body, error)) &&
         tw_api_redaction_begin(&redaction, embedding->admission, embedding->body, error) &&
-        read_fields(embedding, error) && read_format(embedding, error) &&
-        read_dimensions(embedding, error) && read_inputs(embedding, error) &&
+        read_fields(embedding, error) &&
+        tw_api_prefix_domain(embedding->api, embedding->body, &call->tenant,
+                             &embedding->generation.domain, error) &&
+        read_format(embedding, error) && read_dimensions(embedding, error) &&
+        read_inputs(embedding, error) &&
         (embedding->content == NULL || tw_api_content_begin(embedding->content, 1, error));
     tw_api_redaction_free(&redaction);
     return is_ready;

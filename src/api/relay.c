@@ -16,6 +16,7 @@
 #include "api/api_gate.h"
 #include "api/api_refusals.h"
 #include "api/fleet.h"
+#include "api/relay_fallback.h"
 #include "api/relay_redaction.h"
 #include "api/relay_routes.h"
 #include "base/clock.h"
@@ -27,7 +28,9 @@
 struct tw_api_relay_item {
     struct tw_api *api;
     struct tw_http_request *http;
+    struct tw_api_call origin; /* as it came; its parts are below */
     json_t *body;
+    json_t *original; /* the body before it was redacted, to fall back; or NULL */
     struct tw_content *content;
     struct tw_api_admission *admission;
     struct tw_hub_line *line; /* of a batch */
@@ -56,6 +59,7 @@ struct tw_api_relay_item {
     bool is_abandoned;             /* a server was at it when the client, or its key, was gone */
     bool has_begun;                /* to the client */
     bool has_failed;
+    bool falls_back;       /* another model may do it */
     bool is_odd;           /* what came is no answer to what was asked */
     bool is_beyond;        /* the server counted more than was reserved */
     atomic_bool is_paused; /* the call waits until the client has read */
@@ -75,6 +79,7 @@ static void free_item(struct tw_api_relay_item *item)
     tw_api_trip_free(&item->trip);
     tw_api_admission_free(item->admission);
     json_decref(item->body);
+    json_decref(item->original);
     pthread_mutex_destroy(&item->lock);
     tw_mem_free(item);
 }
@@ -138,14 +143,32 @@ static void end_stream(struct tw_api_relay_item *item)
     tw_http_release(item->http);
 }
 
+/* Whether another model does it. */
+static bool fall_back(struct tw_api_relay_item *item)
+{
+    json_t **body = item->original != NULL ? &item->original : &item->body;
+    if (!item->falls_back ||
+        !tw_api_fall_back(item->api, &item->origin, *body,
+                          tw_api_trip_floor(&item->trip, item->api, item->admission))) {
+        return false;
+    }
+    *body = NULL; /* the other call's */
+    return true;
+}
+
 static void finish(struct tw_api_relay_item *item)
 {
+    if (item->falls_back && !item->has_left && fall_back(item)) {
+        free_item(item);
+        return;
+    }
     if (item->has_begun) {
         end_stream(item);
     } else if (item->has_failed) {
         tw_api_answer_error(item->api, item->http, &item->error);
     } else {
-        tw_api_answer_completion(item->api, item->http, &item->chunk, "", rates_of(item));
+        tw_api_answer_completion(item->api, item->http, &item->chunk, item->asked.left_out,
+                                 rates_of(item));
     }
     free_item(item);
 }
@@ -189,6 +212,7 @@ static void settled(void *context, struct tw_hub_ticket *ticket, enum tw_status 
     } else {
         tw_api_gate_drop(&item->gate);
         item->has_failed = true;
+        item->falls_back = false;
         tw_api_refuse_unrecorded(&item->error);
     }
     finish(item);
@@ -415,7 +439,7 @@ static void pass_on(struct tw_api_relay_item *item)
         item->has_begun = true;
         tw_histogram_add(&item->api->metrics.first_token,
                          tw_clock_monotonic_ns() - item->arrived_ns);
-        tw_api_begin_stream(item->api, item->http, "", rates_of(item));
+        tw_api_begin_stream(item->api, item->http, item->asked.left_out, rates_of(item));
     }
     if (item->content != NULL) {
         tw_content_add_hashed(item->content, 0, chunk->data, chunk->size_bytes);
@@ -467,6 +491,13 @@ static enum tw_remote_take take_body(void *context, const char *bytes, size_t n_
     return item->is_odd ? TW_REMOTE_STOP : TW_REMOTE_TAKEN;
 }
 
+/* Whether its cache is that of all our tenants, who are not to see what others left there. */
+static bool hides_cached(const struct tw_api_relay_item *item)
+{
+    return !item->remote->kind->takes_salt && !item->remote->shares_prefixes &&
+           !item->api->config.shares_prefixes && item->tenant.number != 0;
+}
+
 /* Whether all of an answer is there, of the kind that was asked for. */
 static bool is_complete(struct tw_api_relay_item *item)
 {
@@ -481,7 +512,8 @@ static bool is_complete(struct tw_api_relay_item *item)
         pass_on(item);
         return is_read;
     }
-    const struct tw_answer_terms terms = {.model = item->client_model, .usage = TW_USAGE_ALL};
+    const struct tw_answer_terms terms = {
+        .model = item->client_model, .usage = TW_USAGE_ALL, .hides_cached = hides_cached(item)};
     const bool is_whole =
         tw_answer_scan_whole(item->received.size_bytes > 0 ? item->received.data : "",
                              item->received.size_bytes, &terms, &item->seen, &item->chunk) &&
@@ -542,6 +574,7 @@ static void take_end(void *context, const struct tw_remote_result *result)
             send_to(item, next);
             return;
         }
+        item->falls_back = true;
     }
     if (!is_whole) {
         item->has_failed = true;
@@ -555,7 +588,8 @@ static void take_end(void *context, const struct tw_remote_result *result)
 /* What is said of each choice alone tells nothing of the other prompts. */
 static bool counts_on(const struct tw_api_relay_item *item)
 {
-    return item->remote->counts_on && (!item->remote->counts_each || item->limits.n_prompts == 1);
+    const struct tw_server_kind *kind = item->remote->kind;
+    return kind->counts_on && (!kind->counts_each || item->limits.n_prompts == 1);
 }
 
 static bool write_request(struct tw_api_relay_item *item, struct tw_buf *out,
@@ -563,9 +597,10 @@ static bool write_request(struct tw_api_relay_item *item, struct tw_buf *out,
 {
     const struct tw_api_remote_model *model = model_of(item->remote, item->client_model);
     char salt[24];
-    snprintf(salt, sizeof salt, "tenant-%u", item->tenant.number);
-    const bool has_salt =
-        item->remote->takes_salt && !item->api->config.shares_prefixes && item->tenant.number != 0;
+    /* Ends in what no number has: some servers put the text behind it. */
+    snprintf(salt, sizeof salt, "tenant-%u/", item->tenant.number);
+    const bool has_salt = item->remote->kind->takes_salt && !item->remote->shares_prefixes &&
+                          !item->api->config.shares_prefixes && item->tenant.number != 0;
     const bool is_bounded = item->api->config.hub != NULL &&
                             (item->ticket.is_clamped || item->limits.n_answer_tokens != 0 ||
                              item->ticket.max_answer_tokens < model->n_context_tokens);
@@ -577,14 +612,32 @@ static bool write_request(struct tw_api_relay_item *item, struct tw_buf *out,
                                                                : TW_REWRITE_NO_LIMIT,
         .n_answers = item->limits.n_answers,
         .is_chat = item->is_chat,
-        .knows_new_limit = item->remote->knows_new_limit,
         .counts_on = counts_on(item),
+        .kind = item->remote->kind,
+        .passed = item->remote->passed,
+        .n_passed = item->remote->n_passed,
         .cache_salt = has_salt ? salt : NULL};
     return tw_request_rewrite(item->body, &terms, &item->asked, out, error) == TW_OK;
 }
 
-static bool refuse_route(struct tw_api_error *error, enum tw_route_verdict verdict)
+/* What it cannot do for anybody is the client's to change; the rest passes. */
+static bool refuse_route(const struct tw_api_relay_item *item, struct tw_api_error *error,
+                         enum tw_route_verdict verdict)
 {
+    const char *code = verdict == TW_ROUTE_NO_ABILITY   ? "not_supported"
+                       : verdict == TW_ROUTE_NO_CONTEXT ? "context_length_exceeded"
+                                                        : NULL;
+    if (verdict == TW_ROUTE_NO_ABILITY) {
+        return tw_api_refuse_status(
+            error, 400, "invalid_request_error", code,
+            "no backend of the model '%.60s' that may be used can do what the request asks for: %s",
+            item->client_model,
+            tw_server_ability_name(tw_api_trip_lacks(&item->trip, item->api, item->admission)));
+    }
+    if (code != NULL) {
+        return tw_api_refuse_status(error, 400, "invalid_request_error", code, "no backend %s",
+                                    tw_route_verdict_text(verdict));
+    }
     return tw_api_refuse_status(error, 503, "server_error", "no_backend", "no backend %s",
                                 tw_route_verdict_text(verdict));
 }
@@ -598,14 +651,14 @@ static void send_to(struct tw_api_relay_item *item, const struct tw_api_remote *
     item->remote = remote;
     item->admission->route.backend = item->remote->name;
     item->admission->route.zone = item->remote->zone;
-    tw_api_admission_keep_trust(item->admission, item->remote->zone); /* whatever comes later */
     tw_buf_init(&body, TW_LIMIT_HTTP_BODY_BYTES * 2);
     bool is_sent = write_request(item, &body, &error);
     if (is_sent) {
         const struct tw_answer_terms terms = {.model = item->client_model,
                                               .usage = item->asked.usage,
-                                              .counts_each =
-                                                  counts_on(item) && item->remote->counts_each};
+                                              .counts_each = counts_on(item) &&
+                                                             item->remote->kind->counts_each,
+                                              .hides_cached = hides_cached(item)};
         tw_sse_relay_free(&item->stream);
         tw_sse_relay_init(&item->stream, &terms);
         const struct tw_remote_request request = {.backend = item->remote->backend,
@@ -643,6 +696,12 @@ static void watch(struct tw_api_relay_item *item)
     pthread_mutex_unlock(&api->relays.lock);
 }
 
+/* Whether servers could do it, but not now. */
+static bool is_ill(enum tw_route_verdict verdict)
+{
+    return verdict >= TW_ROUTE_DRAINING && verdict < TW_ROUTE_FOUND;
+}
+
 static void start(void *context)
 {
     struct tw_api_relay_item *item = context;
@@ -655,7 +714,8 @@ static void start(void *context)
         return;
     }
     item->has_failed = true;
-    refuse_route(&item->error, verdict);
+    item->falls_back = is_ill(verdict);
+    refuse_route(item, &item->error, verdict);
     end(item);
 }
 
@@ -681,7 +741,12 @@ static void grant(struct tw_api_relay_item *item)
     const struct tw_api_remote *first =
         tw_api_trip_next(&item->trip, item->api, item->admission, &verdict);
     if (first == NULL) {
-        refuse_route(&error, verdict);
+        item->falls_back = is_ill(verdict);
+        if (fall_back(item)) {
+            free_item(item);
+            return;
+        }
+        refuse_route(item, &error, verdict);
         tw_api_answer_error(item->api, item->http, &error);
         free_item(item);
         return;
@@ -725,6 +790,17 @@ static uint64_t bound_prompt(const json_t *body, const struct tw_request_limits 
            limits->n_unread_parts * TW_LIMIT_REMOTE_PART_TOKENS;
 }
 
+static bool begin_trip(struct tw_api_relay_item *item)
+{
+    const struct tw_api_trip_terms terms = {.body = item->body,
+                                            .model = item->client_model,
+                                            .tenant = &item->tenant,
+                                            .makes_answers = item->makes_answers,
+                                            .n_answer_tokens = item->limits.n_answer_tokens,
+                                            .n_answers = item->limits.n_answers};
+    return tw_api_trip_begin(&item->trip, item->api, &terms);
+}
+
 static bool prepare(struct tw_api_relay_item *item, struct tw_api_error *error)
 {
     const char *name = json_string_value(json_object_get(item->body, "model"));
@@ -745,19 +821,24 @@ static bool prepare(struct tw_api_relay_item *item, struct tw_api_error *error)
     }
     item->wants_stream = json_is_true(stream);
     if (!read_limits(item, error) ||
-        (item->content != NULL && !tw_api_content_name(item->content, item->body, error)) ||
-        !tw_api_redaction_begin(&item->redaction, item->admission, item->body, error)) {
+        (item->content != NULL && !tw_api_content_name(item->content, item->body, error))) {
         return false; /* whom it is about is named by what the client wrote */
     }
+    if (item->admission->redact != 0 && tw_api_has_fallbacks(api, &item->origin)) {
+        item->original = json_deep_copy(item->body);
+        if (item->original == NULL) {
+            return tw_api_refuse_memory(error);
+        }
+    }
+    if (!tw_api_redaction_begin(&item->redaction, item->admission, item->body, error)) {
+        return false;
+    }
     item->n_prompt_bound = bound_prompt(item->body, &item->limits);
-    return (tw_api_trip_begin(&item->trip, item->api, item->body, item->client_model,
-                              item->tenant.number,
-                              item->limits.n_answer_tokens * item->limits.n_answers) ||
-            tw_api_refuse_memory(error)) &&
+    return (begin_trip(item) || tw_api_refuse_memory(error)) &&
            (item->content == NULL || tw_api_content_begin(item->content, 1, error));
 }
 
-void tw_api_relay(struct tw_api *api, const struct tw_api_call *call, const char *path)
+void tw_api_relay(struct tw_api *api, const struct tw_api_call *call)
 {
     struct tw_api_relay_item *item = tw_mem_zalloc(1, sizeof *item);
     struct tw_api_error error;
@@ -774,7 +855,8 @@ void tw_api_relay(struct tw_api *api, const struct tw_api_call *call, const char
     item->line = call->line;
     item->tenant = call->tenant;
     item->arrived_ns = call->arrived_ns;
-    item->path = path;
+    item->path = call->route->path;
+    item->origin = *call;
     pthread_mutex_init(&item->lock, NULL);
     tw_buf_init(&item->received, TW_LIMIT_REMOTE_ANSWER_BYTES);
     tw_buf_init(&item->chunk, TW_LIMIT_REMOTE_ANSWER_BYTES);

@@ -34,7 +34,6 @@ bool tw_api_remote_has(const struct tw_api_remote *remote, const char *model);
 /* For the numbers of how calls ended. */
 void tw_api_relays_count(struct tw_api *api, enum tw_remote_end end);
 
-/* path: of the endpoint, a literal. */
-void tw_api_relay(struct tw_api *api, const struct tw_api_call *call, const char *path);
+void tw_api_relay(struct tw_api *api, const struct tw_api_call *call);
 
 #endif

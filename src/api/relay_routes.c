@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "remote/request_needs.h"
 #include "route/prefix_index.h"
 
 #define BYTES_PER_TOKEN 4 /* about: only speed hangs on it */
@@ -30,12 +31,13 @@ static struct tw_route_backend route_to(const struct tw_api_remotes *remotes, si
     const struct tw_api_remote *remote = &remotes->items[i];
     for (size_t k = 0; k < remote->n_models; k++) {
         models[k] = (struct tw_route_model){.name = remote->models[k].name,
-                                            .there = remote->models[k].upstream};
+                                            .there = remote->models[k].upstream,
+                                            .context_tokens = remote->models[k].n_context_tokens,
+                                            .abilities = remote->models[k].abilities,
+                                            .prices = remote->models[k].prices};
     }
     return (struct tw_route_backend){.name = remote->name,
                                      .zone = zone_of(remotes, i),
-                                     .abilities =
-                                         UINT32_MAX, /* they say themselves what they cannot do */
                                      .models = models,
                                      .n_models = remote->n_models,
                                      .weight = remote->weight > 0 ? remote->weight : 1,
@@ -86,13 +88,39 @@ void tw_api_routes_close(struct tw_api *api)
 
 /* ---- a trip ---- */
 
-bool tw_api_trip_begin(struct tw_api_trip *trip, const struct tw_api *api, const json_t *body,
-                       const char *model, uint32_t tenant, uint64_t n_answer_tokens)
+/* Whether "organisation/team/project/key" is below, or is, what a list names. */
+static bool is_among(const char *path, const struct tw_api_preference *preference)
+{
+    for (size_t i = 0; i < preference->n_who; i++) {
+        const size_t n = strlen(preference->who[i]);
+        if (strncmp(path, preference->who[i], n) == 0 && (path[n] == '/' || path[n] == '\0')) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum tw_route_pick pick_of(const struct tw_api *api, const struct tw_api_tenant *tenant)
+{
+    char path[TW_LIMIT_HUB_SHOWN_BYTES] = "";
+    if (api->config.hub != NULL && api->config.n_preferences > 0) {
+        tw_hub_caller_path(&tenant->caller, path, sizeof path);
+    }
+    for (size_t i = 0; i < api->config.n_preferences; i++) {
+        if (is_among(path, &api->config.preferences[i])) {
+            return api->config.preferences[i].pick;
+        }
+    }
+    return TW_PICK_CHEAPEST_FAST;
+}
+
+bool tw_api_trip_begin(struct tw_api_trip *trip, const struct tw_api *api,
+                       const struct tw_api_trip_terms *terms)
 {
     static const char *const beginnings[] = {"messages", "prompt", "input"};
     const json_t *text = NULL;
     for (size_t i = 0; text == NULL && i < sizeof beginnings / sizeof beginnings[0]; i++) {
-        text = json_object_get(body, beginnings[i]);
+        text = json_object_get(terms->body, beginnings[i]);
     }
     struct tw_buf dump;
     struct tw_json_writer json;
@@ -105,13 +133,30 @@ bool tw_api_trip_begin(struct tw_api_trip *trip, const struct tw_api *api, const
     uint64_t n_blocks = n_bytes / TW_LIMIT_ROUTE_BLOCK_BYTES;
     n_blocks = n_blocks < TW_LIMIT_ROUTE_BLOCKS ? n_blocks : TW_LIMIT_ROUTE_BLOCKS;
     trip->hashes = tw_mem_zalloc(n_blocks + 1, sizeof *trip->hashes);
-    trip->request = (struct tw_route_request){.model = model,
-                                              .n_prompt_tokens = n_bytes / BYTES_PER_TOKEN,
-                                              .n_answer_tokens = n_answer_tokens,
-                                              .hashes = trip->hashes};
+    trip->request =
+        (struct tw_route_request){.model = terms->model,
+                                  .abilities = tw_request_needs(terms->body, terms->makes_answers),
+                                  .n_prompt_tokens = n_bytes / BYTES_PER_TOKEN,
+                                  .n_answer_tokens = terms->n_answer_tokens * terms->n_answers,
+                                  .hashes = trip->hashes,
+                                  .zone_trusts = trip->zone_trusts,
+                                  .pick = pick_of(api, terms->tenant)};
+    /* Several texts of one request are each less than their sum. An answer that may be longer than
+     * there is room is bounded by it. */
+    const json_t *prompt = json_object_get(terms->body, "prompt");
+    const bool is_ids = json_is_integer(json_array_get(prompt, 0));
+    const bool is_one_text = terms->makes_answers && (is_ids || !json_is_array(prompt));
+    trip->n_least_tokens = is_ids        ? json_array_size(prompt)
+                           : is_one_text ? n_bytes / TW_LIMIT_ROUTE_TOKEN_BYTES
+                                         : 0;
+    trip->request.n_text_tokens =
+        terms->n_answer_tokens + (is_ids        ? trip->n_least_tokens
+                                  : is_one_text ? trip->request.n_prompt_tokens
+                                                : 0);
     if (trip->hashes != NULL && n_blocks > 0) {
         const uint64_t seed =
-            api->relays.seed + (api->config.shares_prefixes ? 0 : tenant * UINT64_C(0x9e3779b9));
+            api->relays.seed +
+            (api->config.shares_prefixes ? 0 : terms->tenant->number * UINT64_C(0x9e3779b9));
         trip->request.n_hashes = tw_prefix_hashes(dump.data, n_bytes, TW_LIMIT_ROUTE_BLOCK_BYTES,
                                                   seed, trip->hashes, (uint32_t)n_blocks);
     }
@@ -134,10 +179,11 @@ static uint32_t count_of(double value)
 }
 
 /* What servers have said, for the router; and where the admission lets the request go. */
-static uint64_t look_around(struct tw_api *api, const struct tw_api_remotes *remotes,
-                            const struct tw_api_admission *admission, int64_t now_ns)
+static void look_around(struct tw_api_trip *trip, struct tw_api *api,
+                        const struct tw_api_remotes *remotes,
+                        const struct tw_api_admission *admission, int64_t now_ns)
 {
-    uint64_t zones = 0;
+    trip->request.zones = 0;
     for (size_t i = 0; i < remotes->n_items; i++) {
         const struct tw_api_remote *remote = &remotes->items[i];
         if (remote->backend == NULL) {
@@ -151,11 +197,12 @@ static uint64_t look_around(struct tw_api *api, const struct tw_api_remotes *rem
                                            .kv_share = health.load.value[TW_METRIC_KV_SHARE]};
         tw_router_load(api->relays.router, tw_router_find(api->relays.router, remote->name), &load,
                        health.is_known ? health.checked_ns : now_ns);
+        const uint32_t zone = zone_of(remotes, i);
         if (tw_api_admission_allows(admission, remote->zone)) {
-            zones |= UINT64_C(1) << zone_of(remotes, i);
+            trip->request.zones |= UINT64_C(1) << zone;
         }
+        trip->zone_trusts[zone] = tw_api_admission_trust(admission, remote->zone);
     }
-    return zones;
 }
 
 /* With the lock held. The trip has hold of the fleet of its last choice. */
@@ -166,9 +213,14 @@ static const struct tw_api_remote *choose(struct tw_api_trip *trip, struct tw_ap
 {
     struct tw_api_fleet *fleet = tw_api_fleet_take(api);
     const struct tw_api_remotes *remotes = &fleet->remotes;
-    trip->request.zones = look_around(api, remotes, admission, now_ns);
+    look_around(trip, api, remotes, admission, now_ns);
     *ret_verdict =
         tw_router_choose(api->relays.router, &trip->request, &trip->trip, now_ns, ret_choice);
+    if (*ret_verdict == TW_ROUTE_NO_CONTEXT) { /* by a guess, which may be wrong */
+        struct tw_route_request sure = trip->request;
+        sure.n_text_tokens = trip->n_least_tokens;
+        *ret_verdict = tw_router_choose(api->relays.router, &sure, &trip->trip, now_ns, ret_choice);
+    }
     if (*ret_verdict != TW_ROUTE_FOUND) {
         tw_api_fleet_drop(fleet);
         return NULL;
@@ -210,6 +262,53 @@ const struct tw_api_remote *tw_api_trip_ride(struct tw_api_trip *trip, struct tw
     }
     pthread_mutex_unlock(&api->relays.router_lock);
     return remote;
+}
+
+static const struct tw_api_remote_model *model_of(const struct tw_api_trip *trip,
+                                                  const struct tw_api_remote *remote)
+{
+    for (size_t k = 0; k < remote->n_models; k++) {
+        if (strcmp(remote->models[k].name, trip->request.model) == 0) {
+            return &remote->models[k];
+        }
+    }
+    return NULL;
+}
+
+uint32_t tw_api_trip_floor(const struct tw_api_trip *trip, struct tw_api *api,
+                           const struct tw_api_admission *admission)
+{
+    uint32_t least = UINT32_MAX;
+    if (trip->trip.n_tried > 0) {
+        return trip->trip.least_trust;
+    }
+    struct tw_api_fleet *fleet = tw_api_fleet_take(api);
+    for (size_t i = 0; i < fleet->remotes.n_items; i++) {
+        const struct tw_api_remote *remote = &fleet->remotes.items[i];
+        if (model_of(trip, remote) != NULL && tw_api_admission_allows(admission, remote->zone)) {
+            const uint32_t trust = tw_api_admission_trust(admission, remote->zone);
+            least = trust < least ? trust : least;
+        }
+    }
+    tw_api_fleet_drop(fleet);
+    return least;
+}
+
+uint32_t tw_api_trip_lacks(const struct tw_api_trip *trip, struct tw_api *api,
+                           const struct tw_api_admission *admission)
+{
+    uint32_t lacks = trip->request.abilities;
+    struct tw_api_fleet *fleet = tw_api_fleet_take(api);
+    for (size_t i = 0; i < fleet->remotes.n_items; i++) {
+        const struct tw_api_remote *remote = &fleet->remotes.items[i];
+        const struct tw_api_remote_model *model = model_of(trip, remote);
+        if (model != NULL && tw_api_admission_allows(admission, remote->zone)) {
+            lacks &= trip->request.abilities & ~model->abilities;
+        }
+    }
+    tw_api_fleet_drop(fleet);
+    /* Each can do a part, and none all of it. */
+    return lacks != 0 ? lacks : trip->request.abilities;
 }
 
 void tw_api_trip_first(struct tw_api_trip *trip, struct tw_api *api)

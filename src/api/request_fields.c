@@ -77,7 +77,7 @@ static const struct field table[] = {
     {"request_id", FIELD_NO_EFFECT, BOTH, 0, 0, 0, NULL},
     {"session_id", FIELD_NO_EFFECT, BOTH, 0, 0, 0, NULL},
     {"cache_prompt", FIELD_NO_EFFECT, BOTH, 0, 0, 0, NULL},
-    {"cache_salt", FIELD_NO_EFFECT, BOTH, 0, 0, 0, NULL},
+    {"cache_salt", FIELD_ELSEWHERE, BOTH, 0, 0, 0, NULL},
 
     {"functions", FIELD_REFUSED, CHAT, 0, 0, 0, "it was replaced by 'tools'"},
     {"function_call", FIELD_REFUSED, CHAT, 0, 0, 0, "it was replaced by 'tool_choice'"},

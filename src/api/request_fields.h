@@ -11,7 +11,7 @@
 
 #include "api/api_state.h"
 
-enum { API_UNKNOWN_BYTES = 256 };
+enum { API_UNKNOWN_BYTES = TW_LIMIT_API_UNKNOWN_BYTES };
 
 struct tw_api_fields {
     bool is_chat;

@@ -17,6 +17,7 @@
 #include "app/serve_config.h"
 #include "app/serve_models.h"
 #include "app/serve_place.h"
+#include "app/serve_routes.h"
 #include "app/serve_seal.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -33,6 +34,7 @@ struct serve {
     int listen_fd, admin_fd; /* until a server has them; -1: none */
     struct tw_serve_models models;
     struct tw_serve_backends *backends;
+    struct tw_serve_routes routes;
     const char **hosts; /* ends with NULL */
     struct tw_api_keys *keys;
     struct tw_hub *hub;
@@ -119,6 +121,10 @@ static enum tw_status start(struct serve *serve, struct tw_error *error)
         .stage = serve->models.stage,
         .zone = args->zone,
         .remote_client = tw_serve_backends_client(serve->backends),
+        .fallbacks = serve->routes.fallbacks,
+        .n_fallbacks = serve->routes.n_fallbacks,
+        .preferences = serve->routes.preferences,
+        .n_preferences = serve->routes.n_preferences,
         .n_preparing_threads = PREPARING,
         .checks_host = serve->keys == NULL && serve->hub == NULL && !args->no_auth,
         .keys = serve->hub == NULL ? serve->keys : NULL, /* or they were taken over */
@@ -244,6 +250,7 @@ static void take_down(struct serve *serve)
     tw_api_free(serve->api);
     tw_serve_models_close(&serve->models);
     tw_serve_backends_close(serve->backends);
+    tw_serve_routes_close(&serve->routes);
     tw_api_keys_free(serve->keys);
     free_certificate(serve);
     tw_mem_free(serve->hosts);
@@ -482,6 +489,9 @@ static enum tw_status open_models(struct serve *serve, struct tw_error *error)
     }
     if (status == TW_OK) {
         status = tw_serve_backends_open(serve->backends, error);
+    }
+    if (status == TW_OK) {
+        status = tw_serve_routes_open(&serve->routes, &serve->args, error);
     }
     return status == TW_OK ? tw_serve_models_load(&serve->models, &serve->args, error) : status;
 }

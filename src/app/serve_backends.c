@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "app/backend_places.h"
+#include "app/backend_terms.h"
 #include "app/serve_config.h"
 #include "base/arena.h"
 #include "base/clock.h"
@@ -58,24 +59,9 @@ struct tw_serve_backends {
     struct instance *instances;
 };
 
-/* What servers of a kind can do that others would refuse, or not understand. The names are
- * tw_serve_backend_kinds. */
-static const struct kind {
-    const char *name;
-    bool counts_on, counts_each, takes_salt, knows_new_limit;
-} kinds[] = {
-    {"openai", false, false, false, true},    {"vllm", true, true, true, true},
-    {"sglang", true, true, false, true},      {"llama.cpp", false, false, false, false},
-    {"tokenworks", true, false, false, true},
-};
-
-static const struct kind *kind_of(const char *name)
+static const struct tw_server_kind *kind_of(const char *name)
 {
-    size_t i = 0;
-    while (strcmp(kinds[i].name, name != NULL ? name : "openai") != 0) {
-        i++;
-    }
-    return &kinds[i];
+    return tw_server_kind_named(name != NULL ? name : "openai");
 }
 
 /* ---- checking ---- */
@@ -309,6 +295,7 @@ static uint32_t number_of(const uint64_t *number)
 static const struct tw_api_remote_model *keep_models(struct fleet *fleet,
                                                      const struct tw_serve_file_backend *row)
 {
+    const uint32_t abilities = kind_of(row->kind)->abilities;
     struct tw_api_remote_model *models =
         tw_arena_alloc(&fleet->texts, row->models_count, sizeof *models);
     bool is_kept = models != NULL;
@@ -318,9 +305,24 @@ static const struct tw_api_remote_model *keep_models(struct fleet *fleet,
             .name = keep(fleet, model->name),
             .upstream = keep(fleet, model->upstream != NULL ? model->upstream : model->name),
             .n_context_tokens = (uint32_t)model->ctx};
+        /* They were checked with the file. */
+        (void)tw_backend_terms_cost(model, &models[i].prices, NULL);
+        (void)tw_backend_terms_abilities(model, abilities, &models[i].abilities, NULL);
         is_kept = models[i].name != NULL && models[i].upstream != NULL;
     }
     return is_kept ? models : NULL;
+}
+
+/* Of members of requests; NULL: no memory. */
+static const char *const *keep_passed(struct fleet *fleet, const struct tw_serve_file_backend *row)
+{
+    const char **passed = tw_arena_alloc(&fleet->texts, row->pass_count + 1, sizeof *passed);
+    bool is_kept = passed != NULL;
+    for (unsigned i = 0; is_kept && i < row->pass_count; i++) {
+        passed[i] = keep(fleet, row->pass[i]);
+        is_kept = passed[i] != NULL;
+    }
+    return is_kept ? passed : NULL;
 }
 
 /* An entry of the file, as it is put into a fleet. */
@@ -330,7 +332,8 @@ struct entry {
     struct fleet *fleet;
     const char *name, *zone;
     const struct tw_api_remote_model *models;
-    bool has_one; /* server, which is called as the entry is */
+    const char *const *passed; /* [row->pass_count] */
+    bool has_one;              /* server, which is called as the entry is */
 };
 
 static bool has_name(const struct fleet *fleet, const char *name)
@@ -349,7 +352,6 @@ static enum tw_status add_item(const struct entry *entry, const char *name, uint
     struct fleet *fleet = entry->fleet;
     struct tw_serve_backends *backends = entry->backends;
     const struct tw_serve_file_backend *row = entry->row;
-    const struct kind *kind = kind_of(row->kind);
     struct instance *instance = NULL;
     if (has_name(fleet, name)) {
         return TW_OK; /* two URLs lead to one server */
@@ -386,10 +388,10 @@ static enum tw_status add_item(const struct entry *entry, const char *name, uint
         .canary_per_mille = number_of(row->canary_per_mille),
         .most_in_flight = number_of(row->most_at_once),
         .is_draining = is_drained(backends, name) || is_drained(backends, entry->name),
-        .counts_on = kind->counts_on,
-        .counts_each = kind->counts_each,
-        .takes_salt = kind->takes_salt,
-        .knows_new_limit = kind->knows_new_limit};
+        .kind = kind_of(row->kind),
+        .shares_prefixes = row->shares_prefixes != NULL && *row->shares_prefixes,
+        .passed = entry->passed,
+        .n_passed = row->pass_count};
     return TW_OK;
 }
 
@@ -485,9 +487,10 @@ static enum tw_status add_entry(struct tw_serve_backends *backends, struct fleet
                                 .name = keep(fleet, row->name),
                                 .zone = keep(fleet, row->zone != NULL ? row->zone : DEFAULT_ZONE),
                                 .models = keep_models(fleet, row),
+                                .passed = keep_passed(fleet, row),
                                 .has_one = row->url != NULL};
     const size_t n_before = fleet->n_items;
-    if (entry.name == NULL || entry.zone == NULL || entry.models == NULL) {
+    if (entry.name == NULL || entry.zone == NULL || entry.models == NULL || entry.passed == NULL) {
         return no_memory(error);
     }
     enum tw_status status = row->url != NULL ? add_url(&entry, row->url, error) : TW_OK;

@@ -13,6 +13,7 @@
 #include "app/serve_backends.h"
 #include "app/serve_config.h"
 #include "app/serve_models.h"
+#include "app/serve_routes.h"
 #include "app/serve_seal.h"
 #include "base/file.h"
 #include "hub/money.h"
@@ -280,6 +281,19 @@ static void check_backends(struct check *check, const struct tw_serve_args *args
            n == 1 ? "" : "s");
 }
 
+static void check_routes(struct check *check, const struct tw_serve_args *args)
+{
+    struct tw_serve_routes routes = {0};
+    unsigned n_fallbacks = 0, n_preferences = 0;
+    tw_serve_file_fallbacks(args->file, &n_fallbacks);
+    tw_serve_file_preferences(args->file, &n_preferences);
+    if (n_fallbacks + n_preferences > 0) {
+        enum tw_status status = tw_serve_routes_open(&routes, args, &check->error);
+        report(check, status, "models fall back on models that there are; preferences are known");
+        tw_serve_routes_close(&routes);
+    }
+}
+
 static void check_policy(struct check *check, const struct tw_serve_args *args)
 {
     struct tw_policy *policy = NULL;
@@ -310,6 +324,7 @@ int tw_serve_check(struct tw_serve_args *args)
         check_models(&check, args);
     }
     check_backends(&check, args);
+    check_routes(&check, args);
     check_policy(&check, args);
     return check.exit_code;
 }

@@ -4,11 +4,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "app/backend_terms.h"
 #include "app/backend_url.h"
 #include "app/model_args.h"
 #include "base/conf.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "hub/money.h"
 
 struct values {
     void *scalars
@@ -19,10 +21,14 @@ struct values {
     unsigned models_count;
     struct tw_serve_file_backend *backends;
     unsigned backends_count;
+    struct tw_serve_file_fallback *fallbacks;
+    unsigned fallbacks_count;
+    struct tw_serve_file_preference *preferences;
+    unsigned preferences_count;
 };
 
 struct tw_serve_file {
-    cyaml_schema_field_t fields[TW_LIMIT_SERVE_OPTIONS + 2];
+    cyaml_schema_field_t fields[TW_LIMIT_SERVE_OPTIONS + 4];
     cyaml_schema_value_t schema;
     struct values *values;
 };
@@ -59,12 +65,27 @@ static const cyaml_schema_value_t model_value = {
 #define BACKEND_TEXT(key, flags, member, most)                                                     \
     CYAML_FIELD_STRING_PTR(key, flags, struct tw_serve_file_backend, member, 1, most)
 
+#define COST_TEXT(key, member)                                                                     \
+    CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER, struct tw_serve_file_cost, member, 1,          \
+                           TW_MONEY_TEXT_BYTES)
+
+static const cyaml_schema_field_t cost_fields[] = {
+    COST_TEXT("input", input),
+    CYAML_FIELD_STRING_PTR("cached", OPTIONAL, struct tw_serve_file_cost, cached, 1,
+                           TW_MONEY_TEXT_BYTES),
+    COST_TEXT("output", output),
+    CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t remote_model_fields[] = {
     CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct tw_serve_file_remote_model, name, 1,
                            TW_LIMIT_SERVED_NAME_BYTES - 1),
     CYAML_FIELD_STRING_PTR("upstream", OPTIONAL, struct tw_serve_file_remote_model, upstream, 1,
                            TW_LIMIT_CONF_STRING_BYTES),
     CYAML_FIELD_UINT("ctx", CYAML_FLAG_DEFAULT, struct tw_serve_file_remote_model, ctx),
+    CYAML_FIELD_MAPPING_PTR("cost", OPTIONAL, struct tw_serve_file_remote_model, cost, cost_fields),
+    CYAML_FIELD_SEQUENCE("can", OPTIONAL, struct tw_serve_file_remote_model, can, &name_value, 1,
+                         TW_LIMIT_SERVE_WORDS),
     CYAML_FIELD_END,
 };
 
@@ -84,6 +105,10 @@ static const cyaml_schema_field_t backend_fields[] = {
     CYAML_FIELD_UINT_PTR("canary-per-mille", OPTIONAL, struct tw_serve_file_backend,
                          canary_per_mille),
     CYAML_FIELD_UINT_PTR("most-at-once", OPTIONAL, struct tw_serve_file_backend, most_at_once),
+    CYAML_FIELD_BOOL_PTR("shares-prefixes", OPTIONAL, struct tw_serve_file_backend,
+                         shares_prefixes),
+    CYAML_FIELD_SEQUENCE("pass", OPTIONAL, struct tw_serve_file_backend, pass, &name_value, 0,
+                         TW_LIMIT_SERVE_WORDS),
     CYAML_FIELD_SEQUENCE("models", CYAML_FLAG_POINTER, struct tw_serve_file_backend, models,
                          &remote_model_value, 1, TW_LIMIT_SERVED_MODELS),
     CYAML_FIELD_END,
@@ -95,6 +120,34 @@ static const cyaml_schema_value_t backend_value = {
 /* No option says it: there is too much to say. */
 static const cyaml_schema_field_t backends_field = CYAML_FIELD_SEQUENCE(
     "backends", OPTIONAL, struct values, backends, &backend_value, 0, TW_LIMIT_REMOTES);
+
+static const cyaml_schema_field_t fallback_fields[] = {
+    CYAML_FIELD_STRING_PTR("model", CYAML_FLAG_POINTER, struct tw_serve_file_fallback, model, 1,
+                           TW_LIMIT_SERVED_NAME_BYTES - 1),
+    CYAML_FIELD_SEQUENCE("to", CYAML_FLAG_POINTER, struct tw_serve_file_fallback, others,
+                         &name_value, 1, TW_LIMIT_ROUTE_FALLBACKS),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_value_t fallback_value = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct tw_serve_file_fallback, fallback_fields)};
+
+static const cyaml_schema_field_t preference_fields[] = {
+    CYAML_FIELD_SEQUENCE("who", CYAML_FLAG_POINTER, struct tw_serve_file_preference, who,
+                         &text_value, 1, TW_LIMIT_SERVE_WORDS),
+    CYAML_FIELD_STRING_PTR("prefer", CYAML_FLAG_POINTER, struct tw_serve_file_preference, prefer, 1,
+                           16),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_value_t preference_value = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct tw_serve_file_preference, preference_fields)};
+
+static const cyaml_schema_field_t fallbacks_field = CYAML_FIELD_SEQUENCE(
+    "fallbacks", OPTIONAL, struct values, fallbacks, &fallback_value, 0, TW_LIMIT_ROUTE_RULES);
+static const cyaml_schema_field_t preferences_field =
+    CYAML_FIELD_SEQUENCE("preferences", OPTIONAL, struct values, preferences, &preference_value, 0,
+                         TW_LIMIT_ROUTE_RULES);
 
 static cyaml_schema_field_t list_field(const struct tw_option *option)
 {
@@ -143,6 +196,8 @@ static void make_schema(struct tw_serve_file *file)
         }
     }
     file->fields[n++] = backends_field;
+    file->fields[n++] = fallbacks_field;
+    file->fields[n++] = preferences_field;
     file->fields[n] = last;
     file->schema = (cyaml_schema_value_t){
         CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct values, file->fields)};
@@ -250,9 +305,6 @@ static enum tw_status check_model(const struct source *source, unsigned i,
 
 /* ---- backends ---- */
 
-const char *const tw_serve_backend_kinds[] = {"openai",    "vllm",       "sglang",
-                                              "llama.cpp", "tokenworks", NULL};
-
 static enum tw_status check_url(const struct source *source, const char *path, const char *text)
 {
     struct tw_backend_url url;
@@ -292,6 +344,24 @@ static enum tw_status check_number(const struct source *source, unsigned i, cons
                        (unsigned long long)most);
 }
 
+static enum tw_status check_terms(const struct source *source, unsigned i, unsigned k,
+                                  const struct tw_serve_file_backend *row)
+{
+    char path[80];
+    struct tw_error error;
+    struct tw_route_prices prices;
+    uint32_t abilities;
+    snprintf(path, sizeof path, "backends.%u.models.%u.cost", i, k);
+    if (tw_backend_terms_cost(&row->models[k], &prices, &error) != TW_OK) {
+        return wrong(source, path, "backend '%.60s': %.200s", row->name, error.text);
+    }
+    snprintf(path, sizeof path, "backends.%u.models.%u.can", i, k);
+    if (tw_backend_terms_abilities(&row->models[k], 0, &abilities, &error) != TW_OK) {
+        return wrong(source, path, "backend '%.60s': %.200s", row->name, error.text);
+    }
+    return TW_OK;
+}
+
 static enum tw_status check_remote_models(const struct source *source, unsigned i,
                                           const struct tw_serve_file_backend *row)
 {
@@ -312,6 +382,10 @@ static enum tw_status check_remote_models(const struct source *source, unsigned 
                              model->name);
             }
         }
+        enum tw_status status = check_terms(source, i, k, row);
+        if (status != TW_OK) {
+            return status;
+        }
     }
     return TW_OK;
 }
@@ -326,17 +400,10 @@ static enum tw_status check_names(const struct source *source, unsigned i,
             return wrong(source, path, "two backends are called '%.60s'", rows[i].name);
         }
     }
-    size_t kind = 0;
-    while (rows[i].kind != NULL && tw_serve_backend_kinds[kind] != NULL &&
-           strcmp(rows[i].kind, tw_serve_backend_kinds[kind]) != 0) {
-        kind++;
-    }
-    if (tw_serve_backend_kinds[kind] == NULL) {
+    if (rows[i].kind != NULL && tw_server_kind_named(rows[i].kind) == NULL) {
         snprintf(path, sizeof path, "backends.%u.kind", i);
-        return wrong(source, path,
-                     "backend '%.60s': its kind '%.40s' is none of openai, vllm, sglang, "
-                     "llama.cpp, tokenworks",
-                     rows[i].name, rows[i].kind);
+        return wrong(source, path, "backend '%.60s': its kind '%.40s' is none of %s", rows[i].name,
+                     rows[i].kind, tw_server_kind_names());
     }
     return TW_OK;
 }
@@ -484,6 +551,20 @@ const struct tw_serve_file_backend *tw_serve_file_backends(const struct tw_serve
 {
     *ret_n = file != NULL ? file->values->backends_count : 0;
     return file != NULL ? file->values->backends : NULL;
+}
+
+const struct tw_serve_file_fallback *tw_serve_file_fallbacks(const struct tw_serve_file *file,
+                                                             unsigned *ret_n)
+{
+    *ret_n = file != NULL ? file->values->fallbacks_count : 0;
+    return file != NULL ? file->values->fallbacks : NULL;
+}
+
+const struct tw_serve_file_preference *tw_serve_file_preferences(const struct tw_serve_file *file,
+                                                                 unsigned *ret_n)
+{
+    *ret_n = file != NULL ? file->values->preferences_count : 0;
+    return file != NULL ? file->values->preferences : NULL;
 }
 
 void tw_serve_file_free(struct tw_serve_file *file)

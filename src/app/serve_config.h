@@ -29,9 +29,16 @@ struct tw_serve_file_model {
     bool *preload;
 };
 
+struct tw_serve_file_cost {
+    char *input, *cached, *output; /* amounts a million tokens */
+};
+
 struct tw_serve_file_remote_model {
     char *name, *upstream;
     uint64_t ctx;
+    struct tw_serve_file_cost *cost;
+    char **can; /* what it can do */
+    unsigned can_count;
 };
 
 struct tw_serve_file_backend {
@@ -41,12 +48,23 @@ struct tw_serve_file_backend {
     unsigned urls_count;
     char *ca, *key; /* files */
     uint64_t *weight, *canary_per_mille, *most_at_once;
+    bool *shares_prefixes;
+    char **pass; /* members of requests */
+    unsigned pass_count;
     struct tw_serve_file_remote_model *models;
     unsigned models_count;
 };
 
-/* What a backend's kind may be; NULL behind the last. */
-extern const char *const tw_serve_backend_kinds[];
+/* What may take a model's place. */
+struct tw_serve_file_fallback {
+    char *model, **others;
+    unsigned others_count;
+};
+
+struct tw_serve_file_preference {
+    char **who, *prefer;
+    unsigned who_count;
+};
 
 /* Puts the file's values into args, over those that are there. */
 enum tw_status tw_serve_config_load(const char *path, struct tw_serve_args *args,
@@ -62,6 +80,12 @@ const struct tw_serve_file_model *tw_serve_file_models(const struct tw_serve_fil
 /* The list of other servers, likewise. */
 const struct tw_serve_file_backend *tw_serve_file_backends(const struct tw_serve_file *file,
                                                            unsigned *ret_n);
+
+/* Models that take others' places, and who prefers what, likewise. */
+const struct tw_serve_file_fallback *tw_serve_file_fallbacks(const struct tw_serve_file *file,
+                                                             unsigned *ret_n);
+const struct tw_serve_file_preference *tw_serve_file_preferences(const struct tw_serve_file *file,
+                                                                 unsigned *ret_n);
 
 /* NULL is allowed. */
 void tw_serve_file_free(struct tw_serve_file *file);

@@ -172,6 +172,7 @@
 #define TW_LIMIT_TLS_CHAIN              16    /* certificates in one file */
 
 /* Servers that requests are relayed to */
+#define TW_LIMIT_API_UNKNOWN_BYTES    256     /* of names of parameters in a header */
 #define TW_LIMIT_API_REDACTED_TEXTS   1024    /* of a stream: of each choice its texts and calls */
 #define TW_LIMIT_REMOTE_WAITING       1000000 /* requests that a server may say wait there */
 #define TW_LIMIT_REMOTES              64      /* other servers that a server asks */
@@ -207,10 +208,12 @@
 /* Routes */
 #define TW_LIMIT_ROUTE_BACKENDS    256 /* places that requests can run at */
 #define TW_LIMIT_ROUTE_ZONES       64
-#define TW_LIMIT_ROUTE_MODELS      64   /* of one backend */
-#define TW_LIMIT_ROUTE_NAMES       1024 /* models that have other names or others to fall back on */
+#define TW_LIMIT_ROUTE_MODELS      64 /* of one backend */
 #define TW_LIMIT_ROUTE_FALLBACKS   8
-#define TW_LIMIT_ROUTE_BLOCKS      4096       /* of one prompt that are looked for */
+#define TW_LIMIT_ROUTE_RULES       256  /* models that have others to fall back on; preferences */
+#define TW_LIMIT_SERVE_WORDS       64   /* of a list of names in a configuration */
+#define TW_LIMIT_ROUTE_TOKEN_BYTES 256  /* no token of any model stands for more */
+#define TW_LIMIT_ROUTE_BLOCKS      4096 /* of one prompt that are looked for */
 #define TW_LIMIT_ROUTE_INDEX       (1u << 22) /* blocks that are remembered of one backend */
 #define TW_LIMIT_ROUTE_BLOCK_BYTES 256        /* of a relayed prompt: some sixty tokens, a page */
 #define TW_LIMIT_ROUTE_TABLE_BYTES ((size_t)64 << 20) /* of the names in a table */

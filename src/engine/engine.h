@@ -117,7 +117,7 @@ struct tw_generation {
     struct tw_sampler_params sampling; /* biases are copied */
     struct tw_stop_rules rules;        /* strings are copied */
     uint32_t tenant;                   /* whose share it is: 0, or one of tw_engine_set_tenant */
-    uint32_t domain;                   /* only sequences of one domain share what was computed */
+    uint64_t domain;                   /* only sequences of one domain share what was computed */
     int32_t priority;                  /* among the tenant's own: less comes first */
     struct tw_masker *masker; /* the form of the answer, or NULL; must outlive the answer */
     bool scores_prompt;       /* the prompt's tokens come first in the output, with logprobs */

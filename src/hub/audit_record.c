@@ -241,6 +241,7 @@ static void put_route(struct tw_audit_body *body, const struct tw_audit_route *r
     tw_audit_body_put_text(body, "backend", route->backend);
     tw_audit_body_put_text(body, "class", route->class);
     tw_audit_body_put_text(body, "class_reason", route->class_reason);
+    tw_audit_body_put_text(body, "instead_of", route->instead_of);
     tw_audit_body_put_text(body, "policy", route->policy);
     tw_audit_body_put_text(body, "rule", route->rule);
     tw_audit_body_put_text(body, "zone", route->zone);

@@ -96,6 +96,7 @@ struct tw_audit_route {
     const char *backend, *zone;
     const char *class, *class_reason; /* of its data; never the data */
     const char *policy, *rule;        /* the policy's version; the rule that decided */
+    const char *instead_of;           /* the model that was asked for, where another one ran */
 };
 
 /* Texts may be NULL, ids 0: they are left out. The key's id is recorded, never the key. */

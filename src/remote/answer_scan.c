@@ -7,7 +7,7 @@
 
 /* The members of an object that mean something here. */
 struct parts {
-    struct tw_json_span model, id, choices, usage, error, object;
+    struct tw_json_span model, id, choices, usage, error, object, timings;
     bool is_whole;
 };
 
@@ -20,7 +20,8 @@ static struct parts parts_of(struct tw_json_span text)
         const char *name;
         struct tw_json_span *value;
     } known[] = {{"choices", &parts.choices}, {"usage", &parts.usage},   {"model", &parts.model},
-                 {"id", &parts.id},           {"object", &parts.object}, {"error", &parts.error}};
+                 {"id", &parts.id},           {"object", &parts.object}, {"error", &parts.error},
+                 {"timings", &parts.timings}};
     if (!tw_json_walk_begin(&walk, text) || !walk.is_object) {
         return parts;
     }
@@ -283,11 +284,35 @@ static void write_edited(struct tw_json_span object, const struct edit *edits, s
     tw_buf_append(out, "}", 1);
 }
 
+/* Usage without what was cached, under any name that servers have for it. Ends in a zero. */
+static void write_without_cached(struct tw_json_span usage, struct tw_buf *out)
+{
+    static const char *const names[] = {"prompt_tokens_details", "cached_tokens",
+                                        "prompt_cache_hit_tokens", "prompt_cache_miss_tokens",
+                                        "num_cached_tokens"};
+    enum { N_NAMES = sizeof names / sizeof names[0] };
+    struct edit edits[N_NAMES];
+    for (size_t i = 0; i < N_NAMES; i++) {
+        edits[i] = (struct edit){.old = tw_json_span_member(usage, names[i]), .plain = ""};
+    }
+    write_edited(usage, edits, N_NAMES, out);
+    tw_buf_append(out, "", 1);
+}
+
 static void write_object(struct tw_json_span object, const struct parts *parts,
                          const struct tw_answer_terms *terms, const char *usage, struct tw_buf *out)
 {
-    struct edit edits[3];
+    struct edit edits[4];
+    struct tw_buf shown;
     size_t n = 0;
+    tw_buf_init(&shown, object.n_bytes + 1);
+    if (terms->hides_cached && usage == NULL && tw_json_span_is_object(parts->usage)) {
+        write_without_cached(parts->usage, &shown);
+        usage = shown.failed ? "null" : shown.data;
+    }
+    if (terms->hides_cached && parts->timings.at != NULL) { /* llama.cpp's: what it computed */
+        edits[n++] = (struct edit){.old = parts->timings, .plain = ""};
+    }
     if (terms->model != NULL && tw_json_span_is_string(parts->model)) {
         edits[n++] = (struct edit){.old = parts->model, .text = terms->model};
     }
@@ -302,6 +327,7 @@ static void write_object(struct tw_json_span object, const struct parts *parts,
     } else {
         write_edited(object, edits, n, out);
     }
+    tw_buf_free(&shown);
 }
 
 static bool is_error(const struct parts *parts)

@@ -33,7 +33,8 @@ struct tw_answer_terms {
     const char *model; /* what the client calls it; NULL: as it comes */
     const char *id;    /* NULL: as it comes */
     enum tw_usage_form usage;
-    bool counts_each; /* a chunk's usage is that of its one choice, as vLLM and SGLang say it */
+    bool counts_each;  /* a chunk's usage is that of its one choice, as vLLM and SGLang say it */
+    bool hides_cached; /* nothing in it tells what others left in the server's cache */
 };
 
 struct tw_answer_usage {

@@ -1,23 +1,38 @@
 #include "remote/request_rewrite.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "remote/request_limits.h"
 
-/* Members that are written by their own rules, or not at all. A salt that a client chose would let
- * it into what others have cached. */
-static bool is_ours(const char *key, const struct tw_rewrite_terms *terms)
+/* Members that are written by their own rules. */
+static bool is_written(const char *key)
 {
-    if (strcmp(key, "model") == 0 || strcmp(key, "stream_options") == 0 ||
-        strcmp(key, "cache_salt") == 0 || tw_request_is_limit(key)) {
-        return true;
+    return strcmp(key, "model") == 0 || strcmp(key, "stream_options") == 0 ||
+           tw_request_is_limit(key);
+}
+
+/* A salt that a client chose would let it into what others have cached, however it is called. */
+static bool is_passed(const char *key, const struct tw_rewrite_terms *terms)
+{
+    if (strcmp(key, "cache_salt") == 0 || strcmp(key, "extra_key") == 0) {
+        return false;
     }
-    for (size_t i = 0; i < terms->n_hidden; i++) {
-        if (strcmp(key, terms->hidden[i]) == 0) {
+    for (size_t i = 0; i < terms->n_passed; i++) {
+        if (strcmp(key, terms->passed[i]) == 0) {
             return true;
         }
     }
-    return false;
+    return tw_server_kind_member(terms->kind, key) == TW_MEMBER_PASSED;
+}
+
+static void name_left_out(struct tw_rewrite_asked *asked, const char *key)
+{
+    const size_t n = strlen(asked->left_out), n_key = strlen(key);
+    static const char fit[] = "abcdefghijklmnopqrstuvwxyz_ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-";
+    if (n_key > 0 && strspn(key, fit) == n_key && n + n_key + 3 < sizeof asked->left_out) {
+        snprintf(asked->left_out + n, sizeof asked->left_out - n, "%s%s", n > 0 ? ", " : "", key);
+    }
 }
 
 /* The least of what the client asks for and of what was granted. */
@@ -30,24 +45,16 @@ static void write_limit(struct tw_json_writer *json, uint64_t n_asked_tokens,
     if (terms->n_answer_tokens == 0 || limit == TW_REWRITE_NO_LIMIT) {
         return;
     }
-    tw_json_put_uint(
-        json, terms->is_chat && terms->knows_new_limit ? "max_completion_tokens" : "max_tokens",
-        limit);
+    tw_json_put_uint(json,
+                     terms->is_chat && terms->kind->knows_new_limit ? "max_completion_tokens"
+                                                                    : "max_tokens",
+                     limit);
 }
 
-static void write_stream_options(struct tw_json_writer *json, const json_t *options,
-                                 const struct tw_rewrite_terms *terms)
+static void write_stream_options(struct tw_json_writer *json, const struct tw_rewrite_terms *terms)
 {
-    const char *key;
-    json_t *value;
     tw_json_key(json, "stream_options");
     tw_json_object_begin(json);
-    json_object_foreach ((json_t *)(uintptr_t)options, key, value) {
-        if (strcmp(key, "include_usage") != 0 && strcmp(key, "continuous_usage_stats") != 0) {
-            tw_json_key(json, key);
-            tw_json_value(json, value);
-        }
-    }
     tw_json_put_bool(json, "include_usage", true);
     if (terms->counts_on) {
         tw_json_put_bool(json, "continuous_usage_stats", true);
@@ -97,19 +104,24 @@ enum tw_status tw_request_rewrite(const json_t *request, const struct tw_rewrite
     if (status != TW_OK) {
         return status;
     }
-    const struct tw_rewrite_asked asked = asked_of(request);
+    struct tw_rewrite_asked asked = asked_of(request);
     tw_json_begin(&json, out);
     tw_json_object_begin(&json);
     tw_json_put_text(&json, "model", terms->model);
     json_object_foreach ((json_t *)(uintptr_t)request, key, value) {
-        if (!is_ours(key, terms)) {
+        if (is_written(key)) {
+            continue;
+        }
+        if (is_passed(key, terms)) {
             tw_json_key(&json, key);
             tw_json_value(&json, value);
+        } else if (tw_server_kind_member(terms->kind, key) == TW_MEMBER_UNKNOWN) {
+            name_left_out(&asked, key);
         }
     }
     write_limit(&json, limits.n_answer_tokens, terms);
     if (asked.is_stream) {
-        write_stream_options(&json, json_object_get(request, "stream_options"), terms);
+        write_stream_options(&json, terms);
     }
     if (terms->cache_salt != NULL) {
         tw_json_put_text(&json, "cache_salt", terms->cache_salt);

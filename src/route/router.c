@@ -106,7 +106,7 @@ struct tw_route_ride tw_router_begin(struct tw_router *router,
                                  .pass = tw_breaker_begin(&slot->breaker, now_ns)};
     trip->tried[choice->backend / 64] |= UINT64_C(1) << (choice->backend % 64);
     trip->n_tried++;
-    trip->least_trust = choice->trust > trip->least_trust ? choice->trust : trip->least_trust;
+    trip->least_trust = choice->least_trust;
     slot->n_in_flight++;
     slot->n_without_first++;
     slot->n_chosen++;

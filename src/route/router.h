@@ -1,6 +1,5 @@
 /* router.h: at which backend a request runs.
  *
- *     models:   what was asked for, by its other name too, then what may take its place, in order
  *     filter:   zone -> trust -> abilities -> context -> not tried -> not draining -> alive
  *               -> breaker closed -> not full
  *     score:    price; time to the first token, from what is cached there (prefix_index.h), what
@@ -12,10 +11,10 @@
  * A request's trip is all its attempts. The second one is made with the same trip.
  *
  * Invariants:
- * 1. No choice lies in a zone outside of the request's mask or below its least trust, whatever has
- *    failed, is missing or is a canary.
- * 2. Within a trip no choice is of less trust than an earlier one, and none comes twice. A canary
- *    has at least the trust of what would have been chosen without it.
+ * 1. No choice lies in a zone outside of the request's mask, whatever has failed, is missing or is
+ *    a canary.
+ * 2. A trip's first choice is made without canaries, and its trust is the least of the whole trip:
+ *    no canary and no retry goes below it. None comes twice.
  * 3. The same calls give the same choices.
  *
  * Ownership: tables are copied. Texts of a choice stay until the next tw_router_set. A backend that
@@ -39,15 +38,6 @@ struct tw_router;
 
 /* ---- the table ---- */
 
-/* What a backend can do beyond text. */
-enum tw_ability {
-    TW_ABILITY_TOOLS = 1,
-    TW_ABILITY_SCHEMAS = 2,
-    TW_ABILITY_EMBEDDINGS = 4,
-    TW_ABILITY_IMAGES = 8,
-    TW_ABILITY_LOGPROBS = 16
-};
-
 /* Nano-units a million tokens. */
 struct tw_route_prices {
     int64_t input_nano, cached_nano, output_nano;
@@ -57,14 +47,13 @@ struct tw_route_model {
     const char *name;        /* as we call it */
     const char *there;       /* as the backend calls it; NULL: the same */
     uint32_t context_tokens; /* of prompt and answer; 0: not known, so not checked */
+    uint32_t abilities;      /* what it can do: bits that mean something to the caller alone */
     struct tw_route_prices prices;
 };
 
 struct tw_route_backend {
     const char *name;
-    uint32_t zone;  /* below TW_LIMIT_ROUTE_ZONES */
-    uint32_t trust; /* more is more */
-    uint32_t abilities;
+    uint32_t zone;                       /* below TW_LIMIT_ROUTE_ZONES */
     const struct tw_route_model *models; /* [n_models] */
     size_t n_models;
     uint32_t weight;           /* how much it can do beside others, from 1 on */
@@ -73,18 +62,9 @@ struct tw_route_backend {
     bool is_draining;          /* no new requests */
 };
 
-/* Another name of a model (model is set), or what may take its place. */
-struct tw_route_name {
-    const char *name, *model;
-    const char *const *fallbacks; /* [n_fallbacks], the first one first */
-    size_t n_fallbacks;
-};
-
 struct tw_route_table {
     const struct tw_route_backend *backends;
     size_t n_backends;
-    const struct tw_route_name *names;
-    size_t n_names;
 };
 
 struct tw_router_config {
@@ -147,16 +127,13 @@ struct tw_route_request {
     const char *model;
     uint32_t abilities;                        /* needed */
     uint64_t n_prompt_tokens, n_answer_tokens; /* at most; for all answers together */
+    uint64_t n_text_tokens;                    /* of the prompt with one answer: for the context */
     const uint64_t *hashes;                    /* [n_hashes] of the prompt's blocks */
     uint32_t n_hashes;
-    uint64_t zones; /* bit z: it may enter zone z */
-    uint32_t least_trust;
-    uint64_t hash; /* of the request: who gets a canary */
+    uint64_t zones;              /* bit z: it may enter zone z */
+    const uint32_t *zone_trusts; /* [TW_LIMIT_ROUTE_ZONES] more is more; NULL: all are alike */
+    uint64_t hash;               /* of the request: who gets a canary */
     enum tw_route_pick pick;
-    bool may_fall_back; /* to other models */
-    /* Whether its key may use a model; NULL: all. */
-    bool (*may_use)(void *context, const char *model);
-    void *context;
 };
 
 struct tw_route_trip { /* all zero at first */
@@ -166,7 +143,7 @@ struct tw_route_trip { /* all zero at first */
 
 /* Why there is no backend: the step at which the best of them was lost. */
 enum tw_route_verdict {
-    TW_ROUTE_NO_MODEL = 0, /* nobody has it, or the key may not use it */
+    TW_ROUTE_NO_MODEL = 0, /* nobody has it */
     TW_ROUTE_NO_ZONE,
     TW_ROUTE_NO_TRUST,
     TW_ROUTE_NO_ABILITY,
@@ -183,9 +160,10 @@ const char *tw_route_verdict_text(enum tw_route_verdict verdict);
 
 struct tw_route_choice {
     uint32_t backend;
-    const char *backend_name, *model, *there; /* model: ours, after aliases and fallbacks */
-    uint32_t zone, trust;
-    bool is_canary, is_fallback;
+    const char *backend_name, *there; /* the model as it is called there */
+    uint32_t zone;
+    uint32_t least_trust; /* of this and what follows: invariant 2 */
+    bool is_canary;
     uint32_t n_hit_blocks;
     int64_t cost_nano, wait_ns; /* that were expected: what it costs at most, first token */
     uint64_t work_tokens;       /* to be computed of the prompt */

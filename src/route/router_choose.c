@@ -52,10 +52,12 @@ static bool was_tried(const struct tw_route_trip *trip, uint32_t backend)
 
 static bool has_room(const struct tw_route_model *model, const struct tw_route_request *request)
 {
-    uint64_t sum;
-    return model->context_tokens == 0 ||
-           (!__builtin_add_overflow(request->n_prompt_tokens, request->n_answer_tokens, &sum) &&
-            sum <= model->context_tokens);
+    return model->context_tokens == 0 || request->n_text_tokens <= model->context_tokens;
+}
+
+static uint32_t trust_of(const struct tw_route_slot *slot, const struct tw_route_request *request)
+{
+    return request->zone_trusts != NULL ? request->zone_trusts[slot->config.zone] : 0;
 }
 
 static enum tw_route_verdict verdict_on(const struct tw_router *router, uint32_t backend,
@@ -65,17 +67,15 @@ static enum tw_route_verdict verdict_on(const struct tw_router *router, uint32_t
 {
     const struct tw_route_slot *slot = &router->slots[backend];
     const struct tw_route_backend *config = &slot->config;
-    const uint32_t least_trust =
-        request->least_trust > trip->least_trust ? request->least_trust : trip->least_trust;
-    return model == NULL                                    ? TW_ROUTE_NO_MODEL
-           : (request->zones >> config->zone & 1) == 0      ? TW_ROUTE_NO_ZONE
-           : config->trust < least_trust                    ? TW_ROUTE_NO_TRUST
-           : (request->abilities & ~config->abilities) != 0 ? TW_ROUTE_NO_ABILITY
-           : !has_room(model, request)                      ? TW_ROUTE_NO_CONTEXT
-           : was_tried(trip, backend)                       ? TW_ROUTE_TRIED
-           : slot->is_draining                              ? TW_ROUTE_DRAINING
-           : !slot->load.is_alive                           ? TW_ROUTE_DOWN
-           : !tw_breaker_allows(&slot->breaker, now_ns)     ? TW_ROUTE_BROKEN
+    return model == NULL                                   ? TW_ROUTE_NO_MODEL
+           : (request->zones >> config->zone & 1) == 0     ? TW_ROUTE_NO_ZONE
+           : trust_of(slot, request) < trip->least_trust   ? TW_ROUTE_NO_TRUST
+           : (request->abilities & ~model->abilities) != 0 ? TW_ROUTE_NO_ABILITY
+           : !has_room(model, request)                     ? TW_ROUTE_NO_CONTEXT
+           : was_tried(trip, backend)                      ? TW_ROUTE_TRIED
+           : slot->is_draining                             ? TW_ROUTE_DRAINING
+           : !slot->load.is_alive                          ? TW_ROUTE_DOWN
+           : !tw_breaker_allows(&slot->breaker, now_ns)    ? TW_ROUTE_BROKEN
            : config->most_in_flight != 0 && slot->n_in_flight >= config->most_in_flight
                ? TW_ROUTE_FULL
                : TW_ROUTE_FOUND;
@@ -214,7 +214,7 @@ static bool is_better(const struct score *a, const struct score *b, enum tw_rout
 }
 
 /* The best of those that are canaries, or of those that are none. */
-static enum tw_route_verdict find_best(const struct tw_router *router, const char *model,
+static enum tw_route_verdict find_best(const struct tw_router *router,
                                        const struct tw_route_request *request,
                                        const struct tw_route_trip *trip, bool is_canary,
                                        int64_t now_ns, struct score *ret_best)
@@ -225,7 +225,7 @@ static enum tw_route_verdict find_best(const struct tw_router *router, const cha
         if (!slot->is_listed || (slot->config.canary_per_mille > 0) != is_canary) {
             continue;
         }
-        const struct tw_route_model *there = model_of(slot, model);
+        const struct tw_route_model *there = model_of(slot, request->model);
         const enum tw_route_verdict of_this = verdict_on(router, i, there, request, trip, now_ns);
         if (of_this == TW_ROUTE_FOUND) {
             const struct score score = score_of(router, i, there, request, now_ns);
@@ -240,102 +240,70 @@ static enum tw_route_verdict find_best(const struct tw_router *router, const cha
 
 /* The canary whose share this request falls into, if it may run there. The shares of several lie
  * behind one another. */
-static bool find_canary(const struct tw_router *router, const char *model,
-                        const struct tw_route_request *request, const struct tw_route_trip *trip,
-                        uint32_t least_trust, int64_t now_ns, struct score *ret_score)
+static void find_canary(const struct tw_router *router, const struct tw_route_request *request,
+                        const struct tw_route_trip *trip, int64_t now_ns, struct score *ret_score)
 {
     const uint32_t draw =
         (uint32_t)(tw_hash_of(&request->hash, sizeof request->hash, router->config.seed) % 1000);
     uint32_t share = 0;
     for (uint32_t i = 0; i < router->n_slots; i++) {
         const struct tw_route_slot *slot = &router->slots[i];
-        const struct tw_route_model *there =
-            slot->is_listed && slot->config.canary_per_mille > 0 ? model_of(slot, model) : NULL;
+        const struct tw_route_model *there = slot->is_listed && slot->config.canary_per_mille > 0
+                                                 ? model_of(slot, request->model)
+                                                 : NULL;
         if (there == NULL) {
             continue;
         }
         const bool is_its = draw >= share && draw < share + slot->config.canary_per_mille;
         share += slot->config.canary_per_mille;
-        if (is_its && slot->config.trust >= least_trust &&
-            verdict_on(router, i, there, request, trip, now_ns) == TW_ROUTE_FOUND) {
+        if (is_its && verdict_on(router, i, there, request, trip, now_ns) == TW_ROUTE_FOUND) {
             *ret_score = score_of(router, i, there, request, now_ns);
-            return true;
+            return;
         }
     }
-    return false;
-}
-
-/* What a first attempt gets; a canary is also what is left when all others have failed. */
-static enum tw_route_verdict choose_for(const struct tw_router *router, const char *model,
-                                        const struct tw_route_request *request,
-                                        const struct tw_route_trip *trip, int64_t now_ns,
-                                        struct score *ret_score)
-{
-    struct score score;
-    const enum tw_route_verdict verdict =
-        find_best(router, model, request, trip, false, now_ns, &score);
-    if (verdict == TW_ROUTE_FOUND) {
-        *ret_score = score;
-        if (trip->n_tried == 0) {
-            (void)find_canary(router, model, request, trip,
-                              router->slots[score.backend].config.trust, now_ns, ret_score);
-        }
-        return verdict;
-    }
-    const enum tw_route_verdict of_canaries =
-        find_best(router, model, request, trip, true, now_ns, ret_score);
-    return of_canaries > verdict ? of_canaries : verdict;
-}
-
-static bool may_use(const struct tw_route_request *request, const char *model)
-{
-    return request->may_use == NULL || request->may_use(request->context, model);
 }
 
 static struct tw_route_choice choice_of(const struct tw_router *router, const struct score *score,
-                                        bool is_fallback)
+                                        uint32_t least_trust)
 {
     const struct tw_route_backend *config = &router->slots[score->backend].config;
     return (struct tw_route_choice){.backend = score->backend,
                                     .backend_name = config->name,
-                                    .model = score->model->name,
                                     .there = score->model->there,
                                     .zone = config->zone,
-                                    .trust = config->trust,
+                                    .least_trust = least_trust,
                                     .is_canary = config->canary_per_mille > 0,
-                                    .is_fallback = is_fallback,
                                     .n_hit_blocks = score->n_hit_blocks,
                                     .cost_nano = score->list_nano,
                                     .wait_ns = score->wait_ns,
                                     .work_tokens = score->work_tokens};
 }
 
+/* First without canaries: that says how much trust it takes. Then a first attempt may get one; a
+ * canary is also what is left when all others have failed. */
 enum tw_route_verdict tw_router_choose(const struct tw_router *router,
                                        const struct tw_route_request *request,
                                        const struct tw_route_trip *trip, int64_t now_ns,
                                        struct tw_route_choice *ret_choice)
 {
     struct score score;
-    enum tw_route_verdict verdict = TW_ROUTE_NO_MODEL;
-    const struct tw_route_name *name = tw_router_name(router, request->model);
-    const char *model = name != NULL && name->model != NULL ? name->model : request->model;
-    /* Of another name that has no fallbacks of its own: those of the model. */
-    if (name != NULL && name->model != NULL && name->n_fallbacks == 0) {
-        name = tw_router_name(router, model);
+    struct tw_route_trip kept = *trip;
+    enum tw_route_verdict verdict = find_best(router, request, trip, false, now_ns, &score);
+    const bool is_plain = verdict == TW_ROUTE_FOUND;
+    if (!is_plain) {
+        const enum tw_route_verdict of_canaries =
+            find_best(router, request, trip, true, now_ns, &score);
+        verdict = of_canaries > verdict ? of_canaries : verdict;
     }
-    const size_t n_fallbacks = name != NULL && request->may_fall_back ? name->n_fallbacks : 0;
-    for (size_t i = 0; i <= n_fallbacks; i++) {
-        const char *one = i == 0 ? model : name->fallbacks[i - 1];
-        if (!may_use(request, one)) {
-            continue;
-        }
-        const enum tw_route_verdict of_this =
-            choose_for(router, one, request, trip, now_ns, &score);
-        if (of_this == TW_ROUTE_FOUND) {
-            *ret_choice = choice_of(router, &score, i > 0);
-            return TW_ROUTE_FOUND;
-        }
-        verdict = of_this > verdict ? of_this : verdict;
+    if (verdict != TW_ROUTE_FOUND) {
+        return verdict;
     }
-    return verdict;
+    if (trip->n_tried == 0) {
+        kept.least_trust = trust_of(&router->slots[score.backend], request);
+    }
+    if (is_plain && trip->n_tried == 0) {
+        find_canary(router, request, &kept, now_ns, &score);
+    }
+    *ret_choice = choice_of(router, &score, kept.least_trust);
+    return TW_ROUTE_FOUND;
 }

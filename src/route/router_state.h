@@ -26,14 +26,10 @@ struct tw_route_slot {
 struct tw_router {
     struct tw_router_config config;
     struct tw_arena texts; /* of the table */
-    struct tw_route_name *names;
-    size_t n_names;
     struct tw_route_slot slots[TW_LIMIT_ROUTE_BACKENDS];
     uint32_t n_slots; /* beyond it none was ever used */
 };
 
-/* NULL where a name has no row. */
-const struct tw_route_name *tw_router_name(const struct tw_router *router, const char *name);
 void tw_router_slot_clear(struct tw_route_slot *slot);
 
 #endif

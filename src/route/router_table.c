@@ -46,31 +46,11 @@ static enum tw_status check_backend(const struct tw_route_table *table, size_t i
     return why != NULL ? refuse(error, backend->name, why) : TW_OK;
 }
 
-static enum tw_status check_names(const struct tw_route_table *table, struct tw_error *error)
-{
-    for (size_t i = 0; i < table->n_names; i++) {
-        const struct tw_route_name *name = &table->names[i];
-        if (name->n_fallbacks > TW_LIMIT_ROUTE_FALLBACKS) {
-            return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
-                                "the model '%s' has more than %d to fall back on", name->name,
-                                TW_LIMIT_ROUTE_FALLBACKS);
-        }
-        for (size_t other = 0; other < i; other++) {
-            if (strcmp(table->names[other].name, name->name) == 0) {
-                return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
-                                    "the name '%s' is there twice", name->name);
-            }
-        }
-    }
-    return TW_OK;
-}
-
 static enum tw_status check_table(const struct tw_route_table *table, struct tw_error *error)
 {
-    if (table->n_backends > TW_LIMIT_ROUTE_BACKENDS || table->n_names > TW_LIMIT_ROUTE_NAMES) {
-        return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
-                            "more than %d backends, or more than %d names of models",
-                            TW_LIMIT_ROUTE_BACKENDS, TW_LIMIT_ROUTE_NAMES);
+    if (table->n_backends > TW_LIMIT_ROUTE_BACKENDS) {
+        return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION, "more than %d backends",
+                            TW_LIMIT_ROUTE_BACKENDS);
     }
     for (size_t i = 0; i < table->n_backends; i++) {
         enum tw_status status = check_backend(table, i, error);
@@ -78,7 +58,7 @@ static enum tw_status check_table(const struct tw_route_table *table, struct tw_
             return status;
         }
     }
-    return check_names(table, error);
+    return TW_OK;
 }
 
 /* ---- copies ---- */
@@ -111,28 +91,9 @@ static bool copy_backend(struct tw_arena *texts, const struct tw_route_backend *
     return is_copied;
 }
 
-static bool copy_name(struct tw_arena *texts, const struct tw_route_name *from,
-                      struct tw_route_name *ret_to)
-{
-    bool is_copied = true;
-    const char **fallbacks = tw_arena_alloc(texts, from->n_fallbacks + 1, sizeof *fallbacks);
-    if (fallbacks == NULL) {
-        return false;
-    }
-    for (size_t i = 0; i < from->n_fallbacks; i++) {
-        fallbacks[i] = copy_text(texts, from->fallbacks[i], &is_copied);
-    }
-    *ret_to = (struct tw_route_name){.name = copy_text(texts, from->name, &is_copied),
-                                     .model = copy_text(texts, from->model, &is_copied),
-                                     .fallbacks = fallbacks,
-                                     .n_fallbacks = from->n_fallbacks};
-    return is_copied;
-}
-
 struct copies {
     struct tw_arena texts;
     struct tw_route_backend *backends;
-    struct tw_route_name *names;
 };
 
 static bool copy_table(const struct tw_route_table *table, struct copies *ret_copies)
@@ -141,13 +102,9 @@ static bool copy_table(const struct tw_route_table *table, struct copies *ret_co
     tw_arena_init(texts, TW_LIMIT_ROUTE_TABLE_BYTES);
     ret_copies->backends =
         tw_arena_alloc(texts, table->n_backends + 1, sizeof *ret_copies->backends);
-    ret_copies->names = tw_arena_alloc(texts, table->n_names + 1, sizeof *ret_copies->names);
-    bool is_copied = ret_copies->backends != NULL && ret_copies->names != NULL;
+    bool is_copied = ret_copies->backends != NULL;
     for (size_t i = 0; i < table->n_backends && is_copied; i++) {
         is_copied = copy_backend(texts, &table->backends[i], &ret_copies->backends[i]);
-    }
-    for (size_t i = 0; i < table->n_names && is_copied; i++) {
-        is_copied = copy_name(texts, &table->names[i], &ret_copies->names[i]);
     }
     return is_copied;
 }
@@ -168,16 +125,6 @@ uint32_t tw_router_find(const struct tw_router *router, const char *name)
         }
     }
     return TW_ROUTE_NOWHERE;
-}
-
-const struct tw_route_name *tw_router_name(const struct tw_router *router, const char *name)
-{
-    for (size_t i = 0; i < router->n_names; i++) {
-        if (strcmp(router->names[i].name, name) == 0) {
-            return &router->names[i];
-        }
-    }
-    return NULL;
 }
 
 /* Slots for backends that are new, empty and with their memory: all or none of them. places: the
@@ -239,8 +186,6 @@ static void install(struct tw_router *router, const struct tw_route_table *table
     }
     tw_arena_clear(&router->texts);
     router->texts = copies->texts;
-    router->names = copies->names;
-    router->n_names = table->n_names;
 }
 
 enum tw_status tw_router_set(struct tw_router *router, const struct tw_route_table *table,

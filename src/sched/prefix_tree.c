@@ -8,7 +8,8 @@
 
 struct node {
     bool there;
-    uint32_t domain, parent;
+    uint64_t domain;
+    uint32_t parent;
     uint32_t n_users, n_filled;
     uint32_t next_in_bucket;
     uint32_t older, newer; /* among the cached */
@@ -90,10 +91,12 @@ static int32_t *tokens_of(const struct tw_prefix_tree *tree, uint32_t page)
 }
 
 /* Below the first page the parent stands for the domain. */
-static uint64_t hash_of(const struct tw_prefix_tree *tree, uint32_t domain, uint32_t parent,
+static uint64_t hash_of(const struct tw_prefix_tree *tree, uint64_t domain, uint32_t parent,
                         const int32_t *tokens)
 {
-    uint64_t above = parent == TW_PREFIX_ROOT ? ((uint64_t)domain << 32 | UINT32_MAX) : parent;
+    /* A product with an odd number keeps domains apart, and from the small numbers of pages. */
+    const uint64_t above =
+        parent == TW_PREFIX_ROOT ? ~(domain * UINT64_C(0x9e3779b97f4a7c15)) : parent;
     return tw_hash_of(tokens, page_bytes(tree), tree->seed + above);
 }
 
@@ -102,7 +105,7 @@ static uint32_t *bucket_of(const struct tw_prefix_tree *tree, uint64_t hash)
     return &tree->buckets[hash & (tree->n_buckets - 1)];
 }
 
-uint32_t tw_prefix_tree_find(const struct tw_prefix_tree *tree, uint32_t domain, uint32_t parent,
+uint32_t tw_prefix_tree_find(const struct tw_prefix_tree *tree, uint64_t domain, uint32_t parent,
                              const int32_t *tokens)
 {
     uint64_t hash = hash_of(tree, domain, parent, tokens);
@@ -118,7 +121,7 @@ uint32_t tw_prefix_tree_find(const struct tw_prefix_tree *tree, uint32_t domain,
     return TW_PREFIX_NONE;
 }
 
-void tw_prefix_tree_add(struct tw_prefix_tree *tree, uint32_t domain, uint32_t parent,
+void tw_prefix_tree_add(struct tw_prefix_tree *tree, uint64_t domain, uint32_t parent,
                         const int32_t *tokens, uint32_t page, uint32_t n_filled)
 {
     assert(page < tree->n_pages && !tree->nodes[page].there && n_filled <= tree->page_tokens);

@@ -43,12 +43,12 @@ enum tw_status tw_prefix_tree_create(struct tw_page_pool *pool, uint32_t page_to
 void tw_prefix_tree_free(struct tw_prefix_tree *tree);
 
 /* The page that holds tokens [page_tokens] after parent, or TW_PREFIX_NONE. */
-uint32_t tw_prefix_tree_find(const struct tw_prefix_tree *tree, uint32_t domain, uint32_t parent,
+uint32_t tw_prefix_tree_find(const struct tw_prefix_tree *tree, uint64_t domain, uint32_t parent,
                              const int32_t *tokens);
 
 /* Makes a node of a page that the caller took from the pool, used once. It must not be there
  * already, and the parent must be in use. n_filled: positions that are computed. */
-void tw_prefix_tree_add(struct tw_prefix_tree *tree, uint32_t domain, uint32_t parent,
+void tw_prefix_tree_add(struct tw_prefix_tree *tree, uint64_t domain, uint32_t parent,
                         const int32_t *tokens, uint32_t page, uint32_t n_filled);
 
 void tw_prefix_tree_use(struct tw_prefix_tree *tree, uint32_t page);

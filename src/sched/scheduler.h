@@ -82,7 +82,7 @@ void tw_scheduler_free(struct tw_scheduler *scheduler);
 
 struct tw_sched_request {
     uint32_t tenant;       /* known to the fair share */
-    uint32_t domain;       /* of shared prefixes, see prefix_tree.h */
+    uint64_t domain;       /* of shared prefixes, see prefix_tree.h */
     int32_t priority;      /* among the tenant's own: less comes first */
     const int32_t *tokens; /* [n_tokens], at least one */
     uint32_t n_tokens;

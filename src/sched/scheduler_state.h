@@ -18,7 +18,8 @@ struct tw_sched_sequence {
     struct tw_sched_sequence *previous, *next;
     struct tw_sched_list *list;
     void *owner;
-    uint32_t tenant, domain;
+    uint32_t tenant;
+    uint64_t domain;
     int32_t priority;
     uint64_t arrival;
 

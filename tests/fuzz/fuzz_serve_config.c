@@ -23,7 +23,9 @@ static void check_models(struct tw_serve_args *args)
     if (tw_serve_args_take_models(args, NULL) != TW_OK) {
         return;
     }
-    assert(args->n_models > 0 && args->n_models <= TW_LIMIT_SERVED_MODELS);
+    unsigned n_backends;
+    (void)tw_serve_file_backends(args->file, &n_backends);
+    assert((args->n_models > 0 || n_backends > 0) && args->n_models <= TW_LIMIT_SERVED_MODELS);
     for (size_t i = 0; i < args->n_models; i++) {
         const struct tw_serve_model *model = &args->models[i];
         assert(strlen(model->path) > 0 && strlen(model->name) < sizeof model->name);

@@ -200,7 +200,7 @@ def a_server_has_what_was_approved_and_nothing_else(it):
         assert ask(server, it.books.key, "a") == 200
         it.write("policy.yaml", POLICY.replace("allow: [local, cloud]", "allow: [cloud]"))
         server.process.send_signal(signal.SIGHUP)
-        assert becomes(lambda: "stays as it was" in server.log_text()), server.log_text()
+        assert becomes(lambda: "stay as they were" in server.log_text()), server.log_text()
         assert ask(server, it.books.key, "a") == 200, "what nobody approved holds"
         approve("approval", "use", "policy", digest(it.policy))
         server.process.send_signal(signal.SIGHUP)

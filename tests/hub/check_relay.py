@@ -83,23 +83,29 @@ class Site:
         self.program, self.folder = program, Path(folder)
         self.model = Path(data, "tokenworks-demo.gguf")
         self.books = Books(program, self.folder / "books-folder")
+        self.top = {}  # what the file has beside its backends
 
     def node(self):
         return Server(self.program, "--model", self.model)
 
-    def write(self, *backends):
+    def write(self, *backends, more=None):
         """A file with a backend for each (name, url, kind). The first one is by far the fastest, so
         it is asked first."""
-        rows = [{"name": name, "url": url, "kind": kind, "zone": f"zone-of-{name}",
-                 "weight": 1 if n > 0 else 100000,
-                 "models": [{"name": "far", "upstream": "tokenworks-demo", "ctx": 2048}]}
-                for n, (name, url, kind) in enumerate(backends)]
+        rows = []
+        for n, (name, url, kind) in enumerate(backends):
+            row = {"name": name, "url": url, "kind": kind, "zone": f"zone-of-{name}",
+                   "weight": 1 if n > 0 else 100000}
+            model = {"name": "far", "upstream": "tokenworks-demo", "ctx": 2048}
+            for key, value in (more or {}).get(name, {}).items():
+                (row if key in ("pass", "shares-prefixes") else model)[key] = value
+            rows.append({**row, "models": [model]})
         path = self.folder / "serve.yaml"
-        path.write_text(json.dumps({"backends": rows}), encoding="ascii")
+        path.write_text(json.dumps({"backends": rows, **self.top}), encoding="ascii")
         return path
 
-    def hub(self, *backends):
-        return self.books.serve("--config", self.write(*backends))
+    def hub(self, *backends, more=None):
+        """more: of a backend by its name, what its row or its model's has besides."""
+        return self.books.serve("--config", self.write(*backends, more=more))
 
 
 def site(function):
@@ -261,12 +267,12 @@ def a_server_gets_what_was_granted_and_not_our_clients_names(it):
                      "total")
     with Fake(STREAM, CHUNK * 3, LAST) as fake, it.hub(("fake", fake.url, "openai")) as hub:
         assert ask(hub, it.books.key, max_tokens=100000, stream=True, cache_salt="mine",
-                   x_vendor={"a": [1, 2.5]}).status == 200
+                   x_vendor={"a": [1, 2.5]}, user="anna", top_k=3).status == 200
     request, = fake.requests
     assert request["model"] == "tokenworks-demo" and "cache_salt" not in request
     assert 0 < request["max_completion_tokens"] < 400 and "max_tokens" not in request
     assert request["stream_options"] == {"include_usage": True}
-    assert request["x_vendor"] == {"a": [1, 2.5]}
+    assert not {"x_vendor", "user", "top_k"} & set(request)
     record, = it.books.records("request.settled")
     assert (record["prompt_tokens"], record["output_tokens"]) == (7, 3), record
 
@@ -452,15 +458,146 @@ def wrong_backends_are_refused_at_the_start(it):
     cases = [({"url": "ftp://x"}, "ftp"), ({"kind": "best"}, "none of openai"),
              ({"models": []}, "models"), ({"models": [{"name": "m", "ctx": 0}]}, "context"),
              ({"models": [{"name": "demo", "ctx": 5}]}, "same"), ({"key": "/nowhere"}, "nowhere"),
-             ({"models": [{"name": "m", "ctx": 5}] * 2}, "twice"), ({"trust": 1}, "trust")]
-    for change, text in cases:
+             ({"models": [{"name": "m", "ctx": 5}] * 2}, "twice"), ({"trust": 1}, "trust"),
+             ({"models": [{"name": "m", "ctx": 5, "can": ["fly"]}]}, "none of answers, tools"),
+             ({"models": [{"name": "m", "ctx": 5, "cost": {"input": "-1", "output": "1"}}]},
+              "no amount")]
+    tops = [({"fallbacks": [{"model": "demo", "to": ["m"]}]}, "no backend has that model"),
+            ({"fallbacks": [{"model": "m", "to": ["nobody"]}]}, "there is no model 'nobody'"),
+            ({"fallbacks": [{"model": "m", "to": ["demo", "demo"]}]}, "was there before"),
+            ({"fallbacks": [{"model": "m", "to": ["demo"]}] * 2}, "fallbacks twice"),
+            ({"preferences": [{"who": ["a"], "prefer": "best"}]}, "none of cheapest"),
+            ({"preferences": [{"who": ["a"], "prefer": "fastest"}]}, "only books know")]
+    for change, text in cases + tops:
         path = it.folder / "bad.yaml"
         path.write_text(json.dumps({
             "models": [{"path": str(it.model), "name": "demo"}],
-            "backends": [{**good, **change}]}), encoding="ascii")
+            **({"backends": [good], **change} if (change, text) in tops
+               else {"backends": [{**good, **change}]})}), encoding="ascii")
         with Server(it.program, "--config", path, waits=False) as server:
             assert server.process.wait(60) != 0, change
             assert text in server.log_text(), (change, server.log_text())
+
+
+WHOLE = {"id": "x", "object": "chat.completion", "model": "m", "choices": [
+    {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "ok"}}],
+    "usage": {"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 10,
+              "prompt_tokens_details": {"cached_tokens": 8}}}
+
+
+@site
+def what_a_kind_does_not_know_is_named_and_what_is_passed_besides_arrives(it):
+    with Fake(answer(200, WHOLE)) as fake:
+        hub = it.hub(("fake", fake.url, "vllm"), more={"fake": {"pass": ["x_vendor"]}})
+        with hub:
+            reply = ask(hub, it.books.key, x_vendor=1, x_other=2, top_k=3, user="anna",
+                        lora_path="/etc", kv_transfer_params={})
+    request, = fake.requests
+    assert request["x_vendor"] == 1 and request["top_k"] == 3, request
+    assert not {"x_other", "user", "lora_path", "kv_transfer_params"} & set(request), request
+    assert reply.headers["x-unknown-parameters"] == "x_other, lora_path, kv_transfer_params"
+
+
+@site
+def a_cache_is_salted_or_says_nothing(it):
+    """Of a server that keeps tenants apart it may be seen what was cached; of others it may not."""
+    for kind, is_salted in (("vllm", True), ("sglang", True), ("tokenworks", True),
+                            ("openai", False), ("llama.cpp", False)):
+        for shares in (False, True):
+            with Fake(answer(200, {**WHOLE, "timings": {"cache_n": 8}})) as fake, \
+                    it.hub(("f", fake.url, kind), more={"f": {"shares-prefixes": shares}}) as hub:
+                reply = ask(hub, it.books.key, cache_salt="mine", extra_key="1").json
+            request, = fake.requests
+            salt = request.get("cache_salt")
+            assert "extra_key" not in request
+            assert (salt is not None and salt.endswith("/") and salt != "mine") == \
+                (is_salted and not shares), (kind, shares, request)
+            is_shown = "prompt_tokens_details" in reply["usage"] and "timings" in reply
+            assert is_shown == (is_salted or shares), (kind, shares, reply)
+            assert reply["usage"]["prompt_tokens"] == 9
+
+
+@site
+def a_node_keeps_what_two_projects_computed_apart(it):
+    """Through one hub, whose key at the node is one: by the salt alone."""
+    it.books.command("project", "create", "acme/research/other")
+    other = it.books.command("key", "create", "acme/research/other/ci")["secret"]
+    text = "A harbour has many boxes, and each is counted twice by two clerks. " * 12
+
+    def cached(hub, key):
+        return hub.post("/v1/completions", {"model": "far", "prompt": text, "max_tokens": 1},
+                        headers=bearer(key)).json["usage"]["prompt_tokens_details"]["cached_tokens"]
+    with it.node() as node, it.hub(("n1", url_of(node), "tokenworks")) as hub:
+        assert [cached(hub, it.books.key), cached(hub, other)] == [0, 0]
+        assert cached(hub, it.books.key) > 0 and cached(hub, other) > 0
+
+
+@site
+def who_is_cheaper_is_asked_first_unless_a_project_wants_speed(it):
+    price = {"input": "5", "output": "9"}
+    with Fake(answer(200, WHOLE)) as fast, Fake(answer(200, WHOLE)) as cheap:
+        backends = (("fast", fast.url, "openai"), ("cheap", cheap.url, "openai"))
+        more = {"fast": {"cost": price}, "cheap": {"cost": {"input": "0.5", "output": "9"}}}
+        with it.hub(*backends, more=more) as hub:
+            assert ask(hub, it.books.key).status == 200
+        assert (len(fast.requests), len(cheap.requests)) == (0, 1)
+        it.top = {"preferences": [{"who": ["acme/research"], "prefer": "fastest"}]}
+        with it.hub(*backends, more=more) as hub:
+            assert ask(hub, it.books.key).status == 200
+        assert (len(fast.requests), len(cheap.requests)) == (1, 1)
+
+
+@site
+def what_no_server_can_do_is_refused_and_what_one_can_goes_there(it):
+    with Fake(answer(200, WHOLE)) as plain, Fake(answer(200, WHOLE)) as able:
+        more = {"plain": {"can": ["answers"]}, "able": {"can": ["answers", "tools"]}}
+        tools = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
+        image = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]
+        with it.hub(("plain", plain.url, "openai"), ("able", able.url, "openai"),
+                    more=more) as hub:
+            assert ask(hub, it.books.key, tools=tools).status == 200
+            assert ask(hub, it.books.key).status == 200
+            assert (len(plain.requests), len(able.requests)) == (1, 1)
+            for body, word in (({"messages": image}, "images"), ({"logprobs": True}, "logprobs"),
+                               ({"n": 2}, "choices"),
+                               ({"response_format": {"type": "json_object"}}, "schemas")):
+                reply = ask(hub, it.books.key, **body)
+                assert (reply.status, reply.error["code"]) == (400, "not_supported"), reply.body
+                assert reply.error["message"].endswith(f": {word}"), reply.body
+            reply = hub.post("/v1/embeddings", {"model": "far", "input": "a"},
+                             headers=bearer(it.books.key))
+            assert reply.status == 400 and reply.error["message"].endswith(": embeddings")
+            reply = hub.post("/v1/completions", {"model": "far", "prompt": [1] * 2049},
+                             headers=bearer(it.books.key))
+            assert (reply.status, reply.error["code"]) == (400, "context_length_exceeded")
+        assert (len(plain.requests), len(able.requests)) == (1, 1)
+
+
+@site
+def another_model_takes_the_place_of_one_that_nobody_can_answer_with(it):
+    """Before the first byte, at its own price, under its own name; behind it nothing does."""
+    it.books.command("price", "set", "near", "--input", "7", "--output", "7")
+    it.top = {"fallbacks": [{"model": "far", "to": ["near"]}]}
+    near = {"near": {"name": "near"}}
+    with Fake(answer(500, {"error": {"message": "no"}})) as broken, \
+            Fake(answer(200, WHOLE)) as good:
+        with it.hub(("broken", broken.url, "openai"), ("near", good.url, "openai"),
+                    more=near) as hub:
+            replies = [ask(hub, it.books.key) for _ in range(8)]
+            assert [r.status for r in replies] == [200] * 8, replies[0].body
+            assert {r.json["model"] for r in replies} == {"near"}
+            assert len(broken.requests) == 5, "its breaker opens, and then it is not asked"
+            assert ask(hub, it.books.key, model="near").status == 200
+    records = it.books.records("request.settled")
+    paid = [r for r in records if r["cost_nano"] > 0]
+    assert len(records) == 14 and [r["model"] for r in paid] == ["near"] * 9, records
+    assert {r["cost_nano"] for r in paid} == {70000}, paid
+    assert [r["route"].get("instead_of") for r in paid] == ["far"] * 8 + [None], paid
+    with Fake(STREAM, CHUNK) as cut, Fake(answer(200, WHOLE)) as good:
+        with it.hub(("cut", cut.url, "openai"), ("near", good.url, "openai"), more=near) as hub:
+            assert b"backend_failed" in ask(hub, it.books.key, stream=True).body
+        assert not good.requests
+    it.books.must_balance()
 
 
 if __name__ == "__main__":
@@ -476,6 +613,11 @@ if __name__ == "__main__":
              what_went_wrong_on_the_way_is_for_the_log, nonsense_of_a_server_is_no_answer,
              a_server_gets_what_was_granted_and_not_our_clients_names,
              a_client_that_reads_slowly_holds_the_server_up_and_nobody_else,
+             what_a_kind_does_not_know_is_named_and_what_is_passed_besides_arrives,
+             a_cache_is_salted_or_says_nothing, a_node_keeps_what_two_projects_computed_apart,
+             who_is_cheaper_is_asked_first_unless_a_project_wants_speed,
+             what_no_server_can_do_is_refused_and_what_one_can_goes_there,
+             another_model_takes_the_place_of_one_that_nobody_can_answer_with,
              no_client_can_make_a_server_look_broken, wrong_backends_are_refused_at_the_start]
     print(f"1..{len(cases)}")
     sys.exit(run_cases(cases, *sys.argv[1:]))

@@ -86,6 +86,24 @@ static void numbers_of_an_answer_go_through_byte_by_byte(void **state)
     tw_buf_free(&out);
 }
 
+static void what_was_cached_is_hidden_and_counted_all_the_same(void **state)
+{
+    (void)state;
+    const char *in = "{\"model\":\"m\",\"choices\":[],\"timings\":{\"cache_n\":8},\"usage\":{"
+                     "\"prompt_tokens\":9,\"prompt_tokens_details\":{\"cached_tokens\":8},"
+                     "\"prompt_cache_hit_tokens\":8,\"completion_tokens\":1}}";
+    const struct tw_answer_terms hiding = {.usage = TW_USAGE_ALL, .hides_cached = true};
+    struct tw_answer_seen seen = {0};
+    struct tw_buf out;
+    tw_buf_init(&out, 1 << 10);
+    assert_true(tw_answer_scan_whole(in, strlen(in), &hiding, &seen, &out));
+    tw_buf_append(&out, "", 1);
+    assert_string_equal(out.data, "{\"model\":\"m\",\"choices\":[],\"usage\":{"
+                                  "\"prompt_tokens\":9,\"completion_tokens\":1}}");
+    assert_int_equal(seen.usage.n_cached_tokens, 8);
+    tw_buf_free(&out);
+}
+
 static void an_error_is_understood_in_every_form(void **state)
 {
     (void)state;
@@ -138,6 +156,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_whole_answer_is_counted_and_renamed),
         cmocka_unit_test(numbers_of_an_answer_go_through_byte_by_byte),
+        cmocka_unit_test(what_was_cached_is_hidden_and_counted_all_the_same),
         cmocka_unit_test(an_error_is_understood_in_every_form),
         cmocka_unit_test(an_error_or_a_page_with_a_good_status_is_no_answer),
     };

@@ -9,13 +9,15 @@
 
 #include "remote/request_rewrite.h"
 
-static const char *const hidden[] = {"x_limits", "subject"};
-static const struct tw_rewrite_terms plain = {.model = "org/Model-8B",
-                                              .n_answer_tokens = 512,
-                                              .n_answers = 2,
-                                              .is_chat = true,
-                                              .hidden = hidden,
-                                              .n_hidden = 2};
+static struct tw_rewrite_terms terms_of(const char *kind)
+{
+    return (struct tw_rewrite_terms){.model = "org/Model-8B",
+                                     .n_answer_tokens = 512,
+                                     .n_answers = 2,
+                                     .is_chat = true,
+                                     .counts_on = tw_server_kind_named(kind)->counts_on,
+                                     .kind = tw_server_kind_named(kind)};
+}
 
 static enum tw_status rewrite(const char *request, const struct tw_rewrite_terms *terms,
                               struct tw_rewrite_asked *ret_asked, struct tw_buf *out,
@@ -39,24 +41,25 @@ static void expect(const char *request, const struct tw_rewrite_terms *terms, co
     tw_buf_free(&out);
 }
 
-static void the_model_is_the_servers_and_what_is_not_known_stays(void **state)
+static void the_model_is_the_servers_and_what_shapes_an_answer_stays(void **state)
 {
     (void)state;
+    const struct tw_rewrite_terms plain = terms_of("llama.cpp");
     expect("{\"messages\":[{\"role\":\"user\",\"content\":\"\\u00e9\\n\"}],\"model\":\"house\","
            "\"temperature\":0.1,\"seed\":9223372036854775807,\"top_k\":20,\"tools\":[{}],"
-           "\"guided\":{\"a\":[null,true]},\"max_tokens\":7}",
+           "\"response_format\":{\"a\":[null,true]},\"max_tokens\":7}",
            &plain,
            "{\"model\":\"org/"
            "Model-8B\",\"messages\":[{\"role\":\"user\",\"content\":\"\xc3\xa9\\n\"}],"
            "\"temperature\":0.1,\"seed\":9223372036854775807,\"top_k\":20,\"tools\":[{}],"
-           "\"guided\":{\"a\":[null,true]},\"max_tokens\":7}");
+           "\"response_format\":{\"a\":[null,true]},\"max_tokens\":7}");
 }
 
 static void no_more_is_asked_for_than_was_granted(void **state)
 {
     (void)state;
-    struct tw_rewrite_terms modern = plain;
-    modern.knows_new_limit = true;
+    const struct tw_rewrite_terms plain = terms_of("llama.cpp");
+    const struct tw_rewrite_terms modern = terms_of("openai");
     expect("{}", &plain, "{\"model\":\"org/Model-8B\",\"max_tokens\":512}");
     expect("{\"max_tokens\":100000}", &plain, "{\"model\":\"org/Model-8B\",\"max_tokens\":512}");
     expect("{\"max_tokens\":-1}", &plain, "{\"model\":\"org/Model-8B\",\"max_tokens\":512}");
@@ -71,7 +74,7 @@ static void no_more_is_asked_for_than_was_granted(void **state)
 static void embeddings_have_no_limit_of_an_answer(void **state)
 {
     (void)state;
-    const struct tw_rewrite_terms terms = {.model = "e"};
+    const struct tw_rewrite_terms terms = {.model = "e", .kind = tw_server_kind_named("openai")};
     expect("{\"input\":[\"a\"],\"encoding_format\":\"base64\"}", &terms,
            "{\"model\":\"e\",\"input\":[\"a\"],\"encoding_format\":\"base64\"}");
 }
@@ -79,6 +82,7 @@ static void embeddings_have_no_limit_of_an_answer(void **state)
 static void more_answers_than_granted_are_refused(void **state)
 {
     (void)state;
+    const struct tw_rewrite_terms plain = terms_of("llama.cpp");
     const char *const bad[] = {"{\"n\":3}",
                                "{\"n\":0}",
                                "{\"n\":-1}",
@@ -106,22 +110,22 @@ static void more_answers_than_granted_are_refused(void **state)
 static void a_stream_is_always_asked_for_its_usage(void **state)
 {
     (void)state;
-    struct tw_rewrite_terms counting = plain;
-    counting.counts_on = true;
+    const struct tw_rewrite_terms plain = terms_of("llama.cpp");
+    const struct tw_rewrite_terms counting = terms_of("vllm");
     expect("{\"stream\":true}", &plain,
            "{\"model\":\"org/Model-8B\",\"stream\":true,\"max_tokens\":512,"
            "\"stream_options\":{\"include_usage\":true}}");
-    expect(
-        "{\"stream\":true,\"stream_options\":{\"include_usage\":false,\"other\":1}}", &counting,
-        "{\"model\":\"org/Model-8B\",\"stream\":true,\"max_tokens\":512,"
-        "\"stream_options\":{\"other\":1,\"include_usage\":true,\"continuous_usage_stats\":true}}");
+    expect("{\"stream\":true,\"stream_options\":{\"include_usage\":false,\"other\":1}}", &counting,
+           "{\"model\":\"org/Model-8B\",\"stream\":true,\"max_completion_tokens\":512,"
+           "\"stream_options\":{\"include_usage\":true,\"continuous_usage_stats\":true}}");
     expect("{\"stream\":false,\"stream_options\":{\"include_usage\":true}}", &counting,
-           "{\"model\":\"org/Model-8B\",\"stream\":false,\"max_tokens\":512}");
+           "{\"model\":\"org/Model-8B\",\"stream\":false,\"max_completion_tokens\":512}");
 }
 
 static void what_the_client_asked_of_usage_is_remembered(void **state)
 {
     (void)state;
+    const struct tw_rewrite_terms plain = terms_of("llama.cpp");
     const struct {
         const char *request;
         bool is_stream;
@@ -145,27 +149,106 @@ static void what_the_client_asked_of_usage_is_remembered(void **state)
     }
 }
 
-static void our_own_members_and_a_clients_salt_do_not_leave_the_house(void **state)
+static void a_salt_is_ours_or_there_is_none(void **state)
 {
     (void)state;
-    struct tw_rewrite_terms salted = plain;
-    salted.cache_salt = "project-7";
-    expect("{\"x_limits\":{},\"subject\":\"somebody\",\"cache_salt\":\"of another\"}", &plain,
+    const struct tw_rewrite_terms plain = terms_of("llama.cpp");
+    static const char *const passed[] = {"cache_salt", "extra_key"};
+    struct tw_rewrite_terms salted = terms_of("sglang");
+    salted.cache_salt = "tenant-7/";
+    salted.passed = passed;
+    salted.n_passed = 2;
+    expect("{\"cache_salt\":\"of another\",\"extra_key\":\"1\"}", &plain,
            "{\"model\":\"org/Model-8B\",\"max_tokens\":512}");
-    expect("{\"cache_salt\":\"of another\"}", &salted,
-           "{\"model\":\"org/Model-8B\",\"max_tokens\":512,\"cache_salt\":\"project-7\"}");
+    expect("{\"cache_salt\":\"of another\",\"extra_key\":\"1\"}", &salted,
+           "{\"model\":\"org/Model-8B\",\"max_completion_tokens\":512,"
+           "\"cache_salt\":\"tenant-7/\"}");
+}
+
+/* Each picks something of the server that is not the answer: who has it, which files and adapters,
+ * whose turn it is, where it sends what it has computed. */
+static const char *const harmful[] = {"user",
+                                      "metadata",
+                                      "store",
+                                      "service_tier",
+                                      "bootstrap_host",
+                                      "bootstrap_port",
+                                      "bootstrap_room",
+                                      "custom_logit_processor",
+                                      "lora_path",
+                                      "lora",
+                                      "priority",
+                                      "kv_transfer_params",
+                                      "web_search_options",
+                                      "id_slot",
+                                      "return_hidden_states",
+                                      "cache_prompt",
+                                      "rid",
+                                      "session_params",
+                                      "mm_processor_kwargs",
+                                      "vllm_xargs",
+                                      "max_new_tokens",
+                                      "speculative.n_max",
+                                      "data_parallel_rank"};
+
+static void nothing_leaves_that_is_not_known_to_shape_an_answer(void **state)
+{
+    (void)state;
+    static const char *const kinds[] = {"openai", "vllm", "sglang", "llama.cpp", "tokenworks"};
+    for (size_t k = 0; k < 5; k++) {
+        for (size_t i = 0; i < sizeof harmful / sizeof harmful[0]; i++) {
+            const struct tw_rewrite_terms terms = terms_of(kinds[k]);
+            json_t *request = json_pack("{s:[], s:{s:i}}", "messages", harmful[i], "a", 1);
+            struct tw_rewrite_asked asked;
+            struct tw_buf out;
+            tw_buf_init(&out, 1 << 16);
+            assert_int_equal(tw_request_rewrite(request, &terms, &asked, &out, NULL), TW_OK);
+            tw_buf_append(&out, "", 1);
+            assert_null(strstr(out.data, harmful[i]));
+            const bool is_kept = tw_server_kind_member(terms.kind, harmful[i]) == TW_MEMBER_KEPT;
+            assert_string_equal(asked.left_out, is_kept ? "" : harmful[i]);
+            tw_buf_free(&out);
+            json_decref(request);
+        }
+    }
+}
+
+static void what_a_kind_does_not_know_is_left_out_and_named(void **state)
+{
+    (void)state;
+    static const char *const passed[] = {"x_vendor"};
+    struct tw_rewrite_terms terms = terms_of("openai");
+    terms.passed = passed;
+    terms.n_passed = 1;
+    struct tw_rewrite_asked asked;
+    struct tw_buf out;
+    assert_int_equal(rewrite("{\"x_vendor\":1,\"top_k\":3,\"lora_path\":\"/etc\",\"user\":\"a\","
+                             "\"b\\r\\nX: y\":1}",
+                             &terms, &asked, &out, NULL),
+                     TW_OK);
+    assert_string_equal(out.data, "{\"model\":\"org/Model-8B\",\"x_vendor\":1,"
+                                  "\"max_completion_tokens\":512}");
+    assert_string_equal(asked.left_out, "top_k, lora_path");
+    tw_buf_free(&out);
+    terms = terms_of("vllm");
+    assert_int_equal(rewrite("{\"top_k\":3}", &terms, &asked, &out, NULL), TW_OK);
+    assert_non_null(strstr(out.data, "\"top_k\":3"));
+    assert_string_equal(asked.left_out, "");
+    tw_buf_free(&out);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_model_is_the_servers_and_what_is_not_known_stays),
+        cmocka_unit_test(the_model_is_the_servers_and_what_shapes_an_answer_stays),
         cmocka_unit_test(no_more_is_asked_for_than_was_granted),
         cmocka_unit_test(embeddings_have_no_limit_of_an_answer),
         cmocka_unit_test(more_answers_than_granted_are_refused),
         cmocka_unit_test(a_stream_is_always_asked_for_its_usage),
         cmocka_unit_test(what_the_client_asked_of_usage_is_remembered),
-        cmocka_unit_test(our_own_members_and_a_clients_salt_do_not_leave_the_house),
+        cmocka_unit_test(a_salt_is_ours_or_there_is_none),
+        cmocka_unit_test(nothing_leaves_that_is_not_known_to_shape_an_answer),
+        cmocka_unit_test(what_a_kind_does_not_know_is_left_out_and_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,36 +11,34 @@
 
 #define MS INT64_C(1000000)
 
+enum { TOOLS = 1, SCHEMAS = 2, EMBEDDINGS = 4 };
+
+static const struct tw_route_model able = {.name = "m",
+                                           .there = "org/M",
+                                           .context_tokens = 4096,
+                                           .abilities = TOOLS,
+                                           .prices = {100, 50, 200}};
 static const struct tw_route_model cheap = {
     .name = "m", .there = "org/M", .context_tokens = 4096, .prices = {100, 50, 200}};
-static const struct tw_route_model dear = {.name = "m", .prices = {900, 100, 2000}};
+static const struct tw_route_model dear = {
+    .name = "m", .abilities = TOOLS | SCHEMAS, .prices = {900, 100, 2000}};
 static const struct tw_route_model small = {.name = "s"};
 
 /* Two of one price, one dearer, one canary. */
 static const struct tw_route_backend four[] = {
-    {.name = "a",
-     .zone = 0,
-     .trust = 3,
-     .abilities = TW_ABILITY_TOOLS,
-     .models = &cheap,
-     .n_models = 1,
-     .weight = 1},
-    {.name = "b", .zone = 1, .trust = 2, .models = &cheap, .n_models = 1, .weight = 1},
-    {.name = "c",
-     .zone = 2,
-     .trust = 1,
-     .abilities = TW_ABILITY_TOOLS | TW_ABILITY_SCHEMAS,
-     .models = &dear,
-     .n_models = 1,
-     .weight = 4},
-    {.name = "d", .zone = 0, .trust = 3, .models = &small, .n_models = 1, .weight = 1},
+    {.name = "a", .zone = 0, .models = &able, .n_models = 1, .weight = 1},
+    {.name = "b", .zone = 1, .models = &cheap, .n_models = 1, .weight = 1},
+    {.name = "c", .zone = 2, .models = &dear, .n_models = 1, .weight = 4},
+    {.name = "d", .zone = 0, .models = &small, .n_models = 1, .weight = 1},
 };
-static const char *const fallbacks[] = {"s"};
-static const struct tw_route_name names[] = {
-    {.name = "alias", .model = "m"}, {.name = "m", .fallbacks = fallbacks, .n_fallbacks = 1}};
+static const uint32_t trusts[TW_LIMIT_ROUTE_ZONES] = {3, 2, 1, 4};
 
-static const struct tw_route_request plain = {
-    .model = "m", .n_prompt_tokens = 1000, .n_answer_tokens = 100, .zones = UINT64_MAX, .hash = 1};
+static const struct tw_route_request plain = {.model = "m",
+                                              .n_prompt_tokens = 1000,
+                                              .n_answer_tokens = 100,
+                                              .zones = UINT64_MAX,
+                                              .zone_trusts = trusts,
+                                              .hash = 1};
 
 static struct tw_router *make_of(const struct tw_route_backend *backends, size_t n)
 {
@@ -48,8 +46,7 @@ static struct tw_router *make_of(const struct tw_route_backend *backends, size_t
     struct tw_router *router;
     config.index_entries = 64;
     config.block_tokens = 100;
-    const struct tw_route_table table = {
-        .backends = backends, .n_backends = n, .names = names, .n_names = 2};
+    const struct tw_route_table table = {.backends = backends, .n_backends = n};
     assert_int_equal(tw_router_create(&config, &router, NULL), TW_OK);
     assert_int_equal(tw_router_set(router, &table, NULL), TW_OK);
     return router;
@@ -97,17 +94,18 @@ static void what_a_request_needs_decides_who_is_left_and_the_reason_says_what_wa
     request.zones = 8;
     expect_none(router, &request, TW_ROUTE_NO_ZONE);
     request = plain;
-    request.least_trust = 3;
-    expect(router, &request, "a");
-    request.least_trust = 4;
-    expect_none(router, &request, TW_ROUTE_NO_TRUST);
+    const struct tw_route_trip trip = {.least_trust = 3}, high = {.least_trust = 4};
+    struct tw_route_choice choice;
+    assert_int_equal(tw_router_choose(router, &request, &trip, 0, &choice), TW_ROUTE_FOUND);
+    assert_string_equal(choice.backend_name, "a");
+    assert_int_equal(tw_router_choose(router, &request, &high, 0, &choice), TW_ROUTE_NO_TRUST);
     request = plain;
-    request.abilities = TW_ABILITY_SCHEMAS;
+    request.abilities = SCHEMAS;
     expect(router, &request, "c");
-    request.abilities = TW_ABILITY_EMBEDDINGS;
+    request.abilities = EMBEDDINGS;
     expect_none(router, &request, TW_ROUTE_NO_ABILITY);
     request = plain;
-    request.n_prompt_tokens = 4000;
+    request.n_text_tokens = 4100;
     expect(router, &request, "c"); /* the others have no room */
     request.zones = 3;
     expect_none(router, &request, TW_ROUTE_NO_CONTEXT);
@@ -123,7 +121,6 @@ static void the_cheapest_are_taken_and_of_these_the_fastest(void **s)
     struct tw_router *router = make();
     struct tw_route_request request = plain;
     struct tw_route_trip trip = {0};
-    request.least_trust = 2;
     request.zones = 3;
     struct tw_route_choice choice;
     assert_int_equal(tw_router_choose(router, &request, &trip, 0, &choice), TW_ROUTE_FOUND);
@@ -244,7 +241,7 @@ static void a_retry_goes_elsewhere_and_never_to_less_trust(void **s)
     struct tw_route_request request = plain;
     struct tw_route_trip trip = {0};
     request.zones = 1 << 1 | 1 << 2 | 1;
-    request.abilities = TW_ABILITY_TOOLS; /* a (3) and c (1) */
+    request.abilities = TOOLS; /* a (3) and c (1) */
     struct tw_route_ride ride = go(router, &request, "a", &trip, 0);
     tw_router_end(router, &ride, TW_OUTCOME_FAILURE, 0);
     struct tw_route_choice choice;
@@ -258,33 +255,23 @@ static void a_retry_goes_elsewhere_and_never_to_less_trust(void **s)
     tw_router_free(router);
 }
 
-static bool not_s(void *context, const char *model)
-{
-    (void)context;
-    return strcmp(model, "s") != 0;
-}
-
-static void another_model_takes_its_place_where_that_is_allowed(void **s)
+/* A canary that is trusted more does not keep a request from where it would have gone. */
+static void the_first_choice_without_canaries_says_how_much_trust_a_trip_takes(void **s)
 {
     (void)s;
-    struct tw_router *router = make();
-    struct tw_route_request request = plain;
+    struct tw_route_backend three[] = {four[1], four[0], four[2]};
+    three[1].canary_per_mille = 1000; /* a: more trust than b */
+    three[2].canary_per_mille = 1000; /* c: less */
+    struct tw_router *router = make_of(three, 3);
+    struct tw_route_trip trip = {0};
+    struct tw_route_ride ride = go(router, &plain, "a", &trip, 0);
+    assert_int_equal(trip.least_trust, 2);
+    tw_router_end(router, &ride, TW_OUTCOME_FAILURE, 0);
+    ride = go(router, &plain, "b", &trip, 0);
+    assert_int_equal(trip.least_trust, 2);
+    tw_router_end(router, &ride, TW_OUTCOME_FAILURE, 0);
     struct tw_route_choice choice;
-    const struct tw_route_trip trip = {0};
-    request.model = "alias";
-    request.least_trust = 3;
-    assert_int_equal(tw_router_choose(router, &request, &trip, 0, &choice), TW_ROUTE_FOUND);
-    assert_string_equal(choice.model, "m");
-    const struct tw_route_load down = {0};
-    tw_router_load(router, tw_router_find(router, "a"), &down, 0);
-    expect_none(router, &request, TW_ROUTE_DOWN);
-    request.may_fall_back = true;
-    assert_int_equal(tw_router_choose(router, &request, &trip, 0, &choice), TW_ROUTE_FOUND);
-    assert_string_equal(choice.model, "s");
-    assert_string_equal(choice.backend_name, "d");
-    assert_true(choice.is_fallback);
-    request.may_use = not_s;
-    expect_none(router, &request, TW_ROUTE_DOWN);
+    assert_int_equal(tw_router_choose(router, &plain, &trip, 0, &choice), TW_ROUTE_TRIED);
     tw_router_free(router);
 }
 
@@ -314,9 +301,9 @@ static void a_canary_gets_its_share_always_the_same_requests_and_none_that_it_ma
         expect(router, &request, "b");
     }
     tw_router_free(router);
-    three[2].trust = 2; /* less than what would be chosen: never */
+    three[2].zone = 2; /* less trust than what would be chosen: never */
     router = make_of(three, 3);
-    request.zones = 1;
+    request.zones = 1 | 4;
     for (uint64_t i = 0; i < 1000; i++) {
         request.hash = i * 7919;
         expect(router, &request, "a");
@@ -333,12 +320,12 @@ static void a_new_table_keeps_what_is_known_and_who_left_stays_for_his_rides(voi
     struct tw_router *router = make();
     struct tw_route_request request = plain;
     struct tw_route_trip trip = {0};
-    request.least_trust = 3;
+    request.zones = 1;
     struct tw_route_ride ride = go(router, &request, "a", &trip, 0);
     struct tw_route_table table = {.backends = four + 1, .n_backends = 3};
     assert_int_equal(tw_router_set(router, &table, NULL), TW_OK);
     assert_int_equal(tw_router_find(router, "a"), TW_ROUTE_NOWHERE);
-    expect_none(router, &request, TW_ROUTE_NO_TRUST);
+    expect_none(router, &request, TW_ROUTE_NO_ZONE);
     struct tw_route_standing standing;
     assert_true(tw_router_standing(router, ride.backend, 0, &standing));
     assert_false(standing.is_listed);
@@ -374,11 +361,8 @@ static void a_table_that_contradicts_itself_is_refused_and_the_old_one_stays(voi
     const struct tw_route_backend twice[] = {four[0], four[0]};
     struct tw_route_table table = {.backends = twice, .n_backends = 2};
     assert_int_equal(tw_router_set(router, &table, &error), TW_ERR_USAGE);
-    const struct tw_route_name same[] = {names[0], names[0]};
-    table = (struct tw_route_table){.names = same, .n_names = 2};
-    assert_int_equal(tw_router_set(router, &table, &error), TW_ERR_USAGE);
     struct tw_route_request request = plain;
-    request.least_trust = 3;
+    request.zones = 1;
     expect(router, &request, "a");
     tw_router_free(router);
 }
@@ -393,7 +377,7 @@ int main(void)
         cmocka_unit_test(load_that_others_make_counts_while_it_is_fresh),
         cmocka_unit_test(who_is_down_draining_broken_or_full_gets_nothing),
         cmocka_unit_test(a_retry_goes_elsewhere_and_never_to_less_trust),
-        cmocka_unit_test(another_model_takes_its_place_where_that_is_allowed),
+        cmocka_unit_test(the_first_choice_without_canaries_says_how_much_trust_a_trip_takes),
         cmocka_unit_test(a_canary_gets_its_share_always_the_same_requests_and_none_that_it_may_not),
         cmocka_unit_test(a_new_table_keeps_what_is_known_and_who_left_stays_for_his_rides),
         cmocka_unit_test(a_table_that_contradicts_itself_is_refused_and_the_old_one_stays),

@@ -1,5 +1,5 @@
-/* Random tables, requests, failures, canaries, fallbacks, reloads and loads: whatever happens, no
- * attempt goes to a zone that its request may not enter, or to less trust than asked for or had. */
+/* Random tables, requests, failures, canaries, reloads and loads: whatever happens, no attempt goes
+ * to a zone that its request may not enter, or to less trust than its first choice had. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -24,15 +24,10 @@ struct world {
     size_t n_backends;
     struct tw_route_ride rides[N_RIDES];
     uint32_t n_rides;
-    uint64_t n_chosen, n_retries, n_canaries, n_fallbacks;
+    uint64_t n_chosen, n_retries, n_canaries;
 };
 
 static const char *const model_names[MOST_MODELS] = {"m0", "m1", "m2", "m3"};
-static const char *const of_m0[] = {"m1", "m2"}, *const of_m1[] = {"m3", "m0"};
-static const struct tw_route_name names[] = {{.name = "m0", .fallbacks = of_m0, .n_fallbacks = 2},
-                                             {.name = "m1", .fallbacks = of_m1, .n_fallbacks = 2},
-                                             {.name = "other", .model = "m0"}};
-
 static uint32_t draw(struct world *world, uint32_t below)
 {
     uint32_t words[4];
@@ -50,14 +45,13 @@ static void new_table(struct world *world)
             world->models[i][m] = (struct tw_route_model){
                 .name = model_names[(m + i) % MOST_MODELS],
                 .context_tokens = draw(world, 2) * 3000,
+                .abilities = draw(world, 32),
                 .prices = {draw(world, 3) * 100, draw(world, 2) * 10, draw(world, 3) * 100}};
         }
         snprintf(world->names[i], sizeof world->names[i], "b%zu", i);
         world->backends[i] = (struct tw_route_backend){
             .name = world->names[i],
             .zone = draw(world, 5),
-            .trust = draw(world, 4),
-            .abilities = draw(world, 32),
             .models = world->models[i],
             .n_models = n_models,
             .weight = 1 + draw(world, 4),
@@ -65,8 +59,8 @@ static void new_table(struct world *world)
             .most_in_flight = draw(world, 3) == 0 ? 1 + draw(world, 3) : 0,
             .is_draining = draw(world, 10) == 0};
     }
-    const struct tw_route_table table = {
-        .backends = world->backends, .n_backends = world->n_backends, .names = names, .n_names = 3};
+    const struct tw_route_table table = {.backends = world->backends,
+                                         .n_backends = world->n_backends};
     assert_int_equal(tw_router_set(world->router, &table, NULL), TW_OK);
 }
 
@@ -80,9 +74,29 @@ static const struct tw_route_backend *config_of(const struct world *world, const
     return NULL;
 }
 
-static bool may_use(void *context, const char *model)
+static uint32_t abilities_of(const struct tw_route_backend *backend, const char *model)
 {
-    return (*(const uint32_t *)context >> (model[1] - '0') & 1) != 0;
+    for (size_t i = 0; i < backend->n_models; i++) {
+        if (backend->models[i].name[1] == model[1]) {
+            return backend->models[i].abilities;
+        }
+    }
+    fail();
+    return 0;
+}
+
+/* Of those that could be chosen if all were well, canaries aside: none has less than the first
+ * choice has, or that one was better. What a trip must hold is at least the least of them. */
+static uint32_t least_trust(const struct world *world, const struct tw_route_request *request)
+{
+    uint32_t least = UINT32_MAX;
+    for (size_t i = 0; i < world->n_backends; i++) {
+        const uint32_t zone = world->backends[i].zone;
+        if ((request->zones >> zone & 1) != 0 && request->zone_trusts[zone] < least) {
+            least = request->zone_trusts[zone];
+        }
+    }
+    return least;
 }
 
 static void end_one(struct world *world)
@@ -102,42 +116,47 @@ static void end_one(struct world *world)
 static void ask(struct world *world)
 {
     uint64_t hashes[8];
-    uint32_t usable = draw(world, 16);
+    uint32_t trusts[TW_LIMIT_ROUTE_ZONES] = {0};
     struct tw_route_trip trip = {0};
-    uint32_t trust = 0, n_attempts = 0;
+    uint32_t first_trust = 0, n_attempts = 0;
+    for (uint32_t i = 0; i < 5; i++) {
+        trusts[i] = draw(world, 4);
+    }
     for (uint32_t i = 0; i < 8; i++) {
         hashes[i] = (uint64_t)draw(world, 3) << 8 | i;
     }
-    const struct tw_route_request request = {
-        .model = draw(world, 5) == 0 ? "other" : model_names[draw(world, MOST_MODELS)],
-        .abilities = draw(world, 3) == 0 ? 1u << draw(world, 5) : 0,
-        .n_prompt_tokens = draw(world, 4000),
-        .n_answer_tokens = draw(world, 500),
-        .hashes = hashes,
-        .n_hashes = draw(world, 9),
-        .zones = draw(world, 32),
-        .least_trust = draw(world, 4),
-        .hash = draw(world, UINT32_MAX),
-        .pick = (enum tw_route_pick)draw(world, 4),
-        .may_fall_back = draw(world, 2) == 0,
-        .may_use = draw(world, 2) == 0 ? may_use : NULL,
-        .context = &usable};
+    const struct tw_route_request request = {.model = model_names[draw(world, MOST_MODELS)],
+                                             .abilities =
+                                                 draw(world, 3) == 0 ? 1u << draw(world, 5) : 0,
+                                             .n_prompt_tokens = draw(world, 4000),
+                                             .n_answer_tokens = draw(world, 500),
+                                             .n_text_tokens = draw(world, 4000),
+                                             .hashes = hashes,
+                                             .n_hashes = draw(world, 9),
+                                             .zones = draw(world, 32),
+                                             .zone_trusts = trusts,
+                                             .hash = draw(world, UINT32_MAX),
+                                             .pick = (enum tw_route_pick)draw(world, 4)};
     struct tw_route_choice choice;
     while (tw_router_choose(world->router, &request, &trip, world->now_ns, &choice) ==
            TW_ROUTE_FOUND) {
         const struct tw_route_backend *backend = config_of(world, choice.backend_name);
         assert_non_null(backend);
         assert_true((request.zones >> backend->zone & 1) != 0);
-        assert_true(backend->trust >= request.least_trust && backend->trust >= trust);
-        assert_true(backend->zone == choice.zone && backend->trust == choice.trust);
-        assert_true((request.abilities & ~backend->abilities) == 0);
-        assert_true(request.may_use == NULL || may_use(&usable, choice.model));
+        assert_true(backend->zone == choice.zone);
+        assert_true((request.abilities & ~abilities_of(backend, request.model)) == 0);
         assert_false(backend->is_draining);
-        trust = backend->trust;
+        if (n_attempts == 0) {
+            first_trust = choice.least_trust;
+            assert_true(choice.is_canary ? trusts[choice.zone] >= first_trust
+                                         : trusts[choice.zone] == first_trust);
+            assert_true(first_trust >= least_trust(world, &request));
+        }
+        assert_int_equal(choice.least_trust, first_trust);
+        assert_true(trusts[backend->zone] >= first_trust);
         world->n_chosen++;
         world->n_retries += n_attempts > 0;
         world->n_canaries += choice.is_canary;
-        world->n_fallbacks += choice.is_fallback;
         assert_true(++n_attempts <= TW_LIMIT_ROUTE_BACKENDS);
         struct tw_route_ride ride =
             tw_router_begin(world->router, &request, &choice, &trip, world->now_ns);
@@ -198,10 +217,10 @@ static void no_attempt_leaves_its_zones_or_falls_in_trust(void **state)
         }
         tw_router_free(world.router);
     }
-    print_message("# %llu attempts, of which %llu retries, %llu canaries, %llu other models\n",
+    print_message("# %llu attempts, of which %llu retries, %llu canaries\n",
                   (unsigned long long)world.n_chosen, (unsigned long long)world.n_retries,
-                  (unsigned long long)world.n_canaries, (unsigned long long)world.n_fallbacks);
-    assert_true(world.n_retries > 1000 && world.n_canaries > 1000 && world.n_fallbacks > 1000);
+                  (unsigned long long)world.n_canaries);
+    assert_true(world.n_retries > 1000 && world.n_canaries > 1000);
 }
 
 int main(void)
