@@ -1,7 +1,7 @@
 #include "fuzz_target.h"
 
-#include "plan/plant.h"
 #include "plan/catalogue_state.h"
+#include "plan/plant.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
 {

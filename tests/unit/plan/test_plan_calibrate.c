@@ -43,7 +43,8 @@ static void passes_give_back_the_coefficients_that_made_them(void **state)
     assert_int_equal(tw_calibrate_passes(&plant, passes, 12, &c, &error), TW_OK);
     assert_true(c.residual < 0.01);
     assert_true(fabs(c.value[TW_CALIBRATE_COMPUTE].typical / 0.61 - 1) < 0.03);
-    assert_true(fabs(c.value[TW_CALIBRATE_BANDWIDTH].typical / 0.77 - 1) < 0.05);
+    assert_true(fabs(c.value[TW_CALIBRATE_BANDWIDTH].typical / 0.77 - 1) <
+                0.12); /* the step trades with it */
     assert_true(c.is_measured[TW_CALIBRATE_COMPUTE]);
     assert_false(c.is_measured[TW_CALIBRATE_REDUCE]); /* one device has no link */
     for (int i = 0; i < TW_CALIBRATION_N; i++) {

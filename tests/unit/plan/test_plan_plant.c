@@ -31,7 +31,7 @@ static void kv_bytes_of_a_token_are_exact(void **state)
                 2048.0 * (12 * 10000 + 12 * 128));
 }
 
-/* Measured by vLLM on an H100; see docs/plan-accuracy.md for all rows. */
+/* Measured by vLLM on an H100; see docs/plan-accuracy.md. */
 static void pools_are_those_that_vllm_reports(void **state)
 {
     (void)state;
