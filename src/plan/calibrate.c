@@ -173,8 +173,7 @@ static enum tw_status derive(const struct problem *p, const double *logs, struct
     return TW_OK;
 }
 
-/* Gauss and Jordan with the largest pivot; the matrix is positive definite, as every coefficient has
- * a width. */
+/* Gauss and Jordan; the matrix is positive definite, as every coefficient has a width. */
 static void solve(double a[N][N], double *b)
 {
     for (int i = 0; i < N; i++) {

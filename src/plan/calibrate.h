@@ -56,7 +56,7 @@ enum tw_status tw_calibrate_log(const struct tw_plant *plant, const struct tw_wo
 /* engine with the calibrated coefficients instead of its own. */
 void tw_calibration_apply(const struct tw_calibration *calibration, struct tw_plan_engine *engine);
 
-/* Reads `tokenworks bench engine --json` (passes), or a log (CSV or JSONL with ttft_ms, tpot_ms). */
+/* Reads `tokenworks bench engine --json` (passes), or a log (CSV, JSONL; ttft_ms, tpot_ms). */
 enum tw_status tw_calibrate_read_bench(const char *file, const char *text, size_t text_bytes,
                                        struct tw_plan_pass **ret_passes, uint32_t *ret_n,
                                        struct tw_error *error);

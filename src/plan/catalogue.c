@@ -2,7 +2,6 @@
 
 #include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -502,14 +501,20 @@ enum tw_status tw_catalogue_model(const struct tw_catalogue *catalogue, const ch
     return TW_OK;
 }
 
-/* "0.19" as 19, "1.2" as 1002; what is no version as 0. */
-static double version_of(const char *text)
+static uint32_t whole_of(const char *text)
 {
-    char *end;
-    double major = strtod(text, &end);
+    uint32_t n = 0;
+    while (*text >= '0' && *text <= '9' && n < 100000) {
+        n = 10 * n + (uint32_t)(*text++ - '0');
+    }
+    return n;
+}
+
+/* "0.19" as 19, "1.2" as 1002; what is no version as 0. */
+static uint64_t version_of(const char *text)
+{
     const char *dot = strchr(text, '.');
-    (void)end;
-    return dot == NULL ? major * 1000 : (double)(long)major * 1000 + strtod(dot + 1, NULL);
+    return whole_of(text) * UINT64_C(1000) + (dot != NULL ? whole_of(dot + 1) : 0);
 }
 
 /* Of an engine's rows the newest that is not newer than the version that is asked for. */
@@ -519,13 +524,13 @@ static const struct tw_plan_engine *find_engine(const struct tw_catalogue *catal
     const char *dash = strrchr(name, '-');
     dash = dash != NULL && dash[1] >= '0' && dash[1] <= '9' ? dash : NULL;
     const size_t n_stem = dash != NULL ? (size_t)(dash - name) : strlen(name);
-    const double wanted = dash != NULL ? version_of(dash + 1) : 1e18;
+    const uint64_t wanted = dash != NULL ? version_of(dash + 1) : UINT64_MAX;
     const struct tw_plan_engine *best = NULL;
     for (uint32_t i = 0; i < tw_catalogue_n_engines(catalogue); i++) {
         const struct tw_plan_engine *one = tw_catalogue_engine_at(catalogue, i);
         const char *one_dash = strrchr(one->name, '-');
         const size_t n = one_dash != NULL ? (size_t)(one_dash - one->name) : strlen(one->name);
-        double version = version_of(one->version);
+        const uint64_t version = version_of(one->version);
         if (n == n_stem && strncasecmp(one->name, name, n) == 0 && version <= wanted &&
             (best == NULL || version > version_of(best->version))) {
             best = one;

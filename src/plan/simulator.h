@@ -2,9 +2,10 @@
  *
  *     arrival -> router -> replica: { tw_scheduler_plan -> tw_step_ns -> commit, push } ... -> end
  *
- * Each replica has a scheduler of its own, the very one that serves, and a clock. Stretches in which
- * all sequences only decode are passed in one go (tw_scheduler_advance), with the same result to the
- * nanosecond. TTFT is from arrival to the end of the step that gives the first token; TPOT is (end
+ * Each replica has a scheduler of its own, the very one that serves, and a clock. Stretches in
+ * which all sequences only decode are passed in one go (tw_scheduler_advance), with the same result
+ * to the nanosecond. TTFT is from arrival to the end of the step that gives the first token;
+ * TPOT is (end
  * - first token) / (output tokens - 1), of requests with two or more; end to end is the whole.
  *
  * Invariants:

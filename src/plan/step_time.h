@@ -63,7 +63,8 @@ struct tw_step_parts tw_step_parts(const struct tw_step_cost *cost,
 uint64_t tw_step_ns(const struct tw_step_cost *cost, const struct tw_step_work *work);
 
 /* Steps of the same rows, which differ in the sum n of their contexts alone (n_context_tokens and
- * n_attended): fixed_s + tw_step_join of compute_s + compute_token_s n and memory_s + memory_token_s n
+ * n_attended): fixed_s + tw_step_join of compute_s + compute_token_s n and
+ * memory_s + memory_token_s n
  * is tw_step_parts' total to the last bit. */
 struct tw_step_line {
     double fixed_s, compute_s, compute_token_s, memory_s, memory_token_s;

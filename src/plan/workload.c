@@ -24,8 +24,8 @@ static double normal(struct draw *draw)
     return tw_rng_normal(draw->seed, draw->at++);
 }
 
-/* Marsaglia and Tsang, "A simple method for generating gamma variables", ACM TOMS 26(3), 2000; below
- * shape 1 by its section 6. Mean: the shape. */
+/* Marsaglia and Tsang, "A simple method for generating gamma variables", ACM TOMS 26(3), 2000;
+ * below shape 1 by its section 6. Mean: the shape. */
 static double gamma_of(struct draw *draw, double shape)
 {
     if (shape < 1) {

@@ -227,8 +227,8 @@ static void grow(struct tw_scheduler *s, struct tw_sched_sequence *sequence)
     }
 }
 
-/* The lists change when somebody gives way: then from the beginning, where whoever has what it needs
- * is passed over. */
+/* The lists change when somebody gives way: then from the beginning, where whoever has what it
+ * needs is passed over. */
 static bool grow_lane(struct tw_scheduler *s, const struct tw_sched_lane *lane)
 {
     for (struct tw_sched_sequence *one = lane->running.first; one != NULL; one = one->next) {

@@ -1,7 +1,6 @@
 #include "text/csv_read.h"
 
-#include <math.h>
-#include <stdlib.h>
+#include "base/json.h"
 
 static bool is_blank(char c)
 {
@@ -94,19 +93,15 @@ enum tw_status tw_csv_read_row(struct tw_bytes line, struct tw_csv_row *ret_row,
 
 bool tw_csv_number_of(const char *field, double *ret_number)
 {
-    char *end;
-    if (field[0] == '\0') {
-        return false;
-    }
-    for (const char *p = field; *p != '\0'; p++) {
-        if (strchr("0123456789+-.eE", *p) == NULL) {
-            return false; /* no hexadecimal, no "inf" */
+    const size_t n = strlen(field);
+    if (n > 0 && n <= 15 && strspn(field, "0123456789") == n) {
+        int64_t whole = 0; /* nearly all are, and a double has them exactly */
+        for (size_t i = 0; i < n; i++) {
+            whole = 10 * whole + (field[i] - '0');
         }
+        *ret_number = (double)whole;
+        return true;
     }
-    double number = strtod(field, &end);
-    if (*end != '\0' || !isfinite(number)) {
-        return false;
-    }
-    *ret_number = number;
-    return true;
+    /* No hexadecimal, no "inf". */
+    return n > 0 && strspn(field, "0123456789+-.eE") == n && tw_json_number_of(field, ret_number);
 }

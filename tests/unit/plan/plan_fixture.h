@@ -1,4 +1,4 @@
-/* plan_fixture.h: what the planner's tests share: plants from the built-in catalogue, and workloads.
+/* plan_fixture.h: what the planner's tests share: plants of the built-in catalogue, workloads.
  *
  * Everything that fails here ends the test. Threads: one.
  */

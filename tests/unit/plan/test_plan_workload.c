@@ -82,7 +82,7 @@ static void what_is_wrong_in_a_trace_is_refused_with_its_line(void **state)
     }
 }
 
-/* The recorded traces, where they are at hand: requests, means and spread as others counted them. */
+/* The recorded traces, where they are at hand: requests, means and spread as others say. */
 static void public_traces_are_what_others_say(void **state)
 {
     (void)state;
