@@ -86,7 +86,7 @@
 #define TW_LIMIT_TOOL_NAME_BYTES 256               /* of a function or a parameter between tags */
 
 /* Structured output */
-#define TW_LIMIT_GRAMMAR_STEPS    4000000            /* of compiling; some ten nanoseconds each */
+#define TW_LIMIT_GRAMMAR_STEPS    3000000            /* of compiling; some ten nanoseconds each */
 #define TW_LIMIT_GRAMMAR_BYTES    ((size_t)12 << 20) /* what compiling holds; 16 MB resident */
 #define TW_LIMIT_GRAMMAR_DEPTH    128                /* arrays, objects, strings in one another */
 #define TW_LIMIT_SCHEMA_BYTES     ((size_t)4 << 20)  /* a schema's file */

