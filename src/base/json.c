@@ -453,3 +453,16 @@ void tw_json_value(struct tw_json_writer *writer, const json_t *value)
         tw_json_null(writer);
     }
 }
+
+bool tw_json_number_of(const char *text, double *ret_number)
+{
+    char *end;
+    locale_t old = enter_plain_locale();
+    double number = strtod(text, &end);
+    uselocale(old);
+    if (end == text || *end != '\0' || !isfinite(number)) {
+        return false;
+    }
+    *ret_number = number;
+    return true;
+}

@@ -35,6 +35,9 @@ enum tw_status tw_json_parse_line(const char *line, size_t line_bytes, json_t **
 enum tw_status tw_json_load(const char *path, size_t bound_bytes, json_t **ret_value,
                             struct tw_error *error);
 
+/* The whole text, as strtod reads it with a decimal point whatever the locale: a finite number. */
+bool tw_json_number_of(const char *text, double *ret_number);
+
 /* Writer. Commas and colons are put where they belong; the caller keeps begin and end in pairs.
  * Failure (bound, memory) shows in buf->failed. */
 struct tw_json_writer {

@@ -1,0 +1,67 @@
+/* calibrate.h: an engine's coefficients from measurements, by least squares.
+ *
+ *     passes (tw_plan_pass: what a step computed, how long it took)   -> tw_calibrate_passes
+ *     a server's log (arrival, input, output, TTFT, TPOT a request)   -> tw_calibrate_log
+ *
+ * Few coefficients, each with a meaning: compute_share, bandwidth_share, step_s, row_s, request_s,
+ * reduce_s. What a measurement does not show (the link on one device) keeps its range. Every
+ * coefficient has a standard error from the residuals, and an interval of two of them.
+ *
+ * Invariants: shares stay in (0, 1.05], times >= 0; the same data give the same coefficients.
+ * Ownership: plain values. Threads: any.
+ * Errors: TW_ERR_FORMAT with what is missing; TW_ERR_USAGE for too few measurements.
+ */
+#ifndef TW_PLAN_CALIBRATE_H
+#define TW_PLAN_CALIBRATE_H
+
+#include "plan/simulator.h"
+
+struct tw_plan_pass {
+    struct tw_step_work work;
+    double seconds;
+};
+
+#define TW_CALIBRATION_N 6
+enum tw_calibration_term {
+    TW_CALIBRATE_COMPUTE = 0,
+    TW_CALIBRATE_BANDWIDTH,
+    TW_CALIBRATE_STEP,
+    TW_CALIBRATE_ROW,
+    TW_CALIBRATE_REQUEST,
+    TW_CALIBRATE_REDUCE
+};
+const char *tw_calibration_name(enum tw_calibration_term term);
+
+struct tw_calibration {
+    struct tw_range value[TW_CALIBRATION_N];
+    bool is_measured[TW_CALIBRATION_N];
+    uint32_t n_measurements;
+    double residual; /* root mean square of relative errors */
+    /* The term whose uncertainty moves the predicted time most, and by what share of it; and what
+     * to measure to shrink it. */
+    enum tw_calibration_term widest;
+    double widest_share;
+    const char *measure;
+};
+
+/* plant: the one that was measured. */
+enum tw_status tw_calibrate_passes(const struct tw_plant *plant, const struct tw_plan_pass *passes,
+                                   uint32_t n_passes, struct tw_calibration *ret_calibration,
+                                   struct tw_error *error);
+/* outcomes [workload's n_requests]: as measured. */
+enum tw_status tw_calibrate_log(const struct tw_plant *plant, const struct tw_workload *workload,
+                                const struct tw_plan_outcome *outcomes,
+                                struct tw_calibration *ret_calibration, struct tw_error *error);
+
+/* engine with the calibrated coefficients instead of its own. */
+void tw_calibration_apply(const struct tw_calibration *calibration, struct tw_plan_engine *engine);
+
+/* Reads `tokenworks bench engine --json` (passes), or a log (CSV, JSONL; ttft_ms, tpot_ms). */
+enum tw_status tw_calibrate_read_bench(const char *file, const char *text, size_t text_bytes,
+                                       struct tw_plan_pass **ret_passes, uint32_t *ret_n,
+                                       struct tw_error *error);
+enum tw_status tw_calibrate_read_log(const char *file, const char *text, size_t text_bytes,
+                                     struct tw_workload *ret_workload,
+                                     struct tw_plan_outcome **ret_outcomes, struct tw_error *error);
+
+#endif
