@@ -95,13 +95,16 @@
 #define TW_LIMIT_REGEX_DEPTH      200                /* groups in one another */
 #define TW_LIMIT_REGEX_REPEAT     100000             /* n and m of x{n,m} */
 
+/* Tables */
+#define TW_LIMIT_CSV_FIELDS     64   /* in a row */
+#define TW_LIMIT_CSV_LINE_BYTES 8192 /* of a row */
+
 /* JSON */
 #define TW_LIMIT_JSON_DEPTH      512
 #define TW_LIMIT_JSON_TREE_BYTES ((size_t)1 << 30) /* estimate: the largest in use take 300 MB */
 
 /* Plans */
 #define TW_LIMIT_PLAN_FACTS          65536
-#define TW_LIMIT_PLAN_FIELD_BYTES    4096 /* of a table of facts or a trace */
 #define TW_LIMIT_PLAN_TABLE_BYTES    ((size_t)64 << 20)
 #define TW_LIMIT_PLAN_TRACE_BYTES    ((size_t)1 << 30)
 #define TW_LIMIT_PLAN_REQUESTS       (1u << 24) /* of a workload */

@@ -72,7 +72,7 @@ struct tw_plan_engine {
     struct tw_range request_s;       /* of every request, before its first step: HTTP, tokenizer */
     struct tw_range reduce_s;        /* of a collective, whatever its size */
     struct tw_range link_share;      /* of the link that collectives reach */
-    struct tw_range chunk_s;         /* of a layer, for its kernels, where nothing else is longer */
+    struct tw_range layer_s;         /* of every layer: its kernels, where nothing takes longer */
     /* its scheduler, as it is set where nobody says otherwise */
     uint32_t step_tokens; /* most tokens of a step, decoded ones among them */
     uint32_t n_sequences; /* most in a step */

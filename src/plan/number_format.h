@@ -8,6 +8,7 @@
 #ifndef TW_PLAN_NUMBER_FORMAT_H
 #define TW_PLAN_NUMBER_FORMAT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum tw_plan_rate { TW_PLAN_RATE_BF16 = 0, TW_PLAN_RATE_FP8, TW_PLAN_RATE_INT8, TW_PLAN_RATE_FP4 };
@@ -17,6 +18,8 @@ struct tw_number_format {
     const char *name; /* "bf16", "fp8", "int8", "nvfp4", "mxfp4", "int4", "q8_0", "q4_k", ... */
     double bits;
     enum tw_plan_rate rate;
+    bool has_all;      /* embedding and head too */
+    bool experts_only; /* in models that have experts */
 };
 
 /* NULL for a name that is not known. */

@@ -1,15 +1,19 @@
 /* step_time.h: how long one step of an engine takes on a plant's replica: a roofline.
  *
- *     t = step + rows x row
+ *     t = step + rows x row + layers x layer + collectives
  *         + max(operations / (ops_s x compute_share), bytes / (bandwidth x bandwidth_share))
- *         + collectives (2 a layer with tensor parallel; 1 a stage boundary with pipeline)
  *
- * operations: 2 per active weight and token, attention beside; bytes: weights that the step's tokens
- * touch (of experts: those that at least one token is expected to choose), and the KV cache read.
+ * operations: 2 per active weight and token, and 4 per head, dimension, token and position it sees;
+ * bytes: weights that the step's tokens touch (of experts: those that at least one token is
+ * expected to choose, if choices are even) and the KV cache read. All of one device: tensor
+ * parallelism divides them, and adds two all-reduces a layer: 2 (n - 1) / n of the tokens' states
+ * through each link, and a fixed time. A step passes through all pipeline stages one after another;
+ * so many steps are under way at once (simulator.h).
+ *
  * Pure arithmetic in doubles; the result is whole nanoseconds, so that sums have no order.
  *
  * Invariants: more tokens, longer contexts, less bandwidth never make a step faster.
- * Threads: any. Errors: none.
+ * Threads: any. Errors: none but tw_plan_fit's.
  */
 #ifndef TW_PLAN_STEP_TIME_H
 #define TW_PLAN_STEP_TIME_H
@@ -21,26 +25,28 @@ struct tw_step_work {
     uint64_t n_tokens;       /* that pass through the layers */
     uint64_t n_rows;         /* sequences */
     uint64_t n_results;      /* rows whose next token is sampled */
-    double n_context_tokens; /* read from KV caches: each row's positions before its last token */
+    double n_context_tokens; /* read from KV caches: sum over rows of their positions */
+    double n_window_tokens;  /* the same, of each row at most the model's window */
     double n_attended;       /* pairs of token and position: sum over tokens of what they see */
 };
 
-/* The plant's numbers, multiplied out once. */
+/* The plant's numbers, multiplied out once. Seconds per unit at the rates that are reached. */
 struct tw_step_cost {
-    double step_s, row_s, request_s;
-    double ops_token, ops_attended, ops_result; /* operations */
-    double ops_s;                               /* reached */
-    double weights_bytes;                       /* read whatever the batch */
-    double experts_bytes;                       /* of all experts */
-    double expert_share;                        /* that one token takes */
-    double context_bytes;                       /* of a context token */
-    double bytes_s;                             /* reached */
-    double floor_s;                             /* of all layers' launches */
-    double collective_s, collective_token_s;    /* of a step, and of a token in it */
-    uint32_t n_pipeline;
-    uint32_t n_window;              /* tokens; 0: none */
-    double window_share;            /* of the layers */
-    double idle_w, power_w, host_w; /* of the replica */
+    double fixed_s;     /* step and layers */
+    double row_s;       /* a sequence */
+    double request_s;   /* a request, before its first step */
+    double token_s;     /* arithmetic of a token */
+    double attended_s;  /* of a pair of token and position */
+    double result_s;    /* of the head, for a token that is sampled */
+    double weights_s;   /* reading what every step reads */
+    double experts_s;   /* reading all experts */
+    double expert_share; /* of the experts that one token takes */
+    double context_s;   /* reading a context token */
+    double window_s;    /* the same, of layers with a window */
+    double n_window;    /* tokens; 0: none */
+    double reduce_s;    /* of a step's collectives, whatever their size */
+    double reduce_token_s;
+    double idle_w, busy_w; /* of all devices of the replica at the wall; hosts included */
 };
 
 enum tw_status tw_step_cost_make(const struct tw_plant *plant, struct tw_step_cost *ret_cost,

@@ -149,6 +149,12 @@ void tw_fair_share_charge(struct tw_fair_share *share, uint32_t tenant, uint64_t
     share->tenants[tenant].counter += tw_fair_share_step(share, tenant, cost);
 }
 
+void tw_fair_share_charge_times(struct tw_fair_share *share, uint32_t tenant, uint64_t cost,
+                                uint64_t n)
+{
+    share->tenants[tenant].counter += n * tw_fair_share_step(share, tenant, cost);
+}
+
 uint64_t tw_fair_share_counter(const struct tw_fair_share *share, uint32_t tenant)
 {
     return get(share, tenant)->counter;

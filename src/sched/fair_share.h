@@ -54,6 +54,9 @@ void tw_fair_share_leave(struct tw_fair_share *share, uint32_t tenant);
 
 /* cost: in tokens. */
 void tw_fair_share_charge(struct tw_fair_share *share, uint32_t tenant, uint64_t cost);
+/* The same n times. */
+void tw_fair_share_charge_times(struct tw_fair_share *share, uint32_t tenant, uint64_t cost,
+                                uint64_t n);
 
 uint64_t tw_fair_share_counter(const struct tw_fair_share *share, uint32_t tenant);
 /* What a cost adds to the tenant's counter. */

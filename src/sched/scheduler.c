@@ -177,15 +177,21 @@ static struct tw_sched_sequence *new_sequence(struct tw_scheduler *s,
     if (sequence == NULL) {
         return NULL;
     }
-    sequence->tokens = tw_mem_alloc(request->n_tokens, sizeof *sequence->tokens);
+    if (request->tokens != NULL) {
+        sequence->tokens = tw_mem_alloc(request->n_tokens, sizeof *sequence->tokens);
+    }
     sequence->pages =
         tw_mem_alloc(tw_sched_pages_for(s, request->n_tokens_most - 1), sizeof *sequence->pages);
-    if (sequence->tokens == NULL || sequence->pages == NULL || !have_lane(s, request->tenant)) {
+    if ((sequence->tokens == NULL && request->tokens != NULL) || sequence->pages == NULL ||
+        !have_lane(s, request->tenant)) {
         free_sequence(sequence);
         return NULL;
     }
-    memcpy(sequence->tokens, request->tokens, request->n_tokens * sizeof *sequence->tokens);
+    if (request->tokens != NULL) {
+        memcpy(sequence->tokens, request->tokens, request->n_tokens * sizeof *sequence->tokens);
+    }
     sequence->owner = request->owner;
+    sequence->filler = request->filler;
     sequence->tenant = request->tenant;
     sequence->domain = request->domain;
     sequence->priority = request->priority;
@@ -261,25 +267,43 @@ void tw_scheduler_resume(struct tw_scheduler *s, struct tw_sched_sequence *seque
     tw_fair_share_enter(s->share, sequence->tenant);
 }
 
-enum tw_status tw_scheduler_push(struct tw_scheduler *s, struct tw_sched_sequence *sequence,
-                                 int32_t token, struct tw_error *error)
+enum tw_status tw_sched_make_room(struct tw_sched_sequence *sequence, uint32_t n_tokens,
+                                  struct tw_error *error)
 {
-    assert(sequence->owes_token && sequence->n_tokens + 1 < sequence->n_tokens_most);
-    if (sequence->n_tokens == sequence->token_capacity) {
-        uint32_t capacity = sequence->n_tokens_most - sequence->n_tokens < sequence->n_tokens
-                                ? sequence->n_tokens_most
-                                : 2 * sequence->n_tokens;
+    const uint32_t n_needed = sequence->n_tokens + n_tokens;
+    if (n_needed <= sequence->token_capacity) {
+        return TW_OK;
+    }
+    uint32_t capacity = sequence->n_tokens_most - sequence->n_tokens < sequence->n_tokens
+                            ? sequence->n_tokens_most
+                            : 2 * sequence->n_tokens;
+    capacity = capacity > n_needed ? capacity : n_needed;
+    if (sequence->tokens != NULL) {
         int32_t *tokens = tw_mem_realloc(sequence->tokens, capacity, sizeof *tokens);
         if (tokens == NULL) {
             return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION,
                                 "no memory for token %u of a sequence", sequence->n_tokens);
         }
         sequence->tokens = tokens;
-        sequence->token_capacity = capacity;
+    }
+    sequence->token_capacity = capacity;
+    return TW_OK;
+}
+
+enum tw_status tw_scheduler_push(struct tw_scheduler *s, struct tw_sched_sequence *sequence,
+                                 int32_t token, struct tw_error *error)
+{
+    assert(sequence->owes_token && sequence->n_tokens + 1 < sequence->n_tokens_most);
+    enum tw_status status = tw_sched_make_room(sequence, 1, error);
+    if (status != TW_OK) {
+        return status;
     }
     const bool was_guessed =
         sequence->n_drafted > 0 && sequence->tokens[sequence->n_tokens] == token;
-    sequence->tokens[sequence->n_tokens++] = token;
+    if (sequence->tokens != NULL) {
+        sequence->tokens[sequence->n_tokens] = token;
+    }
+    sequence->n_tokens++;
     if (was_guessed) {
         sequence->n_drafted--;
         s->usage.n_accepted_tokens++;
@@ -295,7 +319,7 @@ enum tw_status tw_scheduler_push(struct tw_scheduler *s, struct tw_sched_sequenc
 void tw_scheduler_draft(struct tw_scheduler *s, struct tw_sched_sequence *sequence,
                         const int32_t *tokens, uint32_t n_tokens)
 {
-    assert(!s->planned && !sequence->owes_token);
+    assert(!s->planned && !sequence->owes_token && sequence->tokens != NULL);
     const uint32_t n_memory = sequence->token_capacity - sequence->n_tokens;
     const uint32_t n_useful = sequence->n_tokens_most - sequence->n_tokens - 1;
     const uint32_t n_room = n_memory < n_useful ? n_memory : n_useful;

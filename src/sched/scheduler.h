@@ -40,6 +40,10 @@
  * 6. The same calls give the same steps.
  * 7. What of a draft was not pushed is never computed text: not in the tree, not paid for.
  *
+ * Texts without tokens (request.tokens NULL) are texts that nobody else has: they share no pages.
+ * That, and stretches of steps in which all sequences only decode (tw_scheduler_advance), are for
+ * simulations, which know lengths and no words.
+ *
  * Costs: a tenant pays for tokens that are computed for it the first time: prefill_cost for one of
  * the prompt, decode_cost for one of the answer (what is computed anew after a preemption, and what
  * others computed, costs nothing). What was guessed costs what it would have cost otherwise, once
@@ -84,11 +88,12 @@ struct tw_sched_request {
     uint32_t tenant;       /* known to the fair share */
     uint32_t domain;       /* of shared prefixes, see prefix_tree.h */
     int32_t priority;      /* among the tenant's own: less comes first */
-    const int32_t *tokens; /* [n_tokens], at least one */
+    const int32_t *tokens; /* [n_tokens], at least one; NULL: a text that nobody else has */
     uint32_t n_tokens;
     uint32_t n_tokens_most; /* with the answer; at least n_tokens + 1 */
     bool wants_all; /* rows of the whole prompt, so none of it may have been computed by others */
     void *owner;    /* the caller's, unused here */
+    int32_t filler; /* the token that tw_scheduler_advance pushes */
 };
 
 enum tw_status tw_scheduler_submit(struct tw_scheduler *scheduler,
@@ -141,6 +146,19 @@ enum tw_status tw_scheduler_push(struct tw_scheduler *scheduler, struct tw_sched
  * no memory: what has none is cut off. */
 void tw_scheduler_draft(struct tw_scheduler *scheduler, struct tw_sched_sequence *sequence,
                         const int32_t *tokens, uint32_t n_tokens);
+
+/* ---- many steps at once ---- */
+
+/* In how many of the next steps every resident sequence decodes one token behind which its text
+ * goes on, nobody is admitted, and all pages can be had: steps that bring nothing new. At most
+ * n_most; 0 while somebody reads a prompt, has a draft, is paused, or might be admitted. */
+uint32_t tw_scheduler_steady_steps(const struct tw_scheduler *scheduler, uint32_t n_most);
+
+/* As n_steps times plan, commit, and a push of its filler to each sequence; n_steps is at most what
+ * tw_scheduler_steady_steps gave. The numbers of pages may come in another order. TW_ERR_MEMORY:
+ * some went on and others did not; free the scheduler. */
+enum tw_status tw_scheduler_advance(struct tw_scheduler *scheduler, uint32_t n_steps,
+                                    struct tw_error *error);
 
 /* ---- pages for other uses ---- */
 

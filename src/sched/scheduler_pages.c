@@ -9,7 +9,7 @@ uint32_t tw_sched_pages_for(const struct tw_scheduler *s, uint32_t n_tokens)
     return (uint32_t)(((uint64_t)n_tokens + s->config.page_tokens - 1) / s->config.page_tokens);
 }
 
-static uint32_t available(const struct tw_scheduler *s)
+uint32_t tw_sched_available(const struct tw_scheduler *s)
 {
     return tw_page_pool_free_pages(s->pool) + tw_prefix_tree_cached(s->tree);
 }
@@ -17,7 +17,7 @@ static uint32_t available(const struct tw_scheduler *s)
 static bool have_pages(struct tw_scheduler *s, uint32_t n, uint32_t *ret_pages)
 {
     uint32_t n_free = tw_page_pool_free_pages(s->pool);
-    if (available(s) < n) {
+    if (tw_sched_available(s) < n) {
         return false;
     }
     if (n_free < n) {
@@ -27,7 +27,7 @@ static bool have_pages(struct tw_scheduler *s, uint32_t n, uint32_t *ret_pages)
 }
 
 /* The caller has made sure that there are as many. */
-static void take_pages(struct tw_scheduler *s, struct tw_sched_sequence *sequence, uint32_t n)
+void tw_sched_take_pages(struct tw_scheduler *s, struct tw_sched_sequence *sequence, uint32_t n)
 {
     bool taken = have_pages(s, n, sequence->pages + sequence->n_pages);
     assert(taken);
@@ -129,7 +129,7 @@ bool tw_sched_gives_way(const struct tw_scheduler *s, uint32_t waiting, uint32_t
 static uint32_t shareable_pages(const struct tw_scheduler *s,
                                 const struct tw_sched_sequence *sequence)
 {
-    return sequence->first_output / s->config.page_tokens;
+    return sequence->tokens != NULL ? sequence->first_output / s->config.page_tokens : 0;
 }
 
 static uint32_t parent_of(const struct tw_sched_sequence *sequence)
@@ -171,11 +171,11 @@ static bool take_all_pages(struct tw_scheduler *s, struct tw_sched_sequence *seq
 {
     use_what_is_there(s, sequence);
     uint32_t n_more = tw_sched_pages_for(s, sequence->n_tokens) - sequence->n_pages;
-    if (available(s) < (uint64_t)n_more + s->n_running) {
+    if (tw_sched_available(s) < (uint64_t)n_more + s->n_running) {
         tw_sched_release_pages(s, sequence);
         return false;
     }
-    take_pages(s, sequence, n_more);
+    tw_sched_take_pages(s, sequence, n_more);
     announce(s, sequence);
     return true;
 }
@@ -219,33 +219,35 @@ bool tw_sched_admit(struct tw_scheduler *s, struct tw_sched_sequence *sequence)
 static void grow(struct tw_scheduler *s, struct tw_sched_sequence *sequence)
 {
     uint32_t n_more = tw_sched_pages_for(s, sequence->n_tokens) - sequence->n_pages;
-    while (sequence->resident && available(s) < n_more) {
+    while (sequence->resident && tw_sched_available(s) < n_more) {
         preempt(s, victim(s)); /* at last itself */
     }
     if (sequence->resident) {
-        take_pages(s, sequence, n_more);
+        tw_sched_take_pages(s, sequence, n_more);
     }
 }
 
-/* The lists change under way: whoever has what it needs is passed over the next time. */
-static struct tw_sched_sequence *one_that_needs_pages(const struct tw_scheduler *s)
+/* The lists change when somebody gives way: then from the beginning, where whoever has what it needs
+ * is passed over. */
+static bool grow_lane(struct tw_scheduler *s, const struct tw_sched_lane *lane)
 {
-    for (uint32_t i = 0; i < s->n_tenants; i++) {
-        struct tw_sched_sequence *one = s->lanes[s->tenants[i]]->running.first;
-        for (; one != NULL; one = one->next) {
-            if (tw_sched_pages_for(s, one->n_tokens) > one->n_pages) {
-                return one;
+    for (struct tw_sched_sequence *one = lane->running.first; one != NULL; one = one->next) {
+        if (tw_sched_pages_for(s, one->n_tokens) > one->n_pages) {
+            const uint64_t n_preemptions = s->usage.n_preemptions;
+            grow(s, one);
+            if (s->usage.n_preemptions != n_preemptions) {
+                return false;
             }
         }
     }
-    return NULL;
+    return true;
 }
 
 void tw_sched_grow_all(struct tw_scheduler *s)
 {
-    struct tw_sched_sequence *sequence;
-    while ((sequence = one_that_needs_pages(s)) != NULL) {
-        grow(s, sequence);
+    uint32_t i = 0;
+    while (i < s->n_tenants) {
+        i = grow_lane(s, s->lanes[s->tenants[i]]) ? i + 1 : 0;
     }
 }
 
@@ -292,7 +294,7 @@ static void publish_page(struct tw_scheduler *s, struct tw_sched_sequence *seque
 
 void tw_sched_publish(struct tw_scheduler *s, struct tw_sched_sequence *sequence)
 {
-    while (!sequence->parted &&
+    while (sequence->tokens != NULL && !sequence->parted &&
            (uint64_t)(sequence->n_nodes + 1) * s->config.page_tokens <= sequence->n_computed) {
         publish_page(s, sequence);
     }

@@ -158,7 +158,7 @@ static uint32_t choose_rows(struct tw_scheduler *s, uint32_t budget)
                                     : sequence->n_computed;
         s->rows[s->n_rows++] = (struct tw_step_row){
             .sequence = sequence,
-            .tokens = sequence->tokens + sequence->n_computed,
+            .tokens = sequence->tokens != NULL ? sequence->tokens + sequence->n_computed : NULL,
             .pages = sequence->pages,
             .n_tokens = n,
             .first_position = sequence->n_computed,

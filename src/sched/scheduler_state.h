@@ -1,7 +1,8 @@
 /* scheduler_state.h: the inside of struct tw_scheduler, for its own files alone.
  *
  * scheduler.c keeps sequences and queues, scheduler_pages.c gives pages and takes them back,
- * scheduler_plan.c decides what a step computes, scheduler_check.c proves the invariants.
+ * scheduler_plan.c decides what a step computes, scheduler_advance.c passes many steps at once,
+ * scheduler_check.c proves the invariants.
  */
 #ifndef TW_SCHED_SCHEDULER_STATE_H
 #define TW_SCHED_SCHEDULER_STATE_H
@@ -22,7 +23,8 @@ struct tw_sched_sequence {
     int32_t priority;
     uint64_t arrival;
 
-    int32_t *tokens; /* [n_tokens], room for token_capacity */
+    int32_t *tokens; /* [n_tokens], room for token_capacity; NULL: a text that nobody else has */
+    int32_t filler;
     uint32_t n_tokens, token_capacity, n_prompt_tokens, n_tokens_most;
     uint32_t
         n_drafted; /* behind the tokens; while a token is owed: those the row had and has left */
@@ -75,6 +77,10 @@ struct tw_scheduler {
 struct tw_sched_lane *tw_sched_lane_of(const struct tw_scheduler *scheduler,
                                        const struct tw_sched_sequence *sequence);
 
+/* Room for n_tokens more behind the text, or TW_ERR_MEMORY. */
+enum tw_status tw_sched_make_room(struct tw_sched_sequence *sequence, uint32_t n_tokens,
+                                  struct tw_error *error);
+
 /* By priority, then arrival. */
 void tw_sched_list_insert(struct tw_sched_list *list, struct tw_sched_sequence *sequence);
 void tw_sched_list_remove(struct tw_sched_sequence *sequence);
@@ -100,6 +106,12 @@ void tw_sched_catch_up(struct tw_scheduler *scheduler, struct tw_sched_sequence 
 
 /* Own pages that are wholly computed become nodes of the tree. */
 void tw_sched_publish(struct tw_scheduler *scheduler, struct tw_sched_sequence *sequence);
+
+/* Pages that can be had, free or cached. */
+uint32_t tw_sched_available(const struct tw_scheduler *scheduler);
+/* So many pages more, which are available. */
+void tw_sched_take_pages(struct tw_scheduler *scheduler, struct tw_sched_sequence *sequence,
+                         uint32_t n);
 
 void tw_sched_release_pages(struct tw_scheduler *scheduler, struct tw_sched_sequence *sequence);
 

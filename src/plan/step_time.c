@@ -1,0 +1,148 @@
+#include "plan/step_time.h"
+
+#include <math.h>
+
+#include "plan/model_shape.h"
+
+/* What the device does in a second with weights of a format: its own rate, or bf16's where it has
+ * none, as kernels then widen the weights first. */
+static double ops_s(const struct tw_plant *plant, enum tw_plan_rate rate)
+{
+    const struct tw_plan_device *device = plant->device;
+    double ops = tw_plan_low_is_bad(plant, device->ops_s[rate]);
+    double wide = tw_plan_low_is_bad(plant, device->ops_s[TW_PLAN_RATE_BF16]);
+    return (ops > wide ? ops : wide) * tw_plan_low_is_bad(plant, plant->engine->compute_share);
+}
+
+static double wire_s(const struct tw_plant *plant, double n_bytes)
+{
+    return n_bytes / (tw_plan_low_is_bad(plant, plant->device->link_bytes_s) *
+                      tw_plan_low_is_bad(plant, plant->engine->link_share));
+}
+
+/* Two all-reduces a layer with tensor parallelism, one message a boundary of stages. */
+static void add_collectives(const struct tw_plant *plant, struct tw_step_cost *cost)
+{
+    const struct tw_plan_model *m = plant->model;
+    const double n = plant->n_tensor, token_bytes = 2.0 * m->n_embed;
+    const double latency = tw_plan_high_is_bad(plant, plant->engine->reduce_s);
+    if (n > 1) {
+        cost->reduce_s += 2.0 * m->n_layers * latency;
+        cost->reduce_token_s += 2.0 * m->n_layers * wire_s(plant, 2 * (n - 1) / n * token_bytes);
+    }
+    if (plant->n_pipeline > 1) {
+        cost->reduce_s += (plant->n_pipeline - 1) * latency;
+        cost->reduce_token_s += (plant->n_pipeline - 1) * wire_s(plant, token_bytes / n);
+    }
+}
+
+/* Of the whole model: with pipeline stages a step passes through all of them. */
+static void add_roofline(const struct tw_plant *plant, struct tw_step_cost *cost)
+{
+    const struct tw_plan_model *m = plant->model;
+    const struct tw_plan_parts p = tw_plan_model_parts(m);
+    const double n = plant->n_tensor;
+    const double bytes_s = tw_plan_low_is_bad(plant, plant->device->bandwidth_bytes_s) *
+                           tw_plan_low_is_bad(plant, plant->engine->bandwidth_share) * n;
+    const double all = tw_plan_weights_bytes(m, plant->weights);
+    const double experts = p.experts * plant->weights->bits / 8;
+    const double embedding = (m->tied_head ? 0 : p.head) * (plant->weights->has_all
+                                                                ? plant->weights->bits / 8
+                                                                : 2);
+    const double linear = ops_s(plant, plant->weights->rate) * n;
+    const double wide = ops_s(plant, TW_PLAN_RATE_BF16) * n;
+    cost->token_s = 2 * (p.dense + p.n_mixed_layers * m->n_experts_used * p.expert) / linear;
+    cost->result_s = 2 * p.head / wide;
+    cost->attended_s =
+        4.0 * m->n_heads *
+        (m->n_kv_latent > 0 ? m->n_kv_latent + 0.5 * m->n_rope_latent : m->head_dim) *
+        (m->n_layers - m->n_state_layers) / wide;
+    cost->weights_s = (all - experts - embedding) / bytes_s;
+    cost->experts_s = experts / bytes_s;
+    cost->expert_share = m->n_experts > 0 ? (double)m->n_experts_used / m->n_experts : 0;
+    const double layer =
+        tw_plan_kv_token_bytes(m, plant->kv, plant->n_tensor) * n /
+        (m->n_layers > m->n_state_layers ? m->n_layers - m->n_state_layers : 1) / bytes_s;
+    cost->context_s = layer * (m->n_layers - m->n_window_layers - m->n_state_layers);
+    cost->window_s = layer * m->n_window_layers;
+    cost->n_window = m->n_window_layers > 0 ? m->n_window : 0;
+}
+
+enum tw_status tw_step_cost_make(const struct tw_plant *plant, struct tw_step_cost *ret_cost,
+                                 struct tw_error *error)
+{
+    struct tw_plan_memory memory;
+    enum tw_status status = tw_plan_fit(plant, &memory, error);
+    if (status != TW_OK) {
+        return status;
+    }
+    const struct tw_plan_engine *engine = plant->engine;
+    const double n_devices = (double)plant->n_tensor * plant->n_pipeline;
+    const double host = tw_plan_high_is_bad(plant, plant->device->host_w);
+    struct tw_step_cost cost = {
+        .fixed_s = tw_plan_high_is_bad(plant, engine->step_s) +
+                   plant->model->n_layers * tw_plan_high_is_bad(plant, engine->layer_s),
+        .row_s = tw_plan_high_is_bad(plant, engine->row_s),
+        .request_s = tw_plan_high_is_bad(plant, engine->request_s),
+        .idle_w = n_devices * (tw_plan_high_is_bad(plant, plant->device->idle_w) + 0.6 * host),
+        .busy_w = n_devices * (tw_plan_high_is_bad(plant, plant->device->power_w) + host),
+    };
+    add_roofline(plant, &cost);
+    add_collectives(plant, &cost);
+    *ret_cost = cost;
+    return TW_OK;
+}
+
+/* Of the experts: the share that at least one of n tokens takes, if all are as likely. */
+static double touched(double share, double n)
+{
+    return share > 0 ? 1 - exp(n * log1p(-share)) : 0;
+}
+
+struct tw_step_parts tw_step_parts(const struct tw_step_cost *c, const struct tw_step_work *w)
+{
+    const double n = (double)w->n_tokens;
+    struct tw_step_parts parts = {
+        .fixed_s = c->fixed_s + c->row_s * (double)w->n_rows,
+        .compute_s = c->token_s * n + c->attended_s * w->n_attended +
+                     c->result_s * (double)w->n_results,
+        .memory_s = c->weights_s + c->experts_s * touched(c->expert_share, n) +
+                    c->context_s * w->n_context_tokens + c->window_s * w->n_window_tokens,
+        .link_s = c->reduce_s + c->reduce_token_s * n,
+    };
+    const double work = parts.compute_s > parts.memory_s ? parts.compute_s : parts.memory_s;
+    parts.total_s = parts.fixed_s + work + parts.link_s;
+    return parts;
+}
+
+uint64_t tw_step_ns(const struct tw_step_cost *cost, const struct tw_step_work *work)
+{
+    return (uint64_t)(tw_step_parts(cost, work).total_s * 1e9 + 0.5);
+}
+
+double tw_step_decode_s(const struct tw_step_cost *cost, uint32_t n_sequences,
+                        double n_context_tokens)
+{
+    const double sum = n_sequences * n_context_tokens;
+    const double seen =
+        cost->n_window > 0 && n_context_tokens > cost->n_window ? cost->n_window : n_context_tokens;
+    const struct tw_step_work work = {.n_tokens = n_sequences,
+                                      .n_rows = n_sequences,
+                                      .n_results = n_sequences,
+                                      .n_context_tokens = sum,
+                                      .n_window_tokens = n_sequences * seen,
+                                      .n_attended = sum};
+    return tw_step_parts(cost, &work).total_s;
+}
+
+double tw_step_prefill_s(const struct tw_step_cost *cost, uint32_t n_tokens)
+{
+    const double n = n_tokens;
+    const struct tw_step_work work = {.n_tokens = n_tokens,
+                                      .n_rows = 1,
+                                      .n_results = 1,
+                                      .n_context_tokens = n,
+                                      .n_window_tokens = n,
+                                      .n_attended = n * (n + 1) / 2};
+    return tw_step_parts(cost, &work).total_s;
+}
