@@ -8,7 +8,7 @@
  * API answers, or none). Everything that may be otherwise is one of the numbers of enum
  * tw_cost_input, so that tornado, random draws and a report's sliders change what they like and
  * call the same function. The report has this function a second time in JavaScript
- * (data/plan-report.js), and a test compares the two.
+ * (src/app/plan_cost.js), and a test compares the two.
  *
  * Conventions, all of them deliberate:
  * 1. All money is in US dollars before tax; a report converts at its end.
