@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "plan/calibrate.h"
 #include "plan/catalogue.h"
 #include "plan/quantiles.h"
 #include "plan/simulator.h"
@@ -177,6 +178,11 @@ static void kv_pools(void)
     close_sheet(sheet);
 }
 
+static double seconds_now(void)
+{
+    return (double)tw_clock_monotonic_ns() / 1e9;
+}
+
 /* ---- two servers, request by request ---- */
 
 static void show(const char *what, double ours, double theirs)
@@ -210,7 +216,7 @@ static void compare_log(const char *title, const struct tw_plant *plant,
     tw_mem_free(tpot);
 }
 
-static void one_log(const char *file, const char *device, uint32_t n_sequences)
+static void one_log(const char *file, const char *device, uint64_t n_kv_tokens)
 {
     char path[1024];
     struct tw_buf buf;
@@ -221,8 +227,30 @@ static void one_log(const char *file, const char *device, uint32_t n_sequences)
     need(tw_trace_read(file, buf.data, buf.size_bytes, 0, &workload, &times, &error));
     struct tw_plant plant = plant_of("Llama-3.1-8B", device, "vllm-0.19", "bf16");
     plant.step_tokens = 2048;
-    plant.n_sequences = n_sequences;
+    plant.n_sequences = 128;
+    plant.n_kv_tokens = n_kv_tokens;
     compare_log(file, &plant, &workload, times);
+    struct tw_plan_outcome *outcomes = tw_mem_zalloc(workload.n_requests, sizeof *outcomes);
+    for (uint32_t i = 0; i < workload.n_requests; i++) {
+        outcomes[i] =
+            (struct tw_plan_outcome){.ttft_s = times[i].ttft_s, .tpot_s = times[i].tpot_s};
+    }
+    struct tw_calibration calibration;
+    const double start = seconds_now();
+    need(tw_calibrate_log(&plant, &workload, outcomes, &calibration, &error));
+    printf("calibrated in %.2f s, residual %.1f %%: ", seconds_now() - start,
+           100 * calibration.residual);
+    for (int i = 0; i < TW_CALIBRATION_N; i++) {
+        printf("%s %.4g [%.4g, %.4g]%s ", tw_calibration_name((enum tw_calibration_term)i),
+               calibration.value[i].typical, calibration.value[i].low, calibration.value[i].high,
+               calibration.is_measured[i] ? "" : " (assumed)");
+    }
+    printf("\n  widest: %s\n", calibration.measure);
+    struct tw_plan_engine engine = *plant.engine;
+    tw_calibration_apply(&calibration, &engine);
+    plant.engine = &engine;
+    compare_log("calibrated", &plant, &workload, times);
+    tw_mem_free(outcomes);
     tw_buf_free(&buf);
     tw_workload_free(&workload);
     tw_mem_free(times);
@@ -230,8 +258,8 @@ static void one_log(const char *file, const char *device, uint32_t n_sequences)
 
 static void logs(void)
 {
-    one_log("RTX4090_Llama-3.1-8B.csv", "RTX-4090", 128);
-    one_log("RTXPRO6000_Llama-3.1-8B.csv", "RTX-PRO-6000-Server", 128);
+    one_log("RTX4090_Llama-3.1-8B.csv", "RTX-4090", 41408); /* as that server said */
+    one_log("RTXPRO6000_Llama-3.1-8B.csv", "RTX-PRO-6000-Server", 0);
 }
 
 /* ---- the table of times per token ---- */
@@ -340,7 +368,7 @@ struct mlperf_task {
 };
 static const struct mlperf_task tasks[] = {{"llama2-70b", "Llama-2-70B", 294, 1.0, 294, 0.7},
                                            {"llama3.1-8b", "Llama-3.1-8B", 778, 0.5, 128, 0},
-                                           {"llama3.1-405b", "Llama-3.1-405B", 9428, 0.6, 684, 0.4},
+                                           {"llama3.1-405b", "Llama-3.1-405B", 9428, 0.6, 652, 0.4},
                                            {"mixtral-8x7b", "Mixtral-8x7B", 344, 1.0, 145, 0.8}};
 static const char *const mlperf_devices[][2] = {
     {"H100-SXM-80GB", "H100-80GB-SXM"}, {"H200-SXM-141GB", "H200-141GB-SXM"},
@@ -440,11 +468,6 @@ static void mlperf(void)
 }
 
 /* ---- speed, bursts ---- */
-
-static double seconds_now(void)
-{
-    return (double)tw_clock_monotonic_ns() / 1e9;
-}
 
 static void time_one(const char *title, const struct tw_simulation *simulation, uint32_t n_times)
 {

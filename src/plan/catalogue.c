@@ -77,6 +77,7 @@ static const struct range_field engine_fields[] = {
     {"other_parallel_gib", E(other_parallel_bytes), 1073741824.0, true, 0},
     {"compute_share", E(compute_share), 1, true, 0},
     {"bandwidth_share", E(bandwidth_share), 1, true, 0},
+    {"overlap", E(overlap), 1, true, 0},
     {"step_ms", E(step_s), 1e-3, true, 0},
     {"row_us", E(row_s), 1e-6, true, 0},
     {"request_ms", E(request_s), 1e-3, true, 0},
@@ -518,6 +519,7 @@ static const struct tw_plan_engine *find_engine(const struct tw_catalogue *catal
                                                 const char *name)
 {
     const char *dash = strrchr(name, '-');
+    dash = dash != NULL && dash[1] >= '0' && dash[1] <= '9' ? dash : NULL;
     const size_t n_stem = dash != NULL ? (size_t)(dash - name) : strlen(name);
     const double wanted = dash != NULL ? version_of(dash + 1) : 1e18;
     const struct tw_plan_engine *best = NULL;

@@ -67,6 +67,7 @@ struct tw_plan_engine {
     /* time */
     struct tw_range compute_share;   /* of a device's ops_s that large products reach */
     struct tw_range bandwidth_share; /* of its bandwidth that reading weights and KV reaches */
+    struct tw_range overlap;         /* of the shorter of the two that the longer one hides */
     struct tw_range step_s;          /* of every step: launches, scheduling, sampling */
     struct tw_range row_s;           /* of every sequence in a step */
     struct tw_range request_s;       /* of every request, before its first step: HTTP, tokenizer */

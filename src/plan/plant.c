@@ -153,6 +153,10 @@ static void fill_pool(const struct tw_plant *plant, struct tw_plan_memory *memor
     const double pool = memory->kv_bytes > 0 ? memory->kv_bytes : 0;
     memory->n_kv_tokens = (uint64_t)(pool / (average * page_tokens)) * page_tokens;
     memory->n_full_sequences = pool / sequence;
+    if (plant->n_kv_tokens > 0) {
+        memory->n_kv_tokens = plant->n_kv_tokens;
+        memory->n_full_sequences = (double)plant->n_kv_tokens / (double)n_whole;
+    }
 }
 
 enum tw_status tw_plan_fit(const struct tw_plant *plant, struct tw_plan_memory *ret_memory,

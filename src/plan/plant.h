@@ -33,6 +33,7 @@ struct tw_plant {
     /* 0: as the engine's row has it */
     uint32_t step_tokens, n_sequences, page_tokens;
     bool no_prefix_cache;
+    uint64_t n_kv_tokens; /* of a replica's pool, as its server says; 0: what the memory gives */
     enum tw_plan_outlook outlook;
 };
 

@@ -23,7 +23,7 @@ static double select_rank(double *values, uint32_t low, uint32_t high, uint32_t 
 {
     while (high - low > 1) {
         const double pivot =
-            median_of_3(values[low], values[low + (high - low) / 2], values[high - 1]);
+            median_of_3(values[low], values[low + (high - low - 1) / 2], values[high - 1]);
         int64_t i = (int64_t)low - 1, j = high;
         for (;;) {
             do {

@@ -238,15 +238,22 @@ static enum tw_status arrive(struct sim *sim, uint32_t number, uint64_t now_ns, 
 
 /* ---- steps ---- */
 
-static void count_busy(struct sim *sim, struct lane *lane, const struct tw_step_work *work,
-                       uint64_t step_ns)
+/* Arithmetic takes a card to its full power, waiting for memory to some 0.6 of it. */
+static inline double active_of(double compute_s, double memory_s, double total_s)
+{
+    const double stream = 0.6 * memory_s;
+    const double active = compute_s > stream ? compute_s : stream;
+    return active < total_s ? active : total_s;
+}
+
+static uint64_t count_step(struct sim *sim, struct lane *lane, const struct tw_step_work *work)
 {
     const struct tw_step_parts parts = tw_step_parts(&sim->cost, work);
-    /* Arithmetic takes a card to its full power, waiting for memory to some 0.6 of it. */
-    const double stream = 0.6 * parts.memory_s;
-    const double active = parts.compute_s > stream ? parts.compute_s : stream;
-    lane->active_s += active < parts.total_s ? active : parts.total_s;
+    const uint64_t step_ns = (uint64_t)(parts.total_s * 1e9 + 0.5);
+    lane->active_s += active_of(parts.compute_s, parts.memory_s, parts.total_s);
     lane->busy_ns += step_ns;
+    lane->now_ns += step_ns;
+    return step_ns;
 }
 
 static void count_pages(struct lane *lane, uint64_t step_ns)
@@ -331,11 +338,9 @@ static enum tw_status plan_step(struct sim *sim, struct lane *lane)
             lane->n_waiting_tokens -= job->n_input;
         }
     }
-    const uint64_t step_ns = tw_step_ns(&sim->cost, &work);
-    lane->now_ns += step_ns;
+    const uint64_t step_ns = count_step(sim, lane, &work);
     lane->rows_n += n_decode;
     lane->n_decode_steps++;
-    count_busy(sim, lane, &work, step_ns);
     count_pages(lane, step_ns);
     tw_scheduler_commit(s);
     lane->n_rows = 0;
@@ -350,6 +355,47 @@ static enum tw_status plan_step(struct sim *sim, struct lane *lane)
         }
     }
     return status;
+}
+
+/* The steps of a stretch, one after another: contexts grow by a token a row. */
+static uint32_t pass_line(const struct sim *sim, struct lane *lane, const struct tw_step_work *work,
+                          uint32_t n_most, uint64_t until_ns)
+{
+    const struct tw_step_line line = tw_step_line_of(&sim->cost, work);
+    const double rows = (double)work->n_rows;
+    double context = work->n_context_tokens, active = lane->active_s;
+    uint64_t now_ns = lane->now_ns;
+    uint32_t n = 0;
+    for (; n < n_most && now_ns < until_ns; n++, context += rows) {
+        const double compute = line.compute_s + line.compute_token_s * context;
+        const double memory = line.memory_s + line.memory_token_s * context;
+        const double total = line.fixed_s + tw_step_join(compute, memory, sim->cost.overlap);
+        active += active_of(compute, memory, total);
+        now_ns += (uint64_t)(total * 1e9 + 0.5);
+    }
+    lane->busy_ns += now_ns - lane->now_ns;
+    lane->now_ns = now_ns;
+    lane->active_s = active;
+    return n;
+}
+
+/* The same for models with windows, which rows reach one by one. */
+static uint32_t pass_window_steps(struct sim *sim, struct lane *lane, struct tw_step_work *work,
+                                  uint32_t n_most, uint64_t until_ns)
+{
+    uint32_t n = 0;
+    while (n < n_most && lane->now_ns < until_ns) {
+        work->n_attended = work->n_context_tokens;
+        count_step(sim, lane, work);
+        work->n_context_tokens += (double)work->n_rows;
+        work->n_window_tokens = 0;
+        n++;
+        for (uint32_t i = 0; i < work->n_rows; i++) {
+            const struct job *job = &sim->jobs[lane->rows[i]];
+            work->n_window_tokens += window_of(sim, job->n_input + job->n_given + n);
+        }
+    }
+    return n;
 }
 
 /* Steps in which all decode, until one would begin at until_ns or later; how many there were. */
@@ -369,23 +415,9 @@ static enum tw_status pass_steps(struct sim *sim, struct lane *lane, uint64_t un
         work.n_context_tokens += n;
         work.n_window_tokens += window_of(sim, n);
     }
-    uint32_t n = 0;
     const uint64_t start_ns = lane->now_ns;
-    while (n < n_most && lane->now_ns < until_ns) {
-        work.n_attended = work.n_context_tokens;
-        const uint64_t step_ns = tw_step_ns(&sim->cost, &work);
-        lane->now_ns += step_ns;
-        count_busy(sim, lane, &work, step_ns);
-        work.n_context_tokens += n_rows;
-        n++;
-        if (sim->cost.n_window > 0) {
-            work.n_window_tokens = 0;
-            for (uint32_t i = 0; i < n_rows; i++) {
-                const struct job *job = &sim->jobs[lane->rows[i]];
-                work.n_window_tokens += window_of(sim, job->n_input + job->n_given + n);
-            }
-        }
-    }
+    const uint32_t n = sim->cost.n_window > 0 ? pass_window_steps(sim, lane, &work, n_most, until_ns)
+                                              : pass_line(sim, lane, &work, n_most, until_ns);
     if (n == 0) {
         return TW_OK;
     }

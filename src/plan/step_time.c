@@ -82,6 +82,7 @@ enum tw_status tw_step_cost_make(const struct tw_plant *plant, struct tw_step_co
     struct tw_step_cost cost = {
         .fixed_s = tw_plan_high_is_bad(plant, engine->step_s) +
                    plant->model->n_layers * tw_plan_high_is_bad(plant, engine->layer_s),
+        .overlap = tw_plan_low_is_bad(plant, engine->overlap),
         .row_s = tw_plan_high_is_bad(plant, engine->row_s),
         .request_s = tw_plan_high_is_bad(plant, engine->request_s),
         .idle_w = n_devices * (tw_plan_high_is_bad(plant, plant->device->idle_w) + 0.6 * host),
@@ -104,15 +105,28 @@ struct tw_step_parts tw_step_parts(const struct tw_step_cost *c, const struct tw
     const double n = (double)w->n_tokens;
     struct tw_step_parts parts = {
         .fixed_s = c->fixed_s + c->row_s * (double)w->n_rows,
-        .compute_s = c->token_s * n + c->attended_s * w->n_attended +
-                     c->result_s * (double)w->n_results,
+        .compute_s = c->token_s * n + c->result_s * (double)w->n_results +
+                     c->attended_s * w->n_attended,
         .memory_s = c->weights_s + c->experts_s * touched(c->expert_share, n) +
-                    c->context_s * w->n_context_tokens + c->window_s * w->n_window_tokens,
+                    c->window_s * w->n_window_tokens + c->context_s * w->n_context_tokens,
         .link_s = c->reduce_s + c->reduce_token_s * n,
     };
-    const double work = parts.compute_s > parts.memory_s ? parts.compute_s : parts.memory_s;
-    parts.total_s = parts.fixed_s + work + parts.link_s;
+    const double work = tw_step_join(parts.compute_s, parts.memory_s, c->overlap);
+    parts.total_s = parts.fixed_s + parts.link_s + work;
     return parts;
+}
+
+struct tw_step_line tw_step_line_of(const struct tw_step_cost *c, const struct tw_step_work *w)
+{
+    const double n = (double)w->n_tokens;
+    return (struct tw_step_line){
+        .fixed_s = c->fixed_s + c->row_s * (double)w->n_rows + (c->reduce_s + c->reduce_token_s * n),
+        .compute_s = c->token_s * n + c->result_s * (double)w->n_results,
+        .compute_token_s = c->attended_s,
+        .memory_s = c->weights_s + c->experts_s * touched(c->expert_share, n) +
+                    c->window_s * w->n_window_tokens,
+        .memory_token_s = c->context_s,
+    };
 }
 
 uint64_t tw_step_ns(const struct tw_step_cost *cost, const struct tw_step_work *work)

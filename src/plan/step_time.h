@@ -1,7 +1,8 @@
 /* step_time.h: how long one step of an engine takes on a plant's replica: a roofline.
  *
  *     t = step + rows x row + layers x layer + collectives
- *         + max(operations / (ops_s x compute_share), bytes / (bandwidth x bandwidth_share))
+ *         + max(c, m) + (1 - overlap) min(c, m)
+ *     c = operations / (ops_s x compute_share);  m = bytes / (bandwidth x bandwidth_share)
  *
  * operations: 2 per active weight and token, and 4 per head, dimension, token and position it sees;
  * bytes: weights that the step's tokens touch (of experts: those that at least one token is
@@ -33,6 +34,7 @@ struct tw_step_work {
 /* The plant's numbers, multiplied out once. Seconds per unit at the rates that are reached. */
 struct tw_step_cost {
     double fixed_s;     /* step and layers */
+    double overlap;
     double row_s;       /* a sequence */
     double request_s;   /* a request, before its first step */
     double token_s;     /* arithmetic of a token */
@@ -59,6 +61,22 @@ struct tw_step_parts {
 struct tw_step_parts tw_step_parts(const struct tw_step_cost *cost,
                                    const struct tw_step_work *work);
 uint64_t tw_step_ns(const struct tw_step_cost *cost, const struct tw_step_work *work);
+
+/* Steps of the same rows, which differ in the sum n of their contexts alone (n_context_tokens and
+ * n_attended): fixed_s + tw_step_join of compute_s + compute_token_s n and memory_s + memory_token_s n
+ * is tw_step_parts' total to the last bit. */
+struct tw_step_line {
+    double fixed_s, compute_s, compute_token_s, memory_s, memory_token_s;
+};
+/* Of arithmetic and memory together. */
+static inline double tw_step_join(double compute_s, double memory_s, double overlap)
+{
+    return compute_s > memory_s ? compute_s + (1 - overlap) * memory_s
+                                : memory_s + (1 - overlap) * compute_s;
+}
+
+struct tw_step_line tw_step_line_of(const struct tw_step_cost *cost,
+                                    const struct tw_step_work *work);
 
 /* A step of n_sequences that decode at n_context_tokens each, and of a prompt of n_tokens alone. */
 double tw_step_decode_s(const struct tw_step_cost *cost, uint32_t n_sequences,
