@@ -122,10 +122,12 @@ static double median(double *values, uint32_t n)
 
 /* ---- vLLM's KV pools ---- */
 
-static const char *const memory_names[][2] = {
-    {"Llama-3.1-8B-Instruct", "Llama-3.1-8B"},     {"Qwen2.5-7B-Instruct", "Qwen2.5-7B"},
-    {"Llama-2-7b-hf", "Llama-2-7B"},               {"Llama-2-70b-hf", "Llama-2-70B"},
-    {"Mistral-Small-3.2-24B", "Mistral-Small-24B"}, {NULL, NULL}};
+static const char *const memory_names[][2] = {{"Llama-3.1-8B-Instruct", "Llama-3.1-8B"},
+                                              {"Qwen2.5-7B-Instruct", "Qwen2.5-7B"},
+                                              {"Llama-2-7b-hf", "Llama-2-7B"},
+                                              {"Llama-2-70b-hf", "Llama-2-70B"},
+                                              {"Mistral-Small-3.2-24B", "Mistral-Small-24B"},
+                                              {NULL, NULL}};
 
 static const char *our_name(const char *name, const char *const (*pairs)[2])
 {
@@ -151,10 +153,9 @@ static void kv_pools(void)
         }
         const char *version = field(sheet, "vllm_version");
         char engine_name[64];
-        snprintf(engine_name, sizeof engine_name, "vllm-%.*s", (int)(strrchr(version, '.') - version),
-                 version);
-        struct tw_plant plant = plant_of(our_name(name, memory_names), "H100-80GB-SXM",
-                                         engine_name,
+        snprintf(engine_name, sizeof engine_name, "vllm-%.*s",
+                 (int)(strrchr(version, '.') - version), version);
+        struct tw_plant plant = plant_of(our_name(name, memory_names), "H100-80GB-SXM", engine_name,
                                          strstr(name, "float32") ? "f32" : "bf16");
         struct tw_plan_engine engine = *plant.engine;
         engine.memory_share = number(sheet, "util");
@@ -271,8 +272,8 @@ static const char *const table_models[][2] = {{"Qwen/Qwen3-32B", "Qwen3-32B"},
                                               {"nvidia/Llama-3.1-8B-Instruct-FP8", "Llama-3.1-8B"},
                                               {NULL, NULL}};
 static const char *const table_devices[][2] = {
-    {"h100_sxm", "H100-80GB-SXM"}, {"h200_sxm", "H200-141GB-SXM"}, {"b200_sxm", "B200-180GB-SXM"},
-    {"b300_sxm", "B300-288GB-SXM"}, {"gb200", "GB200-NVL72"}, {NULL, NULL}};
+    {"h100_sxm", "H100-80GB-SXM"},  {"h200_sxm", "H200-141GB-SXM"}, {"b200_sxm", "B200-180GB-SXM"},
+    {"b300_sxm", "B300-288GB-SXM"}, {"gb200", "GB200-NVL72"},       {NULL, NULL}};
 
 static const char *partner(const char *name, const char *const (*pairs)[2])
 {
@@ -297,9 +298,9 @@ static bool table_row(const struct sheet *sheet, double *ret_ours)
                                      strcmp(backend, "trtllm") == 0   ? "tensorrt-llm"
                                      : strcmp(backend, "sglang") == 0 ? "sglang"
                                                                       : "vllm-0.19",
-                                     gemm[0] == '\0'                  ? "bf16"
-                                     : strcmp(gemm, "nvfp4") == 0     ? "nvfp4"
-                                                                      : "fp8");
+                                     gemm[0] == '\0'              ? "bf16"
+                                     : strcmp(gemm, "nvfp4") == 0 ? "nvfp4"
+                                                                  : "fp8");
     plant.n_tensor = (uint32_t)number(sheet, "tp_size");
     plant.n_pipeline = (uint32_t)number(sheet, "pp_size");
     const double isl = number(sheet, "isl"), osl = number(sheet, "osl");
@@ -370,12 +371,18 @@ static const struct mlperf_task tasks[] = {{"llama2-70b", "Llama-2-70B", 294, 1.
                                            {"llama3.1-8b", "Llama-3.1-8B", 778, 0.5, 128, 0},
                                            {"llama3.1-405b", "Llama-3.1-405B", 9428, 0.6, 652, 0.4},
                                            {"mixtral-8x7b", "Mixtral-8x7B", 344, 1.0, 145, 0.8}};
-static const char *const mlperf_devices[][2] = {
-    {"H100-SXM-80GB", "H100-80GB-SXM"}, {"H200-SXM-141GB", "H200-141GB-SXM"},
-    {"H200-NVL-141GB", "H200-NVL-141GB"}, {"B200-SXM-180GB", "B200-180GB-SXM"},
-    {"NVIDIA GB200", "GB200-NVL72"}, {"L40S", "L40S"}, {"RTX PRO 6000", "RTX-PRO-6000-Server"},
-    {"MI300X", "MI300X"}, {"MI325X", "MI325X"}, {"MI355X", "MI355X"}, {"GB300", "GB300-NVL72"},
-    {NULL, NULL}};
+static const char *const mlperf_devices[][2] = {{"H100-SXM-80GB", "H100-80GB-SXM"},
+                                                {"H200-SXM-141GB", "H200-141GB-SXM"},
+                                                {"H200-NVL-141GB", "H200-NVL-141GB"},
+                                                {"B200-SXM-180GB", "B200-180GB-SXM"},
+                                                {"NVIDIA GB200", "GB200-NVL72"},
+                                                {"L40S", "L40S"},
+                                                {"RTX PRO 6000", "RTX-PRO-6000-Server"},
+                                                {"MI300X", "MI300X"},
+                                                {"MI325X", "MI325X"},
+                                                {"MI355X", "MI355X"},
+                                                {"GB300", "GB300-NVL72"},
+                                                {NULL, NULL}};
 
 /* The plant of fewest devices a replica that holds the model with room for some hundred texts. */
 static bool mlperf_plant(struct tw_plant *plant, uint32_t n_devices)
@@ -419,10 +426,10 @@ static bool mlperf_row(const struct sheet *sheet, double *ret_tokens_s, double *
         return false;
     }
     const double n_parts = n_devices < 8 ? 1 : n_devices / 8.0;
-    const struct tw_use_case use = {.rate_requests_s = 1e6,
-                                    .input = {TW_LENGTH_LOGNORMAL, task->in, task->in_cv, 8, 16384},
-                                    .output = {TW_LENGTH_LOGNORMAL, task->out, task->out_cv, 1,
-                                               task->out_cv > 0 ? 2048 : 128}};
+    const struct tw_use_case use = {
+        .rate_requests_s = 1e6,
+        .input = {TW_LENGTH_LOGNORMAL, task->in, task->in_cv, 8, 16384},
+        .output = {TW_LENGTH_LOGNORMAL, task->out, task->out_cv, 1, task->out_cv > 0 ? 2048 : 128}};
     struct tw_workload workload;
     need(tw_workload_make(&use, 1, 4000 * plant.n_replicas, 1, &workload, &error));
     struct tw_plan_result result;

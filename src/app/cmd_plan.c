@@ -313,8 +313,8 @@ static int prices(int argc, char **argv)
         return exit_code;
     }
     tw_buf_init(&out, REPORT_BOUND_BYTES);
-    enum tw_status status = tw_prices_open((const char *const *)words.items,
-                                           (uint32_t)words.n_items, &table, &error);
+    enum tw_status status =
+        tw_prices_open((const char *const *)words.items, (uint32_t)words.n_items, &table, &error);
     if (status == TW_OK) {
         tw_plan_print_prices(table, &out);
     }

@@ -306,8 +306,8 @@ void tw_plan_csv(const struct tw_plan *plan, struct tw_buf *out)
                 "%.3f\n",
                 tw_cost_kind_name(option->cost.kind), option->blocked == 0, i + 1, m->devices,
                 m->capex, m->loan, m->maintenance, m->energy, m->space, m->staff, m->software,
-                m->rent, m->tail, m->sold, m->cumulative, m->tokens_million,
-                m->tail_tokens_million, m->kwh);
+                m->rent, m->tail, m->sold, m->cumulative, m->tokens_million, m->tail_tokens_million,
+                m->kwh);
         }
     }
 }

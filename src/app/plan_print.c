@@ -79,9 +79,8 @@ static void put_answer(const struct tw_plan *plan, struct tw_buf *out)
 {
     const struct tw_plan_option *best = &plan->options[plan->best];
     char text[80];
-    tw_buf_append_text(out, best->cost.kind == TW_COST_TOKENS
-                                ? "Answer: keep buying tokens.\n"
-                                : "Answer: ");
+    tw_buf_append_text(out, best->cost.kind == TW_COST_TOKENS ? "Answer: keep buying tokens.\n"
+                                                              : "Answer: ");
     tw_buf_append_format(out, "%s%s\n", best->cost.kind == TW_COST_TOKENS ? "  " : "", best->name);
     tw_buf_append_format(out, "  It is the cheapest in %.0f%% of %u random draws",
                          100 * best->best_share, plan->scenario->n_draws);
@@ -222,8 +221,9 @@ static void put_assumptions(const struct tw_plan *plan, struct tw_buf *out)
         tw_buf_append_format(out, "%s%u: %s, %s", i > 0 ? "; " : "", i + 1,
                              plan->options[i].price_source, plan->options[i].price_date);
     }
-    tw_buf_append_format(out, "\n%u simulations; before tax; energy of bought tokens is not "
-                              "published and not counted\n",
+    tw_buf_append_format(out,
+                         "\n%u simulations; before tax; energy of bought tokens is not "
+                         "published and not counted\n",
                          plan->n_simulations);
 }
 
@@ -282,8 +282,8 @@ void tw_plan_print_published(struct tw_buf *out)
     tw_buf_append_text(out, "\nLenovo Press LP2368\n");
     for (uint32_t i = 0; i < tw_published_n_figures(); i++) {
         const struct tw_published_figure f = tw_published_figure_at(i);
-        tw_buf_append_format(out, "  %-46s %-12s %12.6g %12.6g  %s\n", f.what, f.unit,
-                             f.published, f.recomputed, f.why);
+        tw_buf_append_format(out, "  %-46s %-12s %12.6g %12.6g  %s\n", f.what, f.unit, f.published,
+                             f.recomputed, f.why);
     }
 }
 

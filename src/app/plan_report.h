@@ -1,7 +1,7 @@
 /* plan_report.h: a plan as one page of HTML that needs nothing else.
  *
- * plan_report.html is the page, plan_cost.js its arithmetic, plan_page.js its charts; the plan stands
- * in it as JSON (plan_json.h). The arithmetic is that of plan/cost.c once more.
+ * plan_report.html is the page, plan_cost.js its arithmetic (that of plan/cost.c once more),
+ * plan_page.js its charts; the plan stands in it as JSON (plan_json.h).
  * Threads: any. Errors: none of its own; a full buffer shows in out->failed.
  */
 #ifndef TW_APP_PLAN_REPORT_H

@@ -10,8 +10,8 @@
 
 /* How far a measurement may be from the model, as a share, and how surely a coefficient is in its
  * range (two standard deviations of a logarithm). */
-#define PASS_SHARE 0.03
-#define LOG_SHARE  0.02
+#define PASS_SHARE  0.03
+#define LOG_SHARE   0.02
 #define MOST_ROUNDS 12
 #define STEP        0.02 /* of a logarithm, for derivatives */
 
@@ -20,7 +20,7 @@ struct problem {
     const struct tw_plan_pass *passes;
     uint32_t n_passes;
     const struct tw_workload *workload;
-    double measured[10]; /* of a log: what is compared */
+    double measured[10];        /* of a log: what is compared */
     double centre[N], width[N]; /* logarithms: the engine's own, and a standard deviation */
     uint32_t n_residuals;
     double share;
@@ -69,8 +69,7 @@ static void set_terms(struct tw_plan_engine *engine, const double *logs)
 static void summarise(double *ttft, uint32_t n, double *tpot, uint32_t n_tpot, double *ret)
 {
     const struct tw_plan_quantiles a = tw_quantiles_of(ttft, n), b = tw_quantiles_of(tpot, n_tpot);
-    const double all[10] = {a.mean, a.p50, a.p90, a.p95, a.p99,
-                            b.mean, b.p50, b.p90, b.p95, b.p99};
+    const double all[10] = {a.mean, a.p50, a.p90, a.p95, a.p99, b.mean, b.p50, b.p90, b.p95, b.p99};
     memcpy(ret, all, sizeof all);
 }
 
@@ -284,9 +283,9 @@ static void fill(const struct problem *p, const double *logs, struct work *w,
     for (int i = 0; i < N; i++) {
         /* Residuals beyond what was allowed for widen the intervals by as much. */
         const double sigma = sqrt(covariance[i][i] * (mean_square > 1 ? mean_square : 1));
-        ret->value[i] = (struct tw_range){at_most(i, exp(logs[i] - 2 * sigma)),
-                                          at_most(i, exp(logs[i])),
-                                          at_most(i, exp(logs[i] + 2 * sigma))};
+        ret->value[i] =
+            (struct tw_range){at_most(i, exp(logs[i] - 2 * sigma)), at_most(i, exp(logs[i])),
+                              at_most(i, exp(logs[i] + 2 * sigma))};
         ret->is_measured[i] = sigma < 0.5 * p->width[i];
         double moves = 0;
         const double *column = w->columns + (size_t)i * p->n_residuals;

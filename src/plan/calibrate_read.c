@@ -30,13 +30,13 @@ static bool read_point(const json_t *point, struct tw_plan_pass *pass)
         return false;
     }
     const double rows = is_prefill ? 1 : n;
-    pass->work = (struct tw_step_work){
-        .n_tokens = (uint64_t)n,
-        .n_rows = (uint64_t)rows,
-        .n_results = (uint64_t)rows,
-        .n_context_tokens = is_prefill ? depth + n : n * (depth + 1),
-        .n_window_tokens = is_prefill ? depth + n : n * (depth + 1),
-        .n_attended = is_prefill ? n * depth + n * (n + 1) / 2 : n * (depth + 1)};
+    pass->work = (struct tw_step_work){.n_tokens = (uint64_t)n,
+                                       .n_rows = (uint64_t)rows,
+                                       .n_results = (uint64_t)rows,
+                                       .n_context_tokens = is_prefill ? depth + n : n * (depth + 1),
+                                       .n_window_tokens = is_prefill ? depth + n : n * (depth + 1),
+                                       .n_attended = is_prefill ? n * depth + n * (n + 1) / 2
+                                                                : n * (depth + 1)};
     return true;
 }
 
@@ -91,8 +91,7 @@ enum tw_status tw_calibrate_read_log(const char *file, const char *text, size_t 
 {
     struct tw_workload workload;
     struct tw_trace_times *times;
-    enum tw_status status =
-        tw_trace_read(file, text, text_bytes, 0, &workload, &times, error);
+    enum tw_status status = tw_trace_read(file, text, text_bytes, 0, &workload, &times, error);
     if (status != TW_OK) {
         return status;
     }

@@ -117,10 +117,9 @@ static enum tw_status read_counts(const struct tw_facts *facts, const char *name
 {
     for (size_t i = 0; i < n_fields; i++) {
         struct tw_range range;
-        enum tw_status status =
-            tw_facts_number(facts, name, fields[i].name, fields[i].is_required ? 1 : 0,
-                            fields[i].is_required, tw_range_exact(fields[i].otherwise), &range,
-                            error);
+        enum tw_status status = tw_facts_number(
+            facts, name, fields[i].name, fields[i].is_required ? 1 : 0, fields[i].is_required,
+            tw_range_exact(fields[i].otherwise), &range, error);
         if (status != TW_OK) {
             return status;
         }
@@ -137,13 +136,12 @@ static enum tw_status read_counts(const struct tw_facts *facts, const char *name
     return TW_OK;
 }
 
-static enum tw_status read_double(const struct tw_facts *facts, const char *name,
-                                  const char *field, double otherwise, double *ret_number,
-                                  struct tw_error *error)
+static enum tw_status read_double(const struct tw_facts *facts, const char *name, const char *field,
+                                  double otherwise, double *ret_number, struct tw_error *error)
 {
     struct tw_range range;
-    enum tw_status status = tw_facts_number(facts, name, field, 0, false,
-                                            tw_range_exact(otherwise), &range, error);
+    enum tw_status status =
+        tw_facts_number(facts, name, field, 0, false, tw_range_exact(otherwise), &range, error);
     *ret_number = status == TW_OK ? range.typical : *ret_number;
     return status;
 }
@@ -281,7 +279,7 @@ struct tw_catalogue {
         struct tw_plan_model model;
         char *name;
         struct added *next;
-    } *added;
+    } * added;
 };
 
 static void *row_at(const struct tw_catalogue *catalogue, enum tw_plan_table table, uint32_t i)
@@ -299,8 +297,8 @@ static enum tw_status read_rows(struct tw_catalogue *catalogue, int table, struc
     }
     for (uint32_t i = 0; i < n; i++) {
         const char *name = tw_facts_name(facts, i);
-        enum tw_status status = tables[table].read(
-            facts, name, row_at(catalogue, (enum tw_plan_table)table, i), error);
+        enum tw_status status =
+            tables[table].read(facts, name, row_at(catalogue, (enum tw_plan_table)table, i), error);
         if (status != TW_OK) {
             return status;
         }
@@ -356,9 +354,9 @@ static enum tw_status fill(struct tw_catalogue *catalogue, const char *const *fi
     for (int i = 0; i < N_TABLES && status == TW_OK; i++) {
         status = tw_facts_create(&catalogue->facts[i], error);
         if (status == TW_OK) {
-            status = tw_facts_read(catalogue->facts[i], tw_plan_built_in[i].file,
-                                   tw_plan_built_in[i].text, strlen(tw_plan_built_in[i].text),
-                                   error);
+            status =
+                tw_facts_read(catalogue->facts[i], tw_plan_built_in[i].file,
+                              tw_plan_built_in[i].text, strlen(tw_plan_built_in[i].text), error);
         }
     }
     for (uint32_t i = 0; i < n_files && status == TW_OK; i++) {
@@ -478,8 +476,7 @@ static const void *find_exact(const struct tw_catalogue *catalogue, enum tw_plan
 }
 
 enum tw_status tw_catalogue_device(const struct tw_catalogue *catalogue, const char *name,
-                                   const struct tw_plan_device **ret_device,
-                                   struct tw_error *error)
+                                   const struct tw_plan_device **ret_device, struct tw_error *error)
 {
     const struct tw_plan_device *device = find_exact(catalogue, TW_PLAN_DEVICES, name);
     if (device == NULL) {
@@ -493,7 +490,8 @@ enum tw_status tw_catalogue_model(const struct tw_catalogue *catalogue, const ch
                                   const struct tw_plan_model **ret_model, struct tw_error *error)
 {
     const struct tw_plan_model *model = NULL;
-    for (const struct added *one = catalogue->added; one != NULL && model == NULL; one = one->next) {
+    for (const struct added *one = catalogue->added; one != NULL && model == NULL;
+         one = one->next) {
         model = strcasecmp(one->name, name) == 0 ? &one->model : NULL;
     }
     model = model != NULL ? model : find_exact(catalogue, TW_PLAN_MODELS, name);
@@ -537,8 +535,7 @@ static const struct tw_plan_engine *find_engine(const struct tw_catalogue *catal
 }
 
 enum tw_status tw_catalogue_engine(const struct tw_catalogue *catalogue, const char *name,
-                                   const struct tw_plan_engine **ret_engine,
-                                   struct tw_error *error)
+                                   const struct tw_plan_engine **ret_engine, struct tw_error *error)
 {
     const struct tw_plan_engine *engine = find_exact(catalogue, TW_PLAN_ENGINES, name);
     engine = engine != NULL ? engine : find_engine(catalogue, name);

@@ -59,9 +59,8 @@ static double replicas_at(const struct tw_cost_option *option, const double *in,
 }
 
 static void class_of_month(const struct tw_cost_option *option, const double *in, double load,
-                           double hours, double working, struct month *month)
+                           double hours, double working, double most, struct month *month)
 {
-    const double most = capacity_at(option, in, working);
     const double served = fmin(load, most);
     month->served += served * hours;
     month->possible += most * hours;
@@ -92,14 +91,17 @@ static struct month plan_month(const struct tw_cost_demand *demand,
         peak = fmax(peak, demand->load[i]);
     }
     month.peak = peak * grown;
+    double most = 0;
     if (option->capacity.n_points > 0) {
         working = option->fixed_replicas > 0 ? option->fixed_replicas
                                              : replicas_at(option, in, month.peak);
         month.replicas = working + option->spare_replicas;
+        most = capacity_at(option, in, working);
     }
     for (uint32_t i = 0; i < demand->n_classes; i++) {
         if (option->capacity.n_points > 0) {
-            class_of_month(option, in, demand->load[i] * grown, demand->hours[i], working, &month);
+            class_of_month(option, in, demand->load[i] * grown, demand->hours[i], working, most,
+                           &month);
         } else {
             month.tail += demand->load[i] * grown * demand->hours[i];
         }
@@ -242,12 +244,15 @@ void tw_cost_evaluate(const struct tw_cost_demand *demand, const struct tw_cost_
 {
     struct purchases bought;
     double tokens_value = 0, served = 0, possible = 0;
+    struct month plant = {0};
     memset(&bought, 0, sizeof bought);
     memset(ret_result, 0, sizeof *ret_result);
     ret_result->n_months = demand->n_months;
     for (uint32_t at = 0; at < demand->n_months; at++) {
         struct tw_cost_month *month = &ret_result->months[at];
-        const struct month plant = plan_month(demand, option, in, at);
+        if (at == 0 || in[TW_COST_GROWTH] != 0) {
+            plant = plan_month(demand, option, in, at);
+        }
         const double million = demand->million_tokens_h;
         month->replicas = plant.replicas;
         month->devices = plant.replicas * option->devices_per_replica;

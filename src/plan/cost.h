@@ -4,8 +4,8 @@
  *         --> purchases, rent, energy, space, staff, maintenance, software, interest, tail
  *         --> cumulative cash, net present value, cost per million tokens, kWh, CO2e
  *
- * One function for every kind of option: a plant (bought, rented or none) and a tail (tokens that an
- * API answers, or none). Everything that may be otherwise is one of the numbers of enum
+ * One function for every kind of option: a plant (bought, rented or none) and a tail (tokens that
+ * an API answers, or none). Everything that may be otherwise is one of the numbers of enum
  * tw_cost_input, so that tornado, random draws and a report's sliders change what they like and
  * call the same function. The report has this function a second time in JavaScript
  * (src/app/plan_cost.js), and a test compares the two.

@@ -50,13 +50,15 @@ enum tw_status tw_plan_model_finish(struct tw_plan_model *m, struct tw_error *er
     }
     if (m->n_experts > 0 && (m->n_experts_used == 0 || m->n_experts_used > m->n_experts ||
                              m->n_expert_ffn == 0 || m->n_dense_layers >= m->n_layers)) {
-        return refuse(m, error, "experts needs experts_used (at most as many), expert_ffn, and "
-                                "fewer dense_layers than layers");
+        return refuse(m, error,
+                      "experts needs experts_used (at most as many), expert_ffn, and "
+                      "fewer dense_layers than layers");
     }
     if (m->n_window_layers + m->n_state_layers > m->n_layers ||
         (m->n_window_layers > 0 && m->n_window == 0)) {
-        return refuse(m, error, "window_layers and state_layers are more than layers, or window "
-                                "is missing");
+        return refuse(m, error,
+                      "window_layers and state_layers are more than layers, or window "
+                      "is missing");
     }
     const struct tw_plan_parts p = tw_plan_model_parts(m);
     const double counted = p.dense + p.experts + p.head + p.embedding + p.norms;
@@ -132,8 +134,7 @@ static void count_windows(const json_t *config, struct tw_plan_model *m)
         m->n_window = 0;
     }
     m->n_window_layers = m->n_window > 0 && !json_is_array(types) ? m->n_layers : 0;
-    json_array_foreach(types, i, type)
-    {
+    json_array_foreach (types, i, type) {
         const char *text = json_string_value(type);
         m->n_window_layers +=
             text != NULL && strcmp(text, "sliding_attention") == 0 && m->n_window > 0;
@@ -163,8 +164,7 @@ static enum tw_status read_object(const json_t *config, struct tw_plan_model *m,
     m->head_dim = m->head_dim == 0 ? m->n_embed / m->n_heads : m->head_dim;
     m->n_context_tokens = m->n_context_tokens == 0 ? 4096 : m->n_context_tokens;
     m->n_expert_ffn = m->n_expert_ffn == 0 && m->n_experts > 0 ? m->n_ffn : m->n_expert_ffn;
-    m->tied_head =
-        number_in(config, (const char *const[]){"tie_word_embeddings", NULL}, 0) != 0;
+    m->tied_head = number_in(config, (const char *const[]){"tie_word_embeddings", NULL}, 0) != 0;
     count_windows(config, m);
     return tw_plan_model_finish(m, error);
 }

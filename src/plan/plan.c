@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "plan/plan_state.h"
 
-enum { WORKLOAD_REQUESTS = 6000, MOST_SIZED = 6, MOST_CANDIDATES = 256 };
+enum { WORKLOAD_REQUESTS = 6000, MOST_SIZED = 5, MOST_TRIED = 9, MOST_CANDIDATES = 256 };
 
 void tw_plan_free(struct tw_plan *plan)
 {
@@ -69,8 +69,8 @@ static enum tw_status make_workload(struct tw_plan *plan, struct tw_error *error
     plan->cached_share = mean_cached(&plan->workload, s);
     plan->demand = s->demand;
     plan->demand.million_tokens_h = plan->workload.n_requests / plan->workload.duration_s *
-                                    (plan->summary.input_mean + plan->summary.output_mean) *
-                                    3600 / 1e6;
+                                    (plan->summary.input_mean + plan->summary.output_mean) * 3600 /
+                                    1e6;
     return TW_OK;
 }
 
@@ -133,8 +133,9 @@ static double guess_cost(const struct tw_plan *plan, const struct tw_plant *plan
         return INFINITY;
     }
     const double rate = plant->device->ops_s[plant->weights->rate].typical;
-    const double work = n * sqrt(plant->device->bandwidth_bytes_s.typical *
-                                 fmax(1, rate > 0 ? rate : plant->device->ops_s[0].typical)) *
+    const double work = n *
+                        sqrt(plant->device->bandwidth_bytes_s.typical *
+                             fmax(1, rate > 0 ? rate : plant->device->ops_s[0].typical)) *
                         sqrt(16 / plant->weights->bits);
     return n * least_usd_h(plan, plant->device->name) / work;
 }
@@ -183,8 +184,7 @@ static enum tw_status find_base(struct tw_plan *plan, struct tw_plant *ret_base,
 {
     const struct tw_scenario *s = plan->scenario;
     struct tw_error cause = {0};
-    enum tw_status status =
-        tw_catalogue_model(plan->catalogue, s->model, &ret_base->model, &cause);
+    enum tw_status status = tw_catalogue_model(plan->catalogue, s->model, &ret_base->model, &cause);
     if (status != TW_OK) {
         return at_line(plan, "model", status, &cause, error);
     }
@@ -226,8 +226,7 @@ static enum tw_status find_candidates(struct tw_plan *plan,
         status = add_device(plan, &base, device, candidates, ret_n, error);
     }
     for (uint32_t i = 0;
-         status == TW_OK && s->devices.n == 0 && i < tw_catalogue_n_devices(plan->catalogue);
-         i++) {
+         status == TW_OK && s->devices.n == 0 && i < tw_catalogue_n_devices(plan->catalogue); i++) {
         const struct tw_plan_device *device = tw_catalogue_device_at(plan->catalogue, i);
         if (isfinite(least_usd_h(plan, device->name))) {
             status = add_device(plan, &base, device, candidates, ret_n, error);
@@ -243,20 +242,21 @@ static enum tw_status size_all(struct tw_plan *plan, struct tw_error *error)
 {
     struct candidate *candidates = tw_mem_zalloc(MOST_CANDIDATES, sizeof *candidates);
     uint32_t n = 0;
-    enum tw_status status =
-        candidates == NULL
-            ? tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a plan")
-            : find_candidates(plan, candidates, &n, error);
-    const uint32_t most = plan->scenario->devices.n > 0 ? n : MOST_SIZED;
+    enum tw_status status = candidates == NULL ? tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION,
+                                                              "no memory for a plan")
+                                               : find_candidates(plan, candidates, &n, error);
+    const struct tw_scenario *s = plan->scenario;
+    const uint32_t most = s->devices.n > 0 ? n : MOST_SIZED;
     uint32_t n_good = 0;
     plan->sizings = tw_mem_zalloc(n + 1, sizeof *plan->sizings);
     if (status == TW_OK && plan->sizings == NULL) {
         status = tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a plan");
     }
-    for (uint32_t i = 0; status == TW_OK && i < n && n_good < most; i++) {
+    for (uint32_t i = 0;
+         status == TW_OK && i < n && n_good < most && (s->devices.n > 0 || i < MOST_TRIED); i++) {
         struct tw_sizing *sizing = &plan->sizings[plan->n_sizings++];
-        status = tw_sizing_find(&candidates[i].plant, &plan->workload, &plan->scenario->slo,
-                                sizing, error);
+        status = tw_sizing_find(&candidates[i].plant, &plan->workload, &plan->scenario->slo, sizing,
+                                error);
         plan->n_simulations += sizing->n_simulations;
         n_good += sizing->meets;
     }
@@ -272,8 +272,8 @@ static void class_shares(const struct tw_scenario *s, double ret_shares[TW_LIMIT
     double sum = 0;
     memset(ret_shares, 0, TW_LIMIT_PLAN_CLASSES * sizeof *ret_shares);
     for (uint32_t i = 0; i < s->n_cases; i++) {
-        const double tokens = s->cases[i].rate_requests_s * (s->cases[i].input.mean_tokens +
-                                                             s->cases[i].output.mean_tokens);
+        const double tokens = s->cases[i].rate_requests_s *
+                              (s->cases[i].input.mean_tokens + s->cases[i].output.mean_tokens);
         ret_shares[s->case_classes[i]] += tokens;
         sum += tokens;
     }
@@ -339,14 +339,13 @@ static struct tw_range relative(struct tw_range r)
     return r.typical > 0 ? tw_range_times(r, 1 / r.typical) : tw_range_exact(1);
 }
 
-static void find_place(struct tw_plan *plan, struct tw_plan_option *option,
-                       enum tw_place_kind kind, const char *home)
+static void find_place(struct tw_plan *plan, struct tw_plan_option *option, enum tw_place_kind kind,
+                       const char *home)
 {
     const struct tw_scenario *s = plan->scenario;
     option->place = tw_place_find(s->places, s->n_places, kind, home);
     option->blocked = classes_refused(s, option->place, option->why_not);
-    option->seal_score =
-        option->place >= 0 ? tw_seal_score(&s->places[option->place].seal) : 0;
+    option->seal_score = option->place >= 0 ? tw_seal_score(&s->places[option->place].seal) : 0;
 }
 
 static void cost_option(struct tw_plan *plan, struct tw_plan_option *option)
@@ -380,8 +379,8 @@ static struct tw_plan_option *add_plant(struct tw_plan *plan, uint32_t at, enum 
     option->cost.idle_w = sizing->idle_w;
     option->cost.busy_w = sizing->busy_w;
     option->cost.needs_staff = kind == TW_COST_RENTED || kind == TW_COST_RESERVED ? 0.5
-                               : kind == TW_COST_COLOCATED                       ? 0.8
-                                                                                 : 1;
+                               : kind == TW_COST_COLOCATED                        ? 0.8
+                                                                                  : 1;
     option->cost.factor[TW_COST_CAPACITY] = sizing->capacity_factor;
     return option;
 }
@@ -619,8 +618,8 @@ static void price_rules(struct tw_plan *plan)
     plan->all_rules_usd = best - plan->options[plan->without_rules].result->npv_usd;
     for (uint32_t c = 0; c < plan->scenario->n_classes; c++) {
         const uint32_t instead = cheapest(plan, UINT32_MAX & ~(1u << c));
-        plan->rules[plan->n_rules++] = (struct tw_plan_rule){
-            c, best - plan->options[instead].result->npv_usd, instead};
+        plan->rules[plan->n_rules++] =
+            (struct tw_plan_rule){c, best - plan->options[instead].result->npv_usd, instead};
     }
 }
 
@@ -636,8 +635,8 @@ static enum tw_status nothing_left(const struct tw_plan *plan, struct tw_error *
     for (uint32_t i = 0; i < plan->n_sizings; i++) {
         why = !plan->sizings[i].meets ? plan->sizings[i].why_not : why;
     }
-    return tw_scenario_wrong(plan->scenario,
-                             plan->scenario->devices.n > 0 ? "devices" : "model", error,
+    return tw_scenario_wrong(plan->scenario, plan->scenario->devices.n > 0 ? "devices" : "model",
+                             error,
                              "no device serves %.40s within the targets (%.110s): loosen the "
                              "targets, name other devices or formats, or add apis",
                              plan->scenario->model, why);
@@ -667,8 +666,8 @@ static enum tw_status choose(struct tw_plan *plan, struct tw_error *error)
         }
     }
     if (plan->runner_up != TW_PLAN_NONE) {
-        plan->advantage_usd = plan->options[plan->runner_up].result->npv_usd -
-                              plan->options[0].result->npv_usd;
+        plan->advantage_usd =
+            plan->options[plan->runner_up].result->npv_usd - plan->options[0].result->npv_usd;
     }
     price_rules(plan);
     return tw_plan_risk(plan, error);
@@ -687,8 +686,8 @@ enum tw_status tw_plan_make(const struct tw_scenario *scenario, struct tw_plan *
     enum tw_status status = tw_catalogue_open(scenario->catalogue_files.items,
                                               scenario->catalogue_files.n, &plan->catalogue, error);
     if (status == TW_OK) {
-        status = tw_prices_open(scenario->price_files.items, scenario->price_files.n,
-                                &plan->prices, error);
+        status = tw_prices_open(scenario->price_files.items, scenario->price_files.n, &plan->prices,
+                                error);
     }
     if (status == TW_OK) {
         status = tw_prices_currency(plan->prices, scenario->currency, &plan->currency_usd, &cause);

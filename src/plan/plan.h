@@ -14,8 +14,8 @@
  * 1. Nothing that a data class forbids is recommended, whatever it costs.
  * 2. A range holds its typical value. The same scenario and seed give the same plan.
  *
- * Ownership: the plan owns catalogue, prices, workload and lists until tw_plan_free; the scenario is
- * the caller's and must outlive it. Threads: one makes, any number read.
+ * Ownership: the plan owns catalogue, prices, workload and lists until tw_plan_free; the scenario
+ * is the caller's and must outlive it. Threads: one makes, any number read.
  * Errors: TW_ERR_FORMAT with the scenario's line for names that are not known; TW_ERR_UNSUPPORTED
  * where no option is left, with each reason in short; TW_ERR_MEMORY.
  */
@@ -34,16 +34,16 @@ struct tw_plan_option {
     uint32_t sizing; /* of sizings, or TW_PLAN_NONE */
     const struct tw_plan_device *device;
     struct tw_price_api api; /* name NULL: none */
-    int place, tail_place; /* -1: none */
-    uint32_t blocked; /* a bit for each data class that forbids it; 0: it may be had */
+    int place, tail_place;   /* -1: none */
+    uint32_t blocked;        /* a bit for each data class that forbids it; 0: it may be had */
     char why_not[200];
     double seal_score;
     struct tw_cost_result *result; /* at typical inputs */
     /* From the draws, 5% and 95%; of options that may be had. */
     struct tw_range npv_usd, usd_per_million_tokens, break_even_months;
-    double pays_share; /* of the draws in which it breaks even with the cheapest tokens */
-    double best_share; /* of the draws in which it is the cheapest */
-    int driver;        /* the input that moves its cost most, or -1 */
+    double pays_share;   /* of the draws in which it breaks even with the cheapest tokens */
+    double best_share;   /* of the draws in which it is the cheapest */
+    int driver;          /* the input that moves its cost most, or -1 */
     double driver_share; /* of the typical cost, from its low to its high */
     const char *price_source, *price_date;
 };
@@ -55,7 +55,7 @@ struct tw_plan_bar {
 
 struct tw_plan_rule {
     uint32_t class;
-    double usd; /* cheapest with all rules less cheapest without this one */
+    double usd;       /* cheapest with all rules less cheapest without this one */
     uint32_t instead; /* the option that would be had then */
 };
 

@@ -72,7 +72,7 @@ struct draws {
     struct tw_cost_result result, tokens;
 };
 
-enum { DRAWN_OPTIONS = 12 };
+enum { DRAWN_OPTIONS = 10 };
 
 static void draw(struct tw_plan *plan, struct draws *d, uint32_t at, uint32_t n_options)
 {
@@ -116,8 +116,7 @@ static void take_draws(struct tw_plan *plan, struct draws *d, uint32_t n_options
             plan->tokens != TW_PLAN_NONE && o != plan->tokens &&
             tw_cost_break_even(option->result, plan->options[plan->tokens].result, &months);
         if (d->n_paying[o] > 0 && pays) {
-            option->break_even_months =
-                quantiles(&d->months[o * d->n], d->n_paying[o], months);
+            option->break_even_months = quantiles(&d->months[o * d->n], d->n_paying[o], months);
         } else {
             option->break_even_months = (struct tw_range){NAN, pays ? months : NAN, NAN};
         }

@@ -167,21 +167,19 @@ enum tw_status tw_plan_fit(const struct tw_plant *plant, struct tw_plan_memory *
     if (status != TW_OK) {
         return status;
     }
-    const double n_sequences =
-        plant->n_sequences > 0 ? plant->n_sequences : engine->n_sequences;
+    const double n_sequences = plant->n_sequences > 0 ? plant->n_sequences : engine->n_sequences;
     struct tw_plan_memory memory = {
         .total_bytes = tw_plan_low_is_bad(plant, plant->device->memory_bytes),
         .weights_bytes = device_weights(plant),
         .activation_bytes =
             tw_plan_high_is_bad(plant, engine->activation_bytes) +
             n_sequences * plant->model->n_vocab * tw_plan_high_is_bad(plant, engine->logit_bytes),
-        .other_bytes =
-            tw_plan_high_is_bad(plant, plant->n_tensor > 1 ? engine->other_parallel_bytes
-                                                           : engine->other_bytes),
+        .other_bytes = tw_plan_high_is_bad(plant, plant->n_tensor > 1 ? engine->other_parallel_bytes
+                                                                      : engine->other_bytes),
     };
     memory.usable_bytes = memory.total_bytes * engine->memory_share;
-    memory.kv_bytes = memory.usable_bytes - memory.weights_bytes - memory.activation_bytes -
-                      memory.other_bytes;
+    memory.kv_bytes =
+        memory.usable_bytes - memory.weights_bytes - memory.activation_bytes - memory.other_bytes;
     fill_pool(plant, &memory);
     *ret_memory = memory;
     if (memory.n_full_sequences >= 1) {

@@ -9,8 +9,8 @@
 
 /* More replicas than this are simulated as so many under their share of the load: less pooling, so
  * a little worse than the whole, and requests enough for each. */
-#define SIMULATED 4u
-#define ALONE     200u /* requests that are tried one at a time */
+#define SIMULATED  4u
+#define ALONE      200u /* requests that are tried one at a time */
 #define MOST_TRIES 64
 
 struct memo {
@@ -44,9 +44,10 @@ static double rate_of_steps(int32_t steps)
 
 static void scale(struct tw_plan_result *result, double factor)
 {
-    double *const rates[] = {&result->output_tokens_s, &result->requests_s,
-                             &result->goodput_requests_s, &result->power_w, &result->energy_j,
-                             &result->queue_mean, &result->in_system_mean};
+    double *const rates[] = {&result->output_tokens_s,    &result->requests_s,
+                             &result->goodput_requests_s, &result->power_w,
+                             &result->energy_j,           &result->queue_mean,
+                             &result->in_system_mean};
     for (size_t i = 0; i < sizeof rates / sizeof rates[0]; i++) {
         *rates[i] *= factor;
     }
@@ -84,8 +85,7 @@ static enum tw_status look_up(struct tw_plant_search *search, uint32_t option,
             return TW_OK;
         }
     }
-    enum tw_status status =
-        simulate(search, plant, rate_of_steps(rate_steps), ret_result, error);
+    enum tw_status status = simulate(search, plant, rate_of_steps(rate_steps), ret_result, error);
     if (status != TW_OK) {
         return status;
     }
@@ -122,8 +122,8 @@ static uint32_t fewest(const struct tw_plant_search *search, const struct tw_pla
     rows = rows < 1 ? 1 : rows > most ? most : rows;
     const double computed = s->input_mean * (1 - s->shared_share);
     const double request_s =
-        (cost.token_s * computed + tw_step_decode_s(&cost, (uint32_t)rows, context) / rows *
-                                       s->output_mean) /
+        (cost.token_s * computed +
+         tw_step_decode_s(&cost, (uint32_t)rows, context) / rows * s->output_mean) /
         plant->n_pipeline;
     const double need = s->rate_requests_s * rate_factor * request_s * 0.8;
     return need < 1 ? 1 : need > 1e6 ? 1000000 : (uint32_t)need;
@@ -152,8 +152,7 @@ static enum tw_status find_count(struct tw_plant_search *search, uint32_t option
     ret->meets = false;
     for (int i = 0; i < MOST_TRIES && n <= most; i++, n = next_count(n)) {
         plant->n_replicas = n;
-        enum tw_status status =
-            look_up(search, option, plant, rate_steps, &ret->result, error);
+        enum tw_status status = look_up(search, option, plant, rate_steps, &ret->result, error);
         if (status != TW_OK) {
             return status;
         }
@@ -249,7 +248,9 @@ static enum tw_status search_option(struct tw_plant_search *search, uint32_t num
     uint32_t n_fit = 0;
     enum tw_status status = TW_OK;
     for (uint32_t pp = 1; pp <= 16 && n_fit == 0 && status == TW_OK; pp *= 2) {
-        for (uint32_t tp = pp == 1 ? 1 : plant->device->n_linked < 8 ? plant->device->n_linked : 8;
+        for (uint32_t tp = pp == 1                       ? 1
+                           : plant->device->n_linked < 8 ? plant->device->n_linked
+                                                         : 8;
              tp <= 8 && tp <= plant->device->n_linked && n_fit < 3 && status == TW_OK; tp *= 2) {
             bool fits = false;
             plant->n_tensor = tp;

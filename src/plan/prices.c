@@ -64,8 +64,7 @@ static enum tw_status check(const struct tw_facts *facts, struct tw_error *error
         if (!is_text && fact->number.low < 0) {
             return tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
                                 "'%.80s': line %u: %.40s of %.60s is %g; a price is 0 or more",
-                                fact->file, fact->line, fact->field, fact->name,
-                                fact->number.low);
+                                fact->file, fact->line, fact->field, fact->name, fact->number.low);
         }
     }
     return TW_OK;
@@ -112,9 +111,9 @@ enum tw_status tw_prices_open(const char *const *files, uint32_t n_files,
     }
     enum tw_status status = tw_facts_create(&prices->facts, error);
     if (status == TW_OK) {
-        status = tw_facts_read(prices->facts, tw_prices_built_in[0].file,
-                               tw_prices_built_in[0].text, strlen(tw_prices_built_in[0].text),
-                               error);
+        status =
+            tw_facts_read(prices->facts, tw_prices_built_in[0].file, tw_prices_built_in[0].text,
+                          strlen(tw_prices_built_in[0].text), error);
     }
     for (uint32_t i = 0; status == TW_OK && i < n_files; i++) {
         status = read_own(prices, files[i], error);
@@ -273,8 +272,8 @@ double tw_price_api_per_million(const struct tw_price_api *api, const struct tw_
             t++;
         }
         const struct tw_price_tier *tier = &api->tiers[t];
-        usd += request->n_input * ((1 - cached_share) * tier->input_usd +
-                                   cached_share * tier->cached_usd) +
+        usd += request->n_input *
+                   ((1 - cached_share) * tier->input_usd + cached_share * tier->cached_usd) +
                request->n_output * tier->output_usd;
         tokens += (double)request->n_input + request->n_output;
     }

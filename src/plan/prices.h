@@ -3,7 +3,7 @@
  *     data/prices.csv (built in) + the user's own files --> facts.h --> rows by kind
  *
  * A row with bought_usd is a device in its server; one with usd_per_h is a rented machine; one with
- * input_per_million is an API. Sources that differ are a range, and a user's own file replaces them.
+ * input_per_million is an API. Sources that differ are a range; a user's own file replaces them.
  * Prices in yuan or euros are converted at the table's own rates ("money").
  *
  * Ownership: the table owns all texts. Threads: any number read.
@@ -25,8 +25,7 @@ void tw_prices_free(struct tw_prices *prices);
 const struct tw_facts *tw_prices_facts(const struct tw_prices *prices);
 
 /* Of one device with its share of a server. False: the table has none. */
-bool tw_prices_bought(const struct tw_prices *prices, const char *device,
-                      struct tw_range *ret_usd);
+bool tw_prices_bought(const struct tw_prices *prices, const char *device, struct tw_range *ret_usd);
 
 struct tw_price_rent {
     const char *name, *device, *provider, *home, *source, *date;
@@ -39,7 +38,7 @@ struct tw_price_rent tw_prices_rent_at(const struct tw_prices *prices, uint32_t 
 
 #define TW_PRICE_TIERS 4
 struct tw_price_tier {
-    double from_tokens; /* of a request's input; the first is 0 */
+    double from_tokens;                       /* of a request's input; the first is 0 */
     double input_usd, cached_usd, output_usd; /* a million */
 };
 struct tw_price_api {

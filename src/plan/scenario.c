@@ -116,7 +116,7 @@ static enum tw_status take_money(const struct reader *r)
     }
     s->life_months = money->life_months > 0 ? money->life_months : 60;
     s->loan_months = money->loan_months > 0 ? money->loan_months : 36;
-    s->n_draws = money->draws > 0 ? money->draws : 2000;
+    s->n_draws = money->draws > 0 ? money->draws : 1000;
     s->seed = money->seed;
     if (s->life_months > 600 || s->loan_months > 600) {
         return tw_scenario_wrong(s, "money", r->error,
@@ -156,8 +156,7 @@ static enum tw_status take_seal(const struct reader *r, const char *path, const 
         const uint32_t level = levels[n == 1 ? 0 : i];
         if (level > TW_SEAL_MOST) {
             return tw_scenario_wrong(r->scenario, path, r->error,
-                                     "a SEAL level of %u; levels are 0 to %d", level,
-                                     TW_SEAL_MOST);
+                                     "a SEAL level of %u; levels are 0 to %d", level, TW_SEAL_MOST);
         }
         ret_seal->level[i] = (uint8_t)level;
     }
@@ -415,8 +414,7 @@ static enum tw_status take_cases(const struct reader *r)
     s->trace = r->file->trace;
     s->trace_factor = or_else(r->file->trace_factor, 1);
     if ((n > 0) == (s->trace != NULL)) {
-        return tw_scenario_wrong(s, "name", r->error,
-                                 "a scenario has either use-cases or a trace");
+        return tw_scenario_wrong(s, "name", r->error, "a scenario has either use-cases or a trace");
     }
     if (!isfinite(r->file->trace_factor) || r->file->trace_factor < 0 ||
         r->file->trace_factor > 1e6) {
@@ -443,8 +441,8 @@ static enum tw_status take_cases(const struct reader *r)
 
 static const double office_day[24] = {.05, .03, .03, .03, .03, .05, .1,  .3, .65, .9, 1,  .95,
                                       .75, .85, .95, .9,  .8,  .55, .35, .2, .15, .1, .1, .05};
-static const double evening_day[24] = {.35, .2, .12, .1, .1, .12, .2,  .35, .45, .5, .55, .6,
-                                       .65, .6, .6,  .6, .65, .7,  .8,  .9,  1,   1,  .85, .55};
+static const double evening_day[24] = {.35, .2, .12, .1, .1,  .12, .2, .35, .45, .5, .55, .6,
+                                       .65, .6, .6,  .6, .65, .7,  .8, .9,  1,   1,  .85, .55};
 
 static enum tw_status take_day(const struct reader *r)
 {
@@ -453,9 +451,9 @@ static enum tw_status take_day(const struct reader *r)
     const char *word = r->file->day != NULL ? r->file->day : "office";
     const bool is_flat = strcmp(word, "flat") == 0, is_own = r->file->hours_count > 0;
     const double *day = strcmp(word, "evening") == 0 ? evening_day : office_day;
-    const double weekend = r->file->weekend != NULL ? *r->file->weekend
+    const double weekend = r->file->weekend != NULL                   ? *r->file->weekend
                            : day == office_day && !is_flat && !is_own ? 0.15
-                                                                     : 1;
+                                                                      : 1;
     if (is_own && r->file->hours_count != 24) {
         return tw_scenario_wrong(s, "hours", r->error, "hours has %u numbers; a day has 24",
                                  r->file->hours_count);
@@ -466,9 +464,7 @@ static enum tw_status take_day(const struct reader *r)
     demand->n_classes = 48;
     double most = 0;
     for (unsigned i = 0; i < 48; i++) {
-        double load = is_own    ? r->file->hours[i % 24]
-                      : is_flat ? 1
-                                : day[i % 24];
+        double load = is_own ? r->file->hours[i % 24] : is_flat ? 1 : day[i % 24];
         if (!(load >= 0 && load <= 1e9)) {
             return tw_scenario_wrong(s, "hours", r->error, "an hour's load is %g; write 0 or more",
                                      load);
@@ -481,9 +477,19 @@ static enum tw_status take_day(const struct reader *r)
     if (!(most > 0)) {
         return tw_scenario_wrong(s, "hours", r->error, "no hour has any load: write one above 0");
     }
+    /* Hours of one load are one class. */
+    unsigned n = 0;
     for (unsigned i = 0; i < 48; i++) {
-        demand->load[i] /= most;
+        unsigned same = 0;
+        while (same < n && demand->load[same] != demand->load[i] / most) {
+            same++;
+        }
+        const double hours = demand->hours[i];
+        demand->load[same] = demand->load[i] / most;
+        demand->hours[same] = same == n ? hours : demand->hours[same] + hours;
+        n += same == n;
     }
+    demand->n_classes = n;
     return TW_OK;
 }
 

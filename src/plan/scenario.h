@@ -35,11 +35,11 @@ struct tw_scenario {
     const char **case_names;
     uint32_t *case_classes; /* of classes */
     uint32_t n_cases;
-    const char *trace;        /* a file, or NULL */
-    uint32_t trace_class;     /* of its data */
-    double trace_factor;      /* requests, as a factor on the trace's */
-    double cached_share;      /* of input tokens, as an API counts them; < 0: as simulated */
-    double batch_share;       /* of requests that may wait for a batch */
+    const char *trace;            /* a file, or NULL */
+    uint32_t trace_class;         /* of its data */
+    double trace_factor;          /* requests, as a factor on the trace's */
+    double cached_share;          /* of input tokens, as an API counts them; < 0: as simulated */
+    double batch_share;           /* of requests that may wait for a batch */
     struct tw_cost_demand demand; /* its million_tokens_h is filled by who knows the workload */
 
     struct tw_plan_slo slo;

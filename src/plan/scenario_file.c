@@ -2,14 +2,12 @@
 
 #include "plan/sovereignty.h"
 
-#define OPTIONAL ((enum cyaml_flag)(CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL))
+#define OPTIONAL   ((enum cyaml_flag)(CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL))
 #define NAME_BYTES (TW_LIMIT_PLAN_NAME_BYTES - 1)
 #define TEXT(key, flags, type, member)                                                             \
     CYAML_FIELD_STRING_PTR(key, flags, struct type, member, 1, NAME_BYTES)
-#define NUMBER(key, type, member)                                                                  \
-    CYAML_FIELD_FLOAT(key, CYAML_FLAG_OPTIONAL, struct type, member)
-#define COUNT(key, type, member)                                                                   \
-    CYAML_FIELD_UINT(key, CYAML_FLAG_OPTIONAL, struct type, member)
+#define NUMBER(key, type, member) CYAML_FIELD_FLOAT(key, CYAML_FLAG_OPTIONAL, struct type, member)
+#define COUNT(key, type, member)  CYAML_FIELD_UINT(key, CYAML_FLAG_OPTIONAL, struct type, member)
 #define LIST(key, type, member, value, most)                                                       \
     CYAML_FIELD_SEQUENCE(key, OPTIONAL, struct type, member, value, 0, most)
 
@@ -62,8 +60,10 @@ static const cyaml_schema_value_t class_value = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct file_class, class_fields)};
 
 static const cyaml_schema_field_t slo_fields[] = {
-    NUMBER("percentile", file_slo, percentile), NUMBER("ttft-ms", file_slo, ttft_ms),
-    NUMBER("tpot-ms", file_slo, tpot_ms),       NUMBER("latency-s", file_slo, latency_s),
+    NUMBER("percentile", file_slo, percentile),
+    NUMBER("ttft-ms", file_slo, ttft_ms),
+    NUMBER("tpot-ms", file_slo, tpot_ms),
+    NUMBER("latency-s", file_slo, latency_s),
     CYAML_FIELD_END,
 };
 

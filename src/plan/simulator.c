@@ -44,7 +44,7 @@ struct sim {
     struct job *jobs; /* [n_requests] */
     int32_t *tokens;  /* of a prompt with blocks */
     uint64_t tokens_capacity;
-    uint32_t n_next; /* request to come */
+    uint32_t n_next;   /* request to come */
     uint64_t *clients; /* when each sends its next; NEVER: it waits for an answer */
     uint32_t n_spilled, n_refused, next_lane;
     uint64_t request_ns;
@@ -323,8 +323,7 @@ static enum tw_status plan_step(struct sim *sim, struct lane *lane)
     const struct tw_step step = tw_scheduler_plan(s, budget);
     if (step.n_rows == 0) {
         return tw_error_set(sim->error, TW_ERR_UNSUPPORTED, TW_NO_POSITION,
-                            "a simulation came to a stop with %u requests under way",
-                            lane->n_jobs);
+                            "a simulation came to a stop with %u requests under way", lane->n_jobs);
     }
     struct tw_step_work work = {0};
     const uint64_t start_ns = lane->now_ns;
@@ -416,8 +415,9 @@ static enum tw_status pass_steps(struct sim *sim, struct lane *lane, uint64_t un
         work.n_window_tokens += window_of(sim, n);
     }
     const uint64_t start_ns = lane->now_ns;
-    const uint32_t n = sim->cost.n_window > 0 ? pass_window_steps(sim, lane, &work, n_most, until_ns)
-                                              : pass_line(sim, lane, &work, n_most, until_ns);
+    const uint32_t n = sim->cost.n_window > 0
+                           ? pass_window_steps(sim, lane, &work, n_most, until_ns)
+                           : pass_line(sim, lane, &work, n_most, until_ns);
     if (n == 0) {
         return TW_OK;
     }
@@ -455,8 +455,8 @@ static enum tw_status run_open(struct sim *sim)
 {
     const struct tw_workload *workload = sim->set->workload;
     const double factor = sim->set->rate_factor > 0 ? 1 / sim->set->rate_factor : 1;
-    const bool all_first = sim->set->routing != TW_PLAN_ROUND_ROBIN ||
-                           sim->set->spill_waiting_tokens > 0;
+    const bool all_first =
+        sim->set->routing != TW_PLAN_ROUND_ROBIN || sim->set->spill_waiting_tokens > 0;
     enum tw_status status = TW_OK;
     for (uint32_t i = 0; i < workload->n_requests && status == TW_OK; i++) {
         const uint64_t arrival_ns =
@@ -615,8 +615,7 @@ static void judge(const struct sim *sim, struct samples *samples, struct tw_plan
     result->meets_slo = result->n_completed > 0 && result->n_refused == 0 &&
                         is_good(slo, result->at_percentile_ttft_s, result->at_percentile_tpot_s,
                                 result->at_percentile_latency_s);
-    result->slo_share =
-        result->n_completed > 0 ? (double)result->n_good / result->n_completed : 0;
+    result->slo_share = result->n_completed > 0 ? (double)result->n_good / result->n_completed : 0;
 }
 
 static void add_lanes(const struct sim *sim, double end_s, struct tw_plan_result *result)

@@ -5,7 +5,9 @@
 #include <string.h>
 
 enum { REQUESTS_PER_REPLICA = 400, LEAST_REQUESTS = 500, MOST_REQUESTS = 4000 };
-#define MOST_WAIT_S 10.0
+#define MOST_WAIT_S  10.0
+#define LEAST_SPAN_S 5.0
+#define MOST_TOKENS  1e6
 
 struct sizer {
     struct tw_sizing *out;
@@ -13,6 +15,8 @@ struct sizer {
     const struct tw_plan_slo *slo;
     struct tw_error *error;
     double input_mean, output_mean;
+    double shared_share; /* of input tokens that a cache may have */
+    double bound;        /* load that one replica's arithmetic allows, whatever the targets */
 };
 
 /* So many replicas at a load; a short piece of the workload is enough for few. */
@@ -24,7 +28,13 @@ static enum tw_status simulate(struct sizer *s, uint32_t n_replicas, double load
     plant.n_replicas = n_replicas;
     uint32_t wanted = n_replicas * REQUESTS_PER_REPLICA;
     wanted = wanted < LEAST_REQUESTS ? LEAST_REQUESTS : wanted;
+    /* Long enough for a queue to show. */
+    const double rate = piece.n_requests / fmax(1e-9, piece.duration_s) * load;
+    wanted = rate * LEAST_SPAN_S > wanted ? (uint32_t)fmin(1e6, rate * LEAST_SPAN_S) : wanted;
     wanted = wanted > MOST_REQUESTS ? MOST_REQUESTS : wanted;
+    /* Pages of long texts take the time of a simulation. */
+    const double room = MOST_TOKENS / (s->input_mean + s->output_mean);
+    wanted = wanted > room ? (uint32_t)fmax(200, room) : wanted;
     if (piece.n_requests > wanted) {
         piece.duration_s *= (double)wanted / piece.n_requests;
         piece.n_requests = wanted;
@@ -66,23 +76,25 @@ static enum tw_status narrow(struct sizer *s, uint32_t n_replicas, int n_steps, 
     return TW_OK;
 }
 
-/* What a replica would serve if it did nothing but decode in its largest batch, prompts beside. */
-static double guess_load(const struct sizer *s, const struct tw_step_cost *cost)
+/* What a replica would serve if every step were as full as it can be. A short simulation does not
+ * see an overload whose queue is still short, so nothing beyond nine tenths of this is tried. */
+static double bound_load(const struct sizer *s, const struct tw_step_cost *cost)
 {
     const double context = s->input_mean + s->output_mean / 2;
     const double room = (double)s->out->memory.n_kv_tokens / (s->input_mean + s->output_mean);
     const double rows = fmin(fmax(1, room), s->out->plant.engine->n_sequences);
     const double decode_s = tw_step_decode_s(cost, (uint32_t)rows, context) / rows;
-    const double request_s = tw_step_prefill_s(cost, (uint32_t)s->input_mean) / 2 +
-                             decode_s * s->output_mean + 1e-6;
+    const uint32_t chunk = s->out->plant.engine->step_tokens;
+    const double computed = s->input_mean * (1 - s->shared_share);
+    const double prefill_s = tw_step_prefill_s(cost, chunk) / chunk * computed;
     const double rate = s->workload->n_requests / fmax(1e-9, s->workload->duration_s);
-    return 1 / request_s / rate;
+    return 0.9 / (fmax(prefill_s, 0) + decode_s * s->output_mean + 1e-9) / rate;
 }
 
 static enum tw_status find_one(struct sizer *s, const struct tw_step_cost *cost, double *ret_load)
 {
     struct tw_plan_result result;
-    double low = 0, high = 0, load = guess_load(s, cost);
+    double low = 0, high = 0, load = s->bound = bound_load(s, cost);
     for (int i = 0; i < 14 && (low == 0 || high == 0); i++) {
         enum tw_status status = simulate(s, 1, load, &result);
         if (status != TW_OK) {
@@ -90,7 +102,8 @@ static enum tw_status find_one(struct sizer *s, const struct tw_step_cost *cost,
         }
         if (is_enough(&result)) {
             low = load;
-            load *= 1.6;
+            high = load >= s->bound ? load : high;
+            load = fmin(s->bound, load * 1.6);
         } else {
             high = load;
             load /= i < 4 ? 1.6 : 4;
@@ -100,7 +113,7 @@ static enum tw_status find_one(struct sizer *s, const struct tw_step_cost *cost,
         *ret_load = 0;
         return TW_OK;
     }
-    return narrow(s, 1, 4, low, high > 0 ? high : low, ret_load);
+    return narrow(s, 1, low < high ? 4 : 0, low, high, ret_load);
 }
 
 /* ---- parallelism ---- */
@@ -188,12 +201,13 @@ static enum tw_status find_many(struct sizer *s, double one)
             status = simulate(s, n, load, &result);
             if (status == TW_OK && is_enough(&result)) {
                 low = load;
-                load *= 1.1;
+                high = load >= s->bound * n ? load : 0;
+                load = fmin(s->bound * n, load * 1.1);
             } else {
                 high = load;
             }
         }
-        status = status == TW_OK && high > 0 ? narrow(s, n, 3, low, high, &low) : status;
+        status = status == TW_OK && high > low ? narrow(s, n, 3, low, high, &low) : status;
         together = fmax(low, one);
     }
     capacity->n_points = n > 1 && together > one ? 2 : 1;
@@ -201,7 +215,8 @@ static enum tw_status find_many(struct sizer *s, double one)
     capacity->load[0] = one;
     capacity->replicas[1] = n;
     capacity->load[1] = together;
-    out->plant.n_replicas = (uint32_t)fmin(TW_LIMIT_PLAN_DEVICES, tw_cost_replicas_for(capacity, 1));
+    out->plant.n_replicas =
+        (uint32_t)fmin(TW_LIMIT_PLAN_DEVICES, tw_cost_replicas_for(capacity, 1));
     return status;
 }
 
@@ -240,7 +255,9 @@ enum tw_status tw_sizing_find(const struct tw_plant *plant, const struct tw_work
                               struct tw_error *error)
 {
     const struct tw_workload_summary summary = tw_workload_summarise(workload);
-    struct sizer s = {ret_sizing, workload, slo, error, summary.input_mean, summary.output_mean};
+    struct sizer s = {
+        ret_sizing,           workload, slo, error, summary.input_mean, summary.output_mean,
+        summary.shared_share, 0};
     struct tw_step_cost cost;
     double one = 0;
     memset(ret_sizing, 0, sizeof *ret_sizing);

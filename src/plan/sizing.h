@@ -22,7 +22,7 @@
 #define TW_SIZING_CURVE 8
 
 struct tw_sizing_point {
-    double load; /* of the peak */
+    double load;                      /* of the peak */
     double ttft_s, tpot_s, latency_s; /* at the targets' percentile */
     double ttft_p50_s, busy_share;
 };
@@ -34,8 +34,8 @@ struct tw_sizing {
     char why_not[TW_LIMIT_ERROR_TEXT_BYTES];
     struct tw_cost_capacity capacity;
     struct tw_range capacity_factor; /* what each replica may serve, of the typical */
-    double idle_w, busy_w; /* of a replica */
-    struct tw_plan_result at_peak; /* of at most TW_LIMIT_PLAN_SIZED_REPLICAS replicas */
+    double idle_w, busy_w;           /* of a replica */
+    struct tw_plan_result at_peak;   /* of at most TW_LIMIT_PLAN_SIZED_REPLICAS replicas */
     struct tw_sizing_point curve[TW_SIZING_CURVE];
     uint32_t n_curve, n_simulations;
 };

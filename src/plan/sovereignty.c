@@ -5,8 +5,8 @@
 #include <strings.h>
 
 const char *const tw_seal_names[TW_SEAL_OBJECTIVES] = {
-    "strategic", "legal", "data and AI", "operational", "supply chain", "technology", "security",
-    "environment",
+    "strategic",    "legal",      "data and AI", "operational",
+    "supply chain", "technology", "security",    "environment",
 };
 const double tw_seal_weights[TW_SEAL_OBJECTIVES] = {15, 10, 10, 15, 20, 15, 10, 5};
 
@@ -33,8 +33,8 @@ int tw_place_find(const struct tw_place *places, uint32_t n_places, enum tw_plac
                   const char *home)
 {
     for (uint32_t i = 0; i < n_places; i++) {
-        const bool is_home = places[i].home[0] == '\0' ||
-                             (home != NULL && strcasecmp(places[i].home, home) == 0);
+        const bool is_home =
+            places[i].home[0] == '\0' || (home != NULL && strcasecmp(places[i].home, home) == 0);
         if ((places[i].holds & kind) != 0 && is_home) {
             return (int)i;
         }

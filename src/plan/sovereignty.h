@@ -2,8 +2,8 @@
  *
  *     option --(kind, home)--> place --(SEAL levels)--> data class: admitted, or the rule that says no
  *
- * A place has a level for each of the eight objectives of the EU Cloud Sovereignty Framework (v1.2.1,
- * DG DIGIT, October 2025): 0 none, 1 jurisdiction, 2 data, 3 resilience, 4 full. A data class has
+ * A place has a level for each of the eight objectives of the EU Cloud Sovereignty Framework
+ * (v1.2.1, DG DIGIT, October 2025): 0 none, 1 jurisdiction, 2 data, 3 resilience, 4 full. A data class has
  * the lowest level that it allows for each (the gate), and may name the places it may go to. The
  * score weighs levels as the framework does; 100 is level 4 everywhere.
  *
@@ -28,11 +28,16 @@ double tw_seal_score(const struct tw_seal *seal);
 int tw_seal_gate(const struct tw_seal *seal, const struct tw_seal *least);
 
 /* Kinds of options, as bits of holds. */
-enum tw_place_kind { TW_PLACE_OWNED = 1, TW_PLACE_COLOCATED = 2, TW_PLACE_RENTED = 4, TW_PLACE_API = 8 };
+enum tw_place_kind {
+    TW_PLACE_OWNED = 1,
+    TW_PLACE_COLOCATED = 2,
+    TW_PLACE_RENTED = 4,
+    TW_PLACE_API = 8
+};
 
 struct tw_place {
     char name[TW_LIMIT_PLAN_NAME_BYTES];
-    unsigned holds;  /* enum tw_place_kind */
+    unsigned holds;                      /* enum tw_place_kind */
     char home[TW_LIMIT_PLAN_NAME_BYTES]; /* of providers that it stands for; "": any */
     struct tw_seal seal;
 };

@@ -46,9 +46,8 @@ static void add_roofline(const struct tw_plant *plant, struct tw_step_cost *cost
                            tw_plan_low_is_bad(plant, plant->engine->bandwidth_share) * n;
     const double all = tw_plan_weights_bytes(m, plant->weights);
     const double experts = p.experts * plant->weights->bits / 8;
-    const double embedding = (m->tied_head ? 0 : p.head) * (plant->weights->has_all
-                                                                ? plant->weights->bits / 8
-                                                                : 2);
+    const double embedding =
+        (m->tied_head ? 0 : p.head) * (plant->weights->has_all ? plant->weights->bits / 8 : 2);
     const double linear = ops_s(plant, plant->weights->rate) * n;
     const double wide = ops_s(plant, TW_PLAN_RATE_BF16) * n;
     cost->token_s = 2 * (p.dense + p.n_mixed_layers * m->n_experts_used * p.expert) / linear;
@@ -60,9 +59,9 @@ static void add_roofline(const struct tw_plant *plant, struct tw_step_cost *cost
     cost->weights_s = (all - experts - embedding) / bytes_s;
     cost->experts_s = experts / bytes_s;
     cost->expert_share = m->n_experts > 0 ? (double)m->n_experts_used / m->n_experts : 0;
-    const double layer =
-        tw_plan_kv_token_bytes(m, plant->kv, plant->n_tensor) * n /
-        (m->n_layers > m->n_state_layers ? m->n_layers - m->n_state_layers : 1) / bytes_s;
+    const double layer = tw_plan_kv_token_bytes(m, plant->kv, plant->n_tensor) * n /
+                         (m->n_layers > m->n_state_layers ? m->n_layers - m->n_state_layers : 1) /
+                         bytes_s;
     cost->context_s = layer * (m->n_layers - m->n_window_layers - m->n_state_layers);
     cost->window_s = layer * m->n_window_layers;
     cost->n_window = m->n_window_layers > 0 ? m->n_window : 0;
@@ -105,8 +104,8 @@ struct tw_step_parts tw_step_parts(const struct tw_step_cost *c, const struct tw
     const double n = (double)w->n_tokens;
     struct tw_step_parts parts = {
         .fixed_s = c->fixed_s + c->row_s * (double)w->n_rows,
-        .compute_s = c->token_s * n + c->result_s * (double)w->n_results +
-                     c->attended_s * w->n_attended,
+        .compute_s =
+            c->token_s * n + c->result_s * (double)w->n_results + c->attended_s * w->n_attended,
         .memory_s = c->weights_s + c->experts_s * touched(c->expert_share, n) +
                     c->window_s * w->n_window_tokens + c->context_s * w->n_context_tokens,
         .link_s = c->reduce_s + c->reduce_token_s * n,
@@ -120,7 +119,8 @@ struct tw_step_line tw_step_line_of(const struct tw_step_cost *c, const struct t
 {
     const double n = (double)w->n_tokens;
     return (struct tw_step_line){
-        .fixed_s = c->fixed_s + c->row_s * (double)w->n_rows + (c->reduce_s + c->reduce_token_s * n),
+        .fixed_s =
+            c->fixed_s + c->row_s * (double)w->n_rows + (c->reduce_s + c->reduce_token_s * n),
         .compute_s = c->token_s * n + c->result_s * (double)w->n_results,
         .compute_token_s = c->attended_s,
         .memory_s = c->weights_s + c->experts_s * touched(c->expert_share, n) +

@@ -33,20 +33,20 @@ struct tw_step_work {
 
 /* The plant's numbers, multiplied out once. Seconds per unit at the rates that are reached. */
 struct tw_step_cost {
-    double fixed_s;     /* step and layers */
+    double fixed_s; /* step and layers */
     double overlap;
-    double row_s;       /* a sequence */
-    double request_s;   /* a request, before its first step */
-    double token_s;     /* arithmetic of a token */
-    double attended_s;  /* of a pair of token and position */
-    double result_s;    /* of the head, for a token that is sampled */
-    double weights_s;   /* reading what every step reads */
-    double experts_s;   /* reading all experts */
+    double row_s;        /* a sequence */
+    double request_s;    /* a request, before its first step */
+    double token_s;      /* arithmetic of a token */
+    double attended_s;   /* of a pair of token and position */
+    double result_s;     /* of the head, for a token that is sampled */
+    double weights_s;    /* reading what every step reads */
+    double experts_s;    /* reading all experts */
     double expert_share; /* of the experts that one token takes */
-    double context_s;   /* reading a context token */
-    double window_s;    /* the same, of layers with a window */
-    double n_window;    /* tokens; 0: none */
-    double reduce_s;    /* of a step's collectives, whatever their size */
+    double context_s;    /* reading a context token */
+    double window_s;     /* the same, of layers with a window */
+    double n_window;     /* tokens; 0: none */
+    double reduce_s;     /* of a step's collectives, whatever their size */
     double reduce_token_s;
     double idle_w, busy_w; /* of all devices of the replica at the wall; hosts included */
 };

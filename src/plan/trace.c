@@ -61,8 +61,8 @@ static bool date_time_ns(const char *text, int64_t *ret_ns)
         parts[5] > 60 || parts[0] > 2200) {
         return false;
     }
-    *ret_ns = ((days_of(parts[0], parts[1], parts[2]) * 24 + parts[3]) * 60 + parts[4]) * 60 +
-              parts[5];
+    *ret_ns =
+        ((days_of(parts[0], parts[1], parts[2]) * 24 + parts[3]) * 60 + parts[4]) * 60 + parts[5];
     *ret_ns = *ret_ns * 1000000000 + ns;
     return true;
 }
@@ -78,14 +78,12 @@ struct column {
 };
 
 static const struct column columns[] = {
-    {"arrival_s", ARRIVAL, 1e9},        {"arrival_ms", ARRIVAL, 1e6},
-    {"timestamp", ARRIVAL, 1e6},        {"timestamp_s", ARRIVAL, 1e9},
-    {"input_tokens", INPUT, 1},         {"ContextTokens", INPUT, 1},
-    {"input_length", INPUT, 1},         {"prompt_tokens", INPUT, 1},
-    {"output_tokens", OUTPUT, 1},       {"GeneratedTokens", OUTPUT, 1},
-    {"output_length", OUTPUT, 1},       {"completion_tokens", OUTPUT, 1},
-    {"ttft_ms", TTFT, 1e6},             {"ttft_s", TTFT, 1e9},
-    {"tpot_ms", TPOT, 1e6},             {"tpot_s", TPOT, 1e9},
+    {"arrival_s", ARRIVAL, 1e9},    {"arrival_ms", ARRIVAL, 1e6}, {"timestamp", ARRIVAL, 1e6},
+    {"timestamp_s", ARRIVAL, 1e9},  {"input_tokens", INPUT, 1},   {"ContextTokens", INPUT, 1},
+    {"input_length", INPUT, 1},     {"prompt_tokens", INPUT, 1},  {"output_tokens", OUTPUT, 1},
+    {"GeneratedTokens", OUTPUT, 1}, {"output_length", OUTPUT, 1}, {"completion_tokens", OUTPUT, 1},
+    {"ttft_ms", TTFT, 1e6},         {"ttft_s", TTFT, 1e9},        {"tpot_ms", TPOT, 1e6},
+    {"tpot_s", TPOT, 1e9},
 };
 #define N_COLUMNS (sizeof columns / sizeof columns[0])
 
@@ -147,14 +145,15 @@ static bool grow(void **items, uint64_t *capacity, uint64_t n, size_t item_bytes
     return true;
 }
 
-static enum tw_status take_value(const struct reading *r, const struct column *column,
-                                 double value, struct row *row)
+static enum tw_status take_value(const struct reading *r, const struct column *column, double value,
+                                 struct row *row)
 {
     const bool is_count = column->meaning == INPUT || column->meaning == OUTPUT;
-    if (value < 0 || (is_count && (value > TW_LIMIT_PLAN_CONTEXT_TOKENS / 2 ||
-                                   value != floor(value)))) {
-        return refuse(r, is_count ? "a number of tokens must be whole and at most eight million:"
-                                  : "a time may not be below 0:",
+    if (value < 0 ||
+        (is_count && (value > TW_LIMIT_PLAN_CONTEXT_TOKENS / 2 || value != floor(value)))) {
+        return refuse(r,
+                      is_count ? "a number of tokens must be whole and at most eight million:"
+                               : "a time may not be below 0:",
                       column->title);
     }
     row->values[column->meaning] = value * column->unit;
@@ -215,9 +214,12 @@ static enum tw_status read_titles(struct reading *r, const struct tw_csv_row *cs
         }
     }
     if (!has[ARRIVAL] || !has[INPUT] || !has[OUTPUT]) {
-        return refuse(r, "the first line must have the titles arrival_s, input_tokens and "
-                         "output_tokens (or a form in docs/plan-workloads.md); missing:",
-                      !has[ARRIVAL] ? "arrival_s" : !has[INPUT] ? "input_tokens" : "output_tokens");
+        return refuse(r,
+                      "the first line must have the titles arrival_s, input_tokens and "
+                      "output_tokens (or a form in docs/plan-workloads.md); missing:",
+                      !has[ARRIVAL] ? "arrival_s"
+                      : !has[INPUT] ? "input_tokens"
+                                    : "output_tokens");
     }
     return TW_OK;
 }
@@ -275,8 +277,7 @@ static enum tw_status read_blocks(struct reading *r, const json_t *ids, struct r
     size_t i;
     const json_t *id;
     row->first_block = r->n_blocks;
-    json_array_foreach(ids, i, id)
-    {
+    json_array_foreach (ids, i, id) {
         if (!json_is_integer(id)) {
             return refuse(r, "hash_ids must be whole numbers:", "hash_ids");
         }
@@ -299,8 +300,7 @@ static enum tw_status read_object(struct reading *r, json_t *object)
     json_t *value;
     struct row row = empty_row();
     enum tw_status status = TW_OK;
-    json_object_foreach(object, key, value)
-    {
+    json_object_foreach (object, key, value) {
         const struct column *column = column_of(key);
         if (strcmp(key, "hash_ids") == 0) {
             status = read_blocks(r, value, &row);
@@ -400,8 +400,8 @@ enum tw_status tw_trace_read(const char *file, const char *text, size_t text_byt
     while (line.size_bytes > 0 && (line.data[0] == ' ' || line.data[0] == '\t')) {
         line = (struct tw_bytes){line.data + 1, line.size_bytes - 1};
     }
-    enum tw_status status = line.size_bytes > 0 && line.data[0] == '{' ? read_jsonl(&r, &lines)
-                                                                       : read_csv(&r, &lines);
+    enum tw_status status =
+        line.size_bytes > 0 && line.data[0] == '{' ? read_jsonl(&r, &lines) : read_csv(&r, &lines);
     if (status == TW_OK) {
         status = finish(&r, block_tokens, ret_workload, ret_times);
     }

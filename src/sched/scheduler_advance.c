@@ -20,8 +20,7 @@ static bool nobody_comes_in(const struct tw_scheduler *s)
     }
     const struct tw_sched_sequence *first = s->lanes[s->tenants[0]]->waiting.first;
     return first->tokens == NULL && s->n_running > 0 &&
-           tw_sched_available(s) <
-               (uint64_t)tw_sched_pages_for(s, first->n_tokens) + s->n_running;
+           tw_sched_available(s) < (uint64_t)tw_sched_pages_for(s, first->n_tokens) + s->n_running;
 }
 
 static bool only_decodes(const struct tw_sched_sequence *one)
