@@ -64,7 +64,8 @@ function drawOptions(all) {
   for (const title of ["present cost, " + CURRENCY, "5% .. 95%", "a million tokens",
     "paid back, months", "cheapest in", "utilisation", "kWh / M tokens", "kg CO2e / M tokens",
     "SEAL score"]) cell(head, title, "th");
-  const bestTokens = admitted.filter(o => o.kind === "tokens bought")
+  const buyable = admitted.some(o => o.kind === "tokens bought") ? admitted : plan.options;
+  const bestTokens = buyable.filter(o => o.kind === "tokens bought")
     .map(o => all[plan.options.indexOf(o)]).sort((a, b) => a.npv_usd - b.npv_usd)[0];
   const order = admitted.slice().sort((a, b) =>
     all[plan.options.indexOf(a)].npv_usd - all[plan.options.indexOf(b)].npv_usd);
@@ -98,8 +99,8 @@ function niceStep(most, n) {
   return [1, 2, 5, 10].find(k => k * power >= raw) * power;
 }
 
-function axes(svg, box, most, unit, xMost, xUnit) {
-  const step = niceStep(most, 4), xStep = niceStep(xMost, 8);
+function axes(svg, box, most, unit, xMost, xUnit, scale = 1) {
+  const step = niceStep(most / scale, 4) * scale, xStep = niceStep(xMost, 8);
   const y = v => box.bottom - (box.bottom - box.top) * v / most;
   const x = v => box.left + (box.right - box.left) * v / xMost;
   for (let v = 0; v <= most * 1.0001; v += step) {
@@ -133,7 +134,7 @@ function drawTime(all) {
   });
   const most = Math.max(1e-9, ...curves.map(c => c[c.length - 1])) * 1.05;
   const at = axes(svg, {left: 80, right: 940, top: 12, bottom: 295}, most, money,
-    plan.demand.months, v => v === 0 ? "month 0" : String(v));
+    plan.demand.months, v => v === 0 ? "month 0" : String(v), USD);
   curves.forEach((curve, i) => {
     make("polyline", {fill: "none", stroke: color(i), "stroke-width": 2.2,
       points: curve.map((v, m) => at.x(m).toFixed(1) + "," + at.y(v).toFixed(1)).join(" ")},
@@ -251,6 +252,11 @@ function drawWords() {
     make("p", {}, "The cheapest in " + percent(best.best_share) + " of " + plan.draws +
       " random draws over all ranges. Surer by: " + (best.measure || "nothing that is uncertain") +
       ".", answer);
+  }
+  const oftenest = admitted.slice().sort((a, b) => (b.best_share || 0) - (a.best_share || 0))[0];
+  if (oftenest !== best && oftenest.best_share > 0) {
+    make("p", {}, "Most often the cheapest, in " + percent(oftenest.best_share) + ": " +
+      oftenest.name + ". The two are too close to tell apart without that.", answer);
   }
   if (plan.flip_utilisation !== null) {
     make("p", {}, "Own machines and tokens cost the same at " + percent(plan.flip_utilisation) +

@@ -90,6 +90,17 @@ static void put_answer(const struct tw_plan *plan, struct tw_buf *out)
                              plan->options[plan->runner_up].name);
     }
     tw_buf_append_text(out, "\n");
+    uint32_t oftenest = plan->best;
+    for (uint32_t i = 0; i < plan->n_admitted; i++) {
+        oftenest = plan->options[i].best_share > plan->options[oftenest].best_share ? i : oftenest;
+    }
+    if (oftenest != plan->best) {
+        tw_buf_append_format(
+            out,
+            "  Most often the cheapest, in %.0f%%, is %s: the two are too close to "
+            "tell apart before the inputs below are known better\n",
+            100 * plan->options[oftenest].best_share, plan->options[oftenest].name);
+    }
     if (isfinite(plan->flip_load)) {
         tw_buf_append_format(out,
                              "  %s and tokens cost the same at %.0f%% utilisation (%.2g x the "
@@ -97,7 +108,8 @@ static void put_answer(const struct tw_plan *plan, struct tw_buf *out)
                              plan->options[plan->flip_option].name, 100 * plan->flip_utilisation,
                              plan->flip_load);
     } else if (plan->tokens != TW_PLAN_NONE && plan->n_sizings > 0) {
-        tw_buf_append_text(out, "  At no utilisation do own machines and tokens change places\n");
+        tw_buf_append_text(out,
+                           "  At no utilisation of the plant do it and tokens change places\n");
     }
     tw_buf_append_text(out, "\n");
 }

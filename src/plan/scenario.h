@@ -1,6 +1,6 @@
 /* scenario.h: what somebody wants to know, from one YAML file (docs/formats/scenario.md).
  *
- *     text --[schema]--> keys --[checks, defaults]--> struct tw_scenario, or one sentence with a line
+ *     text -[schema]-> keys -[checks, defaults]-> struct tw_scenario, or a sentence with its line
  *
  * Names of models, devices and APIs are checked by who has their tables (plan.h), which says by
  * tw_scenario_wrong at which line a name stands.

@@ -1,10 +1,10 @@
 /* sovereignty.h: where data may go, before any money is counted.
  *
- *     option --(kind, home)--> place --(SEAL levels)--> data class: admitted, or the rule that says no
+ *     option --(kind, home)--> place --(SEAL levels)--> data class: yes, or the rule that says no
  *
  * A place has a level for each of the eight objectives of the EU Cloud Sovereignty Framework
- * (v1.2.1, DG DIGIT, October 2025): 0 none, 1 jurisdiction, 2 data, 3 resilience, 4 full. A data class has
- * the lowest level that it allows for each (the gate), and may name the places it may go to. The
+ * (v1.2.1, DG DIGIT, October 2025): 0 none, 1 jurisdiction, 2 data, 3 resilience, 4 full. A data
+ * class has the lowest level that it allows for each (the gate), and may name the places it may go to. The
  * score weighs levels as the framework does; 100 is level 4 everywhere.
  *
  * Invariants: a stricter class never admits a place that a looser one refuses.

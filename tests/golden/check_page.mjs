@@ -11,7 +11,7 @@ cases.forEach((c, i) => {
   for (const key of ["npv_usd", "usd_per_million_tokens", "utilisation", "kwh_per_million_tokens",
     "paid_usd", "devices"]) {
     if (!near(r[key], c[key])) {
-      console.log(`# case ${i}, kind ${c.cost.kind}: ${key} is ${r[key]}, the program says ${c[key]}`);
+      console.log(`# case ${i}, kind ${c.cost.kind}: ${key} is ${r[key]}, should be ${c[key]}`);
       bad++;
     }
   }

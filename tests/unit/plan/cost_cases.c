@@ -1,5 +1,5 @@
-/* Writes random options, demands and inputs with what cost.c makes of them, as JSON: what a report's
- * page must come to as well. */
+/* Writes random options, demands and inputs with what cost.c makes of them, as JSON: what a
+ * report's page must come to as well. */
 #include <stdio.h>
 
 #include "base/json.h"
