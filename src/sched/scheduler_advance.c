@@ -25,8 +25,9 @@ static bool nobody_comes_in(const struct tw_scheduler *s)
 
 static bool only_decodes(const struct tw_sched_sequence *one)
 {
-    return one->n_computed + 1 == one->n_tokens && one->n_drafted == 0 &&
-           one->n_accounted <= one->n_computed && one->first_output <= one->n_computed;
+    return one->n_computed >= one->n_prompt_tokens && one->n_computed + 1 == one->n_tokens &&
+           one->n_drafted == 0 && one->n_accounted <= one->n_computed &&
+           one->first_output <= one->n_computed;
 }
 
 /* How many steps until the first one ends its text; 0 when somebody does not decode. */

@@ -1,0 +1,33 @@
+#include "fuzz_target.h"
+
+#include "base/mem.h"
+#include "plan/calibrate.h"
+#include "plan/trace.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
+{
+    struct tw_workload workload;
+    struct tw_trace_times *times;
+    struct tw_plan_pass *passes;
+    struct tw_error error;
+    uint32_t n;
+    if (tw_trace_read("trace", (const char *)data, n_bytes, 0, &workload, &times, &error) ==
+        TW_OK) {
+        tw_workload_summarise(&workload);
+        for (uint32_t i = 0; i < workload.n_requests; i++) {
+            const struct tw_plan_request *r = &workload.requests[i];
+            if (r->n_input == 0 || r->n_output == 0 ||
+                (i > 0 && r->arrival_ns < r[-1].arrival_ns) ||
+                r->first_block + (uint64_t)r->n_blocks > workload.n_blocks) {
+                __builtin_trap();
+            }
+        }
+        tw_workload_free(&workload);
+        tw_mem_free(times);
+    }
+    if (tw_calibrate_read_bench("bench", (const char *)data, n_bytes, &passes, &n, &error) ==
+        TW_OK) {
+        tw_mem_free(passes);
+    }
+    return 0;
+}

@@ -1,0 +1,226 @@
+#include "plan_fixture.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/rng.h"
+
+/* ---- exactness ---- */
+
+static void stretches_give_the_same_result_to_the_nanosecond(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *model;
+        double rate;
+        uint32_t n_input, n_output, n_kv_tokens, n_clients, n_replicas, n_pipeline;
+    } cases[] = {{"Llama-3.1-8B", 20, 700, 90, 0, 0, 1, 1},
+                 {"Llama-3.1-8B", 50, 900, 200, 12000, 0, 1, 1}, /* preemptions */
+                 {"gpt-oss-20b", 20, 700, 90, 0, 0, 2, 1},       /* windows */
+                 {"Llama-3.1-8B", 20, 300, 150, 0, 24, 2, 2}};   /* closed loop, pipeline */
+    enum { N = 300 };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct tw_plant plant = plan_plant(cases[i].model, "H100-80GB-SXM");
+        plant.n_replicas = cases[i].n_replicas;
+        plant.n_pipeline = cases[i].n_pipeline;
+        plant.n_kv_tokens = cases[i].n_kv_tokens;
+        plant.n_context_tokens = 2048;
+        struct tw_workload workload =
+            plan_workload(cases[i].rate, cases[i].n_input, cases[i].n_output, N);
+        for (uint32_t k = 0; k < N; k++) {
+            workload.requests[k].n_output += k * 37 % 61;
+        }
+        struct tw_simulation simulation = {
+            .plant = &plant, .workload = &workload, .n_clients = cases[i].n_clients};
+        struct tw_plan_outcome fast[N], slow[N];
+        const struct tw_plan_result a = plan_simulate(&simulation, fast);
+        simulation.step_by_step = true;
+        const struct tw_plan_result b = plan_simulate(&simulation, slow);
+        assert_true(a.n_advanced_steps > 0 && b.n_advanced_steps == 0);
+        assert_int_equal(a.n_steps, b.n_steps);
+        assert_int_equal(a.n_preemptions, b.n_preemptions);
+        assert_true(cases[i].n_kv_tokens == 0 || a.n_preemptions > 0);
+        for (uint32_t k = 0; k < N; k++) {
+            assert_true(fast[k].ttft_s == slow[k].ttft_s);
+            assert_true(fast[k].latency_s == slow[k].latency_s);
+            assert_int_equal(fast[k].n_preemptions, slow[k].n_preemptions);
+        }
+        tw_workload_free(&workload);
+    }
+}
+
+static void nothing_is_lost_and_every_token_is_computed_once(void **state)
+{
+    (void)state;
+    struct tw_plant plant = plan_plant("Llama-3.1-8B", "H100-80GB-SXM");
+    struct tw_workload workload = plan_workload(30, 500, 60, 1000);
+    const struct tw_simulation simulation = {.plant = &plant, .workload = &workload};
+    const struct tw_plan_result r = plan_simulate(&simulation, NULL);
+    assert_int_equal(r.n_completed + r.n_spilled + r.n_refused, 1000);
+    assert_int_equal(r.n_preemptions, 0);
+    /* The last token of an answer is given and not computed. */
+    assert_int_equal(r.n_computed_tokens, 1000 * (500 + 60 - 1));
+    assert_true(r.output_tokens == 60000);
+    tw_workload_free(&workload);
+}
+
+static void shared_beginnings_are_computed_once(void **state)
+{
+    (void)state;
+    struct tw_workload workload;
+    struct tw_error error;
+    const struct tw_use_case use = {.rate_requests_s = 5,
+                                    .arrivals = TW_ARRIVAL_GAMMA,
+                                    .arrival_cv = 1,
+                                    .input = {.mean_tokens = 1200},
+                                    .output = {.mean_tokens = 20},
+                                    .prefix_tokens = 1024,
+                                    .n_prefixes = 4};
+    assert_int_equal(tw_workload_make(&use, 1, 400, 1, &workload, &error), TW_OK);
+    struct tw_plant plant = plan_plant("Llama-3.1-8B", "H100-80GB-SXM");
+    struct tw_simulation simulation = {.plant = &plant, .workload = &workload};
+    const struct tw_plan_result hits = plan_simulate(&simulation, NULL);
+    assert_true(hits.cached_tokens == 396 * 1024.0);
+    plant.no_prefix_cache = true;
+    const struct tw_plan_result without = plan_simulate(&simulation, NULL);
+    assert_true(without.cached_tokens == 0);
+    assert_true(without.ttft_s.mean > hits.ttft_s.mean);
+    tw_workload_free(&workload);
+}
+
+/* ---- queues whose answers are known ---- */
+
+/* A server that gives every text a token a millisecond, to so many at once: with one-token prompts
+ * a request is served for as many milliseconds as it has tokens. */
+static struct tw_plan_result queue_of(uint32_t n_servers, double rate, bool exponential,
+                                      uint32_t n_requests, struct tw_plan_outcome *outcomes)
+{
+    struct tw_plant plant = plan_plant("Qwen3-0.6B", "H100-80GB-SXM");
+    plant.n_sequences = n_servers;
+    plant.step_tokens = 100000;
+    struct tw_step_cost cost = {.fixed_s = 1e-3};
+    struct tw_workload workload = plan_workload(rate, 1, 100, n_requests);
+    for (uint32_t i = 0; i < n_requests && exponential; i++) {
+        const double n = -100 * log(1 - tw_rng_uniform(99, i));
+        workload.requests[i].n_output = n < 1 ? 1 : n > 8000 ? 8000 : (uint32_t)(n + 0.5);
+    }
+    const struct tw_simulation simulation = {.plant = &plant, .workload = &workload, .cost = &cost};
+    const struct tw_plan_result r = plan_simulate(&simulation, outcomes);
+    tw_workload_free(&workload);
+    return r;
+}
+
+static double erlang_c(uint32_t c, double load)
+{
+    double term = 1, sum = 1;
+    for (uint32_t k = 1; k < c; k++) {
+        term *= load / k;
+        sum += term;
+    }
+    const double last = term * load / c / (1 - load / c);
+    return last / (sum + last);
+}
+
+static void queues_wait_as_long_as_theory_says(void **state)
+{
+    (void)state;
+    enum { N = 200000 };
+    const double service = 0.1, busy = 0.7;
+    const double m_m_1 = busy / (1 - busy) * service;
+    struct tw_plan_result r = queue_of(1, busy / service, true, N, NULL);
+    assert_true(fabs(r.queue_s.mean / m_m_1 - 1) < 0.05);
+    r = queue_of(1, busy / service, false, N, NULL);
+    assert_true(fabs(r.queue_s.mean / (m_m_1 / 2) - 1) < 0.05);
+    r = queue_of(4, 4 * busy / service, true, N, NULL);
+    const double m_m_4 = erlang_c(4, 4 * busy) * service / (4 * (1 - busy));
+    assert_true(fabs(r.queue_s.mean / m_m_4 - 1) < 0.06);
+}
+
+static int compare_doubles(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* Little's law: how many are there on average, counted over time by a sweep over arrivals and ends,
+ * is the rate times how long one stays. */
+static void as_many_are_there_as_come_times_how_long_they_stay(void **state)
+{
+    (void)state;
+    enum { N = 20000 };
+    struct tw_plan_outcome *outcomes = tw_mem_alloc(N, sizeof *outcomes);
+    double *starts = tw_mem_alloc(N, sizeof *starts), *ends = tw_mem_alloc(N, sizeof *ends);
+    struct tw_workload workload = plan_workload(7, 1, 100, N);
+    const struct tw_plan_result r = queue_of(1, 7, true, N, outcomes);
+    for (uint32_t i = 0; i < N; i++) {
+        starts[i] = (double)workload.requests[i].arrival_ns / 1e9;
+        ends[i] = starts[i] + outcomes[i].latency_s;
+    }
+    qsort(ends, N, sizeof *ends, compare_doubles);
+    double area = 0, at = starts[0];
+    for (uint32_t s = 0, e = 0, n = 0; e < N;) {
+        const bool comes = s < N && starts[s] <= ends[e];
+        const double now = comes ? starts[s++] : ends[e++];
+        area += n * (now - at);
+        n = comes ? n + 1 : n - 1;
+        at = now;
+    }
+    assert_true(fabs(area / r.duration_s / r.in_system_mean - 1) < 1e-6);
+    assert_true(fabs(r.in_system_mean / (r.requests_s * r.latency_s.mean) - 1) < 1e-6);
+    tw_workload_free(&workload);
+    tw_mem_free(outcomes);
+    tw_mem_free(starts);
+    tw_mem_free(ends);
+}
+
+/* ---- monotonicity ---- */
+
+static void more_replicas_and_less_load_are_never_slower(void **state)
+{
+    (void)state;
+    struct tw_plant plant = plan_plant("Llama-3.1-8B", "L40S");
+    struct tw_workload workload = plan_workload(12, 600, 120, 2000);
+    double last = 1e9;
+    for (plant.n_replicas = 1; plant.n_replicas <= 16; plant.n_replicas *= 2) {
+        struct tw_simulation simulation = {.plant = &plant, .workload = &workload};
+        const double mean = plan_simulate(&simulation, NULL).latency_s.mean;
+        assert_true(mean < last);
+        last = mean;
+        simulation.rate_factor = 0.5;
+        assert_true(plan_simulate(&simulation, NULL).latency_s.mean < mean);
+    }
+    tw_workload_free(&workload);
+}
+
+static void what_would_wait_too_long_goes_elsewhere(void **state)
+{
+    (void)state;
+    struct tw_plant plant = plan_plant("Llama-3.1-8B", "L40S");
+    struct tw_workload workload = plan_workload(40, 1500, 100, 2000);
+    struct tw_simulation simulation = {.plant = &plant, .workload = &workload};
+    const struct tw_plan_result all = plan_simulate(&simulation, NULL);
+    simulation.spill_waiting_tokens = 4000;
+    const struct tw_plan_result some = plan_simulate(&simulation, NULL);
+    assert_int_equal(all.n_spilled, 0);
+    assert_true(some.n_spilled > 200);
+    assert_int_equal(some.n_completed + some.n_spilled, 2000);
+    assert_true(some.spilled_input_tokens == some.n_spilled * 1500.0);
+    assert_true(some.ttft_s.p99 < all.ttft_s.p99 / 4);
+    tw_workload_free(&workload);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(stretches_give_the_same_result_to_the_nanosecond),
+        cmocka_unit_test(nothing_is_lost_and_every_token_is_computed_once),
+        cmocka_unit_test(shared_beginnings_are_computed_once),
+        cmocka_unit_test(queues_wait_as_long_as_theory_says),
+        cmocka_unit_test(as_many_are_there_as_come_times_how_long_they_stay),
+        cmocka_unit_test(more_replicas_and_less_load_are_never_slower),
+        cmocka_unit_test(what_would_wait_too_long_goes_elsewhere),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
