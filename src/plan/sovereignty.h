@@ -4,8 +4,8 @@
  *
  * A place has a level for each of the eight objectives of the EU Cloud Sovereignty Framework
  * (v1.2.1, DG DIGIT, October 2025): 0 none, 1 jurisdiction, 2 data, 3 resilience, 4 full. A data
- * class has the lowest level that it allows for each (the gate), and may name the places it may go to. The
- * score weighs levels as the framework does; 100 is level 4 everywhere.
+ * class has the lowest level that it allows for each (the gate), and may name the places it may go
+ * to. The score weighs levels as the framework does; 100 is level 4 everywhere.
  *
  * Invariants: a stricter class never admits a place that a looser one refuses.
  * Ownership: plain values. Threads: any. Errors: none.
