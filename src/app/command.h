@@ -35,6 +35,7 @@ int tw_cmd_train(int argc, char **argv);
 int tw_cmd_train_tokenizer(int argc, char **argv); /* "train tokenizer" */
 int tw_cmd_hub(int argc, char **argv);             /* argv[0]: a group of hub/commands.h */
 int tw_cmd_policy(int argc, char **argv);
+int tw_cmd_plan(int argc, char **argv);
 int tw_cmd_completion(int argc, char **argv);
 int tw_cmd_man(int argc, char **argv);
 int tw_cmd_doctor(int argc, char **argv);

@@ -25,6 +25,7 @@ const struct tw_command tw_command_table[] = {
     {"audit", "the record of requests and changes", tw_cmd_hub},
     {"backend", "other servers that a running server asks: state, draining, reload", tw_cmd_hub},
     {"policy", "which data may go where: read, test, explain and replay a policy", tw_cmd_policy},
+    {"plan", "say what to buy, rent or mix, what it delivers and when it pays", tw_cmd_plan},
     {"completion", "print completions for bash, zsh or fish", tw_cmd_completion},
     {"man", "print manual pages", tw_cmd_man},
     {"doctor", "look at a running server: whether it is sealed", tw_cmd_doctor},

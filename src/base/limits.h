@@ -113,6 +113,20 @@
 #define TW_LIMIT_PLAN_USE_CASES      256
 #define TW_LIMIT_PLAN_DEVICES        65536 /* of one plant */
 
+/* Money of plans */
+#define TW_LIMIT_PLAN_MONTHS          120    /* of a horizon */
+#define TW_LIMIT_PLAN_LOAD_CLASSES    48     /* hours of a working day and of a free one */
+#define TW_LIMIT_PLAN_CAPACITY_POINTS 16     /* numbers of replicas that are simulated */
+#define TW_LIMIT_PLAN_SIZED_REPLICAS  16     /* simulated together */
+#define TW_LIMIT_PLAN_OPTIONS         64     /* that a plan compares */
+#define TW_LIMIT_PLAN_DRAWS           100000 /* of a Monte Carlo */
+#define TW_LIMIT_PLAN_PLACES          16
+#define TW_LIMIT_PLAN_CLASSES         16
+#define TW_LIMIT_PLAN_NAMES           32   /* in one list of a scenario */
+#define TW_LIMIT_PLAN_NAME_BYTES      96   /* of a model, a device, a place */
+#define TW_LIMIT_PLAN_PATH_BYTES      4096 /* of a file that a scenario names */
+#define TW_LIMIT_PLAN_SCENARIO_BYTES  ((size_t)1 << 20)
+
 /* Computation */
 #define TW_LIMIT_THREADS             256
 #define TW_LIMIT_BATCH_TOKENS        8192 /* tokens in one forward pass */

@@ -1,0 +1,175 @@
+// The arithmetic of plan/cost.c once more, for a report's sliders. A test compares the two.
+"use strict";
+const FACTORS = 6; // load, capacity, power, hardware-price, rent-price, api-price
+const KIND = {owned: 0, colocated: 1, rented: 2, reserved: 3, tokens: 4, hybrid: 5};
+const SLACK = 1e-9;
+
+function capacityOf(cost, n) {
+  let beforeN = 0, beforeLoad = 0;
+  for (let i = 0; i < cost.replicas.length; i++) {
+    if (n <= cost.replicas[i]) {
+      return beforeLoad +
+        (cost.load[i] - beforeLoad) * (n - beforeN) / (cost.replicas[i] - beforeN);
+    }
+    beforeN = cost.replicas[i];
+    beforeLoad = cost.load[i];
+  }
+  return beforeN > 0 ? beforeLoad * n / beforeN : 0;
+}
+
+function replicasFor(cost, load) {
+  let beforeN = 0, beforeLoad = 0;
+  for (let i = 0; i < cost.replicas.length; i++) {
+    const at = cost.load[i];
+    if (load <= at * (1 + SLACK)) {
+      const share = at > beforeLoad ? (load - beforeLoad) / (at - beforeLoad) : 1;
+      return Math.max(1, Math.ceil(beforeN + (cost.replicas[i] - beforeN) * share - SLACK));
+    }
+    beforeN = cost.replicas[i];
+    beforeLoad = at;
+  }
+  return beforeLoad > 0 ? Math.max(1, Math.ceil(load / beforeLoad * beforeN - SLACK)) : 0;
+}
+
+function annuity(rate, n) {
+  return Math.abs(rate) < 1e-12 ? 1 / n : rate / (1 - Math.pow(1 + rate, -n));
+}
+
+function monthly(yearly) {
+  return Math.pow(1 + yearly, 1 / 12) - 1;
+}
+
+function isBought(kind) {
+  return kind === KIND.owned || kind === KIND.colocated || kind === KIND.hybrid;
+}
+
+function planMonth(demand, cost, x, at) {
+  const month = {replicas: 0, served: 0, tail: 0, lost: 0, possible: 0, replicaH: 0, kwh: 0};
+  const grown = x["load"] * Math.pow(1 + x["growth"], at / 12);
+  const hasPlant = cost.replicas.length > 0;
+  let peak = 0, working = 0;
+  for (const load of demand.load) peak = Math.max(peak, load);
+  if (hasPlant) {
+    working = cost.fixed_replicas > 0 ? cost.fixed_replicas
+      : replicasFor(cost, peak * grown / x["capacity"]);
+    month.replicas = working + cost.spare_replicas;
+  }
+  for (let i = 0; i < demand.load.length; i++) {
+    const load = demand.load[i] * grown, hours = demand.hours[i];
+    if (!hasPlant) {
+      month.tail += load * hours;
+      continue;
+    }
+    const most = capacityOf(cost, working) * x["capacity"], served = Math.min(load, most);
+    month.served += served * hours;
+    month.possible += most * hours;
+    if (cost.sheds_tail) month.tail += (load - served) * hours;
+    else month.lost += (load - served) * hours;
+    let ready = month.replicas;
+    if (cost.kind === KIND.rented) {
+      ready = Math.min(working, replicasFor(cost, served / x["capacity"])) + cost.spare_replicas;
+    }
+    const busy = most > 0 ? served / most * working : 0;
+    month.replicaH += ready * hours;
+    month.kwh += (ready * cost.idle_w + busy * (cost.busy_w - cost.idle_w)) * x["power"] *
+      x["pue"] * hours / 1000;
+  }
+  return month;
+}
+
+function evaluate(demand, cost, x) {
+  const n = demand.months, devices = [], price = [], cumulative = [];
+  const rate = monthly(x["interest-rate"]), pay = annuity(rate, cost.loan_months);
+  const hasPlant = cost.replicas.length > 0, bought = isBought(cost.kind);
+  const parts = {capex: 0, loan: 0, maintenance: 0, energy: 0, space: 0, staff: 0, software: 0,
+    rent: 0, tail: 0};
+  let npv = 0, paid = 0, tokensValue = 0, served = 0, possible = 0, kwh = 0, mostDevices = 0;
+  for (let at = 0; at < n; at++) {
+    const plant = planMonth(demand, cost, x, at), year = at / 12;
+    const m = {capex: 0, loan: 0, maintenance: 0, energy: 0, space: 0, staff: 0, software: 0,
+      rent: 0, tail: 0};
+    const has = plant.replicas * cost.devices_per_replica;
+    let sold = 0;
+    mostDevices = Math.max(mostDevices, has);
+    if (hasPlant && bought) {
+      price[at] = cost.device_usd * x["hardware-price"] * (1 + x["network-share"]) *
+        Math.pow(1 + x["hardware-drift"], year);
+      const first = Math.max(0, at - cost.life_months + 1);
+      if (at >= cost.life_months) {
+        const old = at - cost.life_months;
+        sold = devices[old] * price[old] * x["residual-share"];
+      }
+      let owned = 0, worth = 0;
+      for (let i = first; i < at; i++) owned += devices[i];
+      devices[at] = Math.max(0, has - owned);
+      m.capex = devices[at] * price[at] * (1 - x["financed-share"]);
+      for (let i = first; i <= at; i++) worth += devices[i] * price[i];
+      m.maintenance = worth * x["maintenance-share"] / 12;
+      for (let i = Math.max(0, at + 1 - cost.loan_months); i <= at; i++) {
+        m.loan += devices[i] * price[i] * x["financed-share"] * pay;
+      }
+    }
+    if (hasPlant) {
+      const kw = has * cost.provisioned_w * x["power"] / 1000;
+      m.staff = (x["staff-base"] + x["staff-per-device"] * has) * cost.needs_staff *
+        x["staff-usd-per-year"] / 12 * Math.pow(1 + x["staff-drift"], year);
+      m.software = has * x["software-usd-per-device-year"] / 12;
+      kwh += plant.kwh;
+      if (bought) {
+        m.energy = plant.kwh * x["energy-usd-per-kwh"] * Math.pow(1 + x["energy-drift"], year);
+        m.space = kw * (cost.kind === KIND.colocated ? x["colocation-usd-per-kw-month"]
+          : x["space-usd-per-kw-month"]);
+      } else {
+        const priced = cost.kind === KIND.reserved && cost.term_months > 0
+          ? at - at % cost.term_months : at;
+        m.rent = plant.replicaH * cost.devices_per_replica * cost.device_usd_h *
+          x["rent-price"] * Math.pow(1 + x["rent-drift"], priced / 12);
+      }
+    }
+    const million = demand.million_tokens_per_peak_h;
+    m.tail = plant.tail * million * cost.tail_usd_per_million_tokens * x["api-price"] *
+      Math.pow(1 + x["api-drift"], year);
+    const running = m.loan + m.maintenance + m.energy + m.space + m.staff + m.software + m.rent +
+      m.tail;
+    paid += m.capex + running;
+    cumulative.push(paid);
+    npv += (m.capex - sold) * Math.pow(1 + x["discount-rate"], -year) +
+      running * Math.pow(1 + x["discount-rate"], -((at + 1) / 12));
+    tokensValue += (plant.served + plant.tail) * million *
+      Math.pow(1 + x["discount-rate"], -((at + 1) / 12));
+    served += plant.served;
+    possible += plant.possible;
+    for (const key in parts) parts[key] += m[key];
+  }
+  if (hasPlant && bought) {
+    let left = 0;
+    for (let i = 0; i < n; i++) {
+      const age = n - i, worth = devices[i] * price[i], open = cost.loan_months - age;
+      if (age <= cost.life_months) {
+        left += worth * (1 - (1 - x["residual-share"]) * Math.min(1, age / cost.life_months));
+      }
+      if (open > 0) left -= worth * x["financed-share"] * pay / annuity(rate, open);
+    }
+    npv -= left * Math.pow(1 + x["discount-rate"], -(n / 12));
+  }
+  const plantTokens = served * demand.million_tokens_per_peak_h;
+  return {
+    npv_usd: npv,
+    usd_per_million_tokens: tokensValue > 0 ? npv / tokensValue : 0,
+    utilisation: possible > 0 ? served / possible : 0,
+    kwh_per_million_tokens: plantTokens > 0 ? kwh / plantTokens : 0,
+    paid_usd: paid,
+    devices: mostDevices,
+    cumulative, parts,
+  };
+}
+
+// The month from which a has been paid less than b to the end; null: never.
+function breakEven(a, b) {
+  let at = a.cumulative.length;
+  while (at > 0 && a.cumulative[at - 1] < b.cumulative[at - 1]) at--;
+  if (at === a.cumulative.length) return null;
+  return at;
+}
+
+if (typeof module !== "undefined") module.exports = {evaluate, capacityOf, replicasFor, breakEven};

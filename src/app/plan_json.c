@@ -1,0 +1,313 @@
+#include "app/plan_json.h"
+
+#include <math.h>
+
+#include "base/json.h"
+
+static void put_range(struct tw_json_writer *w, const char *key, struct tw_range r)
+{
+    tw_json_key(w, key);
+    tw_json_array_begin(w);
+    tw_json_double(w, r.low);
+    tw_json_double(w, r.typical);
+    tw_json_double(w, r.high);
+    tw_json_array_end(w);
+}
+
+static void put_doubles(struct tw_json_writer *w, const char *key, const double *values, size_t n)
+{
+    tw_json_key(w, key);
+    tw_json_array_begin(w);
+    for (size_t i = 0; i < n; i++) {
+        tw_json_double(w, values[i]);
+    }
+    tw_json_array_end(w);
+}
+
+static void put_inputs(struct tw_json_writer *w, const struct tw_plan *plan)
+{
+    tw_json_key(w, "inputs");
+    tw_json_array_begin(w);
+    for (int i = 0; i < TW_COST_INPUTS; i++) {
+        const struct tw_cost_input_row *row = &tw_cost_input_rows[i];
+        tw_json_object_begin(w);
+        tw_json_put_text(w, "name", row->name);
+        tw_json_put_text(w, "unit", row->unit);
+        tw_json_put_text(w, "about", row->about);
+        put_range(w, "range", plan->scenario->ranges[i]);
+        tw_json_put_bool(w, "told", plan->scenario->is_told[i]);
+        tw_json_put_double(w, "least", row->least);
+        tw_json_put_text(w, "measure", row->measure);
+        tw_json_object_end(w);
+    }
+    tw_json_array_end(w);
+}
+
+static void put_demand(struct tw_json_writer *w, const struct tw_plan *plan)
+{
+    const struct tw_cost_demand *d = &plan->demand;
+    tw_json_key(w, "demand");
+    tw_json_object_begin(w);
+    tw_json_put_uint(w, "months", d->n_months);
+    tw_json_put_double(w, "million_tokens_per_peak_h", d->million_tokens_h);
+    put_doubles(w, "hours", d->hours, d->n_classes);
+    put_doubles(w, "load", d->load, d->n_classes);
+    tw_json_put_double(w, "peak_requests_per_s", plan->summary.rate_requests_s);
+    tw_json_put_double(w, "input_tokens_mean", plan->summary.input_mean);
+    tw_json_put_double(w, "output_tokens_mean", plan->summary.output_mean);
+    tw_json_put_double(w, "arrival_cv", plan->summary.arrival_cv);
+    tw_json_put_double(w, "cached_share", plan->cached_share);
+    tw_json_object_end(w);
+}
+
+static void put_sizing(struct tw_json_writer *w, const struct tw_sizing *s)
+{
+    tw_json_object_begin(w);
+    tw_json_put_text(w, "device", s->plant.device->name);
+    tw_json_put_text(w, "weights", s->plant.weights->name);
+    tw_json_put_bool(w, "meets", s->meets);
+    if (!s->meets) {
+        tw_json_put_text(w, "why_not", s->why_not);
+    }
+    tw_json_put_uint(w, "devices_per_replica", s->plant.n_tensor);
+    tw_json_put_uint(w, "replicas", s->plant.n_replicas);
+    tw_json_put_double(w, "memory_bytes", s->memory.total_bytes);
+    tw_json_put_double(w, "usable_bytes", s->memory.usable_bytes);
+    tw_json_put_double(w, "weights_bytes", s->memory.weights_bytes);
+    tw_json_put_double(w, "activation_bytes", s->memory.activation_bytes);
+    tw_json_put_double(w, "other_bytes", s->memory.other_bytes);
+    tw_json_put_double(w, "kv_bytes", s->memory.kv_bytes);
+    tw_json_put_uint(w, "kv_tokens", s->memory.n_kv_tokens);
+    tw_json_put_double(w, "sequences_at_full_context", s->memory.n_full_sequences);
+    tw_json_put_double(w, "ttft_p50_s", s->at_peak.ttft_s.p50);
+    tw_json_put_double(w, "ttft_s", s->at_peak.at_percentile_ttft_s);
+    tw_json_put_double(w, "tpot_s", s->at_peak.at_percentile_tpot_s);
+    tw_json_put_double(w, "latency_s", s->at_peak.at_percentile_latency_s);
+    tw_json_put_double(w, "busy_share", s->at_peak.busy_share);
+    tw_json_put_double(w, "output_tokens_per_s", s->at_peak.output_tokens_s);
+    put_range(w, "capacity_factor", s->capacity_factor);
+    tw_json_key(w, "curve");
+    tw_json_array_begin(w);
+    for (uint32_t i = 0; i < s->n_curve; i++) {
+        tw_json_object_begin(w);
+        tw_json_put_double(w, "load", s->curve[i].load);
+        tw_json_put_double(w, "ttft_s", s->curve[i].ttft_s);
+        tw_json_put_double(w, "ttft_p50_s", s->curve[i].ttft_p50_s);
+        tw_json_put_double(w, "tpot_s", s->curve[i].tpot_s);
+        tw_json_put_double(w, "busy_share", s->curve[i].busy_share);
+        tw_json_object_end(w);
+    }
+    tw_json_array_end(w);
+    tw_json_object_end(w);
+}
+
+/* What cost.h reads, by its names. */
+static void put_cost(struct tw_json_writer *w, const struct tw_cost_option *c)
+{
+    tw_json_key(w, "cost");
+    tw_json_object_begin(w);
+    tw_json_put_int(w, "kind", c->kind);
+    put_doubles(w, "replicas", c->capacity.replicas, c->capacity.n_points);
+    put_doubles(w, "load", c->capacity.load, c->capacity.n_points);
+    tw_json_put_double(w, "devices_per_replica", c->devices_per_replica);
+    tw_json_put_double(w, "spare_replicas", c->spare_replicas);
+    tw_json_put_double(w, "fixed_replicas", c->fixed_replicas);
+    tw_json_put_bool(w, "sheds_tail", c->sheds_tail);
+    tw_json_put_double(w, "device_usd", c->device_usd);
+    tw_json_put_double(w, "device_usd_h", c->device_usd_h);
+    tw_json_put_uint(w, "life_months", c->life_months);
+    tw_json_put_uint(w, "term_months", c->term_months);
+    tw_json_put_uint(w, "loan_months", c->loan_months);
+    tw_json_put_double(w, "provisioned_w", c->provisioned_w);
+    tw_json_put_double(w, "idle_w", c->idle_w);
+    tw_json_put_double(w, "busy_w", c->busy_w);
+    tw_json_put_double(w, "needs_staff", c->needs_staff);
+    tw_json_put_double(w, "tail_usd_per_million_tokens", c->tail_usd_per_million_tokens);
+    tw_json_object_end(w);
+}
+
+static void put_total(struct tw_json_writer *w, const struct tw_cost_result *r)
+{
+    const struct tw_cost_month *t = &r->total;
+    tw_json_key(w, "total_usd");
+    tw_json_object_begin(w);
+    tw_json_put_double(w, "capex", t->capex);
+    tw_json_put_double(w, "loan", t->loan);
+    tw_json_put_double(w, "maintenance", t->maintenance);
+    tw_json_put_double(w, "energy", t->energy);
+    tw_json_put_double(w, "space", t->space);
+    tw_json_put_double(w, "staff", t->staff);
+    tw_json_put_double(w, "software", t->software);
+    tw_json_put_double(w, "rent", t->rent);
+    tw_json_put_double(w, "tail", t->tail);
+    tw_json_put_double(w, "sold", t->sold);
+    tw_json_put_double(w, "paid", t->paid);
+    tw_json_put_double(w, "left", r->left_usd);
+    tw_json_object_end(w);
+}
+
+static void put_option(struct tw_json_writer *w, const struct tw_plan *plan,
+                       const struct tw_plan_option *o)
+{
+    const struct tw_cost_result *r = o->result;
+    const struct tw_plan_option *me = o;
+    tw_json_object_begin(w);
+    tw_json_put_text(w, "name", o->name);
+    tw_json_put_text(w, "kind", tw_cost_kind_name(o->cost.kind));
+    tw_json_put_bool(w, "admitted", o->blocked == 0);
+    if (o->blocked != 0) {
+        tw_json_put_text(w, "why_not", o->why_not);
+    }
+    tw_json_put_text(w, "place", o->place >= 0 ? plan->scenario->places[o->place].name : "");
+    tw_json_put_double(w, "seal_score", o->seal_score);
+    tw_json_put_int(w, "sizing", o->sizing == TW_PLAN_NONE ? -1 : (int64_t)o->sizing);
+    tw_json_put_double(w, "npv_usd", r->npv_usd);
+    tw_json_put_double(w, "usd_per_million_tokens", r->usd_per_million_tokens);
+    if (me->npv_usd.high > 0) {
+        put_range(w, "npv_usd_range", o->npv_usd);
+        put_range(w, "usd_per_million_tokens_range", o->usd_per_million_tokens);
+        put_range(w, "break_even_months", o->break_even_months);
+        tw_json_put_double(w, "pays_share", o->pays_share);
+        tw_json_put_double(w, "best_share", o->best_share);
+    }
+    if (o->driver >= 0) {
+        tw_json_put_text(w, "driver", tw_cost_input_rows[o->driver].name);
+        tw_json_put_double(w, "driver_share", o->driver_share);
+        tw_json_put_text(w, "measure", tw_cost_input_rows[o->driver].measure);
+    }
+    tw_json_put_double(w, "utilisation", r->utilisation);
+    tw_json_put_double(w, "replicas", r->total.replicas);
+    tw_json_put_double(w, "devices", r->total.devices);
+    tw_json_put_double(w, "tokens_million", r->total.tokens_million);
+    tw_json_put_double(w, "tail_tokens_million", r->total.tail_tokens_million);
+    tw_json_put_double(w, "kwh_per_million_tokens", r->kwh_per_million_tokens);
+    tw_json_put_double(w, "co2_kg_per_million_tokens", r->co2_kg_per_million_tokens);
+    tw_json_put_text(w, "price_source", o->price_source);
+    tw_json_put_text(w, "price_date", o->price_date);
+    tw_json_key(w, "factors");
+    tw_json_array_begin(w);
+    for (int i = 0; i < TW_COST_FACTORS; i++) {
+        tw_json_array_begin(w);
+        tw_json_double(w, o->cost.factor[i].low);
+        tw_json_double(w, o->cost.factor[i].high);
+        tw_json_array_end(w);
+    }
+    tw_json_array_end(w);
+    put_cost(w, &o->cost);
+    put_total(w, r);
+    tw_json_key(w, "cumulative_usd");
+    tw_json_array_begin(w);
+    for (uint32_t m = 0; m < r->n_months; m++) {
+        tw_json_double(w, r->months[m].cumulative);
+    }
+    tw_json_array_end(w);
+    tw_json_object_end(w);
+}
+
+static void put_rules(struct tw_json_writer *w, const struct tw_plan *plan)
+{
+    tw_json_key(w, "rules");
+    tw_json_array_begin(w);
+    for (uint32_t i = 0; i < plan->n_rules; i++) {
+        tw_json_object_begin(w);
+        tw_json_put_text(w, "class", plan->scenario->classes[plan->rules[i].class].name);
+        tw_json_put_double(w, "usd", plan->rules[i].usd);
+        tw_json_put_text(w, "instead", plan->options[plan->rules[i].instead].name);
+        tw_json_object_end(w);
+    }
+    tw_json_array_end(w);
+    tw_json_put_double(w, "all_rules_usd", plan->all_rules_usd);
+    tw_json_put_text(w, "without_rules", plan->options[plan->without_rules].name);
+}
+
+void tw_plan_json(const struct tw_plan *plan, struct tw_buf *out)
+{
+    const struct tw_scenario *s = plan->scenario;
+    struct tw_json_writer writer, *w = &writer;
+    tw_json_begin(w, out);
+    tw_json_object_begin(w);
+    tw_json_put_text(w, "scenario", s->name);
+    tw_json_put_text(w, "model", s->model);
+    tw_json_put_text(w, "engine", s->engine);
+    tw_json_put_text(w, "currency", s->currency);
+    put_range(w, "currency_usd", plan->currency_usd);
+    put_demand(w, plan);
+    put_inputs(w, plan);
+    tw_json_key(w, "slo");
+    tw_json_object_begin(w);
+    tw_json_put_double(w, "percentile", s->slo.percentile);
+    tw_json_put_double(w, "ttft_s", s->slo.ttft_s);
+    tw_json_put_double(w, "tpot_s", s->slo.tpot_s);
+    tw_json_put_double(w, "latency_s", s->slo.latency_s);
+    tw_json_object_end(w);
+    tw_json_put_text(w, "answer", plan->options[plan->best].name);
+    tw_json_put_bool(w, "keep_buying_tokens",
+                     plan->options[plan->best].cost.kind == TW_COST_TOKENS);
+    tw_json_put_double(w, "advantage_usd", plan->advantage_usd);
+    tw_json_put_double(w, "flip_load", plan->flip_load);
+    tw_json_put_double(w, "flip_utilisation", plan->flip_utilisation);
+    put_rules(w, plan);
+    tw_json_key(w, "tornado");
+    tw_json_array_begin(w);
+    for (uint32_t i = 0; i < plan->n_bars; i++) {
+        tw_json_object_begin(w);
+        tw_json_put_text(w, "input", tw_cost_input_rows[plan->bars[i].input].name);
+        tw_json_put_double(w, "at_low_usd", plan->bars[i].at_low_usd);
+        tw_json_put_double(w, "at_high_usd", plan->bars[i].at_high_usd);
+        tw_json_object_end(w);
+    }
+    tw_json_array_end(w);
+    tw_json_key(w, "sizings");
+    tw_json_array_begin(w);
+    for (uint32_t i = 0; i < plan->n_sizings; i++) {
+        put_sizing(w, &plan->sizings[i]);
+    }
+    tw_json_array_end(w);
+    tw_json_key(w, "options");
+    tw_json_array_begin(w);
+    for (uint32_t i = 0; i < plan->n_options; i++) {
+        put_option(w, plan, &plan->options[i]);
+    }
+    tw_json_array_end(w);
+    tw_json_put_uint(w, "draws", s->n_draws);
+    tw_json_put_uint(w, "seed", plan->seed);
+    tw_json_put_uint(w, "simulations", plan->n_simulations);
+    tw_json_object_end(w);
+}
+
+/* ---- CSV ---- */
+
+static void put_quoted(struct tw_buf *out, const char *text)
+{
+    tw_buf_append(out, "\"", 1);
+    for (const char *c = text; *c != '\0'; c++) {
+        tw_buf_append(out, c, 1);
+        if (*c == '"') {
+            tw_buf_append(out, "\"", 1);
+        }
+    }
+    tw_buf_append(out, "\"", 1);
+}
+
+void tw_plan_csv(const struct tw_plan *plan, struct tw_buf *out)
+{
+    tw_buf_append_text(out, "option,kind,admitted,month,devices,capex_usd,loan_usd,"
+                            "maintenance_usd,energy_usd,space_usd,staff_usd,software_usd,rent_usd,"
+                            "tail_usd,sold_usd,cumulative_usd,tokens_million,tail_tokens_million,"
+                            "kwh\n");
+    for (uint32_t o = 0; o < plan->n_options; o++) {
+        const struct tw_plan_option *option = &plan->options[o];
+        for (uint32_t i = 0; i < option->result->n_months; i++) {
+            const struct tw_cost_month *m = &option->result->months[i];
+            put_quoted(out, option->name);
+            tw_buf_append_format(
+                out,
+                ",%s,%d,%u,%g,%.2f,%.2f,%.2f,%.2f,%.2f,%.2f,%.2f,%.2f,%.2f,%.2f,%.2f,%.6f,%.6f,"
+                "%.3f\n",
+                tw_cost_kind_name(option->cost.kind), option->blocked == 0, i + 1, m->devices,
+                m->capex, m->loan, m->maintenance, m->energy, m->space, m->staff, m->software,
+                m->rent, m->tail, m->sold, m->cumulative, m->tokens_million, m->tail_tokens_million,
+                m->kwh);
+        }
+    }
+}

@@ -1,0 +1,101 @@
+/* plan.h: an answer to a scenario: the options, what each costs and how sure that is.
+ *
+ *     scenario + catalogue + prices
+ *         --> workload --> sizings of candidate devices (sizing.h)
+ *         --> options, without those that a data class forbids --> costs (cost.h)
+ *         --> the cheapest; tornado, random draws, the load at which the answer flips, the price of
+ *             each rule
+ *
+ * Random draws take every input from its range (triangular, one draw for all options, so that what
+ * is common to them cancels) and reuse the simulations: a draw changes what a replica serves by a
+ * factor, not the simulation.
+ *
+ * Invariants:
+ * 1. Nothing that a data class forbids is recommended, whatever it costs.
+ * 2. A range holds its typical value. The same scenario and seed give the same plan.
+ *
+ * Ownership: the plan owns catalogue, prices, workload and lists until tw_plan_free; the scenario
+ * is the caller's and must outlive it. Threads: one makes, any number read.
+ * Errors: TW_ERR_FORMAT with the scenario's line for names that are not known; TW_ERR_UNSUPPORTED
+ * where no option is left, with each reason in short; TW_ERR_MEMORY.
+ */
+#ifndef TW_PLAN_PLAN_H
+#define TW_PLAN_PLAN_H
+
+#include "plan/prices.h"
+#include "plan/scenario.h"
+#include "plan/sizing.h"
+
+#define TW_PLAN_NONE UINT32_MAX
+
+struct tw_plan_option {
+    char name[160];
+    struct tw_cost_option cost;
+    uint32_t sizing; /* of sizings, or TW_PLAN_NONE */
+    const struct tw_plan_device *device;
+    struct tw_price_api api; /* name NULL: none */
+    int place, tail_place;   /* -1: none */
+    uint32_t blocked;        /* a bit for each data class that forbids it; 0: it may be had */
+    char why_not[200];
+    double seal_score;
+    struct tw_cost_result *result; /* at typical inputs */
+    /* From the draws, 5% and 95%; of options that may be had. */
+    struct tw_range npv_usd, usd_per_million_tokens, break_even_months;
+    double pays_share;   /* of the draws in which it breaks even with the cheapest tokens */
+    double best_share;   /* of the draws in which it is the cheapest */
+    int driver;          /* the input that moves its cost most, or -1 */
+    double driver_share; /* of the typical cost, from its low to its high */
+    const char *price_source, *price_date;
+};
+
+struct tw_plan_bar {
+    int input;
+    double at_low_usd, at_high_usd; /* advantage over the runner-up: positive, it stays the best */
+};
+
+struct tw_plan_rule {
+    uint32_t class;
+    double usd;       /* cheapest with all rules less cheapest without this one */
+    uint32_t instead; /* the option that would be had then */
+};
+
+struct tw_plan {
+    const struct tw_scenario *scenario;
+    struct tw_catalogue *catalogue;
+    struct tw_prices *prices;
+    struct tw_workload workload;
+    struct tw_workload_summary summary;
+    double cached_share; /* of input tokens */
+    struct tw_cost_demand demand;
+    struct tw_range currency_usd;
+    struct tw_sizing *sizings; /* [n_sizings] */
+    uint32_t n_sizings;
+    struct tw_plan_option *options; /* [n_options], those that may be had first, cheapest first */
+    uint32_t n_options, n_admitted;
+    uint32_t best, runner_up, tokens; /* of options; runner_up of another kind; cheapest tokens */
+    double advantage_usd;             /* of the best over the runner-up */
+    struct tw_plan_bar bars[TW_COST_INPUTS]; /* largest first */
+    uint32_t n_bars;
+    /* The load, as a factor, and the utilisation, at which bought machines and tokens cost the same
+     * with the plant as it was bought. NAN: nowhere between. */
+    double flip_load, flip_utilisation;
+    uint32_t flip_option;
+    struct tw_plan_rule rules[TW_LIMIT_PLAN_CLASSES];
+    uint32_t n_rules;
+    double all_rules_usd; /* cheapest that may be had less cheapest of all */
+    uint32_t without_rules;
+    uint32_t n_simulations, n_evaluations;
+    uint64_t seed;
+};
+
+enum tw_status tw_plan_make(const struct tw_scenario *scenario, struct tw_plan **ret_plan,
+                            struct tw_error *error);
+/* NULL is allowed. */
+void tw_plan_free(struct tw_plan *plan);
+
+/* An option's inputs at the scenario's ranges and its own: where in each range, 0..1; 0.5 is not
+ * the typical value but the middle of the triangle's area. NULL: all typical. */
+void tw_plan_inputs(const struct tw_plan *plan, const struct tw_plan_option *option,
+                    const double *where, double *ret_in);
+
+#endif

@@ -1,0 +1,178 @@
+"""plan, from the outside: what it answers, refuses, writes; its figures by other means (numpy)."""
+import csv
+import io
+import json
+import time
+from pathlib import Path
+
+import golden
+import numpy as np
+
+SCENARIOS = Path(__file__).resolve().parents[2] / "docs" / "scenarios"
+SMALL = """name: small
+model: Qwen3-8B
+weights: [fp8]
+devices: [L40S, RTX-4090]
+apis: [qwen-turbo-intl, gpt-5]
+use-cases:
+  - {name: chat, requests-per-s: 2, input-tokens: 500, output-tokens: 200}
+slo: {percentile: 90, ttft-ms: 1000, tpot-ms: 60}
+"""
+
+
+def written(it, text, name="s.yaml"):
+    path = it.folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def plan(it, text, *words):
+    return json.loads(it.good("plan", written(it, text), "--json", *words))
+
+
+def refused(it, text, *sentences):
+    code, out, err = it.run("plan", written(it, text))
+    assert code != 0 and out == b"", (code, out)
+    for sentence in sentences:
+        assert sentence in err.decode(), (sentence, err)
+    assert err.count(b"\n") == 1, err
+
+
+def a_scenario_is_answered_and_the_same_twice(it):
+    first, second = plan(it, SMALL), plan(it, SMALL)
+    assert first == second
+    assert first["answer"] == first["options"][0]["name"]
+    kinds = {o["kind"] for o in first["options"]}
+    assert {"owned", "colocated", "tokens bought"} <= kinds, kinds
+    for o in first["options"]:
+        if "npv_usd_range" in o:
+            low, typical, high = o["npv_usd_range"]
+            assert low <= typical <= high and o["measure"], o
+
+
+def cheap_tokens_are_bought_and_dear_ones_are_not(it):
+    few = plan(it, SMALL.replace("requests-per-s: 2", "requests-per-s: 0.01"))
+    assert few["keep_buying_tokens"]
+    text = it.good("plan", it.folder / "s.yaml").decode()
+    assert "Answer: keep buying tokens." in text and "surer by:" in text
+    many = plan(it, SMALL.replace("[qwen-turbo-intl, gpt-5]", "[gpt-5]").replace(
+        "requests-per-s: 2", "requests-per-s: 20"))
+    assert not many["keep_buying_tokens"]
+    assert many["flip_utilisation"] is None or many["flip_utilisation"] < 1
+
+
+def net_present_values_are_those_of_numpy(it):
+    made = plan(it, SMALL)
+    out = it.good("plan", it.folder / "s.yaml", "--csv").decode()
+    rows = list(csv.DictReader(io.StringIO(out)))
+    inputs = {i["name"]: i["range"][1] for i in made["inputs"]}
+    for option in made["options"]:
+        mine = [r for r in rows if r["option"] == option["name"]]
+        at = np.arange(len(mine)) / 12
+        number = lambda key: np.array([float(r[key]) for r in mine])  # noqa: E731
+        parts = ("loan", "maintenance", "energy", "space", "staff", "software", "rent", "tail")
+        running = sum(number(k + "_usd") for k in parts)
+        rate = 1 + inputs["discount-rate"]
+        npv = np.sum((number("capex_usd") - number("sold_usd")) * rate ** -at)
+        npv += np.sum(running * rate ** -(at + 1 / 12))
+        npv -= option["total_usd"]["left"] * rate ** -(len(mine) / 12)
+        assert abs(npv - option["npv_usd"]) < 1e-4 * abs(npv) + 1, (npv, option["npv_usd"])
+        tokens = np.sum(number("tokens_million") * rate ** -(at + 1 / 12))
+        per_million = npv / tokens
+        assert abs(per_million - option["usd_per_million_tokens"]) < 1e-3 * per_million
+
+
+RULES = """data-classes:
+  - {name: secret, may-go: [house]}
+"""
+
+
+def what_a_rule_forbids_is_gone_and_has_a_price(it):
+    free, bound = plan(it, SMALL), plan(it, SMALL + RULES)
+    assert free["keep_buying_tokens"]
+    best = bound["options"][0]
+    assert best["kind"] == "owned" and best["place"] == "house"
+    assert all(o["kind"] == "owned" for o in bound["options"] if o["admitted"])
+    price = best["npv_usd"] - min(o["npv_usd"] for o in bound["options"])
+    assert abs(bound["rules"][0]["usd"] - price) < 1e-6 and price > 0
+
+
+def more_load_never_costs_less(it):
+    last = 0
+    for rate in (1, 3, 9):
+        made = plan(it, SMALL.replace("requests-per-s: 2", f"requests-per-s: {rate}"))
+        now = min(o["npv_usd"] for o in made["options"] if o["kind"] == "owned")
+        assert now >= last * 0.999
+        last = now
+
+
+def what_is_impossible_is_told_with_its_line(it):
+    refused(it, SMALL.replace("Qwen3-8B", "Qwen3-8X"), "(line: 2", "Qwen3-8B")
+    refused(it, SMALL.replace("L40S", "L41S"), "(line: 4", "L40S")
+    refused(it, SMALL.replace("gpt-5]", "gpt-55]"), "(line: 5", "gpt-5")
+    refused(it, SMALL + "money: {pue: 0.5}\n", "(line: 9", "between 1 and 5")
+    refused(it, SMALL + "money: {energy-usd-per-kwh: -1}\n", "(line: 9", "between 0 and 10")
+    refused(it, SMALL + "money: {growth: 0.5..0.1}\n", "(line: 9", "the lowest first")
+    refused(it, SMALL.replace("requests-per-s: 2", "requests-per-s: -2"), "(line: 7", "0 to")
+    refused(it, SMALL.replace("requests-per-s: 2", "users: 5, requests-per-s: 2"), "either users")
+    refused(it, SMALL + "currency: XYZ\n", "(line: 9", "there is no rate")
+    refused(it, SMALL.replace("apis: [qwen-turbo-intl, gpt-5]\n", "").replace(
+        "Qwen3-8B", "Kimi-K2"), "no device serves Kimi-K2", "loosen the targets")
+    refused(it, SMALL + "data-classes:\n  - {name: a, may-go: [nowhere]}\n", "no place 'nowhere'")
+    refused(it, SMALL + "data-classes:\n  - {name: a, seal-at-least: [4]}\n",
+            "no option may be had")
+    prices = written(it, "price,field,value,low,high,source,date\nL40S,bought_usd,-5,,,me,2026\n",
+                     "p.csv")
+    refused(it, SMALL + f"prices: [{prices}]\n", "p.csv", "0 or more")
+
+
+def a_price_of_ones_own_replaces_ours(it):
+    prices = written(it, "price,field,value,low,high,source,date\nL40S,bought_usd,1,,,me,2026-11\n",
+                     "p.csv")
+    made = plan(it, SMALL + f"prices: [{prices}]\n")
+    mine = [o for o in made["options"] if o["kind"] == "owned" and "L40S" in o["name"]]
+    assert mine and mine[0]["cost"]["device_usd"] == 1 and mine[0]["price_source"] == "me"
+
+
+def options_say_the_same_as_a_file(it):
+    made = json.loads(it.good("plan", "--model", "Qwen3-8B", "--requests-per-s", "2", "--device",
+                              "L40S", "--api", "gpt-5", "--weights", "fp8", "--money", "pue=1.1",
+                              "--json"))
+    assert {i["name"]: i["range"] for i in made["inputs"]}["pue"] == [1.1, 1.1, 1.1]
+    code, _, err = it.run("plan", "--model", "Qwen3-8B")
+    assert code == 2 and b"--users" in err
+
+
+def a_report_needs_nothing_else(it):
+    path = it.folder / "plan.html"
+    it.good("plan", written(it, SMALL.replace("name: small", "name: '</script><b>'")), "--report",
+            path)
+    page = path.read_text(encoding="utf-8")
+    links = page.replace("http://www.w3.org/2000/svg", "")
+    assert "http://" not in links and "https://" not in links
+    assert "@@" not in page and "</script><b>" not in page and page.rstrip().endswith("</html>")
+    code, _, err = it.run("plan", it.folder / "s.yaml", "--report", path)
+    assert code == 2 and b"--force" in err
+
+
+def published_tables_come_out(it):
+    text = it.good("plan", "published").decode()
+    assert "largest difference to the printed table: 0.052 month of 45 cells" in text
+
+
+def examples_are_planned_in_time(it):
+    for path in sorted(SCENARIOS.glob("*.yaml")):
+        begun = time.monotonic()
+        made = json.loads(it.good("plan", path, "--json"))
+        assert made["options"][0]["admitted"], path
+        assert time.monotonic() - begun < 60, path
+
+
+if __name__ == "__main__":
+    golden.main([a_scenario_is_answered_and_the_same_twice,
+                 cheap_tokens_are_bought_and_dear_ones_are_not,
+                 net_present_values_are_those_of_numpy,
+                 what_a_rule_forbids_is_gone_and_has_a_price, more_load_never_costs_less,
+                 what_is_impossible_is_told_with_its_line, a_price_of_ones_own_replaces_ours,
+                 options_say_the_same_as_a_file, a_report_needs_nothing_else,
+                 published_tables_come_out, examples_are_planned_in_time])
