@@ -77,7 +77,7 @@ def what_was_cached_for_a_client_that_leaves_counts_as_cached(program, data):
 
 def a_client_that_leaves_before_its_turn_pays_nothing(program, data):
     with site(program, data) as (books, server):
-        clients = [begin(server, books.key, {"prompt": prompt(n), "max_tokens": 4})[0]
+        clients = [begin(server, books.key, {"prompt": prompt(n), "max_tokens": 100})[0]
                    for n in (1, 2)]
         waits = server.ask_unread("/v1/completions", {"prompt": prompt(3), "max_tokens": 4},
                                   bearer(books.key))
