@@ -81,7 +81,8 @@ def a_client_that_leaves_before_its_turn_pays_nothing(program, data):
                    for n in (1, 2)]
         waits = server.ask_unread("/v1/completions", {"prompt": prompt(3), "max_tokens": 4},
                                   bearer(books.key))
-        assert becomes(lambda: server.metric("num_requests_waiting") == 1)
+        assert becomes(lambda: server.metric("num_requests_waiting") +
+                       server.metric("num_requests_running") == 3)
         waits.close()
         record = last_record(books, 1)
         assert (record["finish"], record["prompt_tokens"], record["cost_nano"]) == \
