@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "app/command.h"
+#include "app/plan_calibrate.h"
 #include "app/plan_json.h"
 #include "app/plan_print.h"
 #include "app/plan_report.h"
@@ -238,7 +239,7 @@ static int make(int argc, char **argv)
         .synopsis = "SCENARIO [OPTIONS]",
         .about = "Says what to buy, rent or mix for a load, what it will deliver, what it costs\n"
                  "and when it pays, from one file (docs/plan.md) or from options.\n"
-                 "Also: plan published, plan prices, plan compare.",
+                 "Also: plan published, plan prices, plan calibrate.",
         .least_words = 0,
         .most_words = 1,
         .uses = {{&output_group, &args}, {&scenario_group, &args}},
@@ -326,6 +327,7 @@ static int prices(int argc, char **argv)
 static const struct tw_command parts[] = {
     {"published", "compute known tables of others again", published},
     {"prices", "print all prices with their sources", prices},
+    {"calibrate", "what an engine reaches on a machine that was measured", tw_plan_calibrate},
     {NULL, NULL, NULL},
 };
 

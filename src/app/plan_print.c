@@ -6,7 +6,7 @@
 
 #include "plan/published.h"
 
-enum { SHOWN_OPTIONS = 12, SHOWN_BARS = 8, SHOWN_REFUSED = 6 };
+enum { SHOWN_OPTIONS = 10, SHOWN_BARS = 8, SHOWN_REFUSED = 6 };
 
 /* Money in a scenario's currency, short: 1.2k, 3.45M. */
 static const char *money(const struct tw_plan *plan, double usd, char text[32])

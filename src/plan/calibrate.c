@@ -43,6 +43,11 @@ const char *tw_calibration_name(enum tw_calibration_term term)
     return names[term];
 }
 
+double tw_calibration_unit(enum tw_calibration_term term)
+{
+    return units[term];
+}
+
 static struct tw_range *term_of(struct tw_plan_engine *engine, int term)
 {
     struct tw_range *const terms[N] = {&engine->compute_share, &engine->bandwidth_share,

@@ -30,7 +30,9 @@ enum tw_calibration_term {
     TW_CALIBRATE_REQUEST,
     TW_CALIBRATE_REDUCE
 };
+/* Its field of an engine's row, and how much of a second (or a share) is 1 there. */
 const char *tw_calibration_name(enum tw_calibration_term term);
+double tw_calibration_unit(enum tw_calibration_term term);
 
 struct tw_calibration {
     struct tw_range value[TW_CALIBRATION_N];

@@ -82,6 +82,27 @@ def net_present_values_are_those_of_numpy(it):
         assert abs(per_million - option["usd_per_million_tokens"]) < 1e-3 * per_million
 
 
+def a_measured_machine_is_what_it_was_made_to_be(it):
+    """Half of the card's bandwidth, two fifths of its arithmetic, and nothing else."""
+    weights, bytes_s, ops_s = 16.06e9, 1008e9 * 0.5, 165.2e12 * 0.4
+    points = [{"phase": "decode", "sequences": n, "depth_tokens": 0, "pass_s": weights / bytes_s}
+              for n in (1, 2, 4)]
+    points += [{"phase": "prefill", "prompt_tokens": n, "depth_tokens": 0,
+                "pass_s": 2 * 8.03e9 * n / ops_s} for n in (1024, 2048, 4096)]
+    (it.folder / "bench.json").write_text(json.dumps({"points": points}))
+    words = ("plan", "calibrate", it.folder / "bench.json", "--model", "Llama-3.1-8B", "--device",
+             "RTX-4090", "--weights", "bf16")
+    out = it.good(*words).decode()
+    rows = {row["field"]: row for row in csv.DictReader(
+        line for line in out.splitlines() if not line.startswith("#"))}
+    for field, value in (("compute_share", 0.4), ("bandwidth_share", 0.5)):
+        assert float(rows[field]["low"]) * 0.97 < value < float(rows[field]["high"]) * 1.03, out
+    (it.folder / "mine.csv").write_text(out)
+    slow = plan(it, SMALL + f"engine: tokenworks\ncatalogue: [{it.folder / 'mine.csv'}]\n")
+    fast = plan(it, SMALL + "engine: tokenworks\n")
+    assert slow["options"] != fast["options"]
+
+
 RULES = """data-classes:
   - {name: secret, may-go: [house]}
 """
@@ -172,6 +193,7 @@ if __name__ == "__main__":
     golden.main([a_scenario_is_answered_and_the_same_twice,
                  cheap_tokens_are_bought_and_dear_ones_are_not,
                  net_present_values_are_those_of_numpy,
+                 a_measured_machine_is_what_it_was_made_to_be,
                  what_a_rule_forbids_is_gone_and_has_a_price, more_load_never_costs_less,
                  what_is_impossible_is_told_with_its_line, a_price_of_ones_own_replaces_ours,
                  options_say_the_same_as_a_file, a_report_needs_nothing_else,
