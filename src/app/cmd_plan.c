@@ -136,7 +136,9 @@ static void put_word(struct tw_buf *yaml, const char *text)
 static void put_list(struct tw_buf *yaml, const char *key, const struct tw_option_strings *list)
 {
     for (size_t i = 0; i < list->n_items; i++) {
-        tw_buf_append_format(yaml, i == 0 ? "%s:\n" : "", key);
+        if (i == 0) {
+            tw_buf_append_format(yaml, "%s:\n", key);
+        }
         tw_buf_append_text(yaml, "  - ");
         put_word(yaml, list->items[i]);
         tw_buf_append_text(yaml, "\n");
