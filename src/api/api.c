@@ -804,9 +804,13 @@ void tw_api_stop(struct tw_api *api)
 {
     tw_api_batches_stop(api->batches);
     pthread_mutex_lock(&api->lock);
+    const bool is_first = !api->stops;
     api->stops = true;
     pthread_cond_broadcast(&api->wake);
     pthread_mutex_unlock(&api->lock);
+    if (is_first) { /* later there may be no hub any more */
+        tw_api_admission_guard(api, false);
+    }
     for (uint32_t i = 0; i < api->n_threads; i++) {
         pthread_join(api->threads[i], NULL);
     }
@@ -821,7 +825,6 @@ void tw_api_free(struct tw_api *api)
     tw_api_stop(api);
     tw_api_relays_stop(api);
     tw_api_batches_free(api->batches);
-    tw_api_admission_guard(api, false);
     if (api->fleet != NULL) {
         tw_api_set_policy(api, NULL, NULL);
         tw_api_fleet_drop(api->fleet);
