@@ -222,19 +222,29 @@ static void begin_list(struct tw_json_writer *writer, struct tw_buf *body)
     tw_json_array_begin(writer);
 }
 
+/* Room for one row more than a page has, or NULL, and the call is answered. */
+static void *begin_page(struct tw_api_desk_call *call, size_t row_bytes, size_t *ret_most)
+{
+    struct tw_error cause;
+    if (!read_list(call, ret_most)) {
+        return NULL;
+    }
+    void *rows = tw_mem_zalloc(TW_LIMIT_BATCH_LIST + 1, row_bytes);
+    if (rows == NULL) {
+        tw_error_set(&cause, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a list");
+        answer_cause(call, &cause);
+    }
+    return rows;
+}
+
 void tw_api_desk_list_files(struct tw_api_desk_call *call)
 {
-    struct tw_batch_file *files = tw_mem_zalloc(TW_LIMIT_BATCH_LIST + 1, sizeof *files);
     struct tw_error cause;
     struct tw_json_writer writer;
     struct tw_buf body;
     size_t most, n = 0;
-    if (files == NULL || !read_list(call, &most)) {
-        if (files == NULL) {
-            tw_error_set(&cause, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a list");
-            answer_cause(call, &cause);
-        }
-        tw_mem_free(files);
+    struct tw_batch_file *files = begin_page(call, sizeof *files, &most);
+    if (files == NULL) {
         return;
     }
     if (tw_batches_list_files(
@@ -258,17 +268,12 @@ void tw_api_desk_list_files(struct tw_api_desk_call *call)
 
 void tw_api_desk_list_batches(struct tw_api_desk_call *call)
 {
-    struct tw_batch *batches = tw_mem_zalloc(TW_LIMIT_BATCH_LIST + 1, sizeof *batches);
     struct tw_error cause;
     struct tw_json_writer writer;
     struct tw_buf body;
     size_t most, n = 0;
-    if (batches == NULL || !read_list(call, &most)) {
-        if (batches == NULL) {
-            tw_error_set(&cause, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a list");
-            answer_cause(call, &cause);
-        }
-        tw_mem_free(batches);
+    struct tw_batch *batches = begin_page(call, sizeof *batches, &most);
+    if (batches == NULL) {
         return;
     }
     if (tw_batches_list(call->batches->store, &call->tenant.caller,
