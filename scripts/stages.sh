@@ -15,9 +15,9 @@ stage() {
     return "$code"
 }
 
-# build_folder FOLDER [VARIABLE=VALUE...] [-Doption...]: configures it unless it is configured in
-# this very way, then builds. Output is shown only when something goes wrong.
-build_folder() {
+# setup_folder FOLDER [VARIABLE=VALUE...] [-Doption...]: configures it unless it is configured in
+# this very way. Output is shown only when something goes wrong.
+setup_folder() {
     local folder=$1 variables=() options=() word
     shift
     for word in "$@"; do
@@ -37,6 +37,12 @@ build_folder() {
         }
         echo "$*" > "$stamp"
     fi
+}
+
+# build_folder FOLDER [VARIABLE=VALUE...] [-Doption...]: setup_folder, then all that is in it.
+build_folder() {
+    local folder=$1 log="$1/build.log"
+    setup_folder "$@" || return 1
     ninja -C "$folder" > "$log" 2>&1 || {
         grep -v '^\[' "$log" | tail -n 60
         return 1

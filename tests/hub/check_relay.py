@@ -84,7 +84,8 @@ class Site:
         self.model = Path(data, "tokenworks-demo.gguf")
         self.books = Books(program, self.folder / "books-folder")
         self.top = {}  # what the file has beside its backends
-        self.is_sanitized = b"__asan_init" in Path(program).read_bytes()
+        self.is_sanitized = any(mark in Path(program).read_bytes()
+                                for mark in (b"__asan_init", b"__tsan_init"))
 
     def node(self):
         return Server(self.program, "--model", self.model)

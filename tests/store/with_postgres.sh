@@ -55,7 +55,7 @@ export LC_ALL=C
 # The server ends when this shell does, however that ends.
 "${as_owner[@]}" setpriv --pdeathsig QUIT "$bin/postgres" -D data -k "$folder" \
     -c listen_addresses= -c unix_socket_permissions=0777 -c deadlock_timeout=100ms \
-    -c max_connections=40 -c shared_buffers=32MB > server.log 2>&1 &
+    -c max_connections=40 -c shared_buffers=32MB -c jit=off > server.log 2>&1 &
 server=$!
 chmod 0755 "$folder"
 
