@@ -121,10 +121,11 @@ class Site:
         return self.books.serve("--config", self.config, *words)
 
     def reload(self, server, line="the backends were read again"):
-        """Until the log has the line once more."""
+        """Until the log has the line once more; the last such line."""
         n = server.log_text().count(line)
         server.process.send_signal(signal.SIGHUP)
         assert becomes(lambda: server.log_text().count(line) == n + 1), server.log_text()
+        return [text for text in server.log_text().splitlines() if line in text][-1]
 
     def ask(self, server, **more):
         return server.post("/v1/chat/completions",
@@ -221,8 +222,7 @@ def a_wrong_file_changes_nothing_and_says_where(it):
                  (good.replace('"n"', '"n", "key": "nowhere.key"'), "nowhere.key")]
         for text, said in cases:
             it.config.write_text(text)
-            it.reload(server, "backends and policy stay as they were")
-            line = server.log_text().splitlines()[-1]
+            line = it.reload(server, "backends and policy stay as they were")
             assert said in line, (said, line)
             assert it.ask(server).status == 200, said
         it.config.write_text(good)

@@ -85,9 +85,9 @@ static void a_real_trace_of_conversations_finds_nearly_twice_as_much(void **stat
                    shared != NULL ? shared : "");
     struct trace trace = trace_load(path);
     if (trace.n == 0) {
-        print_message("# TW_SHARED has no trace\n");
         trace_free(&trace);
-        skip();
+        print_message("# not tested: TW_SHARED has no trace\n");
+        return; /* cmocka's skip() is a failure for meson */
     }
     compare(&trace, 4000);
     trace_free(&trace);

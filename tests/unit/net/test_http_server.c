@@ -334,7 +334,8 @@ static void two_thousand_two_hundred_connections_are_served(void **state)
     limit.rlim_cur = limit.rlim_max < 8192 ? limit.rlim_max : 8192;
     setrlimit(RLIMIT_NOFILE, &limit);
     if (limit.rlim_cur < 2 * N + 100) {
-        skip();
+        print_message("# not tested: the limit of open files is too low\n");
+        return; /* cmocka's skip() is a failure for meson */
     }
     struct site site;
     struct tw_http_config config = site_config();
