@@ -14,7 +14,7 @@ import { generated, plain, specials } from "./texts.mjs";
 
 const tool = process.env.TW_TOKENIZE_TOOL;
 const here = dirname(fileURLToPath(import.meta.url));
-const texts = [...plain, ...specials, ...generated(900, 20240229)];
+const texts = [...plain, ...specials, ...generated(Number(process.env.TW_TEXTS ?? 900), 20240229)];
 
 const SPECIAL = 1;
 const BOS_EOS = 2;
