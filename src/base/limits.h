@@ -338,11 +338,16 @@
 #define TW_LIMIT_DB_ROWS_BYTES   ((size_t)256 << 20) /* of a query, where they are kept in memory */
 #define TW_LIMIT_DB_VERSIONS     10000               /* of a schema */
 #define TW_LIMIT_DB_WAIT_MS      10000               /* for a lock that somebody else has */
-#define TW_LIMIT_DB_SILENT_MS    5000 /* of a server that acknowledges nothing, then it is lost */
-#define TW_LIMIT_DB_RECONNECT_MS 2000 /* for one attempt */
-#define TW_LIMIT_DB_IDLE_MS      5000 /* that a transaction may wait for its next statement */
-#define TW_LIMIT_DB_LOG_FRAMES   1000 /* pages in a log before they are brought into the file */
-#define TW_LIMIT_DB_UNANSWERED   1000 /* statements that were sent and not looked after yet */
+#define TW_LIMIT_DB_SILENT_MS    5000   /* of a server that acknowledges nothing, then it is lost */
+#define TW_LIMIT_DB_STATEMENT_MS 11000  /* of a statement, then its server gives it up */
+#define TW_LIMIT_DB_ANSWER_MS    12000  /* of a server that only acknowledges, then it is lost */
+#define TW_LIMIT_DB_REPORT_MS    600000 /* instead of both, for lists, reports, migrations */
+#define TW_LIMIT_DB_CONNECT_S    10     /* for the first connection */
+#define TW_LIMIT_DB_RECONNECT_MS 2000   /* for one attempt */
+#define TW_LIMIT_DB_IDLE_MS      5000   /* that a transaction may wait for its next statement */
+#define TW_LIMIT_DB_LOG_FRAMES   1000   /* pages in a log before they are brought into the file */
+#define TW_LIMIT_DB_UNANSWERED   1000   /* statements that were sent and not looked after yet */
+#define TW_LIMIT_DB_UNSENT_BYTES ((size_t)1 << 20) /* of them, that wait to be sent */
 
 /* Audit log */
 #define TW_LIMIT_AUDIT_LOG_BYTES     64 /* a log's name */
