@@ -4,8 +4,6 @@
 #include "base/clock.h"
 #include "hub/hub_state.h"
 
-#define BEGINNINGS 3 /* of a group, where others had the books */
-
 void tw_hub_enqueue(struct tw_hub *hub, struct tw_hub_op *op)
 {
     op->next = NULL;
@@ -209,7 +207,7 @@ static enum tw_status begin(struct tw_hub *hub, struct tw_error *error)
 {
     const int64_t until_ns = tw_clock_monotonic_ns() + TW_LIMIT_DB_WAIT_MS / 2 * INT64_C(1000000);
     enum tw_status status = TW_OK;
-    for (int i = 0; i < BEGINNINGS; i++) {
+    for (int i = 0; i < TW_LIMIT_HUB_BEGINNINGS; i++) {
         if (tw_db_is_broken(hub->db)) {
             reconnect(hub);
         }

@@ -28,6 +28,7 @@ class Fake:
 
     def __init__(self, *pieces, wait=0.0):
         self.pieces, self.wait, self.requests, self.n_gone = pieces, wait, [], 0
+        self.heads = []
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
         threading.Thread(target=self.accept, daemon=True).start()
@@ -58,6 +59,7 @@ class Fake:
             while len(body) < length:
                 body += client.recv(65536)
             self.requests.append(json.loads(body))
+            self.heads.append(head.decode())
             try:
                 for piece in self.pieces:
                     client.sendall(piece.encode())
@@ -212,6 +214,7 @@ def what_a_server_refuses_is_said_in_its_words_where_it_is_of_the_request(it):
     cases = [(400, 400, None, "too long"), (422, 422, None, "too long"),
              (401, 502, "backend_refused_us", "our key"),
              (404, 502, "backend_lacks_model", "does not have"),
+             (408, 504, "backend_timed_out", "did not get the request in time"),
              (429, 429, "backend_busy", "too much"), (500, 502, "backend_failed", "status 500")]
     for theirs, ours, code, text in cases:
         refusal = answer(theirs, {"error": {"message": "too long at gpu-7", "type": "t"}})
@@ -220,6 +223,7 @@ def what_a_server_refuses_is_said_in_its_words_where_it_is_of_the_request(it):
                 reply = ask(hub, it.books.key, stream=stream)
                 assert (reply.status, reply.error["code"]) == (ours, code), (theirs, reply.body)
                 assert text in reply.error["message"], reply.body
+                assert (reply.error["type"] == "server_error") == (ours >= 500), reply.body
                 is_theirs = "gpu-7" in reply.error["message"]
                 assert is_theirs == (theirs in (400, 422)), reply.body
                 assert is_theirs or "too long at gpu-7" in hub.log_text(), hub.log_text()
@@ -244,6 +248,33 @@ def what_went_wrong_on_the_way_is_for_the_log(it):
         reply = ask(hub, it.books.key)
         assert reply.error["message"] == "the server 'odd' sent what is no answer", reply.body
         assert "HTTP/0.9" in hub.log_text(), hub.log_text()
+
+
+@site
+def an_answer_with_its_last_event_is_whole_however_its_connection_ends(it):
+    """One that is cut behind [DONE], and one that stays open: both are whole, and end soon."""
+    head = STREAM.replace("Connection: close", "Transfer-Encoding: chunked")
+    pieces = [f"{len(piece):x}\r\n{piece}\r\n" for piece in (CHUNK, LAST)]
+    for wait in (0.0, 6.0):
+        with Fake(head + "".join(pieces), "", wait=wait) as fake, \
+                it.hub(("fake", fake.url, "openai")) as hub:
+            begin = time.monotonic()
+            reply = ask(hub, it.books.key, stream=True)
+            assert time.monotonic() - begin < 5
+            assert reply.body.endswith(b"data: [DONE]\n\n"), reply.body
+            assert reply.body.count(b"[DONE]") == 1 and b"error" not in reply.body, reply.body
+            assert 'tokenworks_backend_calls_total{end="whole"} 1' in hub.get(
+                "/metrics", headers=bearer(it.books.key)).body.decode()
+    assert [(r["finish"], r["output_tokens"]) for r in it.books.records("request.settled")] == \
+        [("stop", 3)] * 2
+
+
+@site
+def a_stream_where_none_was_asked_for_is_not_passed_on(it):
+    with Fake(STREAM, CHUNK, LAST) as fake, it.hub(("fake", fake.url, "openai")) as hub:
+        reply = ask(hub, it.books.key)
+        assert reply.status == 502 and reply.error["code"] == "backend_failed", reply.body
+        assert b"word" not in reply.body
 
 
 @site
@@ -436,6 +467,8 @@ def what_a_request_may_cost_is_read_in_one_way(it):
                 "SELECT tokens FROM entry WHERE kind = 'reserve' ORDER BY id DESC LIMIT 1")
             prompt = len(json.dumps(fake.requests[-1], separators=(",", ":")))
             assert fake.requests[-1]["max_completion_tokens"] == limit, fake.requests[-1]
+            assert fake.requests[-1].get("n", 1) == more.get("n_cmpl", more.get("n", 1))
+            assert "n_cmpl" not in fake.requests[-1], fake.requests[-1]
             assert abs(reserved - n_answers * limit - prompt) < 100, (more, reserved, prompt)
     it.books.must_balance()
 
@@ -578,6 +611,7 @@ def what_no_server_can_do_is_refused_and_what_one_can_goes_there(it):
 def another_model_takes_the_place_of_one_that_nobody_can_answer_with(it):
     """Before the first byte, at its own price, under its own name; behind it nothing does."""
     it.books.command("price", "set", "near", "--input", "7", "--output", "7")
+    it.books.command("project", "set", "acme/research/chat", "--rpm", "9")  # one for each of them
     it.top = {"fallbacks": [{"model": "far", "to": ["near"]}]}
     near = {"near": {"name": "near"}}
     with Fake(answer(500, {"error": {"message": "no"}})) as broken, \
@@ -589,6 +623,8 @@ def another_model_takes_the_place_of_one_that_nobody_can_answer_with(it):
             assert {r.json["model"] for r in replies} == {"near"}
             assert len(broken.requests) == 5, "its breaker opens, and then it is not asked"
             assert ask(hub, it.books.key, model="near").status == 200
+            assert ask(hub, it.books.key, model="near").error["code"] == "rate_limit_exceeded"
+            it.books.command("project", "set", "acme/research/chat", "--rpm", "0")
     records = it.books.records("request.settled")
     paid = [r for r in records if r["cost_nano"] > 0]
     assert len(records) == 14 and [r["model"] for r in paid] == ["near"] * 9, records
@@ -611,6 +647,8 @@ if __name__ == "__main__":
              what_a_request_may_cost_is_read_in_one_way,
              one_that_does_not_answer_is_passed_over, behind_the_first_byte_nothing_is_tried_again,
              what_a_server_refuses_is_said_in_its_words_where_it_is_of_the_request,
+             an_answer_with_its_last_event_is_whole_however_its_connection_ends,
+             a_stream_where_none_was_asked_for_is_not_passed_on,
              what_went_wrong_on_the_way_is_for_the_log, nonsense_of_a_server_is_no_answer,
              a_server_gets_what_was_granted_and_not_our_clients_names,
              a_client_that_reads_slowly_holds_the_server_up_and_nobody_else,
