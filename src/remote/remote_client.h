@@ -135,7 +135,7 @@ struct tw_remote_result {
 };
 
 /* LAST: taken, and the answer is whole. What comes behind it is dropped; the connection is kept
- * where it ends the answer within TW_LIMIT_REMOTE_TAIL_MS, and however it ends, the end is WHOLE. */
+ * where it ends the answer within TW_LIMIT_REMOTE_TAIL_MS. However it ends, the end is WHOLE. */
 enum tw_remote_take { TW_REMOTE_TAKEN = 0, TW_REMOTE_LAST, TW_REMOTE_PAUSE, TW_REMOTE_STOP };
 
 struct tw_remote_sink {
