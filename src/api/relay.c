@@ -38,7 +38,8 @@ struct tw_api_relay_item {
     struct tw_api_tenant tenant;
     const char *path; /* of the endpoint */
     char client_model[TW_LIMIT_SERVED_NAME_BYTES];
-    char sent_id[24]; /* under a policy, instead of the client's */
+    char sent_id[24];                            /* under a policy, instead of the client's */
+    char answer_id[TW_LIMIT_HTTP_ID_BYTES + 16]; /* as that of a model here: the record has it */
     int64_t arrived_ns;
     struct tw_request_limits limits;
     uint64_t n_prompt_bound, n_reported_tokens;
@@ -521,8 +522,10 @@ static bool is_complete(struct tw_api_relay_item *item)
         pass_on(item);
         return is_read;
     }
-    const struct tw_answer_terms terms = {
-        .model = item->client_model, .usage = TW_USAGE_ALL, .hides_cached = hides_cached(item)};
+    const struct tw_answer_terms terms = {.model = item->client_model,
+                                          .id = item->answer_id,
+                                          .usage = TW_USAGE_ALL,
+                                          .hides_cached = hides_cached(item)};
     const bool is_whole =
         tw_answer_scan_whole(item->received.size_bytes > 0 ? item->received.data : "",
                              item->received.size_bytes, &terms, &item->seen, &item->chunk) &&
@@ -664,6 +667,7 @@ static void send_to(struct tw_api_relay_item *item, const struct tw_api_remote *
     bool is_sent = write_request(item, &body, &error);
     if (is_sent) {
         const struct tw_answer_terms terms = {.model = item->client_model,
+                                              .id = item->answer_id,
                                               .usage = item->asked.usage,
                                               .counts_each = counts_on(item) &&
                                                              item->remote->kind->counts_each,
@@ -817,6 +821,8 @@ static bool begin_trip(struct tw_api_relay_item *item)
 static void choose_id(struct tw_api_relay_item *item)
 {
     const char *id = tw_http_id(item->http);
+    snprintf(item->answer_id, sizeof item->answer_id, "%s-%s", item->is_chat ? "chatcmpl" : "cmpl",
+             id);
     if (tw_api_admission_policy(item->admission) != NULL) {
         snprintf(item->sent_id, sizeof item->sent_id, "tw_%016llx",
                  (unsigned long long)tw_hash_of(id, strlen(id), item->api->seed));
@@ -835,9 +841,9 @@ static bool prepare(struct tw_api_relay_item *item, struct tw_api_error *error)
         return false;
     }
     snprintf(item->client_model, sizeof item->client_model, "%s", name);
-    choose_id(item);
     item->makes_answers = strcmp(item->path, "/v1/embeddings") != 0;
     item->is_chat = strcmp(item->path, "/v1/chat/completions") == 0;
+    choose_id(item);
     const json_t *stream = json_object_get(item->body, "stream");
     if (stream != NULL && !json_is_boolean(stream) && !json_is_null(stream)) {
         return tw_api_refuse(error, "stream", "'stream' must be true or false");

@@ -2,6 +2,7 @@
 
     check_relay.py TOKENWORKS DATA
 """
+import contextlib
 import http.client
 import json
 import socket
@@ -120,6 +121,19 @@ def site(function):
     return case
 
 
+@contextlib.contextmanager
+def each_with_a_model(it, fakes, kinds=(), **more):
+    """A hub before all of them at once, each with a model that is called by its URL."""
+    kinds = list(kinds) or ["openai"] * len(fakes)
+    rows = [(f"fake{n}", fake.url, kind) for n, (fake, kind) in enumerate(zip(fakes, kinds))]
+    try:
+        with it.hub(*rows, more={name: {"name": url, **more} for name, url, _ in rows}) as hub:
+            yield hub
+    finally:
+        for fake in fakes:
+            fake.socket.close()
+
+
 def url_of(server):
     return f"http://127.0.0.1:{server.port}"
 
@@ -148,6 +162,8 @@ def an_answer_of_another_server_is_the_same_and_is_paid_as_that_counts(it):
     assert events[-1]["choices"] == [] and events[-1]["usage"]["completion_tokens"] == 24
     assert all("usage" not in event for event in plain)
     records = it.books.records("request.settled")
+    assert [f"chatcmpl-{r['request']}" for r in records] == \
+        [whole["id"], events[0]["id"], plain[0]["id"]], (records, whole["id"])
     assert [(r["prompt_tokens"], r["output_tokens"]) for r in records] == \
         [(direct["usage"]["prompt_tokens"], 24)] * 3, records
     assert all(r["route"] == {"backend": "n1", "zone": "zone-of-n1"} for r in records)
@@ -216,17 +232,19 @@ def what_a_server_refuses_is_said_in_its_words_where_it_is_of_the_request(it):
              (404, 502, "backend_lacks_model", "does not have"),
              (408, 504, "backend_timed_out", "did not get the request in time"),
              (429, 429, "backend_busy", "too much"), (500, 502, "backend_failed", "status 500")]
-    for theirs, ours, code, text in cases:
-        refusal = answer(theirs, {"error": {"message": "too long at gpu-7", "type": "t"}})
-        with Fake(refusal) as fake, it.hub(("fake", fake.url, "openai")) as hub:
+    fakes = [Fake(answer(row[0], {"error": {"message": f"too long at gpu-{row[0]}"}}))
+             for row in cases]
+    with each_with_a_model(it, fakes) as hub:
+        for (theirs, ours, code, text), fake in zip(cases, fakes):
             for stream in (False, True):
-                reply = ask(hub, it.books.key, stream=stream)
+                reply = ask(hub, it.books.key, model=fake.url, stream=stream)
                 assert (reply.status, reply.error["code"]) == (ours, code), (theirs, reply.body)
                 assert text in reply.error["message"], reply.body
                 assert (reply.error["type"] == "server_error") == (ours >= 500), reply.body
-                is_theirs = "gpu-7" in reply.error["message"]
+                said = f"too long at gpu-{theirs}"
+                is_theirs = said in reply.error["message"]
                 assert is_theirs == (theirs in (400, 422)), reply.body
-                assert is_theirs or "too long at gpu-7" in hub.log_text(), hub.log_text()
+                assert is_theirs or said in hub.log_text(), hub.log_text()
     records = it.books.records("request.settled")
     assert len(records) == 2 * len(cases)
     assert all(r["output_tokens"] == 0 and r["cost_nano"] == 0 for r in records), records
@@ -283,12 +301,13 @@ def nonsense_of_a_server_is_no_answer(it):
     bad = [error, STREAM, STREAM + "data: {\n\n", STREAM + CHUNK,
            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n{\"a\"",
            answer(200, []), answer(200, {"error": {"message": "no"}}), "nonsense\r\n\r\n", ""]
-    for pieces in bad:
-        with Fake(pieces) as fake, it.hub(("fake", fake.url, "openai")) as hub:
+    fakes = [Fake(pieces) for pieces in bad]
+    with each_with_a_model(it, fakes) as hub:
+        for fake in fakes:
             for stream in (False, True):
-                reply = ask(hub, it.books.key, stream=stream)
+                reply = ask(hub, it.books.key, model=fake.url, stream=stream)
                 failed = reply.status == 502 or b'"code":"backend_failed"' in reply.body
-                assert failed, (pieces, stream, reply.status, reply.body)
+                assert failed, (fake.pieces, stream, reply.status, reply.body)
     assert all(r["cost_nano"] == 0 for r in it.books.records("request.settled")[:2])
     it.books.must_balance()
 
@@ -535,20 +554,22 @@ def what_a_kind_does_not_know_is_named_and_what_is_passed_besides_arrives(it):
 @site
 def a_cache_is_salted_or_says_nothing(it):
     """Of a server that keeps tenants apart it may be seen what was cached; of others it may not."""
-    for kind, is_salted in (("vllm", True), ("sglang", True), ("tokenworks", True),
-                            ("openai", False), ("llama.cpp", False)):
-        for shares in (False, True):
-            with Fake(answer(200, {**WHOLE, "timings": {"cache_n": 8}})) as fake, \
-                    it.hub(("f", fake.url, kind), more={"f": {"shares-prefixes": shares}}) as hub:
-                reply = ask(hub, it.books.key, cache_salt="mine", extra_key="1").json
-            request, = fake.requests
-            salt = request.get("cache_salt")
-            assert "extra_key" not in request
-            assert (salt is not None and salt.endswith("/") and salt != "mine") == \
-                (is_salted and not shares), (kind, shares, request)
-            is_shown = "prompt_tokens_details" in reply["usage"] and "timings" in reply
-            assert is_shown == (is_salted or shares), (kind, shares, reply)
-            assert reply["usage"]["prompt_tokens"] == 9
+    for shares in (False, True):
+        kinds = {"vllm": True, "sglang": True, "tokenworks": True, "openai": False,
+                 "llama.cpp": False}
+        fakes = [Fake(answer(200, {**WHOLE, "timings": {"cache_n": 8}})) for _ in kinds]
+        with each_with_a_model(it, fakes, kinds, **{"shares-prefixes": shares}) as hub:
+            for (kind, is_salted), fake in zip(kinds.items(), fakes):
+                reply = ask(hub, it.books.key, model=fake.url, cache_salt="mine",
+                            extra_key="1").json
+                request, = fake.requests
+                salt = request.get("cache_salt")
+                assert "extra_key" not in request
+                assert (salt is not None and salt.endswith("/") and salt != "mine") == \
+                    (is_salted and not shares), (kind, shares, request)
+                is_shown = "prompt_tokens_details" in reply["usage"] and "timings" in reply
+                assert is_shown == (is_salted or shares), (kind, shares, reply)
+                assert reply["usage"]["prompt_tokens"] == 9
 
 
 @site
