@@ -9,11 +9,10 @@
 #include "base/mem.h"
 #include "hub/hub_admin.h"
 
-#define PREFIX      "/admin/v1/"
-#define ERROR_BYTES 4096
-#define NAME_BYTES  64
-#define WORD_BYTES  32
-#define SCHEME      "Bearer "
+#define PREFIX     "/admin/v1/"
+#define NAME_BYTES 64
+#define WORD_BYTES 32
+#define SCHEME     "Bearer "
 
 /* Who asks for what. */
 struct call {
@@ -88,7 +87,7 @@ static void answer_error(struct tw_http_request *http, int http_status,
     static const struct tw_http_header headers[] = {{"Content-Type", "application/json"}};
     struct tw_buf body;
     struct tw_json_writer writer;
-    tw_buf_init(&body, ERROR_BYTES);
+    tw_buf_init(&body, TW_LIMIT_API_ERROR_BYTES);
     tw_json_begin(&writer, &body);
     tw_json_object_begin(&writer);
     tw_json_key(&writer, "error");

@@ -18,8 +18,7 @@
 #include "policy/classify.h"
 #include "text/reasoning.h"
 
-#define SMALL_BYTES 65536
-#define SECOND_NS   INT64_C(1000000000)
+#define SECOND_NS INT64_C(1000000000)
 
 /* ---- what is answered at once ---- */
 
@@ -129,7 +128,7 @@ static void get_models(struct tw_api *api, struct tw_http_request *http,
 {
     struct tw_buf body;
     struct tw_json_writer writer;
-    tw_buf_init(&body, SMALL_BYTES);
+    tw_buf_init(&body, TW_LIMIT_API_SMALL_BYTES);
     tw_json_begin(&writer, &body);
     tw_json_object_begin(&writer);
     tw_json_put_text(&writer, "object", "list");
@@ -170,7 +169,7 @@ static void get_model(struct tw_api *api, struct tw_http_request *http,
     json_decref(body);
     struct tw_buf out;
     struct tw_json_writer writer;
-    tw_buf_init(&out, SMALL_BYTES);
+    tw_buf_init(&out, TW_LIMIT_API_SMALL_BYTES);
     tw_json_begin(&writer, &out);
     if (model != NULL) {
         write_model(&writer, model, name);

@@ -58,6 +58,7 @@ struct tw_api_remote {
     struct tw_remote_backend *backend; /* NULL: it is known, and has no address now */
     const struct tw_api_remote_model *models; /* [n_models] */
     size_t n_models;
+    uint32_t rank;             /* of those of its entry: 0 is asked first, then 1, ... */
     uint32_t weight;           /* how much it can do beside others; 0: 1 */
     uint32_t canary_per_mille; /* of the requests that it could get; 0: it gets its share */
     uint32_t most_in_flight;   /* of our requests at once; 0: no bound */
@@ -94,9 +95,10 @@ struct tw_api_preference {
  * not be told: it names hosts, files and what is behind. */
 struct tw_api_relay_note {
     const char *request_id, *backend;
-    const char *what;   /* a sentence without details */
-    const char *detail; /* of the connection, or what the server says; "": there are none */
-    int status;         /* of HTTP; 0: none */
+    const char *sent_id; /* by which the backend knows it; "": by the same, or it does not */
+    const char *what;    /* a sentence without details */
+    const char *detail;  /* of the connection, or what the server says; "": there are none */
+    int status;          /* of HTTP; 0: none */
     /* Where a server counts more than was reserved; otherwise 0. */
     uint64_t n_reserved_tokens, n_reported_tokens;
     uint64_t n_unpaid_tokens; /* of those, that no budget had left */

@@ -6,8 +6,7 @@
 #include "api/api_refusals.h"
 #include "api/api_state.h"
 
-#define HEARTBEAT   ": waiting\n\n"
-#define ERROR_BYTES 4096
+#define HEARTBEAT ": waiting\n\n"
 
 static void set_error(struct tw_api_error *error, const char *format, va_list arguments)
     __attribute__((format(printf, 2, 0)));
@@ -125,7 +124,7 @@ void tw_api_answer_error(struct tw_api *api, struct tw_http_request *http,
                                              {"Retry-After", must_wait ? "60" : "1"}};
     const bool may_retry = error->http_status == 429 || error->http_status == 503;
     struct tw_buf body;
-    tw_buf_init(&body, ERROR_BYTES);
+    tw_buf_init(&body, TW_LIMIT_API_ERROR_BYTES);
     tw_api_write_error(&body, error);
     send(api, http, error->http_status, headers, may_retry ? 2 : 1, &body);
     tw_buf_free(&body);
@@ -215,7 +214,7 @@ void tw_api_answer_refusal(struct tw_api *api, struct tw_http_request *http,
     for (size_t i = 0; i < rate_headers.n; i++) {
         headers[n++] = rate_headers.headers[i];
     }
-    tw_buf_init(&body, ERROR_BYTES);
+    tw_buf_init(&body, TW_LIMIT_API_ERROR_BYTES);
     tw_api_write_error(&body, error);
     send(api, http, error->http_status, headers, n, &body);
     tw_buf_free(&body);

@@ -6,8 +6,6 @@
 #include "base/limits.h"
 #include "base/rng.h"
 
-#define WINDOW_S 60
-
 void tw_api_guesses_init(struct tw_api_guesses *guesses)
 {
     memset(guesses->sets, 0, sizeof guesses->sets);
@@ -25,7 +23,7 @@ static struct tw_api_guess *row_of(struct tw_api_guesses *guesses, uint64_t peer
 {
     struct tw_api_guess *set = guesses->sets[peer % TW_API_GUESS_SETS], *fewest = &set[0];
     for (size_t i = 0; i < TW_API_GUESSES_A_SET; i++) {
-        if (now_s - set[i].since_s >= WINDOW_S) {
+        if (now_s - set[i].since_s >= TW_LIMIT_API_GUESSES_S) {
             set[i] = (struct tw_api_guess){.n = 0};
         }
         if (set[i].peer == peer) {

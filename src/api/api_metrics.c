@@ -3,8 +3,6 @@
 #include "api/api_state.h"
 #include "api/fleet.h"
 
-#define METRICS_BYTES ((size_t)1 << 20)
-
 static const struct {
     int64_t ns;
     const char *text;
@@ -252,7 +250,7 @@ void tw_api_metrics_text(struct tw_api *api, struct tw_http_request *http,
     (void)tenant;
     struct tw_api_metrics *metrics = &api->metrics;
     struct tw_buf out;
-    tw_buf_init(&out, METRICS_BYTES);
+    tw_buf_init(&out, TW_LIMIT_API_METRICS_BYTES);
     write_models(api, &out);
     write_remotes(api, &out);
     write_books(api, &out);

@@ -49,6 +49,7 @@ struct tw_api_call {
     const char
         *asked_model; /* of the configuration: in whose place another one is; NULL: none is */
     size_t n_fallen;  /* others that were thought of for it */
+    bool is_again;    /* one that was granted by the hub has ended, and this takes its place */
     const struct tw_api_route *route;
 };
 

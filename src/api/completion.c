@@ -63,6 +63,7 @@ struct completion {
     struct tw_api_admission *admission;
     struct tw_content *content; /* the same */
     struct tw_hub_line *line;   /* of a batch */
+    bool is_again;              /* see api_state.h */
     struct tw_api_redaction redaction;
     struct tw_audit_sampling sampling;
     struct tw_api_gate gate;
@@ -783,6 +784,7 @@ static void grant(struct completion *completion)
         .route = tw_api_admission_route(completion->admission),
         .content = completion->content,
         .line = completion->line,
+        .is_again = completion->is_again,
     };
     completion->sampling = tw_api_content_sampling(&completion->choices[0].generation);
     for (size_t i = 0; i < completion->n_prompts; i++) {
@@ -809,6 +811,7 @@ static void complete(struct tw_api *api, const struct tw_api_call *call, bool is
     completion->content = call->content;
     completion->admission = call->admission;
     completion->line = call->line;
+    completion->is_again = call->is_again;
     completion->http = call->http;
     completion->body = call->body;
     completion->arrived_ns = call->arrived_ns;

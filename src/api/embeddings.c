@@ -49,6 +49,7 @@ struct embedding {
     struct tw_api_admission *admission;
     struct tw_content *content; /* the same */
     struct tw_hub_line *line;   /* of a batch */
+    bool is_again;              /* see api_state.h */
     struct tw_buf whole;        /* its answer */
 };
 
@@ -467,6 +468,7 @@ void tw_api_embeddings(struct tw_api *api, const struct tw_api_call *call)
     embedding->content = call->content;
     embedding->admission = call->admission;
     embedding->line = call->line;
+    embedding->is_again = call->is_again;
     tw_buf_init(&embedding->whole, TW_LIMIT_GENERATED_BYTES);
     embedding->http = call->http;
     embedding->body = call->body;
@@ -490,6 +492,7 @@ void tw_api_embeddings(struct tw_api *api, const struct tw_api_call *call)
                                            .route = tw_api_admission_route(embedding->admission),
                                            .content = embedding->content,
                                            .line = embedding->line,
+                                           .is_again = embedding->is_again,
                                            .n_prompt_tokens = embedding->n_tokens};
     tw_hub_reserve(api->config.hub, &embedding->ticket, &request, granted, embedding);
 }

@@ -20,6 +20,7 @@
 #include "api/relay_redaction.h"
 #include "api/relay_routes.h"
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include "remote/request_limits.h"
 #include "remote/request_rewrite.h"
@@ -37,6 +38,8 @@ struct tw_api_relay_item {
     struct tw_api_tenant tenant;
     const char *path; /* of the endpoint */
     char client_model[TW_LIMIT_SERVED_NAME_BYTES];
+    char sent_id[24];                            /* under a policy, instead of the client's */
+    char answer_id[TW_LIMIT_HTTP_ID_BYTES + 16]; /* as that of a model here: the record has it */
     int64_t arrived_ns;
     struct tw_request_limits limits;
     uint64_t n_prompt_bound, n_reported_tokens;
@@ -158,6 +161,7 @@ static bool fall_back(struct tw_api_relay_item *item)
 
 static void finish(struct tw_api_relay_item *item)
 {
+    item->origin.is_again = true;
     if (item->falls_back && !item->has_left && fall_back(item)) {
         free_item(item);
         return;
@@ -188,6 +192,7 @@ static void note_beyond(const struct tw_api_relay_item *item)
 {
     const struct tw_api_relay_note note = {
         .request_id = tw_http_id(item->http),
+        .sent_id = item->sent_id,
         .backend = item->remote->name,
         .what = "a backend counts more tokens than were reserved for the request",
         .detail = "",
@@ -326,6 +331,7 @@ static void note(const struct tw_api_relay_item *item, const char *what, const c
                  int status)
 {
     const struct tw_api_relay_note note = {.request_id = tw_http_id(item->http),
+                                           .sent_id = item->sent_id,
                                            .backend = item->remote->name,
                                            .what = what,
                                            .detail = detail,
@@ -344,7 +350,7 @@ static void refuse_status(struct tw_api_relay_item *item, int status)
     tw_answer_scan_error(item->received.size_bytes > 0 ? item->received.data : "",
                          item->received.size_bytes, &said);
     if (status >= 400 && status < 500 && status != 401 && status != 403 && status != 404 &&
-        status != 429) {
+        status != 408 && status != 429) {
         tw_api_refuse_status(error, status, "invalid_request_error", NULL, "%s", said.text);
         snprintf(error->param, sizeof error->param, "%.90s", said.param);
         return;
@@ -356,6 +362,9 @@ static void refuse_status(struct tw_api_relay_item *item, int status)
     } else if (status == 404) {
         tw_api_refuse_status(error, 502, "server_error", "backend_lacks_model",
                              "the server '%.60s' does not have the model", name);
+    } else if (status == 408) {
+        tw_api_refuse_status(error, 504, "server_error", "backend_timed_out",
+                             "the server '%.60s' did not get the request in time", name);
     } else if (status == 429 || status == 503) {
         tw_api_refuse_status(error, 429, "rate_limit_error", "backend_busy",
                              "the server '%.60s' has too much to do; try again later", name);
@@ -460,7 +469,7 @@ static enum tw_remote_take take_events(struct tw_api_relay_item *item, const cha
     pass_on(item);
     item->has_answered = item->stream.seen.n_objects > 0;
     item->is_odd = item->stream.seen.error.is_there;
-    return item->is_odd ? TW_REMOTE_STOP : TW_REMOTE_TAKEN;
+    return item->is_odd ? TW_REMOTE_STOP : item->stream.is_done ? TW_REMOTE_LAST : TW_REMOTE_TAKEN;
 }
 
 static enum tw_remote_take take_body(void *context, const char *bytes, size_t n_bytes)
@@ -482,6 +491,10 @@ static enum tw_remote_take take_body(void *context, const char *bytes, size_t n_
         tw_buf_append(&item->received, bytes, n_bytes < room ? n_bytes : room);
         return TW_REMOTE_TAKEN;
     }
+    if (item->head.is_stream != item->asked.is_stream) {
+        item->is_odd = true; /* nothing of it is for the client */
+        return TW_REMOTE_STOP;
+    }
     if (item->head.is_stream) {
         return take_events(item, bytes, n_bytes);
     }
@@ -502,9 +515,6 @@ static bool hides_cached(const struct tw_api_relay_item *item)
 static bool is_complete(struct tw_api_relay_item *item)
 {
     struct tw_error error;
-    if (item->asked.is_stream != item->head.is_stream) {
-        return false;
-    }
     if (item->head.is_stream) {
         const bool is_read = tw_sse_relay_end(&item->stream, &item->chunk, &error) == TW_OK &&
                              tw_api_redaction_restore_events(&item->redaction, &item->chunk) &&
@@ -512,8 +522,10 @@ static bool is_complete(struct tw_api_relay_item *item)
         pass_on(item);
         return is_read;
     }
-    const struct tw_answer_terms terms = {
-        .model = item->client_model, .usage = TW_USAGE_ALL, .hides_cached = hides_cached(item)};
+    const struct tw_answer_terms terms = {.model = item->client_model,
+                                          .id = item->answer_id,
+                                          .usage = TW_USAGE_ALL,
+                                          .hides_cached = hides_cached(item)};
     const bool is_whole =
         tw_answer_scan_whole(item->received.size_bytes > 0 ? item->received.data : "",
                              item->received.size_bytes, &terms, &item->seen, &item->chunk) &&
@@ -558,7 +570,7 @@ static void take_end(void *context, const struct tw_remote_result *result)
     /* A whole answer that takes long is long, here as anywhere. */
     const bool is_late = result->end == TW_REMOTE_NO_ANSWER && !item->asked.is_stream;
     tw_api_trip_end(&item->trip, item->api, outcome_of(result, is_whole, item->is_odd, is_late));
-    item->has_left = item->has_left || (!is_whole && !may_go_on(item));
+    item->has_left = !is_whole && (item->has_left || !may_go_on(item));
     item->is_abandoned = item->has_left && result->end == TW_REMOTE_CANCELLED && !item->is_odd &&
                          result->was_asked &&
                          (item->head.status == 0 || item->head.status / 100 == 2);
@@ -655,17 +667,19 @@ static void send_to(struct tw_api_relay_item *item, const struct tw_api_remote *
     bool is_sent = write_request(item, &body, &error);
     if (is_sent) {
         const struct tw_answer_terms terms = {.model = item->client_model,
+                                              .id = item->answer_id,
                                               .usage = item->asked.usage,
                                               .counts_each = counts_on(item) &&
                                                              item->remote->kind->counts_each,
                                               .hides_cached = hides_cached(item)};
         tw_sse_relay_free(&item->stream);
         tw_sse_relay_init(&item->stream, &terms);
-        const struct tw_remote_request request = {.backend = item->remote->backend,
-                                                  .path = item->path,
-                                                  .body = &body,
-                                                  .request_id = tw_http_id(item->http),
-                                                  .sink = {item, take_head, take_body, take_end}};
+        const struct tw_remote_request request = {
+            .backend = item->remote->backend,
+            .path = item->path,
+            .body = &body,
+            .request_id = item->sent_id[0] != '\0' ? item->sent_id : tw_http_id(item->http),
+            .sink = {item, take_head, take_body, take_end}};
         pthread_mutex_lock(&item->lock);
         is_sent =
             tw_remote_submit(api->config.remote_client, &request, &item->call, &error) == TW_OK;
@@ -767,7 +781,8 @@ static void grant(struct tw_api_relay_item *item)
                                            .is_stream = item->wants_stream,
                                            .route = &item->admission->route,
                                            .content = item->content,
-                                           .line = item->line};
+                                           .line = item->line,
+                                           .is_again = item->origin.is_again};
     tw_hub_reserve(hub, &item->ticket, &request, granted, item);
 }
 
@@ -801,6 +816,19 @@ static bool begin_trip(struct tw_api_relay_item *item)
     return tw_api_trip_begin(&item->trip, item->api, &terms);
 }
 
+/* A client may write into its id what no detector looks for there, and where a policy counts it
+ * stays here: servers know the request by another one, that the log has beside it. */
+static void choose_id(struct tw_api_relay_item *item)
+{
+    const char *id = tw_http_id(item->http);
+    snprintf(item->answer_id, sizeof item->answer_id, "%s-%s", item->is_chat ? "chatcmpl" : "cmpl",
+             id);
+    if (tw_api_admission_policy(item->admission) != NULL) {
+        snprintf(item->sent_id, sizeof item->sent_id, "tw_%016llx",
+                 (unsigned long long)tw_hash_of(id, strlen(id), item->api->seed));
+    }
+}
+
 static bool prepare(struct tw_api_relay_item *item, struct tw_api_error *error)
 {
     const char *name = json_string_value(json_object_get(item->body, "model"));
@@ -815,6 +843,7 @@ static bool prepare(struct tw_api_relay_item *item, struct tw_api_error *error)
     snprintf(item->client_model, sizeof item->client_model, "%s", name);
     item->makes_answers = strcmp(item->path, "/v1/embeddings") != 0;
     item->is_chat = strcmp(item->path, "/v1/chat/completions") == 0;
+    choose_id(item);
     const json_t *stream = json_object_get(item->body, "stream");
     if (stream != NULL && !json_is_boolean(stream) && !json_is_null(stream)) {
         return tw_api_refuse(error, "stream", "'stream' must be true or false");

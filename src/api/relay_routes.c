@@ -22,6 +22,16 @@ static uint32_t zone_of(const struct tw_api_remotes *remotes, size_t remote)
     return (uint32_t)i;
 }
 
+/* Entries of the file as numbers, likewise. */
+static uint32_t group_of(const struct tw_api_remotes *remotes, size_t remote)
+{
+    size_t i = 0;
+    while (strcmp(remotes->items[i].entry, remotes->items[remote].entry) != 0) {
+        i++;
+    }
+    return (uint32_t)i;
+}
+
 _Static_assert(TW_LIMIT_SERVED_MODELS <= TW_LIMIT_ROUTE_MODELS,
                "a table of routes has room for each model that a server may have");
 
@@ -38,6 +48,8 @@ static struct tw_route_backend route_to(const struct tw_api_remotes *remotes, si
     }
     return (struct tw_route_backend){.name = remote->name,
                                      .zone = zone_of(remotes, i),
+                                     .group = group_of(remotes, i),
+                                     .rank = remote->rank,
                                      .models = models,
                                      .n_models = remote->n_models,
                                      .weight = remote->weight > 0 ? remote->weight : 1,

@@ -8,7 +8,6 @@
 #include "base/mem.h"
 
 #define SECOND_NS INT64_C(1000000000)
-#define RETRY_NS  (5 * SECOND_NS) /* after a lookup without an answer */
 
 struct tw_backend_place_row *tw_backend_places_find(const struct tw_backend_places *places,
                                                     const char *text)
@@ -131,7 +130,7 @@ static enum tw_status look_up(struct tw_backend_places *places, struct tw_backen
     }
     if (status == TW_ERR_IO) {
         tw_log(TW_LOG_WARN, "'%s': %s; it is asked again", row->text, error->text);
-        row->due_ns = now_ns + RETRY_NS;
+        row->due_ns = now_ns + TW_LIMIT_DNS_RETRY_NS;
         return TW_OK;
     }
     if (status == TW_OK) {

@@ -24,7 +24,7 @@ enum tw_status tw_books_args_open(const char *address, struct tw_db **ret_db,
                               place.address);
     }
     if (status == TW_OK) {
-        status = tw_db_open(place.address, TW_DB_READ, &db, error);
+        status = tw_db_open(place.address, TW_DB_REPORT, &db, error);
     }
     if (status != TW_OK) {
         return status;

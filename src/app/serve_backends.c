@@ -18,7 +18,6 @@
 
 #define DEFAULT_ZONE "elsewhere"
 #define SECOND_NS    INT64_C(1000000000)
-#define RETRY_NS     (5 * SECOND_NS)
 #define FLEET_BYTES  ((size_t)64 << 20)
 #define NAME_BYTES   (TW_LIMIT_SERVED_NAME_BYTES + INET6_ADDRSTRLEN + 16)
 #define MOST_DRAINED (2 * TW_LIMIT_REMOTES)
@@ -269,8 +268,11 @@ static bool is_drained(const struct tw_serve_backends *backends, const char *nam
 void tw_serve_log_relay(const struct tw_api_relay_note *note)
 {
     const struct tw_log_context context = {.request_id = note->request_id};
-    struct tw_log_field fields[6] = {{"backend", note->backend, 0}};
+    struct tw_log_field fields[7] = {{"backend", note->backend, 0}};
     int n = 1;
+    if (note->sent_id[0] != '\0') {
+        fields[n++] = (struct tw_log_field){"sent_id", note->sent_id, 0};
+    }
     if (note->detail[0] != '\0') {
         fields[n++] = (struct tw_log_field){"reason", note->detail, 0};
     }
@@ -346,8 +348,9 @@ static bool has_name(const struct fleet *fleet, const char *name)
 }
 
 /* config NULL: the entry has no server now. */
-static enum tw_status add_item(const struct entry *entry, const char *name, uint32_t weight,
-                               struct tw_remote_config *config, struct tw_error *error)
+static enum tw_status add_item(const struct entry *entry, const char *name, uint32_t rank,
+                               uint32_t weight, struct tw_remote_config *config,
+                               struct tw_error *error)
 {
     struct fleet *fleet = entry->fleet;
     struct tw_serve_backends *backends = entry->backends;
@@ -383,6 +386,7 @@ static enum tw_status add_item(const struct entry *entry, const char *name, uint
         .backend = instance != NULL ? instance->backend : NULL,
         .models = entry->models,
         .n_models = row->models_count,
+        .rank = rank,
         .weight = (uint32_t)(whole_weight < TW_LIMIT_REMOTE_WEIGHT ? whole_weight
                                                                    : TW_LIMIT_REMOTE_WEIGHT),
         .canary_per_mille = number_of(row->canary_per_mille),
@@ -399,6 +403,16 @@ static void write_address(const char *host, uint16_t port, char *ret_text, size_
 {
     const bool is_6 = strchr(host, ':') != NULL;
     snprintf(ret_text, n_bytes, "%s%s%s:%u", is_6 ? "[" : "", host, is_6 ? "]" : "", port);
+}
+
+/* A priority as the number of places that have a better one. */
+static uint32_t rank_of(const struct tw_dns_places *places, const struct tw_dns_place *place)
+{
+    uint32_t rank = 0;
+    for (size_t i = 0; i < places->n_items; i++) {
+        rank += places->items[i].priority < place->priority;
+    }
+    return rank;
 }
 
 /* A server at each place that was found. */
@@ -423,7 +437,8 @@ static enum tw_status add_places(const struct entry *entry, const struct tw_back
                    TW_LIMIT_REMOTES, name);
             break; /* what DNS says is no mistake of the file */
         }
-        status = add_item(entry, name, place->weight > 0 ? place->weight : 1, &config, error);
+        status = add_item(entry, name, rank_of(&row->places, place),
+                          place->weight > 0 ? place->weight : 1, &config, error);
     }
     return status;
 }
@@ -461,7 +476,7 @@ static enum tw_status add_one(const struct entry *entry, const struct tw_backend
         config.resolved = resolved.data;
     }
     enum tw_status status =
-        resolved.failed ? no_memory(error) : add_item(entry, name, 1, &config, error);
+        resolved.failed ? no_memory(error) : add_item(entry, name, 0, 1, &config, error);
     tw_buf_free(&resolved);
     return status;
 }
@@ -498,7 +513,7 @@ static enum tw_status add_entry(struct tw_serve_backends *backends, struct fleet
         status = add_url(&entry, row->urls[i], error);
     }
     return status == TW_OK && fleet->n_items == n_before
-               ? add_item(&entry, row->name, 1, NULL, error)
+               ? add_item(&entry, row->name, 0, 1, NULL, error)
                : status;
 }
 
@@ -587,7 +602,7 @@ static void look_up(struct tw_serve_backends *backends, const struct tw_backend_
     }
     if (status != TW_OK) { /* what is known stays */
         tw_log(TW_LOG_WARN, "'%s': %s; it is asked again", text, error.text);
-        now->due_ns = tw_clock_monotonic_ns() + RETRY_NS;
+        now->due_ns = tw_clock_monotonic_ns() + TW_LIMIT_DNS_RETRY_NS;
     } else if (tw_backend_places_put(now, &found, tw_clock_monotonic_ns())) {
         install_again(backends, "a backend's name stands for other servers");
     }

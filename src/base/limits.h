@@ -200,6 +200,10 @@
 #define TW_LIMIT_TLS_CHAIN              16    /* certificates in one file */
 
 /* Servers that requests are relayed to */
+#define TW_LIMIT_API_SMALL_BYTES      65536 /* of an answer that is no answer of a model */
+#define TW_LIMIT_API_ERROR_BYTES      4096  /* of an error, written out */
+#define TW_LIMIT_API_METRICS_BYTES    ((size_t)1 << 20) /* of all metrics, as text */
+#define TW_LIMIT_API_GUESSES_S        60      /* in which wrong keys of one address are counted */
 #define TW_LIMIT_API_UNKNOWN_BYTES    256     /* of names of parameters in a header */
 #define TW_LIMIT_API_REDACTED_TEXTS   1024    /* of a stream: of each choice its texts and calls */
 #define TW_LIMIT_REMOTE_WAITING       1000000 /* requests that a server may say wait there */
@@ -218,6 +222,13 @@
 #define TW_LIMIT_REMOTE_REASON_BYTES  256                /* of what a server says is wrong */
 #define TW_LIMIT_REMOTE_REFUSAL_BYTES 65536              /* of a refusal's body that is read */
 #define TW_LIMIT_REMOTE_WEIGHT        1000000            /* of one beside others */
+#define TW_LIMIT_REMOTE_EVENTS        256                /* of sockets, taken at once */
+#define TW_LIMIT_REMOTE_CONNECT_MS    5000   /* these five unless somebody says otherwise */
+#define TW_LIMIT_REMOTE_ANSWER_MS     120000 /* until the first byte of an answer */
+#define TW_LIMIT_REMOTE_IDLE_MS       60000  /* from one byte of it to the next */
+#define TW_LIMIT_REMOTE_WHOLE_MS      1800000
+#define TW_LIMIT_REMOTE_POLL_MS       1000   /* from one look at one's health to the next */
+#define TW_LIMIT_REMOTE_TAIL_MS       1000   /* of a connection behind an answer's last event */
 #define TW_LIMIT_REMOTE_FIRST_BYTE_MS 600000 /* until one answers: a whole answer is all of it */
 #define TW_LIMIT_REMOTE_LOOK_MS       5000   /* that a look at one's health takes */
 #define TW_LIMIT_REMOTE_NO_METRICS_MS 60000  /* until metrics are asked for that were not there */
@@ -229,7 +240,11 @@
 #define TW_LIMIT_RELAY_LOOK_NS        20000000 /* from one look at those who leave to the next */
 #define TW_LIMIT_DNS_NAME_BYTES       1025     /* of a name in an answer, as text (NS_MAXDNAME) */
 #define TW_LIMIT_DNS_TTL_LEAST_S      1        /* a name is not asked for more often */
-#define TW_LIMIT_DNS_TTL_MOST_S       300      /* nor less often, whatever its records say */
+#define TW_LIMIT_DNS_TRY_S            2        /* for a nameserver's answer */
+#define TW_LIMIT_DNS_TRIES            2        /* of each nameserver */
+#define TW_LIMIT_DNS_WHOLE_S          15 /* then none of a lookup's names is asked for any more */
+#define TW_LIMIT_DNS_RETRY_NS         INT64_C(5000000000) /* until a name is asked for again */
+#define TW_LIMIT_DNS_TTL_MOST_S       300 /* nor less often, whatever its records say */
 #define TW_LIMIT_METRICS_LINE_BYTES   4096
 #define TW_LIMIT_METRICS_BYTES        ((size_t)16 << 20) /* of one look at a server's metrics */
 
@@ -275,6 +290,7 @@
 #define TW_LIMIT_HUB_ITEMS           (1u << 20) /* holders, persons, secrets, budgets: each */
 #define TW_LIMIT_HUB_DIRECTORY_BYTES ((size_t)1 << 30) /* of all that is remembered of them */
 #define TW_LIMIT_HUB_CHANGES         10000 /* of the directory, that are read one by one */
+#define TW_LIMIT_HUB_BEGINNINGS      3     /* of such a one, where others had the books */
 #define TW_LIMIT_HUB_GROUP           1024  /* operations in one transaction */
 /* Of a prompt, or of all answers of a request, as a server may count them: more is no count, and
  * would leave the books no room for anybody else. */
@@ -338,11 +354,16 @@
 #define TW_LIMIT_DB_ROWS_BYTES   ((size_t)256 << 20) /* of a query, where they are kept in memory */
 #define TW_LIMIT_DB_VERSIONS     10000               /* of a schema */
 #define TW_LIMIT_DB_WAIT_MS      10000               /* for a lock that somebody else has */
-#define TW_LIMIT_DB_SILENT_MS    5000 /* of a server that acknowledges nothing, then it is lost */
-#define TW_LIMIT_DB_RECONNECT_MS 2000 /* for one attempt */
-#define TW_LIMIT_DB_IDLE_MS      5000 /* that a transaction may wait for its next statement */
-#define TW_LIMIT_DB_LOG_FRAMES   1000 /* pages in a log before they are brought into the file */
-#define TW_LIMIT_DB_UNANSWERED   1000 /* statements that were sent and not looked after yet */
+#define TW_LIMIT_DB_SILENT_MS    5000   /* of a server that acknowledges nothing, then it is lost */
+#define TW_LIMIT_DB_STATEMENT_MS 11000  /* of a statement, then its server gives it up */
+#define TW_LIMIT_DB_ANSWER_MS    12000  /* of a server that only acknowledges, then it is lost */
+#define TW_LIMIT_DB_REPORT_MS    600000 /* instead of both, for lists, reports, migrations */
+#define TW_LIMIT_DB_CONNECT_S    10     /* for the first connection */
+#define TW_LIMIT_DB_RECONNECT_MS 2000   /* for one attempt */
+#define TW_LIMIT_DB_IDLE_MS      5000   /* that a transaction may wait for its next statement */
+#define TW_LIMIT_DB_LOG_FRAMES   1000   /* pages in a log before they are brought into the file */
+#define TW_LIMIT_DB_UNANSWERED   1000   /* statements that were sent and not looked after yet */
+#define TW_LIMIT_DB_UNSENT_BYTES ((size_t)1 << 20) /* of them, that wait to be sent */
 
 /* Audit log */
 #define TW_LIMIT_AUDIT_LOG_BYTES     64 /* a log's name */

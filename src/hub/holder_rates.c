@@ -129,8 +129,9 @@ static void refuse(struct tw_hub_ticket *ticket, const struct tw_rate_refusal *r
              (long long)limit, names[refusal->kind]);
 }
 
-enum tw_status tw_hub_try_rates(struct tw_hub *hub, struct tw_holder *key, int64_t n_tokens,
-                                struct tw_hub_ticket *ticket, struct tw_error *error)
+enum tw_status tw_hub_try_rates(struct tw_hub *hub, struct tw_holder *key, int64_t n_requests,
+                                int64_t n_tokens, struct tw_hub_ticket *ticket,
+                                struct tw_error *error)
 {
     struct tw_holder *holders[TW_HOLDER_KINDS];
     struct tw_rate_holder path[TW_HOLDER_KINDS];
@@ -140,7 +141,7 @@ enum tw_status tw_hub_try_rates(struct tw_hub *hub, struct tw_holder *key, int64
     if (status != TW_OK) {
         return status;
     }
-    if (!tw_rate_limit_try(path, n, n_tokens, hub->now_ns, &refusal)) {
+    if (!tw_rate_limit_try(path, n, n_requests, n_tokens, hub->now_ns, &refusal)) {
         refuse(ticket, &refusal, path[refusal.holder].limits->limit[refusal.kind]);
         return TW_OK;
     }

@@ -140,6 +140,7 @@ struct tw_hub_request {
     uint64_t max_answer_tokens;  /* of each; 0: the project's default, at most most_answer_tokens */
     uint64_t most_answer_tokens; /* that the context has room for */
     bool is_stream;              /* tokens are sent before the end */
+    bool is_again; /* in place of one that was granted and has ended: no other request to rates */
     /* For the record; what is not known is NULL. */
     const char *model_digest;
     const struct tw_audit_sampling *sampling;

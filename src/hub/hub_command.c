@@ -342,7 +342,7 @@ static void report(struct tw_hub_change *change)
     change->status = run(change, &change->error);
     pthread_rwlock_unlock(&directory->lock);
     if (change->status == TW_OK) {
-        change->status = tw_db_open(hub->config.address, TW_DB_READ, &change->db, &change->error);
+        change->status = tw_db_open(hub->config.address, TW_DB_REPORT, &change->db, &change->error);
     }
     if (change->status == TW_OK) {
         change->status = change->verb->run(change, &change->error);

@@ -220,8 +220,8 @@ static enum tw_status take_counted(struct tw_hub *hub, struct tw_hub_ticket *tic
 {
     enum tw_status status = take(hub, ticket, path, decision, error);
     return status == TW_OK && ticket->refusal != TW_HUB_GRANTED && ticket->request.line == NULL
-               ? tw_hub_end_rates(hub, ticket->request.caller.key, 1, decision->amount.tokens,
-                                  error)
+               ? tw_hub_end_rates(hub, ticket->request.caller.key, !ticket->request.is_again,
+                                  decision->amount.tokens, error)
                : status;
 }
 
@@ -250,7 +250,8 @@ static void apply_reserve(struct tw_hub *hub, struct tw_hub_op *op)
     /* A batch takes nothing of what its project may ask in a minute: it is bounded by how many of
      * its lines run at once. */
     if (status == TW_OK && ticket->refusal == TW_HUB_GRANTED && request->line == NULL) {
-        status = tw_hub_try_rates(hub, request->caller.key, decision.amount.tokens, ticket, &error);
+        status = tw_hub_try_rates(hub, request->caller.key, !request->is_again,
+                                  decision.amount.tokens, ticket, &error);
     }
     if (status == TW_OK && ticket->refusal == TW_HUB_GRANTED) {
         status = take_counted(hub, ticket, &path, &decision, &error);

@@ -219,9 +219,11 @@ enum tw_status tw_hub_reserve_beyond(struct tw_hub *hub, struct tw_reservation *
 
 enum tw_status tw_hub_open_rates(struct tw_hub *hub, struct tw_error *error);
 void tw_hub_close_rates(struct tw_hub *hub);
-/* One request of n_tokens, counted with all above the key that have limits, or refused. */
-enum tw_status tw_hub_try_rates(struct tw_hub *hub, struct tw_holder *key, int64_t n_tokens,
-                                struct tw_hub_ticket *ticket, struct tw_error *error);
+/* One request of n_tokens, counted with all above the key that have limits, or refused; n_requests
+ * is 0 where it takes the place of one that was counted. */
+enum tw_status tw_hub_try_rates(struct tw_hub *hub, struct tw_holder *key, int64_t n_requests,
+                                int64_t n_tokens, struct tw_hub_ticket *ticket,
+                                struct tw_error *error);
 /* One that was counted runs no more, and did not use so many; n_requests is 1 where somebody else
  * refused it. */
 enum tw_status tw_hub_end_rates(struct tw_hub *hub, struct tw_holder *key, int64_t n_requests,

@@ -4,8 +4,6 @@
 #include "base/clock.h"
 #include "hub/hub_state.h"
 
-#define BEGINNINGS 3 /* of a group, where others had the books */
-
 void tw_hub_enqueue(struct tw_hub *hub, struct tw_hub_op *op)
 {
     op->next = NULL;
@@ -204,11 +202,12 @@ static void reconnect(struct tw_hub *hub)
 }
 
 /* Nothing is applied yet, so it may be tried again: where others had the books, and where the
- * connection was lost since the last group. */
+ * connection was lost since the last group; but not where that took long, since somebody waits. */
 static enum tw_status begin(struct tw_hub *hub, struct tw_error *error)
 {
+    const int64_t until_ns = tw_clock_monotonic_ns() + TW_LIMIT_DB_WAIT_MS / 2 * INT64_C(1000000);
     enum tw_status status = TW_OK;
-    for (int i = 0; i < BEGINNINGS; i++) {
+    for (int i = 0; i < TW_LIMIT_HUB_BEGINNINGS; i++) {
         if (tw_db_is_broken(hub->db)) {
             reconnect(hub);
         }
@@ -216,7 +215,8 @@ static enum tw_status begin(struct tw_hub *hub, struct tw_error *error)
         if (status == TW_OK) {
             status = tw_hub_begin_group(hub, error);
         }
-        if (status == TW_OK || (!tw_db_should_retry(hub->db) && !tw_db_is_broken(hub->db))) {
+        const bool may_help = tw_db_should_retry(hub->db) || tw_db_is_broken(hub->db);
+        if (status == TW_OK || !may_help || tw_clock_monotonic_ns() > until_ns) {
             break;
         }
     }

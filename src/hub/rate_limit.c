@@ -71,11 +71,11 @@ static bool refuses(const struct tw_rate_holder *holder, const uint64_t n[N_BUCK
     return concurrent > 0 && holder->state->n_running >= concurrent;
 }
 
-bool tw_rate_limit_try(const struct tw_rate_holder *path, size_t n_holders, int64_t n_tokens,
-                       int64_t now_ns, struct tw_rate_refusal *ret_refusal)
+bool tw_rate_limit_try(const struct tw_rate_holder *path, size_t n_holders, int64_t n_requests,
+                       int64_t n_tokens, int64_t now_ns, struct tw_rate_refusal *ret_refusal)
 {
-    assert(n_holders <= TW_LIMIT_HUB_PATH && n_tokens >= 0 && now_ns >= 0);
-    const uint64_t n[N_BUCKETS] = {1, (uint64_t)n_tokens};
+    assert(n_holders <= TW_LIMIT_HUB_PATH && n_requests >= 0 && n_tokens >= 0 && now_ns >= 0);
+    const uint64_t n[N_BUCKETS] = {(uint64_t)n_requests, (uint64_t)n_tokens};
     for (size_t i = 0; i < n_holders; i++) {
         struct tw_rate_refusal refusal = {.holder = i};
         if (refuses(&path[i], n, now_ns, &refusal)) {

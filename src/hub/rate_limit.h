@@ -65,9 +65,10 @@ struct tw_rate_refusal {
                          tokens than the limit */
 };
 
-/* One request of n_tokens, counted with every holder. False: refused, and why. */
-bool tw_rate_limit_try(const struct tw_rate_holder *path, size_t n_holders, int64_t n_tokens,
-                       int64_t now_ns, struct tw_rate_refusal *ret_refusal);
+/* One request of n_tokens, counted with every holder; n_requests: 1, or 0 where it takes the place
+ * of one that was counted and has ended. False: refused, and why. */
+bool tw_rate_limit_try(const struct tw_rate_holder *path, size_t n_holders, int64_t n_requests,
+                       int64_t n_tokens, int64_t now_ns, struct tw_rate_refusal *ret_refusal);
 /* Of one that was admitted: tokens that it did not use, or the request itself (n_requests = 1) that
  * somebody else refused. Does not end it. */
 void tw_rate_limit_give_back(const struct tw_rate_holder *path, size_t n_holders,

@@ -8,12 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 
-#define DNS_PORT    53
-#define TRY_SECONDS 2
-#define TRIES       2
-#define SRV_BYTES   6 /* priority, weight and port, before the target */
+#define DNS_PORT  53
+#define SRV_BYTES 6 /* priority, weight and port, before the target */
 
 /* ---- messages ---- */
 
@@ -112,8 +111,8 @@ static enum tw_status open_resolver(const char *nameserver, res_state resolver,
     if (res_ninit(resolver) != 0) {
         return tw_error_set(error, TW_ERR_IO, TW_NO_POSITION, "the system's resolver cannot start");
     }
-    resolver->retrans = TRY_SECONDS;
-    resolver->retry = TRIES;
+    resolver->retrans = TW_LIMIT_DNS_TRY_S;
+    resolver->retry = TW_LIMIT_DNS_TRIES;
     if (nameserver != NULL) {
         resolver->nscount = 1;
         resolver->nsaddr_list[0] = address;
@@ -126,12 +125,18 @@ struct asking {
     res_state resolver;
     uint8_t *message; /* [NS_MAXMSG] */
     const char *name; /* that was asked first, for messages */
+    int64_t until_ns; /* then no other name is asked for: there may be many targets */
     struct tw_error *error;
 };
 
 static enum tw_status ask(const struct asking *asking, const char *name, int type,
                           struct tw_dns_records *records)
 {
+    if (tw_clock_monotonic_ns() > asking->until_ns) {
+        return tw_error_set(asking->error, TW_ERR_IO, TW_NO_POSITION,
+                            "nameservers take longer than %d s for all addresses of '%.100s'",
+                            TW_LIMIT_DNS_WHOLE_S, asking->name);
+    }
     const int n = res_nquery(asking->resolver, name, ns_c_in, type, asking->message, NS_MAXMSG);
     if (n < 0) {
         const int why = asking->resolver->res_h_errno;
@@ -147,14 +152,17 @@ static enum tw_status ask(const struct asking *asking, const char *name, int typ
                               "the nameserver's answer for '%.100s' is malformed", asking->name);
 }
 
+/* of: the SRV record, or one of the port that addresses have. */
 static void add_place(struct tw_dns_places *places, const struct tw_dns_record *record,
-                      uint16_t port, uint16_t weight)
+                      const struct tw_dns_record *of)
 {
-    struct tw_dns_place place = {.port = port, .weight = weight};
+    struct tw_dns_place place = {.port = of->port, .weight = of->weight, .priority = of->priority};
     (void)snprintf(place.address, sizeof place.address, "%.*s", (int)sizeof place.address - 1,
                    record->text);
     for (size_t i = 0; i < places->n_items; i++) {
-        if (places->items[i].port == port && strcmp(places->items[i].address, place.address) == 0) {
+        struct tw_dns_place *known = &places->items[i];
+        if (known->port == place.port && strcmp(known->address, place.address) == 0) {
+            *known = place.priority < known->priority ? place : *known;
             return;
         }
     }
@@ -171,8 +179,8 @@ static void take_ttl(struct tw_dns_places *places, const struct tw_dns_records *
     places->is_cut = places->is_cut || records->is_cut;
 }
 
-static enum tw_status add_addresses(const struct asking *asking, const char *name, uint16_t port,
-                                    uint16_t weight, struct tw_dns_places *places)
+static enum tw_status add_addresses(const struct asking *asking, const char *name,
+                                    const struct tw_dns_record *of, struct tw_dns_places *places)
 {
     static const int types[] = {ns_t_a, ns_t_aaaa};
     struct tw_dns_records *records = tw_mem_zalloc(1, sizeof *records);
@@ -184,12 +192,19 @@ static enum tw_status add_addresses(const struct asking *asking, const char *nam
         records->ttl_s = UINT32_MAX;
         status = ask(asking, name, types[i], records);
         for (size_t k = 0; status == TW_OK && k < records->n_items; k++) {
-            add_place(places, &records->items[k], port, weight);
+            add_place(places, &records->items[k], of);
         }
         take_ttl(places, records);
     }
     tw_mem_free(records);
     return status;
+}
+
+/* The best come first, in case there are more than there is room for. */
+static int by_priority(const void *a, const void *b)
+{
+    const struct tw_dns_record *one = a, *other = b;
+    return (int)one->priority - (int)other->priority;
 }
 
 static enum tw_status add_services(const struct asking *asking, struct tw_dns_places *places)
@@ -200,17 +215,14 @@ static enum tw_status add_services(const struct asking *asking, struct tw_dns_pl
     }
     records->ttl_s = UINT32_MAX;
     enum tw_status status = ask(asking, asking->name, ns_t_srv, records);
-    uint16_t best = UINT16_MAX;
-    for (size_t i = 0; i < records->n_items; i++) {
-        best = records->items[i].priority < best ? records->items[i].priority : best;
-    }
+    qsort(records->items, records->n_items, sizeof records->items[0], by_priority);
     take_ttl(places, records);
     for (size_t i = 0; status == TW_OK && i < records->n_items; i++) {
         const struct tw_dns_record *record = &records->items[i];
         const bool is_there = record->port != 0 && record->text[0] != '\0' &&
                               strcmp(record->text, ".") != 0; /* "." says: not here */
-        if (record->priority == best && is_there) {
-            status = add_addresses(asking, record->text, record->port, record->weight, places);
+        if (is_there) {
+            status = add_addresses(asking, record->text, record, places);
         }
     }
     tw_mem_free(records);
@@ -230,14 +242,16 @@ enum tw_status tw_dns_lookup(const char *nameserver, enum tw_dns_kind kind, cons
 {
     struct __res_state resolver;
     struct tw_dns_places places = {.ttl_s = UINT32_MAX};
+    const int64_t until_ns = tw_clock_monotonic_ns() + TW_LIMIT_DNS_WHOLE_S * INT64_C(1000000000);
     uint8_t *message = tw_mem_alloc(1, NS_MAXMSG);
     enum tw_status status = message != NULL ? open_resolver(nameserver, &resolver, error)
                                             : tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION,
                                                            "no memory for a nameserver's answer");
     if (status == TW_OK) {
-        const struct asking asking = {&resolver, message, name, error};
+        const struct tw_dns_record plain = {.port = port};
+        const struct asking asking = {&resolver, message, name, until_ns, error};
         status = kind == TW_DNS_SERVICES ? add_services(&asking, &places)
-                                         : add_addresses(&asking, name, port, 0, &places);
+                                         : add_addresses(&asking, name, &plain, &places);
         res_nclose(&resolver);
     }
     tw_mem_free(message);

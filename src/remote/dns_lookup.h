@@ -4,7 +4,7 @@
  *     TW_DNS_SERVICES   "_vllm._tcp.gpu.example"   SRV         -> targets, and their A and AAAA
  *
  * The C library asks: the servers of /etc/resolv.conf, or one that is given. /etc/hosts is not DNS
- * and says nothing here. Of SRV records those of the best priority count.
+ * and says nothing here.
  *
  * Places come in a fixed order, so that two answers can be compared. An answer that says that there
  * are none is one: no places, and TW_OK.
@@ -28,7 +28,7 @@ enum tw_dns_kind { TW_DNS_ADDRESSES = 0, TW_DNS_SERVICES };
 struct tw_dns_place {
     char address[INET6_ADDRSTRLEN]; /* without brackets */
     uint16_t port;
-    uint16_t weight; /* of its SRV record; 0: none was given */
+    uint16_t weight, priority; /* of its SRV record; 0: none was given */
 };
 
 struct tw_dns_places {

@@ -12,11 +12,11 @@
 
 struct tw_remote_config tw_remote_defaults(void)
 {
-    return (struct tw_remote_config){.connect_ms = 5000,
-                                     .first_byte_ms = 120000,
-                                     .idle_ms = 60000,
-                                     .whole_ms = 1800000,
-                                     .poll_ms = 1000};
+    return (struct tw_remote_config){.connect_ms = TW_LIMIT_REMOTE_CONNECT_MS,
+                                     .first_byte_ms = TW_LIMIT_REMOTE_ANSWER_MS,
+                                     .idle_ms = TW_LIMIT_REMOTE_IDLE_MS,
+                                     .whole_ms = TW_LIMIT_REMOTE_WHOLE_MS,
+                                     .poll_ms = TW_LIMIT_REMOTE_POLL_MS};
 }
 
 static bool has_part(CURLU *url, CURLUPart part)

@@ -13,8 +13,6 @@
 
 #define MS_NS INT64_C(1000000)
 
-enum { EVENTS = 256 };
-
 /* ---- the queue ---- */
 
 void tw_remote_client_wake(struct tw_remote_client *client)
@@ -195,12 +193,12 @@ static bool is_stopping(struct tw_remote_client *client)
 static void *run(void *context)
 {
     struct tw_remote_client *client = context;
-    struct epoll_event events[EVENTS];
+    struct epoll_event events[TW_LIMIT_REMOTE_EVENTS];
     while (!is_stopping(client)) {
         int64_t now_ns = tw_clock_monotonic_ns();
         const int64_t look_ns = tw_remote_look_around(client, now_ns);
-        const int n =
-            epoll_wait(client->epoll_fd, events, EVENTS, wait_ms(client, look_ns, now_ns));
+        const int n = epoll_wait(client->epoll_fd, events, TW_LIMIT_REMOTE_EVENTS,
+                                 wait_ms(client, look_ns, now_ns));
         take_events(client, events, n > 0 ? n : 0);
         take_queue(client);
         take_ended(client);

@@ -134,7 +134,9 @@ struct tw_remote_result {
     const char *reason; /* a sentence, "" for a whole answer; names hosts and files: for logs */
 };
 
-enum tw_remote_take { TW_REMOTE_TAKEN = 0, TW_REMOTE_PAUSE, TW_REMOTE_STOP };
+/* LAST: taken, and the answer is whole. What comes behind it is dropped; the connection is kept
+ * where it ends the answer within TW_LIMIT_REMOTE_TAIL_MS. However it ends, the end is WHOLE. */
+enum tw_remote_take { TW_REMOTE_TAKEN = 0, TW_REMOTE_LAST, TW_REMOTE_PAUSE, TW_REMOTE_STOP };
 
 struct tw_remote_sink {
     void *context;

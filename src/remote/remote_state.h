@@ -63,6 +63,7 @@ struct tw_remote_call {
     struct tw_remote_head head;
     size_t head_bytes;
     bool has_head, head_is_too_long, body_is_too_long, is_paused, was_stopped, has_ended;
+    bool is_whole; /* says the sink: what comes is of no use any more */
     uint64_t n_body_bytes;
     int64_t first_byte_ns, last_byte_ns;
 };

@@ -123,8 +123,8 @@ static size_t on_body(char *bytes, size_t size, size_t n_bytes, void *context)
 {
     struct tw_remote_call *call = context;
     (void)size; /* 1, says the library */
-    if (n_bytes == 0) {
-        return 0;
+    if (n_bytes == 0 || call->is_whole) {
+        return n_bytes;
     }
     if (!call->head.is_stream &&
         call->n_body_bytes + n_bytes > (uint64_t)TW_LIMIT_REMOTE_ANSWER_BYTES) {
@@ -144,6 +144,7 @@ static size_t on_body(char *bytes, size_t size, size_t n_bytes, void *context)
         set_paused(call, true);
         return CURL_WRITEFUNC_PAUSE;
     }
+    call->is_whole = take == TW_REMOTE_LAST;
     call->n_body_bytes += n_bytes;
     return n_bytes;
 }
@@ -323,6 +324,7 @@ void tw_remote_transfer_stop(struct tw_remote_call *call, enum tw_remote_end end
     struct tw_remote_client *client = call->client;
     const int64_t now_ns = tw_clock_monotonic_ns();
     const bool has_asked = was_asked(call->easy);
+    end = call->is_whole ? TW_REMOTE_WHOLE : end; /* whatever became of the connection */
     if (call->easy != NULL) {
         put_away(client, call->easy);
         call->easy = NULL;
@@ -340,7 +342,7 @@ void tw_remote_transfer_stop(struct tw_remote_call *call, enum tw_remote_end end
         .n_body_bytes = call->n_body_bytes,
         .first_byte_ns = call->first_byte_ns != 0 ? call->first_byte_ns - call->submitted_ns : 0,
         .took_ns = now_ns - call->submitted_ns,
-        .reason = reason,
+        .reason = end != TW_REMOTE_WHOLE ? reason : "",
     };
     pthread_mutex_lock(&client->lock);
     client->usage.n_calls--;
@@ -416,7 +418,11 @@ void tw_remote_transfer_check(struct tw_remote_call *call, int64_t now_ns)
 {
     const struct tw_remote_config *config = &call->backend->config;
     const bool has_bytes = call->first_byte_ns != 0;
-    if (now_ns - call->submitted_ns > (int64_t)call->whole_ms * MS_NS) {
+    if (call->is_whole) {
+        if (now_ns - call->last_byte_ns > TW_LIMIT_REMOTE_TAIL_MS * MS_NS) {
+            tw_remote_transfer_stop(call, TW_REMOTE_WHOLE, "");
+        }
+    } else if (now_ns - call->submitted_ns > (int64_t)call->whole_ms * MS_NS) {
         tw_remote_transfer_stop(call, has_bytes ? TW_REMOTE_STALLED : TW_REMOTE_NO_ANSWER,
                                 "the answer took longer than it may");
     } else if (!has_bytes && now_ns - call->submitted_ns > (int64_t)config->first_byte_ms * MS_NS) {

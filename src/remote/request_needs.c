@@ -60,7 +60,8 @@ uint32_t tw_request_needs(const json_t *request, bool makes_answers)
     needs |= has_images(json_object_get(request, "messages")) ? TW_SERVER_IMAGES : 0;
     needs |= json_is_true(logprobs) || json_is_integer(logprobs) ? TW_SERVER_LOGPROBS : 0;
     needs |= is_more_than_one(json_object_get(request, "n")) ||
-                     is_more_than_one(json_object_get(request, "best_of"))
+                     is_more_than_one(json_object_get(request, "best_of")) ||
+                     is_more_than_one(json_object_get(request, "n_cmpl"))
                  ? TW_SERVER_CHOICES
                  : 0;
     return needs;

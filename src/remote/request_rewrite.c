@@ -9,7 +9,20 @@
 static bool is_written(const char *key)
 {
     return strcmp(key, "model") == 0 || strcmp(key, "stream_options") == 0 ||
-           tw_request_is_limit(key);
+           strcmp(key, "n") == 0 || strcmp(key, "n_cmpl") == 0 || tw_request_is_limit(key);
+}
+
+/* One server's name for the number of answers is every server's `n`: what is reserved is asked. */
+static void write_count(struct tw_json_writer *json, const json_t *request)
+{
+    const json_t *n = json_object_get(request, "n"), *other = json_object_get(request, "n_cmpl");
+    if (json_is_integer(other) && json_integer_value(other) > json_integer_value(n)) {
+        n = other;
+    }
+    if (n != NULL) {
+        tw_json_key(json, "n");
+        tw_json_value(json, n);
+    }
 }
 
 /* A salt that a client chose would let it into what others have cached, however it is called. */
@@ -119,6 +132,7 @@ enum tw_status tw_request_rewrite(const json_t *request, const struct tw_rewrite
             name_left_out(&asked, key);
         }
     }
+    write_count(&json, request);
     write_limit(&json, limits.n_answer_tokens, terms);
     if (asked.is_stream) {
         write_stream_options(&json, terms);

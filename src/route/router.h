@@ -1,7 +1,7 @@
 /* router.h: at which backend a request runs.
  *
  *     filter:   zone -> trust -> abilities -> context -> not tried -> not draining -> alive
- *               -> breaker closed -> not full
+ *               -> breaker closed -> not full -> nobody of a lower rank in its group is left
  *     score:    price; time to the first token, from what is cached there (prefix_index.h), what
  *               waits before it, the KV cache's fill, and the speed that was seen
  *     pick:     the cheapest, of these the fastest; or as the request's project wants it
@@ -56,6 +56,7 @@ struct tw_route_backend {
     uint32_t zone;                       /* below TW_LIMIT_ROUTE_ZONES */
     const struct tw_route_model *models; /* [n_models] */
     size_t n_models;
+    uint32_t group, rank;      /* it gets nothing while one of its group with a lower rank may */
     uint32_t weight;           /* how much it can do beside others, from 1 on */
     uint32_t canary_per_mille; /* of the requests that it could take; 0: it is none */
     uint32_t most_in_flight;   /* of our requests; 0: no bound */

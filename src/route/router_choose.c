@@ -81,6 +81,25 @@ static enum tw_route_verdict verdict_on(const struct tw_router *router, uint32_t
                : TW_ROUTE_FOUND;
 }
 
+/* RFC 2782: a target of SRV records is asked where none of a better priority can be reached, or has
+ * room. Mostly there are no ranks. */
+static bool is_reserve(const struct tw_router *router, uint32_t backend,
+                       const struct tw_route_request *request, const struct tw_route_trip *trip,
+                       int64_t now_ns)
+{
+    const struct tw_route_backend *config = &router->slots[backend].config;
+    for (uint32_t i = 0; config->rank > 0 && i < router->n_slots; i++) {
+        const struct tw_route_slot *slot = &router->slots[i];
+        if (slot->is_listed && slot->config.group == config->group &&
+            slot->config.rank < config->rank &&
+            verdict_on(router, i, model_of(slot, request->model), request, trip, now_ns) ==
+                TW_ROUTE_FOUND) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* ---- score ---- */
 
 struct score {
@@ -227,6 +246,9 @@ static enum tw_route_verdict find_best(const struct tw_router *router,
         }
         const struct tw_route_model *there = model_of(slot, request->model);
         const enum tw_route_verdict of_this = verdict_on(router, i, there, request, trip, now_ns);
+        if (of_this == TW_ROUTE_FOUND && is_reserve(router, i, request, trip, now_ns)) {
+            continue; /* another one is found */
+        }
         if (of_this == TW_ROUTE_FOUND) {
             const struct score score = score_of(router, i, there, request, now_ns);
             if (verdict != TW_ROUTE_FOUND || is_better(&score, ret_best, request->pick)) {
@@ -256,7 +278,8 @@ static void find_canary(const struct tw_router *router, const struct tw_route_re
         }
         const bool is_its = draw >= share && draw < share + slot->config.canary_per_mille;
         share += slot->config.canary_per_mille;
-        if (is_its && verdict_on(router, i, there, request, trip, now_ns) == TW_ROUTE_FOUND) {
+        if (is_its && verdict_on(router, i, there, request, trip, now_ns) == TW_ROUTE_FOUND &&
+            !is_reserve(router, i, request, trip, now_ns)) {
             *ret_score = score_of(router, i, there, request, now_ns);
             return;
         }

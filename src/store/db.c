@@ -43,7 +43,13 @@ enum tw_status tw_db_open(const char *address, enum tw_db_mode mode, struct tw_d
                             "postgres://...",
                             (int)(scheme_end - address < 32 ? scheme_end - address : 32), address);
     }
-    return tw_db_sqlite_open(address, mode, ret_db, error);
+    return tw_db_sqlite_open(address, mode == TW_DB_WRITE ? TW_DB_WRITE : TW_DB_READ, ret_db,
+                             error);
+}
+
+void tw_db_set_patience(struct tw_db *db, int answer_ms)
+{
+    db->answer_ms = answer_ms;
 }
 
 void tw_db_close(struct tw_db *db)

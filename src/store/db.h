@@ -33,7 +33,10 @@
  *    the process, and says who has it where that fails. Readers (TW_DB_READ) take none, see whole
  *    transactions only, and never write, not even a checkpoint of the log. PostgreSQL has any
  *    number of writers; what they must not change at once they lock by %L, in one order.
- * 4. The first error in a transaction is its last word: all calls after it fail with the same
+ * 4. No call waits for PostgreSQL without an end: what it does not answer in TW_LIMIT_DB_ANSWER_MS,
+ *    though its machine still acknowledges, or in TW_LIMIT_DB_SILENT_MS where nothing does, is a
+ *    lost connection. Each row counts as an answer. A migration has the time of a report.
+ * 5. The first error in a transaction is its last word: all calls after it fail with the same
  *    error, tw_db_commit as well, and nothing of it is kept.
  *
  * Ownership: a statement belongs to its database and ends before it. Values point to the caller's
@@ -58,7 +61,9 @@
 struct tw_db;
 struct tw_db_statement;
 
-enum tw_db_mode { TW_DB_WRITE = 0, TW_DB_READ };
+/* REPORT: READ, where an answer of PostgreSQL may take TW_LIMIT_DB_REPORT_MS instead of
+ * TW_LIMIT_DB_ANSWER_MS. */
+enum tw_db_mode { TW_DB_WRITE = 0, TW_DB_READ, TW_DB_REPORT };
 
 /* Where a postgres://... address leads, in libpq's order: "HOST:PORT", "[IPV6]:PORT" or
  * "unix:/PATH"; is_numeric: it was given as a number (hostaddr), so libpq will not look for it.
@@ -152,5 +157,8 @@ enum tw_status tw_db_wait(struct tw_db *db, int stop_fd, int timeout_ms, bool *r
  * schema_version. Statements are prepared after it. */
 enum tw_status tw_db_migrate(struct tw_db *db, const char *const *steps, size_t n,
                              struct tw_error *error);
+
+/* For tests: how long an answer of PostgreSQL may take from now on. */
+void tw_db_set_patience(struct tw_db *db, int answer_ms);
 
 #endif

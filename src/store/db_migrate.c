@@ -72,8 +72,13 @@ static enum tw_status keep_others_out(struct tw_db *db, struct tw_error *error)
     bool is_row = false;
     int64_t one = 0;
     char sql[96];
+    if (!tw_db_is_postgres(db)) {
+        return TW_OK;
+    }
+    snprintf(sql, sizeof(sql), "SET LOCAL statement_timeout = %d", TW_LIMIT_DB_REPORT_MS);
+    enum tw_status status = tw_db_execute(db, sql, error);
     snprintf(sql, sizeof(sql), "SELECT 1 FROM pg_advisory_xact_lock(%d)", ADVISORY_LOCK);
-    return tw_db_is_postgres(db) ? read_number(db, sql, &is_row, &one, error) : TW_OK;
+    return status == TW_OK ? read_number(db, sql, &is_row, &one, error) : status;
 }
 
 /* In a transaction: one version up, or *ret_is_last. */
@@ -119,6 +124,21 @@ static enum tw_status check_version(struct tw_db *db, size_t n, struct tw_error 
     return status;
 }
 
+static enum tw_status migrate_once(struct tw_db *db, const char *const *steps, size_t n,
+                                   bool *ret_is_last, struct tw_error *error)
+{
+    enum tw_status status = tw_db_begin(db, error);
+    if (status != TW_OK) {
+        return status;
+    }
+    status = step_up(db, steps, n, ret_is_last, error);
+    if (status != TW_OK) {
+        tw_db_rollback(db);
+        return status;
+    }
+    return tw_db_commit(db, error);
+}
+
 enum tw_status tw_db_migrate(struct tw_db *db, const char *const *steps, size_t n,
                              struct tw_error *error)
 {
@@ -128,21 +148,13 @@ enum tw_status tw_db_migrate(struct tw_db *db, const char *const *steps, size_t 
     if (db->mode == TW_DB_READ) {
         return check_version(db, n, error);
     }
+    const int answer_ms = db->answer_ms;
     bool is_last = false;
-    while (!is_last) {
-        enum tw_status status = tw_db_begin(db, error);
-        if (status != TW_OK) {
-            return status;
-        }
-        status = step_up(db, steps, n, &is_last, error);
-        if (status != TW_OK) {
-            tw_db_rollback(db);
-            return status;
-        }
-        status = tw_db_commit(db, error);
-        if (status != TW_OK) {
-            return status;
-        }
+    enum tw_status status = TW_OK;
+    db->answer_ms = TW_LIMIT_DB_REPORT_MS;
+    while (status == TW_OK && !is_last) {
+        status = migrate_once(db, steps, n, &is_last, error);
     }
-    return TW_OK;
+    db->answer_ms = answer_ms;
+    return status;
 }

@@ -16,9 +16,9 @@
 #include "base/mem.h"
 #include "store/db_state.h"
 
-#define OLDEST_SERVER   130000
-#define CONNECT_SECONDS "10"
-#define KEPT_BYTES      ((size_t)1 << 20) /* of the rows of a query that is over */
+#define OLDEST_SERVER 130000
+#define KEPT_BYTES    ((size_t)1 << 20) /* of the rows of a query that is over */
+#define MS_NS         INT64_C(1000000)
 
 /* Types by their numbers in pg_type, which never change. */
 enum {
@@ -39,6 +39,7 @@ struct postgres_db {
     struct tw_db base;
     PGconn *connection;
     size_t n_unanswered; /* statements that were sent since the last sync */
+    size_t unsent_bytes; /* of their values, at most */
     uint64_t n_prepared; /* so far, for their names */
     bool is_committing;  /* a COMMIT was sent whose answer is missing */
 };
@@ -265,6 +266,41 @@ static enum tw_status keep_rows(struct postgres_statement *statement, const PGre
     return status;
 }
 
+/* ---- waiting ---- */
+
+/* The connection does not block: a server that is stopped, or whose disk is, has a machine that
+ * acknowledges what it never answers. Until all is sent, or, where an answer is wanted, one is
+ * there. False: it took too long. What is wrong otherwise is said by the next call of libpq. */
+static bool wait_for_server(struct postgres_db *db, bool wants_answer)
+{
+    PGconn *connection = db->connection;
+    const int64_t until_ns = tw_clock_monotonic_ns() + db->base.answer_ms * MS_NS;
+    for (;;) {
+        const int is_unsent = PQflush(connection);
+        if (is_unsent < 0 || (wants_answer ? PQisBusy(connection) == 0 : is_unsent == 0)) {
+            return true;
+        }
+        struct pollfd socket = {.fd = PQsocket(connection),
+                                .events = is_unsent != 0 ? POLLIN | POLLOUT : POLLIN};
+        const int64_t left_ns = until_ns - tw_clock_monotonic_ns();
+        const int n = left_ns > 0 ? poll(&socket, 1, (int)(left_ns / MS_NS) + 1) : 0;
+        if (left_ns <= 0) {
+            return false;
+        }
+        if (n > 0 && (socket.revents & ~POLLOUT) != 0 && PQconsumeInput(connection) != 1) {
+            return true;
+        }
+    }
+}
+
+static enum tw_status fail_late(struct postgres_db *db, struct tw_error *error)
+{
+    char text[64];
+    snprintf(text, sizeof text, "no answer came in %d ms", db->base.answer_ms);
+    fail_lost(db, text, error);
+    return TW_ERR_IO;
+}
+
 /* Where the answers to what was sent go. */
 struct answers {
     struct postgres_statement *rows; /* of the last statement; NULL: dropped */
@@ -292,18 +328,30 @@ static void take_result(struct postgres_db *db, struct answers *answers, PGresul
     PQclear(result);
 }
 
+/* The next one, or NULL where a statement has no more; where it does not come in time the store is
+ * broken. */
+static PGresult *next_result(struct postgres_db *db, struct tw_error *error)
+{
+    if (!wait_for_server(db, true)) {
+        fail_late(db, error);
+        return NULL;
+    }
+    return PQgetResult(db->connection);
+}
+
 /* Waits for the answers to all that was sent. */
 static void drain(struct postgres_db *db, struct answers *answers)
 {
     size_t n_unanswered = db->n_unanswered;
     db->n_unanswered = 0;
+    db->unsent_bytes = 0;
     bool is_synced = PQpipelineSync(db->connection) == 1;
     for (size_t i = 0; is_synced && !db->base.is_broken;) {
         if (i + 1 == n_unanswered && answers->rows != NULL) {
             PQsetSingleRowMode(db->connection);
         }
         PGresult *result;
-        while ((result = PQgetResult(db->connection)) != NULL) {
+        while ((result = next_result(db, answers->error)) != NULL) {
             if (PQresultStatus(result) == PGRES_PIPELINE_SYNC) {
                 PQclear(result);
                 return;
@@ -484,16 +532,22 @@ static enum tw_status send_statement(struct tw_db_statement *base, const struct 
     struct postgres_statement *statement = statement_of(base);
     struct parameters p;
     for (size_t i = 0; i < n; i++) {
+        db->unsent_bytes += values[i].size_bytes;
         enum tw_status status =
             put_parameter(&p, i, statement->parameter_types[i], &values[i], error);
         if (status != TW_OK) {
             return status;
         }
     }
-    return sent(
+    enum tw_status status = sent(
         db,
         PQsendQueryPrepared(db->connection, statement->name, (int)n, p.data, p.sizes, p.formats, 1),
         error);
+    if (status == TW_OK && db->unsent_bytes > TW_LIMIT_DB_UNSENT_BYTES) {
+        db->unsent_bytes = 0;
+        status = wait_for_server(db, false) ? TW_OK : fail_late(db, error);
+    }
+    return status;
 }
 
 static enum tw_status postgres_query(struct tw_db_statement *base, const struct tw_db_value *values,
@@ -573,6 +627,34 @@ static enum tw_status postgres_run(struct tw_db_statement *base, const struct tw
     return status == TW_OK && waits ? wait_for_all(db, error) : status;
 }
 
+/* Outside of a pipeline: the last result of one or several statements, which the caller clears;
+ * NULL where there is none. */
+static enum tw_status execute(struct postgres_db *db, const char *sql, PGresult **ret_result,
+                              struct tw_error *error)
+{
+    enum tw_status status = TW_OK;
+    PGresult *last = NULL, *result;
+    if (PQsendQuery(db->connection, sql) != 1) {
+        fail_lost(db, NULL, error);
+        return TW_ERR_IO;
+    }
+    while ((result = next_result(db, error)) != NULL) {
+        PQclear(last);
+        last = result;
+    }
+    if (db->base.is_broken) {
+        status = TW_ERR_IO;
+    } else if (PQresultStatus(last) == PGRES_FATAL_ERROR) {
+        status = fail(db, last, error);
+    }
+    if (status == TW_OK && ret_result != NULL) {
+        *ret_result = last;
+    } else {
+        PQclear(last);
+    }
+    return status;
+}
+
 /* Several statements in one text are understood outside of a pipeline only. */
 static enum tw_status postgres_execute(struct tw_db *base, const char *sql, struct tw_error *error)
 {
@@ -583,12 +665,8 @@ static enum tw_status postgres_execute(struct tw_db *base, const char *sql, stru
     }
     int has_left = PQexitPipelineMode(db->connection);
     assert(has_left == 1 || PQstatus(db->connection) == CONNECTION_BAD);
-    PGresult *result = PQexec(db->connection, sql);
-    if (PQresultStatus(result) == PGRES_FATAL_ERROR) {
-        status = fail(db, result, error);
-    }
-    PQclear(result);
-    if (PQenterPipelineMode(db->connection) != 1 && !db->base.is_broken) {
+    status = execute(db, sql, NULL, error);
+    if (!db->base.is_broken && PQenterPipelineMode(db->connection) != 1) {
         fail_lost(db, NULL, error);
         status = TW_ERR_IO;
     }
@@ -720,23 +798,27 @@ static PGconn *connect_to(const char *address)
         "connect_timeout",  "keepalives_idle",  "keepalives_interval",
         "keepalives_count", "tcp_user_timeout", "fallback_application_name",
         "dbname",           "client_encoding",  NULL};
-    char silent_ms[12];
+    char connect_s[12], silent_ms[12];
+    snprintf(connect_s, sizeof connect_s, "%d", TW_LIMIT_DB_CONNECT_S);
     snprintf(silent_ms, sizeof silent_ms, "%d", TW_LIMIT_DB_SILENT_MS);
-    const char *const values[] = {CONNECT_SECONDS, "2",     "1",    "3", silent_ms,
-                                  "tokenworks",    address, "UTF8", NULL};
+    const char *const values[] = {connect_s,    "2",     "1",    "3", silent_ms,
+                                  "tokenworks", address, "UTF8", NULL};
     return PQconnectdbParams(names, values, 1);
 }
 
 /* One row of texts, outside of a pipeline. */
 static enum tw_status check_settings(struct postgres_db *db, struct tw_error *error)
 {
-    PGresult *result = PQexec(
-        db->connection, "SELECT current_setting('server_encoding'), current_setting('fsync'), "
-                        "current_setting('synchronous_commit'), pg_is_in_recovery()");
-    enum tw_status status = TW_OK;
-    if (PQresultStatus(result) != PGRES_TUPLES_OK) {
-        status = fail(db, result, error);
-    } else if (strcmp(PQgetvalue(result, 0, 0), "UTF8") != 0) {
+    PGresult *result = NULL;
+    enum tw_status status =
+        execute(db,
+                "SELECT current_setting('server_encoding'), current_setting('fsync'), "
+                "current_setting('synchronous_commit'), pg_is_in_recovery()",
+                &result, error);
+    if (status != TW_OK) {
+        return status;
+    }
+    if (strcmp(PQgetvalue(result, 0, 0), "UTF8") != 0) {
         status = tw_error_set(error, TW_ERR_UNSUPPORTED, TW_NO_POSITION,
                               "the database has the encoding %s: make one with ENCODING 'UTF8'",
                               PQgetvalue(result, 0, 0));
@@ -752,12 +834,8 @@ static enum tw_status check_settings(struct postgres_db *db, struct tw_error *er
     /* remote_apply waits for more than we need, which is its owner's wish; all others for less. */
     bool is_set = status == TW_OK && strcmp(PQgetvalue(result, 0, 2), "remote_apply") == 0;
     PQclear(result);
-    if (status == TW_OK && !is_set) {
-        result = PQexec(db->connection, "SET synchronous_commit = on");
-        status = PQresultStatus(result) == PGRES_COMMAND_OK ? TW_OK : fail(db, result, error);
-        PQclear(result);
-    }
-    return status;
+    return status == TW_OK && !is_set ? execute(db, "SET synchronous_commit = on", NULL, error)
+                                      : status;
 }
 
 static enum tw_status set_up(struct postgres_db *db, struct tw_error *error)
@@ -768,22 +846,22 @@ static enum tw_status set_up(struct postgres_db *db, struct tw_error *error)
                             "PostgreSQL %d is too old: 13 is the oldest that will do",
                             version / 10000);
     }
+    PQsetnonblocking(db->connection, 1);
     enum tw_status status = check_settings(db, error);
     if (status != TW_OK) {
         return status;
     }
-    char sql[480];
+    const bool is_report = db->base.answer_ms == TW_LIMIT_DB_REPORT_MS;
+    char sql[540];
     snprintf(sql, sizeof(sql),
              "SET standard_conforming_strings = on; SET lock_timeout = %d;"
+             "SET statement_timeout = %d;"
              "SET idle_in_transaction_session_timeout = %d;"
              "SET default_transaction_isolation = 'read committed';"
              "SET default_transaction_read_only = %s; SET client_min_messages = error",
-             TW_LIMIT_DB_WAIT_MS, TW_LIMIT_DB_IDLE_MS, db->base.mode == TW_DB_READ ? "on" : "off");
-    PGresult *result = PQexec(db->connection, sql);
-    if (PQresultStatus(result) != PGRES_COMMAND_OK) {
-        status = fail(db, result, error);
-    }
-    PQclear(result);
+             TW_LIMIT_DB_WAIT_MS, is_report ? TW_LIMIT_DB_REPORT_MS : TW_LIMIT_DB_STATEMENT_MS,
+             TW_LIMIT_DB_IDLE_MS, db->base.mode == TW_DB_READ ? "on" : "off");
+    status = execute(db, sql, NULL, error);
     if (status == TW_OK && PQenterPipelineMode(db->connection) != 1) {
         fail_lost(db, NULL, error);
         status = TW_ERR_IO;
@@ -803,7 +881,8 @@ enum tw_status tw_db_postgres_open(const char *address, enum tw_db_mode mode, st
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a connection");
     }
     db->base.store = &postgres_store;
-    db->base.mode = mode;
+    db->base.mode = mode == TW_DB_WRITE ? TW_DB_WRITE : TW_DB_READ;
+    db->base.answer_ms = mode == TW_DB_REPORT ? TW_LIMIT_DB_REPORT_MS : TW_LIMIT_DB_ANSWER_MS;
     db->connection = connect_to(address);
     if (PQstatus(db->connection) != CONNECTION_OK) {
         char text[240];
@@ -837,7 +916,7 @@ static bool wait_for_socket(PGconn *connection, PostgresPollingStatusType wanted
 {
     struct pollfd socket = {.fd = PQsocket(connection),
                             .events = wanted == PGRES_POLLING_WRITING ? POLLOUT : POLLIN};
-    const int64_t left_ms = (until_ns - tw_clock_monotonic_ns()) / 1000000;
+    const int64_t left_ms = (until_ns - tw_clock_monotonic_ns()) / MS_NS;
     return left_ms > 0 && poll(&socket, 1, (int)left_ms) > 0;
 }
 
@@ -858,7 +937,7 @@ static enum tw_status prepare_again(struct postgres_db *db, struct tw_error *err
 static enum tw_status postgres_reconnect(struct tw_db *base, struct tw_error *error)
 {
     struct postgres_db *db = postgres_of(base);
-    const int64_t until_ns = tw_clock_monotonic_ns() + TW_LIMIT_DB_RECONNECT_MS * INT64_C(1000000);
+    const int64_t until_ns = tw_clock_monotonic_ns() + TW_LIMIT_DB_RECONNECT_MS * MS_NS;
     PostgresPollingStatusType now = PGRES_POLLING_WRITING;
     if (PQresetStart(db->connection) != 1) {
         return fail_unreached(db, error);
@@ -871,8 +950,12 @@ static enum tw_status postgres_reconnect(struct tw_db *base, struct tw_error *er
     }
     base->is_broken = false; /* for what follows; the caller decides by the status */
     base->should_retry = false;
+    const int answer_ms = base->answer_ms;
+    base->answer_ms = TW_LIMIT_DB_RECONNECT_MS;
     enum tw_status status = set_up(db, error);
-    return status == TW_OK ? prepare_again(db, error) : status;
+    status = status == TW_OK ? prepare_again(db, error) : status;
+    base->answer_ms = answer_ms;
+    return status;
 }
 
 static bool was_told(struct postgres_db *db)

@@ -45,7 +45,8 @@ struct tw_db_store {
 
 struct tw_db {
     const struct tw_db_store *store;
-    enum tw_db_mode mode;
+    enum tw_db_mode mode; /* WRITE or READ */
+    int answer_ms;        /* for each answer of a server */
     struct tw_db_statement *statements;
     bool in_transaction;
     bool has_failed;         /* the transaction: failure is its first error */

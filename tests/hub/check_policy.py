@@ -5,6 +5,7 @@
 import http.client
 import json
 import random
+import re
 import signal
 import sys
 import tempfile
@@ -93,6 +94,21 @@ def a_request_goes_only_where_its_class_may(it):
             else:
                 assert (reply.status, reply.error["code"]) == (403, "refused_by_policy")
             assert ask(server, it.books.key, text, model="here", headers=headers).status == 200
+
+
+@site
+def what_a_client_writes_into_its_id_stays_here(it):
+    """No detector looks there; the log has both ids."""
+    headers = {"x-request-id": "4111-1111-1111-1111"}
+    with good() as cloud, Fake(answer(500, {"error": {"message": "no"}})) as broken:
+        with it.serve(POLICY, ("b", "cloud", broken), ("c", "cloud", cloud)) as server:
+            reply = ask(server, it.books.key, "hello", headers=headers)
+            assert reply.json["id"] == "chatcmpl-4111-1111-1111-1111", reply.body
+            log = server.log_text()
+    (head,), lines = broken.heads, [json.loads(x) for x in log.splitlines() if "4111" in x]
+    assert "1111" not in head + cloud.heads[0], (head, cloud.heads)
+    sent = re.search(r"(?i)x-request-id: (\S+)", head)[1]
+    assert sent in {line.get("sent_id") for line in lines}, (sent, lines)
 
 
 @site
@@ -320,7 +336,8 @@ def no_byte_of_a_labelled_request_reaches_another_zone(it):
 
 
 if __name__ == "__main__":
-    cases = [a_request_goes_only_where_its_class_may, a_floor_counts_whatever_the_client_says,
+    cases = [a_request_goes_only_where_its_class_may,
+             what_a_client_writes_into_its_id_stays_here, a_floor_counts_whatever_the_client_says,
              every_decision_is_on_record,
              nothing_is_tried_where_trust_is_lower,
              what_a_rule_replaces_does_not_leave_and_comes_back,

@@ -2,6 +2,7 @@
 
     check_relay.py TOKENWORKS DATA
 """
+import contextlib
 import http.client
 import json
 import socket
@@ -28,6 +29,7 @@ class Fake:
 
     def __init__(self, *pieces, wait=0.0):
         self.pieces, self.wait, self.requests, self.n_gone = pieces, wait, [], 0
+        self.heads = []
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
         threading.Thread(target=self.accept, daemon=True).start()
@@ -58,6 +60,7 @@ class Fake:
             while len(body) < length:
                 body += client.recv(65536)
             self.requests.append(json.loads(body))
+            self.heads.append(head.decode())
             try:
                 for piece in self.pieces:
                     client.sendall(piece.encode())
@@ -119,6 +122,19 @@ def site(function):
     return case
 
 
+@contextlib.contextmanager
+def each_with_a_model(it, fakes, kinds=(), **more):
+    """A hub before all of them at once, each with a model that is called by its URL."""
+    kinds = list(kinds) or ["openai"] * len(fakes)
+    rows = [(f"fake{n}", fake.url, kind) for n, (fake, kind) in enumerate(zip(fakes, kinds))]
+    try:
+        with it.hub(*rows, more={name: {"name": url, **more} for name, url, _ in rows}) as hub:
+            yield hub
+    finally:
+        for fake in fakes:
+            fake.socket.close()
+
+
 def url_of(server):
     return f"http://127.0.0.1:{server.port}"
 
@@ -147,6 +163,8 @@ def an_answer_of_another_server_is_the_same_and_is_paid_as_that_counts(it):
     assert events[-1]["choices"] == [] and events[-1]["usage"]["completion_tokens"] == 24
     assert all("usage" not in event for event in plain)
     records = it.books.records("request.settled")
+    assert [f"chatcmpl-{r['request']}" for r in records] == \
+        [whole["id"], events[0]["id"], plain[0]["id"]], (records, whole["id"])
     assert [(r["prompt_tokens"], r["output_tokens"]) for r in records] == \
         [(direct["usage"]["prompt_tokens"], 24)] * 3, records
     assert all(r["route"] == {"backend": "n1", "zone": "zone-of-n1"} for r in records)
@@ -213,17 +231,21 @@ def what_a_server_refuses_is_said_in_its_words_where_it_is_of_the_request(it):
     cases = [(400, 400, None, "too long"), (422, 422, None, "too long"),
              (401, 502, "backend_refused_us", "our key"),
              (404, 502, "backend_lacks_model", "does not have"),
+             (408, 504, "backend_timed_out", "did not get the request in time"),
              (429, 429, "backend_busy", "too much"), (500, 502, "backend_failed", "status 500")]
-    for theirs, ours, code, text in cases:
-        refusal = answer(theirs, {"error": {"message": "too long at gpu-7", "type": "t"}})
-        with Fake(refusal) as fake, it.hub(("fake", fake.url, "openai")) as hub:
+    fakes = [Fake(answer(row[0], {"error": {"message": f"too long at gpu-{row[0]}"}}))
+             for row in cases]
+    with each_with_a_model(it, fakes) as hub:
+        for (theirs, ours, code, text), fake in zip(cases, fakes):
             for stream in (False, True):
-                reply = ask(hub, it.books.key, stream=stream)
+                reply = ask(hub, it.books.key, model=fake.url, stream=stream)
                 assert (reply.status, reply.error["code"]) == (ours, code), (theirs, reply.body)
                 assert text in reply.error["message"], reply.body
-                is_theirs = "gpu-7" in reply.error["message"]
+                assert (reply.error["type"] == "server_error") == (ours >= 500), reply.body
+                said = f"too long at gpu-{theirs}"
+                is_theirs = said in reply.error["message"]
                 assert is_theirs == (theirs in (400, 422)), reply.body
-                assert is_theirs or "too long at gpu-7" in hub.log_text(), hub.log_text()
+                assert is_theirs or said in hub.log_text(), hub.log_text()
     records = it.books.records("request.settled")
     assert len(records) == 2 * len(cases)
     assert all(r["output_tokens"] == 0 and r["cost_nano"] == 0 for r in records), records
@@ -248,17 +270,45 @@ def what_went_wrong_on_the_way_is_for_the_log(it):
 
 
 @site
+def an_answer_with_its_last_event_is_whole_however_its_connection_ends(it):
+    """One that is cut behind [DONE], and one that stays open: both are whole, and end soon."""
+    head = STREAM.replace("Connection: close", "Transfer-Encoding: chunked")
+    pieces = [f"{len(piece):x}\r\n{piece}\r\n" for piece in (CHUNK, LAST)]
+    for wait in (0.0, 6.0):
+        with Fake(head + "".join(pieces), "", wait=wait) as fake, \
+                it.hub(("fake", fake.url, "openai")) as hub:
+            begin = time.monotonic()
+            reply = ask(hub, it.books.key, stream=True)
+            assert time.monotonic() - begin < 5
+            assert reply.body.endswith(b"data: [DONE]\n\n"), reply.body
+            assert reply.body.count(b"[DONE]") == 1 and b"error" not in reply.body, reply.body
+            assert 'tokenworks_backend_calls_total{end="whole"} 1' in hub.get(
+                "/metrics", headers=bearer(it.books.key)).body.decode()
+    assert [(r["finish"], r["output_tokens"]) for r in it.books.records("request.settled")] == \
+        [("stop", 3)] * 2
+
+
+@site
+def a_stream_where_none_was_asked_for_is_not_passed_on(it):
+    with Fake(STREAM, CHUNK, LAST) as fake, it.hub(("fake", fake.url, "openai")) as hub:
+        reply = ask(hub, it.books.key)
+        assert reply.status == 502 and reply.error["code"] == "backend_failed", reply.body
+        assert b"word" not in reply.body
+
+
+@site
 def nonsense_of_a_server_is_no_answer(it):
     error = STREAM + 'data: {"error": {"message": "no", "code": 500}}\n\n'
     bad = [error, STREAM, STREAM + "data: {\n\n", STREAM + CHUNK,
            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n{\"a\"",
            answer(200, []), answer(200, {"error": {"message": "no"}}), "nonsense\r\n\r\n", ""]
-    for pieces in bad:
-        with Fake(pieces) as fake, it.hub(("fake", fake.url, "openai")) as hub:
+    fakes = [Fake(pieces) for pieces in bad]
+    with each_with_a_model(it, fakes) as hub:
+        for fake in fakes:
             for stream in (False, True):
-                reply = ask(hub, it.books.key, stream=stream)
+                reply = ask(hub, it.books.key, model=fake.url, stream=stream)
                 failed = reply.status == 502 or b'"code":"backend_failed"' in reply.body
-                assert failed, (pieces, stream, reply.status, reply.body)
+                assert failed, (fake.pieces, stream, reply.status, reply.body)
     assert all(r["cost_nano"] == 0 for r in it.books.records("request.settled")[:2])
     it.books.must_balance()
 
@@ -437,6 +487,8 @@ def what_a_request_may_cost_is_read_in_one_way(it):
                 "SELECT tokens FROM entry WHERE kind = 'reserve' ORDER BY id DESC LIMIT 1")
             prompt = len(json.dumps(fake.requests[-1], separators=(",", ":")))
             assert fake.requests[-1]["max_completion_tokens"] == limit, fake.requests[-1]
+            assert fake.requests[-1].get("n", 1) == more.get("n_cmpl", more.get("n", 1))
+            assert "n_cmpl" not in fake.requests[-1], fake.requests[-1]
             assert abs(reserved - n_answers * limit - prompt) < 100, (more, reserved, prompt)
     it.books.must_balance()
 
@@ -503,20 +555,22 @@ def what_a_kind_does_not_know_is_named_and_what_is_passed_besides_arrives(it):
 @site
 def a_cache_is_salted_or_says_nothing(it):
     """Of a server that keeps tenants apart it may be seen what was cached; of others it may not."""
-    for kind, is_salted in (("vllm", True), ("sglang", True), ("tokenworks", True),
-                            ("openai", False), ("llama.cpp", False)):
-        for shares in (False, True):
-            with Fake(answer(200, {**WHOLE, "timings": {"cache_n": 8}})) as fake, \
-                    it.hub(("f", fake.url, kind), more={"f": {"shares-prefixes": shares}}) as hub:
-                reply = ask(hub, it.books.key, cache_salt="mine", extra_key="1").json
-            request, = fake.requests
-            salt = request.get("cache_salt")
-            assert "extra_key" not in request
-            assert (salt is not None and salt.endswith("/") and salt != "mine") == \
-                (is_salted and not shares), (kind, shares, request)
-            is_shown = "prompt_tokens_details" in reply["usage"] and "timings" in reply
-            assert is_shown == (is_salted or shares), (kind, shares, reply)
-            assert reply["usage"]["prompt_tokens"] == 9
+    for shares in (False, True):
+        kinds = {"vllm": True, "sglang": True, "tokenworks": True, "openai": False,
+                 "llama.cpp": False}
+        fakes = [Fake(answer(200, {**WHOLE, "timings": {"cache_n": 8}})) for _ in kinds]
+        with each_with_a_model(it, fakes, kinds, **{"shares-prefixes": shares}) as hub:
+            for (kind, is_salted), fake in zip(kinds.items(), fakes):
+                reply = ask(hub, it.books.key, model=fake.url, cache_salt="mine",
+                            extra_key="1").json
+                request, = fake.requests
+                salt = request.get("cache_salt")
+                assert "extra_key" not in request
+                assert (salt is not None and salt.endswith("/") and salt != "mine") == \
+                    (is_salted and not shares), (kind, shares, request)
+                is_shown = "prompt_tokens_details" in reply["usage"] and "timings" in reply
+                assert is_shown == (is_salted or shares), (kind, shares, reply)
+                assert reply["usage"]["prompt_tokens"] == 9
 
 
 @site
@@ -579,6 +633,7 @@ def what_no_server_can_do_is_refused_and_what_one_can_goes_there(it):
 def another_model_takes_the_place_of_one_that_nobody_can_answer_with(it):
     """Before the first byte, at its own price, under its own name; behind it nothing does."""
     it.books.command("price", "set", "near", "--input", "7", "--output", "7")
+    it.books.command("project", "set", "acme/research/chat", "--rpm", "9")  # one for each of them
     it.top = {"fallbacks": [{"model": "far", "to": ["near"]}]}
     near = {"near": {"name": "near"}}
     with Fake(answer(500, {"error": {"message": "no"}})) as broken, \
@@ -590,6 +645,8 @@ def another_model_takes_the_place_of_one_that_nobody_can_answer_with(it):
             assert {r.json["model"] for r in replies} == {"near"}
             assert len(broken.requests) == 5, "its breaker opens, and then it is not asked"
             assert ask(hub, it.books.key, model="near").status == 200
+            assert ask(hub, it.books.key, model="near").error["code"] == "rate_limit_exceeded"
+            it.books.command("project", "set", "acme/research/chat", "--rpm", "0")
     records = it.books.records("request.settled")
     paid = [r for r in records if r["cost_nano"] > 0]
     assert len(records) == 14 and [r["model"] for r in paid] == ["near"] * 9, records
@@ -612,6 +669,8 @@ if __name__ == "__main__":
              what_a_request_may_cost_is_read_in_one_way,
              one_that_does_not_answer_is_passed_over, behind_the_first_byte_nothing_is_tried_again,
              what_a_server_refuses_is_said_in_its_words_where_it_is_of_the_request,
+             an_answer_with_its_last_event_is_whole_however_its_connection_ends,
+             a_stream_where_none_was_asked_for_is_not_passed_on,
              what_went_wrong_on_the_way_is_for_the_log, nonsense_of_a_server_is_no_answer,
              a_server_gets_what_was_granted_and_not_our_clients_names,
              a_client_that_reads_slowly_holds_the_server_up_and_nobody_else,

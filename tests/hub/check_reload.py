@@ -317,12 +317,12 @@ def each_address_of_a_name_is_a_server_whose_certificate_is_of_the_name(it):
             (it.folder / "ca.pem").write_bytes(two.read_bytes())  # kept connections end as well
             it.reload(server)
             assert it.ask(server).status in (502, 503)
-    backends = {r["route"]["backend"] for r in it.books.records("request.settled")}
+    backends = {r["route"].get("backend") for r in it.books.records("request.settled")}
     assert {f"gpu@{a.place}", f"gpu@{b.place}"} <= backends, backends
 
 
 @site
-def services_are_found_with_their_ports_and_best_priority_and_lost_again(it):
+def services_are_found_with_their_ports_and_priorities_and_lost_again(it):
     with Nameserver() as dns, Backend() as a, Backend() as b, Backend() as reserve:
         name = "_vllm._tcp.gpu.test"
         dns.names[("n1.gpu.test", A)] = ["127.0.0.1"]
@@ -332,8 +332,14 @@ def services_are_found_with_their_ports_and_best_priority_and_lost_again(it):
         with it.serve(row, words=("--nameserver", dns.address)) as server:
             each_gets_one(it, server, a, b)
             assert not reserve.keys
+            assert f"gpu@{reserve.place}" in server.get("/metrics").body.decode()
+            for backend in (a, b):
+                it.books.command("backend", "drain", f"gpu@{backend.place}")
+            assert it.ask(server).status == 200 and len(reserve.keys) == 1
+            it.books.command("backend", "resume", f"gpu@{a.place}")
+            assert it.ask(server).status == 200 and len(reserve.keys) == 1
             dns.names[(name, SRV)] = [(20, 1, reserve.port, "n1.gpu.test")]
-            assert becomes(lambda: it.ask(server).status == 200 and reserve.keys)
+            assert becomes(lambda: it.ask(server).status == 200 and len(reserve.keys) > 1)
             dns.names[(name, SRV)] = []
             assert becomes(lambda: it.ask(server).status == 503)
             assert server.get("/v1/models", headers=bearer(it.books.key)).json["data"]
@@ -396,7 +402,7 @@ CASES = [a_new_backend_gets_requests_and_a_removed_one_ends_what_it_has,
          a_wrong_file_changes_nothing_and_says_where,
          backends_and_policy_change_together_and_records_say_by_which,
          each_address_of_a_name_is_a_server_whose_certificate_is_of_the_name,
-         services_are_found_with_their_ports_and_best_priority_and_lost_again,
+         services_are_found_with_their_ports_and_priorities_and_lost_again,
          a_list_of_urls_is_a_server_each,
          by_hand_a_server_is_drained_and_a_file_is_read_again]
 

@@ -5,6 +5,7 @@ Whoever uses it calls enter() first, which runs the program anew in that namespa
 """
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -123,6 +124,22 @@ class Database:
         """At once, as a machine that loses its power; what was promised is in its log."""
         self.process.send_signal(3)
         self.process.wait()
+
+    def stop(self):
+        """As a machine whose disk is away: its system takes what is sent, and nobody answers."""
+        self.tell(signal.SIGSTOP)
+
+    def go_on(self):
+        self.tell(signal.SIGCONT)
+
+    def tell(self, number):
+        children = subprocess.run(["pgrep", "-P", str(self.process.pid)], capture_output=True,
+                                  text=True, check=True).stdout.split()
+        for pid in (self.process.pid, *map(int, children)):
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                pass
 
     def rows(self, sql):
         out = subprocess.run([self.bin / "psql", "-AtX", "-F", "\t", "-v", "ON_ERROR_STOP=1", "-d",

@@ -732,6 +732,72 @@ static void a_loop_of_refusals_does_not_fill_the_log(void **state)
     assert_null(json_object_get(last_refusal(fixture), "left_out"));
 }
 
+/* ---- two people ---- */
+
+static struct tw_hub_actor make_owner(struct fixture *fixture, const char *name)
+{
+    char fields[80];
+    struct tw_hub_actor actor;
+    snprintf(fields, sizeof fields, "{\"path\": \"%s\"}", name);
+    good(fixture, "user create", fields);
+    snprintf(fields, sizeof fields, "{\"path\": \"%s\", \"role\": \"owner\"}", name);
+    good(fixture, "user grant", fields);
+    snprintf(fields, sizeof fields, "{\"path\": \"%s\"}", name);
+    assert_true(tw_hub_find_person(
+        fixture->hub, text_of(good(fixture, "user secret", fields), "secret"), &actor));
+    return actor;
+}
+
+static int64_t propose_price(struct fixture *fixture, const struct tw_hub_actor *actor)
+{
+    json_t *answer = NULL;
+    struct tw_error error = {.text = ""};
+    if (ask_as(fixture, actor, "price set",
+               "{\"model\": \"late\", \"input\": \"3\", \"output\": \"4\"}", &answer,
+               &error) != TW_OK) {
+        fail_msg("%s", error.text);
+    }
+    const int64_t number = number_of(answer, "proposal");
+    json_decref(answer);
+    return number;
+}
+
+static enum tw_status decide(struct fixture *fixture, const struct tw_hub_actor *actor,
+                             const char *command, int64_t number, struct tw_error *error)
+{
+    char fields[40];
+    json_t *answer = NULL;
+    snprintf(fields, sizeof fields, "{\"proposal\": %lld}", (long long)number);
+    const enum tw_status status = ask_as(fixture, actor, command, fields, &answer, error);
+    json_decref(answer);
+    return status;
+}
+
+static void what_was_proposed_a_week_ago_can_not_be_approved_any_more(void **state)
+{
+    static const char prices[] = "SELECT COUNT(*) FROM price WHERE model = 'late'";
+    struct fixture *fixture = *state;
+    struct tw_error error;
+    const struct tw_hub_actor ann = make_owner(fixture, "ann"), bob = make_owner(fixture, "bob");
+    good(fixture, "approval set", "{\"two_people\": true}");
+    const int64_t late = propose_price(fixture, &ann);
+    fixture->now_ns += 1;
+    const int64_t last = propose_price(fixture, &ann);
+    fixture->now_ns += TW_LIMIT_HUB_PROPOSAL_NS - 1;
+    assert_int_equal(decide(fixture, &bob, "approval approve", late, &error), TW_ERR_NOT_FOUND);
+    assert_non_null(strstr(error.text, "has expired"));
+    assert_int_equal(decide(fixture, &bob, "approval reject", late, &error), TW_ERR_NOT_FOUND);
+    assert_int_equal(fixture_query(fixture, prices), 0);
+    json_t *rows = json_object_get(good(fixture, "approval list", "{}"), "proposals");
+    assert_int_equal(json_array_size(rows), 1);
+    assert_int_equal(number_of(json_array_get(rows, 0), "proposal"), last);
+    rows = json_object_get(good(fixture, "approval list", "{\"all\": true}"), "proposals");
+    assert_string_equal(text_of(json_array_get(rows, 1), "state"), "expired");
+    assert_int_equal(decide(fixture, &bob, "approval approve", last, &error), TW_OK);
+    assert_int_equal(fixture_query(fixture, prices), 1);
+    fixture_check(fixture);
+}
+
 /* ---- a first start ---- */
 
 static void old_keys_stay_good_and_their_hashes_open_nothing(void **state)
@@ -932,6 +998,7 @@ int main(void)
         BOOKS(what_is_refused_writes_nothing_but_its_record),
         BOOKS(a_refusal_is_on_record_without_what_was_given_by_mistake),
         BOOKS(a_loop_of_refusals_does_not_fill_the_log),
+        BOOKS(what_was_proposed_a_week_ago_can_not_be_approved_any_more),
         BOOKS(old_keys_stay_good_and_their_hashes_open_nothing),
         BOOKS(a_first_start_makes_an_owner_and_a_key),
         BOOKS(changes_beside_requests_lose_nothing),

@@ -28,23 +28,23 @@ static void a_limit_may_be_used_up_at_once_and_comes_back_evenly(void **state)
     struct tw_rate_refusal refusal;
     int64_t now_ns = 5 * SECOND;
     for (int i = 0; i < 6; i++) {
-        assert_true(tw_rate_limit_try(path, 1, 0, now_ns, &refusal));
+        assert_true(tw_rate_limit_try(path, 1, 1, 0, now_ns, &refusal));
     }
-    assert_false(tw_rate_limit_try(path, 1, 0, now_ns, &refusal));
+    assert_false(tw_rate_limit_try(path, 1, 1, 0, now_ns, &refusal));
     assert_int_equal(refusal.holder, 0);
     assert_int_equal(refusal.kind, TW_RATE_REQUESTS);
     assert_int_equal(refusal.retry_ns, 10 * SECOND);
     now_ns += 10 * SECOND - 1;
-    assert_false(tw_rate_limit_try(path, 1, 0, now_ns, &refusal));
+    assert_false(tw_rate_limit_try(path, 1, 1, 0, now_ns, &refusal));
     assert_int_equal(refusal.retry_ns, 1);
-    assert_true(tw_rate_limit_try(path, 1, 0, now_ns + 1, &refusal));
-    assert_false(tw_rate_limit_try(path, 1, 0, now_ns + 1, &refusal));
+    assert_true(tw_rate_limit_try(path, 1, 1, 0, now_ns + 1, &refusal));
+    assert_false(tw_rate_limit_try(path, 1, 1, 0, now_ns + 1, &refusal));
     /* Idle for ever: no more than the limit is there. */
     now_ns = INT64_MAX - MINUTE;
     for (int i = 0; i < 6; i++) {
-        assert_true(tw_rate_limit_try(path, 1, 0, now_ns, &refusal));
+        assert_true(tw_rate_limit_try(path, 1, 1, 0, now_ns, &refusal));
     }
-    assert_false(tw_rate_limit_try(path, 1, 0, now_ns, &refusal));
+    assert_false(tw_rate_limit_try(path, 1, 1, 0, now_ns, &refusal));
 }
 
 static void more_tokens_than_the_limit_are_never_admitted(void **state)
@@ -54,14 +54,14 @@ static void more_tokens_than_the_limit_are_never_admitted(void **state)
     struct tw_rate_state rates = {0};
     const struct tw_rate_holder path[] = {{&limits, &rates}};
     struct tw_rate_refusal refusal;
-    assert_false(tw_rate_limit_try(path, 1, 1001, 0, &refusal));
+    assert_false(tw_rate_limit_try(path, 1, 1, 1001, 0, &refusal));
     assert_int_equal(refusal.kind, TW_RATE_TOKENS);
     assert_true(refusal.retry_ns == INT64_MAX);
-    assert_true(tw_rate_limit_try(path, 1, 1000, 0, &refusal));
-    assert_false(tw_rate_limit_try(path, 1, 500, 0, &refusal));
+    assert_true(tw_rate_limit_try(path, 1, 1, 1000, 0, &refusal));
+    assert_false(tw_rate_limit_try(path, 1, 1, 500, 0, &refusal));
     assert_int_equal(refusal.retry_ns, MINUTE / 2);
     /* Without tokens there is nothing to wait for. */
-    assert_true(tw_rate_limit_try(path, 1, 0, 0, &refusal));
+    assert_true(tw_rate_limit_try(path, 1, 1, 0, 0, &refusal));
 }
 
 static void all_holders_admit_or_nothing_changes(void **state)
@@ -72,20 +72,20 @@ static void all_holders_admit_or_nothing_changes(void **state)
     const struct tw_rate_holder path[] = {{&key, &rates[0]}, {&project, &rates[1]}};
     struct tw_rate_refusal refusal;
     struct tw_rate_shown shown = {0};
-    assert_true(tw_rate_limit_try(path, 2, 100, 0, &refusal));
-    assert_true(tw_rate_limit_try(path, 2, 100, 0, &refusal));
-    assert_false(tw_rate_limit_try(path, 2, 500, 0, &refusal));
+    assert_true(tw_rate_limit_try(path, 2, 1, 100, 0, &refusal));
+    assert_true(tw_rate_limit_try(path, 2, 1, 100, 0, &refusal));
+    assert_false(tw_rate_limit_try(path, 2, 1, 500, 0, &refusal));
     assert_int_equal(refusal.holder, 1);
     assert_int_equal(refusal.kind, TW_RATE_TOKENS);
-    assert_false(tw_rate_limit_try(path, 2, 100, 0, &refusal));
+    assert_false(tw_rate_limit_try(path, 2, 1, 100, 0, &refusal));
     assert_int_equal(refusal.kind, TW_RATE_CONCURRENT);
     assert_int_equal(refusal.retry_ns, 0);
     assert_true(tw_rate_limit_show(path, 1, TW_RATE_TOKENS, 0, &shown));
     assert_int_equal(shown.remaining, 9800);
     assert_int_equal(rates[0].n_running, 2);
     tw_rate_limit_end(path, 2);
-    assert_true(tw_rate_limit_try(path, 2, 100, 0, &refusal));
-    assert_false(tw_rate_limit_try(path, 2, 1, 0, &refusal));
+    assert_true(tw_rate_limit_try(path, 2, 1, 100, 0, &refusal));
+    assert_false(tw_rate_limit_try(path, 2, 1, 1, 0, &refusal));
     assert_int_equal(refusal.kind, TW_RATE_REQUESTS);
 }
 
@@ -97,7 +97,7 @@ static void what_was_not_used_is_there_again(void **state)
     const struct tw_rate_holder path[] = {{&limits, &rates}};
     struct tw_rate_refusal refusal;
     struct tw_rate_shown shown = {0};
-    assert_true(tw_rate_limit_try(path, 1, 500, 0, &refusal));
+    assert_true(tw_rate_limit_try(path, 1, 1, 500, 0, &refusal));
     tw_rate_limit_give_back(path, 1, 0, 450, 0);
     assert_true(tw_rate_limit_show(path, 1, TW_RATE_TOKENS, 0, &shown));
     assert_int_equal(shown.remaining, 550);
@@ -109,7 +109,7 @@ static void what_was_not_used_is_there_again(void **state)
     assert_true(tw_rate_limit_show(path, 1, TW_RATE_REQUESTS, 0, &shown));
     assert_int_equal(shown.remaining, 2);
     /* What has leaked meanwhile does not come twice. */
-    assert_true(tw_rate_limit_try(path, 1, 600, 0, &refusal));
+    assert_true(tw_rate_limit_try(path, 1, 1, 600, 0, &refusal));
     tw_rate_limit_give_back(path, 1, 0, 600, MINUTE / 2);
     assert_true(tw_rate_limit_show(path, 1, TW_RATE_TOKENS, MINUTE / 2, &shown));
     assert_int_equal(shown.remaining, 600);
@@ -129,7 +129,7 @@ static void the_holder_with_the_least_left_is_shown(void **state)
     assert_false(tw_rate_limit_show(path, 1, TW_RATE_REQUESTS, 0, &shown));
     assert_int_equal(shown.limit, 0);
     for (int i = 0; i < 5; i++) {
-        assert_true(tw_rate_limit_try(path, 3, 0, 0, &refusal));
+        assert_true(tw_rate_limit_try(path, 3, 1, 0, 0, &refusal));
     }
     assert_true(tw_rate_limit_show(path, 3, TW_RATE_REQUESTS, SECOND / 2, &shown));
     assert_int_equal(shown.limit, 60);
@@ -149,23 +149,23 @@ static void a_limit_may_change_at_any_time(void **state)
     const struct tw_rate_holder path[] = {{&limits, &rates}};
     struct tw_rate_refusal refusal;
     struct tw_rate_shown shown = {0};
-    assert_true(tw_rate_limit_try(path, 1, 900, 0, &refusal));
+    assert_true(tw_rate_limit_try(path, 1, 1, 900, 0, &refusal));
     limits.limit[TW_RATE_TOKENS] = 300; /* 900 are used: it takes 3 minutes */
     assert_true(tw_rate_limit_show(path, 1, TW_RATE_TOKENS, 0, &shown));
     assert_int_equal(shown.remaining, 0);
     assert_int_equal(shown.reset_ns, 3 * MINUTE);
-    assert_false(tw_rate_limit_try(path, 1, 300, 0, &refusal));
+    assert_false(tw_rate_limit_try(path, 1, 1, 300, 0, &refusal));
     assert_int_equal(refusal.retry_ns, 3 * MINUTE);
     limits.limit[TW_RATE_TOKENS] = 2000;
-    assert_true(tw_rate_limit_try(path, 1, 1100, 0, &refusal));
+    assert_true(tw_rate_limit_try(path, 1, 1, 1100, 0, &refusal));
     limits.limit[TW_RATE_CONCURRENT] = 1;
-    assert_false(tw_rate_limit_try(path, 1, 0, MINUTE, &refusal));
+    assert_false(tw_rate_limit_try(path, 1, 1, 0, MINUTE, &refusal));
     assert_int_equal(refusal.kind, TW_RATE_CONCURRENT);
     limits = limits_of(0, 0, 0);
-    assert_true(tw_rate_limit_try(path, 1, 1 << 30, MINUTE, &refusal));
+    assert_true(tw_rate_limit_try(path, 1, 1, 1 << 30, MINUTE, &refusal));
     limits.limit[TW_RATE_TOKENS] = TW_LIMIT_HUB_RATE;
-    assert_true(tw_rate_limit_try(path, 1, TW_LIMIT_HUB_RATE, MINUTE, &refusal));
-    assert_false(tw_rate_limit_try(path, 1, TW_LIMIT_HUB_RATE, MINUTE, &refusal));
+    assert_true(tw_rate_limit_try(path, 1, 1, TW_LIMIT_HUB_RATE, MINUTE, &refusal));
+    assert_false(tw_rate_limit_try(path, 1, 1, TW_LIMIT_HUB_RATE, MINUTE, &refusal));
     assert_int_equal(refusal.retry_ns, MINUTE);
     assert_int_equal(rates.n_running, 4);
 }
@@ -177,10 +177,10 @@ static void a_clock_that_falls_gives_nothing(void **state)
     struct tw_rate_state rates = {0};
     const struct tw_rate_holder path[] = {{&limits, &rates}};
     struct tw_rate_refusal refusal;
-    assert_true(tw_rate_limit_try(path, 1, 0, 10 * MINUTE, &refusal));
-    assert_false(tw_rate_limit_try(path, 1, 0, 0, &refusal));
-    assert_false(tw_rate_limit_try(path, 1, 0, 11 * MINUTE - 1, &refusal));
-    assert_true(tw_rate_limit_try(path, 1, 0, 11 * MINUTE, &refusal));
+    assert_true(tw_rate_limit_try(path, 1, 1, 0, 10 * MINUTE, &refusal));
+    assert_false(tw_rate_limit_try(path, 1, 1, 0, 0, &refusal));
+    assert_false(tw_rate_limit_try(path, 1, 1, 0, 11 * MINUTE - 1, &refusal));
+    assert_true(tw_rate_limit_try(path, 1, 1, 0, 11 * MINUTE, &refusal));
 }
 
 static void a_reset_is_written_as_others_write_it(void **state)
@@ -254,7 +254,7 @@ static void no_stretch_of_time_admits_more_than_its_share(void **state)
             const int64_t n = r[2] % (limit + 1);
             assert_true(tw_rate_limit_show(path, 1, TW_RATE_TOKENS, now_ns, &shown));
             if (r[3] % 3 > 0) {
-                const bool is_admitted = tw_rate_limit_try(path, 1, n, now_ns, &refusal);
+                const bool is_admitted = tw_rate_limit_try(path, 1, 1, n, now_ns, &refusal);
                 assert_true(is_admitted == (n <= shown.remaining));
                 net += is_admitted ? n * MINUTE : 0;
                 n_admitted += is_admitted;
@@ -292,18 +292,38 @@ static void the_wait_that_is_told_is_exact(void **state)
             tw_rng_block(24 + round, i, r);
             const int64_t n = 1 + r[2] % limit;
             now_ns += r[3] % 1000000000;
-            if (!tw_rate_limit_try(path, 1, n, now_ns, &refusal)) {
+            if (!tw_rate_limit_try(path, 1, 1, n, now_ns, &refusal)) {
                 const int64_t then_ns = now_ns + refusal.retry_ns;
                 struct tw_rate_refusal again;
-                assert_false(tw_rate_limit_try(path, 1, n, then_ns - 1, &again));
+                assert_false(tw_rate_limit_try(path, 1, 1, n, then_ns - 1, &again));
                 assert_int_equal(again.retry_ns, 1);
-                assert_true(tw_rate_limit_try(path, 1, n, then_ns, &again));
+                assert_true(tw_rate_limit_try(path, 1, 1, n, then_ns, &again));
                 now_ns = then_ns;
                 n_waits++;
             }
         }
     }
     assert_true(n_waits > 1000);
+}
+
+static void what_takes_the_place_of_one_that_ended_is_no_other_request(void **state)
+{
+    (void)state;
+    struct tw_rate_limits limits = {.limit = {1, 1000, 1}};
+    struct tw_rate_state counted = {0};
+    const struct tw_rate_holder path[] = {{&limits, &counted}};
+    struct tw_rate_refusal refusal;
+    assert_true(tw_rate_limit_try(path, 1, 1, 600, 0, &refusal));
+    tw_rate_limit_give_back(path, 1, 0, 600, 0);
+    tw_rate_limit_end(path, 1);
+    assert_true(tw_rate_limit_try(path, 1, 0, 900, 0, &refusal));
+    assert_false(tw_rate_limit_try(path, 1, 0, 0, 0, &refusal)); /* it runs */
+    assert_int_equal(refusal.kind, TW_RATE_CONCURRENT);
+    tw_rate_limit_end(path, 1);
+    assert_false(tw_rate_limit_try(path, 1, 0, 101, 0, &refusal)); /* its tokens are its own */
+    assert_int_equal(refusal.kind, TW_RATE_TOKENS);
+    assert_false(tw_rate_limit_try(path, 1, 1, 0, 0, &refusal));
+    assert_int_equal(refusal.kind, TW_RATE_REQUESTS);
 }
 
 int main(void)
@@ -319,6 +339,7 @@ int main(void)
         cmocka_unit_test(a_reset_is_written_as_others_write_it),
         cmocka_unit_test(no_stretch_of_time_admits_more_than_its_share),
         cmocka_unit_test(the_wait_that_is_told_is_exact),
+        cmocka_unit_test(what_takes_the_place_of_one_that_ended_is_no_other_request),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -54,7 +54,7 @@ struct heard {
     struct tw_buf body;
     int n_heads, n_ends, n_pauses;
     atomic_int n_bodies;
-    atomic_bool pauses, stops;
+    atomic_bool pauses, stops, lasts;
     atomic_bool has_ended;
 };
 
@@ -81,7 +81,7 @@ static enum tw_remote_take on_body(void *context, const char *bytes, size_t n_by
     }
     pthread_mutex_unlock(&heard->lock);
     atomic_fetch_add(&heard->n_bodies, 1);
-    return pauses ? TW_REMOTE_PAUSE : TW_REMOTE_TAKEN;
+    return pauses ? TW_REMOTE_PAUSE : atomic_load(&heard->lasts) ? TW_REMOTE_LAST : TW_REMOTE_TAKEN;
 }
 
 static void on_end(void *context, const struct tw_remote_result *result)
@@ -289,6 +289,34 @@ static void proxies_of_the_environment_are_not_asked(void **state)
     unsetenv("http_proxy");
     unsetenv("all_proxy");
     heard_free(&heard);
+    close_site(&site);
+}
+
+/* Cut, reset, silent or going on: what came before is all that is wanted. */
+static void behind_the_last_piece_nothing_matters_and_a_good_connection_is_kept(void **state)
+{
+    static const char *const paths[] = {"/cut",  "/cut-chunk", "/byte-then-hang",
+                                        "/drip", "/v1/stream", "/v1/stream"};
+    (void)state;
+    struct site site;
+    open_site(&site);
+    unsigned n_before = 0;
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+        struct heard heard;
+        heard_init(&heard);
+        atomic_store(&heard.lasts, true);
+        n_before = atomic_load(&site.server.n_connections);
+        const int64_t since_ns = tw_clock_monotonic_ns();
+        struct tw_remote_call *call = begin_at(&site, site.backend, paths[i], "{}", &heard);
+        BECOMES(atomic_load(&heard.has_ended));
+        assert_int_equal(heard.result.end, TW_REMOTE_WHOLE);
+        assert_string_equal(heard.reason, "");
+        assert_int_equal(atomic_load(&heard.n_bodies), 1);
+        assert_true(tw_clock_monotonic_ns() - since_ns < 10 * SECOND_NS);
+        tw_remote_call_release(call);
+        heard_free(&heard);
+    }
+    assert_int_equal(atomic_load(&site.server.n_connections), n_before); /* the last two are one */
     close_site(&site);
 }
 
@@ -841,6 +869,7 @@ int main(void)
         cmocka_unit_test(a_connection_is_kept_for_the_next_call),
         cmocka_unit_test(a_kept_connection_that_the_server_closed_costs_no_call),
         cmocka_unit_test(a_stream_comes_whole_and_is_known_as_one),
+        cmocka_unit_test(behind_the_last_piece_nothing_matters_and_a_good_connection_is_kept),
         cmocka_unit_test(proxies_of_the_environment_are_not_asked),
         cmocka_unit_test(a_refusal_says_whether_another_server_is_worth_a_try),
         cmocka_unit_test(a_redirect_is_not_followed),

@@ -31,6 +31,7 @@ static void a_request_needs_what_it_asks_for(void **state)
         {"{\"tools\":[{}]}", TW_SERVER_TOOLS},
         {"{\"n\":2}", TW_SERVER_CHOICES},
         {"{\"best_of\":3}", TW_SERVER_CHOICES},
+        {"{\"n_cmpl\":3}", TW_SERVER_CHOICES},
         {"{\"logprobs\":true}", TW_SERVER_LOGPROBS},
         {"{\"logprobs\":3}", TW_SERVER_LOGPROBS},
         {"{\"response_format\":{\"type\":\"json_schema\"}}", TW_SERVER_SCHEMAS},

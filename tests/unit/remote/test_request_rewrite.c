@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <string.h>
 
 #include "remote/request_rewrite.h"
@@ -103,6 +104,16 @@ static void more_answers_than_granted_are_refused(void **state)
         tw_buf_free(&out);
     }
     expect("{\"n\":2}", &plain, "{\"model\":\"org/Model-8B\",\"n\":2,\"max_tokens\":512}");
+    for (int kind = 0; kind < 2; kind++) { /* whoever knows that name or does not */
+        const struct tw_rewrite_terms terms = terms_of(kind == 0 ? "llama.cpp" : "sglang");
+        const char *limit = kind == 0 ? "max_tokens" : "max_completion_tokens";
+        char wanted[120];
+        snprintf(wanted, sizeof wanted, "{\"model\":\"org/Model-8B\",\"n\":2,\"%s\":512}", limit);
+        expect("{\"n_cmpl\":2}", &terms, wanted);
+        expect("{\"n\":1,\"n_cmpl\":2}", &terms, wanted);
+        expect("{\"n\":2,\"n_cmpl\":1}", &terms, wanted);
+        expect("{\"n\":2,\"n_cmpl\":null}", &terms, wanted);
+    }
     assert_int_equal(rewrite("[]", &plain, &asked, &out, &error), TW_ERR_USAGE);
     tw_buf_free(&out);
 }

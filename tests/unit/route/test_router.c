@@ -234,6 +234,39 @@ static void who_is_down_draining_broken_or_full_gets_nothing(void **s)
     tw_router_free(router);
 }
 
+/* RFC 2782: as priorities of SRV records. */
+static void a_reserve_is_asked_where_nobody_of_its_group_with_a_lower_rank_is_left(void **state)
+{
+    (void)state;
+    const struct tw_route_backend ranked[] = {
+        {.name = "a", .models = &able, .n_models = 1, .weight = 1, .most_in_flight = 1},
+        {.name = "b", .group = 0, .rank = 1, .models = &able, .n_models = 1, .weight = 1000},
+        {.name = "c", .group = 0, .rank = 2, .models = &able, .n_models = 1, .weight = 1000},
+        {.name = "e", .group = 7, .rank = 0, .models = &dear, .n_models = 1, .weight = 1},
+        {.name = "f", .group = 7, .rank = 1, .models = &cheap, .n_models = 1, .weight = 1000},
+    };
+    struct tw_router *router = make_of(ranked, 5);
+    struct tw_route_trip trip = {0};
+    struct tw_route_choice choice;
+    const struct tw_route_load dead = {.is_alive = false};
+    static const char *const wanted[] = {"a", "b", "c", "e", "f"};
+    for (size_t i = 0; i < 5; i++) { /* one after the other fails */
+        assert_int_equal(tw_router_choose(router, &plain, &trip, 0, &choice), TW_ROUTE_FOUND);
+        assert_string_equal(choice.backend_name, wanted[i]);
+        struct tw_route_ride ride = tw_router_begin(router, &plain, &choice, &trip, 0);
+        tw_router_end(router, &ride, TW_OUTCOME_FAILURE, 0);
+    }
+    struct tw_route_trip other = {0};
+    tw_router_load(router, tw_router_find(router, "a"), &dead, 0);
+    tw_router_drain(router, tw_router_find(router, "e"), true);
+    expect(router, &plain, "b");
+    tw_router_drain(router, tw_router_find(router, "b"), true);
+    tw_router_drain(router, tw_router_find(router, "c"), true);
+    assert_int_equal(tw_router_choose(router, &plain, &other, 0, &choice), TW_ROUTE_FOUND);
+    assert_string_equal(choice.backend_name, "f");
+    tw_router_free(router);
+}
+
 static void a_retry_goes_elsewhere_and_never_to_less_trust(void **s)
 {
     (void)s;
@@ -376,6 +409,7 @@ int main(void)
         cmocka_unit_test(a_known_beginning_draws_a_request_until_the_queue_is_longer),
         cmocka_unit_test(load_that_others_make_counts_while_it_is_fresh),
         cmocka_unit_test(who_is_down_draining_broken_or_full_gets_nothing),
+        cmocka_unit_test(a_reserve_is_asked_where_nobody_of_its_group_with_a_lower_rank_is_left),
         cmocka_unit_test(a_retry_goes_elsewhere_and_never_to_less_trust),
         cmocka_unit_test(the_first_choice_without_canaries_says_how_much_trust_a_trip_takes),
         cmocka_unit_test(a_canary_gets_its_share_always_the_same_requests_and_none_that_it_may_not),

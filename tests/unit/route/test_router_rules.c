@@ -54,6 +54,8 @@ static void new_table(struct world *world)
             .zone = draw(world, 5),
             .models = world->models[i],
             .n_models = n_models,
+            .group = draw(world, 3),
+            .rank = draw(world, 3),
             .weight = 1 + draw(world, 4),
             .canary_per_mille = draw(world, 4) == 0 ? draw(world, 1001) : 0,
             .most_in_flight = draw(world, 3) == 0 ? 1 + draw(world, 3) : 0,

@@ -13,6 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+#include "base/limits.h"
 #include "store_fixture.h"
 
 static struct tw_error last_error;
@@ -101,6 +103,67 @@ static void a_store_that_is_reached_again_has_all_its_statements(void **state)
     tw_db_finalize(put);
     tw_db_finalize(get);
     tw_db_close(db);
+}
+
+/* As long as it takes, the server's process is stopped: its machine takes what is sent, and nobody
+ * answers. */
+static void a_server_that_is_stopped_is_lost_in_time_and_found_again(void **state)
+{
+    static char text[3 << 20];
+    (void)state;
+    memset(text, 'x', sizeof text);
+    struct tw_db *db = fixture_open(TW_DB_WRITE);
+    fixture_execute(db, "CREATE TABLE t(id %I, text TEXT) %S");
+    struct tw_db_statement *put = fixture_prepare(db, "INSERT INTO t VALUES(?, ?)");
+    struct tw_db_statement *count = fixture_prepare(db, "SELECT count(*) FROM t");
+    const struct tw_db_value small[] = {tw_db_integer(1), tw_db_text("x")};
+    const struct tw_db_value large[] = {
+        tw_db_integer(1), {.kind = TW_DB_TEXT, .data = text, .size_bytes = sizeof text}};
+    for (int kind = 0; kind < 4; kind++) {
+        const pid_t server = (pid_t)fixture_number(db, "SELECT pg_backend_pid()");
+        enum tw_status status = TW_OK;
+        bool has_row = false;
+        tw_db_set_patience(db, 200);
+        assert_int_equal(kill(server, SIGSTOP), 0);
+        const int64_t begin_ns = tw_clock_monotonic_ns();
+        if (kind == 0) { /* a question */
+            status = tw_db_first(count, NULL, 0, &has_row, &last_error);
+        } else if (kind == 1) { /* a commit */
+            assert_int_equal(tw_db_begin(db, NULL), TW_OK);
+            assert_int_equal(tw_db_run(put, small, 2, NULL), TW_OK);
+            status = tw_db_commit(db, &last_error);
+            assert_says("it is not known whether the last transaction is kept");
+        } else if (kind == 2) { /* more than its socket takes */
+            assert_int_equal(tw_db_begin(db, NULL), TW_OK);
+            status = tw_db_run(put, large, 2, &last_error);
+            tw_db_rollback(db);
+        } else { /* what goes outside of the pipeline */
+            status = tw_db_listen(db, &last_error);
+        }
+        assert_int_equal(status, TW_ERR_IO);
+        assert_says("no answer came in 200 ms");
+        assert_true(tw_db_is_broken(db));
+        assert_in_range(tw_clock_monotonic_ns() - begin_ns, 190000000, INT64_C(10000000000));
+        tw_db_set_patience(db, TW_LIMIT_DB_ANSWER_MS);
+        assert_int_equal(tw_db_reconnect(db, &last_error), TW_OK); /* another process answers */
+        assert_int_equal(kill(server, SIGCONT), 0);
+        assert_int_equal(tw_db_first(count, NULL, 0, &has_row, NULL), TW_OK);
+    }
+    tw_db_finalize(put);
+    tw_db_finalize(count);
+    tw_db_close(db);
+}
+
+static void a_statement_that_takes_too_long_is_given_up_by_the_server_too(void **state)
+{
+    (void)state;
+    struct tw_db *db = fixture_open(TW_DB_WRITE), *report = NULL;
+    assert_text(db, "SELECT current_setting('statement_timeout')", "11s");
+    tw_db_close(db);
+    assert_int_equal(tw_db_open(fixture_address(), TW_DB_REPORT, &report, &last_error), TW_OK);
+    assert_text(report, "SELECT current_setting('statement_timeout')", "10min");
+    assert_text(report, "SELECT current_setting('default_transaction_read_only')", "on");
+    tw_db_close(report);
 }
 
 static bool hears(struct tw_db *db, int stop_fd, int timeout_ms)
@@ -424,6 +487,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         OF_STORE(a_lost_connection_breaks_the_store_and_another_one_works),
         OF_STORE(a_store_that_is_reached_again_has_all_its_statements),
+        OF_STORE(a_server_that_is_stopped_is_lost_in_time_and_found_again),
+        OF_STORE(a_statement_that_takes_too_long_is_given_up_by_the_server_too),
         OF_STORE(what_one_says_the_others_hear_at_its_commit),
         OF_STORE(a_connection_lost_in_a_transaction_is_told_at_its_commit),
         OF_STORE(errors_of_the_server_have_the_status_of_their_kind),
