@@ -49,6 +49,7 @@ struct embedding {
     struct tw_api_admission *admission;
     struct tw_content *content; /* the same */
     struct tw_hub_line *line;   /* of a batch */
+    bool is_awaited;            /* tw_api_is_awaited */
     struct tw_buf whole;        /* its answer */
 };
 
@@ -141,12 +142,15 @@ static void finish(struct embedding *embedding)
 static void settled(void *context, struct tw_hub_ticket *ticket, enum tw_status status)
 {
     struct embedding *embedding = context;
+    struct tw_api *api = embedding->api;
+    const bool is_awaited = embedding->is_awaited;
     (void)ticket;
     if (status != TW_OK) {
         embedding->has_failed = true;
         tw_api_refuse_unrecorded(&embedding->error);
     }
     finish(embedding);
+    tw_api_met(api, is_awaited);
 }
 
 /* One of those that n_open counts is done. */
@@ -181,6 +185,7 @@ static void drop(struct embedding *embedding)
         usage.n_prompt_tokens = embedding->n_read_tokens;
         usage.n_cached_tokens = embedding->n_cached_tokens;
     }
+    tw_api_expect(embedding->api, embedding->is_awaited);
     tw_hub_settle(embedding->api->config.hub, &embedding->ticket, &usage, settled, embedding);
 }
 
@@ -444,14 +449,17 @@ static void begin(struct embedding *embedding)
 static void granted(void *context, struct tw_hub_ticket *ticket, enum tw_status status)
 {
     struct embedding *embedding = context;
+    struct tw_api *api = embedding->api;
+    const bool is_awaited = embedding->is_awaited;
     struct tw_api_error error;
     if (status == TW_OK && ticket->refusal == TW_HUB_GRANTED) {
         begin(embedding);
-        return;
+    } else {
+        tw_api_refuse_ticket(&error, ticket);
+        tw_api_answer_refusal(api, embedding->http, &error, ticket);
+        free_embedding(embedding);
     }
-    tw_api_refuse_ticket(&error, ticket);
-    tw_api_answer_refusal(embedding->api, embedding->http, &error, ticket);
-    free_embedding(embedding);
+    tw_api_met(api, is_awaited);
 }
 
 void tw_api_embeddings(struct tw_api *api, const struct tw_api_call *call)
@@ -467,6 +475,7 @@ void tw_api_embeddings(struct tw_api *api, const struct tw_api_call *call)
     embedding->content = call->content;
     embedding->admission = call->admission;
     embedding->line = call->line;
+    embedding->is_awaited = tw_api_is_awaited(call);
     tw_buf_init(&embedding->whole, TW_LIMIT_GENERATED_BYTES);
     embedding->http = call->http;
     embedding->body = call->body;
@@ -491,5 +500,6 @@ void tw_api_embeddings(struct tw_api *api, const struct tw_api_call *call)
                                            .content = embedding->content,
                                            .line = embedding->line,
                                            .n_prompt_tokens = embedding->n_tokens};
+    tw_api_expect(api, embedding->is_awaited);
     tw_hub_reserve(api->config.hub, &embedding->ticket, &request, granted, embedding);
 }
