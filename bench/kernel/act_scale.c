@@ -104,7 +104,7 @@ static void run_subject(struct subject *s, uint32_t n_tokens, float *ret_logits)
                                              .n_outputs = n};
         const float *logits;
         struct tw_error error;
-        if (tw_model_forward(s->model, s->cache, &sequence, 1, &logits, &error) != TW_OK) {
+        if (tw_model_forward(s->model, s->cache, &sequence, 1, NULL, &logits, &error) != TW_OK) {
             fprintf(stderr, "act_scale: %s\n", error.text);
             exit(1);
         }

@@ -284,6 +284,25 @@ static bool allows_host(const struct tw_api *api, const char *host)
 
 /* ---- preparing ---- */
 
+bool tw_api_is_awaited(const struct tw_api_call *call)
+{
+    return call->line == NULL && call->tenant.priority_class != TW_CLASS_IDLE;
+}
+
+void tw_api_expect(struct tw_api *api, bool is_awaited)
+{
+    if (is_awaited && api->config.stage != NULL) {
+        tw_stage_expect(api->config.stage);
+    }
+}
+
+void tw_api_met(struct tw_api *api, bool is_awaited)
+{
+    if (is_awaited && api->config.stage != NULL) {
+        tw_stage_met(api->config.stage);
+    }
+}
+
 static bool refuse_body(struct tw_api_error *error, const struct tw_error *cause)
 {
     return cause->status == TW_ERR_MEMORY ? tw_api_refuse_error(error, cause, NULL)
@@ -386,7 +405,7 @@ static void *prepare_tasks(void *context)
             continue;
         }
         struct tw_api_task *task = take_task(api);
-        const bool stops = api->stops;
+        const bool stops = api->stops, is_awaited = task->is_awaited;
         pthread_mutex_unlock(&api->lock);
         if (task->run != NULL) {
             task->run(task->context);
@@ -396,6 +415,7 @@ static void *prepare_tasks(void *context)
             prepare(api, task);
         }
         tw_mem_free(task);
+        tw_api_met(api, is_awaited);
         pthread_mutex_lock(&api->lock);
     }
     pthread_mutex_unlock(&api->lock);
@@ -439,11 +459,12 @@ static void queue_task(struct tw_api *api, const struct tw_api_call *call,
     struct tw_http_request *http = call->http;
     bool is_queued = false, stops = false;
     if (task != NULL) {
-        *task = (struct tw_api_task){.call = *call};
+        *task = (struct tw_api_task){.call = *call, .is_awaited = tw_api_is_awaited(call)};
         task->call.route = route;
         pthread_mutex_lock(&api->lock);
         stops = api->stops;
         if (api->n_tasks < TW_LIMIT_API_TASKS && !stops) {
+            tw_api_expect(api, task->is_awaited);
             add_task(api, task);
             is_queued = true;
         }

@@ -132,6 +132,10 @@ static uint64_t preemptions(const struct tw_backend_usage *u)
 {
     return u->n_preemptions;
 }
+static uint64_t given_up_steps(const struct tw_backend_usage *u)
+{
+    return u->n_given_up_steps;
+}
 
 static const struct model_metric model_metrics[] = {
     {"num_requests_running", "gauge", "Requests that have pages of the KV cache.", running},
@@ -157,6 +161,8 @@ static const struct model_metric model_metrics[] = {
      "Guessed tokens that were right: forward passes saved.", accepted_tokens},
     {"num_preemptions_total", "counter", "Requests that gave their pages back for a while.",
      preemptions},
+    {"idle_steps_given_up_total", "counter",
+     "Forward passes of the class idle that were not ended, since clients came.", given_up_steps},
 };
 
 static void write_models(struct tw_api *api, struct tw_buf *out)

@@ -56,6 +56,7 @@ struct tw_api_call {
 /* A POST on its way to a preparing thread; or something else that is to be done on one. */
 struct tw_api_task {
     struct tw_api_call call;
+    bool is_awaited;            /* and the stage knows */
     void (*run)(void *context); /* NULL: a POST */
     void *context;
     struct tw_api_task *next;
@@ -124,6 +125,12 @@ void tw_api_ask(struct tw_api *api, const struct tw_api_call *call, const char *
  * in any case: at once where there is no such thread any more, or no memory. */
 void tw_api_run(struct tw_api *api, const struct tw_api_tenant *tenant, void (*run)(void *context),
                 void *context);
+
+/* Whether somebody waits for a call's answer, and no batch may take cores from those who bring it:
+ * for the moments in which they are not computing, between tw_api_expect and tw_api_met. */
+bool tw_api_is_awaited(const struct tw_api_call *call);
+void tw_api_expect(struct tw_api *api, bool is_awaited);
+void tw_api_met(struct tw_api *api, bool is_awaited);
 
 /* Runs a call that was admitted: here, or at another server. */
 void tw_api_dispatch(struct tw_api *api, const struct tw_api_call *call);

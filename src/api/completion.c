@@ -64,6 +64,7 @@ struct completion {
     struct tw_content *content; /* the same */
     struct tw_hub_line *line;   /* of a batch */
     bool is_again;              /* see api_state.h */
+    bool is_awaited;            /* tw_api_is_awaited */
     struct tw_api_redaction redaction;
     struct tw_audit_sampling sampling;
     struct tw_api_gate gate;
@@ -239,6 +240,8 @@ static void finish(struct completion *completion)
 static void settled(void *context, struct tw_hub_ticket *ticket, enum tw_status status)
 {
     struct completion *completion = context;
+    struct tw_api *api = completion->api;
+    const bool is_awaited = completion->is_awaited;
     (void)ticket;
     if (status == TW_OK) {
         tw_api_gate_open(&completion->gate);
@@ -249,6 +252,7 @@ static void settled(void *context, struct tw_hub_ticket *ticket, enum tw_status 
         tw_api_refuse_unrecorded(&completion->error);
     }
     finish(completion);
+    tw_api_met(api, is_awaited);
 }
 
 /* For the record: how it ended. */
@@ -301,6 +305,7 @@ static void drop(struct completion *completion, size_t n)
         tw_hub_line_answer(completion->line, &completion->whole);
     }
     tw_api_gate_end(&completion->gate);
+    tw_api_expect(completion->api, completion->is_awaited);
     tw_hub_settle(completion->api->config.hub, &completion->ticket, &usage, settled, completion);
 }
 
@@ -749,11 +754,14 @@ static void submit(struct completion *completion)
 static void granted(void *context, struct tw_hub_ticket *ticket, enum tw_status status)
 {
     struct completion *completion = context;
+    struct tw_api *api = completion->api;
+    const bool is_awaited = completion->is_awaited;
     struct tw_api_error error;
     if (status != TW_OK || ticket->refusal != TW_HUB_GRANTED) {
         tw_api_refuse_ticket(&error, ticket);
-        tw_api_answer_refusal(completion->api, completion->http, &error, ticket);
+        tw_api_answer_refusal(api, completion->http, &error, ticket);
         free_completion(completion);
+        tw_api_met(api, is_awaited);
         return;
     }
     for (size_t i = 0; i < completion->n_choices; i++) {
@@ -762,6 +770,7 @@ static void granted(void *context, struct tw_hub_ticket *ticket, enum tw_status 
             *max_tokens < ticket->max_answer_tokens ? *max_tokens : ticket->max_answer_tokens;
     }
     submit(completion);
+    tw_api_met(api, is_awaited);
 }
 
 /* Asks the hub first, where there is one. */
@@ -795,6 +804,7 @@ static void grant(struct completion *completion)
         request.most_answer_tokens =
             most > request.most_answer_tokens ? most : request.most_answer_tokens;
     }
+    tw_api_expect(completion->api, completion->is_awaited);
     tw_hub_reserve(hub, &completion->ticket, &request, granted, completion);
 }
 
@@ -812,6 +822,7 @@ static void complete(struct tw_api *api, const struct tw_api_call *call, bool is
     completion->admission = call->admission;
     completion->line = call->line;
     completion->is_again = call->is_again;
+    completion->is_awaited = tw_api_is_awaited(call);
     completion->http = call->http;
     completion->body = call->body;
     completion->arrived_ns = call->arrived_ns;

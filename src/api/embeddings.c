@@ -50,6 +50,7 @@ struct embedding {
     struct tw_content *content; /* the same */
     struct tw_hub_line *line;   /* of a batch */
     bool is_again;              /* see api_state.h */
+    bool is_awaited;            /* tw_api_is_awaited */
     struct tw_buf whole;        /* its answer */
 };
 
@@ -142,12 +143,15 @@ static void finish(struct embedding *embedding)
 static void settled(void *context, struct tw_hub_ticket *ticket, enum tw_status status)
 {
     struct embedding *embedding = context;
+    struct tw_api *api = embedding->api;
+    const bool is_awaited = embedding->is_awaited;
     (void)ticket;
     if (status != TW_OK) {
         embedding->has_failed = true;
         tw_api_refuse_unrecorded(&embedding->error);
     }
     finish(embedding);
+    tw_api_met(api, is_awaited);
 }
 
 /* One of those that n_open counts is done. */
@@ -182,6 +186,7 @@ static void drop(struct embedding *embedding)
         usage.n_prompt_tokens = embedding->n_read_tokens;
         usage.n_cached_tokens = embedding->n_cached_tokens;
     }
+    tw_api_expect(embedding->api, embedding->is_awaited);
     tw_hub_settle(embedding->api->config.hub, &embedding->ticket, &usage, settled, embedding);
 }
 
@@ -445,14 +450,17 @@ static void begin(struct embedding *embedding)
 static void granted(void *context, struct tw_hub_ticket *ticket, enum tw_status status)
 {
     struct embedding *embedding = context;
+    struct tw_api *api = embedding->api;
+    const bool is_awaited = embedding->is_awaited;
     struct tw_api_error error;
     if (status == TW_OK && ticket->refusal == TW_HUB_GRANTED) {
         begin(embedding);
-        return;
+    } else {
+        tw_api_refuse_ticket(&error, ticket);
+        tw_api_answer_refusal(api, embedding->http, &error, ticket);
+        free_embedding(embedding);
     }
-    tw_api_refuse_ticket(&error, ticket);
-    tw_api_answer_refusal(embedding->api, embedding->http, &error, ticket);
-    free_embedding(embedding);
+    tw_api_met(api, is_awaited);
 }
 
 void tw_api_embeddings(struct tw_api *api, const struct tw_api_call *call)
@@ -469,6 +477,7 @@ void tw_api_embeddings(struct tw_api *api, const struct tw_api_call *call)
     embedding->admission = call->admission;
     embedding->line = call->line;
     embedding->is_again = call->is_again;
+    embedding->is_awaited = tw_api_is_awaited(call);
     tw_buf_init(&embedding->whole, TW_LIMIT_GENERATED_BYTES);
     embedding->http = call->http;
     embedding->body = call->body;
@@ -494,5 +503,6 @@ void tw_api_embeddings(struct tw_api *api, const struct tw_api_call *call)
                                            .line = embedding->line,
                                            .is_again = embedding->is_again,
                                            .n_prompt_tokens = embedding->n_tokens};
+    tw_api_expect(api, embedding->is_awaited);
     tw_hub_reserve(api->config.hub, &embedding->ticket, &request, granted, embedding);
 }

@@ -104,7 +104,8 @@ static enum tw_status forward(struct bench *b, const struct tw_batch_sequence *s
 {
     const float *logits;
     const int64_t start_ns = tw_clock_monotonic_ns();
-    enum tw_status status = tw_model_forward(b->model, b->cache, sequences, n, &logits, error);
+    enum tw_status status =
+        tw_model_forward(b->model, b->cache, sequences, n, NULL, &logits, error);
     *seconds += (double)(tw_clock_monotonic_ns() - start_ns) * 1e-9;
     return status;
 }

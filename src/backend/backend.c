@@ -321,6 +321,7 @@ static void count_engine(struct tw_backend *backend, struct tw_backend_usage *us
     usage->n_drafted_tokens += engine->n_drafted_tokens - backend->counted.n_drafted_tokens;
     usage->n_accepted_tokens += engine->n_accepted_tokens - backend->counted.n_accepted_tokens;
     usage->n_preemptions += engine->n_preemptions - backend->counted.n_preemptions;
+    usage->n_given_up_steps += engine->n_given_up_steps - backend->counted.n_given_up_steps;
     backend->counted = *engine;
 }
 
@@ -390,6 +391,7 @@ static enum tw_status open_engine(struct tw_backend *backend, struct tw_error *e
     struct tw_engine *engine = NULL;
     config.device = backend->stage->device;
     config.share = backend->stage->share;
+    config.n_waited_for = &backend->stage->n_expected;
     config.tokenizer = backend->card.tokenizer;
     config.progress = on_progress;
     config.progress_context = backend;

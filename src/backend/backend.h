@@ -119,8 +119,9 @@ struct tw_backend_usage {
     uint64_t n_drafted_tokens;  /* of those, guessed */
     uint64_t n_accepted_tokens; /* of those, right: steps that were saved */
     uint64_t n_preemptions;
-    uint64_t n_prompt_tokens; /* of the requests that gave a first token, or an embedding */
-    uint64_t n_cached_tokens; /* of those, not computed for them */
+    uint64_t n_given_up_steps; /* of IDLE tenants, for others (stage.h) */
+    uint64_t n_prompt_tokens;  /* of the requests that gave a first token, or an embedding */
+    uint64_t n_cached_tokens;  /* of those, not computed for them */
     uint64_t n_generated_tokens;
     uint32_t n_loads; /* how often it was loaded */
     bool is_loaded;

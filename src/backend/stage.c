@@ -140,6 +140,19 @@ void tw_stage_withdraw(struct tw_stage *stage, uint32_t model)
     }
 }
 
+/* ---- who is on the way ---- */
+
+void tw_stage_expect(struct tw_stage *stage)
+{
+    atomic_fetch_add(&stage->n_expected, 1);
+}
+
+/* A model that has held something of IDLE tenants looks again by itself, soon. */
+void tw_stage_met(struct tw_stage *stage)
+{
+    atomic_fetch_sub(&stage->n_expected, 1);
+}
+
 /* ---- tenants ---- */
 
 enum tw_status tw_stage_set_tenant(struct tw_stage *stage, uint32_t tenant, uint32_t weight,

@@ -39,4 +39,11 @@ void tw_stage_free(struct tw_stage *stage);
 enum tw_status tw_stage_set_tenant(struct tw_stage *stage, uint32_t tenant, uint32_t weight,
                                    enum tw_priority_class priority_class, struct tw_error *error);
 
+/* A request of another class than IDLE is on its way to a model, or its answer on the way to its
+ * client, and needs the cores for that: until as many have come (tw_stage_met) as were expected, no
+ * model computes anything of IDLE tenants, and what one is computing of them it gives up. For what
+ * takes moments: whoever waits for something else expects nobody. */
+void tw_stage_expect(struct tw_stage *stage);
+void tw_stage_met(struct tw_stage *stage);
+
 #endif

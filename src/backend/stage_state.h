@@ -7,6 +7,7 @@
 #define TW_BACKEND_STAGE_STATE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "backend/stage.h"
@@ -25,6 +26,7 @@ struct tw_stage {
     uint32_t n_models, n_most_models; /* that have come, and that are to; each keeps its number */
     int holder;                       /* of the turn; -1: nobody */
     struct tw_stage_news *news;       /* tenants that wait to be known */
+    atomic_uint n_expected;           /* without the lock */
 };
 
 /* Under the lock. Moves models in and out of memory as far as it can; their threads are woken. */

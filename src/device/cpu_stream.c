@@ -549,11 +549,23 @@ static void run_attention(const struct worker *w, const struct op *op)
     }
 }
 
+/* Thread 0 looks, all others read what it saw. Of two barriers in a row each has a place of its
+ * own: who is slow may still read one when thread 0 is at the next. */
+static bool pass_barrier(const struct worker *w, uint32_t number)
+{
+    struct tw_stream *stream = w->stream;
+    bool *gives_up = &stream->gives_up[number % 2];
+    if (w->thread == 0) {
+        *gives_up = stream->n_waited_for != NULL && atomic_load(stream->n_waited_for) > 0;
+    }
+    tw_threadpool_barrier(stream->device->pool, w->thread);
+    return !*gives_up;
+}
+
 static void run_op(const struct worker *w, const struct op *op)
 {
     switch (op->kind) {
     case OP_BARRIER:
-        tw_threadpool_barrier(w->stream->device->pool, w->thread);
         break;
     case OP_EMBED:
         run_embed(w, op);
@@ -597,12 +609,28 @@ static void walk(void *context, int thread, int n_threads)
         .thread = thread,
         .n_threads = n_threads,
     };
-    for (uint32_t i = 0; i < stream->n_ops; i++) {
-        run_op(&w, &stream->ops[i]);
+    uint32_t n_barriers = 0;
+    bool goes_on = true;
+    for (uint32_t i = 0; i < stream->n_ops && goes_on; i++) {
+        if (stream->ops[i].kind == OP_BARRIER) {
+            goes_on = pass_barrier(&w, n_barriers++);
+        } else {
+            run_op(&w, &stream->ops[i]);
+        }
     }
+    if (thread == 0) {
+        stream->has_ended = goes_on;
+    }
+}
+
+bool tw_stream_run_unless(struct tw_stream *stream, const atomic_uint *n_waited_for)
+{
+    stream->n_waited_for = n_waited_for;
+    tw_threadpool_run(stream->device->pool, walk, stream);
+    return stream->has_ended;
 }
 
 void tw_stream_run(struct tw_stream *stream)
 {
-    tw_threadpool_run(stream->device->pool, walk, stream);
+    tw_stream_run_unless(stream, NULL);
 }

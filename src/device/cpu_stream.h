@@ -79,7 +79,10 @@ struct tw_stream {
     const struct tw_device_batch *batch;
     struct op *ops;
     uint32_t n_ops;
-    struct op *prepared; /* the input that the next products read */
+    const atomic_uint *n_waited_for; /* NULL: it runs to its end */
+    bool gives_up[2];                /* at a barrier; for each second one */
+    bool has_ended;                  /* the last run was not given up */
+    struct op *prepared;             /* the input that the next products read */
     uint8_t *bytes_form;
     float *floats_form;
     struct thread_scratch *scratch;      /* [n_threads] */

@@ -22,6 +22,7 @@
 #ifndef TW_DEVICE_DEVICE_H
 #define TW_DEVICE_DEVICE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -164,6 +165,9 @@ void tw_stream_free(struct tw_stream *stream);
 void tw_stream_begin(struct tw_stream *stream, const struct tw_device_batch *batch);
 void tw_stream_barrier(struct tw_stream *stream);
 void tw_stream_run(struct tw_stream *stream);
+/* The same, and given up at the next barrier once others have made it more than 0: false, and what
+ * operations write is neither what it was nor what it was to be. NULL: to the end. */
+bool tw_stream_run_unless(struct tw_stream *stream, const atomic_uint *n_waited_for);
 
 /* x[n, :] = row token[n] of table, as f32. A token outside the table is an assertion. */
 void tw_stream_embed(struct tw_stream *stream, const struct tw_device_table *table,

@@ -270,6 +270,7 @@ struct tw_engine_usage tw_engine_usage(const struct tw_engine *engine)
         .n_active = engine->n_active,
         .n_steps = engine->n_steps,
         .n_computed_tokens = engine->n_computed_tokens,
+        .n_given_up_steps = engine->n_given_up_steps,
     };
     if (engine->scheduler != NULL) {
         struct tw_scheduler_usage pages = tw_scheduler_usage(engine->scheduler);

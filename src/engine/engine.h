@@ -62,6 +62,10 @@ struct tw_engine_config {
     struct tw_device *device; /* n_threads and level are its own then */
     struct tw_fair_share *share;
     const struct tw_tokenizer *tokenizer;
+    /* How many requests of other classes than IDLE are on their way, as others count them: while
+     * there are any, a step computes nothing of IDLE tenants, and gives up what it computes of them
+     * (to be computed again). NULL: nobody counts. */
+    const atomic_uint *n_waited_for;
 };
 
 /* Every core, the machine's best instruction set, 16 sequences, 512 tokens a pass, KV in F16. */
@@ -98,6 +102,7 @@ struct tw_engine_usage {
     uint64_t n_drafted_tokens;  /* of those, guessed (drafter.h) */
     uint64_t n_accepted_tokens; /* of those, what was sampled: each has saved a step */
     uint64_t n_preemptions;     /* sequences that had to give their pages back */
+    uint64_t n_given_up_steps;  /* of IDLE tenants, for who was waited for */
 };
 struct tw_engine_usage tw_engine_usage(const struct tw_engine *engine);
 

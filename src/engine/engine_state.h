@@ -67,6 +67,7 @@ struct tw_engine {
     uint32_t n_sequences;
     uint64_t n_steps;
     uint64_t n_computed_tokens;
+    uint64_t n_given_up_steps;
     uint32_t n_decoding; /* texts in the last step that got a token */
 
     /* [max_sequences] each: the forward pass being put together, and whose its rows are. */

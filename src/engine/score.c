@@ -31,7 +31,7 @@ static enum tw_status score_piece(const struct scoring *scoring, size_t begin, s
     };
     const float *logits;
     enum tw_status status =
-        tw_model_forward(engine->model, engine->cache, &batch, 1, &logits, error);
+        tw_model_forward(engine->model, engine->cache, &batch, 1, NULL, &logits, error);
     for (size_t i = 0; status == TW_OK && i < n_outputs; i++) {
         size_t target = first_row + i + 1;
         struct tw_sample sample;

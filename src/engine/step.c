@@ -260,16 +260,23 @@ static void use_results(struct tw_engine *engine, const struct tw_step *step, co
 enum tw_status tw_engine_step(struct tw_engine *engine, uint32_t *ret_n_active,
                               struct tw_error *error)
 {
+    const atomic_uint *n_waited_for = engine->config.n_waited_for;
     assert(engine->scheduler != NULL);
+    tw_scheduler_hold_idle(engine->scheduler,
+                           n_waited_for != NULL && atomic_load(n_waited_for) > 0);
     struct tw_step step = tw_scheduler_plan(engine->scheduler, engine->config.max_batch_tokens);
     if (step.n_rows > 0) {
         const float *logits;
         fill_batch(engine, &step);
-        enum tw_status status = tw_model_forward(engine->model, engine->cache, engine->batch,
-                                                 step.n_rows, &logits, error);
+        enum tw_status status =
+            tw_model_forward(engine->model, engine->cache, engine->batch, step.n_rows,
+                             step.is_idle ? n_waited_for : NULL, &logits, error);
         if (status != TW_OK) {
+            const bool is_given_up = status == TW_ERR_CANCELLED;
             tw_scheduler_abandon(engine->scheduler);
-            return status;
+            engine->n_given_up_steps += is_given_up;
+            *ret_n_active = engine->n_active;
+            return is_given_up ? TW_OK : status;
         }
         tw_scheduler_commit(engine->scheduler);
         engine->n_steps++;

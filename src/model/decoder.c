@@ -250,7 +250,8 @@ static uint32_t next_outputs(const struct tw_model *model)
 
 enum tw_status tw_model_forward(struct tw_model *model, struct tw_kv_cache *cache,
                                 const struct tw_batch_sequence *sequences, uint32_t n_sequences,
-                                const float **ret_logits, struct tw_error *error)
+                                const atomic_uint *n_waited_for, const float **ret_logits,
+                                struct tw_error *error)
 {
     if (n_sequences > model->max_rows) {
         return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
@@ -281,7 +282,9 @@ enum tw_status tw_model_forward(struct tw_model *model, struct tw_kv_cache *cach
     if (batch.n_outputs != 0) {
         put_head(model, &batch);
     }
-    tw_stream_run(stream);
+    if (!tw_stream_run_unless(stream, n_waited_for)) {
+        return tw_error_set(error, TW_ERR_CANCELLED, TW_NO_POSITION, "others are waited for");
+    }
     *ret_logits = tw_device_buffer_read(model->logits);
     return TW_OK;
 }

@@ -89,10 +89,13 @@ struct tw_batch_sequence {
 };
 
 /* ret_logits: [sum of n_outputs, n_vocab] f32, in batch order; valid until the next pass. Of more
- * rows than max_output_rows those are the first; tw_model_more_logits has the others. */
+ * rows than max_output_rows those are the first; tw_model_more_logits has the others.
+ * n_waited_for: once others make it more than 0, the pass is given up: TW_ERR_CANCELLED, and the
+ * new positions are to be computed again. NULL: it runs to its end. */
 enum tw_status tw_model_forward(struct tw_model *model, struct tw_kv_cache *cache,
                                 const struct tw_batch_sequence *sequences, uint32_t n_sequences,
-                                const float **ret_logits, struct tw_error *error);
+                                const atomic_uint *n_waited_for, const float **ret_logits,
+                                struct tw_error *error);
 
 /* Logits of the next rows of the last pass, up to max_output_rows; at least one must be left. They
  * take the place of those before. */

@@ -8,6 +8,7 @@
 
 struct node {
     bool there;
+    bool is_warm; /* once somebody used it who was not cold: so is its parent, then */
     uint64_t domain;
     uint32_t parent;
     uint32_t n_users, n_filled;
@@ -25,7 +26,8 @@ struct tw_prefix_tree {
     int32_t *tokens;    /* [n_pages][page_tokens] */
     uint32_t *buckets;  /* [n_buckets], a power of two */
     uint32_t n_buckets;
-    uint32_t oldest, newest; /* cached nodes by time of release */
+    uint32_t oldest, newest; /* cached nodes: the cold, then the others, by time of release */
+    uint32_t newest_cold;
     uint32_t n_cached, n_nodes;
 };
 
@@ -53,7 +55,7 @@ enum tw_status tw_prefix_tree_create(struct tw_page_pool *pool, uint32_t page_to
     tree->seed = seed;
     tree->page_tokens = page_tokens;
     tree->n_pages = n_pages;
-    tree->oldest = tree->newest = TW_PREFIX_NONE;
+    tree->oldest = tree->newest = tree->newest_cold = TW_PREFIX_NONE;
     *ret_tree = tree;
     return TW_OK;
 }
@@ -158,15 +160,21 @@ static void remove_node(struct tw_prefix_tree *tree, uint32_t page)
     tw_page_pool_unref(tree->pool, page);
 }
 
-/* ---- cached nodes, by time of release ---- */
+/* ---- cached nodes, in the order in which they are evicted ---- */
 
-static void link_newest(struct tw_prefix_tree *tree, uint32_t page)
+/* At the end of its kind. */
+static void link_cached(struct tw_prefix_tree *tree, uint32_t page)
 {
     struct node *node = get(tree, page);
-    node->older = tree->newest;
-    node->newer = TW_PREFIX_NONE;
-    *(tree->newest != TW_PREFIX_NONE ? &get(tree, tree->newest)->newer : &tree->oldest) = page;
-    tree->newest = page;
+    uint32_t *end = node->is_warm ? &tree->newest : &tree->newest_cold;
+    node->older = *end;
+    uint32_t *link = *end != TW_PREFIX_NONE ? &get(tree, *end)->newer : &tree->oldest;
+    node->newer = *link;
+    *link = page;
+    *(node->newer != TW_PREFIX_NONE ? &get(tree, node->newer)->older : &tree->newest) = page;
+    if (!node->is_warm) {
+        tree->newest_cold = page;
+    }
     tree->n_cached++;
 }
 
@@ -175,6 +183,9 @@ static void unlink_cached(struct tw_prefix_tree *tree, uint32_t page)
     struct node *node = get(tree, page);
     *(node->older != TW_PREFIX_NONE ? &get(tree, node->older)->newer : &tree->oldest) = node->newer;
     *(node->newer != TW_PREFIX_NONE ? &get(tree, node->newer)->older : &tree->newest) = node->older;
+    if (tree->newest_cold == page) {
+        tree->newest_cold = node->older;
+    }
     tree->n_cached--;
 }
 
@@ -187,15 +198,16 @@ void tw_prefix_tree_use(struct tw_prefix_tree *tree, uint32_t page)
     }
 }
 
-void tw_prefix_tree_release(struct tw_prefix_tree *tree, uint32_t page)
+void tw_prefix_tree_release(struct tw_prefix_tree *tree, uint32_t page, bool is_cold)
 {
     struct node *node = get(tree, page);
     assert(node->n_users > 0);
+    node->is_warm = node->is_warm || !is_cold;
     if (--node->n_users > 0) {
         return;
     }
     if (node->n_filled == tree->page_tokens) {
-        link_newest(tree, page);
+        link_cached(tree, page);
     } else {
         remove_node(tree, page);
     }

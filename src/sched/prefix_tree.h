@@ -14,7 +14,7 @@
  *
  * Invariants (tw_prefix_tree_check proves them):
  * 1. Who uses a node uses its parent. Paths are released from their end. So whenever a node is
- *    cached, all below it are, and were so before it: the least recently used node is a leaf.
+ *    cached, all below it are, and were so before it: the next that is evicted is a leaf.
  * 2. A node's positions are computed in order: n_filled of them. A child has none before its
  *    parent has all.
  * 3. Domains do not share: a path found in one domain never has a page of another. A domain is a
@@ -52,12 +52,15 @@ void tw_prefix_tree_add(struct tw_prefix_tree *tree, uint64_t domain, uint32_t p
                         const int32_t *tokens, uint32_t page, uint32_t n_filled);
 
 void tw_prefix_tree_use(struct tw_prefix_tree *tree, uint32_t page);
-void tw_prefix_tree_release(struct tw_prefix_tree *tree, uint32_t page);
+/* is_cold: its user is one whose pages are evicted before those of all others, unless one of those
+ * has used the page, too. */
+void tw_prefix_tree_release(struct tw_prefix_tree *tree, uint32_t page, bool is_cold);
 
 uint32_t tw_prefix_tree_filled(const struct tw_prefix_tree *tree, uint32_t page);
 void tw_prefix_tree_fill(struct tw_prefix_tree *tree, uint32_t page, uint32_t n_filled);
 
-/* Gives up to n pages back to the pool, the least recently used first; how many there were. */
+/* Gives up to n pages back to the pool, the cold ones first, of these and of the others the least
+ * recently used; how many there were. */
 uint32_t tw_prefix_tree_evict(struct tw_prefix_tree *tree, uint32_t n);
 /* How many could be evicted. */
 uint32_t tw_prefix_tree_cached(const struct tw_prefix_tree *tree);

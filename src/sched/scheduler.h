@@ -124,7 +124,12 @@ struct tw_step {
     const struct tw_step_row *rows; /* [n_rows] */
     uint32_t n_rows;
     uint32_t n_tokens;
+    bool is_idle; /* of IDLE tenants alone: it may be given up for others (abandon) */
 };
+
+/* Somebody of another class is on the way: while it is so, plan gives IDLE tenants no rows, and
+ * makes none of their sequences resident. */
+void tw_scheduler_hold_idle(struct tw_scheduler *scheduler, bool is_held);
 
 /* prefill_budget: the most tokens of prompts; at least 1. An empty step: nothing can run now. */
 struct tw_step tw_scheduler_plan(struct tw_scheduler *scheduler, uint32_t prefill_budget);

@@ -53,14 +53,16 @@ void tw_scheduler_give_back(struct tw_scheduler *s, uint32_t n, const uint32_t *
     s->n_borrowed -= n;
 }
 
-/* From the end: a path's last node goes first. */
+/* From the end: a path's last node goes first. What IDLE tenants leave is evicted before what
+ * others have asked for. */
 void tw_sched_release_pages(struct tw_scheduler *s, struct tw_sched_sequence *sequence)
 {
+    const bool is_idle = tw_fair_share_class(s->share, sequence->tenant) == TW_CLASS_IDLE;
     while (sequence->n_pages > sequence->n_nodes) {
         tw_page_pool_unref(s->pool, sequence->pages[--sequence->n_pages]);
     }
     while (sequence->n_pages > 0) {
-        tw_prefix_tree_release(s->tree, sequence->pages[--sequence->n_pages]);
+        tw_prefix_tree_release(s->tree, sequence->pages[--sequence->n_pages], is_idle);
     }
     sequence->n_nodes = 0;
     sequence->n_computed = 0;

@@ -36,11 +36,18 @@ static bool has_a_place(const struct tw_scheduler *s, const struct tw_sched_sequ
     return n < s->config.max_rows;
 }
 
+/* Of a tenant that gets nothing for now. */
+static bool is_held(const struct tw_scheduler *s, uint32_t tenant)
+{
+    return s->is_idle_held && tw_fair_share_class(s->share, tenant) == TW_CLASS_IDLE;
+}
+
+/* IDLE tenants come behind all others: where one is held, the rest are. */
 static void admit_waiting(struct tw_scheduler *s)
 {
     struct tw_sched_sequence *sequence;
-    while ((sequence = next_waiting(s)) != NULL && has_a_place(s, sequence) &&
-           tw_sched_admit(s, sequence)) {
+    while ((sequence = next_waiting(s)) != NULL && !is_held(s, sequence->tenant) &&
+           has_a_place(s, sequence) && tw_sched_admit(s, sequence)) {
     }
 }
 
@@ -146,7 +153,7 @@ static uint32_t idle_budget(uint32_t budget)
     return part > 0 ? part : 1;
 }
 
-static uint32_t choose_rows(struct tw_scheduler *s, uint32_t budget)
+static uint32_t choose_rows(struct tw_scheduler *s, uint32_t budget, bool *ret_is_idle)
 {
     uint32_t n_tokens = 0, tenant = 0;
     struct tw_sched_lane *lane;
@@ -154,7 +161,7 @@ static uint32_t choose_rows(struct tw_scheduler *s, uint32_t budget)
     bool is_idle = false;
     while (s->n_rows < s->config.max_rows && (lane = next_lane(s, &tenant)) != NULL) {
         if (!is_idle && tw_fair_share_class(s->share, tenant) == TW_CLASS_IDLE) {
-            if (s->n_rows > 0) {
+            if (s->n_rows > 0 || s->is_idle_held) {
                 break; /* others have the step to themselves: IDLE rows would make it longer */
             }
             is_idle = true;
@@ -182,6 +189,7 @@ static uint32_t choose_rows(struct tw_scheduler *s, uint32_t budget)
         };
         n_tokens += n;
     }
+    *ret_is_idle = is_idle;
     return n_tokens;
 }
 
@@ -224,6 +232,11 @@ static uint32_t add_drafts(struct tw_scheduler *s)
     return n_added;
 }
 
+void tw_scheduler_hold_idle(struct tw_scheduler *s, bool is_held)
+{
+    s->is_idle_held = is_held;
+}
+
 struct tw_step tw_scheduler_plan(struct tw_scheduler *s, uint32_t prefill_budget)
 {
     assert(!s->planned && s->n_owed == 0 && prefill_budget > 0);
@@ -231,10 +244,12 @@ struct tw_step tw_scheduler_plan(struct tw_scheduler *s, uint32_t prefill_budget
     tw_sched_grow_all(s);
     admit_waiting(s);
     begin_choice(s);
-    uint32_t n_tokens = choose_rows(s, prefill_budget);
+    bool is_idle = false;
+    uint32_t n_tokens = choose_rows(s, prefill_budget, &is_idle);
     n_tokens += add_drafts(s);
     s->planned = s->n_rows > 0;
-    return (struct tw_step){.rows = s->rows, .n_rows = s->n_rows, .n_tokens = n_tokens};
+    return (struct tw_step){
+        .rows = s->rows, .n_rows = s->n_rows, .n_tokens = n_tokens, .is_idle = is_idle};
 }
 
 /* ---- what becomes of it ---- */

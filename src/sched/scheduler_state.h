@@ -67,7 +67,7 @@ struct tw_scheduler {
 
     struct tw_step_row *rows; /* [max_rows], of the step that is planned */
     uint32_t n_rows;
-    bool planned;
+    bool planned, is_idle_held;
     uint32_t n_owed;
     uint32_t n_borrowed; /* pages */
     uint64_t n_plans;

@@ -140,7 +140,7 @@ struct run {
 static void release(struct node *node, struct job *job)
 {
     for (uint32_t i = job->request->n_blocks; i-- > 0;) {
-        tw_prefix_tree_release(node->tree, job->pages[i]);
+        tw_prefix_tree_release(node->tree, job->pages[i], false);
     }
     tw_mem_free(job->pages);
 }
@@ -167,7 +167,7 @@ static bool take_pages(struct node *node, struct job *job, uint32_t *ret_n_found
     }
     if (!tw_page_pool_alloc(node->pool, n_new, job->pages + n_found)) {
         for (uint32_t i = n_found; i-- > 0;) {
-            tw_prefix_tree_release(node->tree, job->pages[i]);
+            tw_prefix_tree_release(node->tree, job->pages[i], false);
         }
         tw_mem_free(job->pages);
         return false;

@@ -140,7 +140,7 @@ static enum tw_status advance(struct run *run, uint32_t n, uint32_t n_outputs,
                                          .pages = run->pages,
                                          .n_outputs = n_outputs};
     enum tw_status status =
-        tw_model_forward(run->model, run->cache, &sequence, 1, ret_logits, error);
+        tw_model_forward(run->model, run->cache, &sequence, 1, NULL, ret_logits, error);
     run->n_done += n;
     return status;
 }

@@ -1,6 +1,8 @@
 /* The engine on a real, tiny model: TW_SHARED/testdata/stories260K.gguf. */
 #define _GNU_SOURCE
 #include <math.h>
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -1002,6 +1004,66 @@ static void a_prescribed_answer_is_the_same_alone_in_a_batch_and_behind_a_cached
     }
 }
 
+/* ---- what is given up for others ---- */
+
+static atomic_uint n_waited_for;
+static atomic_bool has_enough;
+
+static void *come_and_go(void *context)
+{
+    (void)context;
+    while (!has_enough) {
+        n_waited_for = 1;
+        sched_yield();
+        n_waited_for = 0;
+        for (int i = 0; i < 2000 && !has_enough; i++) {
+            sched_yield();
+        }
+    }
+    return NULL;
+}
+
+/* On all threads: what one of them sees, all do. */
+static void an_idle_step_that_is_given_up_is_computed_again_with_the_same_answer(void **state)
+{
+    (void)state;
+    static struct result undisturbed, disturbed;
+    struct tw_engine_config config = tw_engine_defaults();
+    config.n_threads = 2;
+    config.n_waited_for = &n_waited_for;
+    struct tw_engine *engine = NULL;
+    assert_int_equal(tw_engine_open(model_path, &config, &engine, NULL), TW_OK);
+    assert_int_equal(tw_engine_reserve(engine, 4096, NULL), TW_OK);
+    assert_int_equal(tw_engine_set_tenant(engine, 1, 1, TW_CLASS_IDLE, NULL), TW_OK);
+    tw_token prompt[90];
+    random_prompt(3, 90, prompt);
+    struct tw_generation generation = request(5);
+    generation.rules.max_tokens = 200;
+    run_to_end(engine, start(engine, prompt, 90, &generation), &undisturbed);
+    assert_int_equal(tw_engine_usage(engine).n_given_up_steps, 0);
+
+    generation.tenant = 1;
+    generation.domain = 1; /* nothing of it is cached */
+    struct tw_sequence *idle = start(engine, prompt, 90, &generation);
+    n_waited_for = 1;
+    for (int i = 0; i < 3; i++) {
+        step(engine);
+    }
+    assert_int_equal(tw_sequence_computed(idle), 0);
+    n_waited_for = 0;
+    pthread_t other;
+    has_enough = false;
+    assert_int_equal(pthread_create(&other, NULL, come_and_go, NULL), 0);
+    run_to_end(engine, idle, &disturbed);
+    has_enough = true;
+    pthread_join(other, NULL);
+    n_waited_for = 0;
+    assert_same(&undisturbed, &disturbed);
+    assert_true(tw_engine_usage(engine).n_given_up_steps > 0);
+    tw_sequence_free(idle);
+    tw_engine_close(engine);
+}
+
 int main(void)
 {
     const char *shared = getenv("TW_SHARED");
@@ -1034,6 +1096,7 @@ int main(void)
         cmocka_unit_test(an_answer_of_a_prescribed_form_has_it),
         cmocka_unit_test(
             a_prescribed_answer_is_the_same_alone_in_a_batch_and_behind_a_cached_prefix),
+        cmocka_unit_test(an_idle_step_that_is_given_up_is_computed_again_with_the_same_answer),
         cmocka_unit_test(settings_beyond_the_bounds_are_refused),
     };
     return cmocka_run_group_tests(tests, run_each_alone, NULL);

@@ -43,7 +43,7 @@ static float *run_model_at(const char *folder, int n_threads, enum tw_cpu_level 
                                              .first_position = at,
                                              .pages = &page,
                                              .n_outputs = n};
-        assert_int_equal(tw_model_forward(model, cache, &sequence, 1, &logits, NULL), TW_OK);
+        assert_int_equal(tw_model_forward(model, cache, &sequence, 1, NULL, &logits, NULL), TW_OK);
         memcpy(copy + (size_t)at * TINY_BPE_TOKENS, logits,
                (size_t)n * TINY_BPE_TOKENS * sizeof *copy);
     }

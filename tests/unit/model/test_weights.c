@@ -46,7 +46,7 @@ static void forward(struct tw_model *model, float *ret_logits)
     assert_int_equal(tw_kv_cache_create(model, 1, TW_DTYPE_F16, &cache, NULL), TW_OK);
     struct tw_batch_sequence sequence = {
         .tokens = tokens, .n_tokens = N_TOKENS, .pages = &page, .n_outputs = N_TOKENS};
-    assert_int_equal(tw_model_forward(model, cache, &sequence, 1, &logits, NULL), TW_OK);
+    assert_int_equal(tw_model_forward(model, cache, &sequence, 1, NULL, &logits, NULL), TW_OK);
     memcpy(ret_logits, logits, N_LOGITS * sizeof *logits);
     tw_kv_cache_free(cache);
 }

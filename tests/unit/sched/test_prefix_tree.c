@@ -69,10 +69,10 @@ static void a_page_that_nobody_finished_goes_with_its_last_user(void **state)
     tw_prefix_tree_add(f.tree, 0, TW_PREFIX_ROOT, (int32_t[]){1, 2}, page, 0);
     tw_prefix_tree_use(f.tree, page);
     tw_prefix_tree_fill(f.tree, page, 1);
-    tw_prefix_tree_release(f.tree, page);
+    tw_prefix_tree_release(f.tree, page, false);
     assert_int_equal(find(f, 0, TW_PREFIX_ROOT, 1, 2), page);
     assert_int_equal(tw_prefix_tree_filled(f.tree, page), 1);
-    tw_prefix_tree_release(f.tree, page);
+    tw_prefix_tree_release(f.tree, page, false);
     assert_int_equal(find(f, 0, TW_PREFIX_ROOT, 1, 2), TW_PREFIX_NONE);
     assert_int_equal(tw_page_pool_free_pages(f.pool), 4);
     tear_down(f);
@@ -85,13 +85,13 @@ static void the_least_recently_used_leaf_is_evicted_first(void **state)
     uint32_t a = add(f, 0, TW_PREFIX_ROOT, 1, 1);
     uint32_t ab = add(f, 0, a, 2, 2);
     uint32_t c = add(f, 0, TW_PREFIX_ROOT, 3, 3);
-    tw_prefix_tree_release(f.tree, c);
-    tw_prefix_tree_release(f.tree, ab);
-    tw_prefix_tree_release(f.tree, a);
+    tw_prefix_tree_release(f.tree, c, false);
+    tw_prefix_tree_release(f.tree, ab, false);
+    tw_prefix_tree_release(f.tree, a, false);
     assert_int_equal(tw_prefix_tree_cached(f.tree), 3);
     /* c is used again: now it is the newest. */
     tw_prefix_tree_use(f.tree, c);
-    tw_prefix_tree_release(f.tree, c);
+    tw_prefix_tree_release(f.tree, c, false);
     assert_int_equal(tw_prefix_tree_evict(f.tree, 1), 1);
     assert_int_equal(find(f, 0, a, 2, 2), TW_PREFIX_NONE);
     assert_int_equal(find(f, 0, TW_PREFIX_ROOT, 1, 1), a);
@@ -109,8 +109,8 @@ static void what_is_in_use_is_never_evicted(void **state)
     uint32_t a = add(f, 0, TW_PREFIX_ROOT, 1, 1);
     uint32_t ab = add(f, 0, a, 2, 2);
     tw_prefix_tree_use(f.tree, a);
-    tw_prefix_tree_release(f.tree, ab);
-    tw_prefix_tree_release(f.tree, a); /* one user is left */
+    tw_prefix_tree_release(f.tree, ab, false);
+    tw_prefix_tree_release(f.tree, a, false); /* one user is left */
     assert_int_equal(tw_prefix_tree_evict(f.tree, 4), 1);
     assert_int_equal(find(f, 0, TW_PREFIX_ROOT, 1, 1), a);
     tear_down(f);
@@ -126,12 +126,40 @@ static void nodes_that_share_a_bucket_do_not_lose_each_other(void **state)
         pages[i] = add(f, 0, TW_PREFIX_ROOT, i, -i);
     }
     for (int32_t i = 0; i < 64; i += 2) {
-        tw_prefix_tree_release(f.tree, pages[i]);
+        tw_prefix_tree_release(f.tree, pages[i], false);
     }
     assert_int_equal(tw_prefix_tree_evict(f.tree, 64), 32);
     for (int32_t i = 0; i < 64; i++) {
         assert_int_equal(find(f, 0, TW_PREFIX_ROOT, i, -i), i % 2 ? pages[i] : TW_PREFIX_NONE);
     }
+    tear_down(f);
+}
+
+/* Whatever is used by whom, and released in which order, a page goes before the one above it. */
+static void cold_pages_are_evicted_first_unless_others_used_them(void **state)
+{
+    (void)state;
+    struct fixture f = set_up(8);
+    uint32_t a = add(f, 0, TW_PREFIX_ROOT, 1, 2), ab = add(f, 0, a, 3, 4);
+    uint32_t cold = add(f, 0, TW_PREFIX_ROOT, 5, 6);
+    tw_prefix_tree_release(f.tree, ab, false);
+    tw_prefix_tree_release(f.tree, a, false);
+    tw_prefix_tree_use(f.tree, a); /* by one that is cold: it stays what it was */
+    uint32_t ac = add(f, 0, a, 7, 8);
+    tw_prefix_tree_release(f.tree, cold, true);
+    tw_prefix_tree_release(f.tree, ac, true);
+    tw_prefix_tree_release(f.tree, a, true);
+    assert_true(tw_prefix_tree_check(f.tree));
+    assert_int_equal(tw_prefix_tree_evict(f.tree, 2), 2);
+    assert_int_equal(find(f, 0, TW_PREFIX_ROOT, 5, 6), TW_PREFIX_NONE);
+    assert_int_equal(find(f, 0, a, 7, 8), TW_PREFIX_NONE);
+    assert_int_equal(find(f, 0, a, 3, 4), ab);
+    assert_int_equal(tw_prefix_tree_evict(f.tree, 1), 1);
+    assert_int_equal(find(f, 0, TW_PREFIX_ROOT, 1, 2), a);
+    uint32_t d = add(f, 0, TW_PREFIX_ROOT, 9, 9);
+    tw_prefix_tree_release(f.tree, d, true); /* behind none of its kind, before the others */
+    assert_int_equal(tw_prefix_tree_evict(f.tree, 1), 1);
+    assert_int_equal(find(f, 0, TW_PREFIX_ROOT, 1, 2), a);
     tear_down(f);
 }
 
@@ -143,6 +171,7 @@ int main(void)
         cmocka_unit_test(the_least_recently_used_leaf_is_evicted_first),
         cmocka_unit_test(what_is_in_use_is_never_evicted),
         cmocka_unit_test(nodes_that_share_a_bucket_do_not_lose_each_other),
+        cmocka_unit_test(cold_pages_are_evicted_first_unless_others_used_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

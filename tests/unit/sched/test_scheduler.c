@@ -337,6 +337,79 @@ static void high_is_served_first_and_idle_last(void **state)
     tear_down(&f);
 }
 
+static void who_is_idle_is_held_for_others_that_are_on_the_way(void **state)
+{
+    (void)state;
+    struct fixture f = set_up(64, 4);
+    assert_int_equal(tw_fair_share_set(f.share, 0, 1, TW_CLASS_IDLE, NULL), TW_OK);
+    submit(&f, 0, 1, 8, 40);
+    assert_int_equal(step(&f, 64).n_rows, 1);
+    tw_scheduler_hold_idle(f.scheduler, true);
+    submit(&f, 0, 2, 8, 40);
+    assert_int_equal(tw_scheduler_plan(f.scheduler, 64).n_rows, 0);
+    assert_int_equal(tw_scheduler_usage(f.scheduler).n_waiting, 1);
+    submit(&f, 1, 3, 8, 40);
+    struct tw_step planned = tw_scheduler_plan(f.scheduler, 64);
+    assert_int_equal(planned.n_rows, 1);
+    assert_false(planned.is_idle);
+    tw_scheduler_abandon(f.scheduler);
+    tw_scheduler_hold_idle(f.scheduler, false);
+    struct tw_sched_sequence *client = NULL;
+    planned = tw_scheduler_plan(f.scheduler, 64);
+    client = planned.rows[0].sequence;
+    assert_int_equal(tw_scheduler_state(client).owner, 1);
+    tw_scheduler_abandon(f.scheduler);
+    tw_scheduler_end(f.scheduler, client);
+    planned = tw_scheduler_plan(f.scheduler, 64);
+    assert_int_equal(planned.n_rows, 2);
+    assert_true(planned.is_idle);
+    tw_scheduler_abandon(f.scheduler);
+    tear_down(&f);
+}
+
+static void who_is_idle_gives_its_pages_to_others_at_once(void **state)
+{
+    (void)state;
+    struct fixture f = set_up(16, 4);
+    assert_int_equal(tw_fair_share_set(f.share, 0, 1, TW_CLASS_IDLE, NULL), TW_OK);
+    for (int i = 0; i < 4; i++) {
+        submit(&f, 0, i, 9, 20);
+    }
+    for (int i = 0; tw_scheduler_usage(f.scheduler).n_free_pages > 0; i++) {
+        step(&f, 64);
+        assert_in_range(i, 0, 20);
+    }
+    assert_int_equal(tw_scheduler_usage(f.scheduler).n_cached_pages, 0);
+    struct tw_sched_sequence *client = submit(&f, 1, 9, 40, 20);
+    const struct tw_step planned = step(&f, 64);
+    assert_int_equal(planned.n_rows, 1);
+    assert_int_equal(tw_scheduler_state(client).n_tokens, 41);
+    assert_true(tw_scheduler_usage(f.scheduler).n_preemptions > 0);
+    steps_until(&f, client, 48, 64);
+    assert_int_equal(tw_scheduler_state(client).n_preemptions, 0);
+    tear_down(&f);
+}
+
+/* A client's prompt is found again however much of IDLE ones came between. */
+static void what_idle_ones_leave_is_evicted_first(void **state)
+{
+    (void)state;
+    struct fixture f = set_up(24, 4);
+    assert_int_equal(tw_fair_share_set(f.share, 0, 1, TW_CLASS_IDLE, NULL), TW_OK);
+    struct tw_sched_sequence *client = submit(&f, 1, 1, 40, 4);
+    steps_until(&f, client, 41, 64);
+    tw_scheduler_end(f.scheduler, client);
+    for (int i = 0; i < 20; i++) {
+        struct tw_sched_sequence *line = submit(&f, 0, 10 + i, 40, 4);
+        steps_until(&f, line, 41, 64);
+        tw_scheduler_end(f.scheduler, line);
+    }
+    client = submit(&f, 1, 1, 40, 4);
+    steps_until(&f, client, 41, 64);
+    assert_in_range(tw_scheduler_state(client).n_cached_tokens, 36, 39);
+    tear_down(&f);
+}
+
 static void a_paused_sequence_keeps_its_pages_and_has_no_row(void **state)
 {
     (void)state;
@@ -640,6 +713,9 @@ int main(void)
         cmocka_unit_test(a_flood_of_one_tenant_does_not_hold_up_another),
         cmocka_unit_test(a_big_prompt_gets_its_pages_beside_a_stream_of_small_ones),
         cmocka_unit_test(high_is_served_first_and_idle_last),
+        cmocka_unit_test(who_is_idle_is_held_for_others_that_are_on_the_way),
+        cmocka_unit_test(who_is_idle_gives_its_pages_to_others_at_once),
+        cmocka_unit_test(what_idle_ones_leave_is_evicted_first),
         cmocka_unit_test(a_paused_sequence_keeps_its_pages_and_has_no_row),
         cmocka_unit_test(who_is_preempted_goes_on_and_pays_nothing_again),
         cmocka_unit_test(the_prompts_of_a_step_stay_within_the_budget),
