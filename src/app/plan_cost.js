@@ -100,7 +100,7 @@ function evaluate(demand, cost, x) {
   const parts = {capex: 0, loan: 0, maintenance: 0, energy: 0, space: 0, staff: 0, software: 0,
     rent: 0, tail: 0};
   let npv = 0, paid = 0, tokensValue = 0, served = 0, possible = 0, kwh = 0, mostDevices = 0;
-  let deviceH = 0, tailTokens = 0;
+  let deviceH = 0, tailTokens = 0, left = 0;
   const boughtIn = [];
   for (let at = 0; at < n; at++) {
     const plant = planMonth(demand, cost, x, at), year = at / 12;
@@ -164,7 +164,6 @@ function evaluate(demand, cost, x) {
     for (const key in parts) parts[key] += m[key];
   }
   if (hasPlant && bought) {
-    let left = 0;
     for (let i = 0; i < n; i++) {
       const age = n - i, worth = devices[i] * price[i], open = cost.loan_months - age;
       if (age <= cost.life_months) {
@@ -181,7 +180,7 @@ function evaluate(demand, cost, x) {
     tail_tokens: tailTokens,
     device_h: deviceH,
     used_device_h: possible > 0 ? deviceH * served / possible : 0,
-    kwh, paid_usd: paid, devices: mostDevices, cumulative, bought: boughtIn, parts,
+    kwh, left_usd: left, paid_usd: paid, devices: mostDevices, cumulative, bought: boughtIn, parts,
   };
 }
 
@@ -190,7 +189,9 @@ function total(results) {
   const sum = {parts: {}, cumulative: [], bought: []};
   for (const r of results) {
     for (const key of ["npv_usd", "tokens_value", "plant_tokens", "tail_tokens", "device_h",
-      "used_device_h", "kwh", "paid_usd", "devices"]) sum[key] = (sum[key] || 0) + r[key];
+      "used_device_h", "kwh", "left_usd", "paid_usd", "devices"]) {
+      sum[key] = (sum[key] || 0) + r[key];
+    }
     for (const key in r.parts) sum.parts[key] = (sum.parts[key] || 0) + r.parts[key];
     for (const key of ["cumulative", "bought"]) {
       r[key].forEach((v, i) => { sum[key][i] = (sum[key][i] || 0) + v; });

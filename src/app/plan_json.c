@@ -147,6 +147,7 @@ static void put_sizing(struct tw_json_writer *w, const struct tw_sizing *s)
         tw_json_put_double(w, "ttft_s", s->curve[i].ttft_s);
         tw_json_put_double(w, "ttft_p50_s", s->curve[i].ttft_p50_s);
         tw_json_put_double(w, "tpot_s", s->curve[i].tpot_s);
+        tw_json_put_double(w, "latency_s", s->curve[i].latency_s);
         tw_json_put_double(w, "busy_share", s->curve[i].busy_share);
         tw_json_object_end(w);
     }
