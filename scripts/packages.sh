@@ -19,8 +19,9 @@ package_list() {
             echo python3-jsonschema python3-torch libopenblas0-pthread curl
             echo postgresql
             ;;
-        npm) # oracles and clients; node itself comes from the lock file of tests/oracle
+        npm) # oracles, clients, a browser; node itself comes from the lock file of tests/oracle
             command -v npm > /dev/null || echo npm
+            echo chromium
             ;;
         *)
             echo "packages.sh: no packages for '$purpose'" >&2

@@ -31,6 +31,17 @@ function replicasFor(cost, load) {
   return beforeLoad > 0 ? Math.max(1, Math.ceil(load / beforeLoad * beforeN - SLACK)) : 0;
 }
 
+// Devices that must be had for so many replicas, whole servers.
+function devicesFor(cost, n) {
+  const devices = n * cost.devices_per_replica, unit = cost.unit_devices;
+  return unit > 1 ? Math.ceil(devices / unit - SLACK) * unit : devices;
+}
+
+function staffShare(kind, x) {
+  if (kind === KIND.colocated) return x["staff-colocated-share"];
+  return kind === KIND.rented || kind === KIND.reserved ? x["staff-rented-share"] : 1;
+}
+
 function annuity(rate, n) {
   return Math.abs(rate) < 1e-12 ? 1 / n : rate / (1 - Math.pow(1 + rate, -n));
 }
@@ -44,7 +55,7 @@ function isBought(kind) {
 }
 
 function planMonth(demand, cost, x, at) {
-  const month = {replicas: 0, served: 0, tail: 0, lost: 0, possible: 0, replicaH: 0, kwh: 0};
+  const month = {replicas: 0, served: 0, tail: 0, lost: 0, possible: 0, deviceH: 0, kwh: 0};
   const grown = x["load"] * Math.pow(1 + x["growth"], at / 12);
   const hasPlant = cost.replicas.length > 0;
   let peak = 0, working = 0;
@@ -52,6 +63,10 @@ function planMonth(demand, cost, x, at) {
   if (hasPlant) {
     working = cost.fixed_replicas > 0 ? cost.fixed_replicas
       : replicasFor(cost, peak * grown / x["capacity"]);
+    if (cost.unit_devices > 1) {
+      working = Math.floor(devicesFor(cost, working + cost.spare_replicas) /
+        cost.devices_per_replica + SLACK) - cost.spare_replicas;
+    }
     month.replicas = working + cost.spare_replicas;
   }
   for (let i = 0; i < demand.load.length; i++) {
@@ -70,8 +85,9 @@ function planMonth(demand, cost, x, at) {
       ready = Math.min(working, replicasFor(cost, served / x["capacity"])) + cost.spare_replicas;
     }
     const busy = most > 0 ? served / most * working : 0;
-    month.replicaH += ready * hours;
-    month.kwh += (ready * cost.idle_w + busy * (cost.busy_w - cost.idle_w)) * x["power"] *
+    const devices = devicesFor(cost, ready), idle = devices / cost.devices_per_replica;
+    month.deviceH += devices * hours;
+    month.kwh += (idle * cost.idle_w + busy * (cost.busy_w - cost.idle_w)) * x["power"] *
       x["pue"] * hours / 1000;
   }
   return month;
@@ -84,11 +100,13 @@ function evaluate(demand, cost, x) {
   const parts = {capex: 0, loan: 0, maintenance: 0, energy: 0, space: 0, staff: 0, software: 0,
     rent: 0, tail: 0};
   let npv = 0, paid = 0, tokensValue = 0, served = 0, possible = 0, kwh = 0, mostDevices = 0;
+  let deviceH = 0, tailTokens = 0, left = 0;
+  const boughtIn = [];
   for (let at = 0; at < n; at++) {
     const plant = planMonth(demand, cost, x, at), year = at / 12;
     const m = {capex: 0, loan: 0, maintenance: 0, energy: 0, space: 0, staff: 0, software: 0,
       rent: 0, tail: 0};
-    const has = plant.replicas * cost.devices_per_replica;
+    const has = devicesFor(cost, plant.replicas);
     let sold = 0;
     mostDevices = Math.max(mostDevices, has);
     if (hasPlant && bought) {
@@ -111,8 +129,9 @@ function evaluate(demand, cost, x) {
     }
     if (hasPlant) {
       const kw = has * cost.provisioned_w * x["power"] / 1000;
-      m.staff = (x["staff-base"] + x["staff-per-device"] * has) * cost.needs_staff *
-        x["staff-usd-per-year"] / 12 * Math.pow(1 + x["staff-drift"], year);
+      m.staff = (x["staff-base"] * cost.needs_staff + x["staff-per-device"] * has) *
+        staffShare(cost.kind, x) * x["staff-usd-per-year"] / 12 *
+        Math.pow(1 + x["staff-drift"], year);
       m.software = has * x["software-usd-per-device-year"] / 12;
       kwh += plant.kwh;
       if (bought) {
@@ -122,8 +141,8 @@ function evaluate(demand, cost, x) {
       } else {
         const priced = cost.kind === KIND.reserved && cost.term_months > 0
           ? at - at % cost.term_months : at;
-        m.rent = plant.replicaH * cost.devices_per_replica * cost.device_usd_h *
-          x["rent-price"] * Math.pow(1 + x["rent-drift"], priced / 12);
+        m.rent = plant.deviceH * cost.device_usd_h * x["rent-price"] *
+          Math.pow(1 + x["rent-drift"], priced / 12);
       }
     }
     const million = demand.million_tokens_per_peak_h;
@@ -131,18 +150,20 @@ function evaluate(demand, cost, x) {
       Math.pow(1 + x["api-drift"], year);
     const running = m.loan + m.maintenance + m.energy + m.space + m.staff + m.software + m.rent +
       m.tail;
+    boughtIn.push(m.capex);
     paid += m.capex + running;
     cumulative.push(paid);
     npv += (m.capex - sold) * Math.pow(1 + x["discount-rate"], -year) +
       running * Math.pow(1 + x["discount-rate"], -((at + 1) / 12));
     tokensValue += (plant.served + plant.tail) * million *
       Math.pow(1 + x["discount-rate"], -((at + 1) / 12));
+    deviceH += plant.deviceH;
+    tailTokens += plant.tail * million;
     served += plant.served;
     possible += plant.possible;
     for (const key in parts) parts[key] += m[key];
   }
   if (hasPlant && bought) {
-    let left = 0;
     for (let i = 0; i < n; i++) {
       const age = n - i, worth = devices[i] * price[i], open = cost.loan_months - age;
       if (age <= cost.life_months) {
@@ -152,24 +173,45 @@ function evaluate(demand, cost, x) {
     }
     npv -= left * Math.pow(1 + x["discount-rate"], -(n / 12));
   }
-  const plantTokens = served * demand.million_tokens_per_peak_h;
   return {
     npv_usd: npv,
-    usd_per_million_tokens: tokensValue > 0 ? npv / tokensValue : 0,
-    utilisation: possible > 0 ? served / possible : 0,
-    kwh_per_million_tokens: plantTokens > 0 ? kwh / plantTokens : 0,
-    paid_usd: paid,
-    devices: mostDevices,
-    cumulative, parts,
+    tokens_value: tokensValue,
+    plant_tokens: served * demand.million_tokens_per_peak_h,
+    tail_tokens: tailTokens,
+    device_h: deviceH,
+    used_device_h: possible > 0 ? deviceH * served / possible : 0,
+    kwh, left_usd: left, paid_usd: paid, devices: mostDevices, cumulative, bought: boughtIn, parts,
   };
 }
 
-// The month from which a has been paid less than b to the end; null: never.
+// Results of several models' plants, and what follows from their sums. See tw_cost_add.
+function total(results) {
+  const sum = {parts: {}, cumulative: [], bought: []};
+  for (const r of results) {
+    for (const key of ["npv_usd", "tokens_value", "plant_tokens", "tail_tokens", "device_h",
+      "used_device_h", "kwh", "left_usd", "paid_usd", "devices"]) {
+      sum[key] = (sum[key] || 0) + r[key];
+    }
+    for (const key in r.parts) sum.parts[key] = (sum.parts[key] || 0) + r.parts[key];
+    for (const key of ["cumulative", "bought"]) {
+      r[key].forEach((v, i) => { sum[key][i] = (sum[key][i] || 0) + v; });
+    }
+  }
+  sum.usd_per_million_tokens = sum.tokens_value > 0 ? sum.npv_usd / sum.tokens_value : 0;
+  sum.utilisation = sum.device_h > 0 ? sum.used_device_h / sum.device_h : 0;
+  sum.kwh_per_million_tokens = sum.plant_tokens > 0 ? sum.kwh / sum.plant_tokens : 0;
+  return sum;
+}
+
+// The months from which a has been paid less than b to the end, as tw_cost_break_even; null: never.
 function breakEven(a, b) {
   let at = a.cumulative.length;
   while (at > 0 && a.cumulative[at - 1] < b.cumulative[at - 1]) at--;
   if (at === a.cumulative.length) return null;
-  return at;
+  const before = (at > 0 ? a.cumulative[at - 1] - b.cumulative[at - 1] : 0) +
+    a.bought[at] - b.bought[at];
+  const after = a.cumulative[at] - b.cumulative[at];
+  return before <= 0 ? at : at + before / (before - after);
 }
 
-if (typeof module !== "undefined") module.exports = {evaluate, capacityOf, replicasFor, breakEven};
+if (typeof module !== "undefined") module.exports = {evaluate, total, breakEven};

@@ -118,7 +118,9 @@
 #define TW_LIMIT_PLAN_LOAD_CLASSES    48     /* hours of a working day and of a free one */
 #define TW_LIMIT_PLAN_CAPACITY_POINTS 16     /* numbers of replicas that are simulated */
 #define TW_LIMIT_PLAN_SIZED_REPLICAS  16     /* simulated together */
-#define TW_LIMIT_PLAN_OPTIONS         64     /* that a plan compares */
+#define TW_LIMIT_PLAN_MODELS          8      /* of a scenario */
+#define TW_LIMIT_PLAN_WAYS            1024   /* to serve one of its models each */
+#define TW_LIMIT_PLAN_OPTIONS         256    /* that a plan compares */
 #define TW_LIMIT_PLAN_DRAWS           100000 /* of a Monte Carlo */
 #define TW_LIMIT_PLAN_PLACES          16
 #define TW_LIMIT_PLAN_CLASSES         16

@@ -37,13 +37,36 @@ double tw_cost_replicas_for(const struct tw_cost_capacity *capacity, double load
     return before_load > 0 ? fmax(1, ceil(load / before_load * before_n - SLACK)) : 0;
 }
 
+double tw_cost_devices_for(const struct tw_cost_option *option, double n_replicas)
+{
+    const double n = n_replicas * option->devices_per_replica, unit = option->unit_devices;
+    return unit > 1 ? ceil(n / unit - SLACK) * unit : n;
+}
+
+double tw_cost_staff_share(enum tw_cost_kind kind, const double *in)
+{
+    switch (kind) {
+    case TW_COST_COLOCATED:
+        return in[TW_COST_STAFF_COLOCATED];
+    case TW_COST_RENTED:
+    case TW_COST_RESERVED:
+        return in[TW_COST_STAFF_RENTED];
+    case TW_COST_TOKENS:
+        return 0;
+    case TW_COST_OWNED:
+    case TW_COST_HYBRID:
+        break;
+    }
+    return 1;
+}
+
 /* ---- one month's plant and tokens ---- */
 
 struct month {
     double peak;                         /* load of its peak hour */
     double replicas;                     /* in use or ready, spare ones too */
     double served, tail, lost, possible; /* load x hours */
-    double replica_h;                    /* that are needed, class by class */
+    double device_h;                     /* that are needed, class by class */
     double kwh;
 };
 
@@ -73,12 +96,22 @@ static void class_of_month(const struct tw_cost_option *option, const double *in
     if (option->kind == TW_COST_RENTED) {
         const double needed = fmin(working, replicas_at(option, in, served));
         ready = needed + option->spare_replicas;
-        month->replica_h += ready * hours;
-    } else {
-        month->replica_h += ready * hours;
     }
-    const double watts = ready * option->idle_w + busy_share * (option->busy_w - option->idle_w);
+    /* Those that only fill up a server draw power, too. */
+    const double devices = tw_cost_devices_for(option, ready);
+    const double idle = devices / option->devices_per_replica;
+    month->device_h += devices * hours;
+    const double watts = idle * option->idle_w + busy_share * (option->busy_w - option->idle_w);
     month->kwh += watts * in[TW_COST_POWER] * in[TW_COST_PUE] * hours / 1000;
+}
+
+/* Replicas for which there are devices when servers are had whole. */
+static double whole_servers(const struct tw_cost_option *option, double n_replicas)
+{
+    return option->unit_devices > 1
+               ? floor(tw_cost_devices_for(option, n_replicas) / option->devices_per_replica +
+                       SLACK)
+               : n_replicas;
 }
 
 static struct month plan_month(const struct tw_cost_demand *demand,
@@ -95,6 +128,7 @@ static struct month plan_month(const struct tw_cost_demand *demand,
     if (option->capacity.n_points > 0) {
         working = option->fixed_replicas > 0 ? option->fixed_replicas
                                              : replicas_at(option, in, month.peak);
+        working = whole_servers(option, working + option->spare_replicas) - option->spare_replicas;
         month.replicas = working + option->spare_replicas;
         most = capacity_at(option, in, working);
     }
@@ -197,7 +231,8 @@ static void run(const struct tw_cost_option *option, const double *in, uint32_t 
     const double devices = month->devices;
     const double provisioned_kw = devices * option->provisioned_w * in[TW_COST_POWER] / 1000;
     const double persons =
-        (in[TW_COST_STAFF_BASE] + in[TW_COST_STAFF_DEVICE] * devices) * option->needs_staff;
+        (in[TW_COST_STAFF_BASE] * option->needs_staff + in[TW_COST_STAFF_DEVICE] * devices) *
+        tw_cost_staff_share(option->kind, in);
     month->kwh = plant->kwh;
     month->staff =
         persons * in[TW_COST_STAFF_USD_YEAR] / 12 * pow(1 + in[TW_COST_STAFF_DRIFT], at / 12.0);
@@ -213,10 +248,11 @@ static void run(const struct tw_cost_option *option, const double *in, uint32_t 
     const uint32_t priced_at = option->kind == TW_COST_RESERVED && option->term_months > 0
                                    ? at - at % option->term_months
                                    : at;
-    month->rent = plant->replica_h * option->devices_per_replica * option->device_usd_h *
-                  in[TW_COST_RENT] * pow(1 + in[TW_COST_RENT_DRIFT], priced_at / 12.0);
+    month->rent = plant->device_h * option->device_usd_h * in[TW_COST_RENT] *
+                  pow(1 + in[TW_COST_RENT_DRIFT], priced_at / 12.0);
 }
 
+/* Sums; replicas and devices of a plant's months are not the sum but the most. */
 static void add(struct tw_cost_month *sum, const struct tw_cost_month *month)
 {
     sum->capex += month->capex;
@@ -234,16 +270,51 @@ static void add(struct tw_cost_month *sum, const struct tw_cost_month *month)
     sum->tail_tokens_million += month->tail_tokens_million;
     sum->lost_tokens_million += month->lost_tokens_million;
     sum->kwh += month->kwh;
-    sum->replicas = fmax(sum->replicas, month->replicas);
-    sum->devices = fmax(sum->devices, month->devices);
-    sum->cumulative = sum->paid;
+}
+
+/* What follows from the sums. */
+static void finish(struct tw_cost_result *r)
+{
+    r->usd_per_million_tokens =
+        r->tokens_value_million > 0 ? r->npv_usd / r->tokens_value_million : 0;
+    r->utilisation = r->plant_device_h > 0 ? r->used_device_h / r->plant_device_h : 0;
+    r->kwh_per_million_tokens =
+        r->plant_tokens_million > 0 ? r->total.kwh / r->plant_tokens_million : 0;
+    r->co2_kg_per_million_tokens =
+        r->plant_tokens_million > 0 ? r->co2_kg / r->plant_tokens_million : 0;
+}
+
+void tw_cost_add(struct tw_cost_result *sum, const struct tw_cost_result *part)
+{
+    double paid = 0;
+    sum->n_months = part->n_months;
+    for (uint32_t at = 0; at < part->n_months; at++) {
+        struct tw_cost_month *month = &sum->months[at];
+        add(month, &part->months[at]);
+        month->replicas += part->months[at].replicas;
+        month->devices += part->months[at].devices;
+        paid += month->paid;
+        month->cumulative = paid;
+    }
+    add(&sum->total, &part->total);
+    sum->total.replicas += part->total.replicas;
+    sum->total.devices += part->total.devices;
+    sum->total.cumulative = paid;
+    sum->left_usd += part->left_usd;
+    sum->npv_usd += part->npv_usd;
+    sum->tokens_value_million += part->tokens_value_million;
+    sum->plant_tokens_million += part->plant_tokens_million;
+    sum->plant_device_h += part->plant_device_h;
+    sum->used_device_h += part->used_device_h;
+    sum->co2_kg += part->co2_kg;
+    finish(sum);
 }
 
 void tw_cost_evaluate(const struct tw_cost_demand *demand, const struct tw_cost_option *option,
                       const double *in, struct tw_cost_result *ret_result)
 {
     struct purchases bought;
-    double tokens_value = 0, served = 0, possible = 0;
+    double served = 0, possible = 0;
     struct month plant = {0};
     memset(&bought, 0, sizeof bought);
     memset(ret_result, 0, sizeof *ret_result);
@@ -255,7 +326,7 @@ void tw_cost_evaluate(const struct tw_cost_demand *demand, const struct tw_cost_
         }
         const double million = demand->million_tokens_h;
         month->replicas = plant.replicas;
-        month->devices = plant.replicas * option->devices_per_replica;
+        month->devices = tw_cost_devices_for(option, plant.replicas);
         month->tail_tokens_million = plant.tail * million;
         month->lost_tokens_million = plant.lost * million;
         month->tokens_million = (plant.served + plant.tail) * million;
@@ -271,11 +342,14 @@ void tw_cost_evaluate(const struct tw_cost_demand *demand, const struct tw_cost_
                                month->staff + month->software + month->rent + month->tail;
         month->paid = month->capex + running;
         add(&ret_result->total, month);
-        month->cumulative = ret_result->total.paid;
+        ret_result->total.replicas = fmax(ret_result->total.replicas, month->replicas);
+        ret_result->total.devices = fmax(ret_result->total.devices, month->devices);
+        month->cumulative = ret_result->total.cumulative = ret_result->total.paid;
         const double begins = pow(1 + in[TW_COST_DISCOUNT], -(at / 12.0));
         const double ends = pow(1 + in[TW_COST_DISCOUNT], -((at + 1) / 12.0));
         ret_result->npv_usd += (month->capex - month->sold) * begins + running * ends;
-        tokens_value += month->tokens_million * ends;
+        ret_result->tokens_value_million += month->tokens_million * ends;
+        ret_result->plant_device_h += plant.device_h;
         served += plant.served;
         possible += plant.possible;
     }
@@ -284,13 +358,10 @@ void tw_cost_evaluate(const struct tw_cost_demand *demand, const struct tw_cost_
         ret_result->npv_usd -=
             ret_result->left_usd * pow(1 + in[TW_COST_DISCOUNT], -(demand->n_months / 12.0));
     }
-    const double plant_tokens = served * demand->million_tokens_h;
-    ret_result->usd_per_million_tokens = tokens_value > 0 ? ret_result->npv_usd / tokens_value : 0;
-    ret_result->utilisation = possible > 0 ? served / possible : 0;
-    ret_result->kwh_per_million_tokens =
-        plant_tokens > 0 ? ret_result->total.kwh / plant_tokens : 0;
-    ret_result->co2_kg_per_million_tokens =
-        ret_result->kwh_per_million_tokens * in[TW_COST_CO2_KG_KWH];
+    ret_result->plant_tokens_million = served * demand->million_tokens_h;
+    ret_result->used_device_h = possible > 0 ? ret_result->plant_device_h * served / possible : 0;
+    ret_result->co2_kg = ret_result->total.kwh * in[TW_COST_CO2_KG_KWH];
+    finish(ret_result);
 }
 
 /* ---- arithmetic of its own ---- */

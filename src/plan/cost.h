@@ -21,7 +21,8 @@
  * 5. Cumulative cash has no residual value in it: it is what has been paid.
  * 6. Reserved rent is paid for all hours at the price of the term's beginning; rent on demand for
  *    the hours of each load class that need the replica, at the price of the month.
- * 7. Power is at the wall: idle_w + (busy_w - idle_w) x load / capacity, times PUE.
+ * 7. Power is at the wall: idle_w + (busy_w - idle_w) x load / capacity, times PUE. Where
+ *    devices are sold by the server, all of a server work; what is left of one draws idle_w.
  *
  * Invariants: a dearer input never makes an option cheaper; present value = sum of its parts.
  * Ownership: plain values. Threads: any. Errors: none; who reads a scenario checks its numbers.
@@ -59,13 +60,15 @@ enum tw_cost_input {
     /* The rest. */
     TW_COST_ENERGY_USD_KWH,
     TW_COST_PUE,
-    TW_COST_STAFF_USD_YEAR, /* of one full-time person */
-    TW_COST_STAFF_BASE,     /* persons for having a plant at all */
-    TW_COST_STAFF_DEVICE,   /* persons for each device */
-    TW_COST_SPACE_USD_KW,   /* a month, for each kW that is provisioned; our own room */
-    TW_COST_COLO_USD_KW,    /* the same with somebody else; energy is metered beside it */
-    TW_COST_NETWORK_SHARE,  /* of the price of devices: switches, cables, storage */
-    TW_COST_SOFTWARE_USD,   /* licences, a device and year */
+    TW_COST_STAFF_USD_YEAR,  /* of one full-time person */
+    TW_COST_STAFF_BASE,      /* persons for having a plant at all */
+    TW_COST_STAFF_DEVICE,    /* persons for each device */
+    TW_COST_STAFF_COLOCATED, /* of these persons, where somebody else has the room */
+    TW_COST_STAFF_RENTED,    /* where somebody else has the machines */
+    TW_COST_SPACE_USD_KW,    /* a month, for each kW that is provisioned; our own room */
+    TW_COST_COLO_USD_KW,     /* the same with somebody else; energy is metered beside it */
+    TW_COST_NETWORK_SHARE,   /* of the price of devices: switches, cables, storage */
+    TW_COST_SOFTWARE_USD,    /* licences, a device and year */
     TW_COST_CO2_KG_KWH,
     TW_COST_INPUTS
 };
@@ -116,6 +119,7 @@ struct tw_cost_option {
     enum tw_cost_kind kind;
     struct tw_cost_capacity capacity; /* n_points 0: no plant */
     double devices_per_replica;
+    double unit_devices; /* that are sold or rented together: a server; 0 and 1: any number */
     double spare_replicas;
     double fixed_replicas; /* 0: as many as each month's peak needs; else no more, no less */
     bool sheds_tail;       /* what fixed replicas cannot serve goes to the API */
@@ -124,7 +128,7 @@ struct tw_cost_option {
     uint32_t life_months, term_months, loan_months;
     double provisioned_w;  /* of a device, wall, before PUE */
     double idle_w, busy_w; /* of a replica, wall, before PUE */
-    double needs_staff;    /* 1: as the inputs say; rented plants need less */
+    double needs_staff;    /* of staff-base: 1, or 0 where another plant beside it has it */
     double tail_usd_per_million_tokens;
     struct tw_range factor[TW_COST_FACTORS];
 };
@@ -147,11 +151,23 @@ struct tw_cost_result {
     double usd_per_million_tokens;
     double utilisation; /* served by the plant / what it could serve, all hours */
     double kwh_per_million_tokens, co2_kg_per_million_tokens; /* of what the plant serves */
+    /* What these are quotients of, so that results add up. */
+    double tokens_value_million; /* present value */
+    double plant_tokens_million, plant_device_h, used_device_h, co2_kg;
 };
 
 /* in [TW_COST_INPUTS]. */
 void tw_cost_evaluate(const struct tw_cost_demand *demand, const struct tw_cost_option *option,
                       const double *in, struct tw_cost_result *ret_result);
+
+/* Devices that must be had for so many replicas, whole servers. */
+double tw_cost_devices_for(const struct tw_cost_option *option, double n_replicas);
+/* Of the persons that owned machines need. */
+double tw_cost_staff_share(enum tw_cost_kind kind, const double *in);
+
+/* Adds a part's result: plants of several models, each with a demand of its own. sum begins as
+ * zeroes; utilisation is weighted by device hours. */
+void tw_cost_add(struct tw_cost_result *sum, const struct tw_cost_result *part);
 
 /* The typical inputs of a table of ranges, and an option's own factors in their place. */
 void tw_cost_typical(const struct tw_range *ranges, double *ret_in);

@@ -7,8 +7,7 @@
 #include "base/rng.h"
 #include "plan/plan_state.h"
 
-struct tw_range tw_plan_range(const struct tw_plan *plan, const struct tw_plan_option *option,
-                              int input)
+struct tw_range tw_plan_range(const struct tw_plan *plan, const struct tw_plan_way *way, int input)
 {
     const struct tw_range common = plan->scenario->ranges[input];
     if (input >= TW_COST_FACTORS || plan->scenario->is_told[input]) {
@@ -17,7 +16,7 @@ struct tw_range tw_plan_range(const struct tw_plan *plan, const struct tw_plan_o
     if (input == TW_COST_LOAD || input == TW_COST_POWER) {
         return common;
     }
-    return option->cost.factor[input];
+    return way->cost.factor[input];
 }
 
 /* The inverse of a triangular distribution. */
@@ -32,20 +31,41 @@ static double triangle(struct tw_range r, double u)
                   : r.high - sqrt((1 - u) * width * (r.high - r.typical));
 }
 
-void tw_plan_inputs(const struct tw_plan *plan, const struct tw_plan_option *option,
-                    const double *where, double *ret_in)
+void tw_plan_inputs(const struct tw_plan *plan, const struct tw_plan_way *way, const double *where,
+                    double *ret_in)
 {
     for (int i = 0; i < TW_COST_INPUTS; i++) {
-        const struct tw_range range = tw_plan_range(plan, option, i);
+        const struct tw_range range = tw_plan_range(plan, way, i);
         ret_in[i] = where != NULL ? triangle(range, where[i]) : range.typical;
     }
 }
 
-static void evaluate(struct tw_plan *plan, const struct tw_plan_option *option, const double *in,
-                     struct tw_cost_result *ret_result)
+/* ---- an option at other inputs ---- */
+
+struct setting {
+    const double *where; /* of each range; NULL: typical */
+    int input;           /* at an end of its range; -1: none */
+    bool is_high;
+    double load; /* > 0: this load, without growth */
+};
+
+static void evaluate(struct tw_plan *plan, const struct tw_plan_option *option,
+                     const struct setting *setting, struct tw_cost_result *ret_result)
 {
-    plan->n_evaluations++;
-    tw_cost_evaluate(&plan->demand, &option->cost, in, ret_result);
+    double in[TW_LIMIT_PLAN_MODELS][TW_COST_INPUTS];
+    for (uint32_t i = 0; i < plan->n_services; i++) {
+        const struct tw_plan_way *way = &plan->ways[option->ways[i]];
+        tw_plan_inputs(plan, way, setting->where, in[i]);
+        if (setting->input >= 0) {
+            const struct tw_range range = tw_plan_range(plan, way, setting->input);
+            in[i][setting->input] = setting->is_high ? range.high : range.low;
+        }
+        if (setting->load > 0) {
+            in[i][TW_COST_LOAD] = setting->load;
+            in[i][TW_COST_GROWTH] = 0;
+        }
+    }
+    tw_plan_evaluate(plan, option, (const double(*)[TW_COST_INPUTS])in, ret_result);
 }
 
 /* ---- random draws ---- */
@@ -65,35 +85,50 @@ static struct tw_range quantiles(double *values, uint32_t n, double typical)
     return r;
 }
 
+/* Figures of an option that get ranges. */
+enum { NPV = 0, PER_MILLION, UTILISATION, KWH, CO2, FIGURES };
+
 struct draws {
     uint32_t n;
-    double *npv, *per_million, *months; /* [n] of each option, one after another */
+    double *figures; /* [n] of each figure of each option, one after another */
+    double *months;  /* [n] of each option: those of the draws that break even */
     uint32_t *n_paying;
     struct tw_cost_result result, tokens;
 };
 
 enum { DRAWN_OPTIONS = 10 };
 
+static double *figure_of(const struct draws *d, uint32_t option, int figure)
+{
+    return &d->figures[((size_t)option * FIGURES + (size_t)figure) * d->n];
+}
+
 static void draw(struct tw_plan *plan, struct draws *d, uint32_t at, uint32_t n_options)
 {
-    double where[TW_COST_INPUTS], in[TW_COST_INPUTS];
+    double where[TW_COST_INPUTS], least = INFINITY;
+    const struct setting setting = {where, -1, false, 0};
     uint32_t best = 0;
     for (int i = 0; i < TW_COST_INPUTS; i++) {
         where[i] = tw_rng_uniform(plan->seed, (uint64_t)at * TW_COST_INPUTS + (uint64_t)i);
     }
     if (plan->tokens != TW_PLAN_NONE) {
-        tw_plan_inputs(plan, &plan->options[plan->tokens], where, in);
-        evaluate(plan, &plan->options[plan->tokens], in, &d->tokens);
+        evaluate(plan, &plan->options[plan->tokens], &setting, &d->tokens);
     }
     for (uint32_t o = 0; o < n_options; o++) {
-        tw_plan_inputs(plan, &plan->options[o], where, in);
-        evaluate(plan, &plan->options[o], in, &d->result);
-        d->npv[o * d->n + at] = d->result.npv_usd;
-        d->per_million[o * d->n + at] = d->result.usd_per_million_tokens;
-        best = d->result.npv_usd < d->npv[best * d->n + at] ? o : best;
+        const struct tw_cost_result *r = &d->result;
+        evaluate(plan, &plan->options[o], &setting, &d->result);
+        figure_of(d, o, NPV)[at] = r->npv_usd;
+        figure_of(d, o, PER_MILLION)[at] = r->usd_per_million_tokens;
+        figure_of(d, o, UTILISATION)[at] = r->utilisation;
+        figure_of(d, o, KWH)[at] = r->kwh_per_million_tokens;
+        figure_of(d, o, CO2)[at] = r->co2_kg_per_million_tokens;
+        if (r->npv_usd < least) {
+            least = r->npv_usd;
+            best = o;
+        }
         double months = 0;
         if (plan->tokens != TW_PLAN_NONE && o != plan->tokens &&
-            tw_cost_break_even(&d->result, &d->tokens, &months)) {
+            tw_cost_break_even(r, &d->tokens, &months)) {
             d->months[o * d->n + d->n_paying[o]++] = months;
         }
     }
@@ -107,9 +142,16 @@ static void take_draws(struct tw_plan *plan, struct draws *d, uint32_t n_options
     }
     for (uint32_t o = 0; o < n_options; o++) {
         struct tw_plan_option *option = &plan->options[o];
-        option->npv_usd = quantiles(&d->npv[o * d->n], d->n, option->result->npv_usd);
-        option->usd_per_million_tokens =
-            quantiles(&d->per_million[o * d->n], d->n, option->result->usd_per_million_tokens);
+        const struct tw_cost_result *r = option->result;
+        const double values[FIGURES] = {r->npv_usd, r->usd_per_million_tokens, r->utilisation,
+                                        r->kwh_per_million_tokens, r->co2_kg_per_million_tokens};
+        struct tw_range *const ranges[FIGURES] = {
+            &option->npv_usd, &option->usd_per_million_tokens, &option->utilisation,
+            &option->kwh_per_million_tokens, &option->co2_kg_per_million_tokens};
+        for (int f = 0; f < FIGURES; f++) {
+            *ranges[f] = quantiles(figure_of(d, o, f), d->n, values[f]);
+        }
+        option->is_drawn = true;
         option->pays_share = (double)d->n_paying[o] / d->n;
         double months = NAN;
         const bool pays =
@@ -130,20 +172,17 @@ static enum tw_status draw_all(struct tw_plan *plan, struct tw_error *error)
     enum tw_status status = TW_OK;
     if (d != NULL) {
         d->n = plan->scenario->n_draws;
-        d->npv = tw_mem_alloc((size_t)n_options * d->n, sizeof *d->npv);
-        d->per_million = tw_mem_alloc((size_t)n_options * d->n, sizeof *d->per_million);
+        d->figures = tw_mem_alloc((size_t)n_options * FIGURES * d->n, sizeof *d->figures);
         d->months = tw_mem_alloc((size_t)n_options * d->n, sizeof *d->months);
         d->n_paying = tw_mem_zalloc(n_options, sizeof *d->n_paying);
     }
-    if (d == NULL || d->npv == NULL || d->per_million == NULL || d->months == NULL ||
-        d->n_paying == NULL) {
+    if (d == NULL || d->figures == NULL || d->months == NULL || d->n_paying == NULL) {
         status = tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for random draws");
     } else {
         take_draws(plan, d, n_options);
     }
     if (d != NULL) {
-        tw_mem_free(d->npv);
-        tw_mem_free(d->per_million);
+        tw_mem_free(d->figures);
         tw_mem_free(d->months);
         tw_mem_free(d->n_paying);
     }
@@ -153,14 +192,20 @@ static enum tw_status draw_all(struct tw_plan *plan, struct tw_error *error)
 
 /* ---- one input at a time ---- */
 
-static double npv_with(struct tw_plan *plan, const struct tw_plan_option *option, int input,
-                       bool is_high, struct tw_cost_result *scratch)
+static bool is_wide(const struct tw_plan *plan, const struct tw_plan_option *option, int input)
 {
-    double in[TW_COST_INPUTS];
-    tw_plan_inputs(plan, option, NULL, in);
-    const struct tw_range range = tw_plan_range(plan, option, input);
-    in[input] = is_high ? range.high : range.low;
-    evaluate(plan, option, in, scratch);
+    bool wide = false;
+    for (uint32_t i = 0; i < plan->n_services; i++) {
+        const struct tw_range r = tw_plan_range(plan, &plan->ways[option->ways[i]], input);
+        wide = wide || r.high > r.low;
+    }
+    return wide;
+}
+
+static double per_million_at(struct tw_plan *plan, const struct tw_plan_option *option, int input,
+                             bool is_high, struct tw_cost_result *scratch)
+{
+    evaluate(plan, option, &(struct setting){NULL, input, is_high, 0}, scratch);
     return scratch->usd_per_million_tokens;
 }
 
@@ -169,10 +214,9 @@ static void find_driver(struct tw_plan *plan, struct tw_plan_option *option,
 {
     option->driver = -1;
     for (int i = 0; i < TW_COST_INPUTS; i++) {
-        const struct tw_range range = tw_plan_range(plan, option, i);
-        if (range.high > range.low) {
-            const double moved = fabs(npv_with(plan, option, i, true, scratch) -
-                                      npv_with(plan, option, i, false, scratch)) /
+        if (is_wide(plan, option, i)) {
+            const double moved = fabs(per_million_at(plan, option, i, true, scratch) -
+                                      per_million_at(plan, option, i, false, scratch)) /
                                  fmax(1e-12, option->result->usd_per_million_tokens);
             if (moved > option->driver_share) {
                 option->driver_share = moved;
@@ -185,18 +229,11 @@ static void find_driver(struct tw_plan *plan, struct tw_plan_option *option,
 static double advantage(struct tw_plan *plan, int input, bool is_high,
                         struct tw_cost_result *scratch)
 {
-    const uint32_t pair[2] = {plan->best, plan->runner_up};
-    double npv[2];
-    for (int i = 0; i < 2; i++) {
-        const struct tw_plan_option *option = &plan->options[pair[i]];
-        double in[TW_COST_INPUTS];
-        tw_plan_inputs(plan, option, NULL, in);
-        const struct tw_range range = tw_plan_range(plan, option, input);
-        in[input] = is_high ? range.high : range.low;
-        evaluate(plan, option, in, scratch);
-        npv[i] = scratch->npv_usd;
-    }
-    return npv[1] - npv[0];
+    const struct setting setting = {NULL, input, is_high, 0};
+    evaluate(plan, &plan->options[plan->best], &setting, scratch);
+    const double best = scratch->npv_usd;
+    evaluate(plan, &plan->options[plan->runner_up], &setting, scratch);
+    return scratch->npv_usd - best;
 }
 
 static double width(const struct tw_plan_bar *bar)
@@ -225,42 +262,60 @@ static void make_tornado(struct tw_plan *plan, struct tw_cost_result *scratch)
 
 /* ---- where it flips ---- */
 
-/* Bought machines less tokens at a load, with the plant as it is bought today. */
+/* Bought machines as they are today less tokens, at a load that does not grow. The plan has the
+ * ways of fixed in the place of its own meanwhile. */
 static double difference(struct tw_plan *plan, const struct tw_plan_option *bought, double load,
                          struct tw_cost_result *scratch, double *ret_utilisation)
 {
-    struct tw_plan_option fixed = *bought;
-    double in[TW_COST_INPUTS];
-    fixed.cost.fixed_replicas = bought->result->months[0].replicas - bought->cost.spare_replicas;
-    tw_plan_inputs(plan, &fixed, NULL, in);
-    in[TW_COST_LOAD] = load;
-    in[TW_COST_GROWTH] = 0;
-    evaluate(plan, &fixed, in, scratch);
+    const struct setting setting = {NULL, -1, false, load};
+    double fixed[TW_LIMIT_PLAN_MODELS];
+    for (uint32_t i = 0; i < plan->n_services; i++) {
+        struct tw_cost_option *cost = &plan->ways[bought->ways[i]].cost;
+        fixed[i] = cost->fixed_replicas;
+        cost->fixed_replicas = tw_cost_replicas_for(&cost->capacity, 1);
+    }
+    evaluate(plan, bought, &setting, scratch);
+    for (uint32_t i = 0; i < plan->n_services; i++) {
+        plan->ways[bought->ways[i]].cost.fixed_replicas = fixed[i];
+    }
     const double npv = scratch->npv_usd;
     *ret_utilisation = scratch->utilisation;
-    const struct tw_plan_option *tokens = &plan->options[plan->tokens];
-    tw_plan_inputs(plan, tokens, NULL, in);
-    in[TW_COST_LOAD] = load;
-    in[TW_COST_GROWTH] = 0;
-    evaluate(plan, tokens, in, scratch);
+    evaluate(plan, &plan->options[plan->tokens], &setting, scratch);
     return npv - scratch->npv_usd;
+}
+
+/* The load at which the first of the plants is full. */
+static double full_load(const struct tw_plan *plan, const struct tw_plan_option *bought)
+{
+    double load = INFINITY;
+    for (uint32_t i = 0; i < plan->n_services; i++) {
+        const struct tw_cost_option *cost = &plan->ways[bought->ways[i]].cost;
+        const double n = tw_cost_devices_for(cost, tw_cost_replicas_for(&cost->capacity, 1)) /
+                         cost->devices_per_replica;
+        load = fmin(load, tw_cost_capacity_of(&cost->capacity, floor(n + 1e-9)));
+    }
+    return load;
 }
 
 static void find_flip(struct tw_plan *plan, struct tw_cost_result *scratch)
 {
     uint32_t at = 0;
-    while (at < plan->n_options && (plan->options[at].cost.kind != TW_COST_OWNED &&
-                                    plan->options[at].cost.kind != TW_COST_COLOCATED)) {
+    while (at < plan->n_admitted && plan->options[at].kind != TW_COST_OWNED &&
+           plan->options[at].kind != TW_COST_COLOCATED) {
         at++;
     }
-    if (at == plan->n_options || plan->tokens == TW_PLAN_NONE) {
+    if (at == plan->n_admitted || plan->tokens == TW_PLAN_NONE) {
         return;
     }
     const struct tw_plan_option *bought = &plan->options[at];
-    const double n = bought->result->months[0].replicas - bought->cost.spare_replicas;
-    double low = 1e-4, high = tw_cost_capacity_of(&bought->cost.capacity, n), ignored = 0;
-    if (difference(plan, bought, low, scratch, &ignored) <= 0 ||
-        difference(plan, bought, high, scratch, &ignored) >= 0) {
+    double low = 1e-4, high = full_load(plan, bought), ignored = 0;
+    plan->flip_option = at;
+    if (difference(plan, bought, low, scratch, &ignored) <= 0) {
+        plan->always_cheaper = at;
+        return;
+    }
+    if (difference(plan, bought, high, scratch, &ignored) >= 0) {
+        plan->always_cheaper = plan->tokens;
         return;
     }
     for (int i = 0; i < 50; i++) {
@@ -272,7 +327,6 @@ static void find_flip(struct tw_plan *plan, struct tw_cost_result *scratch)
         }
     }
     plan->flip_load = high;
-    plan->flip_option = at;
 }
 
 enum tw_status tw_plan_risk(struct tw_plan *plan, struct tw_error *error)
@@ -282,7 +336,7 @@ enum tw_status tw_plan_risk(struct tw_plan *plan, struct tw_error *error)
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a plan");
     }
     plan->flip_load = plan->flip_utilisation = NAN;
-    plan->flip_option = TW_PLAN_NONE;
+    plan->flip_option = plan->always_cheaper = TW_PLAN_NONE;
     for (uint32_t i = 0; i < plan->n_admitted && i < DRAWN_OPTIONS; i++) {
         find_driver(plan, &plan->options[i], scratch);
     }

@@ -1,4 +1,5 @@
-/* plan_state.h: what the files of a plan share: plan.c makes options, plan_risk.c says how sure.
+/* plan_state.h: what the files of a plan share: plan.c sizes machines, plan_ways.c makes ways of
+ * them, plan_choose.c options and the answer, plan_risk.c says how sure that is.
  *
  * Ownership, threads, errors: as plan.h.
  */
@@ -7,11 +8,17 @@
 
 #include "plan/plan.h"
 
-/* Fills ranges, shares, drivers, bars, flip. The plan's options are costed and in their order. */
-enum tw_status tw_plan_risk(struct tw_plan *plan, struct tw_error *error);
+/* The catalogue's own words with the scenario's line, where a name is not known. */
+enum tw_status tw_plan_at_line(const struct tw_plan *plan, const char *path, enum tw_status status,
+                               const struct tw_error *cause, struct tw_error *error);
 
-/* An option's range of an input: its own for factors, the scenario's for the rest. */
-struct tw_range tw_plan_range(const struct tw_plan *plan, const struct tw_plan_option *option,
-                              int input);
+/* Fills ways, costed one by one. */
+enum tw_status tw_plan_find_ways(struct tw_plan *plan, struct tw_error *error);
+
+/* Fills options in their order, the answer, prices of rules. */
+enum tw_status tw_plan_choose(struct tw_plan *plan, struct tw_error *error);
+
+/* Fills ranges, shares, drivers, bars, flip. */
+enum tw_status tw_plan_risk(struct tw_plan *plan, struct tw_error *error);
 
 #endif

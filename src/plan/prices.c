@@ -1,5 +1,6 @@
 #include "plan/prices.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -140,6 +141,11 @@ bool tw_prices_bought(const struct tw_prices *prices, const char *device, struct
     return true;
 }
 
+double tw_prices_sold_in(const struct tw_prices *prices, const char *device)
+{
+    return fmax(1, number(prices->facts, device, "sold_in", 1));
+}
+
 uint32_t tw_prices_n_rents(const struct tw_prices *prices)
 {
     return prices->n_rents;
@@ -175,25 +181,30 @@ const char *tw_prices_api_name(const struct tw_prices *prices, uint32_t i)
     return tw_facts_name(prices->facts, prices->apis[i]);
 }
 
-enum tw_status tw_prices_currency(const struct tw_prices *prices, const char *currency,
-                                  struct tw_range *ret_usd, struct tw_error *error)
+const struct tw_fact *tw_prices_currency_fact(const struct tw_prices *prices, const char *currency)
 {
     char field[32] = "usd_per_";
-    if (strcasecmp(currency, "USD") == 0) {
-        *ret_usd = tw_range_exact(1);
-        return TW_OK;
-    }
     for (size_t i = 0; i < 8 && currency[i] != '\0'; i++) {
         const char c = currency[i];
         field[8 + i] = (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
         field[9 + i] = '\0';
     }
-    const struct tw_fact *fact = tw_facts_find(prices->facts, "money", field);
+    return tw_facts_find(prices->facts, "money", field);
+}
+
+enum tw_status tw_prices_currency(const struct tw_prices *prices, const char *currency,
+                                  struct tw_range *ret_usd, struct tw_error *error)
+{
+    if (strcasecmp(currency, "USD") == 0) {
+        *ret_usd = tw_range_exact(1);
+        return TW_OK;
+    }
+    const struct tw_fact *fact = tw_prices_currency_fact(prices, currency);
     if (fact == NULL || !fact->is_number || fact->number.low <= 0) {
         return tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
-                            "there is no rate for '%.12s': add a row money,%s,RATE,,,SOURCE,DATE "
-                            "to a file of prices",
-                            currency, field);
+                            "there is no rate for '%.12s': add a row money,usd_per_%.12s,RATE,,,"
+                            "SOURCE,DATE to a file of prices",
+                            currency, currency);
     }
     *ret_usd = fact->number;
     return TW_OK;

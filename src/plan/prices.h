@@ -27,6 +27,9 @@ const struct tw_facts *tw_prices_facts(const struct tw_prices *prices);
 /* Of one device with its share of a server. False: the table has none. */
 bool tw_prices_bought(const struct tw_prices *prices, const char *device, struct tw_range *ret_usd);
 
+/* Devices that are sold together at least: those of a server. 1 where the table says nothing. */
+double tw_prices_sold_in(const struct tw_prices *prices, const char *device);
+
 struct tw_price_rent {
     const char *name, *device, *provider, *home, *source, *date;
     double n_devices, term_months; /* 0: on demand */
@@ -61,5 +64,7 @@ double tw_price_api_per_million(const struct tw_price_api *api, const struct tw_
 /* The rate of a currency, "USD", "CNY" or "EUR". */
 enum tw_status tw_prices_currency(const struct tw_prices *prices, const char *currency,
                                   struct tw_range *ret_usd, struct tw_error *error);
+/* Its row, for its source and date. NULL: dollars. */
+const struct tw_fact *tw_prices_currency_fact(const struct tw_prices *prices, const char *currency);
 
 #endif

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/conf.h"
 #include "base/file.h"
@@ -114,6 +115,7 @@ static enum tw_status take_money(const struct reader *r)
             return status;
         }
     }
+    s->life_told = money->life_months > 0;
     s->life_months = money->life_months > 0 ? money->life_months : 60;
     s->loan_months = money->loan_months > 0 ? money->loan_months : 36;
     s->n_draws = money->draws > 0 ? money->draws : 1000;
@@ -242,6 +244,7 @@ static enum tw_status take_sovereignty(const struct reader *r)
     struct tw_scenario *s = r->scenario;
     enum tw_status status = TW_OK;
     s->n_places = r->file->places_count;
+    s->places_told = s->n_places > 0;
     for (unsigned i = 0; status == TW_OK && i < s->n_places; i++) {
         status = take_place(r, i);
     }
@@ -281,6 +284,232 @@ static enum tw_status find_class(const struct reader *r, const char *path, const
     return tw_scenario_wrong(r->scenario, path, r->error, "there is no data class '%.60s'%s%.60s",
                              name, guess != NULL ? "; did you mean " : ": name it",
                              guess != NULL ? guess : "");
+}
+
+/* ---- models ---- */
+
+static enum tw_status take_targets(const struct reader *r, const char *path,
+                                   const struct file_slo *slo, struct tw_plan_slo *ret_slo)
+{
+    const double p = slo->percentile > 0 ? slo->percentile : 95;
+    const struct {
+        const char *key;
+        double value, most;
+    } numbers[] = {{"percentile", slo->percentile, 100},
+                   {"ttft-ms", slo->ttft_ms, 1e8},
+                   {"tpot-ms", slo->tpot_ms, 1e8},
+                   {"latency-s", slo->latency_s, 1e6}};
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        if (!(numbers[i].value >= 0 && numbers[i].value <= numbers[i].most)) {
+            char at[80];
+            snprintf(at, sizeof at, "%.40s.%s", path, numbers[i].key);
+            return tw_scenario_wrong(r->scenario, at, r->error, "%s is %g; write above 0 to %g",
+                                     numbers[i].key, numbers[i].value, numbers[i].most);
+        }
+    }
+    if (slo->latency_s > 0 && slo->ttft_ms > 0 && slo->ttft_ms / 1000 >= slo->latency_s) {
+        return tw_scenario_wrong(r->scenario, path, r->error,
+                                 "the first token may take %g ms and the whole answer %g s: the "
+                                 "answer must be given longer than its first token",
+                                 slo->ttft_ms, slo->latency_s);
+    }
+    const bool has_any = slo->ttft_ms > 0 || slo->tpot_ms > 0 || slo->latency_s > 0;
+    ret_slo->percentile = p;
+    ret_slo->ttft_s = has_any ? slo->ttft_ms / 1000 : 1;
+    ret_slo->tpot_s = has_any ? slo->tpot_ms / 1000 : 0.05;
+    ret_slo->latency_s = slo->latency_s;
+    return TW_OK;
+}
+
+static void take_names(char **from, unsigned n, struct tw_scenario_names *to)
+{
+    to->n = 0;
+    for (unsigned i = 0; i < n; i++) {
+        to->items[to->n++] = from[i];
+    }
+}
+
+/* A list that says one name twice would make one option twice. */
+static enum tw_status check_twice(const struct reader *r, const char *path,
+                                  const struct tw_scenario_names *names)
+{
+    for (uint32_t i = 0; i < names->n; i++) {
+        for (uint32_t k = 0; k < i; k++) {
+            if (strcasecmp(names->items[i], names->items[k]) == 0) {
+                char at[80];
+                snprintf(at, sizeof at, "%.60s.%u", path, i);
+                return tw_scenario_wrong(r->scenario, at, r->error,
+                                         "'%.60s' stands here twice; remove one of them",
+                                         names->items[i]);
+            }
+        }
+    }
+    return TW_OK;
+}
+
+/* What the scenario says for all of its models. */
+static enum tw_status common_model(const struct reader *r, struct tw_scenario_model *ret_model)
+{
+    const struct file_scenario *file = r->file;
+    struct tw_scenario_model m = {.kv = file->kv != NULL ? file->kv : "bf16",
+                                  .engine = file->engine != NULL ? file->engine : "vllm",
+                                  .name_path = "model",
+                                  .kv_path = "kv",
+                                  .engine_path = "engine",
+                                  .weights_path = "weights",
+                                  .devices_path = "devices",
+                                  .apis_path = "apis",
+                                  .n_context_tokens = file->context_tokens};
+    take_names(file->weights, file->weights_count, &m.weights);
+    take_names(file->devices, file->devices_count, &m.devices);
+    take_names(file->apis, file->apis_count, &m.apis);
+    enum tw_status status = take_targets(r, "slo", &file->slo, &m.slo);
+    status = status == TW_OK ? check_twice(r, "weights", &m.weights) : status;
+    status = status == TW_OK ? check_twice(r, "devices", &m.devices) : status;
+    status = status == TW_OK ? check_twice(r, "apis", &m.apis) : status;
+    *ret_model = m;
+    return status;
+}
+
+static enum tw_status check_context(const struct reader *r, const char *path, uint32_t n_tokens)
+{
+    return n_tokens <= TW_LIMIT_PLAN_CONTEXT_TOKENS
+               ? TW_OK
+               : tw_scenario_wrong(r->scenario, path, r->error,
+                                   "context-tokens is %u; write at most %u", n_tokens,
+                                   TW_LIMIT_PLAN_CONTEXT_TOKENS);
+}
+
+/* One of the list: what it does not say is as the scenario has it for all. */
+static enum tw_status take_model(const struct reader *r, unsigned i,
+                                 const struct tw_scenario_model *common)
+{
+    const struct file_model *from = &r->file->models[i];
+    struct tw_scenario *s = r->scenario;
+    struct tw_scenario_model *m = &s->models[s->n_models];
+    char path[48];
+    enum tw_status status = TW_OK;
+    *m = *common;
+    m->name = from->name;
+    snprintf(m->name_path, sizeof m->name_path, "models.%u.name", i);
+    for (uint32_t k = 0; k < s->n_models; k++) {
+        if (strcasecmp(s->models[k].name, from->name) == 0) {
+            return tw_scenario_wrong(s, m->name_path, r->error,
+                                     "'%.60s' stands here twice; remove one of them", from->name);
+        }
+    }
+    const struct {
+        const char *key;
+        char **items;
+        unsigned n;
+        struct tw_scenario_names *to;
+        char *path;
+    } lists[] = {{"weights", from->weights, from->weights_count, &m->weights, m->weights_path},
+                 {"devices", from->devices, from->devices_count, &m->devices, m->devices_path},
+                 {"apis", from->apis, from->apis_count, &m->apis, m->apis_path}};
+    for (size_t k = 0; status == TW_OK && k < sizeof lists / sizeof lists[0]; k++) {
+        if (lists[k].n > 0) {
+            take_names(lists[k].items, lists[k].n, lists[k].to);
+            snprintf(lists[k].path, sizeof m->weights_path, "models.%u.%s", i, lists[k].key);
+            status = check_twice(r, lists[k].path, lists[k].to);
+        }
+    }
+    if (from->kv != NULL) {
+        m->kv = from->kv;
+        snprintf(m->kv_path, sizeof m->kv_path, "models.%u.kv", i);
+    }
+    if (from->engine != NULL) {
+        m->engine = from->engine;
+        snprintf(m->engine_path, sizeof m->engine_path, "models.%u.engine", i);
+    }
+    m->n_context_tokens = from->context_tokens > 0 ? from->context_tokens : m->n_context_tokens;
+    snprintf(path, sizeof path, "models.%u.slo", i);
+    if (status == TW_OK && (from->slo.percentile != 0 || from->slo.ttft_ms != 0 ||
+                            from->slo.tpot_ms != 0 || from->slo.latency_s != 0)) {
+        status = take_targets(r, path, &from->slo, &m->slo);
+    }
+    snprintf(path, sizeof path, "models.%u.context-tokens", i);
+    status = status == TW_OK ? check_context(r, path, m->n_context_tokens) : status;
+    s->n_models++;
+    return status;
+}
+
+/* The number of a model, which is new where nobody has named it. */
+static enum tw_status add_model(const struct reader *r, const char *path, const char *name,
+                                uint32_t *ret_model)
+{
+    struct tw_scenario *s = r->scenario;
+    for (uint32_t i = 0; i < s->n_models; i++) {
+        if (strcasecmp(s->models[i].name, name) == 0) {
+            *ret_model = i;
+            return TW_OK;
+        }
+    }
+    if (s->n_models == TW_LIMIT_PLAN_MODELS) {
+        return tw_scenario_wrong(s, path, r->error,
+                                 "a scenario has at most %d models; make one of each part",
+                                 TW_LIMIT_PLAN_MODELS);
+    }
+    struct tw_scenario_model *m = &s->models[s->n_models];
+    enum tw_status status = common_model(r, m);
+    m->name = name;
+    snprintf(m->name_path, sizeof m->name_path, "%.47s", path);
+    *ret_model = s->n_models++;
+    return status;
+}
+
+static enum tw_status take_models(const struct reader *r)
+{
+    const struct file_scenario *file = r->file;
+    struct tw_scenario_model common;
+    uint32_t ignored;
+    enum tw_status status = check_context(r, "context-tokens", file->context_tokens);
+    status = status == TW_OK ? common_model(r, &common) : status;
+    for (unsigned i = 0; status == TW_OK && i < file->models_count; i++) {
+        status = take_model(r, i, &common);
+    }
+    if (status == TW_OK && file->model != NULL) {
+        status = add_model(r, "model", file->model, &ignored);
+    }
+    return status;
+}
+
+/* The model of a use case (path: its key) or of the trace. */
+static enum tw_status find_model(const struct reader *r, const char *path, const char *name,
+                                 uint32_t *ret_model)
+{
+    struct tw_scenario *s = r->scenario;
+    name = name != NULL ? name : r->file->model;
+    if (name == NULL && s->n_models == 1) {
+        name = s->models[0].name;
+    }
+    if (name == NULL && s->n_models > 1) {
+        return tw_scenario_wrong(s, path, r->error,
+                                 "there are several models: add the model of this use case");
+    }
+    return name != NULL ? add_model(r, path, name, ret_model)
+                        : tw_scenario_wrong(s, path, r->error,
+                                            "no model is named: add model, one of `tokenworks "
+                                            "plan catalogue models`");
+}
+
+/* What nobody asks for would be planned for nothing. */
+static enum tw_status check_asked(const struct reader *r)
+{
+    struct tw_scenario *s = r->scenario;
+    for (uint32_t m = 0; m < s->n_models; m++) {
+        bool is_asked = s->n_cases == 0 && m == s->trace_model;
+        for (uint32_t i = 0; i < s->n_cases; i++) {
+            is_asked = is_asked || s->case_models[i] == m;
+        }
+        if (!is_asked) {
+            return tw_scenario_wrong(s, s->models[m].name_path, r->error,
+                                     "no use case has the model '%.60s': write it under one, or "
+                                     "remove it here",
+                                     s->models[m].name);
+        }
+    }
+    return TW_OK;
 }
 
 /* ---- who asks ---- */
@@ -380,6 +609,8 @@ static enum tw_status take_case(const struct reader *r, unsigned i)
                           or_else(from->requests_minute, usual->requests_minute) / 60 *
                           or_else(from->peak_factor, usual->peak_factor);
     s->case_names[i] = from->name;
+    s->case_kinds[i] = usual->kind;
+    s->case_users[i] = from->users;
     s->cases[i] = (struct tw_use_case){
         .rate_requests_s = from->users > 0 ? people : from->requests_s,
         .arrivals = TW_ARRIVAL_GAMMA,
@@ -402,9 +633,11 @@ static enum tw_status take_case(const struct reader *r, unsigned i)
                                  "is a part of the input",
                                  s->cases[i].prefix_tokens);
     }
-    snprintf(path, sizeof path, "use-cases.%u.data-class", i);
-    return find_class(r, from->class != NULL ? path : "use-cases", from->class,
-                      &s->case_classes[i]);
+    snprintf(path, sizeof path, from->class != NULL ? "use-cases.%u.data-class" : "use-cases.%u",
+             i);
+    status = find_class(r, path, from->class, &s->case_classes[i]);
+    snprintf(path, sizeof path, from->model != NULL ? "use-cases.%u.model" : "use-cases.%u", i);
+    return status == TW_OK ? find_model(r, path, from->model, &s->case_models[i]) : status;
 }
 
 static enum tw_status take_cases(const struct reader *r)
@@ -422,8 +655,12 @@ static enum tw_status take_cases(const struct reader *r)
     }
     s->cases = tw_mem_zalloc(n + 1, sizeof *s->cases);
     s->case_names = tw_mem_zalloc(n + 1, sizeof *s->case_names);
+    s->case_kinds = tw_mem_zalloc(n + 1, sizeof *s->case_kinds);
+    s->case_users = tw_mem_zalloc(n + 1, sizeof *s->case_users);
     s->case_classes = tw_mem_zalloc(n + 1, sizeof *s->case_classes);
-    if (s->cases == NULL || s->case_names == NULL || s->case_classes == NULL) {
+    s->case_models = tw_mem_zalloc(n + 1, sizeof *s->case_models);
+    if (s->cases == NULL || s->case_names == NULL || s->case_classes == NULL ||
+        s->case_kinds == NULL || s->case_users == NULL || s->case_models == NULL) {
         return tw_error_set(r->error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a scenario");
     }
     enum tw_status status = TW_OK;
@@ -433,6 +670,7 @@ static enum tw_status take_cases(const struct reader *r)
     }
     if (status == TW_OK && s->trace != NULL) {
         status = find_class(r, "trace-class", r->file->trace_class, &s->trace_class);
+        status = status == TW_OK ? find_model(r, "trace", NULL, &s->trace_model) : status;
     }
     return status;
 }
@@ -450,6 +688,17 @@ static enum tw_status take_day(const struct reader *r)
     struct tw_cost_demand *demand = &s->demand;
     const char *word = r->file->day != NULL ? r->file->day : "office";
     const bool is_flat = strcmp(word, "flat") == 0, is_own = r->file->hours_count > 0;
+    if (!is_flat && strcmp(word, "evening") != 0 && strcmp(word, "office") != 0) {
+        return tw_scenario_wrong(s, "day", r->error,
+                                 "there is no day '%.40s'; write office, evening or flat, or "
+                                 "hours: with 24 numbers",
+                                 word);
+    }
+    if (is_own && r->file->day != NULL) {
+        return tw_scenario_wrong(s, "hours", r->error,
+                                 "day and hours both say how a day goes; remove one of them");
+    }
+    s->day = is_own ? "hours" : word;
     const double *day = strcmp(word, "evening") == 0 ? evening_day : office_day;
     const double weekend = r->file->weekend != NULL                   ? *r->file->weekend
                            : day == office_day && !is_flat && !is_own ? 0.15
@@ -495,13 +744,6 @@ static enum tw_status take_day(const struct reader *r)
 
 /* ---- the rest ---- */
 
-static void take_names(char **from, unsigned n, struct tw_scenario_names *to)
-{
-    for (unsigned i = 0; i < n; i++) {
-        to->items[to->n++] = from[i];
-    }
-}
-
 static enum tw_status take_kinds(const struct reader *r)
 {
     static const char *const words[TW_COST_KINDS] = {"owned",    "colocated", "on-demand",
@@ -528,26 +770,6 @@ static enum tw_status take_kinds(const struct reader *r)
     return TW_OK;
 }
 
-static enum tw_status take_targets(const struct reader *r)
-{
-    struct tw_scenario *s = r->scenario;
-    const struct file_slo *slo = &r->file->slo;
-    const double p = slo->percentile > 0 ? slo->percentile : 95;
-    if (!(p > 0 && p <= 100)) {
-        return tw_scenario_wrong(s, "slo.percentile", r->error,
-                                 "percentile is %g; write above 0 to 100", p);
-    }
-    if (!(slo->ttft_ms >= 0 && slo->tpot_ms >= 0 && slo->latency_s >= 0)) {
-        return tw_scenario_wrong(s, "slo", r->error, "a target is a time of 0 or more");
-    }
-    const bool has_any = slo->ttft_ms > 0 || slo->tpot_ms > 0 || slo->latency_s > 0;
-    s->slo.percentile = p;
-    s->slo.ttft_s = has_any ? slo->ttft_ms / 1000 : 1;
-    s->slo.tpot_s = has_any ? slo->tpot_ms / 1000 : 0.05;
-    s->slo.latency_s = slo->latency_s;
-    return TW_OK;
-}
-
 static enum tw_status take_plain(const struct reader *r)
 {
     struct tw_scenario *s = r->scenario;
@@ -562,26 +784,24 @@ static enum tw_status take_plain(const struct reader *r)
     s->demand.n_months = s->n_months;
     snprintf(s->currency, sizeof s->currency, "%.7s",
              file->currency != NULL ? file->currency : "USD");
-    s->model = file->model;
-    s->kv = file->kv != NULL ? file->kv : "bf16";
-    s->engine = file->engine != NULL ? file->engine : "vllm";
     s->n_spare_replicas = file->spare_replicas;
-    s->n_context_tokens = file->context_tokens;
-    if (s->n_spare_replicas > 1000 || s->n_context_tokens > TW_LIMIT_PLAN_CONTEXT_TOKENS) {
+    if (s->n_spare_replicas > 1000) {
         return tw_scenario_wrong(s, "spare-replicas", r->error,
-                                 "spare-replicas is at most 1000, context-tokens at most %u",
-                                 TW_LIMIT_PLAN_CONTEXT_TOKENS);
+                                 "spare-replicas is %u; write at most 1000", s->n_spare_replicas);
     }
     s->batch_share = file->batch_share;
     s->cached_share = file->cached_share != NULL ? *file->cached_share : -1;
-    if (!(s->batch_share >= 0 && s->batch_share <= 1) || !(s->cached_share <= 1)) {
+    if (!(s->batch_share >= 0 && s->batch_share <= 1)) {
         return tw_scenario_wrong(s, "batch-share", r->error,
-                                 "batch-share and cached-share are shares: write 0 to 1");
+                                 "batch-share is %g, and a share of one: write 0 to 1",
+                                 s->batch_share);
     }
-    take_names(file->weights, file->weights_count, &s->weights);
-    take_names(file->devices, file->devices_count, &s->devices);
+    if (file->cached_share != NULL && !(s->cached_share >= 0 && s->cached_share <= 1)) {
+        return tw_scenario_wrong(s, "cached-share", r->error,
+                                 "cached-share is %g, and a share of one: write 0 to 1",
+                                 s->cached_share);
+    }
     take_names(file->rents, file->rents_count, &s->rents);
-    take_names(file->apis, file->apis_count, &s->apis);
     take_names(file->price_files, file->price_files_count, &s->price_files);
     take_names(file->catalogue_files, file->catalogue_files_count, &s->catalogue_files);
     return TW_OK;
@@ -603,11 +823,12 @@ enum tw_status tw_scenario_read(const char *text, size_t text_bytes, const char 
     s->conf = conf;
     const struct reader r = {s, conf, error};
     status = status == TW_OK ? take_plain(&r) : status;
-    status = status == TW_OK ? take_targets(&r) : status;
     status = status == TW_OK ? take_kinds(&r) : status;
+    status = status == TW_OK ? take_models(&r) : status;
     status = status == TW_OK ? take_day(&r) : status;
     status = status == TW_OK ? take_sovereignty(&r) : status;
     status = status == TW_OK ? take_cases(&r) : status;
+    status = status == TW_OK ? check_asked(&r) : status;
     status = status == TW_OK ? take_money(&r) : status;
     if (status != TW_OK) {
         tw_scenario_free(s);
@@ -641,6 +862,9 @@ void tw_scenario_free(struct tw_scenario *scenario)
     tw_mem_free(scenario->text);
     tw_mem_free(scenario->cases);
     tw_mem_free(scenario->case_names);
+    tw_mem_free(scenario->case_kinds);
+    tw_mem_free(scenario->case_users);
     tw_mem_free(scenario->case_classes);
+    tw_mem_free(scenario->case_models);
     tw_mem_free(scenario);
 }

@@ -23,6 +23,17 @@ struct tw_scenario_names {
     uint32_t n;
 };
 
+/* A model that is asked for, and what is good enough for it. */
+struct tw_scenario_model {
+    const char *name, *kv, *engine;
+    struct tw_scenario_names weights, devices, apis;
+    /* Where each stands in the file, for messages: "models.0.devices". */
+    char name_path[48], kv_path[48], engine_path[48], weights_path[48], devices_path[48],
+        apis_path[48];
+    struct tw_plan_slo slo;
+    uint32_t n_context_tokens;
+};
+
 struct tw_scenario {
     char *text; /* as it was read */
     size_t text_bytes;
@@ -33,29 +44,36 @@ struct tw_scenario {
 
     struct tw_use_case *cases; /* [n_cases]; rates at the peak hour */
     const char **case_names;
+    const char **case_kinds;
+    double *case_users;     /* 0: told as requests a second */
     uint32_t *case_classes; /* of classes */
+    uint32_t *case_models;  /* of models */
     uint32_t n_cases;
     const char *trace;            /* a file, or NULL */
     uint32_t trace_class;         /* of its data */
+    uint32_t trace_model;         /* that answers it */
     double trace_factor;          /* requests, as a factor on the trace's */
     double cached_share;          /* of input tokens, as an API counts them; < 0: as simulated */
     double batch_share;           /* of requests that may wait for a batch */
     struct tw_cost_demand demand; /* its million_tokens_h is filled by who knows the workload */
 
-    struct tw_plan_slo slo;
-    const char *model, *kv, *engine;
-    struct tw_scenario_names weights, devices, rents, apis;
+    struct tw_scenario_model models[TW_LIMIT_PLAN_MODELS];
+    uint32_t n_models; /* each answers a use case, or the trace */
+    struct tw_scenario_names rents;
     bool kinds[TW_COST_KINDS]; /* that are wanted */
-    uint32_t n_spare_replicas, n_context_tokens;
+    uint32_t n_spare_replicas; /* of each model */
+    const char *day;           /* "office", "evening", "flat" or "hours" */
 
     struct tw_place places[TW_LIMIT_PLAN_PLACES];
     uint32_t n_places;
+    bool places_told; /* by the scenario, not by default */
     struct tw_data_class classes[TW_LIMIT_PLAN_CLASSES];
     uint32_t n_classes; /* at least one: "any", which may go anywhere */
 
     struct tw_range ranges[TW_COST_INPUTS];
     bool is_told[TW_COST_INPUTS]; /* by the scenario, not by default */
     uint32_t life_months, loan_months, n_draws;
+    bool life_told;
     uint64_t seed;
     struct tw_scenario_names price_files, catalogue_files;
     void *conf; /* what the texts above point into */

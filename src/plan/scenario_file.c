@@ -22,6 +22,7 @@ static const cyaml_schema_field_t case_fields[] = {
     TEXT("name", CYAML_FLAG_POINTER, file_use_case, name),
     TEXT("kind", OPTIONAL, file_use_case, kind),
     TEXT("data-class", OPTIONAL, file_use_case, class),
+    TEXT("model", OPTIONAL, file_use_case, model),
     NUMBER("users", file_use_case, users),
     NUMBER("requests-per-s", file_use_case, requests_s),
     NUMBER("active-share", file_use_case, active_share),
@@ -67,6 +68,20 @@ static const cyaml_schema_field_t slo_fields[] = {
     CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t model_fields[] = {
+    TEXT("name", CYAML_FLAG_POINTER, file_model, name),
+    LIST("weights", file_model, weights, &name_value, TW_LIMIT_PLAN_NAMES),
+    TEXT("kv", OPTIONAL, file_model, kv),
+    TEXT("engine", OPTIONAL, file_model, engine),
+    LIST("devices", file_model, devices, &name_value, TW_LIMIT_PLAN_NAMES),
+    LIST("apis", file_model, apis, &name_value, TW_LIMIT_PLAN_NAMES),
+    COUNT("context-tokens", file_model, context_tokens),
+    CYAML_FIELD_MAPPING("slo", CYAML_FLAG_OPTIONAL, struct file_model, slo, slo_fields),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t model_value = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct file_model, model_fields)};
+
 /* Names as in cost_inputs.c. */
 #define MONEY(key, input) TEXT(key, OPTIONAL, file_money, value[input])
 static const cyaml_schema_field_t money_fields[] = {
@@ -92,6 +107,8 @@ static const cyaml_schema_field_t money_fields[] = {
     MONEY("staff-usd-per-year", TW_COST_STAFF_USD_YEAR),
     MONEY("staff-base", TW_COST_STAFF_BASE),
     MONEY("staff-per-device", TW_COST_STAFF_DEVICE),
+    MONEY("staff-colocated-share", TW_COST_STAFF_COLOCATED),
+    MONEY("staff-rented-share", TW_COST_STAFF_RENTED),
     MONEY("space-usd-per-kw-month", TW_COST_SPACE_USD_KW),
     MONEY("colocation-usd-per-kw-month", TW_COST_COLO_USD_KW),
     MONEY("network-share", TW_COST_NETWORK_SHARE),
@@ -119,7 +136,8 @@ static const cyaml_schema_field_t fields[] = {
     CYAML_FIELD_FLOAT_PTR("cached-share", OPTIONAL, struct file_scenario, cached_share),
     NUMBER("batch-share", file_scenario, batch_share),
     CYAML_FIELD_MAPPING("slo", CYAML_FLAG_OPTIONAL, struct file_scenario, slo, slo_fields),
-    TEXT("model", CYAML_FLAG_POINTER, file_scenario, model),
+    TEXT("model", OPTIONAL, file_scenario, model),
+    LIST("models", file_scenario, models, &model_value, TW_LIMIT_PLAN_MODELS),
     LIST("weights", file_scenario, weights, &name_value, TW_LIMIT_PLAN_NAMES),
     TEXT("kv", OPTIONAL, file_scenario, kv),
     TEXT("engine", OPTIONAL, file_scenario, engine),

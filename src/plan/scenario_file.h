@@ -10,7 +10,7 @@
 #include "plan/cost.h"
 
 struct file_use_case {
-    char *name, *kind, *class;
+    char *name, *kind, *class, *model;
     double users, requests_s, active_share, requests_minute, peak_factor;
     double input_tokens, output_tokens, input_cv, output_cv, arrival_cv;
     uint32_t prefix_tokens, prefixes;
@@ -34,6 +34,14 @@ struct file_slo {
     double percentile, ttft_ms, tpot_ms, latency_s;
 };
 
+struct file_model {
+    char *name, *kv, *engine;
+    char **weights, **devices, **apis;
+    struct file_slo slo;
+    uint32_t context_tokens;
+    unsigned weights_count, devices_count, apis_count;
+};
+
 struct file_money {
     char *value[TW_COST_INPUTS];
     uint32_t life_months, loan_months, draws, seed;
@@ -45,13 +53,15 @@ struct file_scenario {
     double trace_factor, batch_share;
     double *weekend, *cached_share, *hours;
     struct file_use_case *cases;
+    struct file_model *models;
     struct file_place *places;
     struct file_class *classes;
     struct file_slo slo;
     struct file_money money;
     char **weights, **devices, **rents, **apis, **options, **price_files, **catalogue_files;
-    unsigned hours_count, cases_count, places_count, classes_count, weights_count, devices_count,
-        rents_count, apis_count, options_count, price_files_count, catalogue_files_count;
+    unsigned hours_count, cases_count, models_count, places_count, classes_count, weights_count,
+        devices_count, rents_count, apis_count, options_count, price_files_count,
+        catalogue_files_count;
 };
 
 extern const cyaml_schema_value_t tw_scenario_file_schema;

@@ -112,7 +112,7 @@ def what_a_rule_forbids_is_gone_and_has_a_price(it):
     free, bound = plan(it, SMALL), plan(it, SMALL + RULES)
     assert free["keep_buying_tokens"]
     best = bound["options"][0]
-    assert best["kind"] == "owned" and best["place"] == "house"
+    assert best["kind"] == "owned" and best["parts"][0]["place"] == "house"
     assert all(o["kind"] == "owned" for o in bound["options"] if o["admitted"])
     price = best["npv_usd"] - min(o["npv_usd"] for o in bound["options"])
     assert abs(bound["rules"][0]["usd"] - price) < 1e-6 and price > 0
@@ -152,7 +152,8 @@ def a_price_of_ones_own_replaces_ours(it):
                      "p.csv")
     made = plan(it, SMALL + f"prices: [{prices}]\n")
     mine = [o for o in made["options"] if o["kind"] == "owned" and "L40S" in o["name"]]
-    assert mine and mine[0]["cost"]["device_usd"] == 1 and mine[0]["price_source"] == "me"
+    assert mine and mine[0]["parts"][0]["cost"]["device_usd"] == 1
+    assert mine[0]["parts"][0]["price_source"] == "me"
 
 
 def options_say_the_same_as_a_file(it):

@@ -46,6 +46,7 @@ static struct tw_cost_option make_option(uint32_t kind)
     struct tw_cost_option o = {
         .kind = (enum tw_cost_kind)kind,
         .devices_per_replica = 1 + whole(7),
+        .unit_devices = whole(8),
         .spare_replicas = whole(2),
         .device_usd = between(1000, 50000),
         .device_usd_h = between(0.5, 8),
@@ -80,6 +81,7 @@ static void put_option(struct tw_json_writer *w, const struct tw_cost_option *o)
     put_list(w, "replicas", o->capacity.replicas, o->capacity.n_points);
     put_list(w, "load", o->capacity.load, o->capacity.n_points);
     tw_json_put_double(w, "devices_per_replica", o->devices_per_replica);
+    tw_json_put_double(w, "unit_devices", o->unit_devices);
     tw_json_put_double(w, "spare_replicas", o->spare_replicas);
     tw_json_put_double(w, "fixed_replicas", o->fixed_replicas);
     tw_json_put_bool(w, "sheds_tail", o->sheds_tail);
@@ -96,21 +98,37 @@ static void put_option(struct tw_json_writer *w, const struct tw_cost_option *o)
     tw_json_object_end(w);
 }
 
-static void put_case(struct tw_json_writer *w, uint32_t i)
+static void put_demand(struct tw_json_writer *w, const struct tw_cost_demand *d)
 {
-    const struct tw_cost_demand d = make_demand();
-    const struct tw_cost_option o = make_option(i % TW_COST_KINDS);
-    struct tw_cost_result r;
-    double in[TW_COST_INPUTS];
-    tw_json_object_begin(w);
     tw_json_key(w, "demand");
     tw_json_object_begin(w);
-    tw_json_put_uint(w, "months", d.n_months);
-    tw_json_put_double(w, "million_tokens_per_peak_h", d.million_tokens_h);
-    put_list(w, "hours", d.hours, d.n_classes);
-    put_list(w, "load", d.load, d.n_classes);
+    tw_json_put_uint(w, "months", d->n_months);
+    tw_json_put_double(w, "million_tokens_per_peak_h", d->million_tokens_h);
+    put_list(w, "hours", d->hours, d->n_classes);
+    put_list(w, "load", d->load, d->n_classes);
     tw_json_object_end(w);
-    put_option(w, &o);
+}
+
+static void put_case(struct tw_json_writer *w, uint32_t i)
+{
+    const uint32_t n_parts = 1 + i % 2;
+    struct tw_cost_demand d[2];
+    struct tw_cost_option o[2];
+    struct tw_cost_result r = {0}, tokens;
+    double in[TW_COST_INPUTS], months = 0;
+    tw_json_object_begin(w);
+    tw_json_key(w, "parts");
+    tw_json_array_begin(w);
+    for (uint32_t k = 0; k < n_parts; k++) {
+        d[k] = make_demand();
+        d[k].n_months = d[0].n_months;
+        o[k] = make_option((i / 2 + k) % TW_COST_KINDS);
+        tw_json_object_begin(w);
+        put_demand(w, &d[k]);
+        put_option(w, &o[k]);
+        tw_json_object_end(w);
+    }
+    tw_json_array_end(w);
     tw_json_key(w, "inputs");
     tw_json_object_begin(w);
     for (int k = 0; k < TW_COST_INPUTS; k++) {
@@ -123,10 +141,23 @@ static void put_case(struct tw_json_writer *w, uint32_t i)
         tw_json_put_double(w, tw_cost_input_rows[k].name, in[k]);
     }
     tw_json_object_end(w);
-    tw_cost_evaluate(&d, &o, in, &r);
+    for (uint32_t k = 0; k < n_parts; k++) {
+        struct tw_cost_result part;
+        tw_cost_evaluate(&d[k], &o[k], in, &part);
+        tw_cost_add(&r, &part);
+    }
+    const struct tw_cost_option bought = make_option(TW_COST_TOKENS);
+    tw_cost_evaluate(&d[0], &bought, in, &tokens);
+    const bool pays = tw_cost_break_even(&r, &tokens, &months);
+    tw_json_key(w, "tokens");
+    tw_json_object_begin(w);
+    put_option(w, &bought);
+    tw_json_object_end(w);
+    tw_json_put_double(w, "break_even", pays ? months : -1);
     tw_json_put_double(w, "npv_usd", r.npv_usd);
     tw_json_put_double(w, "usd_per_million_tokens", r.usd_per_million_tokens);
     tw_json_put_double(w, "utilisation", r.utilisation);
+    tw_json_put_double(w, "co2_kg_per_million_tokens", r.co2_kg_per_million_tokens);
     tw_json_put_double(w, "kwh_per_million_tokens", r.kwh_per_million_tokens);
     tw_json_put_double(w, "paid_usd", r.total.paid);
     tw_json_put_double(w, "devices", r.total.devices);
