@@ -1,7 +1,8 @@
 /* What the planner says beside what others measured: memory of vLLM, requests of two servers, times
  * per token of a table, MLPerf throughput and power; and how fast it simulates.
  *
- *     plan_accuracy FOLDER [kv] [logs] [table] [mlperf] [speed] [bursts] [--with TABLE.csv ...]
+ *     plan_accuracy FOLDER [kv] [logs] [table] [held] [mlperf] [speed] [bursts]
+ *         [--with TABLE.csv ...]
  *
  * FOLDER is the shared planning data. A table of one's own overrides constants, so that a fit needs
  * no build.
@@ -11,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "measured.h"
+
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -19,96 +22,9 @@
 #include "plan/quantiles.h"
 #include "plan/simulator.h"
 #include "plan/trace.h"
-#include "text/csv_read.h"
-#include "text/lines.h"
 
 static struct tw_catalogue *catalogue;
 static const char *folder;
-static struct tw_error error;
-
-static void stop(void)
-{
-    fprintf(stderr, "plan_accuracy: %s\n", error.text);
-    exit(1);
-}
-
-static void need(enum tw_status status)
-{
-    if (status != TW_OK) {
-        stop();
-    }
-}
-
-/* ---- tables of measurements ---- */
-
-struct sheet {
-    struct tw_buf buf;
-    struct tw_lines lines;
-    struct tw_csv_row titles, row;
-};
-
-static struct sheet *open_sheet(const char *name)
-{
-    char path[1024];
-    struct sheet *sheet = tw_mem_zalloc(1, sizeof *sheet);
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    need(tw_file_read(path, TW_LIMIT_PLAN_TABLE_BYTES, &sheet->buf, &error));
-    sheet->lines.text = (struct tw_bytes){sheet->buf.data, sheet->buf.size_bytes};
-    struct tw_bytes line;
-    if (!tw_lines_next(&sheet->lines, &line)) {
-        stop();
-    }
-    need(tw_csv_read_row(line, &sheet->titles, &error));
-    return sheet;
-}
-
-static bool next_row(struct sheet *sheet)
-{
-    struct tw_bytes line;
-    if (!tw_lines_next(&sheet->lines, &line)) {
-        return false;
-    }
-    need(tw_csv_read_row(line, &sheet->row, &error));
-    return true;
-}
-
-static const char *field(const struct sheet *sheet, const char *title)
-{
-    for (uint32_t i = 0; i < sheet->titles.n_fields; i++) {
-        if (strcmp(sheet->titles.fields[i], title) == 0) {
-            return i < sheet->row.n_fields ? sheet->row.fields[i] : "";
-        }
-    }
-    fprintf(stderr, "plan_accuracy: no column %s\n", title);
-    exit(1);
-}
-
-static double number(const struct sheet *sheet, const char *title)
-{
-    double value = 0;
-    return tw_csv_number_of(field(sheet, title), &value) ? value : 0;
-}
-
-static void close_sheet(struct sheet *sheet)
-{
-    tw_buf_free(&sheet->buf);
-    tw_mem_free(sheet);
-}
-
-/* ---- plants ---- */
-
-static struct tw_plant plant_of(const char *model, const char *device, const char *engine,
-                                const char *weights)
-{
-    struct tw_plant plant = {.n_tensor = 1, .n_pipeline = 1, .n_replicas = 1};
-    need(tw_catalogue_model(catalogue, model, &plant.model, &error));
-    need(tw_catalogue_device(catalogue, device, &plant.device, &error));
-    need(tw_catalogue_engine(catalogue, engine, &plant.engine, &error));
-    plant.weights = tw_number_format_find(weights);
-    plant.kv = tw_number_format_find("bf16");
-    plant.n_context_tokens = 8192;
-    return plant;
-}
 
 static double percent(double ours, double theirs)
 {
@@ -143,31 +59,31 @@ static const char *our_name(const char *name, const char *const (*pairs)[2])
 
 static void kv_pools(void)
 {
-    struct sheet *sheet = open_sheet("measured/vllm_memory_measured.csv");
+    struct sheet *sheet = sheet_open(folder, "measured/vllm_memory_measured.csv");
     double worst = 0;
-    while (next_row(sheet)) {
-        const double measured = number(sheet, "kv_tokens");
-        const char *name = field(sheet, "model");
+    while (sheet_next(sheet)) {
+        const double measured = sheet_number(sheet, "kv_tokens");
+        const char *name = sheet_text(sheet, "model");
         if (measured == 0) {
             continue;
         }
-        const char *version = field(sheet, "vllm_version");
+        const char *version = sheet_text(sheet, "vllm_version");
         char engine_name[64];
         snprintf(engine_name, sizeof engine_name, "vllm-%.*s",
                  (int)(strrchr(version, '.') - version), version);
-        struct tw_plant plant = plant_of(our_name(name, memory_names), "H100-80GB-SXM", engine_name,
-                                         strstr(name, "float32") ? "f32" : "bf16");
+        struct tw_plant plant = plant_of(catalogue, our_name(name, memory_names), "H100-80GB-SXM",
+                                         engine_name, strstr(name, "float32") ? "f32" : "bf16");
         struct tw_plan_engine engine = *plant.engine;
-        engine.memory_share = number(sheet, "util");
+        engine.memory_share = sheet_number(sheet, "util");
         plant.engine = &engine;
-        plant.n_tensor = (uint32_t)number(sheet, "tp");
+        plant.n_tensor = (uint32_t)sheet_number(sheet, "tp");
         plant.n_sequences = strstr(version, "0.15.1") ? 128 : 1024;
         plant.kv = tw_number_format_find(strstr(name, "kv fp8")    ? "fp8"
                                          : strstr(name, "float32") ? "f32"
                                                                    : "bf16");
         plant.n_context_tokens = 4096;
         struct tw_plan_memory memory;
-        need(tw_plan_fit(&plant, &memory, &error));
+        need(tw_plan_fit(&plant, &memory, &measured_error));
         const double off = percent((double)memory.n_kv_tokens, measured);
         const bool counts = strstr(name, "Mistral-Small") == NULL; /* it sees pictures too */
         worst = counts && fabs(off) > worst ? fabs(off) : worst;
@@ -176,7 +92,7 @@ static void kv_pools(void)
                counts ? "" : " (multimodal)");
     }
     printf("kv worst of dense text models and Mixtral: %.2f %%\n", worst);
-    close_sheet(sheet);
+    sheet_close(sheet);
 }
 
 static double seconds_now(void)
@@ -197,7 +113,7 @@ static void compare_log(const char *title, const struct tw_plant *plant,
 {
     const struct tw_simulation simulation = {.plant = plant, .workload = workload};
     struct tw_plan_result result;
-    need(tw_simulate(&simulation, &result, NULL, &error));
+    need(tw_simulate(&simulation, &result, NULL, &measured_error));
     const uint32_t n = workload->n_requests;
     double *ttft = tw_mem_alloc(n, sizeof *ttft), *tpot = tw_mem_alloc(n, sizeof *tpot);
     for (uint32_t i = 0; i < n; i++) {
@@ -224,9 +140,9 @@ static void one_log(const char *file, const char *device, uint64_t n_kv_tokens)
     struct tw_workload workload;
     struct tw_trace_times *times;
     snprintf(path, sizeof path, "%s/measured/%s", folder, file);
-    need(tw_file_read(path, TW_LIMIT_PLAN_TABLE_BYTES, &buf, &error));
-    need(tw_trace_read(file, buf.data, buf.size_bytes, 0, &workload, &times, &error));
-    struct tw_plant plant = plant_of("Llama-3.1-8B", device, "vllm-0.19", "bf16");
+    need(tw_file_read(path, TW_LIMIT_PLAN_TABLE_BYTES, &buf, &measured_error));
+    need(tw_trace_read(file, buf.data, buf.size_bytes, 0, &workload, &times, &measured_error));
+    struct tw_plant plant = plant_of(catalogue, "Llama-3.1-8B", device, "vllm-0.19", "bf16");
     plant.step_tokens = 2048;
     plant.n_sequences = 128;
     plant.n_kv_tokens = n_kv_tokens;
@@ -238,7 +154,7 @@ static void one_log(const char *file, const char *device, uint64_t n_kv_tokens)
     }
     struct tw_calibration calibration;
     const double start = seconds_now();
-    need(tw_calibrate_log(&plant, &workload, outcomes, &calibration, &error));
+    need(tw_calibrate_log(&plant, &workload, outcomes, &calibration, &measured_error));
     printf("calibrated in %.2f s, residual %.1f %%: ", seconds_now() - start,
            100 * calibration.residual);
     for (int i = 0; i < TW_CALIBRATION_N; i++) {
@@ -265,214 +181,177 @@ static void logs(void)
 
 /* ---- the table of times per token ---- */
 
-static const char *const table_models[][2] = {{"Qwen/Qwen3-32B", "Qwen3-32B"},
-                                              {"nvidia/Qwen3-32B-NVFP4", "Qwen3-32B"},
-                                              {"meta-llama/Llama-3.1-70B", "Llama-3.1-70B"},
-                                              {"meta-llama/Llama-3.1-8B-Instruct", "Llama-3.1-8B"},
-                                              {"nvidia/Llama-3.1-8B-Instruct-FP8", "Llama-3.1-8B"},
-                                              {NULL, NULL}};
-static const char *const table_devices[][2] = {
-    {"h100_sxm", "H100-80GB-SXM"},  {"h200_sxm", "H200-141GB-SXM"}, {"b200_sxm", "B200-180GB-SXM"},
-    {"b300_sxm", "B300-288GB-SXM"}, {"gb200", "GB200-NVL72"},       {NULL, NULL}};
-
-static const char *partner(const char *name, const char *const (*pairs)[2])
-{
-    for (; (*pairs)[0] != NULL; pairs++) {
-        if (strcmp((*pairs)[0], name) == 0) {
-            return (*pairs)[1];
-        }
-    }
-    return NULL;
-}
-
-static bool table_row(const struct sheet *sheet, double *ret_ours)
-{
-    const char *model = partner(field(sheet, "model_path"), table_models);
-    const char *device = partner(field(sheet, "system"), table_devices);
-    const char *gemm = field(sheet, "gemm_quant_mode");
-    if (model == NULL || device == NULL || strcmp(field(sheet, "mode"), "agg") != 0) {
-        return false;
-    }
-    const char *backend = field(sheet, "backend");
-    struct tw_plant plant = plant_of(model, device,
-                                     strcmp(backend, "trtllm") == 0   ? "tensorrt-llm"
-                                     : strcmp(backend, "sglang") == 0 ? "sglang"
-                                                                      : "vllm-0.19",
-                                     gemm[0] == '\0'              ? "bf16"
-                                     : strcmp(gemm, "nvfp4") == 0 ? "nvfp4"
-                                                                  : "fp8");
-    plant.n_tensor = (uint32_t)number(sheet, "tp_size");
-    plant.n_pipeline = (uint32_t)number(sheet, "pp_size");
-    const double isl = number(sheet, "isl"), osl = number(sheet, "osl");
-    const uint32_t n_clients = (uint32_t)(number(sheet, "batch_size") + 0.5);
-    plant.n_context_tokens = (uint32_t)(isl + osl);
-    plant.n_sequences = n_clients < 1024 ? n_clients > 0 ? n_clients : 1 : 1024;
-    plant.kv = tw_number_format_find(gemm[0] == '\0' ? "bf16" : "fp8");
-    struct tw_use_case use = {.rate_requests_s = 1,
-                              .arrival_cv = 1,
-                              .arrivals = TW_ARRIVAL_GAMMA,
-                              .input = {.mean_tokens = isl},
-                              .output = {.mean_tokens = osl}};
-    struct tw_workload workload;
-    need(tw_workload_make(&use, 1, 5 * n_clients, 1, &workload, &error));
-    /* The benchmark draws both lengths evenly from 0.8 to 1 of what is named. */
-    for (uint32_t i = 0; i < workload.n_requests; i++) {
-        struct tw_plan_request *request = &workload.requests[i];
-        request->n_input = (uint32_t)(isl * (1 - 0.2 * ((i * 7919u) % 1000) / 1000.0));
-        request->n_output = (uint32_t)(osl * (1 - 0.2 * ((i * 104729u) % 997) / 997.0));
-    }
-    const struct tw_simulation simulation = {
-        .plant = &plant, .workload = &workload, .n_clients = n_clients};
-    struct tw_plan_result result;
-    enum tw_status status = tw_simulate(&simulation, &result, NULL, &error);
-    tw_workload_free(&workload);
-    if (status != TW_OK) {
-        printf("table skipped %s: %s\n", field(sheet, "id"), error.text);
-        return false;
-    }
-    *ret_ours = result.tpot_s.mean;
-    return true;
-}
-
 static void table(void)
 {
-    struct sheet *sheet = open_sheet("measured/aic_silicon_sample.csv");
+    struct sheet *sheet = sheet_open(folder, "measured/aic_silicon_sample.csv");
     double *off = tw_mem_alloc(10000, sizeof *off), mean = 0;
     uint32_t n = 0;
-    while (next_row(sheet)) {
-        double ours;
-        const double theirs = number(sheet, "silicon_tpot_ms") / 1e3;
-        if (theirs > 0 && table_row(sheet, &ours)) {
-            printf("table,%s,%s,%s,%s,%s,tp%s,%s,%s,c%s,%.3f,%.3f,%+.1f\n", field(sheet, "id"),
-                   field(sheet, "system"), field(sheet, "backend"),
-                   partner(field(sheet, "model_path"), table_models),
-                   field(sheet, "gemm_quant_mode"), field(sheet, "tp_size"), field(sheet, "isl"),
-                   field(sheet, "osl"), field(sheet, "batch_size"), theirs * 1e3, ours * 1e3,
-                   percent(ours, theirs));
-            off[n] = fabs(percent(ours, theirs));
-            mean += off[n++];
+    while (sheet_next(sheet)) {
+        struct measured_case one;
+        struct tw_plan_result result;
+        if (!measured_table_case(catalogue, sheet, &one)) {
+            continue;
         }
+        if (measured_simulate(&one, &result)) {
+            const double ours = result.tpot_s.mean;
+            printf("table,%s,%.3f,%.3f,%+.1f\n", one.name, one.measured * 1e3, ours * 1e3,
+                   percent(ours, one.measured));
+            off[n] = fabs(percent(ours, one.measured));
+            mean += off[n++];
+        } else {
+            printf("table skipped %s: %s\n", one.name, measured_error.text);
+        }
+        measured_case_free(&one);
     }
     printf("table: %u dense rows, median error of TPOT %.1f %%, mean %.1f %%\n", n, median(off, n),
            mean / n);
     tw_mem_free(off);
-    close_sheet(sheet);
+    sheet_close(sheet);
+}
+
+/* ---- calibrated on one half of a device's rows, tried on the other ---- */
+
+#define MOST_ROWS 1024
+
+struct half {
+    struct tw_plan_point points[MOST_ROWS];
+    uint32_t n;
+};
+
+/* Calibrates by `by`, one device and engine at a time; errors on `on`, in percent. */
+static uint32_t try_on(const struct half *by, const struct half *on, double *off, double *before)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < on->n; i++) {
+        static struct tw_plan_point chosen[MOST_ROWS];
+        const struct tw_plant *plant = &on->points[i].plant;
+        bool is_first = true;
+        uint32_t n_chosen = 0;
+        for (uint32_t k = 0; k < i; k++) {
+            const struct tw_plant *other = &on->points[k].plant;
+            is_first &= other->device != plant->device || other->engine != plant->engine;
+        }
+        for (uint32_t k = 0; k < by->n && is_first; k++) {
+            const struct tw_plant *other = &by->points[k].plant;
+            if (other->device == plant->device && other->engine == plant->engine) {
+                chosen[n_chosen++] = by->points[k];
+            }
+        }
+        if (!is_first || n_chosen < 4) {
+            continue;
+        }
+        struct tw_calibration calibration;
+        need(tw_calibrate_points(chosen, n_chosen, &calibration, &measured_error));
+        struct tw_plan_engine engine = *plant->engine;
+        tw_calibration_apply(&calibration, &engine);
+        double mine[MOST_ROWS];
+        uint32_t n_mine = 0;
+        for (uint32_t k = i; k < on->n; k++) {
+            struct tw_plan_point point = on->points[k];
+            if (point.plant.device != plant->device || point.plant.engine != plant->engine) {
+                continue;
+            }
+            struct tw_plan_result result;
+            need(tw_plan_point_simulate(&point, &result, &measured_error));
+            before[n] = fabs(percent(result.tpot_s.mean, point.tpot_s));
+            point.plant.engine = &engine;
+            need(tw_plan_point_simulate(&point, &result, &measured_error));
+            off[n] = fabs(percent(result.tpot_s.mean, point.tpot_s));
+            mine[n_mine++] = off[n++];
+        }
+        printf("held out,%s,%s,calibrated by %u rows,tried on %u,median %.1f %%\n",
+               plant->device->name, plant->engine->name, n_chosen, n_mine, median(mine, n_mine));
+    }
+    return n;
+}
+
+/* Rows of one device and engine by turns into two halves; each calibrates for the other. */
+static void held_out(void)
+{
+    struct sheet *sheet = sheet_open(folder, "measured/aic_silicon_sample.csv");
+    static struct half halves[2];
+    static double off[2 * MOST_ROWS], before[2 * MOST_ROWS];
+    uint32_t n_rows = 0;
+    while (sheet_next(sheet) && n_rows < MOST_ROWS) {
+        struct measured_case one;
+        struct tw_plan_result ignored;
+        if (measured_table_case(catalogue, sheet, &one)) {
+            struct half *half = &halves[n_rows % 2];
+            if (measured_simulate(&one, &ignored)) {
+                half->points[half->n++] = one.point;
+                n_rows++;
+            }
+            measured_case_free(&one);
+        }
+    }
+    sheet_close(sheet);
+    uint32_t n = try_on(&halves[0], &halves[1], off, before);
+    n += try_on(&halves[1], &halves[0], off + n, before + n);
+    printf("held out: %u rows, median error of TPOT %.1f %% with the other half's constants of the "
+           "device and engine, %.1f %% with those for all\n",
+           n, median(off, n), median(before, n));
 }
 
 /* ---- MLPerf ---- */
 
-/* Lengths of the benchmark's data sets: mean tokens in and out of a sample (those out as most
- * submissions' own tokens / samples say), and the spread. */
-struct mlperf_task {
-    const char *prefix, *model;
-    double in, in_cv, out, out_cv;
+/* Rows of one kind are many: each kind is simulated once. */
+struct known {
+    struct tw_plant plant;
+    uint32_t n_requests;
+    double tokens_s, power_w;
 };
-static const struct mlperf_task tasks[] = {{"llama2-70b", "Llama-2-70B", 294, 1.0, 294, 0.7},
-                                           {"llama3.1-8b", "Llama-3.1-8B", 778, 0.5, 128, 0},
-                                           {"llama3.1-405b", "Llama-3.1-405B", 9428, 0.6, 652, 0.4},
-                                           {"mixtral-8x7b", "Mixtral-8x7B", 344, 1.0, 145, 0.8}};
-static const char *const mlperf_devices[][2] = {{"H100-SXM-80GB", "H100-80GB-SXM"},
-                                                {"H200-SXM-141GB", "H200-141GB-SXM"},
-                                                {"H200-NVL-141GB", "H200-NVL-141GB"},
-                                                {"B200-SXM-180GB", "B200-180GB-SXM"},
-                                                {"NVIDIA GB200", "GB200-NVL72"},
-                                                {"L40S", "L40S"},
-                                                {"RTX PRO 6000", "RTX-PRO-6000-Server"},
-                                                {"MI300X", "MI300X"},
-                                                {"MI325X", "MI325X"},
-                                                {"MI355X", "MI355X"},
-                                                {"GB300", "GB300-NVL72"},
-                                                {NULL, NULL}};
 
-/* The plant of fewest devices a replica that holds the model with room for some hundred texts. */
-static bool mlperf_plant(struct tw_plant *plant, uint32_t n_devices)
+static const struct known *simulate_once(struct known *all, uint32_t *n_all,
+                                         const struct measured_case *one)
 {
-    for (uint32_t n = 1; n <= n_devices; n *= 2) {
-        struct tw_plan_memory memory;
-        plant->n_tensor = n;
-        plant->n_replicas = n_devices / n;
-        if (tw_plan_fit(plant, &memory, &error) == TW_OK &&
-            memory.weights_bytes < 0.6 * memory.usable_bytes) {
-            return true;
+    for (uint32_t i = 0; i < *n_all; i++) {
+        if (memcmp(&all[i].plant, &one->plant, sizeof one->plant) == 0 &&
+            all[i].n_requests == one->workload.n_requests) {
+            return &all[i];
         }
     }
-    return false;
-}
-
-static bool mlperf_row(const struct sheet *sheet, double *ret_tokens_s, double *ret_w)
-{
-    const struct mlperf_task *task = NULL;
-    const char *device = NULL, *accel = field(sheet, "accel"), *format = field(sheet, "weights");
-    for (size_t i = 0; i < sizeof tasks / sizeof tasks[0]; i++) {
-        task = strncmp(field(sheet, "model"), tasks[i].prefix, strlen(tasks[i].prefix)) == 0
-                   ? &tasks[i]
-                   : task;
-    }
-    for (size_t i = 0; mlperf_devices[i][0] != NULL && device == NULL; i++) {
-        device = strstr(accel, mlperf_devices[i][0]) ? mlperf_devices[i][1] : NULL;
-    }
-    if (task == NULL || device == NULL || strchr(accel, 'x') != NULL ||
-        strcmp(field(sheet, "scenario"), "Offline") != 0 ||
-        strcmp(field(sheet, "division"), "closed") != 0) { /* open ones may change the model */
-        return false;
-    }
-    const char *ours = strstr(format, "mxfp4") ? "mxfp4" : strstr(format, "fp4") ? "nvfp4" : "fp8";
-    struct tw_plant plant = plant_of(task->model, device, "tensorrt-llm", ours);
-    plant.kv = tw_number_format_find("fp8");
-    plant.n_context_tokens = 4096;
-    plant.step_tokens = 8192;
-    const uint32_t n_devices =
-        (uint32_t)(number(sheet, "nodes") * number(sheet, "n_accel_per_node"));
-    if (!mlperf_plant(&plant, n_devices < 8 ? n_devices : 8)) {
-        return false;
-    }
-    const double n_parts = n_devices < 8 ? 1 : n_devices / 8.0;
-    const struct tw_use_case use = {
-        .rate_requests_s = 1e6,
-        .input = {TW_LENGTH_LOGNORMAL, task->in, task->in_cv, 8, 16384},
-        .output = {TW_LENGTH_LOGNORMAL, task->out, task->out_cv, 1, task->out_cv > 0 ? 2048 : 128}};
-    struct tw_workload workload;
-    need(tw_workload_make(&use, 1, 3000 * plant.n_replicas, 1, &workload, &error));
     struct tw_plan_result result;
-    const struct tw_simulation simulation = {
-        .plant = &plant, .workload = &workload, .routing = TW_PLAN_ROUND_ROBIN};
-    need(tw_simulate(&simulation, &result, NULL, &error));
-    tw_workload_free(&workload);
-    /* 405b and mixtral count their results in another unit in some rows: tokens a second here. */
-    *ret_tokens_s = result.output_tokens_s * n_parts;
-    *ret_w = result.power_w * n_parts;
-    return true;
+    if (!measured_simulate(one, &result)) {
+        need(TW_ERR_UNSUPPORTED);
+    }
+    all[*n_all] = (struct known){.n_requests = one->workload.n_requests,
+                                 .tokens_s = result.output_tokens_s,
+                                 .power_w = result.power_w};
+    memcpy(&all[*n_all].plant, &one->plant, sizeof one->plant);
+    return &all[(*n_all)++];
 }
 
 static void mlperf(void)
 {
-    struct sheet *sheet = open_sheet("measured/mlperf_v5.1_llm.csv");
+    struct sheet *sheet = sheet_open(folder, "measured/mlperf_v5.1_llm.csv");
+    static struct known all[512];
     double off[512], off_w[64];
-    uint32_t n = 0, n_w = 0, n_within = 0;
-    while (next_row(sheet)) {
-        double ours, watts;
-        if (!mlperf_row(sheet, &ours, &watts) || n == 512) {
+    uint32_t n = 0, n_w = 0, n_within = 0, n_all = 0;
+    while (sheet_next(sheet)) {
+        static struct measured_case one;
+        memset(&one, 0, sizeof one);
+        if (!measured_mlperf_case(catalogue, sheet, &one) || n == 512) {
             continue;
         }
-        const double theirs = number(sheet, "result");
-        printf("mlperf,%s,%s,%s,%s x%s x%s,%s,%.0f,%.0f,%+.1f\n", field(sheet, "submitter"),
-               field(sheet, "model"), field(sheet, "division"), field(sheet, "accel"),
-               field(sheet, "n_accel_per_node"), field(sheet, "nodes"), field(sheet, "weights"),
-               theirs, ours, percent(ours, theirs));
-        off[n] = fabs(percent(ours, theirs));
+        const struct known *ours = simulate_once(all, &n_all, &one);
+        const double part = percent(ours->tokens_s, one.measured);
+        printf("mlperf,%s,%.0f,%.0f,%+.1f\n", one.name, one.measured * one.n_replicas,
+               ours->tokens_s * one.n_replicas, part);
+        off[n] = fabs(part);
         n_within += off[n++] <= 25;
-        if (number(sheet, "power_result") > 0 && n_w < 64) {
-            off_w[n_w] = fabs(percent(watts, number(sheet, "power_result")));
-            printf("mlperf power,%s,%.0f W measured,%.0f ours,%+.1f\n", field(sheet, "model"),
-                   number(sheet, "power_result"), watts,
-                   percent(watts, number(sheet, "power_result")));
+        if (one.measured_w > 0 && n_w < 64) {
+            const double watts = ours->power_w * one.n_replicas;
+            off_w[n_w] = fabs(percent(watts, one.measured_w));
+            printf("mlperf power,%s,%.0f W measured,%.0f ours,%+.1f\n", one.name, one.measured_w,
+                   watts, percent(watts, one.measured_w));
             n_w++;
         }
+        measured_case_free(&one);
     }
     printf("mlperf: %u offline rows, median error %.1f %%, %u within 25 %%; power %u rows, "
            "median %.1f %%\n",
            n, median(off, n), n_within, n_w, median(off_w, n_w));
-    close_sheet(sheet);
+    sheet_close(sheet);
 }
 
 /* ---- speed, bursts ---- */
@@ -483,7 +362,7 @@ static void time_one(const char *title, const struct tw_simulation *simulation, 
     struct tw_plan_result result;
     for (uint32_t i = 0; i < n_times; i++) {
         const double start = seconds_now();
-        need(tw_simulate(simulation, &result, NULL, &error));
+        need(tw_simulate(simulation, &result, NULL, &measured_error));
         const double took = seconds_now() - start;
         best = took < best ? took : best;
     }
@@ -499,13 +378,14 @@ static void read_trace(const char *name, struct tw_workload *workload)
 {
     char path[1024];
     snprintf(path, sizeof path, "%s/traces/%s", folder, name);
-    need(tw_workload_read_file(path, 0, workload, &error));
+    need(tw_workload_read_file(path, 0, workload, &measured_error));
 }
 
 static void speed(void)
 {
     struct tw_workload workload;
-    struct tw_plant plant = plant_of("Llama-3.1-8B", "H100-80GB-SXM", "vllm-0.19", "bf16");
+    struct tw_plant plant =
+        plant_of(catalogue, "Llama-3.1-8B", "H100-80GB-SXM", "vllm-0.19", "bf16");
     read_trace("AzureLLMInferenceTrace_conv_2023.csv", &workload);
     plant.n_context_tokens = 16384;
     struct tw_simulation simulation = {.plant = &plant, .workload = &workload};
@@ -519,7 +399,7 @@ static void speed(void)
                                         .output = {.mean_tokens = 16}};
         char title[64];
         snprintf(title, sizeof title, "512 in 16 out at %d/s", rate);
-        need(tw_workload_make(&use, 1, 200000, 1, &workload, &error));
+        need(tw_workload_make(&use, 1, 200000, 1, &workload, &measured_error));
         time_one(title, &simulation, 5);
         tw_workload_free(&workload);
     }
@@ -536,7 +416,7 @@ static uint32_t replicas_for(struct tw_plant *plant, const struct tw_workload *w
         .plant = plant, .workload = workload, .slo = {99, 1.0, 0.05, 0}};
     struct tw_plan_result result;
     for (plant->n_replicas = 1; plant->n_replicas < 256; plant->n_replicas++) {
-        need(tw_simulate(&simulation, &result, NULL, &error));
+        need(tw_simulate(&simulation, &result, NULL, &measured_error));
         if (result.meets_slo) {
             break;
         }
@@ -547,10 +427,11 @@ static uint32_t replicas_for(struct tw_plant *plant, const struct tw_workload *w
 static void bursts(void)
 {
     struct tw_workload code, even;
-    struct tw_plant plant = plant_of("Llama-3.1-8B", "H100-80GB-SXM", "vllm-0.19", "bf16");
+    struct tw_plant plant =
+        plant_of(catalogue, "Llama-3.1-8B", "H100-80GB-SXM", "vllm-0.19", "bf16");
     plant.n_context_tokens = 16384;
     read_trace("AzureLLMInferenceTrace_code_2023.csv", &code);
-    need(tw_workload_rearrive(&code, 1, 7, &even, &error));
+    need(tw_workload_rearrive(&code, 1, 7, &even, &measured_error));
     const uint32_t a = replicas_for(&plant, &code), b = replicas_for(&plant, &even);
     printf("bursts: Azure code as recorded (CV %.1f) needs %u replicas, as Poisson (CV %.2f) %u: "
            "%.1f times as many\n",
@@ -565,12 +446,12 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         void (*run)(void);
-    } parts[] = {{"kv", kv_pools},   {"logs", logs},   {"table", table},
+    } parts[] = {{"kv", kv_pools},   {"logs", logs},   {"table", table},  {"held", held_out},
                  {"mlperf", mlperf}, {"speed", speed}, {"bursts", bursts}};
     const char *files[16];
     uint32_t n_files = 0, n_chosen = 0;
     if (argc < 2) {
-        fprintf(stderr, "usage: plan_accuracy FOLDER [kv|logs|table|mlperf|speed|bursts ...] "
+        fprintf(stderr, "usage: plan_accuracy FOLDER [kv|logs|table|held|mlperf|speed|bursts ...] "
                         "[--with TABLE.csv ...]\n");
         return 2;
     }
@@ -584,7 +465,7 @@ int main(int argc, char **argv)
             }
         }
     }
-    need(tw_catalogue_open(files, n_files, &catalogue, &error));
+    need(tw_catalogue_open(files, n_files, &catalogue, &measured_error));
     for (size_t p = 0; p < sizeof parts / sizeof parts[0]; p++) {
         for (int i = 2; i < n_words; i++) {
             if (strcmp(argv[i], parts[p].name) == 0) {

@@ -1,6 +1,7 @@
 #include "plan/calibrate.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -12,54 +13,87 @@
  * range (two standard deviations of a logarithm). */
 #define PASS_SHARE  0.03
 #define LOG_SHARE   0.02
-#define MOST_ROUNDS 12
+#define POINT_SHARE 0.1
+#define MOST_ROUNDS 24
 #define STEP        0.02 /* of a logarithm, for derivatives */
+
+/* Steps of a point's simulation. */
+struct told_step {
+    struct tw_step_work work;
+    double n; /* steps x sequences that waited in each */
+};
+struct told_steps {
+    struct told_step *steps;
+    uint32_t n, capacity;
+    bool failed;
+};
 
 struct problem {
     const struct tw_plant *plant;
     const struct tw_plan_pass *passes;
     uint32_t n_passes;
     const struct tw_workload *workload;
-    double measured[10];        /* of a log: what is compared */
-    double centre[N], width[N]; /* logarithms: the engine's own, and a standard deviation */
+    const struct tw_plan_point *points;
+    const struct told_steps *told; /* [n_residuals], of points */
+    double measured[10];           /* of a log: what is compared */
+    double centre[N], width[N];    /* logarithms: the engine's own, and a standard deviation */
     uint32_t n_residuals;
     double share;
     struct tw_error *error;
 };
 
-static const char *const names[N] = {"compute_share", "bandwidth_share", "step_ms",
-                                     "row_us",        "request_ms",      "reduce_us"};
-static const double units[N] = {1, 1, 1e-3, 1e-6, 1e-3, 1e-6};
-static const char *const advice[N] = {
-    "measure long prompts alone (512 tokens and more): they show the arithmetic",
-    "measure one short text that decodes: it shows how fast weights are read",
-    "measure the smallest step (one token, short context) many times",
-    "measure decoding with 1, 8, 32 and more texts at the same context",
-    "measure the time to the first token of short prompts on an idle server",
-    "measure one load with one device and with several"};
+static const struct {
+    const char *name;
+    double unit;
+    bool is_share;
+    size_t offset;
+    const char *advice;
+} terms[N] = {
+#define E(member) offsetof(struct tw_plan_engine, member)
+    [TW_CALIBRATE_COMPUTE] = {"compute_share", 1, true, E(compute_share),
+                              "measure long prompts alone (512 tokens and more): they show the "
+                              "arithmetic"},
+    [TW_CALIBRATE_BANDWIDTH] = {"bandwidth_share", 1, true, E(bandwidth_share),
+                                "measure one short text that decodes: it shows how fast weights "
+                                "are read"},
+    [TW_CALIBRATE_STEP] = {"step_ms", 1e-3, false, E(step_s),
+                           "measure the smallest step (one token, short context) many times"},
+    [TW_CALIBRATE_ROW] = {"row_us", 1e-6, false, E(row_s),
+                          "measure decoding with 1, 8, 32 and more texts at the same context"},
+    [TW_CALIBRATE_REQUEST] = {"request_ms", 1e-3, false, E(request_s),
+                              "measure the time to the first token of short prompts on an idle "
+                              "server"},
+    [TW_CALIBRATE_REDUCE] = {"reduce_us", 1e-6, false, E(reduce_s),
+                             "measure one load with one device and with several"},
+    [TW_CALIBRATE_ATTENTION] = {"attention_share", 1, true, E(attention_share),
+                                "measure prompts of 512 tokens and of many thousand"},
+    [TW_CALIBRATE_PASSES] = {"passes", 1, false, E(passes),
+                             "measure prompts with a small model and with a large one"},
+    [TW_CALIBRATE_LAYER] = {"layer_us", 1e-6, false, E(layer_s),
+                            "measure the smallest step of a model of few layers and of many"},
+    [TW_CALIBRATE_LINK] = {"link_share", 1, true, E(link_share),
+                           "measure long prompts with one device and with several"},
+#undef E
+};
 
 const char *tw_calibration_name(enum tw_calibration_term term)
 {
-    return names[term];
+    return terms[term].name;
 }
 
 double tw_calibration_unit(enum tw_calibration_term term)
 {
-    return units[term];
+    return terms[term].unit;
 }
 
 static struct tw_range *term_of(struct tw_plan_engine *engine, int term)
 {
-    struct tw_range *const terms[N] = {&engine->compute_share, &engine->bandwidth_share,
-                                       &engine->step_s,        &engine->row_s,
-                                       &engine->request_s,     &engine->reduce_s};
-    return terms[term];
+    return (struct tw_range *)((char *)engine + terms[term].offset);
 }
 
 static double at_most(int term, double value)
 {
-    const bool is_share = term == TW_CALIBRATE_COMPUTE || term == TW_CALIBRATE_BANDWIDTH;
-    return is_share && value > 1 ? 1 : value;
+    return terms[term].is_share && value > 1 ? 1 : value;
 }
 
 static void set_terms(struct tw_plan_engine *engine, const double *logs)
@@ -112,12 +146,42 @@ static enum tw_status log_residuals(const struct problem *p, const struct tw_pla
     return TW_OK;
 }
 
+/* Of large errors the root, so that their squares grow as the errors do. */
+static double damped(double residual)
+{
+    const double size = fabs(residual);
+    return size <= 1 ? residual : copysign(sqrt(2 * size - 1), residual);
+}
+
+static enum tw_status point_residuals(const struct problem *p, const struct tw_plan_engine *engine,
+                                      double *residuals)
+{
+    enum tw_status status = TW_OK;
+    for (uint32_t i = 0; i < p->n_residuals && status == TW_OK; i++) {
+        struct tw_step_cost cost;
+        struct tw_plant plant = p->points[i].plant;
+        plant.engine = engine;
+        status = tw_step_cost_make(&plant, &cost, p->error);
+        double seconds = 0, n = 0;
+        for (uint32_t k = 0; k < p->told[i].n && status == TW_OK; k++) {
+            const struct told_step *step = &p->told[i].steps[k];
+            seconds += step->n * tw_step_parts(&cost, &step->work).total_s;
+            n += step->n;
+        }
+        residuals[i] = n > 0 ? damped(log(seconds / n / p->points[i].tpot_s) / p->share) : 0;
+    }
+    return status;
+}
+
 static enum tw_status residuals_at(const struct problem *p, const double *logs, double *residuals)
 {
     struct tw_plan_engine engine = *p->plant->engine;
     struct tw_plant plant = *p->plant;
     set_terms(&engine, logs);
     plant.engine = &engine;
+    if (p->points != NULL) {
+        return point_residuals(p, &engine, residuals);
+    }
     return p->workload != NULL ? log_residuals(p, &plant, residuals)
                                : pass_residuals(p, &plant, residuals);
 }
@@ -149,7 +213,7 @@ static enum tw_status derive(const struct problem *p, const double *logs, struct
     for (int i = 0; i < N; i++) {
         double moved[N];
         memcpy(moved, logs, sizeof moved);
-        const bool at_end = i <= TW_CALIBRATE_BANDWIDTH && exp(logs[i] + STEP) > 1;
+        const bool at_end = terms[i].is_share && exp(logs[i] + STEP) > 1;
         const double step = at_end ? -STEP : STEP;
         moved[i] += step;
         double *column = w->columns + (size_t)i * p->n_residuals;
@@ -214,7 +278,7 @@ static void invert(double a[N][N], double ret[N][N])
 static void clip(double *logs)
 {
     for (int i = 0; i < N; i++) {
-        logs[i] = i <= TW_CALIBRATE_BANDWIDTH && logs[i] > 0 ? 0 : logs[i];
+        logs[i] = terms[i].is_share && logs[i] > 0 ? 0 : logs[i];
     }
 }
 
@@ -262,12 +326,12 @@ static void set_priors(struct problem *p)
     struct tw_plan_engine engine = *p->plant->engine;
     for (int i = 0; i < N; i++) {
         const struct tw_range *r = term_of(&engine, i);
-        const double typical = r->typical > 0 ? r->typical : units[i] * 1e-3;
+        const double typical = r->typical > 0 ? r->typical : terms[i].unit * 1e-3;
         const double low = r->low > 0 ? r->low : typical / 4;
         const double high = r->high > low ? r->high : 4 * low;
         p->centre[i] = log(typical);
         const double width = log(high / low) / 2;
-        p->width[i] = i <= TW_CALIBRATE_BANDWIDTH ? width : width > 1 ? width : 1;
+        p->width[i] = terms[i].unit == 1 || width > 1 ? width : 1;
     }
 }
 
@@ -302,7 +366,7 @@ static void fill(const struct problem *p, const double *logs, struct work *w,
         }
     }
     ret->widest_share = widest;
-    ret->measure = advice[ret->widest];
+    ret->measure = terms[ret->widest].advice;
 }
 
 static enum tw_status fit(struct problem *p, struct tw_calibration *ret)
@@ -387,6 +451,115 @@ enum tw_status tw_calibrate_log(const struct tw_plant *plant, const struct tw_wo
                             "the log has no times: it needs columns ttft_ms or tpot_ms");
     }
     return fit(&problem, ret_calibration);
+}
+
+/* ---- load points ---- */
+
+/* So many requests for each client: enough that beginning and end hardly count. */
+#define REQUESTS_PER_CLIENT 5
+
+enum tw_status tw_plan_point_workload(const struct tw_plan_point *point,
+                                      struct tw_workload *ret_workload, struct tw_error *error)
+{
+    const struct tw_use_case use = {.rate_requests_s = 1,
+                                    .input = {.mean_tokens = point->n_input},
+                                    .output = {.mean_tokens = point->n_output}};
+    enum tw_status status =
+        tw_workload_make(&use, 1, REQUESTS_PER_CLIENT * point->n_clients, 1, ret_workload, error);
+    const double spread = 1 - point->least_share;
+    for (uint32_t i = 0; status == TW_OK && i < ret_workload->n_requests; i++) {
+        /* Even, in an order of no pattern: primes that share no factor with their counts. */
+        const double a = (i * 7919u) % 1000 / 1000.0, b = (i * 104729u) % 997 / 997.0;
+        struct tw_plan_request *request = &ret_workload->requests[i];
+        request->n_input = (uint32_t)fmax(1, point->n_input * (1 - spread * a));
+        request->n_output = (uint32_t)fmax(1, point->n_output * (1 - spread * b));
+    }
+    return status;
+}
+
+static enum tw_status simulate_point(const struct tw_plan_point *point,
+                                     struct tw_simulation *simulation,
+                                     struct tw_plan_result *ret_result, struct tw_error *error)
+{
+    struct tw_workload workload;
+    enum tw_status status = tw_plan_point_workload(point, &workload, error);
+    if (status == TW_OK) {
+        simulation->plant = &point->plant;
+        simulation->workload = &workload;
+        simulation->n_clients = point->n_clients;
+        status = tw_simulate(simulation, ret_result, NULL, error);
+        tw_workload_free(&workload);
+    }
+    return status;
+}
+
+enum tw_status tw_plan_point_simulate(const struct tw_plan_point *point,
+                                      struct tw_plan_result *ret_result, struct tw_error *error)
+{
+    struct tw_simulation simulation = {0};
+    return simulate_point(point, &simulation, ret_result, error);
+}
+
+static void take_steps(void *context, const struct tw_step_work *work, uint32_t n_steps,
+                       uint32_t n_decoding)
+{
+    struct told_steps *told = context;
+    if (n_decoding == 0) {
+        return;
+    }
+    if (told->n == told->capacity && !told->failed) {
+        const uint32_t capacity = told->capacity > 0 ? 2 * told->capacity : 256;
+        struct told_step *steps = tw_mem_realloc(told->steps, capacity, sizeof *steps);
+        told->failed = steps == NULL;
+        told->steps = steps != NULL ? steps : told->steps;
+        told->capacity = steps != NULL ? capacity : told->capacity;
+    }
+    if (!told->failed) {
+        told->steps[told->n++] =
+            (struct told_step){.work = *work, .n = (double)n_steps * n_decoding};
+    }
+}
+
+static enum tw_status tell_steps(const struct tw_plan_point *point, struct told_steps *told,
+                                 struct tw_error *error)
+{
+    struct tw_plan_result ignored;
+    struct tw_simulation simulation = {.on_steps = take_steps, .on_steps_context = told};
+    enum tw_status status = simulate_point(point, &simulation, &ignored, error);
+    return status == TW_OK && told->failed
+               ? tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a calibration")
+               : status;
+}
+
+enum tw_status tw_calibrate_points(const struct tw_plan_point *points, uint32_t n_points,
+                                   struct tw_calibration *ret_calibration, struct tw_error *error)
+{
+    if (n_points < 4) {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "%u load points are too few to calibrate by: measure four or more, "
+                            "with few clients and with many",
+                            n_points);
+    }
+    struct told_steps *told = tw_mem_zalloc(n_points, sizeof *told);
+    if (told == NULL) {
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a calibration");
+    }
+    struct problem problem = {.plant = &points[0].plant,
+                              .points = points,
+                              .told = told,
+                              .n_residuals = n_points,
+                              .share = POINT_SHARE,
+                              .error = error};
+    enum tw_status status = TW_OK;
+    for (uint32_t i = 0; i < n_points && status == TW_OK; i++) {
+        status = tell_steps(&points[i], &told[i], error);
+    }
+    status = status == TW_OK ? fit(&problem, ret_calibration) : status;
+    for (uint32_t i = 0; i < n_points; i++) {
+        tw_mem_free(told[i].steps);
+    }
+    tw_mem_free(told);
+    return status;
 }
 
 void tw_calibration_apply(const struct tw_calibration *calibration, struct tw_plan_engine *engine)

@@ -38,6 +38,10 @@ static const struct range_field device_fields[] = {
     {"fp8_tflops", D(ops_s[TW_PLAN_RATE_FP8]), 1e12, false, 0},
     {"int8_tops", D(ops_s[TW_PLAN_RATE_INT8]), 1e12, false, 0},
     {"fp4_tflops", D(ops_s[TW_PLAN_RATE_FP4]), 1e12, false, 0},
+    {"bf16_sustained", D(sustained[TW_PLAN_RATE_BF16]), 1, false, 1},
+    {"fp8_sustained", D(sustained[TW_PLAN_RATE_FP8]), 1, false, -1}, /* below 0: as bf16 */
+    {"int8_sustained", D(sustained[TW_PLAN_RATE_INT8]), 1, false, -1},
+    {"fp4_sustained", D(sustained[TW_PLAN_RATE_FP4]), 1, false, -1},
     {"tdp_w", D(power_w), 1, true, 0},
     {"idle_w", D(idle_w), 1, false, -0.12}, /* below 0: a share of tdp_w */
     {"host_w", D(host_w), 1, false, 150},
@@ -75,6 +79,8 @@ static const struct range_field engine_fields[] = {
     {"other_gib", E(other_bytes), 1073741824.0, true, 0},
     {"other_parallel_gib", E(other_parallel_bytes), 1073741824.0, true, 0},
     {"compute_share", E(compute_share), 1, true, 0},
+    {"attention_share", E(attention_share), 1, false, 0.7},
+    {"passes", E(passes), 1, false, 1},
     {"bandwidth_share", E(bandwidth_share), 1, true, 0},
     {"overlap", E(overlap), 1, true, 0},
     {"step_ms", E(step_s), 1e-3, true, 0},
@@ -181,6 +187,11 @@ static enum tw_status read_device(const struct tw_facts *facts, const char *name
     device->n_linked = n_linked < 1 ? 1 : (uint32_t)n_linked;
     if (device->idle_w.typical < 0) {
         device->idle_w = tw_range_times(device->power_w, -device->idle_w.typical);
+    }
+    for (int i = 0; i < TW_PLAN_N_RATES; i++) {
+        if (device->sustained[i].typical < 0) {
+            device->sustained[i] = device->sustained[TW_PLAN_RATE_BF16];
+        }
     }
     if (device->bandwidth_bytes_s.low <= 0 || device->ops_s[TW_PLAN_RATE_BF16].low <= 0 ||
         device->memory_bytes.low <= 0) {

@@ -23,7 +23,10 @@ struct tw_plan_device {
     struct tw_range memory_bytes; /* what programs see, less than the name says */
     struct tw_range bandwidth_bytes_s;
     struct tw_range ops_s[TW_PLAN_N_RATES]; /* 2 per multiply-add; 0: it has none of this kind */
-    struct tw_range power_w;                /* of the device at full load (TDP) */
+    /* Of ops_s, what large products keep up, where that was measured, against an H100, which is 1:
+     * at full load some devices' clocks fall further below their peak's than others'. */
+    struct tw_range sustained[TW_PLAN_N_RATES];
+    struct tw_range power_w; /* of the device at full load (TDP) */
     struct tw_range idle_w;
     struct tw_range host_w;       /* this device's share of the rest of its server, at load */
     struct tw_range link_bytes_s; /* one direction, to the others of its domain */
@@ -66,6 +69,7 @@ struct tw_plan_engine {
     struct tw_range other_parallel_bytes; /* the same with tensor parallelism */
     /* time */
     struct tw_range compute_share;   /* of a device's ops_s that large products reach */
+    struct tw_range attention_share; /* of that again: what attention's products reach */
     struct tw_range bandwidth_share; /* of its bandwidth that reading weights and KV reaches */
     struct tw_range overlap;         /* of the shorter of the two that the longer one hides */
     struct tw_range step_s;          /* of every step: launches, scheduling, sampling */
@@ -73,6 +77,7 @@ struct tw_plan_engine {
     struct tw_range request_s;       /* of every request, before its first step: HTTP, tokenizer */
     struct tw_range reduce_s;        /* of a collective, whatever its size */
     struct tw_range link_share;      /* of the link that collectives reach */
+    struct tw_range passes;          /* of a token's activations through memory, counted as 1 */
     struct tw_range layer_s;         /* of every layer: its kernels, where nothing takes longer */
     /* its scheduler, as it is set where nobody says otherwise */
     uint32_t step_tokens; /* most tokens of a step, decoded ones among them */

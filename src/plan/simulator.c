@@ -255,6 +255,14 @@ static uint64_t count_step(struct sim *sim, struct lane *lane, const struct tw_s
     return step_ns;
 }
 
+static void tell(const struct sim *sim, const struct tw_step_work *work, uint32_t n_steps,
+                 uint32_t n_decoding)
+{
+    if (sim->set->on_steps != NULL) {
+        sim->set->on_steps(sim->set->on_steps_context, work, n_steps, n_decoding);
+    }
+}
+
 static void count_pages(struct lane *lane, uint64_t step_ns)
 {
     const struct tw_scheduler_usage usage = tw_scheduler_usage(lane->scheduler);
@@ -337,6 +345,7 @@ static enum tw_status plan_step(struct sim *sim, struct lane *lane)
         }
     }
     const uint64_t step_ns = count_step(sim, lane, &work);
+    tell(sim, &work, 1, n_decode);
     lane->rows_n += n_decode;
     lane->n_decode_steps++;
     count_pages(lane, step_ns);
@@ -365,10 +374,8 @@ static uint32_t pass_line(const struct sim *sim, struct lane *lane, const struct
     uint64_t now_ns = lane->now_ns;
     uint32_t n = 0;
     for (; n < n_most && now_ns < until_ns; n++, context += rows) {
-        const double compute = line.compute_s + line.compute_token_s * context;
-        const double memory = line.memory_s + line.memory_token_s * context;
-        const double total = line.fixed_s + tw_step_join(compute, memory, sim->cost.overlap);
-        active += active_of(compute, total);
+        const double total = line.fixed_s + line.token_s * context;
+        active += active_of(line.compute_s + line.compute_token_s * context, total);
         now_ns += (uint64_t)(total * 1e9 + 0.5);
     }
     lane->busy_ns += now_ns - lane->now_ns;
@@ -423,6 +430,11 @@ static enum tw_status pass_steps(struct sim *sim, struct lane *lane, uint64_t un
     for (uint32_t i = 0; i < n_rows; i++) {
         sim->jobs[lane->rows[i]].n_given += n;
     }
+    if (sim->cost.n_window == 0) { /* else the last step's are told, close enough */
+        work.n_context_tokens += n_rows * (n - 1) / 2.0;
+    }
+    work.n_attended = work.n_context_tokens;
+    tell(sim, &work, n, n_rows);
     enum tw_status status = tw_scheduler_advance(lane->scheduler, n, sim->error);
     count_pages(lane, lane->now_ns - start_ns);
     lane->rows_n += (double)n * n_rows;

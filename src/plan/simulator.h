@@ -45,7 +45,12 @@ struct tw_simulation {
     /* Only requests that arrive in the middle count in the percentiles: this share is cut at each
      * end (warm-up, drain). */
     double trim_share;
-    bool step_by_step;               /* no stretches: for tests */
+    bool step_by_step; /* no stretches: for tests */
+    /* Told of steps as they are passed: n_steps of the same rows (work: the mean of them), in which
+     * n_decoding sequences waited for a further token. NULL: nobody is. */
+    void (*on_steps)(void *context, const struct tw_step_work *work, uint32_t n_steps,
+                     uint32_t n_decoding);
+    void *on_steps_context;
     const struct tw_step_cost *cost; /* NULL: made of the plant; else a calibrated one */
 };
 

@@ -4,14 +4,39 @@
 
 #include "plan/model_shape.h"
 
+static double kept_up(const struct tw_plant *plant, enum tw_plan_rate rate)
+{
+    return tw_plan_low_is_bad(plant, plant->device->ops_s[rate]) *
+           tw_plan_low_is_bad(plant, plant->device->sustained[rate]);
+}
+
 /* What the device does in a second with weights of a format: its own rate, or bf16's where it has
  * none, as kernels then widen the weights first. */
 static double ops_s(const struct tw_plant *plant, enum tw_plan_rate rate)
 {
-    const struct tw_plan_device *device = plant->device;
-    double ops = tw_plan_low_is_bad(plant, device->ops_s[rate]);
-    double wide = tw_plan_low_is_bad(plant, device->ops_s[TW_PLAN_RATE_BF16]);
-    return (ops > wide ? ops : wide) * tw_plan_low_is_bad(plant, plant->engine->compute_share);
+    return fmax(kept_up(plant, rate), kept_up(plant, TW_PLAN_RATE_BF16)) *
+           tw_plan_low_is_bad(plant, plant->engine->compute_share);
+}
+
+/* Of one token and layer on one device, in bytes: what is written and read again between products,
+ * kernel by kernel, of a layer with grouped heads and a gated feed-forward, in bf16. Norms with
+ * their residuals read two states and write two (one quantised), each on every device whole; the
+ * products read quantised inputs and write wide outputs; rotating reads and writes queries and
+ * keys, attention reads and writes heads, and its output is quantised; the gate reads two rows and
+ * writes a quantised one. With experts, a token's state is copied to each it chose, and their
+ * outputs are gathered. */
+static double activation_bytes(const struct tw_plan_model *m, double n_tensor)
+{
+    const double d = m->n_embed, heads = (double)m->n_heads * m->head_dim;
+    const double n_mixed = m->n_experts > 0 ? m->n_layers - m->n_dense_layers : 0;
+    const double ffn =
+        ((m->n_layers - n_mixed) * m->n_ffn +
+         n_mixed * (m->n_experts_used + m->n_shared_experts) * (double)m->n_expert_ffn) /
+        m->n_layers;
+    const double experts = n_mixed / m->n_layers * (2 + 2.5 * m->n_experts_used) * d;
+    const double whole = 2 * 3.5 * d + 2 * 0.5 * d + 2 * d + experts;
+    const double split = 6.5 * heads + 5 * ffn;
+    return 2 * (whole + split / n_tensor);
 }
 
 static double wire_s(const struct tw_plant *plant, double n_bytes)
@@ -55,14 +80,18 @@ static void add_roofline(const struct tw_plant *plant, struct tw_step_cost *cost
     cost->attended_s =
         4.0 * m->n_heads *
         (m->n_kv_latent > 0 ? m->n_kv_latent + 0.5 * m->n_rope_latent : m->head_dim) *
-        (m->n_layers - m->n_state_layers) / wide;
+        (m->n_layers - m->n_state_layers) /
+        (wide * tw_plan_low_is_bad(plant, plant->engine->attention_share));
+    cost->activation_s = m->n_layers * activation_bytes(m, n) * n / bytes_s *
+                         tw_plan_high_is_bad(plant, plant->engine->passes);
     cost->weights_s = (all - experts - embedding) / bytes_s;
     cost->experts_s = experts / bytes_s;
     cost->expert_share = m->n_experts > 0 ? (double)m->n_experts_used / m->n_experts : 0;
     const double layer = tw_plan_kv_token_bytes(m, plant->kv, plant->n_tensor) * n /
                          (m->n_layers > m->n_state_layers ? m->n_layers - m->n_state_layers : 1) /
                          bytes_s;
-    cost->context_s = layer * (m->n_layers - m->n_window_layers - m->n_state_layers);
+    cost->context_read_s = layer * (m->n_layers - m->n_window_layers - m->n_state_layers);
+    cost->context_s = fmax(cost->context_read_s, cost->attended_s);
     cost->window_s = layer * m->n_window_layers;
     cost->n_window = m->n_window_layers > 0 ? m->n_window : 0;
 }
@@ -99,33 +128,58 @@ static double touched(double share, double n)
     return share > 0 ? 1 - exp(n * log1p(-share)) : 0;
 }
 
-struct tw_step_parts tw_step_parts(const struct tw_step_cost *c, const struct tw_step_work *w)
+/* Of two things that a step's kernels do partly at once: a power mean between their sum (overlap 0)
+ * and the longer one (overlap 1). Kernels differ in which of the two holds them up, and each ramps
+ * up and down, so that the sum is nearer where both take as long, and the longer one elsewhere. */
+static double join(double a, double b, double overlap)
+{
+    const double most = a > b ? a : b, least = a > b ? b : a;
+    if (overlap <= 0 || most <= 0) {
+        return most + least;
+    }
+    const double power = overlap < 0.98 ? 1 / (1 - overlap) : 50;
+    return most * pow(1 + pow(least / most, power), 1 / power);
+}
+
+/* All that does not depend on contexts. */
+static struct tw_step_parts steady_parts(const struct tw_step_cost *c, const struct tw_step_work *w)
 {
     const double n = (double)w->n_tokens;
     struct tw_step_parts parts = {
         .fixed_s = c->fixed_s + c->row_s * (double)w->n_rows,
-        .compute_s =
-            c->token_s * n + c->result_s * (double)w->n_results + c->attended_s * w->n_attended,
-        .memory_s = c->weights_s + c->experts_s * touched(c->expert_share, n) +
-                    c->window_s * w->n_window_tokens + c->context_s * w->n_context_tokens,
+        .compute_s = c->token_s * n + c->result_s * (double)w->n_results,
+        .memory_s = c->weights_s + c->experts_s * touched(c->expert_share, n),
         .link_s = c->reduce_s + c->reduce_token_s * n,
     };
-    const double work = tw_step_join(parts.compute_s, parts.memory_s, c->overlap);
-    parts.total_s = parts.fixed_s + parts.link_s + work;
+    const double activation_s = c->activation_s * n;
+    parts.total_s = parts.fixed_s + parts.link_s +
+                    join(parts.compute_s, parts.memory_s, c->overlap) + activation_s;
+    parts.memory_s += activation_s;
+    return parts;
+}
+
+/* The first token that sees a position reads its keys and values, further ones of the same step
+ * only compute with them. */
+struct tw_step_parts tw_step_parts(const struct tw_step_cost *c, const struct tw_step_work *w)
+{
+    struct tw_step_parts parts = steady_parts(c, w);
+    const double n_more = w->n_attended - w->n_context_tokens;
+    parts.total_s += c->window_s * w->n_window_tokens;
+    parts.total_s += c->context_s * w->n_context_tokens;
+    parts.total_s += n_more > 0 ? c->attended_s * n_more : 0;
+    parts.compute_s += c->attended_s * w->n_attended;
+    parts.memory_s += c->window_s * w->n_window_tokens + c->context_read_s * w->n_context_tokens;
     return parts;
 }
 
 struct tw_step_line tw_step_line_of(const struct tw_step_cost *c, const struct tw_step_work *w)
 {
-    const double n = (double)w->n_tokens;
+    const struct tw_step_parts parts = steady_parts(c, w);
     return (struct tw_step_line){
-        .fixed_s =
-            c->fixed_s + c->row_s * (double)w->n_rows + (c->reduce_s + c->reduce_token_s * n),
-        .compute_s = c->token_s * n + c->result_s * (double)w->n_results,
+        .fixed_s = parts.total_s + c->window_s * w->n_window_tokens,
+        .token_s = c->context_s,
+        .compute_s = parts.compute_s,
         .compute_token_s = c->attended_s,
-        .memory_s = c->weights_s + c->experts_s * touched(c->expert_share, n) +
-                    c->window_s * w->n_window_tokens,
-        .memory_token_s = c->context_s,
     };
 }
 

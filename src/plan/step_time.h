@@ -1,15 +1,21 @@
-/* step_time.h: how long one step of an engine takes on a plant's replica: a roofline.
+/* step_time.h: how long one step of an engine takes on a plant's replica: rooflines of its kernels.
  *
  *     t = step + rows x row + layers x layer + collectives
- *         + max(c, m) + (1 - overlap) min(c, m)
- *     c = operations / (ops_s x compute_share);  m = bytes / (bandwidth x bandwidth_share)
+ *         + join(products, weights)      matrix products: arithmetic, and reading weights
+ *         + join(attention, cache)       attention: arithmetic, and reading keys and values
+ *         + activations                  norms, gates, rotations, quantising: memory alone
+ *     join(c, m) = max(c, m) + (1 - overlap) min(c, m)
+ *     c = operations / (ops_s x sustained x compute_share);  m = bytes / (bandwidth x
+ *         bandwidth_share)
  *
  * operations: 2 per active weight and token, and 4 per head, dimension, token and position it sees;
  * bytes: weights that the step's tokens touch (of experts: those that at least one token is
- * expected to choose, if choices are even) and the KV cache read. All of one device: tensor
- * parallelism divides them, and adds two all-reduces a layer: 2 (n - 1) / n of the tokens' states
- * through each link, and a fixed time. A step passes through all pipeline stages one after another;
- * so many steps are under way at once (simulator.h).
+ * expected to choose, if choices are even), the KV cache read, and a token's activations: between
+ * products every layer writes and reads them, which takes as long as a good part of the products
+ * where a model is narrow or its arithmetic is fast (step_time.c counts them). All of one device:
+ * tensor parallelism divides them, and adds two all-reduces a layer: 2 (n - 1) / n of the tokens'
+ * states through each link, and a fixed time. A step passes through all pipeline stages one after
+ * another; so many steps are under way at once (simulator.h).
  *
  * Pure arithmetic in doubles; the result is whole nanoseconds, so that sums have no order.
  *
@@ -35,18 +41,20 @@ struct tw_step_work {
 struct tw_step_cost {
     double fixed_s; /* step and layers */
     double overlap;
-    double row_s;        /* a sequence */
-    double request_s;    /* a request, before its first step */
-    double token_s;      /* arithmetic of a token */
-    double attended_s;   /* of a pair of token and position */
-    double result_s;     /* of the head, for a token that is sampled */
-    double weights_s;    /* reading what every step reads */
-    double experts_s;    /* reading all experts */
-    double expert_share; /* of the experts that one token takes */
-    double context_s;    /* reading a context token */
-    double window_s;     /* the same, of layers with a window */
-    double n_window;     /* tokens; 0: none */
-    double reduce_s;     /* of a step's collectives, whatever their size */
+    double row_s;          /* a sequence */
+    double request_s;      /* a request, before its first step */
+    double token_s;        /* arithmetic of a token's products */
+    double activation_s;   /* a token's activations through memory */
+    double attended_s;     /* arithmetic of a pair of token and position */
+    double result_s;       /* of the head, for a token that is sampled */
+    double weights_s;      /* reading what every step reads */
+    double experts_s;      /* reading all experts */
+    double expert_share;   /* of the experts that one token takes */
+    double context_read_s; /* reading a context token's keys and values */
+    double context_s;      /* the same, or its arithmetic with one token if that takes longer */
+    double window_s;       /* reading it in layers with a window */
+    double n_window;       /* tokens; 0: none */
+    double reduce_s;       /* of a step's collectives, whatever their size */
     double reduce_token_s;
     double idle_w, busy_w; /* of all devices of the replica at the wall; hosts included */
 };
@@ -63,19 +71,11 @@ struct tw_step_parts tw_step_parts(const struct tw_step_cost *cost,
 uint64_t tw_step_ns(const struct tw_step_cost *cost, const struct tw_step_work *work);
 
 /* Steps of the same rows, which differ in the sum n of their contexts alone (n_context_tokens and
- * n_attended): fixed_s + tw_step_join of compute_s + compute_token_s n and
- * memory_s + memory_token_s n
- * is tw_step_parts' total to the last bit. */
+ * n_attended): fixed_s + token_s n is tw_step_parts' total to the last bit, and
+ * compute_s + compute_token_s n its compute_s. */
 struct tw_step_line {
-    double fixed_s, compute_s, compute_token_s, memory_s, memory_token_s;
+    double fixed_s, token_s, compute_s, compute_token_s;
 };
-/* Of arithmetic and memory together. */
-static inline double tw_step_join(double compute_s, double memory_s, double overlap)
-{
-    return compute_s > memory_s ? compute_s + (1 - overlap) * memory_s
-                                : memory_s + (1 - overlap) * compute_s;
-}
-
 struct tw_step_line tw_step_line_of(const struct tw_step_cost *cost,
                                     const struct tw_step_work *work);
 

@@ -99,8 +99,55 @@ static void a_step_is_the_roofline(void **state)
     assert_true(fabs(cost.token_s * 989e12 * engine.compute_share.typical / token - 1) < 0.002);
     assert_true(fabs(cost.context_s * 3350e9 * engine.bandwidth_share.typical - 131072) < 1);
     const double decode = tw_step_decode_s(&cost, 1, 1000);
-    assert_true(
-        fabs(decode - (cost.fixed_s + cost.row_s + cost.weights_s + 1000 * cost.context_s)) < 1e-9);
+    assert_true(fabs(decode - (cost.fixed_s + cost.row_s + cost.weights_s + cost.activation_s +
+                               1000 * cost.context_s)) < 1e-9);
+    /* In a layer: 10 times the state, 6.5 times the heads, 5 times the gate's width, in bf16. */
+    const double activations = 32 * 2 * (16.5 * 4096 + 5 * 14336.0);
+    assert_true(fabs(cost.activation_s * 3350e9 * engine.bandwidth_share.typical /
+                         (activations * engine.passes.typical) -
+                     1) < 0.002);
+}
+
+/* Where arithmetic and reading take as long, they take together between one and both of them. */
+static void what_overlaps_takes_between_the_longer_one_and_both(void **state)
+{
+    (void)state;
+    struct tw_plant plant = plan_plant("Llama-3.1-8B", "H100-80GB-SXM");
+    struct tw_plan_engine engine = *plant.engine;
+    plant.engine = &engine;
+    double last = 1e9;
+    for (int i = 0; i <= 10; i++) {
+        engine.overlap = tw_range_exact(0.1 * i);
+        const struct tw_step_cost cost = cost_of(&plant);
+        const struct tw_step_work work = {.n_tokens = (uint64_t)(cost.weights_s / cost.token_s),
+                                          .n_rows = 1};
+        const struct tw_step_parts parts = tw_step_parts(&cost, &work);
+        const double rest = cost.activation_s * (double)work.n_tokens;
+        const double products = parts.total_s - parts.fixed_s - parts.link_s - rest;
+        const double weights = parts.memory_s - rest;
+        assert_true(products > 0.999 * fmax(parts.compute_s, weights));
+        assert_true(products < 1.001 * (parts.compute_s + weights) && products < last);
+        last = products;
+    }
+    assert_true(last < 1.02 * 16e9 / (3350e9 * engine.bandwidth_share.typical));
+}
+
+/* A device whose clocks fall at full load computes less; it reads as fast. */
+static void what_large_products_keep_up_counts(void **state)
+{
+    (void)state;
+    struct tw_plant plant = plan_plant("Llama-3.1-8B", "H100-80GB-SXM");
+    struct tw_plan_device device = *plant.device;
+    const struct tw_step_cost full = cost_of(&plant);
+    plant.device = &device;
+    device.sustained[TW_PLAN_RATE_BF16] = tw_range_exact(0.5);
+    const struct tw_step_cost half = cost_of(&plant);
+    assert_true(fabs(half.token_s / full.token_s - 2) < 1e-9);
+    assert_true(half.weights_s == full.weights_s);
+    const struct tw_plant amd = plan_plant("Llama-3.1-8B", "MI300X");
+    assert_true(amd.device->sustained[TW_PLAN_RATE_FP8].typical < 0.7);
+    assert_true(amd.device->sustained[TW_PLAN_RATE_INT8].typical ==
+                amd.device->sustained[TW_PLAN_RATE_BF16].typical);
 }
 
 static void more_work_is_never_faster_and_more_hardware_never_slower(void **state)
@@ -129,6 +176,8 @@ int main(void)
         cmocka_unit_test(pools_are_those_that_vllm_reports),
         cmocka_unit_test(what_does_not_fit_says_what_is_missing),
         cmocka_unit_test(a_step_is_the_roofline),
+        cmocka_unit_test(what_overlaps_takes_between_the_longer_one_and_both),
+        cmocka_unit_test(what_large_products_keep_up_counts),
         cmocka_unit_test(more_work_is_never_faster_and_more_hardware_never_slower),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
