@@ -288,16 +288,20 @@ def an_unknown_class_of_a_header_is_refused(it):
             reply = ask(server, it.books.key, "hi", headers={"x-tokenworks-data-class": value})
             assert reply.status == 400 and not cloud.requests, (value, reply.body)
         body = json.dumps({"model": "far", "messages": [{"role": "user", "content": "hi"}]})
-        raw = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
-        raw.putrequest("POST", "/v1/chat/completions")
-        for name, value in (("Content-Length", str(len(body))), *bearer(it.books.key).items(),
-                            ("x-tokenworks-data-class", "public"),
-                            ("X-Tokenworks-Data-Class", "restricted")):
-            raw.putheader(name, value)
-        raw.endheaders(body.encode())
-        reply = raw.getresponse()
-        assert reply.status == 400 and b"give it once" in reply.read() and not cloud.requests
-        raw.close()
+        twice = (("x-tokenworks-data-class", "public"), ("X-Tokenworks-Data-Class", "restricted"))
+        long = (("x-tokenworks-data-class", "public" + " " * 70 + "restricted"),)
+        for path, classes in (("/v1/chat/completions", twice), ("/v1/batches", twice),
+                              ("/v1/files", twice), ("/v1/batches", long)):
+            raw = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+            raw.putrequest("POST", path)
+            for name, value in (("Content-Length", str(len(body))),
+                                *bearer(it.books.key).items(), *classes):
+                raw.putheader(name, value)
+            raw.endheaders(body.encode())
+            reply = raw.getresponse()
+            assert reply.status == 400 and b"give it once" in reply.read(), path
+            assert not cloud.requests
+            raw.close()
 
 
 @site

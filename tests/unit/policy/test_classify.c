@@ -328,6 +328,33 @@ static void a_header_raises_and_one_that_is_no_class_is_refused(void **state)
     }
 }
 
+/* Of who asks, and whoever is above: the highest counts. */
+static void the_policys_floors_count_for_those_that_they_name(void **state)
+{
+    static const char text[] =
+        "floor: public\nfloors:\n- {who: [acme], class: internal}\n"
+        "- {who: [acme/clinic], class: restricted}\n- {who: ['beta/lab-*'], class: confidential}\n"
+        "zones: [{name: house, trust: 1}]\nrules: []\n";
+    static const struct {
+        const char *who;
+        unsigned class;
+    } rows[] = {{"acme/chat/x/ci", INTERNAL},    {"acme/clinic/x/ci", RESTRICTED},
+                {"acme/clinics/x/ci", INTERNAL}, {"beta/lab-2/x/ci", CONFIDENTIAL},
+                {"beta/office/x/ci", PUBLIC},    {NULL, PUBLIC}};
+    struct tw_policy *own = NULL;
+    (void)state;
+    assert_int_equal(tw_policy_read(text, strlen(text), "p.yaml", &own, NULL), TW_OK);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const struct tw_classify_request request = {.who = rows[i].who, .header = "public"};
+        struct tw_classified classified;
+        assert_int_equal(tw_classify(own, &request, &classified, NULL), TW_OK);
+        assert_int_equal(classified.rank.class, rows[i].class);
+        assert_int_equal(reason_of(&classified, TW_CLASSIFY_FLOOR) != NULL,
+                         rows[i].class != PUBLIC);
+    }
+    tw_policy_free(own);
+}
+
 static void a_floor_that_the_policy_lacks_counts_as_the_highest(void **state)
 {
     struct tw_classified c;
@@ -422,6 +449,7 @@ int main(void)
         cmocka_unit_test(a_detector_that_gives_up_counts_as_the_highest_class),
         cmocka_unit_test(many_texts_have_the_steps_of_one),
         cmocka_unit_test(a_header_raises_and_one_that_is_no_class_is_refused),
+        cmocka_unit_test(the_policys_floors_count_for_those_that_they_name),
         cmocka_unit_test(a_floor_that_the_policy_lacks_counts_as_the_highest),
         cmocka_unit_test(reasons_say_where_and_never_what),
         cmocka_unit_test(one_more_source_never_lowers_a_class),

@@ -267,6 +267,37 @@ static void a_reserve_is_asked_where_nobody_of_its_group_with_a_lower_rank_is_le
     tw_router_free(router);
 }
 
+static void a_retry_is_not_for_canaries_while_others_are_left_and_a_reserve_is_none_either(void **s)
+{
+    (void)s;
+    struct tw_route_backend three[] = {four[0], four[0], four[0]};
+    three[1].name = "b";
+    three[2].name = "canary";
+    three[2].canary_per_mille = 500;
+    struct tw_router *router = make_of(three, 3);
+    struct tw_route_request request = plain;
+    for (request.hash = 1; request.hash < 40; request.hash++) {
+        struct tw_route_trip trip = {0};
+        struct tw_route_choice choice;
+        assert_int_equal(tw_router_choose(router, &request, &trip, 0, &choice), TW_ROUTE_FOUND);
+        trip.n_tried = 1; /* somebody failed, and is gone by now */
+        assert_int_equal(tw_router_choose(router, &request, &trip, 0, &choice), TW_ROUTE_FOUND);
+        assert_false(choice.is_canary);
+    }
+    tw_router_free(router);
+    three[1].canary_per_mille = 500; /* both of one group: b before the other */
+    three[1].group = three[2].group = 1;
+    three[2].rank = 1;
+    router = make_of(three, 3);
+    for (request.hash = 1; request.hash < 40; request.hash++) {
+        const struct tw_route_trip trip = {0};
+        struct tw_route_choice choice;
+        assert_int_equal(tw_router_choose(router, &request, &trip, 0, &choice), TW_ROUTE_FOUND);
+        assert_string_not_equal(choice.backend_name, "canary");
+    }
+    tw_router_free(router);
+}
+
 static void a_retry_goes_elsewhere_and_never_to_less_trust(void **s)
 {
     (void)s;
@@ -410,6 +441,8 @@ int main(void)
         cmocka_unit_test(load_that_others_make_counts_while_it_is_fresh),
         cmocka_unit_test(who_is_down_draining_broken_or_full_gets_nothing),
         cmocka_unit_test(a_reserve_is_asked_where_nobody_of_its_group_with_a_lower_rank_is_left),
+        cmocka_unit_test(
+            a_retry_is_not_for_canaries_while_others_are_left_and_a_reserve_is_none_either),
         cmocka_unit_test(a_retry_goes_elsewhere_and_never_to_less_trust),
         cmocka_unit_test(the_first_choice_without_canaries_says_how_much_trust_a_trip_takes),
         cmocka_unit_test(a_canary_gets_its_share_always_the_same_requests_and_none_that_it_may_not),
