@@ -244,6 +244,15 @@ void tw_hub_record_before(struct tw_hub_record *record, const struct tw_hub_path
 enum tw_status tw_hub_record_end(struct tw_hub *hub, struct tw_hub_record *record,
                                  const struct tw_hub_path *path, struct tw_error *error);
 
+/* What somebody did with a file, or with a batch and its file; texts may be NULL. */
+struct tw_hub_deed {
+    const struct tw_hub_caller *caller;
+    const char *batch, *endpoint, *file;
+    int64_t n_lines, n_bytes; /* 0: not said */
+};
+enum tw_status tw_hub_record_deed(struct tw_hub *hub, enum tw_audit_kind kind,
+                                  const struct tw_hub_deed *deed, struct tw_error *error);
+
 /* ---- hub_recover.c ---- */
 
 /* Settles what another process left open, at its watermark. In a group. */

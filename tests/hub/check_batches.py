@@ -2,6 +2,7 @@
 
     check_batches.py TOKENWORKS DATA
 """
+import http.client
 import json
 import sys
 import tempfile
@@ -11,7 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from batch_site import Client, form, line, lines  # noqa: E402
 from books import Books, bearer  # noqa: E402
-from server import becomes, run_cases  # noqa: E402
+from server import Server, becomes, run_cases  # noqa: E402
 
 
 class Site:
@@ -257,7 +258,13 @@ def who_is_erased_is_erased_in_files_and_results(it):
         file = client.file("\n".join(texts) + "\n")
         batch = client.wait(client.create(file).json["id"])
         assert batch["request_counts"]["completed"] == 3, batch
+        known = [json.loads(row) for row in
+                 it.books.run("subject", "export", "ann").stdout.splitlines()]
+        held = [(row["purpose"], row["line"], row["content"]["custom_id"]) for row in known
+                if row["kind"] == "batch.line"]
+        assert held == [("batch", 1, "request-1"), ("batch_output", 1, "request-1")], known
         it.books.command("subject", "erase", "ann")
+        assert it.books.run("subject", "export", "ann", check=False).returncode != 0
         left = client.ask("GET", f"/v1/files/{file}/content").body.decode()
         assert left == texts[1] + "\n" + texts[2] + "\n", left
         rows = client.rows(batch["output_file_id"])
@@ -267,6 +274,90 @@ def who_is_erased_is_erased_in_files_and_results(it):
         gone, = client.rows(again["error_file_id"])
         assert gone["error"]["code"] == "erased", gone
     assert b"Once upon" not in Path(it.books.path).read_bytes()
+
+
+@site
+def what_clients_do_with_files_and_batches_is_on_record(it):
+    with it.serve("--batch-lines", "1") as server:
+        client = Client(server, it.books.key)
+        file = client.file(lines(200, max_tokens=40))
+        name = client.create(file).json["id"]
+        client.ask("POST", f"/v1/batches/{name}/cancel")
+        client.ask("POST", f"/v1/batches/{name}/cancel")
+        client.wait(name, "cancelled")
+        assert client.ask("DELETE", f"/v1/files/{file}").status == 200
+        assert client.ask("DELETE", f"/v1/files/{file}").status == 404
+        project, = it.books.rows("SELECT DISTINCT project FROM batch")[0]
+    for kind, what in (("file.added", {"file": file, "lines": 200}),
+                       ("batch.created", {"batch": name, "file": file}),
+                       ("batch.cancelled", {"batch": name, "endpoint": "/v1/completions"}),
+                       ("file.deleted", {"file": file})):
+        record, = it.books.records(kind)
+        assert record["project"] == project and record["key"] > 0, record
+        assert what.items() <= record.items(), (kind, record)
+    assert it.books.run("audit", "verify", check=False).returncode == 0
+
+
+@site
+def embeddings_are_answered_in_batches_as_alone(it):
+    texts = ["Once upon a time", ["a girl", "a boy"], ""]
+    rows = [json.dumps({"custom_id": f"e{i}", "method": "POST", "url": "/v1/embeddings",
+                        "body": {"input": text, "dimensions": 8}})
+            for i, text in enumerate(texts)]
+    with it.serve() as server:
+        client = Client(server, it.books.key)
+        batch = client.wait(client.batch("\n".join(rows), endpoint="/v1/embeddings"))
+        alone = [server.post("/v1/embeddings", {"input": text, "dimensions": 8},
+                             headers=bearer(it.books.key)) for text in texts]
+        good = [i for i, answer in enumerate(alone) if answer.status == 200]
+        assert batch["request_counts"]["completed"] == len(good) >= 2, batch
+        out = client.rows(batch["output_file_id"])
+        assert [row["custom_id"] for row in out] == [f"e{i}" for i in good]
+        for i, row in zip(good, out):
+            assert row["response"]["body"]["data"] == alone[i].json["data"], row
+        tokens = sum(alone[i].json["usage"]["prompt_tokens"] for i in good)
+        assert batch["usage"]["input_tokens"] == tokens and tokens > 0, batch["usage"]
+    paid, = it.books.rows("SELECT SUM(input_tokens + cached_tokens) FROM entry"
+                          " WHERE kind = 'settle' AND class = 'batch'")
+    assert paid == (tokens,), (paid, tokens)
+    it.books.must_balance()
+
+
+@site
+def lines_are_relayed_to_other_servers(it):
+    """Another node of ours has the model: each line's answer comes once, and is paid once."""
+    with Server(it.program, "--no-auth", *it.words) as node:
+        config = Path(it.books.path.parent, "serve.yaml")
+        config.write_text(json.dumps({"backends": [{
+            "name": "node", "url": f"http://127.0.0.1:{node.port}", "kind": "tokenworks",
+            "models": [{"name": "large", "upstream": "tokenworks-demo", "ctx": 512}]}]}),
+            encoding="ascii")
+        rows = [line(i, model="large" if i != 3 else "none") for i in range(1, 31)]
+        with it.books.serve("--config", config) as server:
+            client = Client(server, it.books.key)
+            name = client.batch("\n".join(rows))
+            batch = client.wait(name)
+            assert batch["request_counts"] == {"total": 30, "completed": 29, "failed": 1}, batch
+            out = client.rows(batch["output_file_id"])
+            assert {row["custom_id"] for row in out} == {f"request-{i}" for i in range(1, 31)
+                                                         if i != 3}
+            wrong, = client.rows(batch["error_file_id"])
+            assert wrong["response"]["status_code"] == 404, wrong
+            alone = node.post("/v1/completions", json.loads(line(1))["body"]).json
+            assert out[0]["response"]["body"]["choices"] == alone["choices"], out[0]
+            vectors = [json.dumps({"custom_id": f"v{i}", "method": "POST",
+                                   "url": "/v1/embeddings",
+                                   "body": {"model": "large", "input": f"text {i}"}})
+                       for i in range(3)]
+            more = client.wait(client.batch("\n".join(vectors), endpoint="/v1/embeddings"))
+            assert more["request_counts"]["completed"] == 3, more
+            assert len(client.rows(more["output_file_id"])[0]["response"]["body"]["data"]) == 1
+    paid, = it.books.rows("SELECT COUNT(*), SUM(input_tokens + cached_tokens + output_tokens)"
+                          " FROM entry WHERE kind = 'settle' AND class = 'batch'"
+                          " AND input_tokens + cached_tokens > 0")
+    tokens = batch["usage"]["total_tokens"] + more["usage"]["total_tokens"]
+    assert paid == (32, tokens), (paid, tokens)
+    it.books.must_balance()
 
 
 @site
@@ -309,6 +400,24 @@ rules:
         assert wrong["custom_id"] == "request-2", wrong
         assert wrong["response"]["status_code"] == 403, wrong
         file = client.file(lines(2))
+        for name in ("restricted" * 30, "public, restricted"):
+            wrong = client.create(file, headers={"X-Tokenworks-Data-Class": name})
+            assert wrong.status in (200, 400), wrong.body
+            if wrong.status == 200:  # a class that there is not: no line runs
+                lost = client.wait(wrong.json["id"])
+                assert lost["request_counts"]["failed"] == 2, lost
+        twice = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        body = json.dumps({"input_file_id": file, "endpoint": "/v1/completions",
+                           "completion_window": "24h"}).encode()
+        twice.putrequest("POST", "/v1/batches")
+        for header, value in (*client.headers.items(), ("Content-Length", str(len(body))),
+                              ("X-Tokenworks-Data-Class", "internal"),
+                              ("X-Tokenworks-Data-Class", "restricted")):
+            twice.putheader(header, value)
+        twice.endheaders(body)
+        answer = twice.getresponse()
+        assert answer.status == 400 and b"give it once" in answer.read(), answer.status
+        twice.close()
         raised = client.create(file, headers={"X-Tokenworks-Data-Class": "restricted"})
         batch = client.wait(raised.json["id"])
         assert batch["request_counts"]["failed"] == 2, batch
@@ -336,7 +445,6 @@ def a_stopped_server_goes_on_where_it_stopped(it):
 
 
 def without_books_the_calls_say_what_they_need(program, data):
-    from server import Server
     with Server(program, "--model", Path(data, "tokenworks-demo.gguf")) as server:
         answer = server.get("/v1/files")
         assert answer.status == 501 and "--books" in answer.error["message"], answer.body
@@ -354,6 +462,9 @@ def main():
              a_revoked_key_ends_its_batches,
              a_budget_that_is_used_up_fails_the_lines_and_nobody_else_pays,
              who_is_erased_is_erased_in_files_and_results,
+             what_clients_do_with_files_and_batches_is_on_record,
+             embeddings_are_answered_in_batches_as_alone,
+             lines_are_relayed_to_other_servers,
              files_go_when_they_expire,
              sealed_servers_have_batches_too,
              a_policy_holds_for_each_line,
