@@ -655,6 +655,21 @@ enum tw_status tw_batches_claim(struct tw_batches *batches, size_t most,
     return status;
 }
 
+static enum tw_status give_back(struct tw_hub *hub, void *context, struct tw_error *error)
+{
+    const struct tw_batch *batch = context;
+    const struct tw_db_value values[] = {tw_db_integer(batch->id), tw_db_integer(hub->ledger.self)};
+    return tw_batch_run(hub->db,
+                        "UPDATE batch SET hub = 0 WHERE id = ? AND hub = ? AND ended_ns = 0",
+                        values, COUNT(values), error);
+}
+
+enum tw_status tw_batches_give_back(struct tw_batches *batches, struct tw_batch *batch,
+                                    struct tw_error *error)
+{
+    return tw_batch_write(batches, give_back, batch, error);
+}
+
 static bool take_one(void *context, struct tw_db_statement *row)
 {
     tw_batch_take_row(row, context);

@@ -297,7 +297,11 @@ int64_t tw_hub_tend_ns(const struct tw_hub *hub);
 
 /* ---- batch_lines.c ---- */
 
-/* In the group that settles the ticket: the result of its line. */
+/* In the group that settles the ticket, before it is: of a line whose batch another hub has, or
+ * that has ended, nothing is paid, since no result will be there. */
+enum tw_status tw_hub_check_line(struct tw_hub *hub, struct tw_hub_ticket *ticket,
+                                 struct tw_error *error);
+/* Behind it: the result of the line. */
 enum tw_status tw_hub_store_line(struct tw_hub *hub, const struct tw_hub_ticket *ticket,
                                  struct tw_error *error);
 

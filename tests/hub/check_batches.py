@@ -1,9 +1,14 @@
 """Files and batches, as OpenAI's clients see them.
 
     check_batches.py TOKENWORKS DATA
+    TW_TEST_POSTGRES=... check_batches.py ...   books in that PostgreSQL, for several hubs as well
 """
 import http.client
 import json
+import os
+import shutil
+import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -15,13 +20,22 @@ from books import Books, bearer  # noqa: E402
 from server import Server, becomes, run_cases  # noqa: E402
 
 
+POSTGRES = os.environ.get("TW_TEST_POSTGRES")
+
+
 class Site:
     def __init__(self, program, data, folder):
-        self.program, self.books = program, Books(program, folder)
+        self.folder = Path(folder)
+        if POSTGRES:
+            os.environ["TOKENWORKS_BOOKS_KEYS"] = folder
+            psql = sorted(Path("/usr/lib/postgresql").glob("*/bin/psql"))[-1]
+            subprocess.run([psql, POSTGRES, "-q", "-c", "DROP SCHEMA public CASCADE",
+                            "-c", "CREATE SCHEMA public"], check=True, capture_output=True)
+        self.program, self.books = program, Books(program, folder, POSTGRES)
         self.words = ("--model", Path(data, "tokenworks-demo.gguf"), "--ctx", "512")
 
-    def serve(self, *more):
-        return self.books.serve(*self.words, *more)
+    def serve(self, *more, **how):
+        return self.books.serve(*self.words, *more, **how)
 
 
 def site(function):
@@ -273,7 +287,7 @@ def who_is_erased_is_erased_in_files_and_results(it):
         assert again["request_counts"] == {"total": 3, "completed": 2, "failed": 1}, again
         gone, = client.rows(again["error_file_id"])
         assert gone["error"]["code"] == "erased", gone
-    assert b"Once upon" not in Path(it.books.path).read_bytes()
+    assert POSTGRES or b"Once upon" not in it.books.path.read_bytes()
 
 
 @site
@@ -327,7 +341,7 @@ def embeddings_are_answered_in_batches_as_alone(it):
 def lines_are_relayed_to_other_servers(it):
     """Another node of ours has the model: each line's answer comes once, and is paid once."""
     with Server(it.program, "--no-auth", *it.words) as node:
-        config = Path(it.books.path.parent, "serve.yaml")
+        config = it.folder / "serve.yaml"
         config.write_text(json.dumps({"backends": [{
             "name": "node", "url": f"http://127.0.0.1:{node.port}", "kind": "tokenworks",
             "models": [{"name": "large", "upstream": "tokenworks-demo", "ctx": 512}]}]}),
@@ -382,7 +396,7 @@ def sealed_servers_have_batches_too(it):
 
 @site
 def a_policy_holds_for_each_line(it):
-    policy = Path(it.books.path.parent, "policy.yaml")
+    policy = it.folder / "policy.yaml"
     policy.write_text("""
 zones:
   - {name: local, trust: 1}
@@ -444,6 +458,85 @@ def a_stopped_server_goes_on_where_it_stopped(it):
     it.books.must_balance()
 
 
+def other_folder(it, name, shares):
+    """For a hub on another machine; shares: what the first one's has is the same there."""
+    folder = it.folder / name
+    folder.mkdir(mode=0o700)
+    for file in ("pepper", "audit-key", "audit-key.pub"):
+        shutil.copy(it.folder / file, folder)
+    if shares:
+        (folder / "subjects").symlink_to(it.folder / "subjects")
+    return {"env": {**os.environ, "TOKENWORKS_BOOKS_KEYS": str(folder)}}
+
+
+def is_taken_for_dead(it, hub):
+    """As if its lease were over."""
+    it.books.write(f"UPDATE hub_process SET seen_ns = seen_ns - 30000000000 WHERE id = {hub}")
+
+
+def each_line_once(it, client, name, n_lines):
+    batch = client.wait(name, seconds=120)
+    assert batch["status"] == "completed", batch
+    assert batch["request_counts"] == {"total": n_lines, "completed": n_lines, "failed": 0}, batch
+    rows = client.rows(batch["output_file_id"])
+    assert [row["custom_id"] for row in rows] == [f"request-{i}" for i in range(1, n_lines + 1)]
+    tokens = sum(row["response"]["body"]["usage"]["total_tokens"] for row in rows)
+    paid, = it.books.rows("SELECT COUNT(*), SUM(input_tokens + cached_tokens + output_tokens)"
+                          " FROM entry WHERE kind = 'settle'"
+                          " AND input_tokens + cached_tokens + output_tokens > 0")
+    assert paid == (n_lines, tokens), (paid, n_lines, tokens)
+    it.books.must_balance()
+
+
+def takes_over(it, silence):
+    """The hub that has a batch says nothing any more; how: by that signal."""
+    n_lines = 200
+    with it.serve("--batch-lines", "1") as first:
+        client = Client(first, it.books.key)
+        name = client.batch(lines(n_lines, max_tokens=48))
+        assert becomes(lambda: client.get(name)["request_counts"]["completed"] > 5)
+        with it.serve(**other_folder(it, "second", True)) as second:
+            try:
+                first.process.send_signal(silence)
+                (dead, done), = it.books.rows("SELECT hub, n_completed FROM batch")
+                assert 5 < done < n_lines, done
+                time.sleep(1.5)
+                assert it.books.rows("SELECT hub FROM batch") == [(dead,)], "its lease is not over"
+                is_taken_for_dead(it, dead)
+                assert becomes(lambda: it.books.rows("SELECT hub FROM batch") != [(dead,)])
+            finally:  # and where it was only stopped, it wakes up in the middle of it
+                first.process.send_signal(signal.SIGCONT)
+            each_line_once(it, Client(second, it.books.key), name, n_lines)
+
+
+@site
+def another_hub_takes_over_from_one_that_was_killed(it):
+    takes_over(it, signal.SIGKILL)
+
+
+@site
+def a_hub_that_wakes_up_behind_its_lease_answers_no_line_again(it):
+    takes_over(it, signal.SIGSTOP)
+
+
+@site
+def a_hub_without_the_keys_of_a_file_leaves_it_to_one_that_has_them(it):
+    with it.serve(**other_folder(it, "second", False)) as second:
+        assert Client(second, it.books.key).file(lines(1))  # it has a key of the project's own
+        with it.serve() as first:
+            file = Client(first, it.books.key).file(lines(20))
+            cut = None
+            try:
+                cut = Client(second, it.books.key).ask("GET", f"/v1/files/{file}/content").body
+            except (http.client.HTTPException, OSError):
+                pass
+            assert not cut, cut
+            client = Client(first, it.books.key)
+            for _ in range(4):  # whoever takes it first
+                batch = client.wait(Client(second, it.books.key).create(file).json["id"])
+                assert batch["request_counts"]["completed"] == 20, batch
+
+
 def without_books_the_calls_say_what_they_need(program, data):
     with Server(program, "--model", Path(data, "tokenworks-demo.gguf")) as server:
         answer = server.get("/v1/files")
@@ -470,6 +563,11 @@ def main():
              a_policy_holds_for_each_line,
              a_stopped_server_goes_on_where_it_stopped,
              without_books_the_calls_say_what_they_need)
+    if POSTGRES:  # which cannot be sealed alone, and may have several hubs
+        cases = (*(one for one in cases if one is not sealed_servers_have_batches_too),
+                 another_hub_takes_over_from_one_that_was_killed,
+                 a_hub_that_wakes_up_behind_its_lease_answers_no_line_again,
+                 a_hub_without_the_keys_of_a_file_leaves_it_to_one_that_has_them)
     print(f"1..{len(cases)}")
     return run_cases(cases, sys.argv[1], sys.argv[2])
 
