@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -537,6 +538,58 @@ def a_hub_without_the_keys_of_a_file_leaves_it_to_one_that_has_them(it):
                 assert batch["request_counts"]["completed"] == 20, batch
 
 
+def let_window_end(it):
+    """Of all batches; no server runs."""
+    sql = "UPDATE batch SET expires_ns = created_ns"
+    if POSTGRES:
+        it.books.write(sql)
+        return
+    with sqlite3.connect(it.books.path) as connection:
+        connection.execute(sql)
+    connection.close()
+
+
+@site
+def a_batch_whose_window_is_over_runs_no_line(it):
+    with it.serve("--batch-lines", "1") as server:
+        client = Client(server, it.books.key)
+        name = client.batch(lines(300, max_tokens=40))
+        assert becomes(lambda: client.get(name)["request_counts"]["completed"] > 3)
+    let_window_end(it)
+    with it.serve() as server:
+        client = Client(server, it.books.key)
+        batch = client.wait(name)
+        counts = batch["request_counts"]
+        assert batch["status"] == "expired" and batch["expired_at"], batch
+        assert counts["completed"] + counts["failed"] == 300 and counts["failed"] > 0, counts
+        codes = {row["error"]["code"] for row in client.rows(batch["error_file_id"])}
+        assert codes == {"batch_expired"}, codes
+        done = client.rows(batch["output_file_id"])
+        assert len(done) == counts["completed"], counts
+    paid, = it.books.rows("SELECT COUNT(*) FROM entry WHERE kind = 'settle'"
+                          " AND input_tokens + cached_tokens > 0")
+    assert paid == (len(done),), (paid, counts)
+    it.books.must_balance()
+
+
+@site
+def clients_cut_the_steps_of_batches_short(it):
+    with it.serve() as server:
+        client = Client(server, it.books.key)
+        name = client.batch(lines(400, max_tokens=40))
+        assert becomes(lambda: client.get(name)["request_counts"]["completed"] > 3)
+        for i in range(20):
+            server.post("/v1/completions", {"prompt": f"Hello {i}", "max_tokens": 2},
+                        headers=bearer(it.books.key))
+            time.sleep(0.02)
+        assert client.get(name)["status"] == "in_progress", "it was over too early"
+        n = server.metric("idle_steps_given_up_total")
+        print(f"# 20 clients cut {n:.0f} steps short")
+        assert n >= 5, n
+        client.ask("POST", f"/v1/batches/{name}/cancel")
+        client.wait(name)
+
+
 def without_books_the_calls_say_what_they_need(program, data):
     with Server(program, "--model", Path(data, "tokenworks-demo.gguf")) as server:
         answer = server.get("/v1/files")
@@ -562,6 +615,8 @@ def main():
              sealed_servers_have_batches_too,
              a_policy_holds_for_each_line,
              a_stopped_server_goes_on_where_it_stopped,
+             a_batch_whose_window_is_over_runs_no_line,
+             clients_cut_the_steps_of_batches_short,
              without_books_the_calls_say_what_they_need)
     if POSTGRES:  # which cannot be sealed alone, and may have several hubs
         cases = (*(one for one in cases if one is not sealed_servers_have_batches_too),
