@@ -603,6 +603,15 @@ bool tw_api_keeps_body(void *context, struct tw_http_request *http)
            (!needs_key(api, http, route) || knows_key(api, http));
 }
 
+uint32_t tw_api_data_class(const struct tw_http_request *http,
+                           char ret_class[TW_LIMIT_POLICY_NAME_BYTES])
+{
+    const char *name = tw_http_header(http, TW_CLASSIFY_HEADER);
+    const int n = snprintf(ret_class, TW_LIMIT_POLICY_NAME_BYTES, "%s", name != NULL ? name : "");
+    return n < TW_LIMIT_POLICY_NAME_BYTES ? (uint32_t)tw_http_header_count(http, TW_CLASSIFY_HEADER)
+                                          : UINT32_MAX;
+}
+
 void tw_api_handle(void *context, struct tw_http_request *http)
 {
     struct tw_api *api = context;
@@ -621,12 +630,7 @@ void tw_api_handle(void *context, struct tw_http_request *http)
     } else {
         struct tw_api_call call = {
             .http = http, .arrived_ns = tw_clock_monotonic_ns(), .tenant = tenant};
-        const char *data_class = tw_http_header(http, TW_CLASSIFY_HEADER);
-        const int n = snprintf(call.data_class, sizeof call.data_class, "%s",
-                               data_class != NULL ? data_class : "");
-        call.n_data_classes = n < (int)sizeof call.data_class
-                                  ? (uint32_t)tw_http_header_count(http, TW_CLASSIFY_HEADER)
-                                  : UINT32_MAX;
+        call.n_data_classes = tw_api_data_class(http, call.data_class);
         queue_task(api, &call, route);
     }
 }

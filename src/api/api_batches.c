@@ -7,7 +7,6 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "policy/classify.h"
 
 #define DOWNLOAD_NS 5000000 /* from one look at who reads a file to the next */
 #define SECOND_NS   INT64_C(1000000000)
@@ -50,14 +49,6 @@ void tw_api_desk_take(struct tw_api *api, struct tw_http_request *http, const ch
         tw_api_answer_error(api, http, &error);
         return;
     }
-    const char *data_class = tw_http_header(http, TW_CLASSIFY_HEADER);
-    if (tw_http_header_count(http, TW_CLASSIFY_HEADER) > 1 ||
-        (data_class != NULL && strlen(data_class) >= TW_LIMIT_POLICY_NAME_BYTES)) {
-        tw_api_refuse(&error, NULL,
-                      TW_CLASSIFY_HEADER ": give it once, with the name of one class");
-        tw_api_answer_error(api, http, &error);
-        return;
-    }
     struct tw_api_desk_call *call = tw_mem_zalloc(1, sizeof *call);
     if (call == NULL) {
         tw_api_refuse_memory(&error);
@@ -72,7 +63,7 @@ void tw_api_desk_take(struct tw_api *api, struct tw_http_request *http, const ch
     copy_value(tw_http_argument(http, "purpose"), call->purpose, sizeof call->purpose);
     copy_value(tw_http_argument(http, "order"), call->order, sizeof call->order);
     copy_value(tw_http_header(http, "Content-Type"), call->content_type, sizeof call->content_type);
-    copy_value(data_class, call->data_class, sizeof call->data_class);
+    call->n_data_classes = tw_api_data_class(http, call->data_class);
     pthread_mutex_lock(&batches->lock);
     const bool stops = batches->stops;
     const bool is_queued = !stops && batches->n_calls < TW_LIMIT_BATCH_CALLS;

@@ -49,6 +49,7 @@ struct tw_api_desk_call {
     char after[TW_BATCH_NAME_BYTES], limit[16], purpose[16], order[8];
     char content_type[256];
     char data_class[TW_LIMIT_POLICY_NAME_BYTES];
+    uint32_t n_data_classes; /* tw_api_data_class */
     struct tw_api_desk_call *next;
 };
 

@@ -118,6 +118,11 @@ struct tw_api_route {
     void (*desk)(struct tw_api_desk_call *call); /* or at the desk: api_batches.h */
 };
 
+/* The class that a client says its data have, and how many headers say so; UINT32_MAX: a name that
+ * is too long for any. Within the handler. */
+uint32_t tw_api_data_class(const struct tw_http_request *http,
+                           char ret_class[TW_LIMIT_POLICY_NAME_BYTES]);
+
 /* Gives a request of our own to the preparing threads; path: one that is posted to. */
 void tw_api_ask(struct tw_api *api, const struct tw_api_call *call, const char *path);
 

@@ -6,6 +6,7 @@
 #include "api/api_refusals.h"
 #include "api/multipart.h"
 #include "base/mem.h"
+#include "policy/classify.h"
 
 #define SECOND_NS     INT64_C(1000000000)
 #define SMALL_BYTES   65536
@@ -553,7 +554,8 @@ static bool read_metadata(const json_t *metadata, struct tw_buf *out, struct tw_
     return !out->failed || tw_api_refuse(error, "metadata", "'metadata' is too large");
 }
 
-static bool read_order(const json_t *body, struct tw_batch_order *order, struct tw_buf *metadata,
+static bool read_order(const struct tw_api_desk_call *call, const json_t *body,
+                       struct tw_batch_order *order, struct tw_buf *metadata,
                        struct tw_api_error *error)
 {
     static const char *const endpoints[] = {"/v1/chat/completions", "/v1/completions",
@@ -577,6 +579,10 @@ static bool read_order(const json_t *body, struct tw_batch_order *order, struct 
     if (window == NULL || strcmp(window, "24h") != 0) {
         return tw_api_refuse(error, "completion_window", "'completion_window' must be '24h'");
     }
+    if (call->n_data_classes > 1) { /* or the lines would have a lower class than was said */
+        return tw_api_refuse(error, NULL,
+                             TW_CLASSIFY_HEADER ": give it once, with the name of one class");
+    }
     *order = (struct tw_batch_order){
         .input = input, .endpoint = endpoint, .window_s = TW_LIMIT_BATCH_WINDOW_SECONDS};
     return read_metadata(json_object_get(body, "metadata"), metadata, error);
@@ -596,7 +602,7 @@ void tw_api_desk_create_batch(struct tw_api_desk_call *call)
     if (tw_json_parse(text, n_bytes, "the body", &body, &cause) != TW_OK) {
         tw_api_refuse(&error, NULL, "%s", cause.text);
         answer_error(call, &error);
-    } else if (!read_order(body, &order, &metadata, &error)) {
+    } else if (!read_order(call, body, &order, &metadata, &error)) {
         answer_error(call, &error);
     } else {
         order.metadata = metadata.data;

@@ -16,7 +16,8 @@
 #include "hub/content.h"
 
 #define SECOND_NS INT64_C(1000000000)
-#define LOOK_NS   SECOND_NS /* from one look at the books to the next */
+#define LOOK_NS   SECOND_NS       /* from one look at the books to the next */
+#define SHY_NS    (5 * SECOND_NS) /* where others are to take what was given back */
 
 enum slot_state {
     SLOT_FREE = 0,
@@ -77,6 +78,7 @@ struct job {
     struct tw_hub_caller caller;
     bool has_caller;
     bool is_announced; /* to the scheduler */
+    bool is_lost;      /* another hub has it, or has to: its lines cannot be read here */
     bool *done;        /* [n_lines] */
     size_t n_lines;
     int64_t last; /* line that was read */
@@ -660,8 +662,12 @@ static bool begin_line(struct tw_api_runner *runner, struct job *job, struct slo
     if (stopped != NULL) {
         size_t n = 0;
         status = refuse_lines(runner, job, stopped, &n, &error);
-        if (status != TW_OK && status != TW_ERR_MISSED) {
+        if (status != TW_OK) {
             warn(runner, &error);
+        }
+        if (status == TW_ERR_MISSED) { /* it ends all the same, or nobody could end it */
+            job->is_read = true;
+            job->n_begun = job->n_read;
         }
         return status == TW_OK && n > 0;
     }
@@ -670,6 +676,7 @@ static bool begin_line(struct tw_api_runner *runner, struct job *job, struct slo
         if (status != TW_OK) {
             warn(runner, &error);
         }
+        job->is_lost = status == TW_ERR_MISSED;
         return false;
     }
     status = announce(runner, job, &error);
@@ -744,6 +751,7 @@ static void settle_failure(struct tw_api_runner *runner, struct slot *slot)
     }
     enum tw_status status = put_error(runner, job, &what, &error);
     if (status == TW_OK || status == TW_ERR_MISSED) {
+        job->is_lost = job->is_lost || status == TW_ERR_MISSED;
         close_slot(slot);
         return;
     }
@@ -837,6 +845,7 @@ static void advance(struct tw_api_runner *runner, struct job *job)
     if (status != TW_OK) {
         warn(runner, &error);
     }
+    job->is_lost = status == TW_ERR_MISSED;
     if (job->batch.ended_ns != 0 && job->n_open == 0) {
         drop_job(runner, job);
     }
@@ -918,7 +927,7 @@ static void begin_lines(struct tw_api_runner *runner)
     while (goes_on) {
         goes_on = false;
         for (struct job *job = runner->jobs; job != NULL; job = job->next) {
-            struct slot *slot = job->done != NULL ? free_one(runner) : NULL;
+            struct slot *slot = job->done != NULL && !job->is_lost ? free_one(runner) : NULL;
             if (slot != NULL && begin_line(runner, job, slot)) {
                 goes_on = true;
             }
@@ -926,11 +935,25 @@ static void begin_lines(struct tw_api_runner *runner)
     }
 }
 
+static void give_back(struct tw_api_runner *runner, struct job *job)
+{
+    struct tw_error error;
+    if (tw_batches_give_back(runner->batches->store, &job->batch, &error) != TW_OK) {
+        warn(runner, &error);
+        return;
+    }
+    drop_job(runner, job);
+    runner->look_ns = tw_clock_monotonic_ns() + SHY_NS;
+}
+
 static void end_batches(struct tw_api_runner *runner)
 {
     for (struct job *job = runner->jobs, *next; job != NULL; job = next) {
         next = job->next;
-        if (job->done != NULL && job->is_read && job->n_begun == job->n_read && job->n_open == 0) {
+        if (job->is_lost && job->n_open == 0) {
+            give_back(runner, job);
+        } else if (job->done != NULL && job->is_read && job->n_begun == job->n_read &&
+                   job->n_open == 0) {
             finish(runner, job);
         }
     }

@@ -183,6 +183,10 @@ const char *tw_audit_kind_name(enum tw_audit_kind kind)
         [TW_AUDIT_CHANGE_PROPOSED] = "change.proposed",
         [TW_AUDIT_CHANGE_APPROVED] = "change.approved",
         [TW_AUDIT_CHANGE_REJECTED] = "change.rejected",
+        [TW_AUDIT_FILE_ADDED] = "file.added",
+        [TW_AUDIT_FILE_DELETED] = "file.deleted",
+        [TW_AUDIT_BATCH_CREATED] = "batch.created",
+        [TW_AUDIT_BATCH_CANCELLED] = "batch.cancelled",
     };
     assert(kind < TW_AUDIT_KIND_COUNT);
     return names[kind];

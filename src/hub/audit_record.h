@@ -74,6 +74,10 @@ enum tw_audit_kind {
     TW_AUDIT_CHANGE_PROPOSED,     /* change.proposed: two people are needed for it */
     TW_AUDIT_CHANGE_APPROVED,     /* change.approved: and was done by that */
     TW_AUDIT_CHANGE_REJECTED,     /* change.rejected */
+    TW_AUDIT_FILE_ADDED,          /* file.added: requests for a batch */
+    TW_AUDIT_FILE_DELETED,        /* file.deleted: by a client, not by its age */
+    TW_AUDIT_BATCH_CREATED,       /* batch.created */
+    TW_AUDIT_BATCH_CANCELLED,     /* batch.cancelled: somebody asked for that */
     TW_AUDIT_KIND_COUNT
 };
 const char *tw_audit_kind_name(enum tw_audit_kind kind);

@@ -341,17 +341,35 @@ static enum tw_status count_lines(const struct tw_batch_upload *upload, int64_t 
     return TW_OK;
 }
 
+/* A file, and who does something with it. */
+struct held_file {
+    const struct tw_hub_caller *caller;
+    struct tw_batch_file file;
+};
+
+static enum tw_status record_file(struct tw_hub *hub, enum tw_audit_kind kind,
+                                  const struct held_file *held, struct tw_error *error)
+{
+    const struct tw_hub_deed deed = {.caller = held->caller,
+                                     .file = held->file.name,
+                                     .n_lines = held->file.n_lines,
+                                     .n_bytes = held->file.n_bytes};
+    return tw_hub_record_deed(hub, kind, &deed, error);
+}
+
 static enum tw_status finish_file(struct tw_hub *hub, void *context, struct tw_error *error)
 {
-    const struct tw_batch_file *file = context;
-    const struct tw_db_value id = tw_db_integer(file->id);
-    return tw_batch_run(hub->db, "UPDATE batch_file SET is_ready = 1 WHERE id = ?", &id, 1, error);
+    const struct held_file *held = context;
+    const struct tw_db_value id = tw_db_integer(held->file.id);
+    enum tw_status status =
+        tw_batch_run(hub->db, "UPDATE batch_file SET is_ready = 1 WHERE id = ?", &id, 1, error);
+    return status == TW_OK ? record_file(hub, TW_AUDIT_FILE_ADDED, held, error) : status;
 }
 
 static enum tw_status end_file(struct tw_hub *hub, void *context, struct tw_error *error)
 {
-    const struct tw_batch_file *file = context;
-    const struct tw_db_value values[] = {tw_db_integer(hub->now_ns), tw_db_integer(file->id)};
+    const struct held_file *held = context;
+    const struct tw_db_value values[] = {tw_db_integer(hub->now_ns), tw_db_integer(held->file.id)};
     return tw_batch_run(hub->db, "UPDATE batch_file SET ended_ns = ? WHERE id = ?", values,
                         COUNT(values), error);
 }
@@ -360,49 +378,47 @@ enum tw_status tw_batches_add_file(struct tw_batches *batches, const struct tw_h
                                    const struct tw_batch_upload *upload,
                                    struct tw_batch_file *ret_file, struct tw_error *error)
 {
-    struct tw_batch_file file = {.purpose = "batch", .n_bytes = (int64_t)upload->text_bytes};
+    struct held_file held = {.caller = caller,
+                             .file = {.purpose = "batch", .n_bytes = (int64_t)upload->text_bytes}};
+    struct tw_batch_file *file = &held.file;
     struct adding adding = {.batches = batches,
-                            .file = &file,
+                            .file = file,
                             .project = tw_batch_project(caller),
                             .lifetime_s = upload->lifetime_s};
     struct tw_error other;
-    make_name("file-", file.name);
-    snprintf(file.filename, sizeof file.filename, "%s", upload->filename);
+    make_name("file-", file->name);
+    snprintf(file->filename, sizeof file->filename, "%s", upload->filename);
     struct piece *piece = tw_mem_zalloc(1, sizeof *piece);
     if (piece == NULL) {
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a file");
     }
-    enum tw_status status = count_lines(upload, &file.n_lines, error);
+    enum tw_status status = count_lines(upload, &file->n_lines, error);
     if (status == TW_OK) {
         status = tw_batch_write(batches, begin_file, &adding, error);
     }
     if (status == TW_OK) {
-        *piece = (struct piece){.file = file.id, .project = adding.project, .first = 1};
+        *piece = (struct piece){.file = file->id, .project = adding.project, .first = 1};
         status = add_lines(batches, caller, upload, piece, error);
         if (status == TW_OK) {
-            status = tw_batch_write(batches, finish_file, &file, error);
+            status = tw_batch_write(batches, finish_file, &held, error);
         }
         if (status != TW_OK) {
-            tw_batch_write(batches, end_file, &file, &other); /* or, in the end, by its age */
+            tw_batch_write(batches, end_file, &held, &other); /* or, in the end, by its age */
         }
     }
     tw_mem_free(piece);
     if (status == TW_OK) {
-        *ret_file = file;
+        *ret_file = *file;
     }
     return status;
 }
 
-enum tw_status tw_batches_delete_file(struct tw_batches *batches,
-                                      const struct tw_hub_caller *caller, const char *name,
-                                      struct tw_error *error);
-
 /* Whether a batch that has not ended needs it. */
 static enum tw_status delete_file(struct tw_hub *hub, void *context, struct tw_error *error)
 {
-    struct tw_batch_file *file = context;
-    const struct tw_db_value values[] = {tw_db_integer(file->id), tw_db_integer(file->id),
-                                         tw_db_integer(file->id)};
+    struct held_file *held = context;
+    const struct tw_db_value id = tw_db_integer(held->file.id);
+    const struct tw_db_value values[] = {id, id, id};
     int64_t n = 0;
     enum tw_status status = count(hub->db,
                                   "SELECT COUNT(*) FROM batch WHERE ended_ns = 0"
@@ -411,26 +427,41 @@ static enum tw_status delete_file(struct tw_hub *hub, void *context, struct tw_e
     if (status == TW_OK && n > 0) {
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
                             "a batch is working on the file '%s': cancel it first, or wait",
-                            file->name);
+                            held->file.name);
     }
-    return status == TW_OK ? end_file(hub, file, error) : status;
+    if (status == TW_OK) {
+        status = end_file(hub, held, error);
+    }
+    return status == TW_OK ? record_file(hub, TW_AUDIT_FILE_DELETED, held, error) : status;
 }
 
 enum tw_status tw_batches_delete_file(struct tw_batches *batches,
                                       const struct tw_hub_caller *caller, const char *name,
                                       struct tw_error *error)
 {
-    struct tw_batch_file file;
-    enum tw_status status = tw_batches_find_file(batches, caller, name, &file, error);
-    return status == TW_OK ? tw_batch_write(batches, delete_file, &file, error) : status;
+    struct held_file held = {.caller = caller};
+    enum tw_status status = tw_batches_find_file(batches, caller, name, &held.file, error);
+    return status == TW_OK ? tw_batch_write(batches, delete_file, &held, error) : status;
 }
 
 /* ---- batches ---- */
 
 struct creating {
+    const struct tw_hub_caller *caller;
     const struct tw_batch_order *order;
     struct tw_batch *batch;
 };
+
+static enum tw_status record_batch(struct tw_hub *hub, enum tw_audit_kind kind,
+                                   const struct tw_hub_caller *caller, const struct tw_batch *batch,
+                                   struct tw_error *error)
+{
+    const struct tw_hub_deed deed = {.caller = caller,
+                                     .batch = batch->name,
+                                     .endpoint = batch->endpoint,
+                                     .file = batch->input_name};
+    return tw_hub_record_deed(hub, kind, &deed, error);
+}
 
 static const char INSERT_BATCH[] =
     "INSERT INTO batch (id, name, project, api_key, status, endpoint, data_class, input, output,"
@@ -475,8 +506,12 @@ static enum tw_status insert_batch(struct tw_hub *hub, void *context, struct tw_
         tw_db_text(batch->endpoint),      tw_db_text(batch->data_class),
         tw_db_integer(batch->input),      tw_db_text(batch->metadata),
         tw_db_integer(batch->created_ns), tw_db_integer(batch->expires_ns)};
-    return status == TW_OK ? tw_batch_run(hub->db, INSERT_BATCH, values, COUNT(values), error)
-                           : status;
+    if (status == TW_OK) {
+        status = tw_batch_run(hub->db, INSERT_BATCH, values, COUNT(values), error);
+    }
+    return status == TW_OK
+               ? record_batch(hub, TW_AUDIT_BATCH_CREATED, creating->caller, batch, error)
+               : status;
 }
 
 enum tw_status tw_batches_create(struct tw_batches *batches, const struct tw_hub_caller *caller,
@@ -485,7 +520,7 @@ enum tw_status tw_batches_create(struct tw_batches *batches, const struct tw_hub
 {
     struct tw_batch_file file;
     struct tw_batch batch = {.project = tw_batch_project(caller), .key = caller->key->id};
-    struct creating creating = {.order = order, .batch = &batch};
+    struct creating creating = {.caller = caller, .order = order, .batch = &batch};
     enum tw_status status = tw_batches_find_file(batches, caller, order->input, &file, error);
     if (status == TW_OK && strcmp(file.purpose, "batch") != 0) {
         status = tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
@@ -510,7 +545,8 @@ enum tw_status tw_batches_create(struct tw_batches *batches, const struct tw_hub
 
 static enum tw_status cancel(struct tw_hub *hub, void *context, struct tw_error *error)
 {
-    struct tw_batch *batch = context;
+    const struct creating *cancelling = context;
+    struct tw_batch *batch = cancelling->batch;
     int64_t ended_ns = 0;
     bool has_row = false;
     const struct tw_db_value values[] = {tw_db_integer(hub->now_ns), tw_db_integer(batch->id)};
@@ -522,6 +558,7 @@ static enum tw_status cancel(struct tw_hub *hub, void *context, struct tw_error 
     if (status == TW_OK && has_row) {
         batch->status = TW_BATCH_CANCELLING;
         batch->cancelling_ns = hub->now_ns;
+        status = record_batch(hub, TW_AUDIT_BATCH_CANCELLED, cancelling->caller, batch, error);
     }
     return status;
 }
@@ -531,6 +568,7 @@ enum tw_status tw_batches_cancel(struct tw_batches *batches, const struct tw_hub
                                  struct tw_error *error)
 {
     struct tw_batch batch;
+    struct creating cancelling = {.caller = caller, .batch = &batch};
     enum tw_status status = tw_batches_find(batches, caller, name, &batch, error);
     if (status == TW_OK && batch.ended_ns != 0 && batch.status != TW_BATCH_CANCELLED) {
         status = tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
@@ -538,7 +576,7 @@ enum tw_status tw_batches_cancel(struct tw_batches *batches, const struct tw_hub
                               tw_batch_status_name(batch.status));
     }
     if (status == TW_OK) {
-        status = tw_batch_write(batches, cancel, &batch, error);
+        status = tw_batch_write(batches, cancel, &cancelling, error);
     }
     if (status == TW_OK) {
         *ret_batch = batch;
@@ -615,6 +653,21 @@ enum tw_status tw_batches_claim(struct tw_batches *batches, size_t most,
     }
     *ret_n = own.n;
     return status;
+}
+
+static enum tw_status give_back(struct tw_hub *hub, void *context, struct tw_error *error)
+{
+    const struct tw_batch *batch = context;
+    const struct tw_db_value values[] = {tw_db_integer(batch->id), tw_db_integer(hub->ledger.self)};
+    return tw_batch_run(hub->db,
+                        "UPDATE batch SET hub = 0 WHERE id = ? AND hub = ? AND ended_ns = 0",
+                        values, COUNT(values), error);
+}
+
+enum tw_status tw_batches_give_back(struct tw_batches *batches, struct tw_batch *batch,
+                                    struct tw_error *error)
+{
+    return tw_batch_write(batches, give_back, batch, error);
 }
 
 static bool take_one(void *context, struct tw_db_statement *row)

@@ -25,7 +25,7 @@
  * hub's writer or from a thread that others wait for.
  * Errors: TW_ERR_NOT_FOUND for a name that the project does not have; TW_ERR_LIMIT for the bounds
  * of limits.h; TW_ERR_USAGE for what cannot be done in a batch's or file's state; TW_ERR_IO,
- * TW_ERR_MEMORY; TW_ERR_MISSED: another hub has the batch.
+ * TW_ERR_MEMORY; TW_ERR_MISSED: another hub has the batch, or the keys of its lines.
  */
 #ifndef TW_HUB_BATCH_H
 #define TW_HUB_BATCH_H
@@ -151,6 +151,9 @@ enum tw_status tw_batches_claim(struct tw_batches *batches, size_t most,
 /* Its status, as it is now. */
 enum tw_status tw_batches_look(struct tw_batches *batches, struct tw_batch *batch,
                                struct tw_error *error);
+/* For another hub, which can read its lines. */
+enum tw_status tw_batches_give_back(struct tw_batches *batches, struct tw_batch *batch,
+                                    struct tw_error *error);
 /* Its file was read: it has so many lines, or faults (a JSON list; NULL: none). */
 enum tw_status tw_batches_begin(struct tw_batches *batches, struct tw_batch *batch, int64_t n_lines,
                                 const char *faults, struct tw_error *error);

@@ -58,6 +58,7 @@ struct reading {
     tw_batch_line_fn told;
     void *context;
     int64_t last;
+    int64_t absent; /* line whose key is not here, behind which nothing was read; 0: none */
     size_t n_bytes;
     enum tw_status status;
     struct tw_error error;
@@ -102,19 +103,47 @@ static bool take_line(void *context, struct tw_db_statement *row)
         key == NULL ? TW_ERR_NOT_FOUND
                     : tw_subject_key_unseal(key, tw_batch_line_number(reading->file, line), sealed,
                                             n_sealed, &plain, &reading->error);
-    /* TW_ERR_FORMAT: the subject was erased, and named again since */
-    const bool is_gone = status == TW_ERR_NOT_FOUND || status == TW_ERR_FORMAT;
     bool goes_on = false;
-    if (status == TW_OK || is_gone) {
-        goes_on = reading->told(reading->context, line, is_gone ? NULL : plain.data,
-                                is_gone ? 0 : plain.size_bytes);
+    if (status == TW_OK) {
+        goes_on = reading->told(reading->context, line, plain.data, plain.size_bytes);
         reading->last = line;
         reading->n_bytes += n_sealed;
+    } else if (status == TW_ERR_NOT_FOUND || status == TW_ERR_FORMAT) {
+        reading->absent = line; /* TW_ERR_FORMAT: there is another key of the subject */
     } else {
         reading->status = status;
     }
     tw_buf_free(&plain);
     return goes_on && reading->n_bytes < TW_LIMIT_BATCH_PIECE_BYTES;
+}
+
+static bool take_any(void *context, struct tw_db_statement *row)
+{
+    (void)row;
+    *(bool *)context = true;
+    return false;
+}
+
+/* A line without its key was erased, or is another hub's. */
+static enum tw_status tell_absent(struct reading *reading, struct tw_error *error)
+{
+    bool is_erased = false;
+    const struct tw_db_value subject =
+        tw_db_bytes(reading->subject.bytes, sizeof reading->subject.bytes);
+    enum tw_status status =
+        tw_batch_rows(reading->batches, "SELECT number FROM erasure WHERE subject = ? LIMIT 1",
+                      &subject, 1, take_any, &is_erased, error);
+    if (status == TW_OK && !is_erased) {
+        return tw_error_set(error, TW_ERR_MISSED, TW_NO_POSITION,
+                            "line %lld of a file is sealed with a key that this hub has not: where "
+                            "there are several hubs, their folder 'subjects' must be the same",
+                            (long long)reading->absent);
+    }
+    if (status == TW_OK) {
+        reading->told(reading->context, reading->absent, NULL, 0);
+        reading->last = reading->absent;
+    }
+    return status;
 }
 
 enum tw_status tw_batches_read_lines(struct tw_batches *batches, int64_t project, int64_t file,
@@ -138,6 +167,9 @@ enum tw_status tw_batches_read_lines(struct tw_batches *batches, int64_t project
     if (status == TW_OK && reading.status != TW_OK) {
         *error = reading.error;
         status = reading.status;
+    }
+    if (status == TW_OK && reading.absent != 0) {
+        status = tell_absent(&reading, error);
     }
     *ret_last = reading.last;
     return status;
@@ -246,6 +278,23 @@ static const char COUNT_LINE[] =
     "UPDATE batch SET n_completed = n_completed + 1, prompt_tokens = prompt_tokens + ?,"
     " cached_tokens = cached_tokens + ?, answer_tokens = answer_tokens + ?,"
     " output_bytes = output_bytes + ? WHERE id = ? AND hub = ? AND ended_ns = 0 RETURNING id";
+
+static const char HAS_BATCH[] = "SELECT id FROM batch WHERE id = ? AND hub = ? AND ended_ns = 0";
+
+enum tw_status tw_hub_check_line(struct tw_hub *hub, struct tw_hub_ticket *ticket,
+                                 struct tw_error *error)
+{
+    const struct tw_db_value values[] = {tw_db_integer(ticket->request.line->batch),
+                                         tw_db_integer(hub->ledger.self)};
+    bool is_ours = false;
+    int64_t id = 0;
+    enum tw_status status =
+        tw_batch_number(hub->db, HAS_BATCH, values, COUNT(values), &is_ours, &id, error);
+    if (status == TW_OK && !is_ours) {
+        ticket->usage = (struct tw_hub_usage){.finish = "cancelled"};
+    }
+    return status;
+}
 
 enum tw_status tw_hub_store_line(struct tw_hub *hub, const struct tw_hub_ticket *ticket,
                                  struct tw_error *error)

@@ -1,4 +1,4 @@
-/* batch_state.h: the inside of batches, for their own files alone.
+/* batch_state.h: the inside of batches, for their own files and for who exports lines.
  *
  *     batch.c         what is written: files, batches, their states
  *     batch_read.c    what is read: names, lists

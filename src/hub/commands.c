@@ -634,7 +634,7 @@ static const struct tw_hub_verb verbs[] = {
      F(subject_one), CHANGE(TW_OBJECT_IN),                                                {IN, NO, NO, NO, NO}, tw_change_release_subject},
     {"subject", "list", "show legal holds and erasures", "Shows legal holds and erasures only: there is no list of the people who asked. Whom they are about is shown as the keyed hash that records have.",
      F(subject_list), TW_OBJECT_ALL, TW_COMMAND_REPORT,                                   {IN, NO, IN, NO, NO}, tw_report_list_subjects},
-    {"subject", "export", "write all that is known of somebody", "Writes the records of all requests about somebody, with their content where it is stored, as lines of JSON. It is put on record. The admin API gives it in pages: 'next' goes into 'after' of the next one.",
+    {"subject", "export", "write all that is known of somebody", "Writes the records of all requests about somebody, with their content where it is stored, and their lines in files of batches, as lines of JSON. It is put on record. The admin API gives it in pages: 'next' goes into 'after' of the next one.",
      F(subject_export), TW_OBJECT_IN, TW_COMMAND_REPORT,                                  {NO, NO, IN, NO, NO}, tw_report_export_subject},
 
     {"content", "show", "show what was asked and answered", "Decrypts the stored content of a request and checks it against the commitment in the audit log. It is put on record.",

@@ -69,6 +69,32 @@ static void put_ticket(struct tw_hub *hub, struct tw_audit_request *request,
     request->isa = hub->config.isa_level;
 }
 
+enum tw_status tw_hub_record_deed(struct tw_hub *hub, enum tw_audit_kind kind,
+                                  const struct tw_hub_deed *deed, struct tw_error *error)
+{
+    struct tw_audit_body *body = &hub->body;
+    struct tw_holder *key = deed->caller->key;
+    const struct tw_person *person = deed->caller->secret->person;
+    tw_audit_body_begin(body);
+    tw_audit_body_put_text(body, "batch", deed->batch);
+    if (deed->n_bytes > 0) {
+        tw_audit_body_put_int(body, "bytes", deed->n_bytes);
+    }
+    tw_audit_body_put_text(body, "endpoint", deed->endpoint);
+    tw_audit_body_put_text(body, "file", deed->file);
+    tw_audit_body_put_int(body, "key", key->id);
+    if (deed->n_lines > 0) {
+        tw_audit_body_put_int(body, "lines", deed->n_lines);
+    }
+    tw_audit_body_put_int(body, "org", tw_holder_above(key, TW_HOLDER_ORG)->id);
+    tw_audit_body_put_int(body, "project", tw_holder_above(key, TW_HOLDER_PROJECT)->id);
+    tw_audit_body_put_int(body, "team", tw_holder_above(key, TW_HOLDER_TEAM)->id);
+    if (person != NULL) {
+        tw_audit_body_put_int(body, "user", person->id);
+    }
+    return end_and_append(hub, kind, error);
+}
+
 /* Behind the end of a request. */
 static void put_content(struct tw_audit_request *request, const struct tw_content *content)
 {

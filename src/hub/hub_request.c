@@ -425,12 +425,15 @@ static void apply_settle(struct tw_hub *hub, struct tw_hub_op *op)
     if (!owns(hub, ticket)) {
         return;
     }
+    enum tw_status status =
+        ticket->request.line != NULL ? tw_hub_check_line(hub, ticket, &error) : TW_OK;
     struct tw_hub_ending ending = {.key = ticket->request.caller.key,
                                    .ticket = ticket,
                                    .kind = TW_AUDIT_REQUEST_SETTLED,
                                    .finish = ticket->usage.finish};
-    enum tw_status status =
-        tw_hub_reserve_beyond(hub, &reservation, &ticket->usage, &ending, &error);
+    if (status == TW_OK) {
+        status = tw_hub_reserve_beyond(hub, &reservation, &ticket->usage, &ending, &error);
+    }
     if (status == TW_OK) {
         status = tw_hub_end_reservation(hub, &reservation, &ending, &error);
     }

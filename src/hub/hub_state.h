@@ -246,6 +246,15 @@ void tw_hub_record_before(struct tw_hub_record *record, const struct tw_hub_path
 enum tw_status tw_hub_record_end(struct tw_hub *hub, struct tw_hub_record *record,
                                  const struct tw_hub_path *path, struct tw_error *error);
 
+/* What somebody did with a file, or with a batch and its file; texts may be NULL. */
+struct tw_hub_deed {
+    const struct tw_hub_caller *caller;
+    const char *batch, *endpoint, *file;
+    int64_t n_lines, n_bytes; /* 0: not said */
+};
+enum tw_status tw_hub_record_deed(struct tw_hub *hub, enum tw_audit_kind kind,
+                                  const struct tw_hub_deed *deed, struct tw_error *error);
+
 /* ---- hub_recover.c ---- */
 
 /* Settles what another process left open, at its watermark. In a group. */
@@ -290,7 +299,11 @@ int64_t tw_hub_tend_ns(const struct tw_hub *hub);
 
 /* ---- batch_lines.c ---- */
 
-/* In the group that settles the ticket: the result of its line. */
+/* In the group that settles the ticket, before it is: of a line whose batch another hub has, or
+ * that has ended, nothing is paid, since no result will be there. */
+enum tw_status tw_hub_check_line(struct tw_hub *hub, struct tw_hub_ticket *ticket,
+                                 struct tw_error *error);
+/* Behind it: the result of the line. */
 enum tw_status tw_hub_store_line(struct tw_hub *hub, const struct tw_hub_ticket *ticket,
                                  struct tw_error *error);
 

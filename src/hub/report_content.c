@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "hub/batch_state.h"
 #include "hub/change.h"
 #include "hub/report.h"
 
@@ -525,6 +526,80 @@ static enum tw_status export_page(struct export *export, int64_t after, int64_t 
     return status;
 }
 
+/* Behind all records come lines of files of batches, by their file and number. */
+#define LINES_FROM (INT64_C(1) << 62)
+#define LINE_BITS  20 /* more than TW_LIMIT_BATCH_LINES has */
+
+static enum tw_status export_line(struct export *export, struct tw_db_statement *line,
+                                  struct tw_subject_key *key, struct tw_error *error)
+{
+    struct tw_hub_change *change = export->change;
+    struct tw_buf plain;
+    size_t n_sealed = 0, column;
+    json_t *content = NULL;
+    const int64_t number =
+        tw_batch_line_number(tw_db_column_integer(line, 0), tw_db_column_integer(line, 1));
+    const void *sealed = tw_db_column_bytes(line, 5, &n_sealed);
+    tw_buf_init(&plain, TW_LIMIT_DB_VALUE_BYTES);
+    enum tw_status status = tw_subject_key_unseal(key, number, sealed, n_sealed, &plain, error);
+    if (status == TW_ERR_NOT_FOUND || status == TW_ERR_FORMAT) {
+        tw_buf_free(&plain);
+        return TW_OK; /* of before an erasure: it is gone */
+    }
+    if (status == TW_OK) {
+        json_t *out = tw_change_row(change, export->rows);
+        export->n_bytes += n_sealed;
+        tw_change_put(change, out, "kind", json_string("batch.line"));
+        tw_change_put(change, out, "file", json_string(tw_db_column_text(line, 2)));
+        tw_change_put(change, out, "purpose", json_string(tw_db_column_text(line, 3)));
+        tw_change_put(change, out, "line", json_integer(tw_db_column_integer(line, 1)));
+        put_path(change, out, tw_db_column_integer(line, 4));
+        if (tw_json_parse_line(plain.data, plain.size_bytes, &content, &column,
+                               &(struct tw_error){0}) != TW_OK) {
+            content = json_stringn(plain.data, plain.size_bytes);
+        }
+        tw_change_put(change, out, "content", content != NULL ? content : json_null());
+        sodium_memzero(plain.data, plain.size_bytes);
+    }
+    tw_buf_free(&plain);
+    return status;
+}
+
+static enum tw_status export_lines(struct export *export, int64_t *last, bool *ret_has_more,
+                                   struct tw_error *error)
+{
+    struct tw_db_statement *line = NULL;
+    const int64_t after = *last - LINES_FROM;
+    const int64_t file = after >> LINE_BITS, number = after & ((INT64_C(1) << LINE_BITS) - 1);
+    const struct tw_db_value values[] = {
+        tw_db_bytes(export->subject.bytes, sizeof export->subject.bytes), tw_db_integer(file),
+        tw_db_integer(file), tw_db_integer(number), tw_db_integer(TW_LIMIT_CONTENT_EXPORT_ROWS)};
+    bool has_row = true;
+    int64_t n = 0;
+    enum tw_status status = tw_db_prepare(
+        export->change->db,
+        "SELECT l.file, l.line, f.name, f.purpose, l.project, l.sealed FROM batch_line l"
+        " JOIN batch_file f ON f.id = l.file WHERE l.subject = ?"
+        " AND (l.file > ? OR (l.file = ? AND l.line > ?)) ORDER BY l.file, l.line LIMIT ?",
+        &line, error);
+    if (status == TW_OK) {
+        status = tw_db_query(line, values, COUNT(values), error);
+    }
+    while (status == TW_OK && has_row && export->n_bytes < TW_LIMIT_CONTENT_EXPORT_BYTES) {
+        status = tw_db_next(line, &has_row, error);
+        if (status == TW_OK && has_row) {
+            struct tw_subject_key *key = key_of(export, tw_db_column_integer(line, 4));
+            *last = LINES_FROM + (tw_db_column_integer(line, 0) << LINE_BITS) +
+                    tw_db_column_integer(line, 1);
+            n++;
+            status = key != NULL ? export_line(export, line, key, error) : TW_OK;
+        }
+    }
+    tw_db_finalize(line);
+    *ret_has_more = has_row || n == TW_LIMIT_CONTENT_EXPORT_ROWS;
+    return status;
+}
+
 enum tw_status tw_report_export_subject(struct tw_hub_change *change, struct tw_error *error)
 {
     struct export export = {.change = change};
@@ -542,7 +617,13 @@ enum tw_status tw_report_export_subject(struct tw_hub_change *change, struct tw_
     if (status == TW_OK) {
         tw_change_put(change, change->answer, "subject", json_string(text));
         export.rows = tw_change_rows(change, "rows");
-        status = export_page(&export, last, &last, &has_more, error);
+        if (last < LINES_FROM) {
+            status = export_page(&export, last, &last, &has_more, error);
+            last = has_more ? last : LINES_FROM;
+        }
+        if (status == TW_OK && last >= LINES_FROM) {
+            status = export_lines(&export, &last, &has_more, error);
+        }
     }
     if (status == TW_OK) {
         tw_change_put(change, change->answer, "next", has_more ? json_integer(last) : json_null());

@@ -17,8 +17,11 @@ from books import Books, bearer  # noqa: E402
 from server import run_cases  # noqa: E402
 
 REQUESTS, GAP_S = 40, 0.03
-# What a client may wait longer: for the end of the step that runs when it comes.
-MOST_MEDIAN, MOST_P99, SPARE_MS = 2.0, 8.0, 10.0
+# A step of a batch is given up when a client's request is read, so a client in the middle waits for
+# none; one that comes at a bad time waits until the thread that reads it has a core, which is at
+# most the end of a step. Beside that both share the store with what lines have to write. Without
+# that rule the medians stood 1.8 to 1.9 to one, and the tails a factor of two apart.
+MOST = 1.3
 
 
 def first_token_ms(port, key, number):
@@ -43,12 +46,21 @@ def measure(server, key, first):
     return times
 
 
+def step_ms(server, client, name):
+    """How long a step of the batch takes while nobody else computes."""
+    began, n_before = time.monotonic(), server.metric("engine_steps_total")
+    time.sleep(0.5)
+    n = server.metric("engine_steps_total") - n_before
+    assert client.get(name)["status"] == "in_progress" and n > 0, "no batch runs"
+    return (time.monotonic() - began) * 1e3 / n
+
+
 def p99(times):
     return sorted(times)[min(len(times) - 1, int(len(times) * 0.99))]
 
 
 def clients_hardly_notice_a_batch(program, data, n_rounds):
-    alone, beside = [], []
+    alone, beside, steps = [], [], []
     with tempfile.TemporaryDirectory() as folder:
         books = Books(program, folder)
         with books.serve("--model", Path(data, "tokenworks-demo.gguf"), "--ctx", "512") as server:
@@ -59,6 +71,7 @@ def clients_hardly_notice_a_batch(program, data, n_rounds):
                 alone += measure(server, books.key, 1000 * i)
                 name = client.create(file).json["id"]
                 client.wait(name, "in_progress")
+                steps.append(step_ms(server, client, name))
                 before = client.get(name)["request_counts"]["completed"]
                 beside += measure(server, books.key, 1000 * i + 500)
                 after = client.get(name)["request_counts"]["completed"]
@@ -68,10 +81,12 @@ def clients_hardly_notice_a_batch(program, data, n_rounds):
             rate = (after - before) / (REQUESTS * GAP_S)
     medians = statistics.median(alone), statistics.median(beside)
     tails = p99(alone), p99(beside)
+    step = statistics.median(steps)
     print(f"# first token alone p50 {medians[0]:.2f} ms, p99 {tails[0]:.2f} ms; beside a batch"
-          f" p50 {medians[1]:.2f} ms, p99 {tails[1]:.2f} ms; about {rate:.0f} lines/s meanwhile")
-    assert medians[1] <= MOST_MEDIAN * medians[0] + SPARE_MS, medians
-    assert tails[1] <= MOST_P99 * tails[0] + SPARE_MS, tails
+          f" p50 {medians[1]:.2f} ms, p99 {tails[1]:.2f} ms; a step of it {step:.2f} ms; about"
+          f" {rate:.0f} lines/s meanwhile")
+    assert medians[1] <= MOST * medians[0], medians
+    assert tails[1] <= MOST * tails[0] + step, (tails, step)
 
 
 def case(program, data, n_rounds):

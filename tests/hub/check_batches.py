@@ -1,8 +1,15 @@
 """Files and batches, as OpenAI's clients see them.
 
     check_batches.py TOKENWORKS DATA
+    TW_TEST_POSTGRES=... check_batches.py ...   books in that PostgreSQL, for several hubs as well
 """
+import http.client
 import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
 import sys
 import tempfile
 import time
@@ -11,16 +18,25 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from batch_site import Client, form, line, lines  # noqa: E402
 from books import Books, bearer  # noqa: E402
-from server import becomes, run_cases  # noqa: E402
+from server import Server, becomes, run_cases  # noqa: E402
+
+
+POSTGRES = os.environ.get("TW_TEST_POSTGRES")
 
 
 class Site:
     def __init__(self, program, data, folder):
-        self.program, self.books = program, Books(program, folder)
+        self.folder = Path(folder)
+        if POSTGRES:
+            os.environ["TOKENWORKS_BOOKS_KEYS"] = folder
+            psql = sorted(Path("/usr/lib/postgresql").glob("*/bin/psql"))[-1]
+            subprocess.run([psql, POSTGRES, "-q", "-c", "DROP SCHEMA public CASCADE",
+                            "-c", "CREATE SCHEMA public"], check=True, capture_output=True)
+        self.program, self.books = program, Books(program, folder, POSTGRES)
         self.words = ("--model", Path(data, "tokenworks-demo.gguf"), "--ctx", "512")
 
-    def serve(self, *more):
-        return self.books.serve(*self.words, *more)
+    def serve(self, *more, **how):
+        return self.books.serve(*self.words, *more, **how)
 
 
 def site(function):
@@ -257,7 +273,13 @@ def who_is_erased_is_erased_in_files_and_results(it):
         file = client.file("\n".join(texts) + "\n")
         batch = client.wait(client.create(file).json["id"])
         assert batch["request_counts"]["completed"] == 3, batch
+        known = [json.loads(row) for row in
+                 it.books.run("subject", "export", "ann").stdout.splitlines()]
+        held = [(row["purpose"], row["line"], row["content"]["custom_id"]) for row in known
+                if row["kind"] == "batch.line"]
+        assert held == [("batch", 1, "request-1"), ("batch_output", 1, "request-1")], known
         it.books.command("subject", "erase", "ann")
+        assert it.books.run("subject", "export", "ann", check=False).returncode != 0
         left = client.ask("GET", f"/v1/files/{file}/content").body.decode()
         assert left == texts[1] + "\n" + texts[2] + "\n", left
         rows = client.rows(batch["output_file_id"])
@@ -266,7 +288,91 @@ def who_is_erased_is_erased_in_files_and_results(it):
         assert again["request_counts"] == {"total": 3, "completed": 2, "failed": 1}, again
         gone, = client.rows(again["error_file_id"])
         assert gone["error"]["code"] == "erased", gone
-    assert b"Once upon" not in Path(it.books.path).read_bytes()
+    assert POSTGRES or b"Once upon" not in it.books.path.read_bytes()
+
+
+@site
+def what_clients_do_with_files_and_batches_is_on_record(it):
+    with it.serve("--batch-lines", "1") as server:
+        client = Client(server, it.books.key)
+        file = client.file(lines(200, max_tokens=40))
+        name = client.create(file).json["id"]
+        client.ask("POST", f"/v1/batches/{name}/cancel")
+        client.ask("POST", f"/v1/batches/{name}/cancel")
+        client.wait(name, "cancelled")
+        assert client.ask("DELETE", f"/v1/files/{file}").status == 200
+        assert client.ask("DELETE", f"/v1/files/{file}").status == 404
+        project, = it.books.rows("SELECT DISTINCT project FROM batch")[0]
+    for kind, what in (("file.added", {"file": file, "lines": 200}),
+                       ("batch.created", {"batch": name, "file": file}),
+                       ("batch.cancelled", {"batch": name, "endpoint": "/v1/completions"}),
+                       ("file.deleted", {"file": file})):
+        record, = it.books.records(kind)
+        assert record["project"] == project and record["key"] > 0, record
+        assert what.items() <= record.items(), (kind, record)
+    assert it.books.run("audit", "verify", check=False).returncode == 0
+
+
+@site
+def embeddings_are_answered_in_batches_as_alone(it):
+    texts = ["Once upon a time", ["a girl", "a boy"], ""]
+    rows = [json.dumps({"custom_id": f"e{i}", "method": "POST", "url": "/v1/embeddings",
+                        "body": {"input": text, "dimensions": 8}})
+            for i, text in enumerate(texts)]
+    with it.serve() as server:
+        client = Client(server, it.books.key)
+        batch = client.wait(client.batch("\n".join(rows), endpoint="/v1/embeddings"))
+        alone = [server.post("/v1/embeddings", {"input": text, "dimensions": 8},
+                             headers=bearer(it.books.key)) for text in texts]
+        good = [i for i, answer in enumerate(alone) if answer.status == 200]
+        assert batch["request_counts"]["completed"] == len(good) >= 2, batch
+        out = client.rows(batch["output_file_id"])
+        assert [row["custom_id"] for row in out] == [f"e{i}" for i in good]
+        for i, row in zip(good, out):
+            assert row["response"]["body"]["data"] == alone[i].json["data"], row
+        tokens = sum(alone[i].json["usage"]["prompt_tokens"] for i in good)
+        assert batch["usage"]["input_tokens"] == tokens and tokens > 0, batch["usage"]
+    paid, = it.books.rows("SELECT SUM(input_tokens + cached_tokens) FROM entry"
+                          " WHERE kind = 'settle' AND class = 'batch'")
+    assert paid == (tokens,), (paid, tokens)
+    it.books.must_balance()
+
+
+@site
+def lines_are_relayed_to_other_servers(it):
+    """Another node of ours has the model: each line's answer comes once, and is paid once."""
+    with Server(it.program, "--no-auth", *it.words) as node:
+        config = it.folder / "serve.yaml"
+        config.write_text(json.dumps({"backends": [{
+            "name": "node", "url": f"http://127.0.0.1:{node.port}", "kind": "tokenworks",
+            "models": [{"name": "large", "upstream": "tokenworks-demo", "ctx": 512}]}]}),
+            encoding="ascii")
+        rows = [line(i, model="large" if i != 3 else "none") for i in range(1, 31)]
+        with it.books.serve("--config", config) as server:
+            client = Client(server, it.books.key)
+            name = client.batch("\n".join(rows))
+            batch = client.wait(name)
+            assert batch["request_counts"] == {"total": 30, "completed": 29, "failed": 1}, batch
+            out = client.rows(batch["output_file_id"])
+            assert {row["custom_id"] for row in out} == {f"request-{i}" for i in range(1, 31)
+                                                         if i != 3}
+            wrong, = client.rows(batch["error_file_id"])
+            assert wrong["response"]["status_code"] == 404, wrong
+            alone = node.post("/v1/completions", json.loads(line(1))["body"]).json
+            assert out[0]["response"]["body"]["choices"] == alone["choices"], out[0]
+            vectors = [json.dumps({"custom_id": f"v{i}", "method": "POST",
+                                   "url": "/v1/embeddings",
+                                   "body": {"model": "large", "input": f"text {i}"}})
+                       for i in range(3)]
+            more = client.wait(client.batch("\n".join(vectors), endpoint="/v1/embeddings"))
+            assert more["request_counts"]["completed"] == 3, more
+            assert len(client.rows(more["output_file_id"])[0]["response"]["body"]["data"]) == 1
+    paid, = it.books.rows("SELECT COUNT(*), SUM(input_tokens + cached_tokens + output_tokens)"
+                          " FROM entry WHERE kind = 'settle' AND class = 'batch'"
+                          " AND input_tokens + cached_tokens > 0")
+    tokens = batch["usage"]["total_tokens"] + more["usage"]["total_tokens"]
+    assert paid == (32, tokens), (paid, tokens)
+    it.books.must_balance()
 
 
 @site
@@ -291,7 +397,7 @@ def sealed_servers_have_batches_too(it):
 
 @site
 def a_policy_holds_for_each_line(it):
-    policy = Path(it.books.path.parent, "policy.yaml")
+    policy = it.folder / "policy.yaml"
     policy.write_text("""
 zones:
   - {name: local, trust: 1}
@@ -309,6 +415,24 @@ rules:
         assert wrong["custom_id"] == "request-2", wrong
         assert wrong["response"]["status_code"] == 403, wrong
         file = client.file(lines(2))
+        for name in ("restricted" * 30, "public, restricted"):
+            wrong = client.create(file, headers={"X-Tokenworks-Data-Class": name})
+            assert wrong.status in (200, 400), wrong.body
+            if wrong.status == 200:  # a class that there is not: no line runs
+                lost = client.wait(wrong.json["id"])
+                assert lost["request_counts"]["failed"] == 2, lost
+        twice = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        body = json.dumps({"input_file_id": file, "endpoint": "/v1/completions",
+                           "completion_window": "24h"}).encode()
+        twice.putrequest("POST", "/v1/batches")
+        for header, value in (*client.headers.items(), ("Content-Length", str(len(body))),
+                              ("X-Tokenworks-Data-Class", "internal"),
+                              ("X-Tokenworks-Data-Class", "restricted")):
+            twice.putheader(header, value)
+        twice.endheaders(body)
+        answer = twice.getresponse()
+        assert answer.status == 400 and b"give it once" in answer.read(), answer.status
+        twice.close()
         raised = client.create(file, headers={"X-Tokenworks-Data-Class": "restricted"})
         batch = client.wait(raised.json["id"])
         assert batch["request_counts"]["failed"] == 2, batch
@@ -335,8 +459,138 @@ def a_stopped_server_goes_on_where_it_stopped(it):
     it.books.must_balance()
 
 
+def other_folder(it, name, shares):
+    """For a hub on another machine; shares: what the first one's has is the same there."""
+    folder = it.folder / name
+    folder.mkdir(mode=0o700)
+    for file in ("pepper", "audit-key", "audit-key.pub"):
+        shutil.copy(it.folder / file, folder)
+    if shares:
+        (folder / "subjects").symlink_to(it.folder / "subjects")
+    return {"env": {**os.environ, "TOKENWORKS_BOOKS_KEYS": str(folder)}}
+
+
+def is_taken_for_dead(it, hub):
+    """As if its lease were over."""
+    it.books.write(f"UPDATE hub_process SET seen_ns = seen_ns - 30000000000 WHERE id = {hub}")
+
+
+def each_line_once(it, client, name, n_lines):
+    batch = client.wait(name, seconds=120)
+    assert batch["status"] == "completed", batch
+    assert batch["request_counts"] == {"total": n_lines, "completed": n_lines, "failed": 0}, batch
+    rows = client.rows(batch["output_file_id"])
+    assert [row["custom_id"] for row in rows] == [f"request-{i}" for i in range(1, n_lines + 1)]
+    tokens = sum(row["response"]["body"]["usage"]["total_tokens"] for row in rows)
+    paid, = it.books.rows("SELECT COUNT(*), SUM(input_tokens + cached_tokens + output_tokens)"
+                          " FROM entry WHERE kind = 'settle'"
+                          " AND input_tokens + cached_tokens + output_tokens > 0")
+    assert paid == (n_lines, tokens), (paid, n_lines, tokens)
+    it.books.must_balance()
+
+
+def takes_over(it, silence):
+    """The hub that has a batch says nothing any more; how: by that signal."""
+    n_lines = 200
+    with it.serve("--batch-lines", "1") as first:
+        client = Client(first, it.books.key)
+        name = client.batch(lines(n_lines, max_tokens=48))
+        assert becomes(lambda: client.get(name)["request_counts"]["completed"] > 5)
+        with it.serve(**other_folder(it, "second", True)) as second:
+            try:
+                first.process.send_signal(silence)
+                (dead, done), = it.books.rows("SELECT hub, n_completed FROM batch")
+                assert 5 < done < n_lines, done
+                time.sleep(1.5)
+                assert it.books.rows("SELECT hub FROM batch") == [(dead,)], "its lease is not over"
+                is_taken_for_dead(it, dead)
+                assert becomes(lambda: it.books.rows("SELECT hub FROM batch") != [(dead,)])
+            finally:  # and where it was only stopped, it wakes up in the middle of it
+                first.process.send_signal(signal.SIGCONT)
+            each_line_once(it, Client(second, it.books.key), name, n_lines)
+
+
+@site
+def another_hub_takes_over_from_one_that_was_killed(it):
+    takes_over(it, signal.SIGKILL)
+
+
+@site
+def a_hub_that_wakes_up_behind_its_lease_answers_no_line_again(it):
+    takes_over(it, signal.SIGSTOP)
+
+
+@site
+def a_hub_without_the_keys_of_a_file_leaves_it_to_one_that_has_them(it):
+    with it.serve(**other_folder(it, "second", False)) as second:
+        assert Client(second, it.books.key).file(lines(1))  # it has a key of the project's own
+        with it.serve() as first:
+            file = Client(first, it.books.key).file(lines(20))
+            cut = None
+            try:
+                cut = Client(second, it.books.key).ask("GET", f"/v1/files/{file}/content").body
+            except (http.client.HTTPException, OSError):
+                pass
+            assert not cut, cut
+            client = Client(first, it.books.key)
+            for _ in range(4):  # whoever takes it first
+                batch = client.wait(Client(second, it.books.key).create(file).json["id"])
+                assert batch["request_counts"]["completed"] == 20, batch
+
+
+def let_window_end(it):
+    """Of all batches; no server runs."""
+    sql = "UPDATE batch SET expires_ns = created_ns"
+    if POSTGRES:
+        it.books.write(sql)
+        return
+    with sqlite3.connect(it.books.path) as connection:
+        connection.execute(sql)
+    connection.close()
+
+
+@site
+def a_batch_whose_window_is_over_runs_no_line(it):
+    with it.serve("--batch-lines", "1") as server:
+        client = Client(server, it.books.key)
+        name = client.batch(lines(300, max_tokens=40))
+        assert becomes(lambda: client.get(name)["request_counts"]["completed"] > 3)
+    let_window_end(it)
+    with it.serve() as server:
+        client = Client(server, it.books.key)
+        batch = client.wait(name)
+        counts = batch["request_counts"]
+        assert batch["status"] == "expired" and batch["expired_at"], batch
+        assert counts["completed"] + counts["failed"] == 300 and counts["failed"] > 0, counts
+        codes = {row["error"]["code"] for row in client.rows(batch["error_file_id"])}
+        assert codes == {"batch_expired"}, codes
+        done = client.rows(batch["output_file_id"])
+        assert len(done) == counts["completed"], counts
+    paid, = it.books.rows("SELECT COUNT(*) FROM entry WHERE kind = 'settle'"
+                          " AND input_tokens + cached_tokens > 0")
+    assert paid == (len(done),), (paid, counts)
+    it.books.must_balance()
+
+
+@site
+def clients_cut_the_steps_of_batches_short(it):
+    with it.serve() as server:
+        client = Client(server, it.books.key)
+        name = client.batch(lines(400, max_tokens=40))
+        assert becomes(lambda: client.get(name)["request_counts"]["completed"] > 3)
+        for i in range(20):
+            server.post("/v1/completions", {"prompt": f"Hello {i}", "max_tokens": 2},
+                        headers=bearer(it.books.key))
+            time.sleep(0.02)
+        assert client.get(name)["status"] == "in_progress", "it was over too early"
+        n = server.metric("idle_steps_given_up_total")
+        print(f"# 20 clients cut {n:.0f} steps short")
+        assert n >= 5, n
+        client.ask("POST", f"/v1/batches/{name}/cancel")
+        client.wait(name)
+
+
 def without_books_the_calls_say_what_they_need(program, data):
-    from server import Server
     with Server(program, "--model", Path(data, "tokenworks-demo.gguf")) as server:
         answer = server.get("/v1/files")
         assert answer.status == 501 and "--books" in answer.error["message"], answer.body
@@ -354,11 +608,21 @@ def main():
              a_revoked_key_ends_its_batches,
              a_budget_that_is_used_up_fails_the_lines_and_nobody_else_pays,
              who_is_erased_is_erased_in_files_and_results,
+             what_clients_do_with_files_and_batches_is_on_record,
+             embeddings_are_answered_in_batches_as_alone,
+             lines_are_relayed_to_other_servers,
              files_go_when_they_expire,
              sealed_servers_have_batches_too,
              a_policy_holds_for_each_line,
              a_stopped_server_goes_on_where_it_stopped,
+             a_batch_whose_window_is_over_runs_no_line,
+             clients_cut_the_steps_of_batches_short,
              without_books_the_calls_say_what_they_need)
+    if POSTGRES:  # which cannot be sealed alone, and may have several hubs
+        cases = (*(one for one in cases if one is not sealed_servers_have_batches_too),
+                 another_hub_takes_over_from_one_that_was_killed,
+                 a_hub_that_wakes_up_behind_its_lease_answers_no_line_again,
+                 a_hub_without_the_keys_of_a_file_leaves_it_to_one_that_has_them)
     print(f"1..{len(cases)}")
     return run_cases(cases, sys.argv[1], sys.argv[2])
 
