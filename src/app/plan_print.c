@@ -527,16 +527,3 @@ void tw_plan_print_published(struct tw_buf *out)
                              f.recomputed, f.why);
     }
 }
-
-void tw_plan_print_prices(const struct tw_prices *prices, struct tw_buf *out)
-{
-    const struct tw_facts *facts = tw_prices_facts(prices);
-    for (uint32_t i = 0; i < tw_facts_count(facts); i++) {
-        const struct tw_fact *f = tw_facts_at(facts, i);
-        tw_buf_append_format(out, "%-28s %-28s %12s", f->name, f->field, f->text);
-        if (f->is_number && f->number.high > f->number.low) {
-            tw_buf_append_format(out, " (%g .. %g)", f->number.low, f->number.high);
-        }
-        tw_buf_append_format(out, "  %s, %s\n", f->source, f->date);
-    }
-}
