@@ -211,6 +211,17 @@ static enum tw_status read_scenario(const struct plan_args *args, const struct t
                                     struct tw_scenario **ret_scenario, struct tw_error *error)
 {
     struct tw_buf yaml;
+    const bool has_options = args->model != NULL || args->currency != NULL || args->users > 0 ||
+                             args->requests_s > 0 || args->input_tokens > 0 ||
+                             args->output_tokens > 0 || args->months > 0 ||
+                             args->devices.n_items > 0 || args->weights.n_items > 0 ||
+                             args->apis.n_items > 0 || args->money.n_items > 0;
+    if (words->n_items > 0 && has_options) {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "plan takes either a scenario's file or options in its place: write "
+                            "into '%.100s' what the options say",
+                            words->items[0]);
+    }
     if (words->n_items > 0) {
         return tw_scenario_load(words->items[0], ret_scenario, error);
     }
