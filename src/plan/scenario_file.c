@@ -6,8 +6,9 @@
 #define NAME_BYTES (TW_LIMIT_PLAN_NAME_BYTES - 1)
 #define TEXT(key, flags, type, member)                                                             \
     CYAML_FIELD_STRING_PTR(key, flags, struct type, member, 1, NAME_BYTES)
-#define NUMBER(key, type, member)     CYAML_FIELD_FLOAT(key, CYAML_FLAG_OPTIONAL, struct type, member)
-#define COUNT(key, type, member)      CYAML_FIELD_UINT(key, CYAML_FLAG_OPTIONAL, struct type, member)
+#define MAY                           CYAML_FLAG_OPTIONAL
+#define NUMBER(key, type, member)     CYAML_FIELD_FLOAT(key, MAY, struct type, member)
+#define COUNT(key, type, member)      CYAML_FIELD_UINT(key, MAY, struct type, member)
 /* NULL where it is not said, since 0 is said wrongly. */
 #define COUNT_TOLD(key, type, member) CYAML_FIELD_UINT_PTR(key, OPTIONAL, struct type, member)
 #define LIST(key, type, member, value, most)                                                       \

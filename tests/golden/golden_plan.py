@@ -2,6 +2,7 @@
 import csv
 import io
 import json
+import re
 import time
 from pathlib import Path
 
@@ -229,6 +230,9 @@ def a_report_needs_nothing_else(it):
 
 def published_tables_come_out(it):
     text = it.good("plan", "published").decode()
+    cells = [c for line in text.splitlines() for c in re.findall(r"([\d.]+) \(([\d.]+)\)", line)]
+    assert len(cells) == 45 and all(abs(float(a) - float(b)) <= 0.06 for a, b in cells), cells
+    assert text.count("Kimi-K2") == 5 and text.count("differs:") == 2
     assert "largest difference to the printed table: 0.052 month of 45 cells" in text
 
 

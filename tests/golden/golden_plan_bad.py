@@ -94,8 +94,8 @@ CASES = [
     (MODELS[0], MODELS[1], 4, "no use case has the model", USE, USE + ", model: Qwen3-8B"),
     (MODELS[0], "models:\n  - {name: Qwen3-8B}\n  - {name: qwen3-8b}\n", 4, "stands here twice"),
     # impossible
-    ("model: Qwen3-8B", "model: Kimi-K2", 4, "no device serves Kimi-K2", "apis: [qwen-turbo-intl]\n",
-     ""),
+    ("model: Qwen3-8B", "model: Kimi-K2", 4, "no device serves Kimi-K2",
+     "apis: [qwen-turbo-intl]\n", ""),
     ("ttft-ms: 1000, tpot-ms: 60", "ttft-ms: 1, tpot-ms: 1", 4, "loosen the targets",
      "apis: [qwen-turbo-intl]\n", ""),
     ("{name: open}", "{name: open, seal-at-least: [4, 4, 4, 4, 4, 4, 4, 4]}", 15, "away",
