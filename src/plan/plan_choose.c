@@ -334,7 +334,8 @@ enum tw_status tw_plan_choose(struct tw_plan *plan, struct tw_error *error)
         return nothing_left(plan, error);
     }
     plan->best = 0;
-    plan->runner_up = plan->tokens = TW_PLAN_NONE;
+    plan->tokens = TW_PLAN_NONE;
+    plan->runner_up = plan->n_admitted > 1 ? 1 : TW_PLAN_NONE;
     for (uint32_t i = plan->n_admitted; i-- > 0;) {
         if (plan->options[i].kind != plan->options[0].kind) {
             plan->runner_up = i;
