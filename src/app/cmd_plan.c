@@ -4,6 +4,7 @@
 
 #include "app/command.h"
 #include "app/plan_calibrate.h"
+#include "app/plan_catalogue.h"
 #include "app/plan_json.h"
 #include "app/plan_print.h"
 #include "app/plan_report.h"
@@ -26,7 +27,7 @@ static int finish(struct tw_buf *out, enum tw_status status, struct tw_error *er
 /* ---- a plan ---- */
 
 struct plan_args {
-    const char *model, *report, *currency;
+    const char *model, *report, *currency, *data;
     struct tw_option_strings devices, apis, weights, money;
     double users, requests_s, input_tokens, output_tokens;
     int64_t months;
@@ -52,6 +53,15 @@ static const struct tw_option options[] = {
      .help = "Replace the report if it is there."},
 };
 static const struct tw_option_group output_group = {"Output", options, 4};
+
+static const struct tw_option data_options[] = {
+    {.name = "data",
+     .kind = TW_OPTION_STRING,
+     .offset = ROW(data),
+     .value_name = "FOLDER",
+     .help = "Tables of your own (*.csv): catalogue and prices, which replace rows of ours."},
+};
+static const struct tw_option_group data_group = {"Tables", data_options, 1};
 
 static const struct tw_option scenario_options[] = {
     {.name = "model",
@@ -201,6 +211,17 @@ static enum tw_status read_scenario(const struct plan_args *args, const struct t
                                     struct tw_scenario **ret_scenario, struct tw_error *error)
 {
     struct tw_buf yaml;
+    const bool has_options = args->model != NULL || args->currency != NULL || args->users > 0 ||
+                             args->requests_s > 0 || args->input_tokens > 0 ||
+                             args->output_tokens > 0 || args->months > 0 ||
+                             args->devices.n_items > 0 || args->weights.n_items > 0 ||
+                             args->apis.n_items > 0 || args->money.n_items > 0;
+    if (words->n_items > 0 && has_options) {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "plan takes either a scenario's file or options in its place: write "
+                            "into '%.100s' what the options say",
+                            words->items[0]);
+    }
     if (words->n_items > 0) {
         return tw_scenario_load(words->items[0], ret_scenario, error);
     }
@@ -211,6 +232,25 @@ static enum tw_status read_scenario(const struct plan_args *args, const struct t
     }
     tw_buf_free(&yaml);
     return status;
+}
+
+/* The folder's tables come after those that the scenario names. */
+static enum tw_status add_tables(struct tw_scenario *scenario, const struct tw_plan_folder *folder,
+                                 struct tw_error *error)
+{
+    if (scenario->catalogue_files.n + folder->n_catalogue > TW_LIMIT_PLAN_NAMES ||
+        scenario->price_files.n + folder->n_prices > TW_LIMIT_PLAN_NAMES) {
+        return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
+                            "more than %d tables of one kind; put some together",
+                            TW_LIMIT_PLAN_NAMES);
+    }
+    for (uint32_t i = 0; i < folder->n_catalogue; i++) {
+        scenario->catalogue_files.items[scenario->catalogue_files.n++] = folder->catalogue[i];
+    }
+    for (uint32_t i = 0; i < folder->n_prices; i++) {
+        scenario->price_files.items[scenario->price_files.n++] = folder->prices[i];
+    }
+    return TW_OK;
 }
 
 static enum tw_status write_report(const struct tw_plan *plan, const char *path,
@@ -241,14 +281,15 @@ static int make(int argc, char **argv)
         .synopsis = "SCENARIO [OPTIONS]",
         .about = "Says what to buy, rent or mix for a load, what it will deliver, what it costs\n"
                  "and when it pays, from one file (docs/plan.md) or from options.\n"
-                 "Also: plan published, plan prices, plan calibrate.",
+                 "Also: plan catalogue, plan calibrate, plan published.",
         .least_words = 0,
         .most_words = 1,
-        .uses = {{&output_group, &args}, {&scenario_group, &args}},
+        .uses = {{&output_group, &args}, {&data_group, &args}, {&scenario_group, &args}},
     };
     struct tw_words words;
     struct tw_scenario *scenario = NULL;
     struct tw_plan *plan = NULL;
+    struct tw_plan_folder folder = {0};
     struct tw_buf out;
     struct tw_error error;
     int exit_code;
@@ -259,6 +300,10 @@ static int make(int argc, char **argv)
             status = tw_command_check_output(args.report, args.force, &error);
         }
         status = status == TW_OK ? read_scenario(&args, &words, &scenario, &error) : status;
+        if (status == TW_OK && args.data != NULL) {
+            status = tw_plan_folder_open(args.data, &folder, &error);
+            status = status == TW_OK ? add_tables(scenario, &folder, &error) : status;
+        }
         status = status == TW_OK ? tw_plan_make(scenario, &plan, &error) : status;
         if (status == TW_OK && args.report != NULL) {
             status = write_report(plan, args.report, &error);
@@ -270,6 +315,7 @@ static int make(int argc, char **argv)
     }
     tw_plan_free(plan);
     tw_scenario_free(scenario);
+    tw_plan_folder_free(&folder);
     tw_option_strings_free(&args.devices);
     tw_option_strings_free(&args.apis);
     tw_option_strings_free(&args.weights);
@@ -299,36 +345,9 @@ static int published(int argc, char **argv)
     return finish(&out, TW_OK, &error);
 }
 
-static int prices(int argc, char **argv)
-{
-    const struct tw_command_spec spec = {
-        .name = "plan prices",
-        .synopsis = "[FILE ...]",
-        .about = "Prints all prices with their sources and dates; files of your own replace them.",
-        .most_words = TW_LIMIT_PLAN_NAMES,
-    };
-    struct tw_words words;
-    struct tw_buf out;
-    struct tw_error error;
-    struct tw_prices *table = NULL;
-    int exit_code;
-    if (!tw_command_parse(&spec, argc, argv, &words, &exit_code)) {
-        return exit_code;
-    }
-    tw_buf_init(&out, REPORT_BOUND_BYTES);
-    enum tw_status status =
-        tw_prices_open((const char *const *)words.items, (uint32_t)words.n_items, &table, &error);
-    if (status == TW_OK) {
-        tw_plan_print_prices(table, &out);
-    }
-    exit_code = finish(&out, status, &error);
-    tw_prices_free(table);
-    return exit_code;
-}
-
 static const struct tw_command parts[] = {
     {"published", "compute known tables of others again", published},
-    {"prices", "print all prices with their sources", prices},
+    {"catalogue", "print the rows that plans are made of, with their sources", tw_plan_catalogue},
     {"calibrate", "what an engine reaches on a machine that was measured", tw_plan_calibrate},
     {NULL, NULL, NULL},
 };

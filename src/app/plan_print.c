@@ -483,33 +483,62 @@ void tw_plan_print(const struct tw_plan *plan, struct tw_buf *out)
 
 /* ---- published ---- */
 
+/* What each reading of the paper computes with; the numbers are those of published.c. */
+static const char *const reading_texts[TW_PUBLISHED_READINGS] = {
+    [TW_PUBLISHED_HIDDEN] =
+        "176 hours a month, 300 W an A100 and 500 W an RTX 5090, Gemini at 7.75 USD a million\n"
+        "  tokens: numbers that the paper does not state and that give its table, which stands in\n"
+        "  brackets",
+    [TW_PUBLISHED_STATED] = "160 hours, 400 W and 575 W, Gemini at its list price: what the paper "
+                            "states",
+    [TW_PUBLISHED_HOST] =
+        "the same, and of a server 3,500 USD and 250 W for each A100 (a workstation: 1,800 USD\n"
+        "  and 150 W), PUE 1.4, 8% of the price a year for repair, a quarter of the watts at rest",
+    [TW_PUBLISHED_STAFF] = "the same, and a tenth of a person at 130,000 USD a year",
+    [TW_PUBLISHED_USED] = "the same, and cards that work 30% of these hours",
+};
+
 static void put_cells(enum tw_published_reading reading, struct tw_buf *out)
 {
     for (uint32_t m = 0; m < TW_PUBLISHED_MODELS; m++) {
         tw_buf_append_format(out, "  %-16s", tw_published_models[m]);
         for (uint32_t a = 0; a < TW_PUBLISHED_APIS; a++) {
             double months;
+            char cell[32] = "never";
             if (tw_published_recompute(m, a, reading, &months)) {
-                tw_buf_append_format(out, "%15.2f", months);
-            } else {
-                tw_buf_append_format(out, "%15s", "never");
+                snprintf(cell, sizeof cell, "%.2f", months);
             }
+            if (reading == TW_PUBLISHED_HIDDEN) {
+                const size_t n = strlen(cell);
+                snprintf(cell + n, sizeof cell - n, " (%g)", tw_published_months(m, a));
+            }
+            tw_buf_append_format(out, "%16s", cell);
         }
         tw_buf_append_text(out, "\n");
     }
 }
 
+static void put_figure(double value, struct tw_buf *out)
+{
+    tw_buf_append_format(out, fabs(value) >= 1e5 ? "%13.0f" : "%13.6g", value);
+}
+
 void tw_plan_print_published(struct tw_buf *out)
 {
     double worst = 0;
-    tw_buf_append_text(out, "arXiv 2509.18101, months until own machines have cost less\n");
+    tw_buf_append_text(
+        out, "arXiv 2509.18101: months until own machines have cost less than tokens, for five\n"
+             "APIs. The paper buys cards, pays their electricity, and has them work at full speed\n"
+             "in all of its hours; never: not within ten years.\n\n");
     for (int r = 0; r < TW_PUBLISHED_READINGS; r++) {
-        tw_buf_append_format(out, "%-18s", tw_published_reading_names[r]);
+        tw_buf_append_format(out, "%s: %s\n%-18s", tw_published_reading_names[r], reading_texts[r],
+                             "");
         for (uint32_t a = 0; a < TW_PUBLISHED_APIS; a++) {
-            tw_buf_append_format(out, "%15s", tw_published_apis[a]);
+            tw_buf_append_format(out, "%16s", tw_published_apis[a]);
         }
         tw_buf_append_text(out, "\n");
         put_cells((enum tw_published_reading)r, out);
+        tw_buf_append_text(out, "\n");
     }
     for (uint32_t m = 0; m < TW_PUBLISHED_MODELS; m++) {
         for (uint32_t a = 0; a < TW_PUBLISHED_APIS; a++) {
@@ -520,23 +549,13 @@ void tw_plan_print_published(struct tw_buf *out)
     }
     tw_buf_append_format(out, "largest difference to the printed table: %.3f month of %d cells\n",
                          worst, TW_PUBLISHED_MODELS * TW_PUBLISHED_APIS);
-    tw_buf_append_text(out, "\nLenovo Press LP2368\n");
+    tw_buf_append_format(out, "\nLenovo Press LP2368\n  %-46s %-12s %13s%13s\n", "", "unit",
+                         "published", "recomputed");
     for (uint32_t i = 0; i < tw_published_n_figures(); i++) {
         const struct tw_published_figure f = tw_published_figure_at(i);
-        tw_buf_append_format(out, "  %-46s %-12s %12.6g %12.6g  %s\n", f.what, f.unit, f.published,
-                             f.recomputed, f.why);
-    }
-}
-
-void tw_plan_print_prices(const struct tw_prices *prices, struct tw_buf *out)
-{
-    const struct tw_facts *facts = tw_prices_facts(prices);
-    for (uint32_t i = 0; i < tw_facts_count(facts); i++) {
-        const struct tw_fact *f = tw_facts_at(facts, i);
-        tw_buf_append_format(out, "%-28s %-28s %12s", f->name, f->field, f->text);
-        if (f->is_number && f->number.high > f->number.low) {
-            tw_buf_append_format(out, " (%g .. %g)", f->number.low, f->number.high);
-        }
-        tw_buf_append_format(out, "  %s, %s\n", f->source, f->date);
+        tw_buf_append_format(out, "  %-46s %-12s ", f.what, f.unit);
+        put_figure(f.published, out);
+        put_figure(f.recomputed, out);
+        tw_buf_append_format(out, "%s%s\n", f.why[0] != '\0' ? "\n      differs: " : "", f.why);
     }
 }

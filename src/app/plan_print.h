@@ -13,7 +13,5 @@
 void tw_plan_print(const struct tw_plan *plan, struct tw_buf *out);
 /* The published tables of plan/published.h beside what they recompute to. */
 void tw_plan_print_published(struct tw_buf *out);
-/* All prices with their sources and dates. */
-void tw_plan_print_prices(const struct tw_prices *prices, struct tw_buf *out);
 
 #endif

@@ -225,10 +225,30 @@ static double most_of(double a, double b)
     return a > b ? a : b;
 }
 
+/* NULL: there is no memory. */
+static struct tw_fact_source *source_of(const struct reading *r, const struct tw_fact *fact)
+{
+    struct tw_fact_source *source = tw_arena_alloc(&r->facts->arena, 1, sizeof *source);
+    if (source != NULL) {
+        *source = (struct tw_fact_source){fact->text, fact->source, fact->date,
+                                          fact->file, fact->line,   NULL};
+    }
+    return source;
+}
+
 /* Another source for what this file said already. */
 static enum tw_status widen(const struct reading *r, struct tw_fact *old,
                             const struct tw_fact *new_fact)
 {
+    struct tw_fact_source *source = source_of(r, new_fact);
+    if (source == NULL) {
+        return tw_error_set(r->error, TW_ERR_MEMORY, r->line, "no memory for %s", r->file);
+    }
+    struct tw_fact_source **end = &old->others;
+    while (*end != NULL) {
+        end = &(*end)->next;
+    }
+    *end = source;
     if (!old->is_number || !new_fact->is_number) {
         return strcmp(old->text, new_fact->text) == 0
                    ? TW_OK
@@ -285,6 +305,9 @@ static enum tw_status read_fact(const struct reading *r)
         return widen(r, &row->fact, &fact);
     }
     if (row == NULL && (row = add_row(r->facts, name)) == NULL) {
+        return tw_error_set(r->error, TW_ERR_MEMORY, r->line, "no memory for %s", r->file);
+    }
+    if (row->n_file != 0 && (fact.replaced = source_of(r, &row->fact)) == NULL) {
         return tw_error_set(r->error, TW_ERR_MEMORY, r->line, "no memory for %s", r->file);
     }
     row->fact = fact;

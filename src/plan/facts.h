@@ -30,6 +30,13 @@ struct tw_range {
     double low, typical, high;
 };
 
+/* A row that is not the first of its name and field. */
+struct tw_fact_source {
+    const char *text, *source, *date, *file;
+    uint32_t line;
+    struct tw_fact_source *next; /* in the file's order */
+};
+
 struct tw_fact {
     const char *name, *field;
     const char *text; /* the value as it is written */
@@ -37,7 +44,9 @@ struct tw_fact {
     struct tw_range number; /* where it is one */
     const char *source, *date;
     const char *file;
-    uint32_t line; /* of the typical value */
+    uint32_t line;                         /* of the typical value */
+    struct tw_fact_source *others;         /* further sources of the same file, or NULL */
+    const struct tw_fact_source *replaced; /* what a file before it said first, or NULL */
 };
 
 struct tw_facts;

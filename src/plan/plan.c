@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "plan/plan_state.h"
 
@@ -339,6 +340,23 @@ static enum tw_status size_all(struct tw_plan *plan, struct tw_error *error)
     return status;
 }
 
+/* Files that a scenario names are there. */
+static enum tw_status check_files(const struct tw_scenario *s, const char *key,
+                                  const struct tw_scenario_names *files, struct tw_error *error)
+{
+    for (uint32_t i = 0; i < files->n; i++) {
+        if (!tw_file_exists(files->items[i])) {
+            char path[48];
+            snprintf(path, sizeof path, "%s.%u", key, i);
+            return tw_scenario_wrong(s, path, error,
+                                     "there is no file '%.100s': a path is seen from where the "
+                                     "command runs",
+                                     files->items[i]);
+        }
+    }
+    return TW_OK;
+}
+
 enum tw_status tw_plan_make(const struct tw_scenario *scenario, struct tw_plan **ret_plan,
                             struct tw_error *error)
 {
@@ -349,8 +367,13 @@ enum tw_status tw_plan_make(const struct tw_scenario *scenario, struct tw_plan *
     }
     plan->scenario = scenario;
     plan->seed = scenario->seed;
-    enum tw_status status = tw_catalogue_open(scenario->catalogue_files.items,
-                                              scenario->catalogue_files.n, &plan->catalogue, error);
+    enum tw_status status = check_files(scenario, "catalogue", &scenario->catalogue_files, error);
+    status =
+        status == TW_OK ? check_files(scenario, "prices", &scenario->price_files, error) : status;
+    if (status == TW_OK) {
+        status = tw_catalogue_open(scenario->catalogue_files.items, scenario->catalogue_files.n,
+                                   &plan->catalogue, error);
+    }
     if (status == TW_OK) {
         status = tw_prices_open(scenario->price_files.items, scenario->price_files.n, &plan->prices,
                                 error);

@@ -275,9 +275,17 @@ static enum tw_status nothing_serves(const struct tw_plan *plan,
                                      const struct tw_plan_service *service, struct tw_error *error)
 {
     const char *why = "no price was found for any";
+    bool is_served = false;
     for (uint32_t i = 0; i < service->n_sizings; i++) {
         const struct tw_sizing *sizing = &plan->sizings[service->first_sizing + i];
         why = !sizing->meets ? sizing->why_not : why;
+        is_served = is_served || sizing->meets;
+    }
+    if (is_served) {
+        return tw_scenario_wrong(plan->scenario, "options", error,
+                                 "none of these options has a price for %.60s: add apis for "
+                                 "tokens, rows of prices for machines, or other options",
+                                 service->model->name);
     }
     const struct tw_scenario_model *model = service->model;
     return tw_scenario_wrong(plan->scenario,
@@ -326,7 +334,8 @@ enum tw_status tw_plan_choose(struct tw_plan *plan, struct tw_error *error)
         return nothing_left(plan, error);
     }
     plan->best = 0;
-    plan->runner_up = plan->tokens = TW_PLAN_NONE;
+    plan->tokens = TW_PLAN_NONE;
+    plan->runner_up = plan->n_admitted > 1 ? 1 : TW_PLAN_NONE;
     for (uint32_t i = plan->n_admitted; i-- > 0;) {
         if (plan->options[i].kind != plan->options[0].kind) {
             plan->runner_up = i;

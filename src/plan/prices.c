@@ -222,7 +222,7 @@ static enum tw_status unknown_api(const struct tw_prices *prices, const char *na
     const char *guess = tw_suggest_word(name, names);
     return tw_error_set(error, TW_ERR_NOT_FOUND, TW_NO_POSITION,
                         "no price of tokens is known for '%.60s'%s%.60s: name one of `tokenworks "
-                        "plan prices`, or give a file of your own",
+                        "plan catalogue prices`, or give a file of your own",
                         name, guess != NULL ? "; did you mean " : "", guess != NULL ? guess : "");
 }
 

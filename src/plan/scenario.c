@@ -105,6 +105,21 @@ static enum tw_status take_range(const struct reader *r, int input, const char *
     return TW_OK;
 }
 
+/* A whole number from 1 to most. */
+static enum tw_status take_count(const struct reader *r, const char *group, const char *key,
+                                 const uint32_t *from, uint32_t otherwise, uint32_t most,
+                                 uint32_t *to)
+{
+    *to = from != NULL ? *from : otherwise;
+    if (*to < 1 || *to > most) {
+        char path[64];
+        snprintf(path, sizeof path, "%.20s%.40s", group, key);
+        return tw_scenario_wrong(r->scenario, path, r->error, "%s is %u; write 1 to %u", key, *to,
+                                 most);
+    }
+    return TW_OK;
+}
+
 static enum tw_status take_money(const struct reader *r)
 {
     struct tw_scenario *s = r->scenario;
@@ -115,19 +130,22 @@ static enum tw_status take_money(const struct reader *r)
             return status;
         }
     }
-    s->life_told = money->life_months > 0;
-    s->life_months = money->life_months > 0 ? money->life_months : 60;
-    s->loan_months = money->loan_months > 0 ? money->loan_months : 36;
-    s->n_draws = money->draws > 0 ? money->draws : 1000;
+    const struct {
+        const char *key;
+        const uint32_t *from;
+        uint32_t otherwise, most, *to;
+    } counts[] = {{"life-months", money->life_months, 60, 600, &s->life_months},
+                  {"loan-months", money->loan_months, 36, 600, &s->loan_months},
+                  {"draws", money->draws, 1000, TW_LIMIT_PLAN_DRAWS, &s->n_draws}};
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+        enum tw_status status = take_count(r, "money.", counts[i].key, counts[i].from,
+                                           counts[i].otherwise, counts[i].most, counts[i].to);
+        if (status != TW_OK) {
+            return status;
+        }
+    }
+    s->life_told = money->life_months != NULL;
     s->seed = money->seed;
-    if (s->life_months > 600 || s->loan_months > 600) {
-        return tw_scenario_wrong(s, "money", r->error,
-                                 "life-months and loan-months are 600 at most");
-    }
-    if (s->n_draws > TW_LIMIT_PLAN_DRAWS) {
-        return tw_scenario_wrong(s, "money.draws", r->error, "draws is %u; at most %d", s->n_draws,
-                                 TW_LIMIT_PLAN_DRAWS);
-    }
     return TW_OK;
 }
 
@@ -239,6 +257,22 @@ static enum tw_status take_class(const struct reader *r, unsigned i)
     return status;
 }
 
+/* The i-th of names of one kind, each as far from the last as an item of its list is large. */
+static enum tw_status check_new(const struct reader *r, const char *list, const char *names,
+                                size_t item_bytes, unsigned i)
+{
+    for (unsigned k = 0; k < i; k++) {
+        if (strcmp(names + k * item_bytes, names + i * item_bytes) == 0) {
+            char path[64];
+            snprintf(path, sizeof path, "%.40s.%u.name", list, i);
+            return tw_scenario_wrong(r->scenario, path, r->error,
+                                     "'%.60s' stands here twice; rename one of them",
+                                     names + i * item_bytes);
+        }
+    }
+    return TW_OK;
+}
+
 static enum tw_status take_sovereignty(const struct reader *r)
 {
     struct tw_scenario *s = r->scenario;
@@ -247,6 +281,8 @@ static enum tw_status take_sovereignty(const struct reader *r)
     s->places_told = s->n_places > 0;
     for (unsigned i = 0; status == TW_OK && i < s->n_places; i++) {
         status = take_place(r, i);
+        status = status == TW_OK ? check_new(r, "places", s->places[0].name, sizeof s->places[0], i)
+                                 : status;
     }
     if (s->n_places == 0) {
         s->n_places = tw_places_by_default(s->places);
@@ -254,6 +290,9 @@ static enum tw_status take_sovereignty(const struct reader *r)
     s->n_classes = r->file->classes_count;
     for (unsigned i = 0; status == TW_OK && i < s->n_classes; i++) {
         status = take_class(r, i);
+        status = status == TW_OK
+                     ? check_new(r, "data-classes", s->classes[0].name, sizeof s->classes[0], i)
+                     : status;
     }
     if (s->n_classes == 0) {
         s->n_classes = 1;
@@ -647,7 +686,8 @@ static enum tw_status take_cases(const struct reader *r)
     s->trace = r->file->trace;
     s->trace_factor = or_else(r->file->trace_factor, 1);
     if ((n > 0) == (s->trace != NULL)) {
-        return tw_scenario_wrong(s, "name", r->error, "a scenario has either use-cases or a trace");
+        return tw_scenario_wrong(s, n > 0 ? "trace" : "name", r->error,
+                                 "a scenario has either use-cases or a trace");
     }
     if (!isfinite(r->file->trace_factor) || r->file->trace_factor < 0 ||
         r->file->trace_factor > 1e6) {
@@ -775,11 +815,10 @@ static enum tw_status take_plain(const struct reader *r)
     struct tw_scenario *s = r->scenario;
     const struct file_scenario *file = r->file;
     s->name = file->name;
-    s->n_months = file->horizon_months > 0 ? file->horizon_months : 36;
-    if (s->n_months > TW_LIMIT_PLAN_MONTHS) {
-        return tw_scenario_wrong(s, "horizon-months", r->error,
-                                 "horizon-months is %u; write 1 to %d", s->n_months,
-                                 TW_LIMIT_PLAN_MONTHS);
+    enum tw_status status = take_count(r, "", "horizon-months", file->horizon_months, 36,
+                                       TW_LIMIT_PLAN_MONTHS, &s->n_months);
+    if (status != TW_OK) {
+        return status;
     }
     s->demand.n_months = s->n_months;
     snprintf(s->currency, sizeof s->currency, "%.7s",

@@ -6,8 +6,11 @@
 #define NAME_BYTES (TW_LIMIT_PLAN_NAME_BYTES - 1)
 #define TEXT(key, flags, type, member)                                                             \
     CYAML_FIELD_STRING_PTR(key, flags, struct type, member, 1, NAME_BYTES)
-#define NUMBER(key, type, member) CYAML_FIELD_FLOAT(key, CYAML_FLAG_OPTIONAL, struct type, member)
-#define COUNT(key, type, member)  CYAML_FIELD_UINT(key, CYAML_FLAG_OPTIONAL, struct type, member)
+#define MAY                           CYAML_FLAG_OPTIONAL
+#define NUMBER(key, type, member)     CYAML_FIELD_FLOAT(key, MAY, struct type, member)
+#define COUNT(key, type, member)      CYAML_FIELD_UINT(key, MAY, struct type, member)
+/* NULL where it is not said, since 0 is said wrongly. */
+#define COUNT_TOLD(key, type, member) CYAML_FIELD_UINT_PTR(key, OPTIONAL, struct type, member)
 #define LIST(key, type, member, value, most)                                                       \
     CYAML_FIELD_SEQUENCE(key, OPTIONAL, struct type, member, value, 0, most)
 
@@ -114,9 +117,9 @@ static const cyaml_schema_field_t money_fields[] = {
     MONEY("network-share", TW_COST_NETWORK_SHARE),
     MONEY("software-usd-per-device-year", TW_COST_SOFTWARE_USD),
     MONEY("co2-kg-per-kwh", TW_COST_CO2_KG_KWH),
-    COUNT("life-months", file_money, life_months),
-    COUNT("loan-months", file_money, loan_months),
-    COUNT("draws", file_money, draws),
+    COUNT_TOLD("life-months", file_money, life_months),
+    COUNT_TOLD("loan-months", file_money, loan_months),
+    COUNT_TOLD("draws", file_money, draws),
     COUNT("seed", file_money, seed),
     CYAML_FIELD_END,
 };
@@ -124,7 +127,7 @@ static const cyaml_schema_field_t money_fields[] = {
 static const cyaml_schema_field_t fields[] = {
     TEXT("name", CYAML_FLAG_POINTER, file_scenario, name),
     TEXT("currency", OPTIONAL, file_scenario, currency),
-    COUNT("horizon-months", file_scenario, horizon_months),
+    COUNT_TOLD("horizon-months", file_scenario, horizon_months),
     LIST("use-cases", file_scenario, cases, &case_value, TW_LIMIT_PLAN_USE_CASES),
     CYAML_FIELD_STRING_PTR("trace", OPTIONAL, struct file_scenario, trace, 1,
                            TW_LIMIT_PLAN_PATH_BYTES),

@@ -44,12 +44,14 @@ struct file_model {
 
 struct file_money {
     char *value[TW_COST_INPUTS];
-    uint32_t life_months, loan_months, draws, seed;
+    uint32_t *life_months, *loan_months, *draws;
+    uint32_t seed;
 };
 
 struct file_scenario {
     char *name, *currency, *trace, *trace_class, *day, *model, *kv, *engine;
-    uint32_t horizon_months, spare_replicas, context_tokens;
+    uint32_t *horizon_months;
+    uint32_t spare_replicas, context_tokens;
     double trace_factor, batch_share;
     double *weekend, *cached_share, *hours;
     struct file_use_case *cases;

@@ -15,6 +15,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     double peak = 0;
+    assert(scenario->n_models >= 1 && scenario->n_models <= TW_LIMIT_PLAN_MODELS);
+    for (uint32_t i = 0; i < scenario->n_models; i++) {
+        const struct tw_plan_slo *slo = &scenario->models[i].slo;
+        assert(scenario->models[i].name != NULL && slo->percentile > 0 && slo->percentile <= 100);
+        assert(slo->ttft_s > 0 || slo->tpot_s > 0 || slo->latency_s > 0);
+    }
     assert(scenario->n_months >= 1 && scenario->n_months <= TW_LIMIT_PLAN_MONTHS);
     assert(scenario->n_classes >= 1 && scenario->n_places >= 1);
     for (int i = 0; i < TW_COST_INPUTS; i++) {
@@ -30,6 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         assert(scenario->cases[i].rate_requests_s > 0 &&
                isfinite(scenario->cases[i].rate_requests_s));
         assert(scenario->case_classes[i] < scenario->n_classes);
+        assert(scenario->case_models[i] < scenario->n_models);
     }
     tw_scenario_free(scenario);
     return 0;

@@ -2,6 +2,7 @@
 import csv
 import io
 import json
+import re
 import time
 from pathlib import Path
 
@@ -22,6 +23,7 @@ slo: {percentile: 90, ttft-ms: 1000, tpot-ms: 60}
 
 def written(it, text, name="s.yaml"):
     path = it.folder / name
+    path.parent.mkdir(exist_ok=True)
     path.write_text(text, encoding="utf-8")
     return path
 
@@ -165,6 +167,55 @@ def options_say_the_same_as_a_file(it):
     assert code == 2 and b"--users" in err
 
 
+def the_catalogue_shows_rows_with_what_others_say_and_what_was_replaced(it):
+    rows = json.loads(it.good("plan", "catalogue", "--json"))
+    assert len(rows) > 1000 and all(r["source"] and r["date"] for r in rows)
+    assert {r["table"] for r in rows} == {"devices", "models", "engines", "prices"}
+    price = next(r for r in rows if (r["name"], r["field"]) == ("H100-80GB-SXM", "bought_usd"))
+    assert price["low"] < price["high"] and price["others"][0]["value"] != price["value"]
+    written(it, "price,field,value,low,high,source,date\nL40S,bought_usd,1,,,me,2026-11\n",
+            "own/p.csv")
+    written(it, "# mine\ndevice,field,value,low,high,source,date\nL40S,tdp_w,1,,,me,2026-11\n",
+            "own/d.csv")
+    text = it.good("plan", "catalogue", "--filter", "l40s", "--data", it.folder / "own").decode()
+    for part in ("in place of", "p.csv line 2", "d.csv line 3", "13098", "350"):
+        assert part in text, (part, text)
+    only = it.good("plan", "catalogue", "prices", "--conflicts", "--filter", "H100-80").decode()
+    assert "otherwise" in only and "31268 (31268 .. 40000)" in only and "tdp_w" not in only
+    made = json.loads(it.good("plan", written(it, SMALL), "--data", it.folder / "own", "--json"))
+    costs = [p["cost"] for o in made["options"] for p in o["parts"] if "L40S" in p["name"]]
+    assert any(c["device_usd"] == 1 for c in costs)
+    assert it.run("plan", "catalogue", "cards")[0] == 2
+
+
+def several_models_have_plants_of_their_own(it):
+    text = SMALL.replace("model: Qwen3-8B\n", "").replace(
+        "output-tokens: 200}", "output-tokens: 200, model: Qwen3-8B}\n"
+        "  - {name: hard, requests-per-s: 1, model: Qwen3-14B}").replace(
+        "RTX-4090", "RTX-PRO-6000-WS")
+    made = plan(it, text)
+    assert [m["name"] for m in made["models"]] == ["Qwen3-8B", "Qwen3-14B"]
+    assert all(len(o["parts"]) == 2 for o in made["options"])
+    for o in made["options"]:
+        assert sum(p["cost"]["needs_staff"] for p in o["parts"]) == 1, o["name"]
+    kinds = {o["kind"] for o in made["options"]}
+    assert {"owned", "tokens bought", "mixed"} <= kinds, kinds
+    out = it.good("plan", it.folder / "s.yaml").decode()
+    assert "Qwen3-8B: " in out and "Machines for Qwen3-14B" in out
+    single = sum(plan(it, SMALL.replace("L40S, RTX-4090", "L40S, RTX-PRO-6000-WS").replace(
+        "model: Qwen3-8B", f"model: {m}").replace("requests-per-s: 2, input-tokens: 500, "
+        "output-tokens: 200", use))["options"][0]["npv_usd"] for m, use in (
+            ("Qwen3-8B", "requests-per-s: 2, input-tokens: 500, output-tokens: 200"),
+            ("Qwen3-14B", "requests-per-s: 1")))
+    assert made["options"][0]["npv_usd"] <= single * 1.02
+
+
+def servers_are_bought_whole(it):
+    made = plan(it, SMALL.replace("L40S, RTX-4090", "H100-80GB-SXM").replace(
+        "model", "options: [owned]\nmodel"))
+    assert made["options"][0]["devices"] == 8 and "8 x H100" in made["options"][0]["name"]
+
+
 def a_report_needs_nothing_else(it):
     path = it.folder / "plan.html"
     it.good("plan", written(it, SMALL.replace("name: small", "name: '</script><b>'")), "--report",
@@ -179,6 +230,9 @@ def a_report_needs_nothing_else(it):
 
 def published_tables_come_out(it):
     text = it.good("plan", "published").decode()
+    cells = [c for line in text.splitlines() for c in re.findall(r"([\d.]+) \(([\d.]+)\)", line)]
+    assert len(cells) == 45 and all(abs(float(a) - float(b)) <= 0.06 for a, b in cells), cells
+    assert text.count("Kimi-K2") == 5 and text.count("differs:") == 2
     assert "largest difference to the printed table: 0.052 month of 45 cells" in text
 
 
@@ -197,5 +251,7 @@ if __name__ == "__main__":
                  a_measured_machine_is_what_it_was_made_to_be,
                  what_a_rule_forbids_is_gone_and_has_a_price, more_load_never_costs_less,
                  what_is_impossible_is_told_with_its_line, a_price_of_ones_own_replaces_ours,
+                 the_catalogue_shows_rows_with_what_others_say_and_what_was_replaced,
+                 several_models_have_plants_of_their_own, servers_are_bought_whole,
                  options_say_the_same_as_a_file, a_report_needs_nothing_else,
                  published_tables_come_out, examples_are_planned_in_time])
