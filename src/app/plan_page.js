@@ -478,7 +478,7 @@ function drawInputs() {
     const row = make("tr", {}, null, body);
     make("td", {}, input.name + ": " + input.about, row);
     cell(row, String(input.range[1]));
-    const isOwn = FACTORS.includes(input.name) && !input.told;
+    const isOwn = OWN_RANGES.includes(input.name) && !input.told;
     cell(row, input.range[2] > input.range[0] ? input.range[0] + " .. " + input.range[2]
       : isOwn ? "each option's own" : "");
     make("td", {}, input.unit, row);
@@ -508,7 +508,7 @@ function drawInputs() {
 }
 
 // What each option has a range of its own for: by the simulation, or by its prices' sources.
-const FACTORS = ["capacity", "hardware-price", "rent-price", "api-price"];
+const OWN_RANGES = ["capacity", "hardware-price", "rent-price", "api-price"];
 
 // ---- sliders ----
 
