@@ -140,8 +140,7 @@ static const char *verb(const struct tw_plan_option *option)
         [TW_COST_RENTED] = "rent on demand",
         [TW_COST_RESERVED] = "rent for a term",
         [TW_COST_TOKENS] = "keep buying tokens",
-        [TW_COST_HYBRID] = "buy for the base load, and "
-                           "tokens for the rest",
+        [TW_COST_HYBRID] = "own the base load, buy tokens for the rest",
         [TW_PLAN_MIXED] = "mix",
     };
     return verbs[option->kind];
