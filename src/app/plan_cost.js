@@ -1,6 +1,5 @@
 // The arithmetic of plan/cost.c once more, for a report's sliders. A test compares the two.
 "use strict";
-const FACTORS = 6; // load, capacity, power, hardware-price, rent-price, api-price
 const KIND = {owned: 0, colocated: 1, rented: 2, reserved: 3, tokens: 4, hybrid: 5};
 const SLACK = 1e-9;
 

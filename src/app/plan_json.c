@@ -98,7 +98,13 @@ static void put_models(struct tw_json_writer *w, const struct tw_plan *plan)
         tw_json_object_begin(w);
         tw_json_put_text(w, "name", service->model->name);
         tw_json_put_text(w, "engine", service->engine->name);
-        tw_json_put_text(w, "engine_version", service->engine->version);
+        tw_json_put_text(w, "engine_source", service->engine->source);
+        tw_json_put_text(w, "engine_date", service->engine->date);
+        if (service->n_sizings > 0) {
+            const struct tw_plan_model *model = plan->sizings[service->first_sizing].plant.model;
+            tw_json_put_text(w, "source", model->source);
+            tw_json_put_text(w, "date", model->date);
+        }
         tw_json_put_double(w, "peak_requests_per_s", service->summary.rate_requests_s);
         tw_json_put_double(w, "input_tokens_mean", service->summary.input_mean);
         tw_json_put_double(w, "output_tokens_mean", service->summary.output_mean);
@@ -117,6 +123,8 @@ static void put_sizing(struct tw_json_writer *w, const struct tw_sizing *s)
     tw_json_object_begin(w);
     tw_json_put_text(w, "model", s->plant.model->name);
     tw_json_put_text(w, "device", s->plant.device->name);
+    tw_json_put_text(w, "device_source", s->plant.device->source);
+    tw_json_put_text(w, "device_date", s->plant.device->date);
     tw_json_put_text(w, "weights", s->plant.weights->name);
     tw_json_put_bool(w, "meets", s->meets);
     if (!s->meets) {
@@ -414,6 +422,9 @@ void tw_plan_json(const struct tw_plan *plan, struct tw_buf *out)
         put_option(w, plan, &plan->options[i]);
     }
     tw_json_array_end(w);
+    tw_json_put_uint(w, "life_months", s->life_months);
+    tw_json_put_uint(w, "loan_months", s->loan_months);
+    tw_json_put_uint(w, "spare_replicas", s->n_spare_replicas);
     tw_json_put_uint(w, "draws", s->n_draws);
     tw_json_put_uint(w, "seed", plan->seed);
     tw_json_put_uint(w, "simulations", plan->n_simulations);

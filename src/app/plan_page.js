@@ -458,6 +458,8 @@ function drawRules() {
       ": without them, " + plan.without_rules);
   }
   const used = new Set(plan.options.flatMap(o => o.parts.flatMap(p => [p.place, p.tail_place])));
+  put("SEAL levels and weights are those of the EU Cloud Sovereignty Framework 1.2.1 (October " +
+    "2025).");
   const body = head(byId("places"), ["SEAL level (0 to 4) of each place" + (plan.places_told ? ""
     : ", assumed for its kind")].concat(OBJECTIVES, ["score of 100"]));
   for (const p of plan.places.filter(q => used.has(q.name))) {
@@ -476,21 +478,37 @@ function drawInputs() {
     const row = make("tr", {}, null, body);
     make("td", {}, input.name + ": " + input.about, row);
     cell(row, String(input.range[1]));
-    cell(row, input.range[2] > input.range[0] ? input.range[0] + " .. " + input.range[2] : "");
+    const isOwn = OWN_RANGES.includes(input.name) && !input.told;
+    cell(row, input.range[2] > input.range[0] ? input.range[0] + " .. " + input.range[2]
+      : isOwn ? "each option's own" : "");
     make("td", {}, input.unit, row);
     make("td", {}, input.told ? "the scenario" : "assumed", row);
     make("td", {}, input.measure, row);
   }
   const sources = byId("sources"), seen = new Set();
-  for (const p of admitted.flatMap(o => o.parts)) {
-    const name = p.sizing >= 0 ? plan.sizings[p.sizing].device : p.api.name;
-    const text = "Price of " + name + ": " + p.price_source + ", " + p.price_date;
+  const put = (what, source, date) => {
+    const text = what + ": " + source + ", " + date;
     if (!seen.has(text)) make("p", {}, text, sources);
     seen.add(text);
+  };
+  for (const p of admitted.flatMap(o => o.parts)) {
+    put("Price of " + (p.sizing >= 0 ? plan.sizings[p.sizing].device : p.api.name),
+      p.price_source, p.price_date);
+    if (p.kind === "hybrid") put("Price of " + p.api.name, p.api.source, p.api.date);
   }
+  for (const s of plan.sizings) put("Data of " + s.device, s.device_source, s.device_date);
+  for (const m of plan.models) {
+    if (m.source) put("Shape of " + m.name, m.source, m.date);
+    put("Overheads of " + m.engine, m.engine_source, m.engine_date);
+  }
+  make("p", {}, "Machines are replaced after " + plan.life_months + " months; loans run for " +
+    plan.loan_months + "; spare replicas of each model: " + plan.spare_replicas + ".", sources);
   make("p", {}, "Load over a day: " + plan.day + ". " + plan.simulations + " simulations. Energy " +
     "and CO2e of bought tokens are not published and not counted.", sources);
 }
+
+// What each option has a range of its own for: by the simulation, or by its prices' sources.
+const OWN_RANGES = ["capacity", "hardware-price", "rent-price", "api-price"];
 
 // ---- sliders ----
 

@@ -140,8 +140,7 @@ static const char *verb(const struct tw_plan_option *option)
         [TW_COST_RENTED] = "rent on demand",
         [TW_COST_RESERVED] = "rent for a term",
         [TW_COST_TOKENS] = "keep buying tokens",
-        [TW_COST_HYBRID] = "buy for the base load, and "
-                           "tokens for the rest",
+        [TW_COST_HYBRID] = "own the base load, buy tokens for the rest",
         [TW_PLAN_MIXED] = "mix",
     };
     return verbs[option->kind];
@@ -414,24 +413,56 @@ static void put_rules(const struct tw_plan *plan, struct tw_buf *out)
     tw_buf_append_text(out, "\n");
 }
 
+struct seen {
+    const char *sources[2 * SHOWN_OPTIONS * TW_LIMIT_PLAN_MODELS];
+    uint32_t n;
+};
+
+static void put_source(struct seen *seen, const char *what, const char *source, const char *date,
+                       struct tw_buf *out)
+{
+    for (uint32_t i = 0; i < seen->n; i++) {
+        if (strcmp(seen->sources[i], source) == 0) {
+            return;
+        }
+    }
+    seen->sources[seen->n++] = source;
+    tw_buf_append_format(out, "  %s: %s, %s\n", what, source, date);
+}
+
 static void put_sources(const struct tw_plan *plan, struct tw_buf *out)
 {
-    const char *seen[SHOWN_OPTIONS * TW_LIMIT_PLAN_MODELS];
-    uint32_t n_seen = 0;
+    struct seen seen = {.n = 0};
     tw_buf_append_text(out, "Prices from:\n");
     for (uint32_t i = 0; i < plan->n_admitted && i < SHOWN_OPTIONS; i++) {
         for (uint32_t k = 0; k < plan->n_services; k++) {
             const struct tw_plan_way *way = &plan->ways[plan->options[i].ways[k]];
-            bool is_new = true;
-            for (uint32_t n = 0; n < n_seen; n++) {
-                is_new = is_new && strcmp(seen[n], way->price_source) != 0;
+            if (way->device != NULL) {
+                put_source(&seen, way->device->name, way->price_source, way->price_date, out);
             }
-            if (is_new) {
-                seen[n_seen++] = way->price_source;
-                tw_buf_append_format(out, "  %s: %s, %s\n",
-                                     way->device != NULL ? way->device->name : way->api.name,
-                                     way->price_source, way->price_date);
+            if (way->api.name != NULL) {
+                put_source(&seen, way->api.name, way->api.source, way->api.date, out);
             }
+        }
+    }
+}
+
+/* Where the simulation's numbers are from. */
+static void put_catalogue(const struct tw_plan *plan, struct tw_buf *out)
+{
+    tw_buf_append_text(out, "Machines, models and engines from:\n");
+    for (uint32_t i = 0; i < plan->n_services; i++) {
+        const struct tw_plan_service *service = &plan->services[i];
+        const struct tw_plan_engine *engine = service->engine;
+        for (uint32_t k = 0; k < service->n_sizings; k++) {
+            const struct tw_plant *plant = &plan->sizings[service->first_sizing + k].plant;
+            if (k == 0) {
+                tw_buf_append_format(out, "  %s: %s, %s\n  %s: %s, %s\n", plant->model->name,
+                                     plant->model->source, plant->model->date, engine->name,
+                                     engine->source, engine->date);
+            }
+            tw_buf_append_format(out, "  %s: %s, %s\n", plant->device->name, plant->device->source,
+                                 plant->device->date);
         }
     }
 }
@@ -462,6 +493,9 @@ static void put_assumptions(const struct tw_plan *plan, struct tw_buf *out)
                                 ? "SEAL levels of places: the scenario's\n"
                                 : "SEAL levels of places: of their kinds, not of a provider\n");
     put_sources(plan, out);
+    if (plan->n_sizings > 0) {
+        put_catalogue(plan, out);
+    }
     tw_buf_append_format(out,
                          "%u simulations. Energy and CO2e of bought tokens are not published and "
                          "not counted.\n",

@@ -110,8 +110,8 @@ struct tw_plan {
     struct tw_plan_option *options; /* [n_options], those that may be had first, cheapest first */
     uint32_t n_options, n_admitted;
     /* Of options. runner_up: the cheapest of another kind, or where there is none the next. */
-    uint32_t best, runner_up, tokens; /* tokens: the cheapest, those that may be had first */
-    double advantage_usd;             /* of the best over the runner-up */
+    uint32_t best, runner_up, tokens;        /* tokens: the cheapest, those that may be had first */
+    double advantage_usd;                    /* of the best over the runner-up */
     struct tw_plan_bar bars[TW_COST_INPUTS]; /* largest first */
     uint32_t n_bars;
     /* The load, as a factor, and the utilisation, at which bought machines (flip_option) and tokens

@@ -93,6 +93,9 @@ CASES = [
     (*MODELS, 9, "add the model of this use case"),
     (MODELS[0], MODELS[1], 4, "no use case has the model", USE, USE + ", model: Qwen3-8B"),
     (MODELS[0], "models:\n  - {name: Qwen3-8B}\n  - {name: qwen3-8b}\n", 4, "stands here twice"),
+    ("use-cases:\n  - {name: chat, " + USE + "}\n", "use-cases:\n" + "".join(
+        f"  - {{name: u{i}, {USE}, model: m{i}}}\n" for i in range(9)), 14, "at most 8 models",
+     "model: Qwen3-8B\n", ""),
     # impossible
     ("model: Qwen3-8B", "model: Kimi-K2", 4, "no device serves Kimi-K2",
      "apis: [qwen-turbo-intl]\n", ""),
