@@ -481,11 +481,12 @@ static enum tw_status take_day(const struct reader *r)
     unsigned n = 0;
     for (unsigned i = 0; i < 48; i++) {
         unsigned same = 0;
-        while (same < n && demand->load[same] != demand->load[i] / most) {
+        s->hour_load[i] = demand->load[i] / most;
+        while (same < n && demand->load[same] != s->hour_load[i]) {
             same++;
         }
         const double hours = demand->hours[i];
-        demand->load[same] = demand->load[i] / most;
+        demand->load[same] = s->hour_load[i];
         demand->hours[same] = same == n ? hours : demand->hours[same] + hours;
         n += same == n;
     }

@@ -41,6 +41,8 @@ struct tw_scenario {
     double cached_share;          /* of input tokens, as an API counts them; < 0: as simulated */
     double batch_share;           /* of requests that may wait for a batch */
     struct tw_cost_demand demand; /* its million_tokens_h is filled by who knows the workload */
+    /* Load of each hour of a working day, and behind these of a free one; the highest is 1. */
+    double hour_load[TW_LIMIT_PLAN_LOAD_CLASSES];
 
     struct tw_plan_slo slo;
     const char *model, *kv, *engine;
