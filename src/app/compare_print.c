@@ -105,13 +105,13 @@ static void put_line(const char *name, const char *unit, struct tw_range planned
     if (isfinite(actual) && isfinite(planned.typical) && planned.typical > 0) {
         snprintf(share, sizeof share, "%.3g x", actual / planned.typical);
     }
-    tw_buf_append_format(out, "  %-36s %-30s %10s %9s  %-10s %s\n", title, range(planned, a),
+    tw_buf_append_format(out, "  %-36s %-34s %10s %9s  %-10s %s\n", title, range(planned, a),
                          number(actual, b), share, verdict, basis);
 }
 
 static void put_rows(const struct tw_comparison *c, struct tw_buf *out)
 {
-    tw_buf_append_format(out, "  %-36s %-30s %10s %9s\n", "", "planned (5% .. 95%)", "actual",
+    tw_buf_append_format(out, "  %-36s %-34s %10s %9s\n", "", "planned (5% .. 95%)", "actual",
                          "of it");
     for (int i = 0; i < TW_COMPARE_ROWS; i++) {
         const struct tw_compare_row *row = &c->rows[i];
@@ -337,6 +337,7 @@ static void put_money_json(const struct tw_comparison *c, const struct tw_compar
         tw_json_put_double(w, "usd_per_million_tokens",
                            c->tokens_million > 0 ? cloud->usd / c->tokens_million : NAN);
         tw_json_put_double(w, "planned_usd_per_million_tokens", cloud->planned_usd_per_million);
+        tw_json_put_bool(w, "closed_to_data", cloud->is_closed);
         tw_json_put_text(w, "source", cloud->api->source);
         tw_json_put_text(w, "date", cloud->api->date);
         tw_json_object_end(w);

@@ -421,6 +421,18 @@ static enum tw_status compare(struct work *w, struct tw_buf *out, struct tw_erro
     return status;
 }
 
+/* Rows of CSV end with CR LF, which is no text for people. */
+static enum tw_status write_out(const struct args *args, struct tw_buf *out, struct tw_error *error)
+{
+    if (args->csv && !args->json && !out->failed) {
+        return tw_command_write(out->data, out->size_bytes, error);
+    }
+    if (out->size_bytes > 0 && out->data[out->size_bytes - 1] == '\n') {
+        out->size_bytes--;
+    }
+    return tw_command_write_line(out, error);
+}
+
 int tw_plan_compare(int argc, char **argv)
 {
     struct args args = {0};
@@ -450,10 +462,7 @@ int tw_plan_compare(int argc, char **argv)
             status = status == TW_OK ? compare(w, &out, &error) : status;
             free_work(w);
         }
-        if (status == TW_OK && out.size_bytes > 0) {
-            out.size_bytes -= out.data[out.size_bytes - 1] == '\n';
-            status = tw_command_write_line(&out, &error);
-        }
+        status = status == TW_OK ? write_out(&args, &out, &error) : status;
         exit_code = status == TW_OK ? 0 : tw_command_fail(&error);
     }
     tw_buf_free(&out);

@@ -386,6 +386,11 @@ static void cloud_rows(struct tw_comparison *c)
             .usd = tw_actual_usd(a, i, true),
             .uncached_usd = tw_actual_usd(a, i, false),
         };
+        for (uint32_t o = 0; o < plan->n_options; o++) {
+            const struct tw_plan_option *option = &plan->options[o];
+            c->clouds[i].is_closed |= option->cost.kind == TW_COST_TOKENS && option->blocked != 0 &&
+                                      strcmp(option->api.name, a->apis[i].name) == 0;
+        }
     }
 }
 

@@ -73,6 +73,7 @@ struct tw_compare_row {
 struct tw_compare_cloud {
     const struct tw_price_api *api;
     double planned_usd_per_million, usd, uncached_usd;
+    bool is_closed; /* to some of the data, by the scenario's rules */
 };
 
 struct tw_compare_finding {

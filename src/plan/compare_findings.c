@@ -184,10 +184,11 @@ static void find_answer(struct tw_comparison *c)
     }
     if (least != NULL && isfinite(own) && c->tokens_million > 0 &&
         plan->options[c->wish.option].cost.capacity.n_points > 0) {
-        const double bought = least->usd / c->tokens_million;
+        const double bought = least->usd / c->tokens_million, usd = plan->currency_usd.typical;
         say(c, "plan",
-            "at this load a million tokens cost %.3g USD with the plant and %.3g USD bought (%s)",
-            own, bought, least->api->name);
+            "at this load a million tokens cost %.4g %s with the plant and %.4g bought (%.60s%s)",
+            own / usd, plan->scenario->currency, bought / usd, least->api->name,
+            least->is_closed ? ", where not all data may go" : "");
     }
 }
 
