@@ -173,12 +173,32 @@ static void write_time(char text[TIME_BYTES])
     snprintf(text, TIME_BYTES, "%s.%03dZ", date, (int)(now_ns % SECOND_NS / 1000000));
 }
 
-/* A counter that cannot be read has no row; what was used since then is a gap of the file. */
-static void put_reading(const struct tw_probe_meters *meters, const char *boot, bool *has_failed,
-                        struct tw_buf *out)
+static void sleep_until(int64_t at_ns)
 {
-    char at[TIME_BYTES];
+    const int64_t left_ns = at_ns - tw_clock_monotonic_ns();
+    if (left_ns > 0) {
+        struct timespec left = {left_ns / SECOND_NS, left_ns % SECOND_NS};
+        while (nanosleep(&left, &left) != 0 && errno == EINTR) {
+        }
+    }
+}
+
+/* Another time than that of the reading before: a file says of a time what a counter shows once. */
+static void next_time(char at[TIME_BYTES])
+{
+    char before[TIME_BYTES];
+    memcpy(before, at, sizeof before);
     write_time(at);
+    while (strcmp(before, at) == 0) {
+        sleep_until(tw_clock_monotonic_ns() + SECOND_NS / 1000);
+        write_time(at);
+    }
+}
+
+/* A counter that cannot be read has no row; what was used since then is a gap of the file. */
+static void put_reading(const struct tw_probe_meters *meters, const char *boot, const char *at,
+                        bool *has_failed, struct tw_buf *out)
+{
     for (uint32_t i = 0; i < tw_probe_meters_n(meters); i++) {
         const struct tw_probe_meter *meter = tw_probe_meters_at(meters, i);
         struct tw_error cause;
@@ -189,16 +209,6 @@ static void put_reading(const struct tw_probe_meters *meters, const char *boot, 
         } else if (!*has_failed) {
             *has_failed = true;
             tw_command_note("note: %s", cause.text);
-        }
-    }
-}
-
-static void sleep_until(int64_t at_ns)
-{
-    const int64_t left_ns = at_ns - tw_clock_monotonic_ns();
-    if (left_ns > 0) {
-        struct timespec left = {left_ns / SECOND_NS, left_ns % SECOND_NS};
-        while (nanosleep(&left, &left) != 0 && errno == EINTR) {
         }
     }
 }
@@ -223,7 +233,7 @@ static int64_t interval_ns(const struct tw_probe_meters *meters, double every_s)
 static enum tw_status record(const struct args *args, const struct tw_probe_meters *meters,
                              const char *path, struct tw_error *error)
 {
-    char boot[TW_LIMIT_METER_BOOT_BYTES];
+    char boot[TW_LIMIT_METER_BOOT_BYTES], at[TIME_BYTES] = "";
     struct tw_buf out;
     int fd = -1;
     bool has_failed = false;
@@ -237,9 +247,11 @@ static enum tw_status record(const struct args *args, const struct tw_probe_mete
     tw_buf_init(&out, READING_BYTES);
     for (int64_t i = 0; status == TW_OK && (args->n_readings == 0 || i < args->n_readings); i++) {
         sleep_until(next_ns);
-        next_ns += every_ns;
+        const int64_t now_ns = tw_clock_monotonic_ns();
+        next_ns = next_ns + every_ns > now_ns ? next_ns + every_ns : now_ns + every_ns;
         tw_buf_clear(&out);
-        put_reading(meters, boot, &has_failed, &out);
+        next_time(at);
+        put_reading(meters, boot, at, &has_failed, &out);
         status = out.failed
                      ? tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a reading")
                      : write_all(fd, path, out.data, out.size_bytes, error);
