@@ -3,7 +3,7 @@
  *     plan, one of its options + requests of a time (actual.h) + counters of energy (meter_log.h)
  *         --> rows: planned with its interval, actual, and whether that lies within
  *         --> findings: which number of the scenario is off, and what to write in its place
- *         --> the scenario with what was measured (a text to paste), and the plan made again with it
+ *         --> the scenario with what was measured (a text to paste), and the plan made anew of it
  *
  * What is planned is the scenario's load over the very hours of the time that is compared. The
  * actual side has the option's plant as it was planned for that month, at the load that was

@@ -1,5 +1,5 @@
-"""plan compare, made again by other means: SQL for the ledger, zoneinfo for the hours of the week, the
-tables of data/ for what tokens cost elsewhere, and `plan` itself for what was measured."""
+"""plan compare, made again by other means: SQL for the ledger, zoneinfo for the hours of the week,
+the tables of data/ for what tokens cost elsewhere, and `plan` itself for what was measured."""
 import csv
 import datetime
 import io
@@ -97,7 +97,8 @@ def row(made, name):
 
 
 def instant(text, zone):
-    return int(datetime.datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).timestamp()) * NANO
+    time = datetime.datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone))
+    return int(time.timestamp()) * NANO
 
 
 # ---- load ----
@@ -247,8 +248,8 @@ def a_currency_without_a_rate_is_said_and_not_converted(it):
                    "--model", "demo").decode()
     assert "what that is in EUR is not known: add a row money,usd_per_chf,RATE" in text
     rates = it.folder / "rates.csv"
-    rates.write_text("price,field,value,low,high,source,date\nmoney,usd_per_chf,1.25,,,bank,2026-11\n",
-                     encoding="utf-8")
+    rates.write_text("price,field,value,low,high,source,date\n"
+                     "money,usd_per_chf,1.25,,,bank,2026-11\n", encoding="utf-8")
     made = compare(it, dict(SCENARIO, prices=f"prices: [{rates}]\n"), "--period", PERIOD, "--model",
                    "demo", books="yen.db")
     near(made["charged"]["usd"], made["charged"]["amount_nano"] / NANO * 1.25)
@@ -356,7 +357,7 @@ def counters_of_a_machine(first, last, watts, top, start=0, holes=(), boot="a"):
 
 def energy_is_what_the_counters_say(it):
     path = make_books(it)
-    begin, end = instant("2026-11-02T00:00", "UTC") // NANO, instant("2026-11-10T00:00", "UTC") // NANO
+    begin, end = (instant(day, "UTC") // NANO for day in ("2026-11-02T00:00", "2026-11-10T00:00"))
     top = 65712999613  # 66 kJ: from 100 W on it begins again every eleven minutes
     watts_a = lambda at: 90 + 40 * (at // 3600 % 5)  # noqa: E731
     hole = (begin + 86400, begin + 2 * 86400)
@@ -393,7 +394,7 @@ def energy_is_what_the_counters_say(it):
     near(made["energy"]["measured_kwh"], joules / 3.6e6, 1e-6)
     assert made["energy"]["measured_tokens"] == tokens
     near(row(made, "mean power")["actual"], joules / covered * 1.3, 1e-6)
-    near(row(made, "energy of a million tokens")["actual"], joules / 3.6e6 * 1.3 / tokens * 1e6, 1e-6)
+    near(row(made, "energy of a million tokens")["actual"], joules / 3.6 * 1.3 / tokens, 1e-6)
     assert "counters" in row(made, "mean power")["basis"]
     assert any(f["about"] == "meters" for f in made["findings"])
     factor = made["energy"]["power_factor"]
@@ -411,7 +412,8 @@ def power_that_was_measured_corrects_the_plan(it):
     begin, end = made["from_ns"] // NANO, made["to_ns"] // NANO
     for factor in (1, 2):
         meters = write_meters(it, "wall.csv", [
-            (at, "", [("wall", round((at - begin) * watts * factor * 1e6), 0), ("rapl package-0", 0, 0)])
+            (at, "", [("wall", round((at - begin) * watts * factor * 1e6), 0),
+                      ("rapl package-0", 0, 0)])
             for at in (begin, end)])
         again = compare(it, SCENARIO, *words, "--meter", meters)
         near(again["energy"]["power_factor"], factor, 1e-6)
@@ -419,7 +421,8 @@ def power_that_was_measured_corrects_the_plan(it):
         assert "measured at the wall, 100% of the time" in row(again, "energy")["basis"]
         abouts = {f["about"] for f in again["findings"]}
         assert ("power" in abouts) == (factor == 2), again["findings"]
-    assert row(again, "cost of a million tokens")["actual"] > row(made, "cost of a million tokens")["actual"]
+    cost = "cost of a million tokens"
+    assert row(again, cost)["actual"] > row(made, cost)["actual"]
 
 
 # ---- options, several use cases, traces, short times ----
@@ -461,7 +464,8 @@ def a_trace_is_replaced_by_what_was_measured(it):
     make_books(it)
     trace = it.folder / "trace.csv"
     trace.write_text("arrival_s,input_tokens,output_tokens\n" + "".join(
-        f"{i * 2500},{1000 + i % 7 * 100},{100 + i % 5 * 10}\n" for i in range(500)), encoding="ascii")
+        f"{i * 2500},{1000 + i % 7 * 100},{100 + i % 5 * 10}\n" for i in range(500)),
+        encoding="ascii")
     blocks = dict(SCENARIO)
     blocks["use-cases"] = f"trace: {trace}\n"
     made = compare(it, blocks, "--period", PERIOD, "--model", "demo")
@@ -528,14 +532,15 @@ def mistakes_are_said_with_what_would_be_right(it):
             (3, "no request of this period is for 'dem'", *command, "--period", PERIOD, "--model",
              "dem"),
             (2, "nothing of the books' time in it, which is", *command, "--period", "2261"),
-            (3, "have no request in this period; their first is of 2026-10-15", *command, "--period",
-             "2026-10-14", "--model", "*"),
+            (3, "have no request in this period; their first is of 2026-10-15", *command,
+             "--period", "2026-10-14", "--model", "*"),
             (3, "have no request in globex in this period", *command, "--period", "2026-10-14",
              "--in", "globex", "--model", "*"),
             (3, "have no 'acme/nobody'", *command, "--in", "acme/nobody", "--model", "*"),
             (2, "did you mean 'last-month'", *command, "--period", "last-mont"),
             (3, "Europe/Berln", *command, "--zone", "Europe/Berln"),
-            (3, "did you mean 'acme/research'", *command, "--in", "acme/reserch", "--model", "demo"),
+            (3, "did you mean 'acme/research'", *command, "--in", "acme/reserch", "--model",
+             "demo"),
             (2, "is none of them", *command, "--option", "99", "--model", "demo"),
             (2, "is in the names of several", *command, "--option", "L40S", "--model", "demo"),
             (2, "is in the name of none", *command, "--option", "H900", "--model", "demo"),
@@ -543,7 +548,7 @@ def mistakes_are_said_with_what_would_be_right(it):
             (5, "line 1: it begins with 'time,boot,meter'; write the titles", *command, "--meter",
              empty, "--model", "demo"),
             (3, "there is no 'nothing.db'", "plan", "compare", good, "--books", "nothing.db"),
-            (2, "at least 1", "plan", "compare", "--books", path),
+            (2, "something is missing; usage", "plan", "compare", "--books", path),
     ]:
         exit_code, out, err = it.run(*words)
         assert part in err.decode() and out == b"", (part, err)

@@ -1,8 +1,8 @@
 """A plan beside what a real server did: requests from its books, energy from counters of a made-up
 tree that rise meanwhile.
 
-    check_compare.py TOKENWORKS DATA NVML            books in a file; NVML: a driver's library for tests
-    TW_TEST_POSTGRES=... check_compare.py ...        books in that PostgreSQL
+    check_plan_actual.py TOKENWORKS DATA NVML    books in a file; NVML: a driver's library
+    TW_TEST_POSTGRES=... check_plan_actual.py ...        books in that PostgreSQL
 """
 import csv
 import datetime
@@ -74,8 +74,8 @@ class Recorder:
     def __init__(self, program, machine, nvml, path, *words):
         self.path = path
         self.process = subprocess.Popen(
-            [program, "plan", "meter", path, "--powercap", machine.folder, "--nvml", nvml, "--every",
-             "0.01", *words], env=dict(os.environ, TW_FIXTURE_CARDS=str(machine.cards)),
+            [program, "plan", "meter", path, "--powercap", machine.folder, "--nvml", nvml,
+             "--every", "0.01", *words], env=dict(os.environ, TW_FIXTURE_CARDS=str(machine.cards)),
             stderr=subprocess.PIPE, text=True)
 
     def __enter__(self):
@@ -225,8 +225,9 @@ def check_energy(made, rows, usage):
 
 
 def record(it, machine, path, *words, check=True):
-    return subprocess.run([it.program, "plan", "meter", path, "--powercap", machine.folder, "--every",
-                           "0.01", *words], check=check, capture_output=True, text=True, timeout=60)
+    return subprocess.run([it.program, "plan", "meter", path, "--powercap", machine.folder,
+                           "--every", "0.01", *words], check=check, capture_output=True,
+                          text=True, timeout=60)
 
 
 @site
@@ -280,8 +281,8 @@ def counters_are_listed_and_what_cannot_be_read_is_said(it):
     missing = subprocess.run([*words, "--nvml", "./none.so"], check=False, capture_output=True,
                              text=True, timeout=60)
     assert missing.returncode == 3 and "none.so" in missing.stderr
-    bare = subprocess.run([it.program, "plan", "meter"], check=False, capture_output=True, text=True,
-                          timeout=60)
+    bare = subprocess.run([it.program, "plan", "meter"], check=False, capture_output=True,
+                          text=True, timeout=60)
     assert bare.returncode == 2 and "needs the file" in bare.stderr
 
 
