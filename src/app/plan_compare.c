@@ -53,8 +53,7 @@ static const struct tw_option options[] = {
      .kind = TW_OPTION_STRINGS,
      .offset = ROW(models),
      .value_name = "M",
-     .help = "A model of the books that the plan is about, or '*' for all. Default: the\n"
-             "plan's own name."},
+     .help = "A model of the books that the plan is about, or '*'. Default: the plan's own."},
     {.name = "option",
      .kind = TW_OPTION_STRING,
      .offset = ROW(option),
