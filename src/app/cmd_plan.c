@@ -5,7 +5,9 @@
 #include "app/command.h"
 #include "app/plan_calibrate.h"
 #include "app/plan_catalogue.h"
+#include "app/plan_compare.h"
 #include "app/plan_json.h"
+#include "app/plan_meter.h"
 #include "app/plan_print.h"
 #include "app/plan_report.h"
 #include "base/file.h"
@@ -281,7 +283,7 @@ static int make(int argc, char **argv)
         .synopsis = "SCENARIO [OPTIONS]",
         .about = "Says what to buy, rent or mix for a load, what it will deliver, what it costs\n"
                  "and when it pays, from one file (docs/plan.md) or from options.\n"
-                 "Also: plan catalogue, plan calibrate, plan published.",
+                 "Also: plan catalogue, compare, meter, calibrate, published.",
         .least_words = 0,
         .most_words = 1,
         .uses = {{&output_group, &args}, {&data_group, &args}, {&scenario_group, &args}},
@@ -349,6 +351,8 @@ static const struct tw_command parts[] = {
     {"published", "compute known tables of others again", published},
     {"catalogue", "print the rows that plans are made of, with their sources", tw_plan_catalogue},
     {"calibrate", "what an engine reaches on a machine that was measured", tw_plan_calibrate},
+    {"compare", "a plan beside what was used, what it took and what it cost", tw_plan_compare},
+    {"meter", "record what this machine's counters of energy show", tw_plan_meter},
     {NULL, NULL, NULL},
 };
 

@@ -129,6 +129,15 @@
 #define TW_LIMIT_PLAN_PATH_BYTES      4096 /* of a file that a scenario names */
 #define TW_LIMIT_PLAN_SCENARIO_BYTES  ((size_t)1 << 20)
 
+/* Counters of energy, and what was read of them */
+#define TW_LIMIT_METERS           64                  /* of one machine */
+#define TW_LIMIT_METER_NAME_BYTES 96                  /* of one */
+#define TW_LIMIT_METER_BOOT_BYTES 64                  /* what tells one start from the next */
+#define TW_LIMIT_METER_FILE_BYTES ((size_t)256 << 20) /* a year of a machine with four counters */
+#define TW_LIMIT_METER_FILES      256                 /* machines that are compared */
+#define TW_LIMIT_METER_WATTS      1000                /* that no processor draws for minutes */
+#define TW_LIMIT_METER_EVERY_S    86400               /* between two readings */
+
 /* Computation */
 #define TW_LIMIT_THREADS             256
 #define TW_LIMIT_BATCH_TOKENS        8192 /* tokens in one forward pass */

@@ -11,13 +11,6 @@
 
 enum { NANO = 1000000000 };
 
-/* One settlement, as it is read. */
-struct settlement {
-    int64_t entry, at_ns, key, price;
-    const char *model, *class;
-    struct tw_usage_sums sums;
-};
-
 /* A report in the making. */
 struct maker {
     struct tw_usage *usage;
@@ -79,7 +72,7 @@ static int64_t window_start(struct maker *maker, enum tw_period_kind kind, int64
 }
 
 static enum tw_status key_in(struct maker *maker, enum tw_usage_dimension dimension,
-                             const struct settlement *settlement,
+                             const struct tw_usage_settlement *settlement,
                              const struct tw_report_holder *holder, int64_t *ret_key,
                              struct tw_error *error)
 {
@@ -231,7 +224,7 @@ static enum tw_status add_version(struct maker *maker, struct tw_usage_versions 
     return TW_OK;
 }
 
-static enum tw_status count(struct maker *maker, const struct settlement *settlement,
+static enum tw_status count(struct maker *maker, const struct tw_usage_settlement *settlement,
                             struct tw_error *error)
 {
     struct tw_usage *usage = maker->usage;
@@ -262,6 +255,9 @@ static enum tw_status count(struct maker *maker, const struct settlement *settle
     }
     if (status == TW_OK) {
         status = add_sums(&usage->total, &settlement->sums, error);
+    }
+    if (status == TW_OK && usage->wish.each != NULL) {
+        status = usage->wish.each(usage->wish.each_context, settlement, error);
     }
     usage->first_entry = usage->first_entry != 0 ? usage->first_entry : settlement->entry;
     usage->last_entry = settlement->entry;
@@ -303,17 +299,18 @@ static enum tw_status read_books(struct maker *maker, struct tw_error *error)
 static enum tw_status take_settlement(struct maker *maker, struct tw_db_statement *row,
                                       struct tw_error *error)
 {
-    const struct settlement settlement = {.entry = tw_db_column_integer(row, 0),
-                                          .at_ns = tw_db_column_integer(row, 1),
-                                          .key = tw_db_column_integer(row, 2),
-                                          .price = tw_db_column_integer(row, 3),
-                                          .model = tw_db_column_text(row, 4),
-                                          .class = tw_db_column_text(row, 5),
-                                          .sums = {.n_requests = 1,
-                                                   .input_tokens = tw_db_column_integer(row, 6),
-                                                   .cached_tokens = tw_db_column_integer(row, 7),
-                                                   .output_tokens = tw_db_column_integer(row, 8),
-                                                   .amount_nano = tw_db_column_integer(row, 9)}};
+    const struct tw_usage_settlement settlement = {
+        .entry = tw_db_column_integer(row, 0),
+        .at_ns = tw_db_column_integer(row, 1),
+        .key = tw_db_column_integer(row, 2),
+        .price = tw_db_column_integer(row, 3),
+        .model = tw_db_column_text(row, 4),
+        .class = tw_db_column_text(row, 5),
+        .sums = {.n_requests = 1,
+                 .input_tokens = tw_db_column_integer(row, 6),
+                 .cached_tokens = tw_db_column_integer(row, 7),
+                 .output_tokens = tw_db_column_integer(row, 8),
+                 .amount_nano = tw_db_column_integer(row, 9)}};
     return count(maker, &settlement, error);
 }
 

@@ -45,6 +45,22 @@ enum tw_usage_dimension {
     TW_USAGE_DIMENSIONS
 };
 
+struct tw_usage_sums {
+    int64_t n_requests;
+    int64_t input_tokens, cached_tokens, output_tokens; /* input: without the cached */
+    int64_t amount_nano;
+};
+
+/* One of the settlements that were chosen, as the ledger has it. */
+struct tw_usage_settlement {
+    int64_t entry, at_ns, key, price;
+    const char *model, *class;
+    struct tw_usage_sums sums;
+};
+typedef enum tw_status (*tw_usage_each_fn)(void *context,
+                                           const struct tw_usage_settlement *settlement,
+                                           struct tw_error *error);
+
 struct tw_usage_wish {
     enum tw_usage_dimension by[TW_USAGE_DIMENSIONS]; /* [n_by], none twice */
     size_t n_by;
@@ -53,12 +69,8 @@ struct tw_usage_wish {
     const char *in;    /* a holder's path; NULL: all */
     const char *model; /* NULL: all */
     struct tw_report_viewer viewer;
-};
-
-struct tw_usage_sums {
-    int64_t n_requests;
-    int64_t input_tokens, cached_tokens, output_tokens; /* input: without the cached */
-    int64_t amount_nano;
+    tw_usage_each_fn each; /* called for each, in the order of the ledger; NULL: nobody */
+    void *each_context;
 };
 
 /* A version of a price, as its row in the books; all 0 for what was free. */

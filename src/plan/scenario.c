@@ -770,11 +770,12 @@ static enum tw_status take_day(const struct reader *r)
     unsigned n = 0;
     for (unsigned i = 0; i < 48; i++) {
         unsigned same = 0;
-        while (same < n && demand->load[same] != demand->load[i] / most) {
+        s->hour_load[i] = demand->load[i] / most;
+        while (same < n && demand->load[same] != s->hour_load[i]) {
             same++;
         }
         const double hours = demand->hours[i];
-        demand->load[same] = demand->load[i] / most;
+        demand->load[same] = s->hour_load[i];
         demand->hours[same] = same == n ? hours : demand->hours[same] + hours;
         n += same == n;
     }
@@ -888,6 +889,27 @@ enum tw_status tw_scenario_load(const char *path, struct tw_scenario **ret_scena
     status = tw_scenario_read(buf.data, buf.size_bytes, path, ret_scenario, error);
     tw_buf_free(&buf);
     return status;
+}
+
+void tw_scenario_keep_model(struct tw_scenario *scenario, uint32_t model)
+{
+    struct tw_scenario *s = scenario;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < s->n_cases; i++) {
+        if (s->case_models[i] == model) {
+            s->cases[n] = s->cases[i];
+            s->case_names[n] = s->case_names[i];
+            s->case_kinds[n] = s->case_kinds[i];
+            s->case_users[n] = s->case_users[i];
+            s->case_classes[n] = s->case_classes[i];
+            s->case_models[n++] = 0;
+        }
+    }
+    s->n_cases = n;
+    s->trace = s->trace_model == model ? s->trace : NULL;
+    s->trace_model = 0;
+    s->models[0] = s->models[model];
+    s->n_models = 1;
 }
 
 void tw_scenario_free(struct tw_scenario *scenario)

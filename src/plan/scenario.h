@@ -56,6 +56,8 @@ struct tw_scenario {
     double cached_share;          /* of input tokens, as an API counts them; < 0: as simulated */
     double batch_share;           /* of requests that may wait for a batch */
     struct tw_cost_demand demand; /* its million_tokens_h is filled by who knows the workload */
+    /* Load of each hour of a working day, and behind these of a free one; the highest is 1. */
+    double hour_load[TW_LIMIT_PLAN_LOAD_CLASSES];
 
     struct tw_scenario_model models[TW_LIMIT_PLAN_MODELS];
     uint32_t n_models; /* each answers a use case, or the trace */
@@ -83,6 +85,8 @@ enum tw_status tw_scenario_read(const char *text, size_t text_bytes, const char 
                                 struct tw_scenario **ret_scenario, struct tw_error *error);
 enum tw_status tw_scenario_load(const char *path, struct tw_scenario **ret_scenario,
                                 struct tw_error *error);
+/* Drops the other models, and what they answer. model: below n_models. */
+void tw_scenario_keep_model(struct tw_scenario *scenario, uint32_t model);
 /* NULL is allowed. */
 void tw_scenario_free(struct tw_scenario *scenario);
 
