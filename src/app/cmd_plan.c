@@ -7,6 +7,7 @@
 #include "app/plan_json.h"
 #include "app/plan_print.h"
 #include "app/plan_report.h"
+#include "app/plan_simulate.h"
 #include "base/file.h"
 
 #define REPORT_BOUND_BYTES ((size_t)64 << 20)
@@ -241,7 +242,7 @@ static int make(int argc, char **argv)
         .synopsis = "SCENARIO [OPTIONS]",
         .about = "Says what to buy, rent or mix for a load, what it will deliver, what it costs\n"
                  "and when it pays, from one file (docs/plan.md) or from options.\n"
-                 "Also: plan published, plan prices, plan calibrate.",
+                 "Also: plan published, plan prices, plan calibrate, plan simulate.",
         .least_words = 0,
         .most_words = 1,
         .uses = {{&output_group, &args}, {&scenario_group, &args}},
@@ -330,6 +331,7 @@ static const struct tw_command parts[] = {
     {"published", "compute known tables of others again", published},
     {"prices", "print all prices with their sources", prices},
     {"calibrate", "what an engine reaches on a machine that was measured", tw_plan_calibrate},
+    {"simulate", "what one plant gives under one load", tw_plan_simulate},
     {NULL, NULL, NULL},
 };
 
