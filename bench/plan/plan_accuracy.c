@@ -2,10 +2,10 @@
  * per token of a table, MLPerf throughput and power; and how fast it simulates.
  *
  *     plan_accuracy FOLDER [kv] [logs] [table] [held] [mlperf] [speed] [bursts]
- *         [--with TABLE.csv ...]
+ *         [--with TABLE.csv ...] [--check]
  *
  * FOLDER is the shared planning data. A table of one's own overrides constants, so that a fit needs
- * no build.
+ * no build. --check: the exit code is 1 where a figure is worse than is held.
  */
 #include <math.h>
 #include <stdio.h>
@@ -25,6 +25,17 @@
 
 static struct tw_catalogue *catalogue;
 static const char *folder;
+
+/* What a figure may be at most, where --check asks: the program's exit code is 1 beyond it. */
+static bool is_beyond;
+
+static void hold(const char *what, double value, double most)
+{
+    if (value > most) {
+        printf("beyond: %s is %.2f, at most %.2f is held\n", what, value, most);
+        is_beyond = true;
+    }
+}
 
 static double percent(double ours, double theirs)
 {
@@ -91,6 +102,7 @@ static void kv_pools(void)
                plant.n_tensor, version, measured, (unsigned long long)memory.n_kv_tokens, off,
                counts ? "" : " (multimodal)");
     }
+    hold("error of a KV pool", worst, 1.5);
     printf("kv worst of dense text models and Mixtral: %.2f %%\n", worst);
     sheet_close(sheet);
 }
@@ -123,6 +135,13 @@ static void compare_log(const char *title, const struct tw_plant *plant,
     const struct tw_plan_quantiles a = tw_quantiles_of(ttft, n), b = tw_quantiles_of(tpot, n);
     printf("log %s: %llu preemptions, %u rows a step\n", title,
            (unsigned long long)result.n_preemptions, (unsigned)result.decode_rows_mean);
+    const bool is_fitted = strcmp(title, "calibrated") == 0;
+    hold("error of mean TTFT", fabs(percent(result.ttft_s.mean, a.mean)), is_fitted ? 3 : 15);
+    hold("error of mean TPOT", fabs(percent(result.tpot_s.mean, b.mean)), is_fitted ? 3 : 15);
+    if (is_fitted) {
+        hold("error of TTFT p99", fabs(percent(result.ttft_s.p99, a.p99)), 6);
+        hold("error of TPOT p99", fabs(percent(result.tpot_s.p99, b.p99)), 6);
+    }
     show("TTFT mean", result.ttft_s.mean, a.mean);
     show("TTFT p50", result.ttft_s.p50, a.p50);
     show("TTFT p99", result.ttft_s.p99, a.p99);
@@ -203,6 +222,7 @@ static void table(void)
         }
         measured_case_free(&one);
     }
+    hold("median error of TPOT", median(off, n), 14);
     printf("table: %u dense rows, median error of TPOT %.1f %%, mean %.1f %%\n", n, median(off, n),
            mean / n);
     tw_mem_free(off);
@@ -287,6 +307,7 @@ static void held_out(void)
     sheet_close(sheet);
     uint32_t n = try_on(&halves[0], &halves[1], off, before);
     n += try_on(&halves[1], &halves[0], off + n, before + n);
+    hold("median error of TPOT held out", median(off, n), 10);
     printf("held out: %u rows, median error of TPOT %.1f %% with the other half's constants of the "
            "device and engine, %.1f %% with those for all\n",
            n, median(off, n), median(before, n));
@@ -348,6 +369,8 @@ static void mlperf(void)
         }
         measured_case_free(&one);
     }
+    hold("rows beyond 25 % of MLPerf", n - n_within, 0.05 * n);
+    hold("error of power", tw_quantiles_at(off_w, n_w, 100), 15);
     printf("mlperf: %u offline rows, median error %.1f %%, %u within 25 %%; power %u rows, "
            "median %.1f %%\n",
            n, median(off, n), n_within, n_w, median(off_w, n_w));
@@ -452,11 +475,14 @@ int main(int argc, char **argv)
     uint32_t n_files = 0, n_chosen = 0;
     if (argc < 2) {
         fprintf(stderr, "usage: plan_accuracy FOLDER [kv|logs|table|held|mlperf|speed|bursts ...] "
-                        "[--with TABLE.csv ...]\n");
+                        "[--with TABLE.csv ...] [--check]\n");
         return 2;
     }
     folder = argv[1];
     int n_words = argc;
+    const bool checks = strcmp(argv[argc - 1], "--check") == 0;
+    n_words -= checks;
+    argc -= checks;
     for (int i = 2; i < argc; i++) {
         if (strcmp(argv[i], "--with") == 0) {
             n_words = i;
@@ -478,5 +504,5 @@ int main(int argc, char **argv)
         }
     }
     tw_catalogue_free(catalogue);
-    return 0;
+    return checks && is_beyond;
 }

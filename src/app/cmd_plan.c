@@ -10,6 +10,7 @@
 #include "app/plan_meter.h"
 #include "app/plan_print.h"
 #include "app/plan_report.h"
+#include "app/plan_simulate.h"
 #include "base/file.h"
 
 #define REPORT_BOUND_BYTES ((size_t)64 << 20)
@@ -283,7 +284,7 @@ static int make(int argc, char **argv)
         .synopsis = "SCENARIO [OPTIONS]",
         .about = "Says what to buy, rent or mix for a load, what it will deliver, what it costs\n"
                  "and when it pays, from one file (docs/plan.md) or from options.\n"
-                 "Also: plan catalogue, compare, meter, calibrate, published.",
+                 "Also: plan catalogue, simulate, compare, meter, calibrate, published.",
         .least_words = 0,
         .most_words = 1,
         .uses = {{&output_group, &args}, {&data_group, &args}, {&scenario_group, &args}},
@@ -353,6 +354,7 @@ static const struct tw_command parts[] = {
     {"calibrate", "what an engine reaches on a machine that was measured", tw_plan_calibrate},
     {"compare", "a plan beside what was used, what it took and what it cost", tw_plan_compare},
     {"meter", "record what this machine's counters of energy show", tw_plan_meter},
+    {"simulate", "what one plant gives under one load", tw_plan_simulate},
     {NULL, NULL, NULL},
 };
 

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "app/command.h"
+#include "app/plan_plant_args.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -13,111 +14,25 @@
 #define ROWS_BYTES ((size_t)64 << 10)
 
 struct args {
-    const char *model, *device, *engine, *weights;
-    struct tw_option_strings catalogues;
-    int64_t tensor, kv_tokens, sequences, step_tokens;
-    bool log;
+    struct tw_plan_plant_args plant;
+    bool log, points;
 };
 
 #define ROW(field) offsetof(struct args, field)
 
 static const struct tw_option options[] = {
-    {.name = "model",
-     .kind = TW_OPTION_STRING,
-     .offset = ROW(model),
-     .value_name = "M",
-     .help = "The model that was measured, by its name in the catalogue."},
-    {.name = "device",
-     .kind = TW_OPTION_STRING,
-     .offset = ROW(device),
-     .value_name = "D",
-     .help = "The device that it ran on, by its name there."},
-    {.name = "engine",
-     .kind = TW_OPTION_STRING,
-     .offset = ROW(engine),
-     .value_name = "E",
-     .help = "The engine. Default: tokenworks; with --log vllm."},
-    {.name = "weights",
-     .kind = TW_OPTION_STRING,
-     .offset = ROW(weights),
-     .value_name = "F",
-     .help = "The format of its weights, such as q4_k or fp8. Default: the model's own."},
-    {.name = "tensor",
-     .kind = TW_OPTION_INT,
-     .offset = ROW(tensor),
-     .value_name = "N",
-     .help = "Devices that share each layer. Default: 1.",
-     .least = 1,
-     .most = TW_LIMIT_PLAN_DEVICES},
-    {.name = "kv-tokens",
-     .kind = TW_OPTION_INT,
-     .offset = ROW(kv_tokens),
-     .value_name = "N",
-     .help = "Tokens of the KV cache, as the server says. Default: what the memory gives.",
-     .least = 1,
-     .most = INT64_C(1) << 40},
-    {.name = "sequences",
-     .kind = TW_OPTION_INT,
-     .offset = ROW(sequences),
-     .value_name = "N",
-     .help = "Most sequences in a step, as the server was set. Default: the engine's.",
-     .least = 1,
-     .most = 1 << 16},
-    {.name = "step-tokens",
-     .kind = TW_OPTION_INT,
-     .offset = ROW(step_tokens),
-     .value_name = "N",
-     .help = "Most tokens of a step, likewise.",
-     .least = 1,
-     .most = 1 << 24},
     {.name = "log",
      .kind = TW_OPTION_FLAG,
      .offset = ROW(log),
      .help = "FILE is a server's log: a request a line, with arrival, tokens, TTFT, TPOT."},
-    {.name = "catalogue",
-     .kind = TW_OPTION_STRINGS,
-     .offset = ROW(catalogues),
-     .value_name = "F",
-     .help = "A file of your own with devices, models or engines."},
+    {.name = "points",
+     .kind = TW_OPTION_FLAG,
+     .offset = ROW(points),
+     .help = "FILE is a table of loads: clients, input_tokens, output_tokens, tpot_ms a line, and "
+             "model, weights, tensor where they differ."},
 };
-static const struct tw_option_group group = {"Options", options,
+static const struct tw_option_group group = {"Of the measurement", options,
                                              sizeof options / sizeof options[0]};
-
-static enum tw_status find_plant(const struct args *args, const struct tw_catalogue *catalogue,
-                                 struct tw_plant *ret_plant, struct tw_error *error)
-{
-    const char *engine = args->engine != NULL ? args->engine : args->log ? "vllm" : "tokenworks";
-    struct tw_plant plant = {.n_tensor = args->tensor > 0 ? (uint32_t)args->tensor : 1,
-                             .n_pipeline = 1,
-                             .n_replicas = 1,
-                             .step_tokens = (uint32_t)args->step_tokens,
-                             .n_sequences = (uint32_t)args->sequences,
-                             .n_kv_tokens = (uint64_t)args->kv_tokens};
-    if (args->model == NULL || args->device == NULL) {
-        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
-                            "--model and --device say what was measured: name both");
-    }
-    enum tw_status status = tw_catalogue_model(catalogue, args->model, &plant.model, error);
-    if (status == TW_OK) {
-        status = tw_catalogue_device(catalogue, args->device, &plant.device, error);
-    }
-    if (status == TW_OK) {
-        status = tw_catalogue_engine(catalogue, engine, &plant.engine, error);
-    }
-    if (status != TW_OK) {
-        return status;
-    }
-    const char *weights = args->weights != NULL ? args->weights : plant.model->format;
-    plant.weights = tw_number_format_find(weights);
-    plant.kv = tw_number_format_find("bf16");
-    *ret_plant = plant;
-    return plant.weights != NULL
-               ? TW_OK
-               : tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
-                              "there is no format '%.40s': write --weights bf16, fp8, int4, q8_0, "
-                              "q4_k ...",
-                              weights);
-}
 
 static enum tw_status calibrate_bench(const char *path, const struct tw_buf *text,
                                       const struct tw_plant *plant,
@@ -147,6 +62,23 @@ static enum tw_status calibrate_log(const char *path, const struct tw_buf *text,
         status = tw_calibrate_log(plant, &workload, outcomes, ret_calibration, error);
         tw_mem_free(outcomes);
         tw_workload_free(&workload);
+    }
+    return status;
+}
+
+static enum tw_status calibrate_points(const char *path, const struct tw_buf *text,
+                                       const struct tw_catalogue *catalogue,
+                                       const struct tw_plant *plant,
+                                       struct tw_calibration *ret_calibration,
+                                       struct tw_error *error)
+{
+    struct tw_plan_point *points = NULL;
+    uint32_t n = 0;
+    enum tw_status status = tw_calibrate_read_points(path, text->data, text->size_bytes, catalogue,
+                                                     plant, &points, &n, error);
+    if (status == TW_OK) {
+        status = tw_calibrate_points(points, n, ret_calibration, error);
+        tw_mem_free(points);
     }
     return status;
 }
@@ -185,22 +117,29 @@ static enum tw_status calibrate(const struct args *args, const char *path, struc
     struct tw_plant plant;
     struct tw_buf text;
     enum tw_status status =
-        tw_catalogue_open((const char *const *)args->catalogues.items,
-                          (uint32_t)args->catalogues.n_items, &catalogue, error);
+        tw_catalogue_open((const char *const *)args->plant.catalogues.items,
+                          (uint32_t)args->plant.catalogues.n_items, &catalogue, error);
     if (status != TW_OK) {
         return status;
     }
-    status = find_plant(args, catalogue, &plant, error);
+    status = tw_plan_plant_find(&args->plant, args->log || args->points ? "vllm" : "tokenworks",
+                                catalogue, &plant, error);
     if (status == TW_OK) {
         status = tw_file_read(path, TW_LIMIT_PLAN_TABLE_BYTES, &text, error);
     }
     if (status == TW_OK) {
-        status =
-            (args->log ? calibrate_log : calibrate_bench)(path, &text, &plant, &calibration, error);
+        status = args->points
+                     ? calibrate_points(path, &text, catalogue, &plant, &calibration, error)
+                     : (args->log ? calibrate_log : calibrate_bench)(path, &text, &plant,
+                                                                     &calibration, error);
         tw_buf_free(&text);
     }
     if (status == TW_OK) {
-        put_rows(&calibration, &plant, args->log ? "a server's log" : "bench engine", out);
+        put_rows(&calibration, &plant,
+                 args->points ? "load points"
+                 : args->log  ? "a server's log"
+                              : "bench engine",
+                 out);
     }
     tw_catalogue_free(catalogue);
     return status;
@@ -216,7 +155,7 @@ int tw_plan_calibrate(int argc, char **argv)
                  "of your own (a scenario's catalogue). FILE: what `bench engine --json` printed.",
         .least_words = 1,
         .most_words = 1,
-        .uses = {{&group, &args}},
+        .uses = {{&tw_plan_plant_group, &args.plant}, {&group, &args}},
     };
     struct tw_words words;
     struct tw_buf out;
@@ -232,6 +171,6 @@ int tw_plan_calibrate(int argc, char **argv)
         exit_code = status == TW_OK ? 0 : tw_command_fail(&error);
     }
     tw_buf_free(&out);
-    tw_option_strings_free(&args.catalogues);
+    tw_option_strings_free(&args.plant.catalogues);
     return exit_code;
 }

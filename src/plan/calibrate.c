@@ -112,6 +112,13 @@ static void summarise(double *ttft, uint32_t n, double *tpot, uint32_t n_tpot, d
     memcpy(ret, all, sizeof all);
 }
 
+/* Of large errors the root, so that their squares grow as the errors do. */
+static double damped(double residual)
+{
+    const double size = fabs(residual);
+    return size <= 1 ? residual : copysign(sqrt(2 * size - 1), residual);
+}
+
 /* Logarithms of predicted over measured, in shares of what a measurement may be off. */
 static enum tw_status pass_residuals(const struct problem *p, const struct tw_plant *plant,
                                      double *residuals)
@@ -120,7 +127,7 @@ static enum tw_status pass_residuals(const struct problem *p, const struct tw_pl
     enum tw_status status = tw_step_cost_make(plant, &cost, p->error);
     for (uint32_t i = 0; i < p->n_passes && status == TW_OK; i++) {
         const double ours = tw_step_parts(&cost, &p->passes[i].work).total_s;
-        residuals[i] = log(ours / p->passes[i].seconds) / p->share;
+        residuals[i] = damped(log(ours / p->passes[i].seconds) / p->share);
     }
     return status;
 }
@@ -144,13 +151,6 @@ static enum tw_status log_residuals(const struct problem *p, const struct tw_pla
                            : 0;
     }
     return TW_OK;
-}
-
-/* Of large errors the root, so that their squares grow as the errors do. */
-static double damped(double residual)
-{
-    const double size = fabs(residual);
-    return size <= 1 ? residual : copysign(sqrt(2 * size - 1), residual);
 }
 
 static enum tw_status point_residuals(const struct problem *p, const struct tw_plan_engine *engine,
@@ -350,7 +350,9 @@ static void fill(const struct problem *p, const double *logs, struct work *w,
     double widest = -1;
     for (int i = 0; i < N; i++) {
         /* Residuals beyond what was allowed for widen the intervals by as much. */
-        const double sigma = sqrt(covariance[i][i] * (mean_square > 1 ? mean_square : 1));
+        /* But what they hardly show stays as sure as it was. */
+        const double sigma =
+            fmin(sqrt(covariance[i][i] * (mean_square > 1 ? mean_square : 1)), p->width[i]);
         ret->value[i] =
             (struct tw_range){at_most(i, exp(logs[i] - 2 * sigma)), at_most(i, exp(logs[i])),
                               at_most(i, exp(logs[i] + 2 * sigma))};

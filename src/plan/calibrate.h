@@ -10,8 +10,9 @@
  * standard error from the residuals, and an interval of two of them.
  *
  * Points are simulated once: with so many clients that ask again at once, which steps there are
- * does not depend on how long they take, only their times do. Their errors count by their size, not
- * by its square, beyond a tenth: a few that were measured otherwise do not decide.
+ * does not depend on how long they take, only their times do. Errors of points and passes count by
+ * their size, not by its square, beyond what is usual: a few that were measured while the machine
+ * had something else to do, or otherwise, do not decide.
  *
  * Invariants: shares stay in (0, 1.05], times >= 0; the same data give the same coefficients.
  * Ownership: plain values. Threads: any.
@@ -83,6 +84,15 @@ enum tw_status tw_plan_point_simulate(const struct tw_plan_point *point,
 
 /* engine with the calibrated coefficients instead of its own. */
 void tw_calibration_apply(const struct tw_calibration *calibration, struct tw_plan_engine *engine);
+
+/* Reads load points: CSV with the titles clients, input_tokens, output_tokens and tpot_ms, and
+ * where they differ from base also model, weights, tensor, pipeline and least_share (1). The points
+ * point into the catalogue. */
+enum tw_status tw_calibrate_read_points(const char *file, const char *text, size_t text_bytes,
+                                        const struct tw_catalogue *catalogue,
+                                        const struct tw_plant *base,
+                                        struct tw_plan_point **ret_points, uint32_t *ret_n,
+                                        struct tw_error *error);
 
 /* Reads `tokenworks bench engine --json` (passes), or a log (CSV, JSONL; ttft_ms, tpot_ms). */
 enum tw_status tw_calibrate_read_bench(const char *file, const char *text, size_t text_bytes,

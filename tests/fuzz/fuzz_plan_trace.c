@@ -29,5 +29,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
         TW_OK) {
         tw_mem_free(passes);
     }
+    static const struct tw_plant base = {.n_tensor = 1, .n_pipeline = 1};
+    static struct tw_catalogue *catalogue;
+    struct tw_plan_point *points;
+    if (catalogue == NULL && tw_catalogue_open(NULL, 0, &catalogue, &error) != TW_OK) {
+        __builtin_trap();
+    }
+    if (tw_calibrate_read_points("points", (const char *)data, n_bytes, catalogue, &base, &points,
+                                 &n, &error) == TW_OK) {
+        for (uint32_t i = 0; i < n; i++) {
+            if (points[i].n_clients == 0 || !(points[i].tpot_s > 0) || points[i].n_input < 1) {
+                __builtin_trap();
+            }
+        }
+        tw_mem_free(points);
+    }
     return 0;
 }

@@ -10,6 +10,7 @@ import golden
 import numpy as np
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "docs" / "scenarios"
+ENGINES = SCENARIOS.parents[1] / "data" / "engines.csv"
 SMALL = """name: small
 model: Qwen3-8B
 weights: [fp8]
@@ -103,6 +104,60 @@ def a_measured_machine_is_what_it_was_made_to_be(it):
     slow = plan(it, SMALL + f"engine: tokenworks\ncatalogue: [{it.folder / 'mine.csv'}]\n")
     fast = plan(it, SMALL + "engine: tokenworks\n")
     assert slow["options"] != fast["options"]
+
+
+def loads_that_were_measured_calibrate(it):
+    """Times a token of a card that reads three quarters as fast as ours, of two models."""
+    words = ("plan", "simulate", "--device", "L40S", "--weights", "fp8", "--engine", "vllm",
+             "--json", "--requests")
+    base = next(row for row in csv.reader(ENGINES.open(encoding="utf-8"))
+                if row[:2] == ["vllm-0.19", "bandwidth_share"])
+    (it.folder / "slow.csv").write_text(
+        f"engine,field,value,low,high,source,date\nvllm-0.19,bandwidth_share,"
+        f"{float(base[2]) * 0.75},,,made,2026\n")
+    rows = ["model,clients,input_tokens,output_tokens,tpot_ms"]
+    for model in ("Qwen3-8B", "Qwen3-14B"):
+        for n in (1, 4, 16):
+            out = json.loads(it.good(*words, 5 * n, "--model", model, "--clients", n, "--catalogue",
+                                     it.folder / "slow.csv", "--input-tokens", 400,
+                                     "--output-tokens", 60))
+            rows.append(f"{model},{n},400,60,{1e3 * out['token_s']['mean']}")
+    (it.folder / "points.csv").write_text("\n".join(rows) + "\n")
+    words = ("plan", "calibrate", it.folder / "points.csv", "--points", "--model", "Qwen3-8B",
+             "--device", "L40S", "--weights", "fp8")
+    out = it.good(*words).decode()
+    (it.folder / "mine.csv").write_text(out)
+    load = ("plan", "simulate", "--device", "L40S", "--weights", "fp8", "--engine", "vllm",
+            "--json", "--requests", 40, "--model", "Qwen3-14B", "--clients", 8,
+            "--input-tokens", 700)
+    made, mine, usual = (json.loads(it.good(*load, *more))["token_s"]["mean"] for more in (
+        ("--catalogue", it.folder / "slow.csv"), ("--catalogue", it.folder / "mine.csv"), ()))
+    assert abs(mine / made - 1) < 0.04 and usual / made < 0.85, (made, mine, usual)
+    (it.folder / "points.csv").write_text("\n".join(rows).replace("Qwen3-8B,1,", "Qwen3-8B,x,"))
+    code, _, err = it.run(*words)
+    assert code == 5 and b"points.csv:2: clients is 'x'" in err, err
+
+
+def one_plant_under_one_load(it):
+    """A client alone waits for a prompt and as many steps as tokens; more clients, more tokens."""
+    words = ("plan", "simulate", "--model", "Qwen3-8B", "--device", "L40S", "--weights", "fp8",
+             "--requests", "40", "--input-tokens", "700", "--output-tokens", "50", "--json")
+    one, many = (json.loads(it.good(*words, "--clients", n)) for n in ("1", "16"))
+    assert one["completed"] == 40 and one["answer_tokens"] == 2000
+    whole = one["first_token_s"]["mean"] + 49 * one["token_s"]["mean"]
+    assert abs(whole * 40 / one["seconds"] - 1) < 0.01, one
+    assert many["answer_tokens_per_s"] > 5 * one["answer_tokens_per_s"]
+    assert many["token_s"]["p50"] > one["token_s"]["p50"]
+    trace = it.folder / "trace.csv"
+    trace.write_text("arrival_s,input_tokens,output_tokens\n" +
+                     "".join(f"{10 * i},700,50\n" for i in range(40)))
+    far = json.loads(it.good(*words, "--trace", trace))
+    assert abs(far["first_token_s"]["p50"] / one["first_token_s"]["p50"] - 1) < 0.01
+    assert b"first token" in it.good(*words[:-1], "--rate", "2")
+    code, _, err = it.run("plan", "simulate", "--model", "Qwen3-8B")
+    assert code == 2 and b"name both" in err, err
+    code, _, err = it.run(*words, "--kv", "int3")
+    assert code == 2 and b"--kv" in err, err
 
 
 RULES = """data-classes:
@@ -249,6 +304,7 @@ if __name__ == "__main__":
                  cheap_tokens_are_bought_and_dear_ones_are_not,
                  net_present_values_are_those_of_numpy,
                  a_measured_machine_is_what_it_was_made_to_be,
+                 one_plant_under_one_load, loads_that_were_measured_calibrate,
                  what_a_rule_forbids_is_gone_and_has_a_price, more_load_never_costs_less,
                  what_is_impossible_is_told_with_its_line, a_price_of_ones_own_replaces_ours,
                  the_catalogue_shows_rows_with_what_others_say_and_what_was_replaced,

@@ -42,8 +42,8 @@ static void passes_give_back_the_coefficients_that_made_them(void **state)
     struct tw_calibration c;
     assert_int_equal(tw_calibrate_passes(&plant, passes, 12, &c, &error), TW_OK);
     assert_true(c.residual < 0.01);
-    /* Products and activations go with the tokens both: one model does not tell them apart. Together
-     * they are found, and so is any other step. */
+    /* Products and activations go with the tokens both: one model does not tell them apart.
+     * Together they are found, and so is any other step. */
     struct tw_plan_engine fitted = *plant.engine;
     tw_calibration_apply(&c, &fitted);
     plant.engine = &fitted;
@@ -88,6 +88,54 @@ static void a_log_brings_the_simulation_to_what_was_measured(void **state)
     assert_true(fabs(ours.tpot_s.mean / measured.tpot_s.mean - 1) < 0.03);
     tw_mem_free(outcomes);
     tw_workload_free(&workload);
+}
+
+/* Points of one half give the times of the other, also of another model; and a few that were
+ * measured by another yardstick do not matter. */
+static void load_points_foretell_others(void **state)
+{
+    (void)state;
+    const char *const models[] = {"Llama-3.1-8B", "Llama-3.1-70B"};
+    struct tw_plan_point points[24];
+    struct tw_plan_engine truth = *plan_plant("Llama-3.1-8B", "H100-80GB-SXM").engine;
+    truth.compute_share = tw_range_exact(0.6);
+    truth.bandwidth_share = tw_range_exact(0.7);
+    truth.row_s = tw_range_exact(40e-6);
+    truth.link_share = tw_range_exact(0.3);
+    for (uint32_t i = 0; i < 24; i++) {
+        struct tw_plant plant = plan_plant(models[i % 2], "H100-80GB-SXM");
+        plant.n_tensor = i % 2 == 0 ? 1u << (i / 2 % 2) : 4;
+        points[i] = (struct tw_plan_point){.plant = plant,
+                                           .n_clients = 1u << (i / 4),
+                                           .n_input = 300 + 900 * (i % 3),
+                                           .n_output = 60,
+                                           .least_share = 0.8};
+        struct tw_plan_point made = points[i];
+        made.plant.engine = &truth;
+        struct tw_plan_result result;
+        assert_int_equal(tw_plan_point_simulate(&made, &result, &error), TW_OK);
+        points[i].tpot_s = result.tpot_s.mean;
+    }
+    struct tw_plan_point by[16];
+    for (uint32_t i = 0; i < 16; i++) {
+        by[i] = points[i / 2 * 3 + i % 2];
+    }
+    by[5].tpot_s *= 3;
+    struct tw_calibration c;
+    assert_int_equal(tw_calibrate_points(by, 16, &c, &error), TW_OK);
+    struct tw_plan_engine fitted = *points[0].plant.engine;
+    tw_calibration_apply(&c, &fitted);
+    double before = 0, after = 0;
+    for (uint32_t i = 2; i < 24; i += 3) { /* those that did not calibrate */
+        struct tw_plan_result result;
+        assert_int_equal(tw_plan_point_simulate(&points[i], &result, &error), TW_OK);
+        before += fabs(result.tpot_s.mean / points[i].tpot_s - 1) / 8;
+        points[i].plant.engine = &fitted;
+        assert_int_equal(tw_plan_point_simulate(&points[i], &result, &error), TW_OK);
+        after += fabs(result.tpot_s.mean / points[i].tpot_s - 1) / 8;
+    }
+    assert_true(after < 0.05 && before > 0.15);
+    assert_int_equal(tw_calibrate_points(points, 3, &c, &error), TW_ERR_USAGE);
 }
 
 static void the_bench_is_read(void **state)
@@ -166,6 +214,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(passes_give_back_the_coefficients_that_made_them),
         cmocka_unit_test(a_log_brings_the_simulation_to_what_was_measured),
+        cmocka_unit_test(load_points_foretell_others),
         cmocka_unit_test(the_bench_is_read),
         cmocka_unit_test(logs_of_real_servers_are_met),
     };
