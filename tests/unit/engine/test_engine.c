@@ -1016,7 +1016,7 @@ static void *come_and_go(void *context)
         n_waited_for = 1;
         sched_yield();
         n_waited_for = 0;
-        for (int i = 0; i < 2000 && !has_enough; i++) {
+        for (int i = 0; i < 200 && !has_enough; i++) {
             sched_yield();
         }
     }
@@ -1055,10 +1055,18 @@ static void an_idle_step_that_is_given_up_is_computed_again_with_the_same_answer
     has_enough = false;
     assert_int_equal(pthread_create(&other, NULL, come_and_go, NULL), 0);
     run_to_end(engine, idle, &disturbed);
+    assert_same(&undisturbed, &disturbed);
+    /* On a busy machine the other thread may have come between steps alone. */
+    for (int i = 0; i < 200 && tw_engine_usage(engine).n_given_up_steps == 0; i++) {
+        tw_sequence_free(idle);
+        generation.domain++;
+        idle = start(engine, prompt, 90, &generation);
+        run_to_end(engine, idle, &disturbed);
+        assert_same(&undisturbed, &disturbed);
+    }
     has_enough = true;
     pthread_join(other, NULL);
     n_waited_for = 0;
-    assert_same(&undisturbed, &disturbed);
     assert_true(tw_engine_usage(engine).n_given_up_steps > 0);
     tw_sequence_free(idle);
     tw_engine_close(engine);
