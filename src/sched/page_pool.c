@@ -77,6 +77,13 @@ void tw_page_pool_unref(struct tw_page_pool *pool, uint32_t page)
     }
 }
 
+void tw_page_pool_unref_all(struct tw_page_pool *pool, uint32_t n, const uint32_t *pages)
+{
+    while (n > 0) {
+        tw_page_pool_unref(pool, pages[--n]);
+    }
+}
+
 uint32_t tw_page_pool_references(const struct tw_page_pool *pool, uint32_t page)
 {
     assert(page < pool->n_pages);

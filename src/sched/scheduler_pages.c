@@ -4,11 +4,6 @@
 
 #include "sched/scheduler_state.h"
 
-uint32_t tw_sched_pages_for(const struct tw_scheduler *s, uint32_t n_tokens)
-{
-    return (uint32_t)(((uint64_t)n_tokens + s->config.page_tokens - 1) / s->config.page_tokens);
-}
-
 uint32_t tw_sched_available(const struct tw_scheduler *s)
 {
     return tw_page_pool_free_pages(s->pool) + tw_prefix_tree_cached(s->tree);
@@ -47,18 +42,16 @@ bool tw_scheduler_borrow(struct tw_scheduler *s, uint32_t n, uint32_t *ret_pages
 void tw_scheduler_give_back(struct tw_scheduler *s, uint32_t n, const uint32_t *pages)
 {
     assert(n <= s->n_borrowed);
-    for (uint32_t i = 0; i < n; i++) {
-        tw_page_pool_unref(s->pool, pages[i]);
-    }
+    tw_page_pool_unref_all(s->pool, n, pages);
     s->n_borrowed -= n;
 }
 
 /* From the end: a path's last node goes first. */
 void tw_sched_release_pages(struct tw_scheduler *s, struct tw_sched_sequence *sequence)
 {
-    while (sequence->n_pages > sequence->n_nodes) {
-        tw_page_pool_unref(s->pool, sequence->pages[--sequence->n_pages]);
-    }
+    tw_page_pool_unref_all(s->pool, sequence->n_pages - sequence->n_nodes,
+                           sequence->pages + sequence->n_nodes);
+    sequence->n_pages = sequence->n_nodes;
     while (sequence->n_pages > 0) {
         tw_prefix_tree_release(s->tree, sequence->pages[--sequence->n_pages]);
     }
@@ -232,7 +225,7 @@ static void grow(struct tw_scheduler *s, struct tw_sched_sequence *sequence)
 static bool grow_lane(struct tw_scheduler *s, const struct tw_sched_lane *lane)
 {
     for (struct tw_sched_sequence *one = lane->running.first; one != NULL; one = one->next) {
-        if (tw_sched_pages_for(s, one->n_tokens) > one->n_pages) {
+        if (!tw_sched_hold(s, one->n_pages, one->n_tokens)) {
             const uint64_t n_preemptions = s->usage.n_preemptions;
             grow(s, one);
             if (s->usage.n_preemptions != n_preemptions) {
