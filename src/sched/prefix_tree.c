@@ -7,7 +7,6 @@
 #include "base/mem.h"
 
 struct node {
-    bool there;
     uint64_t domain;
     uint32_t parent;
     uint32_t n_users, n_filled;
@@ -24,6 +23,7 @@ struct tw_prefix_tree {
     uint64_t seed;
     uint32_t page_tokens;
     uint32_t n_pages;
+    bool *there;        /* [n_pages]; of others nothing is written below */
     struct node *nodes; /* [n_pages]: a node's number is its page's */
     struct link *links; /* [n_pages] */
     int32_t *tokens;    /* [n_pages][page_tokens] */
@@ -43,13 +43,14 @@ enum tw_status tw_prefix_tree_create(struct tw_page_pool *pool, uint32_t page_to
         while (tree->n_buckets < n_pages) {
             tree->n_buckets *= 2;
         }
-        tree->nodes = tw_mem_zalloc(n_pages, sizeof *tree->nodes);
+        tree->there = tw_mem_zalloc(n_pages, sizeof *tree->there);
+        tree->nodes = tw_mem_alloc(n_pages, sizeof *tree->nodes);
         tree->links = tw_mem_alloc(n_pages, sizeof *tree->links);
         tree->tokens = tw_mem_alloc((size_t)n_pages * page_tokens, sizeof *tree->tokens);
         tree->buckets = tw_mem_alloc(tree->n_buckets, sizeof *tree->buckets);
     }
-    if (tree == NULL || tree->nodes == NULL || tree->links == NULL || tree->tokens == NULL ||
-        tree->buckets == NULL) {
+    if (tree == NULL || tree->there == NULL || tree->nodes == NULL || tree->links == NULL ||
+        tree->tokens == NULL || tree->buckets == NULL) {
         tw_prefix_tree_free(tree);
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION,
                             "no memory for a prefix tree of %u pages", n_pages);
@@ -70,11 +71,12 @@ void tw_prefix_tree_free(struct tw_prefix_tree *tree)
         return;
     }
     for (uint32_t page = 0; tree->n_nodes > 0; page++) {
-        if (tree->nodes[page].there) {
+        if (tree->there[page]) {
             tw_page_pool_unref(tree->pool, page);
             tree->n_nodes--;
         }
     }
+    tw_mem_free(tree->there);
     tw_mem_free(tree->nodes);
     tw_mem_free(tree->links);
     tw_mem_free(tree->tokens);
@@ -84,7 +86,7 @@ void tw_prefix_tree_free(struct tw_prefix_tree *tree)
 
 static struct node *get(const struct tw_prefix_tree *tree, uint32_t page)
 {
-    assert(page < tree->n_pages && tree->nodes[page].there);
+    assert(page < tree->n_pages && tree->there[page]);
     return &tree->nodes[page];
 }
 
@@ -136,13 +138,12 @@ uint32_t tw_prefix_tree_find(const struct tw_prefix_tree *tree, uint64_t domain,
 void tw_prefix_tree_add(struct tw_prefix_tree *tree, uint64_t domain, uint32_t parent,
                         const int32_t *tokens, uint32_t page, uint32_t n_filled)
 {
-    assert(page < tree->n_pages && !tree->nodes[page].there && n_filled <= tree->page_tokens);
+    assert(page < tree->n_pages && !tree->there[page] && n_filled <= tree->page_tokens);
     assert(parent == TW_PREFIX_ROOT || get(tree, parent)->n_users > 0);
     const uint32_t hash = hash_of(tree, domain, parent, tokens);
     uint32_t *bucket = bucket_of(tree, hash);
     memcpy(tokens_of(tree, page), tokens, page_bytes(tree));
     tree->nodes[page] = (struct node){
-        .there = true,
         .domain = domain,
         .parent = parent,
         .n_users = 1,
@@ -151,20 +152,21 @@ void tw_prefix_tree_add(struct tw_prefix_tree *tree, uint64_t domain, uint32_t p
         .newer = TW_PREFIX_NONE,
     };
     tree->links[page] = (struct link){.hash = hash, .next = *bucket};
+    tree->there[page] = true;
     *bucket = page;
     tree->n_nodes++;
 }
 
 static void remove_node(struct tw_prefix_tree *tree, uint32_t page)
 {
-    struct node *node = get(tree, page);
+    assert(tree->there[page]);
     uint32_t *link = bucket_of(tree, tree->links[page].hash);
     while (*link != page) {
         assert(*link != TW_PREFIX_NONE);
         link = &tree->links[*link].next;
     }
     *link = tree->links[page].next;
-    node->there = false;
+    tree->there[page] = false;
     tree->n_nodes--;
     tw_page_pool_unref(tree->pool, page);
 }
@@ -260,7 +262,8 @@ static bool node_is_right(const struct tw_prefix_tree *tree, uint32_t page)
         return true;
     }
     const struct node *parent = &tree->nodes[node->parent];
-    return parent->there && parent->domain == node->domain && parent->n_users >= node->n_users &&
+    return tree->there[node->parent] && parent->domain == node->domain &&
+           parent->n_users >= node->n_users &&
            (node->n_filled == 0 || parent->n_filled == tree->page_tokens);
 }
 
@@ -274,7 +277,7 @@ static bool cached_are_in_order(const struct tw_prefix_tree *tree)
     for (uint32_t page = tree->oldest; right && page != TW_PREFIX_NONE;
          page = tree->nodes[page].newer) {
         const struct node *node = &tree->nodes[page];
-        right = ++n <= tree->n_cached && node->there && node->n_users == 0 &&
+        right = ++n <= tree->n_cached && tree->there[page] && node->n_users == 0 &&
                 (node->parent == TW_PREFIX_ROOT || !seen[node->parent]);
         seen[page] = true;
     }
@@ -286,7 +289,7 @@ bool tw_prefix_tree_check(const struct tw_prefix_tree *tree)
 {
     uint32_t n_nodes = 0, n_cached = 0;
     for (uint32_t page = 0; page < tree->n_pages; page++) {
-        if (!tree->nodes[page].there) {
+        if (!tree->there[page]) {
             continue;
         }
         n_nodes++;

@@ -21,7 +21,7 @@ static enum tw_status create_parts(struct tw_scheduler *s, struct tw_error *erro
         status = tw_prefix_tree_create(s->pool, c->page_tokens, c->seed, &s->tree, error);
     }
     if (status == TW_OK) {
-        s->claims = tw_mem_zalloc(c->n_pages, sizeof *s->claims);
+        s->claims = tw_mem_alloc(c->n_pages, sizeof *s->claims);
     }
     if (status == TW_OK && (s->rows == NULL || s->claims == NULL)) {
         status = tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a scheduler");

@@ -130,6 +130,14 @@ static uint32_t parent_of(const struct tw_sched_sequence *sequence)
     return sequence->n_nodes == 0 ? TW_PREFIX_ROOT : sequence->pages[sequence->n_nodes - 1];
 }
 
+static void add_node(struct tw_scheduler *s, const struct tw_sched_sequence *sequence,
+                     uint32_t page, uint32_t n_filled)
+{
+    const int32_t *tokens = sequence->tokens + (size_t)sequence->n_nodes * s->config.page_tokens;
+    tw_prefix_tree_add(s->tree, sequence->domain, parent_of(sequence), tokens, page, n_filled);
+    s->claims[page] = 0;
+}
+
 static void use_what_is_there(struct tw_scheduler *s, struct tw_sched_sequence *sequence)
 {
     uint32_t most = shareable_pages(s, sequence);
@@ -151,9 +159,7 @@ static void announce(struct tw_scheduler *s, struct tw_sched_sequence *sequence)
 {
     uint32_t most = shareable_pages(s, sequence);
     while (sequence->n_nodes < most) {
-        size_t first = (size_t)sequence->n_nodes * s->config.page_tokens;
-        tw_prefix_tree_add(s->tree, sequence->domain, parent_of(sequence), sequence->tokens + first,
-                           sequence->pages[sequence->n_nodes], 0);
+        add_node(s, sequence, sequence->pages[sequence->n_nodes], 0);
         sequence->n_nodes++;
     }
 }
@@ -273,7 +279,7 @@ static void publish_page(struct tw_scheduler *s, struct tw_sched_sequence *seque
     uint32_t parent = parent_of(sequence);
     uint32_t there = tw_prefix_tree_find(s->tree, sequence->domain, parent, tokens);
     if (there == TW_PREFIX_NONE) {
-        tw_prefix_tree_add(s->tree, sequence->domain, parent, tokens, *page, page_tokens);
+        add_node(s, sequence, *page, page_tokens);
     } else if (tw_prefix_tree_filled(s->tree, there) == page_tokens) {
         tw_prefix_tree_use(s->tree, there);
         tw_page_pool_unref(s->pool, *page);

@@ -74,7 +74,7 @@ struct tw_scheduler {
     uint32_t n_owed;
     uint32_t n_borrowed; /* pages */
     uint64_t n_plans;
-    uint64_t *claims; /* [n_pages]: the last plan in which somebody computes the page */
+    uint64_t *claims; /* [n_pages] of nodes: the last plan in which somebody computes the page */
     struct tw_scheduler_usage usage;
 };
 
