@@ -57,7 +57,8 @@ static bool is_enough(const struct tw_plan_result *result)
 
 /* What a replica would serve if every step were as full as it can be: all rows that have room
  * decode, and beside them so much of prompts is read as takes their places. A short simulation does
- * not see an overload whose queue is still short, so nothing beyond eight tenths of this is tried. */
+ * not see an overload whose queue is still short, so nothing beyond eight tenths of this is
+ * tried. */
 static double bound_load(const struct sizer *s, const struct tw_step_cost *cost)
 {
     const struct tw_plant *plant = &s->out->plant;
