@@ -78,6 +78,19 @@ static void stretches_give_the_same_result_to_the_last_bit(void **state)
     }
 }
 
+/* Where prompts fit in one step, what is planned alone is the step that reads each. */
+static void all_but_the_steps_that_read_prompts_is_passed_in_stretches(void **state)
+{
+    (void)state;
+    struct tw_plant plant = plan_plant("Llama-3.1-8B", "H100-80GB-SXM");
+    struct tw_workload workload = plan_workload(40, 512, 16, 5000);
+    const struct tw_simulation simulation = {.plant = &plant, .workload = &workload};
+    const struct tw_plan_result r = plan_simulate(&simulation, NULL);
+    assert_true(r.n_advanced_steps > 5000);
+    assert_true(r.n_steps - r.n_advanced_steps <= 5000);
+    tw_workload_free(&workload);
+}
+
 static void nothing_is_lost_and_every_token_is_computed_once(void **state)
 {
     (void)state;
@@ -242,6 +255,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stretches_give_the_same_result_to_the_last_bit),
+        cmocka_unit_test(all_but_the_steps_that_read_prompts_is_passed_in_stretches),
         cmocka_unit_test(nothing_is_lost_and_every_token_is_computed_once),
         cmocka_unit_test(shared_beginnings_are_computed_once),
         cmocka_unit_test(queues_wait_as_long_as_theory_says),
