@@ -28,6 +28,10 @@ struct lane {
     uint64_t n_waiting_tokens; /* of prompts that no step has begun */
     uint32_t *rows;            /* [n_rows] jobs of the last step that go on */
     uint32_t n_rows;
+    uint64_t n_row_tokens; /* of their texts */
+    uint32_t
+        *page_phases;    /* [page_tokens] so many had as many tokens behind whole pages when kept */
+    uint32_t full_phase; /* of page_phases: those that need a page for the next step */
     uint64_t busy_ns;
     double active_s, kv_pages_s, rows_n;
     uint32_t kv_pages_most;
@@ -74,7 +78,9 @@ static enum tw_status make_lane(struct sim *sim, struct lane *lane)
     config.max_waiting = TW_LIMIT_WAITING;
     status = tw_scheduler_create(&config, lane->share, &lane->scheduler, sim->error);
     lane->rows = tw_mem_alloc(sim->n_sequences, sizeof *lane->rows);
-    return status == TW_OK && lane->rows == NULL ? no_memory(sim) : status;
+    lane->page_phases = tw_mem_zalloc(sim->page_tokens, sizeof *lane->page_phases);
+    return status == TW_OK && (lane->rows == NULL || lane->page_phases == NULL) ? no_memory(sim)
+                                                                                : status;
 }
 
 static uint32_t or_else(uint32_t chosen, uint32_t otherwise)
@@ -128,6 +134,7 @@ static void tear_down(struct sim *sim)
         tw_scheduler_free(sim->lanes[i].scheduler);
         tw_fair_share_free(sim->lanes[i].share);
         tw_mem_free(sim->lanes[i].rows);
+        tw_mem_free(sim->lanes[i].page_phases);
     }
     tw_mem_free(sim->lanes);
     tw_mem_free(sim->jobs);
@@ -245,10 +252,15 @@ static inline double active_of(double compute_s, double total_s)
     return compute_s + 0.75 * (total_s - compute_s);
 }
 
+static inline uint64_t ns_of(double s)
+{
+    return (uint64_t)(int64_t)(s * 1e9 + 0.5);
+}
+
 static uint64_t count_step(struct sim *sim, struct lane *lane, const struct tw_step_work *work)
 {
     const struct tw_step_parts parts = tw_step_parts(&sim->cost, work);
-    const uint64_t step_ns = (uint64_t)(parts.total_s * 1e9 + 0.5);
+    const uint64_t step_ns = ns_of(parts.total_s);
     lane->active_s += active_of(parts.compute_s, parts.total_s);
     lane->busy_ns += step_ns;
     lane->now_ns += step_ns;
@@ -263,11 +275,21 @@ static void tell(const struct sim *sim, const struct tw_step_work *work, uint32_
     }
 }
 
-static void count_pages(struct lane *lane, uint64_t step_ns)
+static uint32_t pages_in_use(const struct lane *lane)
 {
     const struct tw_scheduler_usage usage = tw_scheduler_usage(lane->scheduler);
-    const uint32_t n = usage.n_pages - usage.n_free_pages - usage.n_cached_pages;
-    lane->kv_pages_s += n * (double)step_ns / 1e9;
+    return usage.n_pages - usage.n_free_pages - usage.n_cached_pages;
+}
+
+static inline double page_seconds(uint32_t n_pages, uint64_t step_ns)
+{
+    return n_pages * (double)step_ns * 1e-9;
+}
+
+static void count_pages(struct lane *lane, uint64_t step_ns)
+{
+    const uint32_t n = pages_in_use(lane);
+    lane->kv_pages_s += page_seconds(n, step_ns);
     lane->kv_pages_most = n > lane->kv_pages_most ? n : lane->kv_pages_most;
 }
 
@@ -319,6 +341,23 @@ static enum tw_status give_token(struct sim *sim, struct lane *lane, struct job 
                              -1 - (int32_t)((job - sim->jobs) & 0x3fffffff), sim->error);
 }
 
+/* Rows that go on, and what a stretch has to know of them. */
+static void keep_row(const struct sim *sim, struct lane *lane, const struct job *job)
+{
+    const uint32_t n_tokens = job->n_input + job->n_given;
+    lane->rows[lane->n_rows++] = (uint32_t)(job - sim->jobs);
+    lane->n_row_tokens += n_tokens;
+    lane->page_phases[n_tokens % sim->page_tokens]++;
+}
+
+static void forget_rows(const struct sim *sim, struct lane *lane)
+{
+    lane->n_rows = 0;
+    lane->n_row_tokens = 0;
+    lane->full_phase = 1 % sim->page_tokens;
+    memset(lane->page_phases, 0, sim->page_tokens * sizeof *lane->page_phases);
+}
+
 static enum tw_status plan_step(struct sim *sim, struct lane *lane)
 {
     struct tw_scheduler *s = lane->scheduler;
@@ -337,7 +376,7 @@ static enum tw_status plan_step(struct sim *sim, struct lane *lane)
     uint32_t n_decode = 0;
     for (uint32_t i = 0; i < step.n_rows; i++) {
         add_row(sim, &step.rows[i], &work);
-        struct job *job = tw_scheduler_state(step.rows[i].sequence).owner;
+        struct job *job = step.rows[i].owner;
         n_decode += job->first_ns != NEVER && step.rows[i].n_tokens == 1;
         if (job->start_ns == NEVER) {
             job->start_ns = start_ns;
@@ -350,57 +389,122 @@ static enum tw_status plan_step(struct sim *sim, struct lane *lane)
     lane->n_decode_steps++;
     count_pages(lane, step_ns);
     tw_scheduler_commit(s);
-    lane->n_rows = 0;
+    forget_rows(sim, lane);
     enum tw_status status = TW_OK;
     for (uint32_t i = 0; i < step.n_rows && status == TW_OK; i++) {
         if (step.rows[i].wants_token) {
-            struct job *job = tw_scheduler_state(step.rows[i].sequence).owner;
+            struct job *job = step.rows[i].owner;
             bool goes_on = false;
             status = give_token(sim, lane, job, &goes_on);
-            lane->rows[lane->n_rows] = (uint32_t)(job - sim->jobs);
-            lane->n_rows += goes_on;
+            if (goes_on) {
+                keep_row(sim, lane, job);
+            }
         }
     }
     return status;
 }
 
-/* The steps of a stretch, one after another: contexts grow by a token a row. */
-static uint32_t pass_line(const struct sim *sim, struct lane *lane, const struct tw_step_work *work,
-                          uint32_t n_most, uint64_t until_ns)
+/* ---- stretches ---- */
+
+/* How far windows limit what rows read: those that have not reached theirs grow. */
+struct windows {
+    double n_tokens, n_growing;
+    uint32_t end; /* of the stretch's steps: when the next row reaches its window */
+};
+
+static struct windows windows_of(const struct sim *sim, const struct lane *lane, uint32_t n_passed)
 {
-    const struct tw_step_line line = tw_step_line_of(&sim->cost, work);
-    const double rows = (double)work->n_rows;
-    double context = work->n_context_tokens, active = lane->active_s;
+    struct windows w = {.end = UINT32_MAX};
+    const double window = sim->cost.n_window;
+    for (uint32_t i = 0; i < lane->n_rows && window > 0; i++) {
+        const struct job *job = &sim->jobs[lane->rows[i]];
+        const double n = (double)job->n_input + job->n_given + n_passed;
+        w.n_tokens += window_of(sim, n);
+        if (n < window) {
+            const double end = n_passed + (window - n);
+            w.n_growing++;
+            w.end = end < w.end ? (uint32_t)end : w.end;
+        }
+    }
+    return w;
+}
+
+/* The steps of a stretch, one after another: contexts grow by a token a row, and before a step
+ * those whose pages are all full take one more. How many there were before one would begin at
+ * until_ns or later. */
+static uint32_t time_steps(const struct sim *sim, struct lane *lane, uint32_t n_most,
+                           uint64_t until_ns)
+{
+    const double rows = lane->n_rows;
+    const struct tw_step_work work = {
+        .n_tokens = lane->n_rows, .n_rows = lane->n_rows, .n_results = lane->n_rows};
+    const struct tw_step_line line = tw_step_line_of(&sim->cost, &work);
+    struct windows w = windows_of(sim, lane, 0);
+    double context = (double)lane->n_row_tokens, active_s = lane->active_s;
+    double pages_s = lane->kv_pages_s;
     uint64_t now_ns = lane->now_ns;
-    uint32_t n = 0;
-    for (; n < n_most && now_ns < until_ns; n++, context += rows) {
-        const double total = line.fixed_s + line.token_s * context;
-        active += active_of(line.compute_s + line.compute_token_s * context, total);
-        now_ns += (uint64_t)(total * 1e9 + 0.5);
+    uint32_t n_pages = pages_in_use(lane), phase = lane->full_phase, n = 0;
+    for (; n < n_most && now_ns < until_ns; n++) {
+        if (n == w.end) {
+            w = windows_of(sim, lane, n);
+        }
+        n_pages += lane->page_phases[phase];
+        phase = (phase > 0 ? phase : sim->page_tokens) - 1;
+        const double steady = line.fixed_s + sim->cost.window_s * w.n_tokens;
+        const double total = steady + line.token_s * context;
+        const uint64_t step_ns = ns_of(total);
+        active_s += active_of(line.compute_s + line.compute_token_s * context, total);
+        pages_s += page_seconds(n_pages, step_ns);
+        now_ns += step_ns;
+        context += rows;
+        w.n_tokens += w.n_growing;
     }
     lane->busy_ns += now_ns - lane->now_ns;
     lane->now_ns = now_ns;
-    lane->active_s = active;
+    lane->active_s = active_s;
+    lane->kv_pages_s = pages_s;
+    lane->kv_pages_most = n_pages > lane->kv_pages_most ? n_pages : lane->kv_pages_most;
+    lane->full_phase = phase;
     return n;
 }
 
-/* The same for models with windows, which rows reach one by one. */
-static uint32_t pass_window_steps(struct sim *sim, struct lane *lane, struct tw_step_work *work,
-                                  uint32_t n_most, uint64_t until_ns)
+/* What n steps gave: answers that the last one completed are ended. */
+static void give_tokens(struct sim *sim, struct lane *lane, uint32_t n, bool some_end)
 {
-    uint32_t n = 0;
-    while (n < n_most && lane->now_ns < until_ns) {
-        work->n_attended = work->n_context_tokens;
-        count_step(sim, lane, work);
-        work->n_context_tokens += (double)work->n_rows;
-        work->n_window_tokens = 0;
-        n++;
-        for (uint32_t i = 0; i < work->n_rows; i++) {
-            const struct job *job = &sim->jobs[lane->rows[i]];
-            work->n_window_tokens += window_of(sim, job->n_input + job->n_given + n);
+    const uint32_t n_rows = lane->n_rows;
+    lane->n_row_tokens += (uint64_t)n * n_rows;
+    if (some_end) {
+        forget_rows(sim, lane);
+    }
+    for (uint32_t i = 0; i < n_rows; i++) {
+        struct job *job = &sim->jobs[lane->rows[i]];
+        job->n_given += n;
+        if (some_end && job->n_given == job->n_output) {
+            end_job(sim, lane, job);
+        } else if (some_end) {
+            keep_row(sim, lane, job);
         }
     }
-    return n;
+}
+
+/* What a stretch's first step computes. */
+static struct tw_step_work stretch_work(const struct sim *sim, const struct lane *lane)
+{
+    const double context = (double)lane->n_row_tokens;
+    return (struct tw_step_work){.n_tokens = lane->n_rows,
+                                 .n_rows = lane->n_rows,
+                                 .n_results = lane->n_rows,
+                                 .n_context_tokens = context,
+                                 .n_window_tokens = windows_of(sim, lane, 0).n_tokens,
+                                 .n_attended = context};
+}
+
+/* By its middle; where windows grow they are told as of the first step, close enough. */
+static void tell_stretch(const struct sim *sim, struct tw_step_work work, uint32_t n_steps)
+{
+    work.n_context_tokens += (double)work.n_rows * (n_steps - 1) / 2.0;
+    work.n_attended = work.n_context_tokens;
+    tell(sim, &work, n_steps, (uint32_t)work.n_rows);
 }
 
 /* Steps in which all decode, until one would begin at until_ns or later; how many there were. */
@@ -408,40 +512,28 @@ static enum tw_status pass_steps(struct sim *sim, struct lane *lane, uint64_t un
                                  uint32_t *ret_n)
 {
     *ret_n = 0;
+    if (lane->n_rows == 0 || lane->n_rows != tw_scheduler_usage(lane->scheduler).n_resident) {
+        return TW_OK;
+    }
     const uint32_t n_most = tw_scheduler_steady_steps(lane->scheduler, 1u << 20);
-    const uint32_t n_rows = lane->n_rows;
-    if (n_most < 2 || n_rows != tw_scheduler_usage(lane->scheduler).n_resident) {
+    if (n_most == 0) {
         return TW_OK;
     }
-    struct tw_step_work work = {.n_tokens = n_rows, .n_rows = n_rows, .n_results = n_rows};
-    for (uint32_t i = 0; i < n_rows; i++) {
-        const struct job *job = &sim->jobs[lane->rows[i]];
-        const double n = job->n_input + job->n_given;
-        work.n_context_tokens += n;
-        work.n_window_tokens += window_of(sim, n);
+    const struct tw_step_work work = stretch_work(sim, lane);
+    const uint32_t n = time_steps(sim, lane, n_most, until_ns);
+    if (n > 0) {
+        tell_stretch(sim, work, n);
     }
-    const uint64_t start_ns = lane->now_ns;
-    const uint32_t n = sim->cost.n_window > 0
-                           ? pass_window_steps(sim, lane, &work, n_most, until_ns)
-                           : pass_line(sim, lane, &work, n_most, until_ns);
-    if (n == 0) {
-        return TW_OK;
-    }
-    for (uint32_t i = 0; i < n_rows; i++) {
-        sim->jobs[lane->rows[i]].n_given += n;
-    }
-    if (sim->cost.n_window == 0) { /* else the last step's are told, close enough */
-        work.n_context_tokens += n_rows * (n - 1) / 2.0;
-    }
-    work.n_attended = work.n_context_tokens;
-    tell(sim, &work, n, n_rows);
     enum tw_status status = tw_scheduler_advance(lane->scheduler, n, sim->error);
-    count_pages(lane, lane->now_ns - start_ns);
-    lane->rows_n += (double)n * n_rows;
+    if (status != TW_OK) {
+        return status;
+    }
+    lane->rows_n += (double)n * lane->n_rows;
     lane->n_decode_steps += n;
     lane->n_advanced += n;
+    give_tokens(sim, lane, n, n == n_most);
     *ret_n = n;
-    return status;
+    return TW_OK;
 }
 
 /* All steps that begin before until_ns. */

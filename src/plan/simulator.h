@@ -4,9 +4,11 @@
  *
  * Each replica has a scheduler of its own, the very one that serves, and a clock. Stretches in
  * which all sequences only decode are passed in one go (tw_scheduler_advance), with the same result
- * to the nanosecond. TTFT is from arrival to the end of the step that gives the first token;
- * TPOT is (end
- * - first token) / (output tokens - 1), of requests with two or more; end to end is the whole.
+ * to the last bit. TTFT is from arrival to the end of the step that gives the first token; TPOT is
+ * (end - first token) / (output tokens - 1), of requests with two or more; end to end is the whole.
+ * A request is there for steps that begin request_s (step_time.h) after it came or later; the
+ * router counts what has not ended in steps that began before. The same from these rules, one step
+ * after another, is tests/oracle/simulation_reference.py.
  *
  * Invariants:
  * 1. The same input gives the same result. No request is lost: completed + spilled + refused = all.

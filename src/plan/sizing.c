@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { REQUESTS_PER_REPLICA = 400, LEAST_REQUESTS = 500, MOST_REQUESTS = 4000 };
+enum { REQUESTS_PER_REPLICA = 400, LEAST_REQUESTS = 500, MOST_REQUESTS = 4000, ALONE = 200 };
 #define MOST_WAIT_S  10.0
 #define LEAST_SPAN_S 5.0
 #define MOST_TOKENS  1e6
@@ -55,65 +55,98 @@ static bool is_enough(const struct tw_plan_result *result)
     return result->meets_slo && result->n_refused == 0 && result->queue_s.p95 <= MOST_WAIT_S;
 }
 
-/* The most load that n replicas serve, between two of which the lower is enough. */
-static enum tw_status narrow(struct sizer *s, uint32_t n_replicas, int n_steps, double low,
-                             double high, double *ret_load)
-{
-    for (int i = 0; i < n_steps; i++) {
-        struct tw_plan_result result;
-        const double middle = low > 0 ? sqrt(low * high) : high / 2;
-        enum tw_status status = simulate(s, n_replicas, middle, &result);
-        if (status != TW_OK) {
-            return status;
-        }
-        if (is_enough(&result)) {
-            low = middle;
-        } else {
-            high = middle;
-        }
-    }
-    *ret_load = low;
-    return TW_OK;
-}
-
-/* What a replica would serve if every step were as full as it can be. A short simulation does not
- * see an overload whose queue is still short, so nothing beyond nine tenths of this is tried. */
+/* What a replica would serve if every step were as full as it can be: all rows that have room
+ * decode, and beside them so much of prompts is read as takes their places. A short simulation does
+ * not see an overload whose queue is still short, so nothing beyond eight tenths of this is
+ * tried. */
 static double bound_load(const struct sizer *s, const struct tw_step_cost *cost)
 {
-    const double context = s->input_mean + s->output_mean / 2;
-    const double room = (double)s->out->memory.n_kv_tokens / (s->input_mean + s->output_mean);
-    const double rows = fmin(fmax(1, room), s->out->plant.engine->n_sequences);
-    const double decode_s = tw_step_decode_s(cost, (uint32_t)rows, context) / rows;
-    const uint32_t chunk = s->out->plant.engine->step_tokens;
-    const double computed = s->input_mean * (1 - s->shared_share);
-    const double prefill_s = tw_step_prefill_s(cost, chunk) / chunk * computed;
+    const struct tw_plant *plant = &s->out->plant;
+    /* Stages compute as many batches at once, which share the pages. */
+    const double n_batches = plant->n_pipeline;
+    const double room =
+        (double)s->out->memory.n_kv_tokens / n_batches / (s->input_mean + s->output_mean);
+    const double read = s->input_mean * (1 - s->shared_share); /* of each prompt */
+    const double most = plant->engine->step_tokens * s->output_mean / fmax(1, read);
+    const double rows = fmax(1, fmin(fmin(room, most), plant->engine->n_sequences));
+    const double prompts = rows / s->output_mean; /* a step */
+    const double context = rows * (s->input_mean + s->output_mean / 2);
+    const struct tw_step_work work = {
+        .n_tokens = (uint64_t)(rows + prompts * read),
+        .n_rows = (uint64_t)(rows + prompts),
+        .n_results = (uint64_t)(rows + prompts),
+        .n_context_tokens = context + prompts * s->input_mean,
+        .n_window_tokens = cost->n_window > 0 ? fmin(context, rows * cost->n_window) : context,
+        .n_attended = context + prompts * read * (s->input_mean - read / 2)};
     const double rate = s->workload->n_requests / fmax(1e-9, s->workload->duration_s);
-    return 0.9 / (fmax(prefill_s, 0) + decode_s * s->output_mean + 1e-9) / rate;
+    return 0.8 * n_batches * prompts / tw_step_parts(cost, &work).total_s / rate;
 }
 
-static enum tw_status find_one(struct sizer *s, const struct tw_step_cost *cost, double *ret_load)
+/* ---- how much so many serve ---- */
+
+/* Loads are tried on one grid whatever the targets are, from the bound down, and what meets strict
+ * targets meets loose ones. So looser targets never find a smaller load. */
+#define GRID_STEPS 64  /* of a bisection: to a quarter of the load above */
+#define GRID_MOST  384 /* steps down; a request is as good as alone then */
+
+static double grid_load(const struct sizer *s, uint32_t n_replicas, int step)
+{
+    return n_replicas * s->bound * exp2(-2.0 * step / GRID_STEPS);
+}
+
+static enum tw_status try_load(struct sizer *s, uint32_t n_replicas, int step, bool *ret_enough)
 {
     struct tw_plan_result result;
-    double low = 0, high = 0, load = s->bound = bound_load(s, cost);
-    for (int i = 0; i < 14 && (low == 0 || high == 0); i++) {
-        enum tw_status status = simulate(s, 1, load, &result);
-        if (status != TW_OK) {
-            return status;
+    enum tw_status status = simulate(s, n_replicas, grid_load(s, n_replicas, step), &result);
+    *ret_enough = status == TW_OK && is_enough(&result);
+    return status;
+}
+
+/* A request at a time: targets that are missed so are missed under any load. */
+static enum tw_status try_alone(struct sizer *s, bool *ret_enough)
+{
+    struct tw_workload few = *s->workload;
+    few.n_requests = few.n_requests < ALONE ? few.n_requests : ALONE;
+    struct tw_plant plant = s->out->plant;
+    plant.n_replicas = 1;
+    struct tw_plan_result result;
+    const struct tw_simulation simulation = {
+        .plant = &plant, .workload = &few, .slo = *s->slo, .n_clients = 1};
+    s->out->n_simulations++;
+    enum tw_status status = tw_simulate(&simulation, &result, NULL, s->error);
+    *ret_enough = status == TW_OK && result.meets_slo;
+    return status;
+}
+
+/* The most load that n replicas serve within the targets; 0: none. */
+static enum tw_status find_most(struct sizer *s, uint32_t n_replicas, double *ret_load)
+{
+    int bad = -1, good = 0;
+    bool enough = false;
+    enum tw_status status = try_load(s, n_replicas, good, &enough);
+    while (status == TW_OK && !enough && good < GRID_MOST) {
+        if (good == GRID_STEPS) {
+            bool alone = false;
+            status = try_alone(s, &alone);
+            if (!alone) {
+                break;
+            }
         }
-        if (is_enough(&result)) {
-            low = load;
-            high = load >= s->bound ? load : high;
-            load = fmin(s->bound, load * 1.6);
-        } else {
-            high = load;
-            load /= i < 4 ? 1.6 : 4;
-        }
+        bad = good;
+        good += GRID_STEPS;
+        status = try_load(s, n_replicas, good, &enough);
     }
-    if (low == 0) {
-        *ret_load = 0;
-        return TW_OK;
+    *ret_load = 0;
+    if (status != TW_OK || !enough) {
+        return status;
     }
-    return narrow(s, 1, low < high ? 4 : 0, low, high, ret_load);
+    while (status == TW_OK && good - bad > 1) {
+        const int middle = bad + (good - bad) / 2;
+        status = try_load(s, n_replicas, middle, &enough);
+        *(enough ? &good : &bad) = middle;
+    }
+    *ret_load = grid_load(s, n_replicas, good);
+    return status;
 }
 
 /* ---- parallelism ---- */
@@ -126,35 +159,6 @@ static bool is_fast_alone(const struct sizer *s, const struct tw_step_cost *cost
     return (s->slo->ttft_s <= 0 || ttft <= s->slo->ttft_s) &&
            (s->slo->tpot_s <= 0 || tpot <= s->slo->tpot_s) &&
            (s->slo->latency_s <= 0 || ttft + tpot * s->output_mean <= s->slo->latency_s);
-}
-
-static bool find_shape(struct sizer *s, struct tw_step_cost *ret_cost)
-{
-    static const uint32_t tensors[] = {1, 2, 4, 8, 16};
-    struct tw_sizing *out = s->out;
-    bool fits = false;
-    for (size_t i = 0; i < sizeof tensors / sizeof tensors[0]; i++) {
-        struct tw_error why = {0};
-        out->plant.n_tensor = tensors[i];
-        if (tensors[i] > 1 && tensors[i] > out->plant.device->n_linked) {
-            break;
-        }
-        if (tw_plan_fit(&out->plant, &out->memory, &why) != TW_OK ||
-            tw_step_cost_make(&out->plant, ret_cost, &why) != TW_OK) {
-            if (!fits) {
-                snprintf(out->why_not, sizeof out->why_not, "%s", why.text);
-            }
-            continue;
-        }
-        fits = true;
-        if (is_fast_alone(s, ret_cost)) {
-            return true;
-        }
-        snprintf(out->why_not, sizeof out->why_not,
-                 "one request alone is slower than the targets allow (%.0f ms a token)",
-                 1000 * tw_step_decode_s(ret_cost, 1, s->input_mean + s->output_mean));
-    }
-    return false;
 }
 
 /* What an outlook does to a replica: time of an average request in a batch like the simulated. */
@@ -183,40 +187,142 @@ static void find_range(struct sizer *s)
     }
 }
 
-/* ---- many replicas ---- */
+/* ---- how many replicas ---- */
 
-static enum tw_status find_many(struct sizer *s, double one)
+static void add_point(struct tw_cost_capacity *capacity, uint32_t n_replicas, double load)
 {
+    capacity->replicas[capacity->n_points] = n_replicas;
+    capacity->load[capacity->n_points++] = load;
+}
+
+/* The fewest that serve the peak, of which `few` are not enough and `many` are. */
+static enum tw_status count_replicas(struct sizer *s, uint32_t few, uint32_t many, uint32_t *ret_n)
+{
+    while (many - few > 1) {
+        const uint32_t middle = few + (many - few) / 2;
+        struct tw_plan_result result;
+        enum tw_status status = simulate(s, middle, 1, &result);
+        if (status != TW_OK) {
+            return status;
+        }
+        *(is_enough(&result) ? &many : &few) = middle;
+    }
+    *ret_n = many;
+    return TW_OK;
+}
+
+/* Capacity at the same numbers of replicas whatever the targets are, until one is enough. */
+static enum tw_status find_replicas(struct sizer *s)
+{
+    static const uint32_t counts[] = {1, 4, TW_LIMIT_PLAN_SIZED_REPLICAS};
     struct tw_sizing *out = s->out;
     struct tw_cost_capacity *capacity = &out->capacity;
-    const double needed = ceil(1 / one - 1e-9);
-    const uint32_t n = needed > TW_LIMIT_PLAN_SIZED_REPLICAS ? TW_LIMIT_PLAN_SIZED_REPLICAS
-                                                             : (uint32_t)fmax(1, needed);
-    double together = one * n;
-    enum tw_status status = TW_OK;
-    if (n > 1) {
-        struct tw_plan_result result;
-        double low = one, high = 0, load = one * n;
-        for (int i = 0; status == TW_OK && i < 4 && high == 0; i++) {
-            status = simulate(s, n, load, &result);
-            if (status == TW_OK && is_enough(&result)) {
-                low = load;
-                high = load >= s->bound * n ? load : 0;
-                load = fmin(s->bound * n, load * 1.1);
-            } else {
-                high = load;
-            }
+    /* So few cannot be enough, whatever the targets are: a short simulation would not see it. */
+    uint32_t few = (uint32_t)fmin(TW_LIMIT_PLAN_DEVICES, fmax(0, ceil(1 / s->bound - 1e-9) - 1));
+    uint32_t n = 0;
+    double before = 0;
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0] && before < 1; i++) {
+        double load = 0;
+        if (i == 1 && counts[1] <= few) {
+            continue;
         }
-        status = status == TW_OK && high > low ? narrow(s, n, 3, low, high, &low) : status;
-        together = fmax(low, one);
+        enum tw_status status = find_most(s, counts[i], &load);
+        if (status == TW_OK && i == 0 && load == 0) {
+            snprintf(out->why_not, sizeof out->why_not,
+                     "under any load more than %g%% of requests miss the targets",
+                     100 - s->slo->percentile);
+            return TW_OK;
+        }
+        load = fmax(load, before);
+        if (status == TW_OK && load >= 1) {
+            status = count_replicas(s, few, counts[i], &n);
+        }
+        if (status != TW_OK) {
+            return status;
+        }
+        if (n > 0 && n < counts[i]) {
+            add_point(capacity, n, 1);
+        }
+        add_point(capacity, counts[i], load);
+        few = few > counts[i] ? few : counts[i];
+        before = load;
     }
-    capacity->n_points = n > 1 && together > one ? 2 : 1;
-    capacity->replicas[0] = 1;
-    capacity->load[0] = one;
-    capacity->replicas[1] = n;
-    capacity->load[1] = together;
     out->plant.n_replicas =
-        (uint32_t)fmin(TW_LIMIT_PLAN_DEVICES, tw_cost_replicas_for(capacity, 1));
+        n > 0 ? n : (uint32_t)fmin(TW_LIMIT_PLAN_DEVICES, tw_cost_replicas_for(capacity, 1));
+    out->meets = true;
+    out->why_not[0] = '\0';
+    return TW_OK;
+}
+
+/* ---- shapes of replicas ---- */
+
+static uint32_t devices_of(const struct tw_plant *plant)
+{
+    return plant->n_tensor * plant->n_pipeline;
+}
+
+/* One shape; best: what another one needs. Its arithmetic alone may say that it takes as many. */
+static enum tw_status try_shape(struct sizer *s, const struct tw_sizing *best, bool *ret_fits)
+{
+    struct tw_sizing *out = s->out;
+    struct tw_step_cost cost;
+    struct tw_error why = {0};
+    *ret_fits = tw_plan_fit(&out->plant, &out->memory, &why) == TW_OK &&
+                tw_step_cost_make(&out->plant, &cost, &why) == TW_OK;
+    if (!*ret_fits) {
+        snprintf(out->why_not, sizeof out->why_not, "%s", why.text);
+        return TW_OK;
+    }
+    if (!is_fast_alone(s, &cost)) {
+        snprintf(out->why_not, sizeof out->why_not,
+                 "one request alone is slower than the targets allow (%.0f ms a token)",
+                 1000 * tw_step_decode_s(&cost, 1, s->input_mean + s->output_mean));
+        return TW_OK;
+    }
+    s->bound = bound_load(s, &cost);
+    const double least = fmax(1, ceil(1 / s->bound - 1e-9)) * devices_of(&out->plant);
+    if (best->meets && least >= (double)best->plant.n_replicas * devices_of(&best->plant)) {
+        return TW_OK;
+    }
+    return find_replicas(s);
+}
+
+/* From one device up to all that are linked; where those do not hold it, two stages of so many. A
+ * larger shape may need fewer devices in all: weights that are held once leave room for texts. */
+static enum tw_status find_shape(struct sizer *s, struct tw_sizing *best)
+{
+    static const struct {
+        uint32_t n_tensor, n_pipeline;
+    } shapes[] = {{1, 1}, {2, 1}, {4, 1}, {8, 1}, {16, 1}, {0, 2}};
+    struct tw_sizing tried, none = *best;
+    bool any_fits = false;
+    uint32_t most_tensor = 1, n_simulations = 0;
+    enum tw_status status = TW_OK;
+    for (size_t i = 0; status == TW_OK && i < sizeof shapes / sizeof shapes[0]; i++) {
+        const bool has_stages = shapes[i].n_pipeline > 1;
+        const uint32_t n_tensor = has_stages ? most_tensor : shapes[i].n_tensor;
+        if ((has_stages && (any_fits || best->plant.engine->is_ours)) ||
+            (n_tensor > 1 && n_tensor > best->plant.device->n_linked)) {
+            continue;
+        }
+        bool fits = false;
+        tried = none;
+        tried.plant.n_tensor = most_tensor = n_tensor;
+        tried.plant.n_pipeline = shapes[i].n_pipeline;
+        s->out = &tried;
+        status = try_shape(s, best, &fits);
+        n_simulations += tried.n_simulations;
+        const bool is_better =
+            tried.meets &&
+            (!best->meets || (double)tried.plant.n_replicas * devices_of(&tried.plant) <
+                                 (double)best->plant.n_replicas * devices_of(&best->plant));
+        if (is_better || (!best->meets && (fits || !any_fits))) {
+            *best = tried;
+        }
+        any_fits = any_fits || fits;
+    }
+    s->out = best;
+    best->n_simulations = n_simulations;
     return status;
 }
 
@@ -258,31 +364,19 @@ enum tw_status tw_sizing_find(const struct tw_plant *plant, const struct tw_work
     struct sizer s = {
         ret_sizing,           workload, slo, error, summary.input_mean, summary.output_mean,
         summary.shared_share, 0};
-    struct tw_step_cost cost;
-    double one = 0;
     memset(ret_sizing, 0, sizeof *ret_sizing);
     ret_sizing->plant = *plant;
-    ret_sizing->plant.n_pipeline = 1;
     ret_sizing->plant.n_replicas = 1;
     if (ret_sizing->plant.n_context_tokens == 0) {
         ret_sizing->plant.n_context_tokens = summary.total_most;
     }
-    if (!find_shape(&s, &cost)) {
-        return TW_OK;
-    }
-    enum tw_status status = find_one(&s, &cost, &one);
-    if (status != TW_OK || one <= 0) {
-        snprintf(ret_sizing->why_not, sizeof ret_sizing->why_not,
-                 "under any load more than %g%% of requests miss the targets",
-                 100 - slo->percentile);
+    enum tw_status status = find_shape(&s, ret_sizing);
+    if (status != TW_OK || !ret_sizing->meets) {
         return status;
     }
-    status = find_many(&s, one);
+    struct tw_step_cost cost;
+    status = tw_step_cost_make(&ret_sizing->plant, &cost, error);
     status = status == TW_OK ? find_curve(&s, &cost) : status;
-    if (status == TW_OK) {
-        find_range(&s);
-        ret_sizing->meets = true;
-        ret_sizing->why_not[0] = '\0';
-    }
+    find_range(&s);
     return status;
 }

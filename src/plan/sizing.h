@@ -1,15 +1,21 @@
 /* sizing.h: how many machines of a kind a load needs, found with the simulator.
  *
- *     least parallelism that fits and is fast enough alone
- *         --> load that one replica serves within the targets (bisection over simulations)
- *         --> replicas for the peak, and the load that so many serve together
+ *     each shape (tensor parallel; two stages where that does not hold it) that is fast alone
+ *         --> load that 1, 4 and 16 replicas serve within the targets (bisection over simulations)
+ *         --> the fewest replicas that serve the peak; of shapes the one with the fewest devices
  *         --> latency against load, power idle and busy
  *
+ * A shape whose arithmetic alone takes as many devices as one that was found is not simulated.
  * Loads are shares of the peak's. Many replicas together serve more than as many alone, since a
  * burst finds one that is free; beyond TW_LIMIT_PLAN_SIZED_REPLICAS the gain is taken as it is
  * there. A plant that falls behind is one whose requests wait ten seconds, whatever the targets.
  *
- * Invariants: what is said to meet the targets has been simulated at that load.
+ * Invariants:
+ * 1. What is said to meet the targets has been simulated at that load, or beyond
+ *    TW_LIMIT_PLAN_SIZED_REPLICAS at each replica's part of it.
+ * 2. Looser targets never need more devices: loads and numbers are tried on one grid whatever the
+ *    targets are.
+ *
  * Ownership: plain values, pointing into the catalogue. Threads: any number at once.
  * Errors: TW_ERR_MEMORY and the simulator's; that nothing fits is no error (why_not).
  */

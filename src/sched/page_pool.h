@@ -39,6 +39,8 @@ bool tw_page_pool_alloc(struct tw_page_pool *pool, uint32_t n, uint32_t *ret_pag
 
 void tw_page_pool_ref(struct tw_page_pool *pool, uint32_t page);
 void tw_page_pool_unref(struct tw_page_pool *pool, uint32_t page);
+/* Of pages [n], the last one first. */
+void tw_page_pool_unref_all(struct tw_page_pool *pool, uint32_t n, const uint32_t *pages);
 
 uint32_t tw_page_pool_references(const struct tw_page_pool *pool, uint32_t page);
 uint32_t tw_page_pool_total(const struct tw_page_pool *pool);

@@ -7,14 +7,16 @@
 #include "base/mem.h"
 
 struct node {
-    bool there;
     bool is_warm; /* once somebody used it who was not cold: so is its parent, then */
     uint64_t domain;
     uint32_t parent;
     uint32_t n_users, n_filled;
-    uint32_t next_in_bucket;
     uint32_t older, newer; /* among the cached */
-    uint64_t hash;
+};
+
+/* Apart from the nodes: a walk through a bucket touches nothing else, and trees are large. */
+struct link {
+    uint32_t hash, next; /* in the bucket, which the hash's low bits number */
 };
 
 struct tw_prefix_tree {
@@ -22,7 +24,9 @@ struct tw_prefix_tree {
     uint64_t seed;
     uint32_t page_tokens;
     uint32_t n_pages;
+    bool *there;        /* [n_pages]; of others nothing is written below */
     struct node *nodes; /* [n_pages]: a node's number is its page's */
+    struct link *links; /* [n_pages] */
     int32_t *tokens;    /* [n_pages][page_tokens] */
     uint32_t *buckets;  /* [n_buckets], a power of two */
     uint32_t n_buckets;
@@ -41,11 +45,14 @@ enum tw_status tw_prefix_tree_create(struct tw_page_pool *pool, uint32_t page_to
         while (tree->n_buckets < n_pages) {
             tree->n_buckets *= 2;
         }
-        tree->nodes = tw_mem_zalloc(n_pages, sizeof *tree->nodes);
+        tree->there = tw_mem_zalloc(n_pages, sizeof *tree->there);
+        tree->nodes = tw_mem_alloc(n_pages, sizeof *tree->nodes);
+        tree->links = tw_mem_alloc(n_pages, sizeof *tree->links);
         tree->tokens = tw_mem_alloc((size_t)n_pages * page_tokens, sizeof *tree->tokens);
         tree->buckets = tw_mem_alloc(tree->n_buckets, sizeof *tree->buckets);
     }
-    if (tree == NULL || tree->nodes == NULL || tree->tokens == NULL || tree->buckets == NULL) {
+    if (tree == NULL || tree->there == NULL || tree->nodes == NULL || tree->links == NULL ||
+        tree->tokens == NULL || tree->buckets == NULL) {
         tw_prefix_tree_free(tree);
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION,
                             "no memory for a prefix tree of %u pages", n_pages);
@@ -65,12 +72,15 @@ void tw_prefix_tree_free(struct tw_prefix_tree *tree)
     if (tree == NULL) {
         return;
     }
-    for (uint32_t page = 0; tree->nodes != NULL && page < tree->n_pages; page++) {
-        if (tree->nodes[page].there) {
+    for (uint32_t page = 0; tree->n_nodes > 0; page++) {
+        if (tree->there[page]) {
             tw_page_pool_unref(tree->pool, page);
+            tree->n_nodes--;
         }
     }
+    tw_mem_free(tree->there);
     tw_mem_free(tree->nodes);
+    tw_mem_free(tree->links);
     tw_mem_free(tree->tokens);
     tw_mem_free(tree->buckets);
     tw_mem_free(tree);
@@ -78,7 +88,7 @@ void tw_prefix_tree_free(struct tw_prefix_tree *tree)
 
 static struct node *get(const struct tw_prefix_tree *tree, uint32_t page)
 {
-    assert(page < tree->n_pages && tree->nodes[page].there);
+    assert(page < tree->n_pages && tree->there[page]);
     return &tree->nodes[page];
 }
 
@@ -93,69 +103,72 @@ static int32_t *tokens_of(const struct tw_prefix_tree *tree, uint32_t page)
 }
 
 /* Below the first page the parent stands for the domain. */
-static uint64_t hash_of(const struct tw_prefix_tree *tree, uint64_t domain, uint32_t parent,
+static uint32_t hash_of(const struct tw_prefix_tree *tree, uint64_t domain, uint32_t parent,
                         const int32_t *tokens)
 {
     /* A product with an odd number keeps domains apart, and from the small numbers of pages. */
     const uint64_t above =
         parent == TW_PREFIX_ROOT ? ~(domain * UINT64_C(0x9e3779b97f4a7c15)) : parent;
-    return tw_hash_of(tokens, page_bytes(tree), tree->seed + above);
+    return (uint32_t)tw_hash_of(tokens, page_bytes(tree), tree->seed + above);
 }
 
-static uint32_t *bucket_of(const struct tw_prefix_tree *tree, uint64_t hash)
+static uint32_t *bucket_of(const struct tw_prefix_tree *tree, uint32_t hash)
 {
     return &tree->buckets[hash & (tree->n_buckets - 1)];
+}
+
+static bool is_node(const struct tw_prefix_tree *tree, uint32_t page, uint64_t domain,
+                    uint32_t parent, const int32_t *tokens)
+{
+    const struct node *node = get(tree, page);
+    return node->parent == parent && node->domain == domain &&
+           memcmp(tokens_of(tree, page), tokens, page_bytes(tree)) == 0;
 }
 
 uint32_t tw_prefix_tree_find(const struct tw_prefix_tree *tree, uint64_t domain, uint32_t parent,
                              const int32_t *tokens)
 {
-    uint64_t hash = hash_of(tree, domain, parent, tokens);
+    const uint32_t hash = hash_of(tree, domain, parent, tokens);
     uint32_t page = *bucket_of(tree, hash);
-    while (page != TW_PREFIX_NONE) {
-        const struct node *node = get(tree, page);
-        if (node->hash == hash && node->parent == parent && node->domain == domain &&
-            memcmp(tokens_of(tree, page), tokens, page_bytes(tree)) == 0) {
-            return page;
-        }
-        page = node->next_in_bucket;
+    while (page != TW_PREFIX_NONE &&
+           (tree->links[page].hash != hash || !is_node(tree, page, domain, parent, tokens))) {
+        page = tree->links[page].next;
     }
-    return TW_PREFIX_NONE;
+    return page;
 }
 
 void tw_prefix_tree_add(struct tw_prefix_tree *tree, uint64_t domain, uint32_t parent,
                         const int32_t *tokens, uint32_t page, uint32_t n_filled)
 {
-    assert(page < tree->n_pages && !tree->nodes[page].there && n_filled <= tree->page_tokens);
+    assert(page < tree->n_pages && !tree->there[page] && n_filled <= tree->page_tokens);
     assert(parent == TW_PREFIX_ROOT || get(tree, parent)->n_users > 0);
-    assert(tw_prefix_tree_find(tree, domain, parent, tokens) == TW_PREFIX_NONE);
-    uint64_t hash = hash_of(tree, domain, parent, tokens);
+    const uint32_t hash = hash_of(tree, domain, parent, tokens);
     uint32_t *bucket = bucket_of(tree, hash);
     memcpy(tokens_of(tree, page), tokens, page_bytes(tree));
     tree->nodes[page] = (struct node){
-        .there = true,
         .domain = domain,
         .parent = parent,
         .n_users = 1,
         .n_filled = n_filled,
-        .next_in_bucket = *bucket,
         .older = TW_PREFIX_NONE,
         .newer = TW_PREFIX_NONE,
-        .hash = hash,
     };
+    tree->links[page] = (struct link){.hash = hash, .next = *bucket};
+    tree->there[page] = true;
     *bucket = page;
     tree->n_nodes++;
 }
 
 static void remove_node(struct tw_prefix_tree *tree, uint32_t page)
 {
-    struct node *node = get(tree, page);
-    uint32_t *link = bucket_of(tree, node->hash);
+    assert(tree->there[page]);
+    uint32_t *link = bucket_of(tree, tree->links[page].hash);
     while (*link != page) {
-        link = &get(tree, *link)->next_in_bucket;
+        assert(*link != TW_PREFIX_NONE);
+        link = &tree->links[*link].next;
     }
-    *link = node->next_in_bucket;
-    node->there = false;
+    *link = tree->links[page].next;
+    tree->there[page] = false;
     tree->n_nodes--;
     tw_page_pool_unref(tree->pool, page);
 }
@@ -261,7 +274,8 @@ static bool node_is_right(const struct tw_prefix_tree *tree, uint32_t page)
         return true;
     }
     const struct node *parent = &tree->nodes[node->parent];
-    return parent->there && parent->domain == node->domain && parent->n_users >= node->n_users &&
+    return tree->there[node->parent] && parent->domain == node->domain &&
+           parent->n_users >= node->n_users &&
            (node->n_filled == 0 || parent->n_filled == tree->page_tokens);
 }
 
@@ -275,7 +289,7 @@ static bool cached_are_in_order(const struct tw_prefix_tree *tree)
     for (uint32_t page = tree->oldest; right && page != TW_PREFIX_NONE;
          page = tree->nodes[page].newer) {
         const struct node *node = &tree->nodes[page];
-        right = ++n <= tree->n_cached && node->there && node->n_users == 0 &&
+        right = ++n <= tree->n_cached && tree->there[page] && node->n_users == 0 &&
                 (node->parent == TW_PREFIX_ROOT || !seen[node->parent]);
         seen[page] = true;
     }
@@ -287,7 +301,7 @@ bool tw_prefix_tree_check(const struct tw_prefix_tree *tree)
 {
     uint32_t n_nodes = 0, n_cached = 0;
     for (uint32_t page = 0; page < tree->n_pages; page++) {
-        if (!tree->nodes[page].there) {
+        if (!tree->there[page]) {
             continue;
         }
         n_nodes++;

@@ -21,7 +21,7 @@ static enum tw_status create_parts(struct tw_scheduler *s, struct tw_error *erro
         status = tw_prefix_tree_create(s->pool, c->page_tokens, c->seed, &s->tree, error);
     }
     if (status == TW_OK) {
-        s->claims = tw_mem_zalloc(c->n_pages, sizeof *s->claims);
+        s->claims = tw_mem_alloc(c->n_pages, sizeof *s->claims);
     }
     if (status == TW_OK && (s->rows == NULL || s->claims == NULL)) {
         status = tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a scheduler");
@@ -195,7 +195,8 @@ static struct tw_sched_sequence *new_sequence(struct tw_scheduler *s,
     sequence->tenant = request->tenant;
     sequence->domain = request->domain;
     sequence->priority = request->priority;
-    sequence->n_tokens = sequence->n_prompt_tokens = sequence->token_capacity = request->n_tokens;
+    sequence->n_tokens = sequence->n_prompt_tokens = request->n_tokens;
+    sequence->token_capacity = request->tokens != NULL ? request->n_tokens : request->n_tokens_most;
     sequence->n_tokens_most = request->n_tokens_most;
     sequence->first_output = request->wants_all ? 0 : request->n_tokens - 1;
     return sequence;
@@ -278,14 +279,12 @@ enum tw_status tw_sched_make_room(struct tw_sched_sequence *sequence, uint32_t n
                             ? sequence->n_tokens_most
                             : 2 * sequence->n_tokens;
     capacity = capacity > n_needed ? capacity : n_needed;
-    if (sequence->tokens != NULL) {
-        int32_t *tokens = tw_mem_realloc(sequence->tokens, capacity, sizeof *tokens);
-        if (tokens == NULL) {
-            return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION,
-                                "no memory for token %u of a sequence", sequence->n_tokens);
-        }
-        sequence->tokens = tokens;
+    int32_t *tokens = tw_mem_realloc(sequence->tokens, capacity, sizeof *tokens);
+    if (tokens == NULL) {
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION,
+                            "no memory for token %u of a sequence", sequence->n_tokens);
     }
+    sequence->tokens = tokens;
     sequence->token_capacity = capacity;
     return TW_OK;
 }

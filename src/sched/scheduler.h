@@ -118,6 +118,7 @@ struct tw_step_row {
     uint32_t n_outputs; /* the last of the tokens, whose results are wanted; each once */
     uint32_t n_drafted; /* the last of the tokens, which are guessed */
     bool wants_token;   /* the row reaches the end of the text: what comes next? */
+    void *owner;        /* as it was submitted */
 };
 
 struct tw_step {
@@ -154,14 +155,15 @@ void tw_scheduler_draft(struct tw_scheduler *scheduler, struct tw_sched_sequence
 
 /* ---- many steps at once ---- */
 
-/* In how many of the next steps every resident sequence decodes one token behind which its text
- * goes on, nobody is admitted, and all pages can be had: steps that bring nothing new. At most
- * n_most; 0 while somebody reads a prompt, has a draft, is paused, or might be admitted. */
+/* In how many of the next steps every resident sequence decodes one token, nobody is admitted, and
+ * all pages can be had: steps that bring nothing new, up to the first that completes an answer. At
+ * most n_most; 0 while somebody reads a prompt, has a draft, is paused, or might be admitted. */
 uint32_t tw_scheduler_steady_steps(const struct tw_scheduler *scheduler, uint32_t n_most);
 
 /* As n_steps times plan, commit, and a push of its filler to each sequence; n_steps is at most what
- * tw_scheduler_steady_steps gave. The numbers of pages may come in another order. TW_ERR_MEMORY:
- * some went on and others did not; free the scheduler. */
+ * tw_scheduler_steady_steps gave. An answer that the last step completes owes its last token, and
+ * is to be ended. The numbers of pages may come in another order. TW_ERR_MEMORY: some went on and
+ * others did not; free the scheduler. */
 enum tw_status tw_scheduler_advance(struct tw_scheduler *scheduler, uint32_t n_steps,
                                     struct tw_error *error);
 

@@ -30,13 +30,25 @@ static bool only_decodes(const struct tw_sched_sequence *one)
            one->first_output <= one->n_computed;
 }
 
-/* How many steps until the first one ends its text; 0 when somebody does not decode. */
+/* Rows of IDLE tenants stand aside while others have some. */
+static bool all_have_rows(const struct tw_scheduler *s)
+{
+    uint32_t n_idle = 0, n = 0;
+    for (uint32_t i = 0; i < s->n_tenants && s->n_tenants > 1; i++) {
+        const bool runs = s->lanes[s->tenants[i]]->running.n > 0;
+        n += runs;
+        n_idle += runs && tw_fair_share_class(s->share, s->tenants[i]) == TW_CLASS_IDLE;
+    }
+    return n_idle == 0 || n_idle == n;
+}
+
+/* How many steps until the first answer is complete; 0 when somebody does not decode. */
 static uint32_t steps_to_an_end(const struct tw_scheduler *s, uint32_t n_most)
 {
     for (uint32_t i = 0; i < s->n_tenants && n_most > 0; i++) {
         const struct tw_sched_sequence *one = s->lanes[s->tenants[i]]->running.first;
         for (; one != NULL && n_most > 0; one = one->next) {
-            const uint32_t n_left = one->n_tokens_most - 1 - one->n_tokens;
+            const uint32_t n_left = one->n_tokens_most - one->n_tokens;
             n_most = !only_decodes(one) ? 0 : n_left < n_most ? n_left : n_most;
         }
     }
@@ -59,7 +71,7 @@ uint32_t tw_scheduler_steady_steps(const struct tw_scheduler *s, uint32_t n_most
 {
     assert(!s->planned && s->n_owed == 0);
     if (s->n_running == 0 || s->n_running > s->config.max_rows || s->paused_resident.n > 0 ||
-        !nobody_comes_in(s)) {
+        !nobody_comes_in(s) || !all_have_rows(s)) {
         return 0;
     }
     n_most = steps_to_an_end(s, n_most);
@@ -81,24 +93,31 @@ uint32_t tw_scheduler_steady_steps(const struct tw_scheduler *s, uint32_t n_most
 static enum tw_status advance_one(struct tw_scheduler *s, struct tw_sched_sequence *one,
                                   uint32_t n_steps, struct tw_error *error)
 {
-    enum tw_status status = tw_sched_make_room(one, n_steps, error);
-    if (status != TW_OK) {
-        return status;
+    const bool is_complete = one->n_tokens + n_steps == one->n_tokens_most;
+    const uint32_t n_pushed = n_steps - is_complete;
+    if (one->tokens != NULL) {
+        enum tw_status status = tw_sched_make_room(one, n_pushed, error);
+        if (status != TW_OK) {
+            return status;
+        }
+        for (uint32_t i = 0; i < n_pushed; i++) {
+            one->tokens[one->n_tokens + i] = one->filler;
+        }
     }
-    for (uint32_t i = 0; i < n_steps && one->tokens != NULL; i++) {
-        one->tokens[one->n_tokens + i] = one->filler;
-    }
-    const uint32_t n_more = tw_sched_pages_for(s, one->n_tokens + n_steps - 1) - one->n_pages;
-    if (n_more > 0) {
-        tw_sched_take_pages(s, one, n_more);
+    if (!tw_sched_hold(s, one->n_pages, one->n_tokens + n_steps - 1)) {
+        tw_sched_take_pages(s, one,
+                            tw_sched_pages_for(s, one->n_tokens + n_steps - 1) - one->n_pages);
     }
     assert(one->n_accounted >= one->n_prompt_tokens);
-    tw_fair_share_charge_times(s->share, one->tenant, s->config.decode_cost, n_steps);
-    one->n_tokens += n_steps;
+    one->n_tokens += n_pushed;
     one->n_computed += n_steps;
     one->n_accounted = one->n_computed;
     one->first_output = one->n_computed;
-    tw_sched_publish(s, one);
+    one->owes_token = is_complete;
+    s->n_owed += is_complete;
+    if (one->tokens != NULL) {
+        tw_sched_publish(s, one);
+    }
     return TW_OK;
 }
 
@@ -107,13 +126,15 @@ enum tw_status tw_scheduler_advance(struct tw_scheduler *s, uint32_t n_steps,
 {
     assert(!s->planned && s->n_owed == 0 && n_steps > 0);
     for (uint32_t i = 0; i < s->n_tenants; i++) {
-        struct tw_sched_sequence *one = s->lanes[s->tenants[i]]->running.first;
-        for (; one != NULL; one = one->next) {
+        const struct tw_sched_list *running = &s->lanes[s->tenants[i]]->running;
+        for (struct tw_sched_sequence *one = running->first; one != NULL; one = one->next) {
             enum tw_status status = advance_one(s, one, n_steps, error);
             if (status != TW_OK) {
                 return status;
             }
         }
+        tw_fair_share_charge_times(s->share, s->tenants[i], s->config.decode_cost,
+                                   (uint64_t)n_steps * running->n);
     }
     s->n_plans += n_steps;
     s->usage.n_steps += n_steps;

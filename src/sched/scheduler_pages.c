@@ -4,11 +4,6 @@
 
 #include "sched/scheduler_state.h"
 
-uint32_t tw_sched_pages_for(const struct tw_scheduler *s, uint32_t n_tokens)
-{
-    return (uint32_t)(((uint64_t)n_tokens + s->config.page_tokens - 1) / s->config.page_tokens);
-}
-
 uint32_t tw_sched_available(const struct tw_scheduler *s)
 {
     return tw_page_pool_free_pages(s->pool) + tw_prefix_tree_cached(s->tree);
@@ -47,9 +42,7 @@ bool tw_scheduler_borrow(struct tw_scheduler *s, uint32_t n, uint32_t *ret_pages
 void tw_scheduler_give_back(struct tw_scheduler *s, uint32_t n, const uint32_t *pages)
 {
     assert(n <= s->n_borrowed);
-    for (uint32_t i = 0; i < n; i++) {
-        tw_page_pool_unref(s->pool, pages[i]);
-    }
+    tw_page_pool_unref_all(s->pool, n, pages);
     s->n_borrowed -= n;
 }
 
@@ -58,9 +51,9 @@ void tw_scheduler_give_back(struct tw_scheduler *s, uint32_t n, const uint32_t *
 void tw_sched_release_pages(struct tw_scheduler *s, struct tw_sched_sequence *sequence)
 {
     const bool is_idle = tw_fair_share_class(s->share, sequence->tenant) == TW_CLASS_IDLE;
-    while (sequence->n_pages > sequence->n_nodes) {
-        tw_page_pool_unref(s->pool, sequence->pages[--sequence->n_pages]);
-    }
+    tw_page_pool_unref_all(s->pool, sequence->n_pages - sequence->n_nodes,
+                           sequence->pages + sequence->n_nodes);
+    sequence->n_pages = sequence->n_nodes;
     while (sequence->n_pages > 0) {
         tw_prefix_tree_release(s->tree, sequence->pages[--sequence->n_pages], is_idle);
     }
@@ -139,6 +132,14 @@ static uint32_t parent_of(const struct tw_sched_sequence *sequence)
     return sequence->n_nodes == 0 ? TW_PREFIX_ROOT : sequence->pages[sequence->n_nodes - 1];
 }
 
+static void add_node(struct tw_scheduler *s, const struct tw_sched_sequence *sequence,
+                     uint32_t page, uint32_t n_filled)
+{
+    const int32_t *tokens = sequence->tokens + (size_t)sequence->n_nodes * s->config.page_tokens;
+    tw_prefix_tree_add(s->tree, sequence->domain, parent_of(sequence), tokens, page, n_filled);
+    s->claims[page] = 0;
+}
+
 static void use_what_is_there(struct tw_scheduler *s, struct tw_sched_sequence *sequence)
 {
     uint32_t most = shareable_pages(s, sequence);
@@ -160,9 +161,7 @@ static void announce(struct tw_scheduler *s, struct tw_sched_sequence *sequence)
 {
     uint32_t most = shareable_pages(s, sequence);
     while (sequence->n_nodes < most) {
-        size_t first = (size_t)sequence->n_nodes * s->config.page_tokens;
-        tw_prefix_tree_add(s->tree, sequence->domain, parent_of(sequence), sequence->tokens + first,
-                           sequence->pages[sequence->n_nodes], 0);
+        add_node(s, sequence, sequence->pages[sequence->n_nodes], 0);
         sequence->n_nodes++;
     }
 }
@@ -234,7 +233,7 @@ static void grow(struct tw_scheduler *s, struct tw_sched_sequence *sequence)
 static bool grow_lane(struct tw_scheduler *s, const struct tw_sched_lane *lane)
 {
     for (struct tw_sched_sequence *one = lane->running.first; one != NULL; one = one->next) {
-        if (tw_sched_pages_for(s, one->n_tokens) > one->n_pages) {
+        if (!tw_sched_hold(s, one->n_pages, one->n_tokens)) {
             const uint64_t n_preemptions = s->usage.n_preemptions;
             grow(s, one);
             if (s->usage.n_preemptions != n_preemptions) {
@@ -282,7 +281,7 @@ static void publish_page(struct tw_scheduler *s, struct tw_sched_sequence *seque
     uint32_t parent = parent_of(sequence);
     uint32_t there = tw_prefix_tree_find(s->tree, sequence->domain, parent, tokens);
     if (there == TW_PREFIX_NONE) {
-        tw_prefix_tree_add(s->tree, sequence->domain, parent, tokens, *page, page_tokens);
+        add_node(s, sequence, *page, page_tokens);
     } else if (tw_prefix_tree_filled(s->tree, there) == page_tokens) {
         tw_prefix_tree_use(s->tree, there);
         tw_page_pool_unref(s->pool, *page);

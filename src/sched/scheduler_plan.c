@@ -95,6 +95,19 @@ static uint64_t row_cost(const struct tw_scheduler *s, const struct tw_sched_seq
     return last > first ? cost_of(s, sequence, first, last) : 0;
 }
 
+/* A token of an answer that was not computed before: most rows are that. */
+static bool is_answers_next(const struct tw_sched_sequence *sequence, uint32_t n_tokens)
+{
+    return n_tokens == 1 && sequence->n_computed >= sequence->n_prompt_tokens &&
+           sequence->n_computed >= sequence->n_accounted;
+}
+
+/* Whether pages of the tree hold what is to be computed next. */
+static bool has_shared_ahead(const struct tw_scheduler *s, const struct tw_sched_sequence *sequence)
+{
+    return (uint64_t)sequence->n_nodes * s->config.page_tokens > sequence->n_computed;
+}
+
 /* The lane whose next sequence gets the next row. */
 static struct tw_sched_lane *next_lane(const struct tw_scheduler *s, uint32_t *ret_tenant)
 {
@@ -106,7 +119,7 @@ static struct tw_sched_lane *next_lane(const struct tw_scheduler *s, uint32_t *r
         if (lane->cursor == NULL) {
             continue;
         }
-        bool idle = tw_fair_share_class(s->share, tenant) == TW_CLASS_IDLE;
+        const bool idle = lane->is_idle;
         bool before =
             best == NULL || (idle != best_idle                ? !idle
                              : lane->counter != best->counter ? lane->counter < best->counter
@@ -140,8 +153,12 @@ static void begin_choice(struct tw_scheduler *s)
         struct tw_sched_lane *lane = s->lanes[s->tenants[i]];
         lane->cursor = lane->running.first;
         lane->counter = tw_fair_share_counter(s->share, s->tenants[i]);
+        lane->decode_step = tw_fair_share_step(s->share, s->tenants[i], s->config.decode_cost);
+        lane->is_idle = tw_fair_share_class(s->share, s->tenants[i]) == TW_CLASS_IDLE;
         for (struct tw_sched_sequence *one = lane->running.first; one != NULL; one = one->next) {
-            tw_sched_catch_up(s, one);
+            if (has_shared_ahead(s, one)) {
+                tw_sched_catch_up(s, one);
+            }
         }
     }
 }
@@ -160,7 +177,7 @@ static uint32_t choose_rows(struct tw_scheduler *s, uint32_t budget, bool *ret_i
     s->n_rows = 0;
     bool is_idle = false;
     while (s->n_rows < s->config.max_rows && (lane = next_lane(s, &tenant)) != NULL) {
-        if (!is_idle && tw_fair_share_class(s->share, tenant) == TW_CLASS_IDLE) {
+        if (!is_idle && lane->is_idle) {
             if (s->n_rows > 0 || s->is_idle_held) {
                 break; /* others have the step to themselves: IDLE rows would make it longer */
             }
@@ -173,7 +190,9 @@ static uint32_t choose_rows(struct tw_scheduler *s, uint32_t budget, bool *ret_i
         if (n == 0) {
             continue;
         }
-        lane->counter += tw_fair_share_step(s->share, tenant, row_cost(s, sequence, n));
+        lane->counter += is_answers_next(sequence, n)
+                             ? lane->decode_step
+                             : tw_fair_share_step(s->share, tenant, row_cost(s, sequence, n));
         uint32_t last = sequence->n_computed + n;
         uint32_t first_output = sequence->first_output > sequence->n_computed
                                     ? sequence->first_output
@@ -186,6 +205,7 @@ static uint32_t choose_rows(struct tw_scheduler *s, uint32_t budget, bool *ret_i
             .first_position = sequence->n_computed,
             .n_outputs = last > first_output ? last - first_output : 0,
             .wants_token = last == sequence->n_tokens,
+            .owner = sequence->owner,
         };
         n_tokens += n;
     }
@@ -215,6 +235,9 @@ static uint32_t smaller(uint32_t a, uint32_t b)
 static uint32_t add_drafts(struct tw_scheduler *s)
 {
     uint32_t n_decoded = 0, n_added = 0;
+    if (s->config.most_decoded == 0) {
+        return 0;
+    }
     for (uint32_t i = 0; i < s->n_rows; i++) {
         n_decoded += decodes(&s->rows[i]);
     }
@@ -266,11 +289,12 @@ static void fill_nodes(struct tw_scheduler *s, const struct tw_sched_sequence *s
     }
 }
 
-void tw_sched_count_computed(struct tw_scheduler *s, struct tw_sched_sequence *sequence,
-                             uint32_t n_tokens)
+static void count_paid(struct tw_scheduler *s, struct tw_sched_sequence *sequence,
+                       uint32_t n_tokens)
 {
-    fill_nodes(s, sequence, n_tokens);
-    tw_fair_share_charge(s->share, sequence->tenant, row_cost(s, sequence, n_tokens));
+    if (has_shared_ahead(s, sequence)) {
+        fill_nodes(s, sequence, n_tokens);
+    }
     bool was_prompt = sequence->n_accounted < sequence->n_prompt_tokens;
     sequence->n_computed += n_tokens;
     if (sequence->n_computed > sequence->n_accounted) {
@@ -283,13 +307,28 @@ void tw_sched_count_computed(struct tw_scheduler *s, struct tw_sched_sequence *s
     if (sequence->first_output < sequence->n_computed) {
         sequence->first_output = sequence->n_computed; /* not again after a preemption */
     }
-    tw_sched_publish(s, sequence);
+    if (sequence->tokens != NULL) {
+        tw_sched_publish(s, sequence);
+    }
+}
+
+void tw_sched_count_computed(struct tw_scheduler *s, struct tw_sched_sequence *sequence,
+                             uint32_t n_tokens)
+{
+    tw_fair_share_charge(s->share, sequence->tenant, row_cost(s, sequence, n_tokens));
+    count_paid(s, sequence, n_tokens);
 }
 
 static void commit_row(struct tw_scheduler *s, const struct tw_step_row *row)
 {
     struct tw_sched_sequence *sequence = row->sequence;
-    tw_sched_count_computed(s, sequence, row->n_tokens - row->n_drafted);
+    const uint32_t n_computed = row->n_tokens - row->n_drafted;
+    if (is_answers_next(sequence, n_computed)) {
+        tw_sched_lane_of(s, sequence)->n_decoded++; /* paid for together */
+        count_paid(s, sequence, 1);
+    } else {
+        tw_sched_count_computed(s, sequence, n_computed);
+    }
     s->usage.n_computed_tokens += row->n_tokens;
     s->usage.n_drafted_tokens += row->n_drafted;
     if (row->wants_token) {
@@ -306,6 +345,11 @@ void tw_scheduler_commit(struct tw_scheduler *s)
     s->usage.n_steps++;
     for (uint32_t i = 0; i < s->n_rows; i++) {
         commit_row(s, &s->rows[i]);
+    }
+    for (uint32_t i = 0; i < s->n_tenants; i++) {
+        struct tw_sched_lane *lane = s->lanes[s->tenants[i]];
+        tw_fair_share_charge_times(s->share, s->tenants[i], s->config.decode_cost, lane->n_decoded);
+        lane->n_decoded = 0;
     }
 }
 

@@ -49,6 +49,9 @@ struct tw_sched_lane { /* of a tenant */
     /* While rows are chosen: the next to look at, and the counter if the step were over. */
     struct tw_sched_sequence *cursor;
     uint64_t counter;
+    uint64_t decode_step; /* what one token of an answer adds to it */
+    bool is_idle;
+    uint32_t n_decoded; /* tokens of answers in the step that is committed */
 };
 
 struct tw_scheduler {
@@ -71,7 +74,7 @@ struct tw_scheduler {
     uint32_t n_owed;
     uint32_t n_borrowed; /* pages */
     uint64_t n_plans;
-    uint64_t *claims; /* [n_pages]: the last plan in which somebody computes the page */
+    uint64_t *claims; /* [n_pages] of nodes: the last plan in which somebody computes the page */
     struct tw_scheduler_usage usage;
 };
 
@@ -94,7 +97,18 @@ void tw_sched_count_computed(struct tw_scheduler *scheduler, struct tw_sched_seq
 
 /* ---- scheduler_pages.c ---- */
 
-uint32_t tw_sched_pages_for(const struct tw_scheduler *scheduler, uint32_t n_tokens);
+static inline uint32_t tw_sched_pages_for(const struct tw_scheduler *scheduler, uint32_t n_tokens)
+{
+    const uint32_t page_tokens = scheduler->config.page_tokens;
+    return n_tokens / page_tokens + (n_tokens % page_tokens != 0);
+}
+
+/* Whether n_pages hold n_tokens: the question of every step, without a division. */
+static inline bool tw_sched_hold(const struct tw_scheduler *scheduler, uint32_t n_pages,
+                                 uint32_t n_tokens)
+{
+    return (uint64_t)n_pages * scheduler->config.page_tokens >= n_tokens;
+}
 
 /* Makes a waiting sequence resident; false when it has to wait for pages. */
 bool tw_sched_admit(struct tw_scheduler *scheduler, struct tw_sched_sequence *sequence);

@@ -9,46 +9,86 @@
 
 /* ---- exactness ---- */
 
-static void stretches_give_the_same_result_to_the_nanosecond(void **state)
+struct exactness {
+    const char *model;
+    double rate;
+    uint32_t n_input, n_output, n_kv_tokens, n_clients, n_replicas, n_pipeline, page_tokens;
+    uint32_t n_prefixes, spill;
+};
+
+static struct tw_workload exactness_workload(const struct exactness *c, uint32_t n)
+{
+    struct tw_workload workload;
+    struct tw_error error;
+    const struct tw_use_case use = {
+        .rate_requests_s = c->rate,
+        .arrivals = TW_ARRIVAL_GAMMA,
+        .arrival_cv = 1,
+        .input = {TW_LENGTH_LOGNORMAL, c->n_input, 0.6, 1, 2000},
+        .output = {TW_LENGTH_LOGNORMAL, c->n_output, 0.8, 1, 400},
+        .prefix_tokens = c->n_prefixes > 0 ? c->n_input / 2 : 0,
+        .n_prefixes = c->n_prefixes,
+    };
+    assert_int_equal(tw_workload_make(&use, 1, n, 7, &workload, &error), TW_OK);
+    return workload;
+}
+
+/* All that a result and each outcome has, to the last bit. */
+static void stretches_give_the_same_result_to_the_last_bit(void **state)
 {
     (void)state;
-    static const struct {
-        const char *model;
-        double rate;
-        uint32_t n_input, n_output, n_kv_tokens, n_clients, n_replicas, n_pipeline;
-    } cases[] = {{"Llama-3.1-8B", 20, 700, 90, 0, 0, 1, 1},
-                 {"Llama-3.1-8B", 50, 900, 200, 12000, 0, 1, 1}, /* preemptions */
-                 {"gpt-oss-20b", 20, 700, 90, 0, 0, 2, 1},       /* windows */
-                 {"Llama-3.1-8B", 20, 300, 150, 0, 24, 2, 2}};   /* closed loop, pipeline */
-    enum { N = 300 };
+    static const struct exactness cases[] = {
+        {.model = "Llama-3.1-8B", .rate = 20, .n_input = 700, .n_output = 90},
+        {"Llama-3.1-8B", 50, 900, 200, .n_kv_tokens = 12000}, /* preemptions */
+        {"Llama-3.1-8B", 40, 600, 100, .n_kv_tokens = 9000, .n_prefixes = 3} /* evictions, too */,
+        {"Llama-3.1-8B", 60, 300, 60, .page_tokens = 1},
+        {"Llama-3.1-8B", 90, 900, 60, .n_replicas = 2, .spill = 1500},
+        {"gpt-oss-20b", 20, 700, 90, .n_replicas = 2}, /* windows that are full */
+        {.model = "gpt-oss-20b",
+         .rate = 30,
+         .n_input = 60,
+         .n_output = 120}, /* and that are reached on the way */
+        {"Llama-3.1-8B", 20, 300, 150, .n_clients = 24, .n_replicas = 2, .n_pipeline = 2}};
+    enum { N = 400 };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct tw_plant plant = plan_plant(cases[i].model, "H100-80GB-SXM");
-        plant.n_replicas = cases[i].n_replicas;
-        plant.n_pipeline = cases[i].n_pipeline;
-        plant.n_kv_tokens = cases[i].n_kv_tokens;
-        plant.n_context_tokens = 2048;
-        struct tw_workload workload =
-            plan_workload(cases[i].rate, cases[i].n_input, cases[i].n_output, N);
-        for (uint32_t k = 0; k < N; k++) {
-            workload.requests[k].n_output += k * 37 % 61;
-        }
-        struct tw_simulation simulation = {
-            .plant = &plant, .workload = &workload, .n_clients = cases[i].n_clients};
-        struct tw_plan_outcome fast[N], slow[N];
-        const struct tw_plan_result a = plan_simulate(&simulation, fast);
+        const struct exactness *c = &cases[i];
+        struct tw_plant plant = plan_plant(c->model, "H100-80GB-SXM");
+        plant.n_replicas = c->n_replicas > 0 ? c->n_replicas : 1;
+        plant.n_pipeline = c->n_pipeline > 0 ? c->n_pipeline : 1;
+        plant.n_kv_tokens = c->n_kv_tokens;
+        plant.page_tokens = c->page_tokens;
+        plant.n_context_tokens = 2400;
+        struct tw_workload workload = exactness_workload(c, N);
+        struct tw_simulation simulation = {.plant = &plant,
+                                           .workload = &workload,
+                                           .n_clients = c->n_clients,
+                                           .spill_waiting_tokens = c->spill};
+        struct tw_plan_outcome fast[N] = {0}, slow[N] = {0};
+        struct tw_plan_result a = plan_simulate(&simulation, fast);
         simulation.step_by_step = true;
         const struct tw_plan_result b = plan_simulate(&simulation, slow);
-        assert_true(a.n_advanced_steps > 0 && b.n_advanced_steps == 0);
-        assert_int_equal(a.n_steps, b.n_steps);
-        assert_int_equal(a.n_preemptions, b.n_preemptions);
-        assert_true(cases[i].n_kv_tokens == 0 || a.n_preemptions > 0);
-        for (uint32_t k = 0; k < N; k++) {
-            assert_true(fast[k].ttft_s == slow[k].ttft_s);
-            assert_true(fast[k].latency_s == slow[k].latency_s);
-            assert_int_equal(fast[k].n_preemptions, slow[k].n_preemptions);
-        }
+        assert_true(a.n_advanced_steps > 200 && b.n_advanced_steps == 0);
+        assert_true(c->n_kv_tokens == 0 || a.n_preemptions > 0);
+        assert_true(c->n_prefixes == 0 || (a.cached_tokens > 0 && a.n_evictions > 0));
+        assert_true(c->spill == 0 || a.n_spilled > 0);
+        a.n_advanced_steps = 0;
+        assert_memory_equal(&a, &b, sizeof a);
+        assert_memory_equal(fast, slow, sizeof fast);
         tw_workload_free(&workload);
     }
+}
+
+/* Where prompts fit in one step, what is planned alone is the step that reads each. */
+static void all_but_the_steps_that_read_prompts_is_passed_in_stretches(void **state)
+{
+    (void)state;
+    struct tw_plant plant = plan_plant("Llama-3.1-8B", "H100-80GB-SXM");
+    struct tw_workload workload = plan_workload(40, 512, 16, 5000);
+    const struct tw_simulation simulation = {.plant = &plant, .workload = &workload};
+    const struct tw_plan_result r = plan_simulate(&simulation, NULL);
+    assert_true(r.n_advanced_steps > 5000);
+    assert_true(r.n_steps - r.n_advanced_steps <= 5000);
+    tw_workload_free(&workload);
 }
 
 static void nothing_is_lost_and_every_token_is_computed_once(void **state)
@@ -214,7 +254,8 @@ static void what_would_wait_too_long_goes_elsewhere(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(stretches_give_the_same_result_to_the_nanosecond),
+        cmocka_unit_test(stretches_give_the_same_result_to_the_last_bit),
+        cmocka_unit_test(all_but_the_steps_that_read_prompts_is_passed_in_stretches),
         cmocka_unit_test(nothing_is_lost_and_every_token_is_computed_once),
         cmocka_unit_test(shared_beginnings_are_computed_once),
         cmocka_unit_test(queues_wait_as_long_as_theory_says),

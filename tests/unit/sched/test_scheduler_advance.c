@@ -91,6 +91,21 @@ static void step(struct world *w)
     }
 }
 
+/* Answers that a stretch completed. */
+static uint32_t end_complete(struct world *w)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < N_TEXTS; i++) {
+        if (w->texts[i] != NULL && tw_scheduler_state(w->texts[i]).owes_token) {
+            assert_int_equal(tw_scheduler_state(w->texts[i]).n_tokens + 1, n_most_of(i));
+            tw_scheduler_end(w->scheduler, w->texts[i]);
+            w->texts[i] = NULL;
+            n++;
+        }
+    }
+    return n;
+}
+
 static void compare(const struct world *a, const struct world *b)
 {
     const struct tw_scheduler_usage x = tw_scheduler_usage(a->scheduler);
@@ -117,7 +132,7 @@ static void live(uint32_t n_pages, uint32_t max_rows, uint32_t n_tenants, uint32
                  uint64_t *ret_advanced, uint64_t *ret_preemptions)
 {
     struct world a = set_up(n_pages, max_rows), b = set_up(n_pages, max_rows);
-    uint32_t n_texts = 0;
+    uint32_t n_texts = 0, n_ended = 0;
     for (uint32_t round = 0; n_texts < N_TEXTS || tw_scheduler_usage(a.scheduler).n_resident > 0;
          round++) {
         if (n_texts < N_TEXTS && round % every == 0) {
@@ -128,6 +143,7 @@ static void live(uint32_t n_pages, uint32_t max_rows, uint32_t n_tenants, uint32
         if (n > 0) {
             assert_int_equal(tw_scheduler_advance(a.scheduler, n, NULL), TW_OK);
             a.n_advanced += n;
+            n_ended += end_complete(&a);
             for (uint32_t i = 0; i < n; i++) {
                 step(&b);
             }
@@ -138,6 +154,7 @@ static void live(uint32_t n_pages, uint32_t max_rows, uint32_t n_tenants, uint32
         compare(&a, &b);
         assert_in_range(round, 0, 100000);
     }
+    assert_true(n_ended > 20); /* in stretches */
     *ret_advanced = a.n_advanced;
     *ret_preemptions = tw_scheduler_usage(a.scheduler).n_preemptions;
     tear_down(&a);
@@ -178,8 +195,8 @@ static void who_reads_or_might_come_in_ends_a_stretch(void **state)
             assert_int_equal(tw_scheduler_steady_steps(w.scheduler, 100), 0); /* reads */
         }
     }
-    /* 41 of 60 tokens: the 60th is not pushed. */
-    assert_int_equal(tw_scheduler_steady_steps(w.scheduler, 100), 18);
+    /* 41 of 60 tokens: the last step gives the 60th, which is not pushed. */
+    assert_int_equal(tw_scheduler_steady_steps(w.scheduler, 100), 19);
     assert_int_equal(tw_scheduler_steady_steps(w.scheduler, 5), 5);
     assert_int_equal(tw_scheduler_submit(w.scheduler, &request, &two, NULL), TW_OK);
     assert_int_equal(tw_scheduler_steady_steps(w.scheduler, 100), 0); /* might come in */
@@ -191,11 +208,31 @@ static void who_reads_or_might_come_in_ends_a_stretch(void **state)
     tear_down(&w);
 }
 
+/* While others have rows, those of IDLE tenants have none: what stands still is no stretch. */
+static void idle_texts_beside_others_end_a_stretch(void **state)
+{
+    (void)state;
+    struct world w = set_up(100, 4);
+    assert_int_equal(tw_fair_share_set(w.share, 2, 1, TW_CLASS_IDLE, NULL), TW_OK);
+    struct tw_sched_sequence *texts[2];
+    for (uint32_t i = 0; i < 2; i++) { /* the IDLE one first, so that both are resident */
+        const struct tw_sched_request request = {
+            .tenant = 2 - i, .n_tokens = 4, .n_tokens_most = 20};
+        assert_int_equal(tw_scheduler_submit(w.scheduler, &request, &texts[i], NULL), TW_OK);
+        assert_int_equal(tw_scheduler_plan(w.scheduler, 32).n_rows, 1);
+        tw_scheduler_commit(w.scheduler);
+        assert_int_equal(tw_scheduler_push(w.scheduler, texts[i], 1, NULL), TW_OK);
+        assert_int_equal(tw_scheduler_steady_steps(w.scheduler, 100), i == 0 ? 15 : 0);
+    }
+    tear_down(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(many_steps_at_once_leave_what_they_would_one_by_one),
         cmocka_unit_test(who_reads_or_might_come_in_ends_a_stretch),
+        cmocka_unit_test(idle_texts_beside_others_end_a_stretch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
