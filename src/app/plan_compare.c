@@ -331,7 +331,8 @@ static enum tw_status other_models(struct work *w, struct tw_error *error)
     return tw_error_set(error, TW_ERR_NOT_FOUND, TW_NO_POSITION,
                         "no request of this period is for '%.60s'; the books have %s: say with "
                         "--model which of them the plan is about, or --model '*' for all",
-                        w->args->models.n_items > 0 ? w->args->models.items[0] : w->scenario->models[0].name,
+                        w->args->models.n_items > 0 ? w->args->models.items[0]
+                                                    : w->scenario->models[0].name,
                         names);
 }
 

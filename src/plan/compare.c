@@ -382,8 +382,9 @@ static void cloud_rows(struct tw_comparison *c)
     for (uint32_t i = 0; i < a->n_apis; i++) {
         c->clouds[i] = (struct tw_compare_cloud){
             .api = &a->apis[i],
-            .planned_usd_per_million = tw_price_api_per_million(
-                &a->apis[i], &service->workload, service->cached_share, plan->scenario->batch_share),
+            .planned_usd_per_million =
+                tw_price_api_per_million(&a->apis[i], &service->workload, service->cached_share,
+                                         plan->scenario->batch_share),
             .usd = tw_actual_usd(a, i, true),
             .uncached_usd = tw_actual_usd(a, i, false),
         };

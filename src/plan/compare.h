@@ -11,8 +11,8 @@
  * says it. Energy is what counters showed; where there are none, or for the hours that they do not
  * cover, it is the plan's watts at the measured load, and says so.
  *
- * Of a scenario with several models one is compared (tw_scenario_keep_model), so that a plan here has
- * one service.
+ * Of a scenario with several models one is compared (tw_scenario_keep_model), so that a plan here
+ * has one service.
  *
  * Invariants: a row whose actual side is not known has NAN there, never a guess. basis says where
  * it is from. The same input gives the same comparison.

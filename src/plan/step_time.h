@@ -2,9 +2,11 @@
  *
  *     t = step + rows x row + layers x layer + collectives
  *         + join(products, weights)      matrix products: arithmetic, and reading weights
- *         + join(attention, cache)       attention: arithmetic, and reading keys and values
+ *         + max(attention of one token, cache) + attention of further tokens
+ *                                        reading keys and values, and arithmetic with them
  *         + activations                  norms, gates, rotations, quantising: memory alone
- *     join(c, m) = max(c, m) + (1 - overlap) min(c, m)
+ *     join(c, m) = (c^p + m^p)^(1/p), p = 1 / (1 - overlap), at most 50: of what kernels do partly
+ *         at once; the sum at overlap 0, the longer one at 1
  *     c = operations / (ops_s x sustained x compute_share);  m = bytes / (bandwidth x
  *         bandwidth_share)
  *

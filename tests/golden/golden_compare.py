@@ -314,7 +314,8 @@ def plant_and_cost_are_those_of_the_pasted_plan(it):
     near(row(made, "cost of a million tokens")["actual"] * million_h,
          option["usd_per_million_tokens"] * again["demand"]["million_tokens_per_peak_h"], 1e-4)
 
-    cost, seconds = option["cost"], made["load"]["seconds"]
+    (part,) = option["parts"]
+    cost, seconds = part["cost"], made["load"]["seconds"]
     most = cost["load"][-1] * made["replicas"] / cost["replicas"][-1]
     served = possible = joules = 0
     for n, s in zip(made["load"]["requests"], seconds):

@@ -39,8 +39,9 @@ class Machine:
 
     def __init__(self, folder):
         self.folder, self.cards = Path(folder, "powercap"), Path(folder, "cards")
-        self.packages = {"intel-rapl:0": ("package-0", 0), "intel-rapl:0:0": ("core", 0),
-                         "intel-rapl:0:1": ("dram", 0), "intel-rapl:1": ("package-1", 0)}
+        self.packages = {"intel-rapl:0": ("package-0", TOP - 200_000_000),
+                         "intel-rapl:0:0": ("core", 0), "intel-rapl:0:1": ("dram", 0),
+                         "intel-rapl:1": ("package-1", 0)}
         self.card_mj = 5
         for zone, (name, _) in self.packages.items():
             Path(self.folder, zone).mkdir(parents=True)

@@ -49,6 +49,7 @@ static struct tw_step_cost draw_cost(void)
                                  .row_s = 1e-4 * share(),
                                  .request_s = chance(0.5) ? 2e-3 * share() : 0,
                                  .token_s = 2e-4 * share(),
+                                 .activation_s = 1e-5 * share(),
                                  .attended_s = 1e-6 * share(),
                                  .result_s = 1e-4 * share(),
                                  .weights_s = 3e-3 * share(),
@@ -101,12 +102,13 @@ static void print_case(const struct tw_simulation *s, const struct tw_plan_resul
            s->routing == TW_PLAN_ROUND_ROBIN ? "true" : "false", s->n_clients,
            s->spill_waiting_tokens, w->block_tokens);
     printf("\"cost\": {\"fixed\": %.17g, \"overlap\": %.17g, \"row\": %.17g, \"request\": %.17g, "
-           "\"token\": %.17g, \"attended\": %.17g, \"result\": %.17g, \"weights\": %.17g, "
+           "\"token\": %.17g, \"activation\": %.17g, \"attended\": %.17g, \"result\": %.17g, "
+           "\"weights\": %.17g, "
            "\"experts\": %.17g, \"expert_share\": %.17g, \"context\": %.17g, \"window\": %.17g, "
            "\"n_window\": %.17g, \"reduce\": %.17g, \"reduce_token\": %.17g}, ",
-           c->fixed_s, c->overlap, c->row_s, c->request_s, c->token_s, c->attended_s, c->result_s,
-           c->weights_s, c->experts_s, c->expert_share, c->context_s, c->window_s, c->n_window,
-           c->reduce_s, c->reduce_token_s);
+           c->fixed_s, c->overlap, c->row_s, c->request_s, c->token_s, c->activation_s,
+           c->attended_s, c->result_s, c->weights_s, c->experts_s, c->expert_share, c->context_s,
+           c->window_s, c->n_window, c->reduce_s, c->reduce_token_s);
     printf("\"steps\": %" PRIu64 ", \"preemptions\": %" PRIu64 ", \"evictions\": %" PRIu64
            ", \"computed\": %" PRIu64 ", \"spilled\": %u, \"refused\": %u, \"requests\": [",
            result->n_steps, result->n_preemptions, result->n_evictions, result->n_computed_tokens,

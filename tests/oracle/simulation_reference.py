@@ -230,12 +230,14 @@ def step_ns(cost, rows):
         attended += sum(range(text.computed + 1, end + 1))  # each token sees those up to itself
         results += end == text.length
     touched = 1 - (1 - cost["expert_share"]) ** n_tokens if cost["expert_share"] > 0 else 0
-    compute = cost["token"] * n_tokens + cost["result"] * results + cost["attended"] * attended
-    memory = (cost["weights"] + cost["experts"] * touched + cost["window"] * window +
-              cost["context"] * context)
-    more, less = max(compute, memory), min(compute, memory)
+    compute = cost["token"] * n_tokens + cost["result"] * results
+    memory = cost["weights"] + cost["experts"] * touched
+    power = 1 / (1 - cost["overlap"]) if cost["overlap"] < 0.98 else 50
+    products = (compute ** power + memory ** power) ** (1 / power)
     total = (cost["fixed"] + cost["row"] * len(rows) + cost["reduce"] +
-             cost["reduce_token"] * n_tokens + more + (1 - cost["overlap"]) * less)
+             (cost["reduce_token"] + cost["activation"]) * n_tokens + products +
+             cost["window"] * window + cost["context"] * context +
+             cost["attended"] * max(0, attended - context))
     return math.floor(total * 1e9 + 0.5)
 
 
