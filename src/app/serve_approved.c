@@ -8,21 +8,28 @@
 
 #define LIST_BYTES ((size_t)16 << 20)
 
-/* With its end, so that no two lists have the same bytes. */
+/* With its end, and each list behind its length, so that no two configurations have the same bytes. */
 static void add(struct tw_buf *list, const char *text)
 {
     text = text != NULL ? text : "";
     tw_buf_append(list, text, strlen(text) + 1);
 }
 
+static void add_length(struct tw_buf *list, size_t n)
+{
+    tw_buf_append_format(list, "%zu", n);
+    tw_buf_append(list, "", 1);
+}
+
 static void add_models(struct tw_buf *list, const struct tw_api_config *config)
 {
     add(list, config->zone);
+    add_length(list, config->n_models);
     for (size_t i = 0; i < config->n_models; i++) {
         const struct tw_api_model *model = &config->models[i];
-        add(list, "model");
         add(list, model->name);
         add(list, model->digest);
+        add_length(list, model->n_aliases);
         for (size_t k = 0; k < model->n_aliases; k++) {
             add(list, model->aliases[k]);
         }
@@ -33,16 +40,17 @@ static void add_backends(struct tw_buf *list, const struct tw_serve_file *file)
 {
     unsigned n = 0;
     const struct tw_serve_file_backend *rows = tw_serve_file_backends(file, &n);
+    add_length(list, n);
     for (unsigned i = 0; i < n; i++) {
         const struct tw_serve_file_backend *row = &rows[i];
-        add(list, "backend");
         add(list, row->name);
         add(list, row->url);
+        add_length(list, row->urls_count);
         for (unsigned k = 0; k < row->urls_count; k++) {
             add(list, row->urls[k]);
         }
         add(list, row->zone);
-        add(list, "models");
+        add_length(list, row->models_count);
         for (unsigned k = 0; k < row->models_count; k++) {
             add(list, row->models[k].name);
             add(list, row->models[k].upstream);

@@ -6,7 +6,8 @@
  *
  * A proposal is the command itself. It is given by one user and done when another one, whose roles
  * allow it as well, approves it; until then, and a week behind, nothing has happened. So is each
- * command that would let one person be two (a user's secret, a role), and that which ends all this.
+ * command that would let one person be two (a role), and that which ends all this. A secret is
+ * replaced by its user alone: whoever is shown another's would be two.
  *
  * What a server runs by stands in files; the books hold the digest of what was approved, and a
  * server with those books starts with nothing else.
@@ -43,6 +44,12 @@ enum tw_status tw_approval_propose(struct tw_hub_change *change, bool *ret_is_pr
 enum tw_status tw_approval_take(struct tw_hub_change *change, struct tw_error *error);
 /* Behind that command, in the same group: the proposal has ended. */
 enum tw_status tw_approval_end(struct tw_hub_change *change, struct tw_error *error);
+
+/* TW_ERR_DENIED where two people approve and somebody else than its user (change->about) asks for a
+ * new secret in the place of one that was given. */
+enum tw_status tw_approval_guard_secret(struct tw_hub_change *change, struct tw_error *error);
+/* TW_ERR_USAGE where two people approve and without change->about fewer than two owners could. */
+enum tw_status tw_approval_guard_owners(struct tw_hub_change *change, struct tw_error *error);
 
 enum tw_status tw_change_approve(struct tw_hub_change *change, struct tw_error *error);
 enum tw_status tw_change_reject(struct tw_hub_change *change, struct tw_error *error);

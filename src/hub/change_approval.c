@@ -95,11 +95,8 @@ enum tw_status tw_approval_check(struct tw_hub *hub, const char *what, const cha
 /* What needs two; of 'user', what would let one person be two. */
 static bool needs_two(const struct tw_hub_verb *verb)
 {
-    static const char *const names[][2] = {{"price", "set"},
-                                           {"approval", "use"},
-                                           {"approval", "set"},
-                                           {"user", "grant"},
-                                           {"user", "secret"}};
+    static const char *const names[][2] = {
+        {"price", "set"}, {"approval", "use"}, {"approval", "set"}, {"user", "grant"}};
     for (size_t i = 0; i < COUNT(names); i++) {
         if (strcmp(verb->group, names[i][0]) == 0 && strcmp(verb->verb, names[i][1]) == 0) {
             return true;
@@ -328,11 +325,14 @@ enum tw_status tw_change_reject(struct tw_hub_change *change, struct tw_error *e
 /* ---- settings ---- */
 
 /* Whether somebody could approve what the other proposes. */
-static bool has_two_owners(const struct tw_hub_change *change)
+static bool has_two_owners(const struct tw_hub_change *change, const struct tw_person *without)
 {
     size_t n = 0;
     for (size_t i = 0; i < change->directory->persons.n; i++) {
         const struct tw_person *person = change->directory->persons.at[i];
+        if (person == without) {
+            continue;
+        }
         bool is_owner = false, has_secret = false;
         for (const struct tw_grant *grant = person->grants; grant != NULL; grant = grant->next) {
             is_owner = is_owner || (grant->role == TW_ROLE_OWNER && grant->scope == NULL);
@@ -346,10 +346,38 @@ static bool has_two_owners(const struct tw_hub_change *change)
     return n >= 2;
 }
 
+enum tw_status tw_approval_guard_secret(struct tw_hub_change *change, struct tw_error *error)
+{
+    bool is_set = false;
+    const enum tw_status status = read_two_people(change->db, &is_set, error);
+    if (status != TW_OK || !is_set || change->about->secrets == NULL ||
+        (change->person != NULL && change->actor == change->about->id)) {
+        return status;
+    }
+    change->was_denied = true;
+    return tw_error_set(error, TW_ERR_DENIED, TW_NO_POSITION,
+                        "where two people approve, a user who has a secret replaces it himself, or "
+                        "whoever is shown the new one could be two: of somebody who lost his, "
+                        "'user close' and 'user create' make a new user");
+}
+
+enum tw_status tw_approval_guard_owners(struct tw_hub_change *change, struct tw_error *error)
+{
+    bool is_set = false;
+    const enum tw_status status = read_two_people(change->db, &is_set, error);
+    if (status != TW_OK || !is_set || !has_two_owners(change, NULL) ||
+        has_two_owners(change, change->about)) {
+        return status;
+    }
+    return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                        "two people approve here, and without this one there are not two owners "
+                        "any more: 'user grant' makes another one first");
+}
+
 enum tw_status tw_change_set_approval(struct tw_hub_change *change, struct tw_error *error)
 {
     const bool is_set = tw_change_value(change, "two_people")->integer != 0;
-    if (is_set && !has_two_owners(change)) {
+    if (is_set && !has_two_owners(change, NULL)) {
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
                             "fewer than two users are owner of everything and have a secret, so "
                             "nobody could approve: 'user create', 'user grant' and 'user secret' "

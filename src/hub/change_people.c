@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "hub/approval.h"
 #include "hub/change.h"
 
 #define COUNT(values) (sizeof(values) / sizeof *(values))
@@ -144,6 +145,10 @@ enum tw_status tw_change_withdraw_role(struct tw_hub_change *change, struct tw_e
                             "the user does not have this role there; 'user list' shows what there "
                             "is");
     }
+    const enum tw_status status = tw_approval_guard_owners(change, error);
+    if (status != TW_OK) {
+        return status;
+    }
     return write_grant(change,
                        "DELETE FROM person_role WHERE person = ? AND role = ? AND scope = ?", false,
                        error);
@@ -154,8 +159,12 @@ enum tw_status tw_change_withdraw_role(struct tw_hub_change *change, struct tw_e
 enum tw_status tw_change_make_person_secret(struct tw_hub_change *change, struct tw_error *error)
 {
     const char *path = tw_change_value(change, "path")->text;
+    enum tw_status status = tw_approval_guard_secret(change, error);
+    if (status != TW_OK) {
+        return status;
+    }
     tw_change_begin(change);
-    enum tw_status status = tw_change_revoke_secrets(change, change->about->secrets, error);
+    status = tw_change_revoke_secrets(change, change->about->secrets, error);
     if (status == TW_OK) {
         tw_change_put(change, change->answer, "path", json_string(path));
         status = tw_change_add_secret(change, 0, change->about->id, 0, error);
@@ -168,10 +177,14 @@ enum tw_status tw_change_close_person(struct tw_hub_change *change, struct tw_er
     const char *path = tw_change_value(change, "path")->text;
     const struct tw_db_value values[] = {tw_db_integer(change->hub->now_ns),
                                          tw_db_integer(change->about->id)};
+    enum tw_status status = tw_approval_guard_owners(change, error);
+    if (status != TW_OK) {
+        return status;
+    }
     tw_change_begin(change);
-    enum tw_status status = tw_change_write(change, TW_DIRECTORY_PERSON, change->about->id,
-                                            "UPDATE person SET closed_ns = ? WHERE id = ?", values,
-                                            COUNT(values), error);
+    status = tw_change_write(change, TW_DIRECTORY_PERSON, change->about->id,
+                             "UPDATE person SET closed_ns = ? WHERE id = ?", values, COUNT(values),
+                             error);
     if (status == TW_OK) {
         status = tw_change_revoke_secrets(change, change->about->secrets, error);
     }

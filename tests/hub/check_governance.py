@@ -165,9 +165,13 @@ def nobody_makes_himself_two_people_or_ends_it_alone(it):
     people = People(it, "ann", "bob")
     it.books.command("approval", "set", "--two-people")
     people.ask("ann", "user", "create", "eve")
-    for words in (("user", "grant", "eve", "--role", "owner"), ("user", "secret", "bob"),
+    for words in (("user", "grant", "eve", "--role", "owner"),
                   ("approval", "set", "--no-two-people")):
         assert people.ask("ann", *words)["state"] == "open"
+    people.refused("ann", 10, "replaces it himself", "user", "secret", "bob")
+    people.refused("ann", 2, "without this one", "user", "close", "bob")
+    people.refused("ann", 2, "without this one", "user", "withdraw", "bob", "--role", "owner")
+    people.secrets["bob"] = people.ask("bob", "user", "secret", "bob")["secret"]
     secret = people.secrets["bob"]
     number = people.ask("bob", "approval", "list")["proposals"][0]["proposal"]
     assert secret and people.ask("bob", "approval", "list")["two_people"] is True
