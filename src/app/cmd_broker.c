@@ -1,5 +1,6 @@
 /* broker: what `tokenworks serve --sealed broker` starts beside itself; of no use by hand. */
 #include "app/command.h"
+#include "base/secret.h"
 #include "seal/broker.h"
 
 int tw_cmd_broker(int argc, char **argv)
@@ -18,6 +19,7 @@ int tw_cmd_broker(int argc, char **argv)
     if (!tw_command_parse(&spec, argc, argv, &words, &exit_code)) {
         return exit_code;
     }
+    tw_secret_guard_process(); /* so that the one it serves cannot open its memory as a file */
     enum tw_status status = TW_OK;
     for (int i = 0; status == TW_OK && i < words.n_items; i++) {
         status = tw_reach_add(&reach, words.items[i], NULL, &error);
