@@ -169,8 +169,7 @@ static const char INSERT_FILE[] =
 static enum tw_status insert_file(struct tw_hub *hub, int64_t project, struct tw_batch_file *file,
                                   struct tw_error *error)
 {
-    enum tw_status status = count(hub->db, "SELECT COALESCE(MAX(id), 0) + 1 FROM batch_file", NULL,
-                                  0, &file->id, error);
+    file->id = hub->ledger.books.next_id++; /* never again: batches name files that are gone */
     const struct tw_db_value values[] = {
         tw_db_integer(file->id),         tw_db_text(file->name),
         tw_db_integer(project),          tw_db_text(file->purpose),
@@ -178,8 +177,7 @@ static enum tw_status insert_file(struct tw_hub *hub, int64_t project, struct tw
         tw_db_integer(file->n_lines),    tw_db_integer(file->created_ns),
         tw_db_integer(file->expires_ns),
     };
-    return status == TW_OK ? tw_batch_run(hub->db, INSERT_FILE, values, COUNT(values), error)
-                           : status;
+    return tw_batch_run(hub->db, INSERT_FILE, values, COUNT(values), error);
 }
 
 /* A project that keeps content for a time keeps its files no longer. */
@@ -494,10 +492,7 @@ static enum tw_status insert_batch(struct tw_hub *hub, void *context, struct tw_
                             "wait, or cancel some",
                             (long long)n_open, TW_LIMIT_BATCH_OPEN);
     }
-    if (status == TW_OK) {
-        status = count(hub->db, "SELECT COALESCE(MAX(id), 0) + 1 FROM batch", NULL, 0, &batch->id,
-                       error);
-    }
+    batch->id = hub->ledger.books.next_id++;
     batch->created_ns = hub->now_ns;
     batch->expires_ns = hub->now_ns + creating->order->window_s * TW_DIRECTORY_SECOND_NS;
     const struct tw_db_value values[] = {

@@ -10,9 +10,11 @@ const char tw_batch_columns[] =
     " b.output, b.errors, b.metadata, b.faults, b.created_ns, b.expires_ns, b.started_ns,"
     " b.finalizing_ns, b.ended_ns, b.cancelling_ns, b.n_total, b.n_completed, b.n_failed,"
     " b.prompt_tokens, b.cached_tokens, b.answer_tokens, i.name, o.name, e.name FROM batch b"
-    " LEFT JOIN batch_file i ON i.id = b.input"
-    " LEFT JOIN batch_file o ON o.id = b.output AND o.is_ready = 1 AND o.ended_ns IS NULL"
-    " LEFT JOIN batch_file e ON e.id = b.errors AND e.is_ready = 1 AND e.ended_ns IS NULL";
+    " LEFT JOIN batch_file i ON i.id = b.input AND i.project = b.project"
+    " LEFT JOIN batch_file o ON o.id = b.output AND o.project = b.project AND o.is_ready = 1"
+    " AND o.ended_ns IS NULL"
+    " LEFT JOIN batch_file e ON e.id = b.errors AND e.project = b.project AND e.is_ready = 1"
+    " AND e.ended_ns IS NULL";
 
 static void take_text(struct tw_db_statement *row, int column, char *out, size_t out_bytes)
 {

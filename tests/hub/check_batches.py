@@ -47,6 +47,16 @@ def site(function):
     return case
 
 
+def write(it, sql):
+    """As no client can; no server runs."""
+    if POSTGRES:
+        it.books.write(sql)
+        return
+    with sqlite3.connect(it.books.path) as connection:
+        connection.execute(sql)
+    connection.close()
+
+
 def chat_line(number, text):
     return json.dumps({"custom_id": f"c{number}", "method": "POST", "url": "/v1/chat/completions",
                        "body": {"messages": [{"role": "user", "content": text}], "max_tokens": 3,
@@ -210,6 +220,35 @@ def lists_have_pages_and_a_project_sees_its_own_alone(it):
         assert client.ask("GET", f"/v1/files/{files[0]}").status == 404
         assert becomes(lambda: it.books.rows(
             "SELECT COUNT(*) FROM batch_file WHERE name = ?", files[0]) == [(0,)])
+
+
+@site
+def an_old_batch_names_no_file_that_came_after_its_own(it):
+    it.books.command("project", "create", "acme/research/other")
+    other_key = it.books.command("key", "create", "acme/research/other/ci")["secret"]
+    broken = json.loads(line(2))
+    broken["body"]["prompt"] = {"no": "text"}
+    with it.serve() as server:
+        client, other = Client(server, it.books.key), Client(server, other_key)
+        old = client.wait(client.batch(line(1) + "\n" + json.dumps(broken) + "\n"))
+        files = [old[name] for name in ("input_file_id", "output_file_id", "error_file_id")]
+        assert all(files), old
+        ids = it.books.rows("SELECT id FROM batch_file")
+        for file in files:
+            assert client.ask("DELETE", f"/v1/files/{file}").status == 200, file
+        assert becomes(lambda: it.books.rows("SELECT COUNT(*) FROM batch_file") == [(0,)])
+        for who in (other, other, other, client, client, client):
+            who.wait(who.batch(lines(1)))
+            again = client.get(old["id"])
+            assert again["output_file_id"] is None and again["error_file_id"] is None, again
+            assert not again["input_file_id"], again
+        later = it.books.rows("SELECT id FROM batch_file ORDER BY id")
+        assert min(later) > max(ids), (ids, later)
+    write(it, f"UPDATE batch SET input = {later[0][0]}, output = {later[1][0]},"
+              f" errors = {later[1][0]} WHERE id = (SELECT MIN(id) FROM batch)")
+    with it.serve() as server:  # books of before may have such numbers
+        again = Client(server, it.books.key).get(old["id"])
+        assert again["output_file_id"] is None and not again["input_file_id"], again
 
 
 @site
@@ -538,24 +577,13 @@ def a_hub_without_the_keys_of_a_file_leaves_it_to_one_that_has_them(it):
                 assert batch["request_counts"]["completed"] == 20, batch
 
 
-def let_window_end(it):
-    """Of all batches; no server runs."""
-    sql = "UPDATE batch SET expires_ns = created_ns"
-    if POSTGRES:
-        it.books.write(sql)
-        return
-    with sqlite3.connect(it.books.path) as connection:
-        connection.execute(sql)
-    connection.close()
-
-
 @site
 def a_batch_whose_window_is_over_runs_no_line(it):
     with it.serve("--batch-lines", "1") as server:
         client = Client(server, it.books.key)
         name = client.batch(lines(300, max_tokens=40))
         assert becomes(lambda: client.get(name)["request_counts"]["completed"] > 3)
-    let_window_end(it)
+    write(it, "UPDATE batch SET expires_ns = created_ns")
     with it.serve() as server:
         client = Client(server, it.books.key)
         batch = client.wait(name)
@@ -604,6 +632,7 @@ def main():
              faults_of_a_file_are_told_with_their_lines,
              calls_that_make_no_sense_are_refused_with_a_sentence,
              lists_have_pages_and_a_project_sees_its_own_alone,
+             an_old_batch_names_no_file_that_came_after_its_own,
              a_batch_that_is_cancelled_keeps_what_it_has,
              a_revoked_key_ends_its_batches,
              a_budget_that_is_used_up_fails_the_lines_and_nobody_else_pays,
