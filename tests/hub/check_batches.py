@@ -154,6 +154,17 @@ def faults_of_a_file_are_told_with_their_lines(it):
                           (4, "invalid_body"), (5, "invalid_body"),
                           (3, "duplicate_custom_id")], faults
         assert batch["output_file_id"] is None and batch["error_file_id"] is None
+        for broken in ('{"custom_id": "x", "body": {"user": "ann@secret.org"',
+                       '{"custom_id": 1 "ann@secret.org"}', "ann@secret.org",
+                       '{"a": "ann@secret.org\\x"}', '{"ann@secret.org" 1}'):
+            batch = client.wait(client.batch(f"{line(1)}\n{broken}\n"))
+            told, = batch["errors"]["data"]
+            assert (told["line"], told["code"]) == (2, "invalid_json_line"), told
+            assert "not valid JSON" in told["message"] and "column" in told["message"], told
+        deep = client.wait(client.batch("[" * 2000 + "]" * 2000))
+        assert "nested deeper" in deep["errors"]["data"][0]["message"], deep
+        rows = it.books.rows("SELECT * FROM batch")
+        assert len(rows) == 7 and "secret" not in repr(rows), rows
         empty = client.wait(client.batch("\n \n"))
         assert [e["code"] for e in empty["errors"]["data"]] == ["empty_file"], empty
 
