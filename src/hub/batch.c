@@ -693,8 +693,8 @@ static enum tw_status missed(struct tw_error *error)
 }
 
 /* Its results: rows of files that nobody sees before it has ended. */
-static enum tw_status make_results(struct tw_hub *hub, struct tw_batch *batch,
-                                   struct tw_error *error)
+static enum tw_status make_results(struct tw_hub *hub, const struct tw_batch *batch,
+                                   int64_t ret_files[2], struct tw_error *error)
 {
     struct tw_batch_file files[2] = {{.purpose = "batch_output"}, {.purpose = "batch_output"}};
     enum tw_status status = TW_OK;
@@ -705,28 +705,27 @@ static enum tw_status make_results(struct tw_hub *hub, struct tw_batch *batch,
         files[i].created_ns = hub->now_ns;
         files[i].expires_ns = INT64_MAX; /* until the batch has ended */
         status = insert_file(hub, batch->project, &files[i], error);
+        ret_files[i] = files[i].id;
     }
-    batch->output = files[0].id;
-    batch->errors = files[1].id;
     return status;
 }
 
 static enum tw_status begin(struct tw_hub *hub, void *context, struct tw_error *error)
 {
-    struct step *step = context;
-    struct tw_batch *batch = step->batch;
+    const struct step *step = context;
+    const struct tw_batch *batch = step->batch;
     bool has_row = false;
-    int64_t id = 0;
+    int64_t id = 0, files[2] = {0, 0};
     const bool is_bad = step->faults != NULL;
-    enum tw_status status = is_bad ? TW_OK : make_results(hub, batch, error);
+    enum tw_status status = is_bad ? TW_OK : make_results(hub, batch, files, error);
     const struct tw_db_value values[] = {
         tw_db_text(tw_batch_status_name(is_bad ? TW_BATCH_FAILED : TW_BATCH_IN_PROGRESS)),
         tw_db_text(is_bad ? step->faults : ""),
         tw_db_integer(is_bad ? 0 : hub->now_ns),
         tw_db_integer(is_bad ? hub->now_ns : 0),
         tw_db_integer(step->n_lines),
-        tw_db_integer(is_bad ? 0 : batch->output),
-        tw_db_integer(is_bad ? 0 : batch->errors),
+        tw_db_integer(files[0]),
+        tw_db_integer(files[1]),
         tw_db_integer(batch->id),
         tw_db_integer(hub->ledger.self)};
     if (status == TW_OK) {
@@ -738,8 +737,7 @@ static enum tw_status begin(struct tw_hub *hub, void *context, struct tw_error *
             values, COUNT(values), &has_row, &id, error);
     }
     if (status == TW_OK && !has_row && !is_bad) { /* cancelled or lost: the files go with it */
-        const struct tw_db_value ids[] = {tw_db_integer(batch->output),
-                                          tw_db_integer(batch->errors)};
+        const struct tw_db_value ids[] = {tw_db_integer(files[0]), tw_db_integer(files[1])};
         status = tw_batch_run(hub->db, "DELETE FROM batch_file WHERE id IN (?, ?)", ids, 2, error);
     }
     return status;
