@@ -531,6 +531,7 @@ static void ask(struct tw_api_runner *runner, struct slot *slot)
                                           .may_use_special = job->caller.may_use_special,
                                           .caller = job->caller}};
     snprintf(call.data_class, sizeof call.data_class, "%s", job->batch.data_class);
+    snprintf(call.file_class, sizeof call.file_class, "%s", job->batch.file_class);
     call.n_data_classes = call.data_class[0] != '\0';
     tw_buf_free(&slot->answer);
     tw_buf_init(&slot->answer, TW_LIMIT_BATCH_RESULT_BYTES);

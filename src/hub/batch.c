@@ -164,7 +164,7 @@ static void make_name(const char *prefix, char ret_name[TW_BATCH_NAME_BYTES])
 
 static const char INSERT_FILE[] =
     "INSERT INTO batch_file (id, name, project, purpose, filename, n_bytes, n_lines, created_ns,"
-    " expires_ns, is_ready, ended_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, NULL)";
+    " expires_ns, data_class, is_ready, ended_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, NULL)";
 
 static enum tw_status insert_file(struct tw_hub *hub, int64_t project, struct tw_batch_file *file,
                                   struct tw_error *error)
@@ -175,7 +175,7 @@ static enum tw_status insert_file(struct tw_hub *hub, int64_t project, struct tw
         tw_db_integer(project),          tw_db_text(file->purpose),
         tw_db_text(file->filename),      tw_db_integer(file->n_bytes),
         tw_db_integer(file->n_lines),    tw_db_integer(file->created_ns),
-        tw_db_integer(file->expires_ns),
+        tw_db_integer(file->expires_ns), tw_db_text(file->data_class),
     };
     return tw_batch_run(hub->db, INSERT_FILE, values, COUNT(values), error);
 }
@@ -386,6 +386,7 @@ enum tw_status tw_batches_add_file(struct tw_batches *batches, const struct tw_h
     struct tw_error other;
     make_name("file-", file->name);
     snprintf(file->filename, sizeof file->filename, "%s", upload->filename);
+    snprintf(file->data_class, sizeof file->data_class, "%s", upload->data_class);
     struct piece *piece = tw_mem_zalloc(1, sizeof *piece);
     if (piece == NULL) {
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a file");
@@ -493,6 +494,7 @@ static enum tw_status insert_batch(struct tw_hub *hub, void *context, struct tw_
                             (long long)n_open, TW_LIMIT_BATCH_OPEN);
     }
     batch->id = hub->ledger.books.next_id++;
+    snprintf(batch->currency, sizeof batch->currency, "%s", hub->ledger.books.currency);
     batch->created_ns = hub->now_ns;
     batch->expires_ns = hub->now_ns + creating->order->window_s * TW_DIRECTORY_SECOND_NS;
     const struct tw_db_value values[] = {
@@ -633,7 +635,7 @@ enum tw_status tw_batches_claim(struct tw_batches *batches, size_t most,
     struct claiming claiming = {.most = most};
     struct own own = {.batches = ret_batches, .most = most};
     const struct tw_db_value self = tw_db_integer(batches->hub->ledger.self);
-    char sql[1024];
+    char sql[TW_BATCH_SQL_BYTES];
     int64_t n_others = 0;
     enum tw_status status =
         tw_batch_rows(batches, "SELECT COUNT(*) FROM batch WHERE ended_ns = 0 AND hub <> ?", &self,
@@ -675,7 +677,7 @@ enum tw_status tw_batches_look(struct tw_batches *batches, struct tw_batch *batc
                                struct tw_error *error)
 {
     const struct tw_db_value id = tw_db_integer(batch->id);
-    char sql[1024];
+    char sql[TW_BATCH_SQL_BYTES];
     snprintf(sql, sizeof sql, "%s WHERE b.id = ?", tw_batch_columns);
     return tw_batch_rows(batches, sql, &id, 1, take_one, batch, error);
 }

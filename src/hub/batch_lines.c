@@ -304,9 +304,10 @@ void tw_hub_line_answer(struct tw_hub_line *line, const struct tw_buf *body)
 
 /* By whoever has the batch, while it is worked on: false where that is over. */
 static const char COUNT_LINE[] =
-    "UPDATE batch SET n_completed = n_completed + 1, prompt_tokens = prompt_tokens + ?,"
+    "UPDATE batch SET n_completed = n_completed + ?, prompt_tokens = prompt_tokens + ?,"
     " cached_tokens = cached_tokens + ?, answer_tokens = answer_tokens + ?,"
-    " output_bytes = output_bytes + ? WHERE id = ? AND hub = ? AND ended_ns = 0 RETURNING id";
+    " output_bytes = output_bytes + ?, amount_nano = amount_nano + ? WHERE id = ? AND hub = ? AND "
+    "ended_ns = 0 RETURNING id";
 
 static const char HAS_BATCH[] = "SELECT id FROM batch WHERE id = ? AND hub = ? AND ended_ns = 0";
 
@@ -326,24 +327,27 @@ enum tw_status tw_hub_check_line(struct tw_hub *hub, struct tw_hub_ticket *ticke
 }
 
 enum tw_status tw_hub_store_line(struct tw_hub *hub, const struct tw_hub_ticket *ticket,
-                                 struct tw_error *error)
+                                 int64_t cost_nano, struct tw_error *error)
 {
     struct tw_hub_line *line = ticket->request.line;
     const struct tw_hub_usage *usage = &ticket->usage;
+    const bool has_answer = line->sealed.size_bytes > 0 && !line->sealed.failed;
     bool is_ours = false;
-    if (line->sealed.size_bytes == 0 || line->sealed.failed) {
-        return TW_OK; /* it has no answer */
+    if (!has_answer && ticket->n_paid_tokens == 0) {
+        return TW_OK;
     }
     int64_t id = 0;
-    const struct tw_db_value values[] = {tw_db_integer((int64_t)usage->n_prompt_tokens),
+    const struct tw_db_value values[] = {tw_db_integer(has_answer ? 1 : 0),
+                                         tw_db_integer((int64_t)usage->n_prompt_tokens),
                                          tw_db_integer((int64_t)usage->n_cached_tokens),
                                          tw_db_integer((int64_t)usage->n_answer_tokens),
-                                         tw_db_integer(line->n_bytes),
+                                         tw_db_integer(has_answer ? line->n_bytes : 0),
+                                         tw_db_integer(cost_nano),
                                          tw_db_integer(line->batch),
                                          tw_db_integer(hub->ledger.self)};
     enum tw_status status =
         tw_batch_number(hub->db, COUNT_LINE, values, COUNT(values), &is_ours, &id, error);
-    if (status == TW_OK && is_ours) {
+    if (status == TW_OK && is_ours && has_answer) {
         status = tw_batch_insert_line(hub->db, line->output, line->line, line->project, line->key,
                                       &line->sealed, error);
         line->is_stored = status == TW_OK;

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from decimal import Decimal
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -93,6 +94,15 @@ def a_batch_gives_each_line_the_answer_that_it_gets_alone(it):
     it.books.must_balance()
 
 
+def says_its_cost(it, batch):
+    """The only one in the books."""
+    paid, = it.books.rows("SELECT SUM(amount_nano) FROM entry WHERE kind = 'settle'"
+                          " AND class = 'batch'")[0]
+    currency, = it.books.rows("SELECT currency FROM books")[0]
+    cost = batch["cost"]
+    assert Decimal(cost["amount"]) * 10**9 == paid > 0 and cost["currency"] == currency, (cost, paid)
+
+
 @site
 def batches_have_their_own_price_and_show_in_reports(it):
     it.books.command("price", "set", "*", "--class", "batch", "--input", "0.5", "--cached", "0.25",
@@ -107,6 +117,7 @@ def batches_have_their_own_price_and_show_in_reports(it):
     usage = batch["usage"]
     assert entries[0] == ("batch", 5, usage["input_tokens"], usage["output_tokens"]), entries
     assert entries[1][:2] == ("standard", 1), entries
+    says_its_cost(it, batch)
     rows = it.books.command("usage", "show", "--by", "class")["rows"]
     classes = {row["class"]: row for row in rows}
     assert set(classes) == {"batch", "standard"}, rows
@@ -281,6 +292,7 @@ def a_batch_that_is_cancelled_keeps_what_it_has(it):
         assert not done & {row["custom_id"] for row in rest}
         assert {row["error"]["code"] for row in rest} == {"batch_cancelled"}
         assert client.ask("POST", f"/v1/batches/{name}/cancel").status == 200
+    says_its_cost(it, batch)
     it.books.must_balance()
 
 
@@ -465,12 +477,13 @@ rules:
         assert wrong["custom_id"] == "request-2", wrong
         assert wrong["response"]["status_code"] == 403, wrong
         file = client.file(lines(2))
-        for name in ("restricted" * 30, "public, restricted"):
-            wrong = client.create(file, headers={"X-Tokenworks-Data-Class": name})
-            assert wrong.status in (200, 400), wrong.body
-            if wrong.status == 200:  # a class that there is not: no line runs
-                lost = client.wait(wrong.json["id"])
-                assert lost["request_counts"]["failed"] == 2, lost
+        for name in ("restricted" * 30, ""):
+            for wrong in (client.create(file, headers={"X-Tokenworks-Data-Class": name}),
+                          client.send(lines(1), headers={"X-Tokenworks-Data-Class": name})):
+                assert wrong.status == 400 and "give it once" in wrong.error["message"], wrong.body
+        wrong = client.create(file, headers={"X-Tokenworks-Data-Class": "public, restricted"})
+        assert wrong.status == 200, wrong.body  # a class that there is not: no line runs
+        assert client.wait(wrong.json["id"])["request_counts"]["failed"] == 2
         twice = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
         body = json.dumps({"input_file_id": file, "endpoint": "/v1/completions",
                            "completion_window": "24h"}).encode()
@@ -486,6 +499,32 @@ rules:
         raised = client.create(file, headers={"X-Tokenworks-Data-Class": "restricted"})
         batch = client.wait(raised.json["id"])
         assert batch["request_counts"]["failed"] == 2, batch
+
+
+@site
+def a_batch_has_the_higher_class_of_its_file_and_its_own(it):
+    policy = it.folder / "policy.yaml"
+    policy.write_text("""
+zones:
+  - {name: local, trust: 1}
+rules:
+  - {name: open, up-to: internal, allow: [local]}
+""", encoding="ascii")
+    with it.serve("--policy", policy) as server:
+        client = Client(server, it.books.key)
+        for of_file, of_batch, done in (("restricted", None, 0), ("restricted", "public", 0),
+                                        ("public", "restricted", 0), ("none", "public", 0),
+                                        ("internal", "public", 2), ("public", None, 2)):
+            sent = client.send(lines(2), headers={"X-Tokenworks-Data-Class": of_file})
+            assert sent.status == 200, sent.body
+            headers = {"X-Tokenworks-Data-Class": of_batch} if of_batch else {}
+            batch = client.wait(client.create(sent.json["id"], headers=headers).json["id"])
+            assert batch["request_counts"]["completed"] == done, (of_file, of_batch, batch)
+            if of_file != "none":
+                record = it.books.records("request.settled" if done else "request.refused")[-1]
+                high = max(of_file, of_batch or "public",
+                           key=["public", "internal", "restricted"].index)
+                assert record["route"]["class"] == high, record
 
 
 @site
@@ -654,6 +693,7 @@ def main():
              files_go_when_they_expire,
              sealed_servers_have_batches_too,
              a_policy_holds_for_each_line,
+             a_batch_has_the_higher_class_of_its_file_and_its_own,
              a_stopped_server_goes_on_where_it_stopped,
              a_batch_whose_window_is_over_runs_no_line,
              clients_cut_the_steps_of_batches_short,

@@ -53,8 +53,11 @@ static int setup(void **state)
 {
     static struct site site;
     static const char text[] = "one\ntwo\nthree\n";
-    const struct tw_batch_upload upload = {
-        .filename = "requests.jsonl", .text = text, .text_bytes = sizeof text - 1, .user = nobody};
+    const struct tw_batch_upload upload = {.filename = "requests.jsonl",
+                                           .text = text,
+                                           .text_bytes = sizeof text - 1,
+                                           .data_class = "",
+                                           .user = nobody};
     struct tw_error error;
     site = (struct site){.store = NULL};
     fixture_create(&site.fixture);
