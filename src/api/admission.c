@@ -272,6 +272,7 @@ static bool decide(struct tw_api *api, const struct tw_api_call *call,
     const struct tw_classify_request request = {
         .who = who[0] != '\0' ? who : NULL,
         .header = call->n_data_classes > 0 ? call->data_class : NULL,
+        .file_header = call->file_class[0] != '\0' ? call->file_class : NULL,
         .body = call->body};
     if (call->n_data_classes > 1) {
         return tw_api_refuse(error, NULL,

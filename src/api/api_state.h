@@ -43,6 +43,7 @@ struct tw_api_call {
     struct tw_api_admission *admission; /* the same, of an endpoint that has content */
     struct tw_hub_line *line;           /* of a batch; NULL: a client's own request */
     char data_class[TW_LIMIT_POLICY_NAME_BYTES]; /* that the client says its data have */
+    char file_class[TW_LIMIT_POLICY_NAME_BYTES]; /* of the file with the line; "" */
     uint32_t n_data_classes;                     /* so many headers said it; UINT32_MAX: too long */
     int64_t arrived_ns;
     struct tw_api_tenant tenant;

@@ -6,6 +6,7 @@
 #include "api/api_refusals.h"
 #include "api/multipart.h"
 #include "base/mem.h"
+#include "hub/money.h"
 #include "policy/classify.h"
 
 #define SECOND_NS     INT64_C(1000000000)
@@ -102,6 +103,18 @@ static void put_usage(struct tw_json_writer *writer, const struct tw_batch *batc
     tw_json_object_end(writer);
 }
 
+/* No field of OpenAI's: what was paid, in the currency of the books. */
+static void put_cost(struct tw_json_writer *writer, const struct tw_batch *batch)
+{
+    char amount[TW_MONEY_TEXT_BYTES];
+    tw_money_print(batch->amount_nano, amount);
+    tw_json_key(writer, "cost");
+    tw_json_object_begin(writer);
+    tw_json_put_text(writer, "amount", amount);
+    tw_json_put_text(writer, "currency", batch->currency);
+    tw_json_object_end(writer);
+}
+
 static void put_json(struct tw_json_writer *writer, const char *key, const char *json)
 {
     tw_json_key(writer, key);
@@ -155,6 +168,7 @@ static void write_batch(struct tw_json_writer *writer, const struct tw_batch *ba
     tw_json_put_int(writer, "failed", batch->n_failed);
     tw_json_object_end(writer);
     put_usage(writer, batch);
+    put_cost(writer, batch);
     put_json(writer, "metadata", batch->metadata);
     tw_json_object_end(writer);
 }
@@ -343,6 +357,15 @@ static bool read_seconds(const struct tw_multipart *form, int64_t *ret_seconds,
     return true;
 }
 
+/* Or lines would have a lower class than was said. */
+static bool check_class(const struct tw_api_desk_call *call, struct tw_api_error *error)
+{
+    const uint32_t n = call->n_data_classes;
+    return n == 0 || (n == 1 && call->data_class[0] != '\0') ||
+           tw_api_refuse(error, NULL,
+                         TW_CLASSIFY_HEADER ": give it once, with the name of one class");
+}
+
 static bool read_form(struct tw_api_desk_call *call, struct tw_multipart *form,
                       struct tw_batch_upload *upload, struct tw_api_error *error)
 {
@@ -368,8 +391,9 @@ static bool read_form(struct tw_api_desk_call *call, struct tw_multipart *form,
                                                                              : "upload.jsonl",
                                        .text = file->data,
                                        .text_bytes = file->n_bytes,
+                                       .data_class = call->data_class,
                                        .user = tw_api_batch_user};
-    return read_seconds(form, &upload->lifetime_s, error);
+    return check_class(call, error) && read_seconds(form, &upload->lifetime_s, error);
 }
 
 void tw_api_desk_add_file(struct tw_api_desk_call *call)
@@ -579,9 +603,8 @@ static bool read_order(const struct tw_api_desk_call *call, const json_t *body,
     if (window == NULL || strcmp(window, "24h") != 0) {
         return tw_api_refuse(error, "completion_window", "'completion_window' must be '24h'");
     }
-    if (call->n_data_classes > 1) { /* or the lines would have a lower class than was said */
-        return tw_api_refuse(error, NULL,
-                             TW_CLASSIFY_HEADER ": give it once, with the name of one class");
+    if (!check_class(call, error)) {
+        return false;
     }
     *order = (struct tw_batch_order){
         .input = input, .endpoint = endpoint, .window_s = TW_LIMIT_BATCH_WINDOW_SECONDS};

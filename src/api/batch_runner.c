@@ -286,6 +286,7 @@ static bool check_line(void *context, int64_t line, const char *text, size_t n_b
     json_t *json = NULL;
     size_t column;
     struct tw_error error;
+    char place[80]; /* never the parser's text: it quotes the line, and faults are not encrypted */
     validation->last = line;
     if (text == NULL) {
         validation->n_lines++;
@@ -295,7 +296,11 @@ static bool check_line(void *context, int64_t line, const char *text, size_t n_b
         return true;
     }
     validation->n_lines++;
-    if (tw_json_parse_line(text, n_bytes, &json, &column, &error) != TW_OK) {
+    const enum tw_status status = tw_json_parse_line(text, n_bytes, &json, &column, &error);
+    if (status == TW_ERR_FORMAT) {
+        snprintf(place, sizeof place, "the line is not valid JSON, from its column %zu on", column);
+        fault(validation, line, "invalid_json_line", NULL, place);
+    } else if (status != TW_OK) {
         fault(validation, line, "invalid_json_line", NULL, error.text);
     } else if (!json_is_object(json)) {
         fault(validation, line, "invalid_request", NULL, "a line must be a JSON object");
@@ -331,6 +336,14 @@ static void check_ids(struct validation *validation)
     }
 }
 
+static bool stops(struct tw_api_batches *batches)
+{
+    pthread_mutex_lock(&batches->lock);
+    const bool value = batches->stops;
+    pthread_mutex_unlock(&batches->lock);
+    return value;
+}
+
 static enum tw_status read_all(struct tw_api_runner *runner, struct validation *validation,
                                struct tw_error *error)
 {
@@ -342,7 +355,7 @@ static enum tw_status read_all(struct tw_api_runner *runner, struct validation *
         before = last;
         status = tw_batches_read_lines(store, batch->project, batch->input, before, check_line,
                                        validation, &last, error);
-    } while (status == TW_OK && last > before && !runner->batches->stops);
+    } while (status == TW_OK && last > before && !stops(runner->batches));
     check_ids(validation);
     if (status == TW_OK && validation->last == 0) {
         fault(validation, 0, "missing_file", "input_file_id", "the file is not there any more");
@@ -365,7 +378,7 @@ static enum tw_status validate(struct tw_api_runner *runner, struct job *job,
     if (status == TW_OK && validation.has_failed) {
         status = tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a batch");
     }
-    if (status == TW_OK && runner->batches->stops) {
+    if (status == TW_OK && stops(runner->batches)) {
         status = tw_error_set(error, TW_ERR_CANCELLED, TW_NO_POSITION, "the server stops");
     }
     if (status == TW_OK) {
@@ -518,6 +531,7 @@ static void ask(struct tw_api_runner *runner, struct slot *slot)
                                           .may_use_special = job->caller.may_use_special,
                                           .caller = job->caller}};
     snprintf(call.data_class, sizeof call.data_class, "%s", job->batch.data_class);
+    snprintf(call.file_class, sizeof call.file_class, "%s", job->batch.file_class);
     call.n_data_classes = call.data_class[0] != '\0';
     tw_buf_free(&slot->answer);
     tw_buf_init(&slot->answer, TW_LIMIT_BATCH_RESULT_BYTES);
@@ -815,7 +829,7 @@ static void finish(struct tw_api_runner *runner, struct job *job)
 
 /* ---- the loop ---- */
 
-/* A job goes from one step to the next; false: it is gone. */
+/* A job goes from one step to the next; behind the last one it is freed. */
 static void advance(struct tw_api_runner *runner, struct job *job)
 {
     struct tw_error error = {0};
@@ -912,12 +926,13 @@ static void renew_callers(struct tw_api_runner *runner)
 
 static struct slot *free_one(struct tw_api_runner *runner)
 {
-    for (size_t i = 0; i < runner->n_slots; i++) {
-        if (runner->slots[i].state == SLOT_FREE) {
-            return &runner->slots[i];
-        }
+    struct slot *found = NULL;
+    pthread_mutex_lock(&runner->batches->lock);
+    for (size_t i = 0; found == NULL && i < runner->n_slots; i++) {
+        found = runner->slots[i].state == SLOT_FREE ? &runner->slots[i] : NULL;
     }
-    return NULL;
+    pthread_mutex_unlock(&runner->batches->lock);
+    return found;
 }
 
 /* Fills the free slots, a line of each batch in turn. */

@@ -164,22 +164,20 @@ static void make_name(const char *prefix, char ret_name[TW_BATCH_NAME_BYTES])
 
 static const char INSERT_FILE[] =
     "INSERT INTO batch_file (id, name, project, purpose, filename, n_bytes, n_lines, created_ns,"
-    " expires_ns, is_ready, ended_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, NULL)";
+    " expires_ns, data_class, is_ready, ended_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, NULL)";
 
 static enum tw_status insert_file(struct tw_hub *hub, int64_t project, struct tw_batch_file *file,
                                   struct tw_error *error)
 {
-    enum tw_status status = count(hub->db, "SELECT COALESCE(MAX(id), 0) + 1 FROM batch_file", NULL,
-                                  0, &file->id, error);
+    file->id = hub->ledger.books.next_id++; /* never again: batches name files that are gone */
     const struct tw_db_value values[] = {
         tw_db_integer(file->id),         tw_db_text(file->name),
         tw_db_integer(project),          tw_db_text(file->purpose),
         tw_db_text(file->filename),      tw_db_integer(file->n_bytes),
         tw_db_integer(file->n_lines),    tw_db_integer(file->created_ns),
-        tw_db_integer(file->expires_ns),
+        tw_db_integer(file->expires_ns), tw_db_text(file->data_class),
     };
-    return status == TW_OK ? tw_batch_run(hub->db, INSERT_FILE, values, COUNT(values), error)
-                           : status;
+    return tw_batch_run(hub->db, INSERT_FILE, values, COUNT(values), error);
 }
 
 /* A project that keeps content for a time keeps its files no longer. */
@@ -388,6 +386,7 @@ enum tw_status tw_batches_add_file(struct tw_batches *batches, const struct tw_h
     struct tw_error other;
     make_name("file-", file->name);
     snprintf(file->filename, sizeof file->filename, "%s", upload->filename);
+    snprintf(file->data_class, sizeof file->data_class, "%s", upload->data_class);
     struct piece *piece = tw_mem_zalloc(1, sizeof *piece);
     if (piece == NULL) {
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a file");
@@ -494,10 +493,8 @@ static enum tw_status insert_batch(struct tw_hub *hub, void *context, struct tw_
                             "wait, or cancel some",
                             (long long)n_open, TW_LIMIT_BATCH_OPEN);
     }
-    if (status == TW_OK) {
-        status = count(hub->db, "SELECT COALESCE(MAX(id), 0) + 1 FROM batch", NULL, 0, &batch->id,
-                       error);
-    }
+    batch->id = hub->ledger.books.next_id++;
+    snprintf(batch->currency, sizeof batch->currency, "%s", hub->ledger.books.currency);
     batch->created_ns = hub->now_ns;
     batch->expires_ns = hub->now_ns + creating->order->window_s * TW_DIRECTORY_SECOND_NS;
     const struct tw_db_value values[] = {
@@ -638,7 +635,7 @@ enum tw_status tw_batches_claim(struct tw_batches *batches, size_t most,
     struct claiming claiming = {.most = most};
     struct own own = {.batches = ret_batches, .most = most};
     const struct tw_db_value self = tw_db_integer(batches->hub->ledger.self);
-    char sql[1024];
+    char sql[TW_BATCH_SQL_BYTES];
     int64_t n_others = 0;
     enum tw_status status =
         tw_batch_rows(batches, "SELECT COUNT(*) FROM batch WHERE ended_ns = 0 AND hub <> ?", &self,
@@ -680,7 +677,7 @@ enum tw_status tw_batches_look(struct tw_batches *batches, struct tw_batch *batc
                                struct tw_error *error)
 {
     const struct tw_db_value id = tw_db_integer(batch->id);
-    char sql[1024];
+    char sql[TW_BATCH_SQL_BYTES];
     snprintf(sql, sizeof sql, "%s WHERE b.id = ?", tw_batch_columns);
     return tw_batch_rows(batches, sql, &id, 1, take_one, batch, error);
 }
@@ -698,8 +695,8 @@ static enum tw_status missed(struct tw_error *error)
 }
 
 /* Its results: rows of files that nobody sees before it has ended. */
-static enum tw_status make_results(struct tw_hub *hub, struct tw_batch *batch,
-                                   struct tw_error *error)
+static enum tw_status make_results(struct tw_hub *hub, const struct tw_batch *batch,
+                                   int64_t ret_files[2], struct tw_error *error)
 {
     struct tw_batch_file files[2] = {{.purpose = "batch_output"}, {.purpose = "batch_output"}};
     enum tw_status status = TW_OK;
@@ -710,28 +707,27 @@ static enum tw_status make_results(struct tw_hub *hub, struct tw_batch *batch,
         files[i].created_ns = hub->now_ns;
         files[i].expires_ns = INT64_MAX; /* until the batch has ended */
         status = insert_file(hub, batch->project, &files[i], error);
+        ret_files[i] = files[i].id;
     }
-    batch->output = files[0].id;
-    batch->errors = files[1].id;
     return status;
 }
 
 static enum tw_status begin(struct tw_hub *hub, void *context, struct tw_error *error)
 {
-    struct step *step = context;
-    struct tw_batch *batch = step->batch;
+    const struct step *step = context;
+    const struct tw_batch *batch = step->batch;
     bool has_row = false;
-    int64_t id = 0;
+    int64_t id = 0, files[2] = {0, 0};
     const bool is_bad = step->faults != NULL;
-    enum tw_status status = is_bad ? TW_OK : make_results(hub, batch, error);
+    enum tw_status status = is_bad ? TW_OK : make_results(hub, batch, files, error);
     const struct tw_db_value values[] = {
         tw_db_text(tw_batch_status_name(is_bad ? TW_BATCH_FAILED : TW_BATCH_IN_PROGRESS)),
         tw_db_text(is_bad ? step->faults : ""),
         tw_db_integer(is_bad ? 0 : hub->now_ns),
         tw_db_integer(is_bad ? hub->now_ns : 0),
         tw_db_integer(step->n_lines),
-        tw_db_integer(is_bad ? 0 : batch->output),
-        tw_db_integer(is_bad ? 0 : batch->errors),
+        tw_db_integer(files[0]),
+        tw_db_integer(files[1]),
         tw_db_integer(batch->id),
         tw_db_integer(hub->ledger.self)};
     if (status == TW_OK) {
@@ -743,8 +739,7 @@ static enum tw_status begin(struct tw_hub *hub, void *context, struct tw_error *
             values, COUNT(values), &has_row, &id, error);
     }
     if (status == TW_OK && !has_row && !is_bad) { /* cancelled or lost: the files go with it */
-        const struct tw_db_value ids[] = {tw_db_integer(batch->output),
-                                          tw_db_integer(batch->errors)};
+        const struct tw_db_value ids[] = {tw_db_integer(files[0]), tw_db_integer(files[1])};
         status = tw_batch_run(hub->db, "DELETE FROM batch_file WHERE id IN (?, ?)", ids, 2, error);
     }
     return status;

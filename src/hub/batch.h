@@ -39,6 +39,7 @@ struct tw_batch_file {
     char name[TW_BATCH_NAME_BYTES]; /* "file-..." */
     char purpose[16];               /* "batch" or "batch_output" */
     char filename[TW_BATCH_FILE_NAME_BYTES];
+    char data_class[TW_LIMIT_POLICY_NAME_BYTES]; /* that its client gave; "" */
     int64_t n_bytes, n_lines, created_ns, expires_ns;
 };
 
@@ -62,6 +63,7 @@ struct tw_batch {
     enum tw_batch_status status;
     char endpoint[32];
     char data_class[TW_LIMIT_POLICY_NAME_BYTES]; /* that its client gave; "" */
+    char file_class[TW_LIMIT_POLICY_NAME_BYTES]; /* that its input was sent with; "" */
     int64_t input, output, errors;               /* files; 0: not there */
     char input_name[TW_BATCH_NAME_BYTES], output_name[TW_BATCH_NAME_BYTES],
         errors_name[TW_BATCH_NAME_BYTES];         /* "": there is none, or not yet */
@@ -69,7 +71,9 @@ struct tw_batch {
     char faults[TW_LIMIT_BATCH_FAULTS_BYTES];     /* of its file: a JSON list; "" */
     int64_t created_ns, expires_ns, started_ns, finalizing_ns, ended_ns, cancelling_ns; /* or 0 */
     int64_t n_total, n_completed, n_failed;
-    int64_t n_prompt_tokens, n_cached_tokens, n_answer_tokens;
+    /* Of every request that was settled for it, also of those whose answer could not be kept. */
+    int64_t n_prompt_tokens, n_cached_tokens, n_answer_tokens, amount_nano;
+    char currency[4];
 };
 
 struct tw_batches_config {
@@ -92,7 +96,8 @@ struct tw_batch_upload {
     const char *filename;
     const char *text; /* lines, each with its newline but perhaps the last one */
     size_t text_bytes;
-    int64_t lifetime_s; /* 0: TW_LIMIT_BATCH_FILE_SECONDS */
+    const char *data_class; /* "": none was given */
+    int64_t lifetime_s;     /* 0: TW_LIMIT_BATCH_FILE_SECONDS */
     tw_batch_user_fn user;
 };
 /* It is there when this returns, or nothing of it. */

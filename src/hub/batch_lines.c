@@ -50,71 +50,89 @@ enum tw_status tw_batch_insert_line(struct tw_db *db, int64_t file, int64_t line
 
 /* ---- reading ---- */
 
+enum { PIECE_ROWS = TW_LIMIT_BATCH_PIECE_LINES / 4 };
+
+/* A row as it is stored. */
+struct sealed_line {
+    int64_t line;
+    struct tw_subject subject;
+    struct tw_buf sealed;
+};
+
+/* Rows are copied while the connection is held, and told when others may have it. */
 struct reading {
     struct tw_batches *batches;
     int64_t project, file;
+    struct sealed_line lines[PIECE_ROWS];
+    size_t n_lines, n_bytes;
+    bool has_failed;           /* memory */
     struct tw_subject subject; /* of key */
     struct tw_subject_key *key;
     tw_batch_line_fn told;
     void *context;
     int64_t last;
-    int64_t absent; /* line whose key is not here, behind which nothing was read; 0: none */
-    size_t n_bytes;
-    enum tw_status status;
-    struct tw_error error;
+    int64_t absent; /* line whose key is not here, behind which nothing was told; 0: none */
 };
 
-/* The key of a row: as a rule that of the one before. NULL: it was erased. */
-static enum tw_status find_key(struct reading *reading, struct tw_db_statement *row,
-                               struct tw_subject_key **ret_key)
+static bool keep_line(void *context, struct tw_db_statement *row)
 {
-    struct tw_subject subject = {{0}};
-    size_t n_bytes = 0;
+    struct reading *reading = context;
+    struct sealed_line *line = &reading->lines[reading->n_lines++];
+    size_t n_bytes = 0, n_sealed = 0;
     const void *bytes = tw_db_column_bytes(row, 1, &n_bytes);
-    if (n_bytes == sizeof subject.bytes) {
-        memcpy(subject.bytes, bytes, n_bytes);
+    const void *sealed = tw_db_column_bytes(row, 2, &n_sealed);
+    line->line = tw_db_column_integer(row, 0);
+    if (n_bytes == sizeof line->subject.bytes) {
+        memcpy(line->subject.bytes, bytes, n_bytes);
     }
+    tw_buf_init(&line->sealed, TW_LIMIT_DB_VALUE_BYTES);
+    tw_buf_append(&line->sealed, sealed, n_sealed);
+    reading->n_bytes += n_sealed;
+    reading->has_failed = line->sealed.failed;
+    return !reading->has_failed && reading->n_lines < PIECE_ROWS &&
+           reading->n_bytes < TW_LIMIT_BATCH_PIECE_BYTES;
+}
+
+/* The key of a line: as a rule that of the one before. NULL: it was erased. */
+static enum tw_status find_key(struct reading *reading, const struct tw_subject *subject,
+                               struct tw_subject_key **ret_key, struct tw_error *error)
+{
     enum tw_status status = TW_OK;
-    if (reading->key == NULL || memcmp(&subject, &reading->subject, sizeof subject) != 0) {
+    if (reading->key == NULL || memcmp(subject, &reading->subject, sizeof *subject) != 0) {
         tw_subject_key_give_back(reading->key);
         reading->key = NULL;
-        reading->subject = subject;
-        status = tw_subject_keys_find(reading->batches->hub->content.keys, &subject,
-                                      reading->project, &reading->key, &reading->error);
+        reading->subject = *subject;
+        status = tw_subject_keys_find(reading->batches->hub->content.keys, subject,
+                                      reading->project, &reading->key, error);
     }
     *ret_key = reading->key;
     return status == TW_ERR_NOT_FOUND ? TW_OK : status;
 }
 
-static bool take_line(void *context, struct tw_db_statement *row)
+static enum tw_status tell_line(struct reading *reading, const struct sealed_line *line,
+                                bool *ret_goes_on, struct tw_error *error)
 {
-    struct reading *reading = context;
     struct tw_subject_key *key = NULL;
     struct tw_buf plain;
-    size_t n_sealed = 0;
-    const int64_t line = tw_db_column_integer(row, 0);
-    const void *sealed = tw_db_column_bytes(row, 2, &n_sealed);
-    reading->status = find_key(reading, row, &key);
-    if (reading->status != TW_OK) {
-        return false;
+    *ret_goes_on = false;
+    enum tw_status status = find_key(reading, &line->subject, &key, error);
+    if (status != TW_OK) {
+        return status;
     }
     tw_buf_init(&plain, TW_LIMIT_DB_VALUE_BYTES);
-    enum tw_status status =
-        key == NULL ? TW_ERR_NOT_FOUND
-                    : tw_subject_key_unseal(key, tw_batch_line_number(reading->file, line), sealed,
-                                            n_sealed, &plain, &reading->error);
-    bool goes_on = false;
+    status = key == NULL
+                 ? TW_ERR_NOT_FOUND
+                 : tw_subject_key_unseal(key, tw_batch_line_number(reading->file, line->line),
+                                         line->sealed.data, line->sealed.size_bytes, &plain, error);
     if (status == TW_OK) {
-        goes_on = reading->told(reading->context, line, plain.data, plain.size_bytes);
-        reading->last = line;
-        reading->n_bytes += n_sealed;
+        *ret_goes_on = reading->told(reading->context, line->line, plain.data, plain.size_bytes);
+        reading->last = line->line;
     } else if (status == TW_ERR_NOT_FOUND || status == TW_ERR_FORMAT) {
-        reading->absent = line; /* TW_ERR_FORMAT: there is another key of the subject */
-    } else {
-        reading->status = status;
+        reading->absent = line->line; /* TW_ERR_FORMAT: there is another key of the subject */
+        status = TW_OK;
     }
     tw_buf_free(&plain);
-    return goes_on && reading->n_bytes < TW_LIMIT_BATCH_PIECE_BYTES;
+    return status;
 }
 
 static bool take_any(void *context, struct tw_db_statement *row)
@@ -157,17 +175,23 @@ enum tw_status tw_batches_read_lines(struct tw_batches *batches, int64_t project
                               .context = context,
                               .last = after};
     const struct tw_db_value values[] = {tw_db_integer(file), tw_db_integer(after),
-                                         tw_db_integer(TW_LIMIT_BATCH_PIECE_LINES / 4)};
+                                         tw_db_integer(PIECE_ROWS)};
     enum tw_status status =
         tw_batch_rows(batches,
                       "SELECT line, subject, sealed FROM batch_line WHERE file = ? AND line > ?"
                       " ORDER BY line LIMIT ?",
-                      values, COUNT(values), take_line, &reading, error);
-    tw_subject_key_give_back(reading.key);
-    if (status == TW_OK && reading.status != TW_OK) {
-        *error = reading.error;
-        status = reading.status;
+                      values, COUNT(values), keep_line, &reading, error);
+    if (status == TW_OK && reading.has_failed) {
+        status = tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for lines");
     }
+    bool goes_on = true;
+    for (size_t i = 0; i < reading.n_lines; i++) {
+        if (status == TW_OK && goes_on) {
+            status = tell_line(&reading, &reading.lines[i], &goes_on, error);
+        }
+        tw_buf_free(&reading.lines[i].sealed);
+    }
+    tw_subject_key_give_back(reading.key);
     if (status == TW_OK && reading.absent != 0) {
         status = tell_absent(&reading, error);
     }
@@ -245,16 +269,21 @@ static void put_response(struct tw_json_writer *writer, const struct tw_hub_line
     tw_json_object_end(writer);
 }
 
-/* Of what was erased while it ran nothing is kept: sealed stays empty. */
-static void seal(struct tw_hub_line *line, int64_t file, struct tw_buf *plain)
+/* Of what was erased while it ran nothing is kept: sealed stays empty. False: no memory, which must
+ * not be stored, since an empty row reads as one that was sealed elsewhere. */
+static bool seal(struct tw_hub_line *line, int64_t file, struct tw_buf *plain)
 {
     tw_buf_append_text(plain, "\n");
     tw_buf_clear(&line->sealed);
     line->n_bytes = (int64_t)plain->size_bytes;
-    if (plain->failed || !tw_subject_key_seal(line->key, tw_batch_line_number(file, line->line),
-                                              plain->data, plain->size_bytes, &line->sealed)) {
+    const bool is_sealed =
+        !plain->failed && tw_subject_key_seal(line->key, tw_batch_line_number(file, line->line),
+                                              plain->data, plain->size_bytes, &line->sealed);
+    const bool has_failed = plain->failed || line->sealed.failed;
+    if (!is_sealed || has_failed) {
         tw_buf_clear(&line->sealed);
     }
+    return !has_failed;
 }
 
 void tw_hub_line_answer(struct tw_hub_line *line, const struct tw_buf *body)
@@ -269,15 +298,16 @@ void tw_hub_line_answer(struct tw_hub_line *line, const struct tw_buf *body)
     put_response(&writer, line, 200, body->data, body->size_bytes);
     tw_json_put_null(&writer, "error");
     tw_json_object_end(&writer);
-    seal(line, line->output, &plain);
+    seal(line, line->output, &plain); /* without memory it has no answer that could be kept */
     tw_buf_free(&plain);
 }
 
 /* By whoever has the batch, while it is worked on: false where that is over. */
 static const char COUNT_LINE[] =
-    "UPDATE batch SET n_completed = n_completed + 1, prompt_tokens = prompt_tokens + ?,"
+    "UPDATE batch SET n_completed = n_completed + ?, prompt_tokens = prompt_tokens + ?,"
     " cached_tokens = cached_tokens + ?, answer_tokens = answer_tokens + ?,"
-    " output_bytes = output_bytes + ? WHERE id = ? AND hub = ? AND ended_ns = 0 RETURNING id";
+    " output_bytes = output_bytes + ?, amount_nano = amount_nano + ? WHERE id = ? AND hub = ? AND "
+    "ended_ns = 0 RETURNING id";
 
 static const char HAS_BATCH[] = "SELECT id FROM batch WHERE id = ? AND hub = ? AND ended_ns = 0";
 
@@ -297,24 +327,27 @@ enum tw_status tw_hub_check_line(struct tw_hub *hub, struct tw_hub_ticket *ticke
 }
 
 enum tw_status tw_hub_store_line(struct tw_hub *hub, const struct tw_hub_ticket *ticket,
-                                 struct tw_error *error)
+                                 int64_t cost_nano, struct tw_error *error)
 {
     struct tw_hub_line *line = ticket->request.line;
     const struct tw_hub_usage *usage = &ticket->usage;
+    const bool has_answer = line->sealed.size_bytes > 0 && !line->sealed.failed;
     bool is_ours = false;
-    if (line->sealed.size_bytes == 0 || line->sealed.failed) {
-        return TW_OK; /* it has no answer */
+    if (!has_answer && ticket->n_paid_tokens == 0) {
+        return TW_OK;
     }
     int64_t id = 0;
-    const struct tw_db_value values[] = {tw_db_integer((int64_t)usage->n_prompt_tokens),
+    const struct tw_db_value values[] = {tw_db_integer(has_answer ? 1 : 0),
+                                         tw_db_integer((int64_t)usage->n_prompt_tokens),
                                          tw_db_integer((int64_t)usage->n_cached_tokens),
                                          tw_db_integer((int64_t)usage->n_answer_tokens),
-                                         tw_db_integer(line->n_bytes),
+                                         tw_db_integer(has_answer ? line->n_bytes : 0),
+                                         tw_db_integer(cost_nano),
                                          tw_db_integer(line->batch),
                                          tw_db_integer(hub->ledger.self)};
     enum tw_status status =
         tw_batch_number(hub->db, COUNT_LINE, values, COUNT(values), &is_ours, &id, error);
-    if (status == TW_OK && is_ours) {
+    if (status == TW_OK && is_ours && has_answer) {
         status = tw_batch_insert_line(hub->db, line->output, line->line, line->project, line->key,
                                       &line->sealed, error);
         line->is_stored = status == TW_OK;
@@ -381,12 +414,14 @@ enum tw_status tw_batches_put_errors(struct tw_batches *batches, const struct tw
                                      struct tw_error *error)
 {
     struct storing storing = {.batch = batch, .errors = errors, .n = n};
-    for (size_t i = 0; i < n; i++) {
+    bool is_sealed = true;
+    for (size_t i = 0; is_sealed && i < n; i++) {
         struct tw_buf plain;
         tw_buf_init(&plain, errors[i].body_bytes + 2 * HEAD_BYTES);
         write_error(&errors[i], &plain);
-        seal(errors[i].line, batch->errors, &plain);
+        is_sealed = seal(errors[i].line, batch->errors, &plain);
         tw_buf_free(&plain);
     }
-    return tw_batch_write(batches, store_errors, &storing, error);
+    return is_sealed ? tw_batch_write(batches, store_errors, &storing, error)
+                     : tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for lines");
 }

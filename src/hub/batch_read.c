@@ -9,10 +9,13 @@ const char tw_batch_columns[] =
     "SELECT b.id, b.name, b.project, b.api_key, b.status, b.endpoint, b.data_class, b.input,"
     " b.output, b.errors, b.metadata, b.faults, b.created_ns, b.expires_ns, b.started_ns,"
     " b.finalizing_ns, b.ended_ns, b.cancelling_ns, b.n_total, b.n_completed, b.n_failed,"
-    " b.prompt_tokens, b.cached_tokens, b.answer_tokens, i.name, o.name, e.name FROM batch b"
-    " LEFT JOIN batch_file i ON i.id = b.input"
-    " LEFT JOIN batch_file o ON o.id = b.output AND o.is_ready = 1 AND o.ended_ns IS NULL"
-    " LEFT JOIN batch_file e ON e.id = b.errors AND e.is_ready = 1 AND e.ended_ns IS NULL";
+    " b.prompt_tokens, b.cached_tokens, b.answer_tokens, i.name, o.name, e.name,"
+    " i.data_class, b.amount_nano, (SELECT currency FROM books) FROM batch b"
+    " LEFT JOIN batch_file i ON i.id = b.input AND i.project = b.project"
+    " LEFT JOIN batch_file o ON o.id = b.output AND o.project = b.project AND o.is_ready = 1"
+    " AND o.ended_ns IS NULL"
+    " LEFT JOIN batch_file e ON e.id = b.errors AND e.project = b.project AND e.is_ready = 1"
+    " AND e.ended_ns IS NULL";
 
 static void take_text(struct tw_db_statement *row, int column, char *out, size_t out_bytes)
 {
@@ -50,7 +53,8 @@ void tw_batch_take_row(struct tw_db_statement *row, struct tw_batch *ret_batch)
                                .n_failed = tw_db_column_integer(row, 20),
                                .n_prompt_tokens = tw_db_column_integer(row, 21),
                                .n_cached_tokens = tw_db_column_integer(row, 22),
-                               .n_answer_tokens = tw_db_column_integer(row, 23)};
+                               .n_answer_tokens = tw_db_column_integer(row, 23),
+                               .amount_nano = tw_db_column_integer(row, 28)};
     take_text(row, 1, batch->name, sizeof batch->name);
     take_text(row, 5, batch->endpoint, sizeof batch->endpoint);
     take_text(row, 6, batch->data_class, sizeof batch->data_class);
@@ -59,6 +63,8 @@ void tw_batch_take_row(struct tw_db_statement *row, struct tw_batch *ret_batch)
     take_text(row, 24, batch->input_name, sizeof batch->input_name);
     take_text(row, 25, batch->output_name, sizeof batch->output_name);
     take_text(row, 26, batch->errors_name, sizeof batch->errors_name);
+    take_text(row, 27, batch->file_class, sizeof batch->file_class);
+    take_text(row, 29, batch->currency, sizeof batch->currency);
 }
 
 int64_t tw_batch_project(const struct tw_hub_caller *caller)
@@ -100,8 +106,8 @@ enum tw_status tw_batch_rows(struct tw_batches *batches, const char *sql,
 /* ---- files ---- */
 
 #define FILE_COLUMNS                                                                               \
-    "SELECT id, name, purpose, filename, n_bytes, n_lines, created_ns, expires_ns FROM batch_file" \
-    " WHERE project = ? AND is_ready = 1 AND ended_ns IS NULL AND expires_ns > ?"
+    "SELECT id, name, purpose, filename, n_bytes, n_lines, created_ns, expires_ns, data_class"     \
+    " FROM batch_file WHERE project = ? AND is_ready = 1 AND ended_ns IS NULL AND expires_ns > ?"
 
 struct files {
     struct tw_batch_file *files;
@@ -120,6 +126,7 @@ static bool take_file(void *context, struct tw_db_statement *row)
     take_text(row, 1, file->name, sizeof file->name);
     take_text(row, 2, file->purpose, sizeof file->purpose);
     take_text(row, 3, file->filename, sizeof file->filename);
+    take_text(row, 8, file->data_class, sizeof file->data_class);
     return files->n < files->most;
 }
 
@@ -190,7 +197,7 @@ enum tw_status tw_batches_find(struct tw_batches *batches, const struct tw_hub_c
 {
     struct batches found = {.batches = ret_batch, .most = 1};
     const struct tw_db_value values[] = {tw_db_integer(tw_batch_project(caller)), tw_db_text(name)};
-    char sql[1024];
+    char sql[TW_BATCH_SQL_BYTES];
     snprintf(sql, sizeof sql, "%s WHERE b.project = ? AND b.name = ?", tw_batch_columns);
     enum tw_status status =
         tw_batch_rows(batches, sql, values, COUNT(values), take_batch, &found, error);
@@ -209,7 +216,7 @@ enum tw_status tw_batches_list(struct tw_batches *batches, const struct tw_hub_c
     struct batches found = {.batches = ret_batches, .most = most};
     int64_t before = INT64_MAX;
     enum tw_status status = TW_OK;
-    char sql[1024];
+    char sql[TW_BATCH_SQL_BYTES];
     if (after != NULL) {
         status = tw_batches_find(batches, caller, after, &ret_batches[0], error);
         before = ret_batches[0].id;

@@ -37,6 +37,7 @@ enum tw_status tw_batch_number(struct tw_db *db, const char *sql, const struct t
 /* ---- batch_read.c ---- */
 
 /* The columns of a batch, and a row of them. */
+enum { TW_BATCH_SQL_BYTES = 2048 }; /* for them with what is asked of them */
 extern const char tw_batch_columns[];
 void tw_batch_take_row(struct tw_db_statement *row, struct tw_batch *ret_batch);
 /* Reads rows with a statement from the reader's database, which is opened where it is not. */

@@ -87,12 +87,12 @@ static enum tw_status end_open(struct tw_hub *hub, const struct open_request *op
                                const char *finish, struct tw_error *error)
 {
     const int64_t watermark = open->reservation.watermark_tokens;
-    const struct tw_hub_ending ending = {.key = open->key,
-                                         .kind = TW_AUDIT_REQUEST_RECOVERED,
-                                         .n_input_tokens =
-                                             watermark > 0 ? open->reservation.n_prompt_tokens : 0,
-                                         .n_output_tokens = watermark,
-                                         .finish = finish};
+    struct tw_hub_ending ending = {.key = open->key,
+                                   .kind = TW_AUDIT_REQUEST_RECOVERED,
+                                   .n_input_tokens =
+                                       watermark > 0 ? open->reservation.n_prompt_tokens : 0,
+                                   .n_output_tokens = watermark,
+                                   .finish = finish};
     return tw_hub_end_reservation(hub, &open->reservation, &ending, error);
 }
 

@@ -369,7 +369,7 @@ static enum tw_status say_crossed(struct tw_hub *hub, const struct tw_hub_path *
 }
 
 enum tw_status tw_hub_end_reservation(struct tw_hub *hub, const struct tw_reservation *reservation,
-                                      const struct tw_hub_ending *ending, struct tw_error *error)
+                                      struct tw_hub_ending *ending, struct tw_error *error)
 {
     struct tw_hub_path path;
     struct tw_hub_record record = {.reservation = reservation, .ending = ending};
@@ -412,7 +412,7 @@ enum tw_status tw_hub_end_reservation(struct tw_hub *hub, const struct tw_reserv
     if (status == TW_OK) {
         status = say_crossed(hub, &path, error);
     }
-    record.cost_nano = settlement.amount_nano;
+    record.cost_nano = ending->cost_nano = settlement.amount_nano;
     return status == TW_OK ? tw_hub_record_end(hub, &record, &path, error) : status;
 }
 
@@ -443,7 +443,7 @@ static void apply_settle(struct tw_hub *hub, struct tw_hub_op *op)
         status = tw_hub_store_content(hub, ticket, &error);
     }
     if (status == TW_OK && ticket->request.line != NULL) {
-        status = tw_hub_store_line(hub, ticket, &error);
+        status = tw_hub_store_line(hub, ticket, ending.cost_nano, &error);
     }
     if (status != TW_OK) {
         tw_hub_fail_group(hub, status, &error);

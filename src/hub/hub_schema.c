@@ -10,7 +10,7 @@ static const char *const STEPS[] = {
     " currency TEXT NOT NULL,"
     " created_ns %I NOT NULL,"
     " last_ns %I NOT NULL,"
-    " next_id %I NOT NULL,"         /* of holders, persons, prices, budgets, accounts */
+    " next_id %I NOT NULL,"         /* of holders, persons, prices, budgets, accounts, files */
     " next_entry %I NOT NULL,"
     " next_request %I NOT NULL,"
     " writer %I NOT NULL) %S;"
@@ -260,6 +260,14 @@ static const char *const STEPS[] = {
     " state TEXT NOT NULL CHECK (state IN ('open', 'approved', 'rejected')),"
     " decided_by %I,"               /* person.id; 0: whoever has the machine */
     " decided_ns %I) %S;",
+
+    /* Files and batches have numbers of books.next_id, which no other one ever had. */
+    "UPDATE books SET next_id = 1 + (SELECT MAX(n.id) FROM (SELECT next_id - 1 AS id FROM books"
+    " UNION ALL SELECT id FROM batch_file UNION ALL SELECT id FROM batch"
+    " UNION ALL SELECT input FROM batch UNION ALL SELECT output FROM batch"
+    " UNION ALL SELECT errors FROM batch) n);"
+    "ALTER TABLE batch_file ADD COLUMN data_class TEXT NOT NULL DEFAULT '';" /* its client's; '' */
+    "ALTER TABLE batch ADD COLUMN amount_nano %I NOT NULL DEFAULT 0;",       /* what was paid */
 };
 /* clang-format on */
 

@@ -45,6 +45,7 @@ struct tw_hub_ending {
     /* What was counted, where not all of it could be paid; otherwise 0. */
     int64_t n_reported_prompt_tokens, n_reported_output_tokens;
     const char *finish;
+    int64_t cost_nano; /* that tw_hub_end_reservation found */
 };
 
 /* For its record. */
@@ -205,7 +206,7 @@ enum tw_status tw_hub_find_path(struct tw_hub *hub, struct tw_holder *key, int64
                                 struct tw_error *error);
 void tw_hub_touch_path(struct tw_hub *hub, const struct tw_hub_path *path);
 enum tw_status tw_hub_end_reservation(struct tw_hub *hub, const struct tw_reservation *reservation,
-                                      const struct tw_hub_ending *ending, struct tw_error *error);
+                                      struct tw_hub_ending *ending, struct tw_error *error);
 
 /* ---- hub_beyond.c ---- */
 
@@ -303,9 +304,9 @@ int64_t tw_hub_tend_ns(const struct tw_hub *hub);
  * that has ended, nothing is paid, since no result will be there. */
 enum tw_status tw_hub_check_line(struct tw_hub *hub, struct tw_hub_ticket *ticket,
                                  struct tw_error *error);
-/* Behind it: the result of the line. */
+/* Behind it: the result of the line, and what it cost. */
 enum tw_status tw_hub_store_line(struct tw_hub *hub, const struct tw_hub_ticket *ticket,
-                                 struct tw_error *error);
+                                 int64_t cost_nano, struct tw_error *error);
 
 /* ---- hub.c ---- */
 

@@ -122,8 +122,10 @@ enum tw_status tw_classify(const struct tw_policy *policy,
             take_floor(policy, request->floors[i], ret_classified);
         }
     }
-    if (request->header != NULL) {
-        enum tw_status status = take_header(policy, request->header, ret_classified, error);
+    const char *const headers[] = {request->header, request->file_header};
+    for (size_t i = 0; i < sizeof headers / sizeof *headers; i++) {
+        enum tw_status status =
+            headers[i] != NULL ? take_header(policy, headers[i], ret_classified, error) : TW_OK;
         if (status != TW_OK) {
             return status;
         }

@@ -39,7 +39,7 @@ enum tw_classify_source {
 enum {
     TW_CLASSIFY_PLACE_BYTES = 48,
     TW_CLASSIFY_FLOORS = 4,
-    TW_CLASSIFY_REASONS = TW_CLASSIFY_FLOORS + 5 + 2 * TW_LIMIT_POLICY_DETECTORS
+    TW_CLASSIFY_REASONS = TW_CLASSIFY_FLOORS + 6 + 2 * TW_LIMIT_POLICY_DETECTORS
 };
 
 struct tw_classify_reason {
@@ -61,7 +61,8 @@ struct tw_classify_request {
     const char *floors[TW_CLASSIFY_FLOORS]; /* classes, of organisation, team, project and key */
     const char *who;                        /* "organisation/team/project/key" */
     const char *header;                     /* the value of TW_CLASSIFY_HEADER */
-    const json_t *body;                     /* of the request, as it came */
+    const char *file_header; /* the same, that the file came with in which the request was */
+    const json_t *body;      /* of the request, as it came */
 };
 
 enum tw_status tw_classify(const struct tw_policy *policy,

@@ -40,8 +40,9 @@ class Client:
 
     def send(self, text, purpose="batch", **fields):
         kind = f"multipart/form-data; boundary={BOUNDARY}"
+        headers = {**self.headers, **fields.pop("headers", {}), "Content-Type": kind}
         return self.server.ask("POST", "/v1/files", form(text, purpose=purpose, **fields), raw=True,
-                               headers={**self.headers, "Content-Type": kind})
+                               headers=headers)
 
     def file(self, text):
         answer = self.send(text)

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from decimal import Decimal
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -45,6 +46,16 @@ def site(function):
             function(Site(program, data, folder))
     case.__name__ = function.__name__
     return case
+
+
+def write(it, sql):
+    """As no client can; no server runs."""
+    if POSTGRES:
+        it.books.write(sql)
+        return
+    with sqlite3.connect(it.books.path) as connection:
+        connection.execute(sql)
+    connection.close()
 
 
 def chat_line(number, text):
@@ -83,6 +94,15 @@ def a_batch_gives_each_line_the_answer_that_it_gets_alone(it):
     it.books.must_balance()
 
 
+def says_its_cost(it, batch):
+    """The only one in the books."""
+    paid, = it.books.rows("SELECT SUM(amount_nano) FROM entry WHERE kind = 'settle'"
+                          " AND class = 'batch'")[0]
+    currency, = it.books.rows("SELECT currency FROM books")[0]
+    cost = batch["cost"]
+    assert Decimal(cost["amount"]) * 10**9 == paid > 0 and cost["currency"] == currency, (cost, paid)
+
+
 @site
 def batches_have_their_own_price_and_show_in_reports(it):
     it.books.command("price", "set", "*", "--class", "batch", "--input", "0.5", "--cached", "0.25",
@@ -97,6 +117,7 @@ def batches_have_their_own_price_and_show_in_reports(it):
     usage = batch["usage"]
     assert entries[0] == ("batch", 5, usage["input_tokens"], usage["output_tokens"]), entries
     assert entries[1][:2] == ("standard", 1), entries
+    says_its_cost(it, batch)
     rows = it.books.command("usage", "show", "--by", "class")["rows"]
     classes = {row["class"]: row for row in rows}
     assert set(classes) == {"batch", "standard"}, rows
@@ -144,6 +165,17 @@ def faults_of_a_file_are_told_with_their_lines(it):
                           (4, "invalid_body"), (5, "invalid_body"),
                           (3, "duplicate_custom_id")], faults
         assert batch["output_file_id"] is None and batch["error_file_id"] is None
+        for broken in ('{"custom_id": "x", "body": {"user": "ann@secret.org"',
+                       '{"custom_id": 1 "ann@secret.org"}', "ann@secret.org",
+                       '{"a": "ann@secret.org\\x"}', '{"ann@secret.org" 1}'):
+            batch = client.wait(client.batch(f"{line(1)}\n{broken}\n"))
+            told, = batch["errors"]["data"]
+            assert (told["line"], told["code"]) == (2, "invalid_json_line"), told
+            assert "not valid JSON" in told["message"] and "column" in told["message"], told
+        deep = client.wait(client.batch("[" * 2000 + "]" * 2000))
+        assert "nested deeper" in deep["errors"]["data"][0]["message"], deep
+        rows = it.books.rows("SELECT * FROM batch")
+        assert len(rows) == 7 and "secret" not in repr(rows), rows
         empty = client.wait(client.batch("\n \n"))
         assert [e["code"] for e in empty["errors"]["data"]] == ["empty_file"], empty
 
@@ -213,6 +245,35 @@ def lists_have_pages_and_a_project_sees_its_own_alone(it):
 
 
 @site
+def an_old_batch_names_no_file_that_came_after_its_own(it):
+    it.books.command("project", "create", "acme/research/other")
+    other_key = it.books.command("key", "create", "acme/research/other/ci")["secret"]
+    broken = json.loads(line(2))
+    broken["body"]["prompt"] = {"no": "text"}
+    with it.serve() as server:
+        client, other = Client(server, it.books.key), Client(server, other_key)
+        old = client.wait(client.batch(line(1) + "\n" + json.dumps(broken) + "\n"))
+        files = [old[name] for name in ("input_file_id", "output_file_id", "error_file_id")]
+        assert all(files), old
+        ids = it.books.rows("SELECT id FROM batch_file")
+        for file in files:
+            assert client.ask("DELETE", f"/v1/files/{file}").status == 200, file
+        assert becomes(lambda: it.books.rows("SELECT COUNT(*) FROM batch_file") == [(0,)])
+        for who in (other, other, other, client, client, client):
+            who.wait(who.batch(lines(1)))
+            again = client.get(old["id"])
+            assert again["output_file_id"] is None and again["error_file_id"] is None, again
+            assert not again["input_file_id"], again
+        later = it.books.rows("SELECT id FROM batch_file ORDER BY id")
+        assert min(later) > max(ids), (ids, later)
+    write(it, f"UPDATE batch SET input = {later[0][0]}, output = {later[1][0]},"
+              f" errors = {later[1][0]} WHERE id = (SELECT MIN(id) FROM batch)")
+    with it.serve() as server:  # books of before may have such numbers
+        again = Client(server, it.books.key).get(old["id"])
+        assert again["output_file_id"] is None and not again["input_file_id"], again
+
+
+@site
 def a_batch_that_is_cancelled_keeps_what_it_has(it):
     with it.serve("--batch-lines", "2") as server:
         client = Client(server, it.books.key)
@@ -231,6 +292,7 @@ def a_batch_that_is_cancelled_keeps_what_it_has(it):
         assert not done & {row["custom_id"] for row in rest}
         assert {row["error"]["code"] for row in rest} == {"batch_cancelled"}
         assert client.ask("POST", f"/v1/batches/{name}/cancel").status == 200
+    says_its_cost(it, batch)
     it.books.must_balance()
 
 
@@ -415,12 +477,13 @@ rules:
         assert wrong["custom_id"] == "request-2", wrong
         assert wrong["response"]["status_code"] == 403, wrong
         file = client.file(lines(2))
-        for name in ("restricted" * 30, "public, restricted"):
-            wrong = client.create(file, headers={"X-Tokenworks-Data-Class": name})
-            assert wrong.status in (200, 400), wrong.body
-            if wrong.status == 200:  # a class that there is not: no line runs
-                lost = client.wait(wrong.json["id"])
-                assert lost["request_counts"]["failed"] == 2, lost
+        for name in ("restricted" * 30, ""):
+            for wrong in (client.create(file, headers={"X-Tokenworks-Data-Class": name}),
+                          client.send(lines(1), headers={"X-Tokenworks-Data-Class": name})):
+                assert wrong.status == 400 and "give it once" in wrong.error["message"], wrong.body
+        wrong = client.create(file, headers={"X-Tokenworks-Data-Class": "public, restricted"})
+        assert wrong.status == 200, wrong.body  # a class that there is not: no line runs
+        assert client.wait(wrong.json["id"])["request_counts"]["failed"] == 2
         twice = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
         body = json.dumps({"input_file_id": file, "endpoint": "/v1/completions",
                            "completion_window": "24h"}).encode()
@@ -436,6 +499,32 @@ rules:
         raised = client.create(file, headers={"X-Tokenworks-Data-Class": "restricted"})
         batch = client.wait(raised.json["id"])
         assert batch["request_counts"]["failed"] == 2, batch
+
+
+@site
+def a_batch_has_the_higher_class_of_its_file_and_its_own(it):
+    policy = it.folder / "policy.yaml"
+    policy.write_text("""
+zones:
+  - {name: local, trust: 1}
+rules:
+  - {name: open, up-to: internal, allow: [local]}
+""", encoding="ascii")
+    with it.serve("--policy", policy) as server:
+        client = Client(server, it.books.key)
+        for of_file, of_batch, done in (("restricted", None, 0), ("restricted", "public", 0),
+                                        ("public", "restricted", 0), ("none", "public", 0),
+                                        ("internal", "public", 2), ("public", None, 2)):
+            sent = client.send(lines(2), headers={"X-Tokenworks-Data-Class": of_file})
+            assert sent.status == 200, sent.body
+            headers = {"X-Tokenworks-Data-Class": of_batch} if of_batch else {}
+            batch = client.wait(client.create(sent.json["id"], headers=headers).json["id"])
+            assert batch["request_counts"]["completed"] == done, (of_file, of_batch, batch)
+            if of_file != "none":
+                record = it.books.records("request.settled" if done else "request.refused")[-1]
+                high = max(of_file, of_batch or "public",
+                           key=["public", "internal", "restricted"].index)
+                assert record["route"]["class"] == high, record
 
 
 @site
@@ -538,24 +627,13 @@ def a_hub_without_the_keys_of_a_file_leaves_it_to_one_that_has_them(it):
                 assert batch["request_counts"]["completed"] == 20, batch
 
 
-def let_window_end(it):
-    """Of all batches; no server runs."""
-    sql = "UPDATE batch SET expires_ns = created_ns"
-    if POSTGRES:
-        it.books.write(sql)
-        return
-    with sqlite3.connect(it.books.path) as connection:
-        connection.execute(sql)
-    connection.close()
-
-
 @site
 def a_batch_whose_window_is_over_runs_no_line(it):
     with it.serve("--batch-lines", "1") as server:
         client = Client(server, it.books.key)
         name = client.batch(lines(300, max_tokens=40))
         assert becomes(lambda: client.get(name)["request_counts"]["completed"] > 3)
-    let_window_end(it)
+    write(it, "UPDATE batch SET expires_ns = created_ns")
     with it.serve() as server:
         client = Client(server, it.books.key)
         batch = client.wait(name)
@@ -604,6 +682,7 @@ def main():
              faults_of_a_file_are_told_with_their_lines,
              calls_that_make_no_sense_are_refused_with_a_sentence,
              lists_have_pages_and_a_project_sees_its_own_alone,
+             an_old_batch_names_no_file_that_came_after_its_own,
              a_batch_that_is_cancelled_keeps_what_it_has,
              a_revoked_key_ends_its_batches,
              a_budget_that_is_used_up_fails_the_lines_and_nobody_else_pays,
@@ -614,6 +693,7 @@ def main():
              files_go_when_they_expire,
              sealed_servers_have_batches_too,
              a_policy_holds_for_each_line,
+             a_batch_has_the_higher_class_of_its_file_and_its_own,
              a_stopped_server_goes_on_where_it_stopped,
              a_batch_whose_window_is_over_runs_no_line,
              clients_cut_the_steps_of_batches_short,
