@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "hub/content.h"
 #include "policy/classify.h"
+#include "policy/policy_fit.h"
 
 /* A refusal on its way into the books. */
 struct denial {
@@ -44,24 +45,10 @@ static struct tw_api_policy *take_policy(struct tw_api *api)
     return policy;
 }
 
-/* A floor that holds for nobody is a mistake, or somebody's name was changed. */
-static enum tw_status check_floors(const struct tw_api *api, const struct tw_policy *policy,
-                                   struct tw_error *error)
+/* A tw_policy_has_path_fn. */
+static bool has_path(void *context, const char *path)
 {
-    for (size_t i = 0; api->config.hub != NULL && i < policy->n_floors; i++) {
-        const struct tw_policy_words *who = &policy->floors[i].who;
-        for (size_t k = 0; k < who->n_words; k++) {
-            if (strchr(who->words[k], '*') == NULL &&
-                !tw_hub_has_path(api->config.hub, who->words[k])) {
-                return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
-                                    "the policy has a floor for '%.80s', and the books have nobody "
-                                    "of that name: make it first, or write the name that it has "
-                                    "now",
-                                    who->words[k]);
-            }
-        }
-    }
-    return TW_OK;
+    return tw_hub_has_path(context, path);
 }
 
 /* A tw_hub_tells_apart_fn. */
@@ -82,31 +69,18 @@ void tw_api_admission_guard(struct tw_api *api, bool is_there)
     }
 }
 
-/* Every zone that there is must be in the policy: one that it does not know could never be used. */
-static enum tw_status check_zones(const struct tw_api *api, const struct tw_policy *policy,
-                                  const struct tw_api_remotes *remotes, struct tw_error *error)
+static enum tw_status check_fit(const struct tw_api *api, const struct tw_policy *policy,
+                                const struct tw_api_remotes *remotes, struct tw_error *error)
 {
     const struct tw_api_config *config = &api->config;
-    if (config->hub == NULL && tw_policy_asks_who(policy)) {
-        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
-                            "the policy has rules or floors for organisations and projects, which "
-                            "only books know: give --books, or take them out");
+    enum tw_status status =
+        tw_policy_fit_people(policy, config->hub != NULL ? has_path : NULL, config->hub, error);
+    for (size_t i = 0; status == TW_OK && i < remotes->n_items; i++) {
+        status = tw_policy_fit_zone(policy, remotes->items[i].zone, remotes->items[i].entry, error);
     }
-    for (size_t i = 0; i <= remotes->n_items; i++) {
-        const bool is_remote = i < remotes->n_items;
-        const char *zone = is_remote ? remotes->items[i].zone : config->zone;
-        if ((is_remote || config->n_models > 0) &&
-            tw_policy_find_zone(policy, zone) == TW_POLICY_NONE) {
-            return tw_error_set(
-                error, TW_ERR_USAGE, TW_NO_POSITION,
-                "the policy has no zone '%.60s', in which %s%.60s is: add it to the "
-                "policy's zones, or give %s another zone",
-                zone, is_remote ? "the backend " : "this server",
-                is_remote ? remotes->items[i].entry : "",
-                is_remote ? "the backend" : "this server");
-        }
-    }
-    return TW_OK;
+    return status == TW_OK && config->n_models > 0
+               ? tw_policy_fit_zone(policy, config->zone, NULL, error)
+               : status;
 }
 
 static enum tw_status make_policy(struct tw_policy *policy, struct tw_api_policy **ret_policy,
@@ -153,8 +127,7 @@ static enum tw_status check_change(struct tw_api *api, const struct tw_api_chang
                                                          : NULL;
     const struct tw_api_remotes *remotes =
         change->sets_remotes ? &change->remotes : &fleet->remotes;
-    enum tw_status status = policy != NULL ? check_zones(api, policy, remotes, error) : TW_OK;
-    status = status == TW_OK && policy != NULL ? check_floors(api, policy, error) : status;
+    enum tw_status status = policy != NULL ? check_fit(api, policy, remotes, error) : TW_OK;
     tw_api_fleet_drop(fleet);
     drop_policy(now);
     return status;
@@ -174,6 +147,9 @@ enum tw_status tw_api_change(struct tw_api *api, const struct tw_api_change *cha
         status = fleet != NULL ? TW_OK
                                : tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION,
                                               "no memory for other servers");
+    }
+    if (status == TW_OK && change->agree != NULL) {
+        status = change->agree(change->agree_context, error);
     }
     /* Routes and fleet are changed under one lock, in which requests choose. */
     pthread_mutex_lock(&api->relays.router_lock);

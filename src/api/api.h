@@ -156,6 +156,10 @@ struct tw_api_change {
     bool sets_policy, sets_remotes;
     struct tw_policy *policy; /* NULL: none */
     struct tw_api_remotes remotes;
+    /* Asked last, when nothing but memory can refuse it any more: an error, and nothing changes.
+     * NULL: nobody. */
+    enum tw_status (*agree)(void *context, struct tw_error *error);
+    void *agree_context;
 };
 enum tw_status tw_api_change(struct tw_api *api, const struct tw_api_change *change,
                              struct tw_error *error);

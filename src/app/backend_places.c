@@ -208,6 +208,20 @@ void tw_backend_places_end(struct tw_backend_places *places)
     }
 }
 
+void tw_backend_places_merge(struct tw_backend_places *places, struct tw_backend_places *more)
+{
+    while (more->first != NULL) {
+        struct tw_backend_place_row *row = more->first;
+        more->first = row->next;
+        if (tw_backend_places_find(places, row->text) != NULL) {
+            free_row(row);
+        } else {
+            row->next = places->first;
+            places->first = row;
+        }
+    }
+}
+
 void tw_backend_places_free(struct tw_backend_places *places)
 {
     places->is_fixed = false;

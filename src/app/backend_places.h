@@ -46,6 +46,8 @@ struct tw_backend_place_row *tw_backend_places_next(const struct tw_backend_plac
 /* Those that were not taken since tw_backend_places_begin are forgotten. */
 void tw_backend_places_begin(struct tw_backend_places *places);
 void tw_backend_places_end(struct tw_backend_places *places);
+/* Those of `more` that are new go into `places`; `more` is empty then. */
+void tw_backend_places_merge(struct tw_backend_places *places, struct tw_backend_places *more);
 void tw_backend_places_free(struct tw_backend_places *places);
 
 #endif

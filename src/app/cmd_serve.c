@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "hub/hub_admin.h"
 
 #define SECOND_NS         INT64_C(1000000000)
 #define PREPARING         2
@@ -41,6 +42,9 @@ struct serve {
     struct tw_admin *admin;
     struct tw_buf cert, cert_key; /* until the server has them */
     struct tw_api_config api_config;
+    char policy_version[TW_POLICY_VERSION_BYTES]; /* that holds; "": none */
+    char digest[TW_APPROVAL_DIGEST_BYTES];        /* of models and backends; "": without books */
+    struct tw_policy *first_policy;               /* until the API has it */
     struct tw_api *api;
     struct tw_http_server *server;
 };
@@ -94,22 +98,47 @@ static void log_policy(const struct serve *serve, const char *version)
     tw_log_record(TW_LOG_INFO, NULL, "a policy holds from now on", fields, 2);
 }
 
-static enum tw_status load_policy(struct serve *serve, struct tw_error *error)
+static void warn_of_zones(const struct serve *serve, const struct tw_serve_file *file)
 {
-    struct tw_policy *policy = NULL;
-    enum tw_status status = admit_policy(serve, &policy, error);
-    if (status != TW_OK) {
+    if (serve->args.policy_path == NULL && tw_serve_backends_have_zones(file)) {
+        tw_log(TW_LOG_WARN, "%s", TW_SERVE_ZONES_WITHOUT_POLICY);
+    }
+}
+
+/* Before there are books: the record of the start says by which policy. */
+static enum tw_status read_policy(struct serve *serve, struct tw_error *error)
+{
+    const char *path = serve->args.policy_path;
+    enum tw_status status =
+        path != NULL ? tw_policy_load(path, &serve->first_policy, error) : TW_OK;
+    if (serve->first_policy != NULL) {
+        snprintf(serve->policy_version, sizeof serve->policy_version, "%s",
+                 serve->first_policy->version);
+    }
+    return status;
+}
+
+static enum tw_status install_policy(struct serve *serve, struct tw_error *error)
+{
+    struct tw_policy *policy = serve->first_policy;
+    enum tw_status status =
+        tw_serve_approved_policy(serve->hub, policy != NULL ? policy->version : NULL, error);
+    if (status != TW_OK || policy == NULL) {
         return status;
     }
     char version[TW_POLICY_SHORT_VERSION_BYTES];
     snprintf(version, sizeof version, "%s", policy->short_version);
     status = tw_api_set_policy(serve->api, policy, error);
-    if (status != TW_OK) {
-        tw_policy_free(policy);
-        return status;
+    if (status == TW_OK) {
+        serve->first_policy = NULL;
+        log_policy(serve, version);
     }
-    log_policy(serve, version);
-    return TW_OK;
+    return status;
+}
+
+static const char *known(const char *text)
+{
+    return text[0] != '\0' ? text : NULL;
 }
 
 static enum tw_status start(struct serve *serve, struct tw_error *error)
@@ -136,7 +165,8 @@ static enum tw_status start(struct serve *serve, struct tw_error *error)
         .batch_lines = (uint32_t)args->batch_lines,
         .batches = {.project_files = args->batch_files, .project_bytes = args->batch_bytes},
     };
-    enum tw_status status = tw_serve_approved_models(&serve->api_config, args->file, error);
+    enum tw_status status =
+        tw_serve_approved_models(&serve->api_config, args->file, serve->digest, error);
     if (status == TW_OK) {
         status = tw_api_create(&serve->api_config, &serve->api, error);
     }
@@ -144,8 +174,7 @@ static enum tw_status start(struct serve *serve, struct tw_error *error)
         status = tw_serve_backends_start(serve->backends, serve->api, error);
     }
     if (status == TW_OK) {
-        status = args->policy_path != NULL ? load_policy(serve, error)
-                                           : tw_serve_approved_policy(serve->hub, NULL, error);
+        status = install_policy(serve, error);
     }
     if (status != TW_OK) {
         return status;
@@ -190,6 +219,7 @@ static void announce(const struct serve *serve)
                    "the model's chat template cannot be used, a built-in format is: %s", note);
         }
     }
+    warn_of_zones(serve, serve->args.file);
     const struct tw_log_field fields[] = {{"url", url, 0}};
     tw_log_record(TW_LOG_INFO, NULL, "listening", fields, 1);
     tw_serve_notify("READY=1");
@@ -252,6 +282,7 @@ static void take_down(struct serve *serve)
     tw_serve_backends_close(serve->backends);
     tw_serve_routes_close(&serve->routes);
     tw_api_keys_free(serve->keys);
+    tw_policy_free(serve->first_policy);
     free_certificate(serve);
     tw_mem_free(serve->hosts);
     if (serve->listen_fd >= 0) {
@@ -329,61 +360,102 @@ static void reload_certificate(struct serve *serve)
     tw_buf_free(&key);
 }
 
-/* The policy, and the backends of the file: all of it holds from now on, or nothing has changed. */
-static enum tw_status change_routes(struct serve *serve, size_t *ret_n_backends,
-                                    char ret_version[TW_POLICY_SHORT_VERSION_BYTES],
-                                    struct tw_error *error)
+/* What is read again: all of it holds from now on, or nothing has changed. */
+struct reading {
+    struct serve *serve;
+    struct tw_hub_change *command; /* NULL: there are no books that would have it on record */
+    struct tw_serve_args fresh;
+    struct tw_policy *policy;
+    char digest[TW_APPROVAL_DIGEST_BYTES], version[TW_POLICY_VERSION_BYTES];
+    char short_version[TW_POLICY_SHORT_VERSION_BYTES];
+    size_t n_backends;
+};
+
+/* As of tw_api_change: on record before it is done. */
+static enum tw_status record_reading(void *context, struct tw_error *error)
 {
+    const struct reading *reading = context;
+    const struct serve *serve = reading->serve;
+    const struct tw_hub_server_field fields[] = {
+        {"models", known(serve->digest), known(reading->digest)},
+        {"policy", known(serve->policy_version), known(reading->version)}};
+    return reading->command != NULL ? tw_hub_server_record(reading->command, fields, 2, error)
+                                    : TW_OK;
+}
+
+static enum tw_status read_again(struct reading *reading, struct tw_error *error)
+{
+    const struct serve *serve = reading->serve;
     const struct tw_serve_args *args = &serve->args;
-    struct tw_serve_args fresh = tw_serve_args_defaults();
-    struct tw_policy *policy = NULL;
     enum tw_status status = TW_OK;
-    ret_version[0] = '\0';
+    snprintf(reading->digest, sizeof reading->digest, "%s", serve->digest);
     if (args->config_path != NULL) {
-        status = tw_serve_config_load(args->config_path, &fresh, error);
+        status = tw_serve_config_load(args->config_path, &reading->fresh, error);
     }
-    if (status == TW_OK && fresh.file != NULL) {
-        status = tw_serve_approved_models(&serve->api_config, fresh.file, error);
+    if (status == TW_OK && reading->fresh.file != NULL) {
+        status = tw_serve_approved_models(&serve->api_config, reading->fresh.file, reading->digest,
+                                          error);
     }
     if (status == TW_OK && args->policy_path != NULL) {
-        status = admit_policy(serve, &policy, error);
+        status = admit_policy(serve, &reading->policy, error);
     }
-    if (status == TW_OK && policy != NULL) {
-        snprintf(ret_version, TW_POLICY_SHORT_VERSION_BYTES, "%s", policy->short_version);
+    if (status == TW_OK && reading->policy != NULL) {
+        snprintf(reading->version, sizeof reading->version, "%s", reading->policy->version);
+        snprintf(reading->short_version, sizeof reading->short_version, "%s",
+                 reading->policy->short_version);
     }
-    if (status == TW_OK && fresh.file != NULL) {
-        status = tw_serve_backends_change(serve->backends, fresh.file, policy != NULL, policy,
-                                          ret_n_backends, error);
-        fresh.file = status == TW_OK ? NULL : fresh.file;
-    } else if (status == TW_OK && policy != NULL) {
-        status = tw_api_set_policy(serve->api, policy, error);
-    }
-    if (status != TW_OK) {
-        tw_policy_free(policy);
-    }
-    tw_serve_args_free(&fresh);
     return status;
 }
 
-static enum tw_status reload_routes(struct serve *serve, struct tw_error *error)
+static enum tw_status install_reading(struct reading *reading, struct tw_error *error)
+{
+    struct serve *serve = reading->serve;
+    struct tw_api_change change = {.sets_policy = reading->policy != NULL,
+                                   .policy = reading->policy,
+                                   .agree = record_reading,
+                                   .agree_context = reading};
+    enum tw_status status = TW_OK;
+    if (reading->fresh.file != NULL) {
+        warn_of_zones(serve, reading->fresh.file);
+        status = tw_serve_backends_change(serve->backends, reading->fresh.file, &change,
+                                          &reading->n_backends, error);
+    } else if (reading->policy != NULL) {
+        status = tw_api_change(serve->api, &change, error);
+    }
+    if (status == TW_OK) { /* theirs */
+        reading->fresh.file = NULL;
+        reading->policy = NULL;
+        snprintf(serve->digest, sizeof serve->digest, "%s", reading->digest);
+        snprintf(serve->policy_version, sizeof serve->policy_version, "%s", reading->version);
+    }
+    return status;
+}
+
+static enum tw_status reload_routes(struct serve *serve, struct tw_hub_change *command,
+                                    struct tw_error *error)
 {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* SIGHUP and a command may meet */
-    char version[TW_POLICY_SHORT_VERSION_BYTES];
-    size_t n_backends = 0;
+    struct reading reading = {
+        .serve = serve, .command = command, .fresh = tw_serve_args_defaults()};
     pthread_mutex_lock(&lock);
-    enum tw_status status = change_routes(serve, &n_backends, version, error);
+    enum tw_status status = read_again(&reading, error);
+    if (status == TW_OK) {
+        status = install_reading(&reading, error);
+    }
     pthread_mutex_unlock(&lock);
+    tw_policy_free(reading.policy);
+    tw_serve_args_free(&reading.fresh);
     if (status != TW_OK) {
         tw_log(TW_LOG_ERROR, "backends and policy stay as they were: %s", error->text);
         return status;
     }
     if (serve->args.config_path != NULL) {
         const struct tw_log_field fields[] = {{"file", serve->args.config_path, 0},
-                                              {"servers", NULL, (int64_t)n_backends}};
+                                              {"servers", NULL, (int64_t)reading.n_backends}};
         tw_log_record(TW_LOG_INFO, NULL, "the backends were read again", fields, 2);
     }
-    if (version[0] != '\0') {
-        log_policy(serve, version);
+    if (reading.short_version[0] != '\0') {
+        log_policy(serve, reading.short_version);
     }
     return TW_OK;
 }
@@ -416,7 +488,8 @@ static void put_standing(void *context, const struct tw_api_standing *standing)
     json_array_append_new(context, row);
 }
 
-static enum tw_status reload_by_command(struct serve *serve, json_t *answer, struct tw_error *error)
+static enum tw_status reload_by_command(struct serve *serve, struct tw_hub_change *command,
+                                        json_t *answer, struct tw_error *error)
 {
     enum tw_status status = TW_OK;
     if (serve->args.policy_path == NULL && serve->args.config_path == NULL) {
@@ -424,19 +497,38 @@ static enum tw_status reload_by_command(struct serve *serve, json_t *answer, str
                               "this server has no configuration file and no policy to read again");
     }
     if (status == TW_OK) {
-        status = reload_routes(serve, error);
+        status = reload_routes(serve, command, error);
     }
     json_object_set_new(answer, "reloaded", json_boolean(status == TW_OK));
     return status;
 }
 
+struct draining {
+    struct tw_hub_change *command;
+    bool was, is;
+};
+
+static const char *state_of(bool is_draining)
+{
+    return is_draining ? "draining" : "up";
+}
+
+/* As of tw_api_change. */
+static enum tw_status record_draining(void *context, struct tw_error *error)
+{
+    const struct draining *draining = context;
+    const struct tw_hub_server_field field = {"state", state_of(draining->was),
+                                              state_of(draining->is)};
+    return tw_hub_server_record(draining->command, &field, 1, error);
+}
+
 /* A tw_hub_server_fn. */
-static enum tw_status on_command(void *context, const char *verb, const char *name, json_t *answer,
-                                 struct tw_error *error)
+static enum tw_status on_command(void *context, struct tw_hub_change *command, const char *verb,
+                                 const char *name, json_t *answer, struct tw_error *error)
 {
     struct serve *serve = context;
     if (strcmp(verb, "reload") == 0) {
-        return reload_by_command(serve, answer, error);
+        return reload_by_command(serve, command, answer, error);
     }
     if (strcmp(verb, "list") == 0) {
         json_t *rows = json_array();
@@ -446,16 +538,37 @@ static enum tw_status on_command(void *context, const char *verb, const char *na
     }
     const bool is_draining = strcmp(verb, "drain") == 0;
     json_object_set_new(answer, "name", json_string(name));
-    json_object_set_new(answer, "state", json_string(is_draining ? "draining" : "up"));
-    return tw_serve_backends_drain(serve->backends, name, is_draining, error);
+    json_object_set_new(answer, "state", json_string(state_of(is_draining)));
+    struct draining draining = {command, tw_serve_backends_is_drained(serve->backends, name),
+                                is_draining};
+    return tw_serve_backends_drain(serve->backends, name, is_draining, record_draining, &draining,
+                                   error);
+}
+
+/* On record as a command is, and as refused where it is. */
+static void reload_by_signal(struct serve *serve)
+{
+    const struct tw_hub_actor actor = {.name = "SIGHUP"};
+    struct tw_error error;
+    json_t *command = NULL, *answer = NULL;
+    if (serve->hub == NULL) {
+        (void)reload_routes(serve, NULL, &error);
+        return;
+    }
+    command = tw_hub_make_command("backend", "reload", json_object());
+    if (command == NULL) {
+        tw_log(TW_LOG_ERROR, "backends and policy stay as they were: no memory for a command");
+        return;
+    }
+    (void)tw_hub_ask(serve->hub, &actor, command, &answer, &error); /* the log has what it says */
+    json_decref(answer);
 }
 
 static void reload(struct serve *serve)
 {
-    struct tw_error error;
     const bool has_routes = serve->args.policy_path != NULL || serve->args.config_path != NULL;
     if (has_routes) {
-        (void)reload_routes(serve, &error);
+        reload_by_signal(serve);
     }
     if (serve->keys != NULL && serve->hub == NULL) {
         reload_keys(serve);
@@ -501,12 +614,18 @@ static enum tw_status open_books(struct serve *serve, struct tw_error *error)
     if (serve->args.books_address == NULL) {
         return TW_OK;
     }
-    enum tw_status status =
-        tw_serve_books_open(&serve->args, serve->models.stage, serve->keys, &serve->hub, error);
+    const struct tw_serve_args *args = &serve->args;
+    const struct tw_serve_books_terms terms = {.stage = serve->models.stage,
+                                               .keys = serve->keys,
+                                               .policy = known(serve->policy_version),
+                                               .served = serve->digest};
+    enum tw_status status = tw_serve_books_make(args, error);
     if (status == TW_OK) {
-        tw_serve_books_identify(&serve->args, &serve->models);
+        tw_serve_books_identify(args, &serve->models);
+        status = tw_serve_approved_digest(args->zone, serve->models.items, serve->models.n_items,
+                                          args->file, serve->digest, error);
     }
-    return status;
+    return status == TW_OK ? tw_serve_books_open(args, &terms, &serve->hub, error) : status;
 }
 
 /* Clients may come from here on, and wait: nobody is accepted before the process is sealed. */
@@ -552,6 +671,9 @@ static enum tw_status execute(struct serve *serve, struct tw_error *error)
     }
     if (status == TW_OK) {
         status = open_models(serve, error);
+    }
+    if (status == TW_OK) {
+        status = read_policy(serve, error);
     }
     if (status == TW_OK) {
         status = open_books(serve, error);

@@ -13,9 +13,10 @@
 #define SECOND_NS  INT64_C(1000000000)
 #define PATH_BYTES (4 * (TW_LIMIT_HUB_NAME_BYTES + 1))
 
-enum change { SAME = 0, NOW_REFUSED, NOW_ALLOWED, ELSEWHERE, REPLACED, CHANGES };
-static const char *const change_names[CHANGES] = {"same", "refused", "allowed", "elsewhere",
-                                                  "replaced"};
+/* UNKNOWN: it was refused, and where its model could have run is not on record. */
+enum change { SAME = 0, NOW_REFUSED, NOW_ALLOWED, ELSEWHERE, REPLACED, UNKNOWN, CHANGES };
+static const char *const change_names[CHANGES] = {"same",      "refused",  "allowed",
+                                                  "elsewhere", "replaced", "not known"};
 
 /* Requests that are alike in all that decides. */
 struct group {
@@ -141,7 +142,7 @@ static enum tw_status take_record(struct replay *replay, const char *kind, const
     const bool was_refused = strcmp(kind, "request.refused") == 0 &&
                              json_integer_value(json_object_get(body, "http_status")) == 403 &&
                              json_integer_value(json_object_get(body, "prompt_tokens")) == 0;
-    if (!was_refused && zone != NULL && model != NULL && !note_zone(replay, model, zone)) {
+    if (zone != NULL && model != NULL && !note_zone(replay, model, zone)) {
         return no_memory(replay);
     }
     json_t *key =
@@ -248,6 +249,10 @@ static struct tw_policy_rank rank_of(struct replay *replay, const struct group *
 static enum change compare(const struct replay *replay, const struct group *group)
 {
     const struct tw_policy_decision *decision = &group->decision;
+    if (group->was_refused && decision->is_allowed &&
+        json_object_get(replay->zones, group->model) == NULL) {
+        return UNKNOWN;
+    }
     if (group->was_refused || !decision->is_allowed) {
         return group->was_refused == !decision->is_allowed ? SAME
                : decision->is_allowed                      ? NOW_ALLOWED
@@ -270,7 +275,7 @@ static void decide(struct replay *replay, struct group *group)
                                                 .zones = zones_of(replay, group)};
     tw_policy_decide(replay->policy, &question, &group->decision);
     group->change = compare(replay, group);
-    replay->n_changed += group->change != SAME ? group->n_requests : 0;
+    replay->n_changed += group->change != SAME && group->change != UNKNOWN ? group->n_requests : 0;
 }
 
 static int by_change(const void *a, const void *b)
@@ -370,6 +375,7 @@ static enum tw_status put_table(const struct replay *replay, size_t n_wide, stru
     static const char *const titles[] = {"change", "requests", "who",  "model",   "class",
                                          "before", "after",    "rule", "new rule"};
     struct tw_report_table table;
+    bool has_rows = false;
     tw_report_table_init(&table);
     for (size_t i = 0; i < sizeof titles / sizeof titles[0]; i++) {
         tw_report_table_column(&table, titles[i], i == 1);
@@ -377,10 +383,11 @@ static enum tw_status put_table(const struct replay *replay, size_t n_wide, stru
     for (size_t i = 0; i < replay->n_sorted; i++) {
         if (replay->sorted[i].change != SAME) {
             put_row(replay, &replay->sorted[i], &table);
+            has_rows = true;
         }
     }
     enum tw_status status =
-        replay->n_changed > 0 ? tw_report_table_write(&table, n_wide, out, replay->error) : TW_OK;
+        has_rows ? tw_report_table_write(&table, n_wide, out, replay->error) : TW_OK;
     tw_report_table_free(&table);
     return status;
 }
@@ -403,10 +410,12 @@ static void put_notes(const struct replay *replay, struct tw_buf *out)
                              (long long)replay->n_other_class);
     }
     if (replay->n_never_ran > 0) {
-        tw_buf_append_format(out,
-                             "note: %lld requests were for models that ran nowhere in the "
-                             "period; they count as in every zone\n",
-                             (long long)replay->n_never_ran);
+        tw_buf_append_format(
+            out,
+            "note: %lld requests were for models that ran nowhere in the "
+            "period; they count as in every zone, and what was refused and might be "
+            "allowed is not known\n",
+            (long long)replay->n_never_ran);
     }
 }
 
@@ -465,7 +474,7 @@ static void put_json(const struct replay *replay, struct tw_buf *out)
     tw_json_put_text(&json, "ends", ends);
     tw_json_put_int(&json, "requests", replay->n_requests);
     for (size_t i = 0; i < CHANGES; i++) {
-        tw_json_put_int(&json, change_names[i], n_of[i]);
+        tw_json_put_int(&json, i == UNKNOWN ? "not_known" : change_names[i], n_of[i]);
     }
     tw_json_put_int(&json, "without_class", replay->n_without);
     tw_json_put_int(&json, "of_unknown_class", replay->n_other_class);
@@ -484,10 +493,21 @@ static void put_json(const struct replay *replay, struct tw_buf *out)
 static enum tw_status put_text(const struct replay *replay, size_t n_wide, struct tw_buf *out)
 {
     int64_t n_of[CHANGES] = {0};
+    char starts[TW_USAGE_PERIOD_TEXT_BYTES], ends[TW_USAGE_PERIOD_TEXT_BYTES];
     enum tw_status status = put_table(replay, n_wide, out);
     count_changes(replay, n_of);
-    tw_buf_append_format(out, "%lld requests under policy %s: %lld as before",
-                         (long long)replay->n_requests, replay->policy->short_version,
+    tw_usage_period_write_utc(replay->period.starts_s, starts);
+    tw_usage_period_write_utc(replay->period.ends_s, ends);
+    if (replay->n_requests == 0) {
+        tw_buf_append_format(out,
+                             "no requests in this period, from %s to %s, so nothing is known of "
+                             "policy %s: --period chooses another\n",
+                             starts, ends, replay->policy->short_version);
+        put_notes(replay, out);
+        return status;
+    }
+    tw_buf_append_format(out, "from %s to %s, %lld requests under policy %s: %lld as before",
+                         starts, ends, (long long)replay->n_requests, replay->policy->short_version,
                          (long long)n_of[SAME]);
     for (size_t i = NOW_REFUSED; i < CHANGES; i++) {
         tw_buf_append_format(out, ", %lld %s", (long long)n_of[i], change_names[i]);

@@ -4,7 +4,6 @@
 
 #include "app/serve_config.h"
 #include "base/buf.h"
-#include "hub/approval.h"
 
 #define LIST_BYTES ((size_t)16 << 20)
 
@@ -21,12 +20,11 @@ static void add_length(struct tw_buf *list, size_t n)
     tw_buf_append(list, "", 1);
 }
 
-static void add_models(struct tw_buf *list, const struct tw_api_config *config)
+static void add_models(struct tw_buf *list, const struct tw_api_model *models, size_t n_models)
 {
-    add(list, config->zone);
-    add_length(list, config->n_models);
-    for (size_t i = 0; i < config->n_models; i++) {
-        const struct tw_api_model *model = &config->models[i];
+    add_length(list, n_models);
+    for (size_t i = 0; i < n_models; i++) {
+        const struct tw_api_model *model = &models[i];
         add(list, model->name);
         add(list, model->digest);
         add_length(list, model->n_aliases);
@@ -58,24 +56,37 @@ static void add_backends(struct tw_buf *list, const struct tw_serve_file *file)
     }
 }
 
-enum tw_status tw_serve_approved_models(const struct tw_api_config *config,
-                                        const struct tw_serve_file *file, struct tw_error *error)
+enum tw_status tw_serve_approved_digest(const char *zone, const struct tw_api_model *models,
+                                        size_t n_models, const struct tw_serve_file *file,
+                                        char ret_digest[TW_APPROVAL_DIGEST_BYTES],
+                                        struct tw_error *error)
 {
     struct tw_buf list;
-    char digest[TW_APPROVAL_DIGEST_BYTES];
-    if (config->hub == NULL) {
-        return TW_OK;
-    }
     tw_buf_init(&list, LIST_BYTES);
-    add_models(&list, config);
+    add(&list, zone);
+    add_models(&list, models, n_models);
     add_backends(&list, file);
     const bool is_listed = !list.failed;
     if (is_listed) {
-        tw_approval_digest(list.data, list.size_bytes, digest);
+        tw_approval_digest(list.data, list.size_bytes, ret_digest);
     }
     tw_buf_free(&list);
-    return is_listed ? tw_approval_check(config->hub, "models", digest, error)
+    return is_listed ? TW_OK
                      : tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a list");
+}
+
+enum tw_status tw_serve_approved_models(const struct tw_api_config *config,
+                                        const struct tw_serve_file *file,
+                                        char ret_digest[TW_APPROVAL_DIGEST_BYTES],
+                                        struct tw_error *error)
+{
+    ret_digest[0] = '\0';
+    if (config->hub == NULL) {
+        return TW_OK;
+    }
+    enum tw_status status = tw_serve_approved_digest(config->zone, config->models, config->n_models,
+                                                     file, ret_digest, error);
+    return status == TW_OK ? tw_approval_check(config->hub, "models", ret_digest, error) : status;
 }
 
 enum tw_status tw_serve_approved_policy(struct tw_hub *hub, const char *version,

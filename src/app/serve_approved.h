@@ -10,10 +10,19 @@
 
 #include "api/api.h"
 #include "app/serve_config.h"
+#include "hub/approval.h"
 
-/* Without books everything is approved. file: that has the other servers; NULL: there are none. */
+/* Of what a server serves. file: that has the other servers; NULL: there are none. */
+enum tw_status tw_serve_approved_digest(const char *zone, const struct tw_api_model *models,
+                                        size_t n_models, const struct tw_serve_file *file,
+                                        char ret_digest[TW_APPROVAL_DIGEST_BYTES],
+                                        struct tw_error *error);
+
+/* The same, and whether they are approved. Without books everything is, and has no digest (""). */
 enum tw_status tw_serve_approved_models(const struct tw_api_config *config,
-                                        const struct tw_serve_file *file, struct tw_error *error);
+                                        const struct tw_serve_file *file,
+                                        char ret_digest[TW_APPROVAL_DIGEST_BYTES],
+                                        struct tw_error *error);
 /* version: of the policy; NULL: there is none. */
 enum tw_status tw_serve_approved_policy(struct tw_hub *hub, const char *version,
                                         struct tw_error *error);

@@ -98,6 +98,21 @@ enum tw_status tw_serve_backends_check(const struct tw_serve_args *args, struct 
     return TW_OK;
 }
 
+const char *tw_serve_backends_zone(const struct tw_serve_file_backend *row)
+{
+    return row->zone != NULL ? row->zone : DEFAULT_ZONE;
+}
+
+bool tw_serve_backends_have_zones(const struct tw_serve_file *file)
+{
+    unsigned n = 0, i = 0;
+    const struct tw_serve_file_backend *rows = tw_serve_file_backends(file, &n);
+    while (i < n && rows[i].zone == NULL) {
+        i++;
+    }
+    return i < n;
+}
+
 /* ---- instances ---- */
 
 /* On the remote client's thread. */
@@ -719,25 +734,55 @@ enum tw_status tw_serve_backends_start(struct tw_serve_backends *backends, struc
     return status;
 }
 
+/* Looks up what is new in a file, which takes its time, and has the rows of it. */
+static enum tw_status look_up_new(struct tw_serve_backends *backends,
+                                  const struct tw_serve_file *file, struct tw_backend_places *found,
+                                  struct tw_error *error)
+{
+    unsigned n = 0;
+    const struct tw_serve_file_backend *rows = tw_serve_file_backends(file, &n);
+    enum tw_status status = TW_OK;
+    for (unsigned i = 0; status == TW_OK && i < n; i++) {
+        const unsigned n_urls = rows[i].url != NULL ? 1 : rows[i].urls_count;
+        for (unsigned k = 0; status == TW_OK && k < n_urls; k++) {
+            const char *url = rows[i].url != NULL ? rows[i].url : rows[i].urls[k];
+            struct tw_backend_place_row *row;
+            pthread_mutex_lock(&backends->lock);
+            const bool is_known = tw_backend_places_find(&backends->places, url) != NULL;
+            pthread_mutex_unlock(&backends->lock);
+            if (!is_known) {
+                status = tw_backend_places_take(found, url, tw_clock_monotonic_ns(), &row, error);
+            }
+        }
+    }
+    return status;
+}
+
 enum tw_status tw_serve_backends_change(struct tw_serve_backends *backends,
-                                        struct tw_serve_file *file, bool sets_policy,
-                                        struct tw_policy *policy, size_t *ret_n,
-                                        struct tw_error *error)
+                                        struct tw_serve_file *file, struct tw_api_change *change,
+                                        size_t *ret_n, struct tw_error *error)
 {
     struct tw_serve_args args = *backends->args;
-    struct tw_api_change change = {.sets_policy = sets_policy, .policy = policy};
+    struct tw_backend_places found = {.nameserver = backends->places.nameserver,
+                                      .reach = backends->places.reach,
+                                      .is_fixed = backends->places.is_fixed};
     args.file = file;
     enum tw_status status = tw_serve_backends_check(&args, error);
+    if (status == TW_OK) {
+        status = look_up_new(backends, file, &found, error);
+    }
     if (status != TW_OK) {
+        tw_backend_places_free(&found);
         return status;
     }
     pthread_mutex_lock(&backends->lock);
-    status = install(backends, file, &change, error);
+    tw_backend_places_merge(&backends->places, &found);
+    status = install(backends, file, change, error);
     if (status == TW_OK) {
         tw_serve_file_free(backends->own_file);
         backends->own_file = file;
-        *ret_n = change.remotes.n_items;
-        log_models(&change.remotes);
+        *ret_n = change->remotes.n_items;
+        log_models(&change->remotes);
         pthread_cond_signal(&backends->wake);
     }
     pthread_mutex_unlock(&backends->lock);
@@ -773,26 +818,46 @@ static void forget_drained(struct tw_serve_backends *backends, const char *name)
     }
 }
 
+static void set_drained(struct tw_serve_backends *backends, const char *name, bool is_draining)
+{
+    forget_drained(backends, name);
+    if (is_draining) {
+        snprintf(backends->drained[backends->n_drained++], NAME_BYTES, "%s", name);
+    }
+}
+
+bool tw_serve_backends_is_drained(struct tw_serve_backends *backends, const char *name)
+{
+    pthread_mutex_lock(&backends->lock);
+    const bool is_it = is_drained(backends, name);
+    pthread_mutex_unlock(&backends->lock);
+    return is_it;
+}
+
 enum tw_status tw_serve_backends_drain(struct tw_serve_backends *backends, const char *name,
-                                       bool is_draining, struct tw_error *error)
+                                       bool is_draining,
+                                       enum tw_status (*agree)(void *context,
+                                                               struct tw_error *error),
+                                       void *context, struct tw_error *error)
 {
     enum tw_status status = TW_OK;
-    struct tw_api_change change = {.sets_policy = false};
+    struct tw_api_change change = {.agree = agree, .agree_context = context};
     pthread_mutex_lock(&backends->lock);
+    const bool was_drained = is_drained(backends, name);
     if (backends->client == NULL || !is_there(backends, name)) {
         status = tw_error_set(error, TW_ERR_NOT_FOUND, TW_NO_POSITION,
                               "there is no backend '%.100s': 'backend list' shows those there are",
                               name);
-    } else if (is_draining && !is_drained(backends, name) && backends->n_drained == MOST_DRAINED) {
+    } else if (is_draining && !was_drained && backends->n_drained == MOST_DRAINED) {
         status = tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
                               "%d backends are drained already", MOST_DRAINED);
     }
     if (status == TW_OK) {
-        forget_drained(backends, name);
-        if (is_draining) {
-            snprintf(backends->drained[backends->n_drained++], NAME_BYTES, "%s", name);
-        }
+        set_drained(backends, name, is_draining);
         status = install(backends, file_of(backends), &change, error);
+        if (status != TW_OK) {
+            set_drained(backends, name, was_drained);
+        }
     }
     pthread_mutex_unlock(&backends->lock);
     if (status == TW_OK) {

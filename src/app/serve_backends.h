@@ -27,12 +27,22 @@
 
 #include "api/api.h"
 #include "app/serve_args.h"
+#include "app/serve_config.h"
 #include "seal/reach.h"
 
 struct tw_serve_backends;
 
 /* What can be found out without asking anybody. The models of the arguments were taken. */
 enum tw_status tw_serve_backends_check(const struct tw_serve_args *args, struct tw_error *error);
+
+/* The zone of a backend of the file, whether it says one or not. */
+const char *tw_serve_backends_zone(const struct tw_serve_file_backend *row);
+/* Whether a backend says its zone: somebody believes that data is kept in some of them. */
+bool tw_serve_backends_have_zones(const struct tw_serve_file *file);
+#define TW_SERVE_ZONES_WITHOUT_POLICY                                                              \
+    "backends have zones and no policy is given, so data may go to all of them: give --policy, "   \
+    "or "                                                                                          \
+    "'policy:' in the file"
 
 /* For tw_api_config.relay_note: into the log. Threads: any. */
 void tw_serve_log_relay(const struct tw_api_relay_note *note);
@@ -50,17 +60,21 @@ struct tw_remote_client *tw_serve_backends_client(struct tw_serve_backends *back
 enum tw_status tw_serve_backends_start(struct tw_serve_backends *backends, struct tw_api *api,
                                        struct tw_error *error);
 
-/* From now on those of another file, together with a policy where sets_policy is set: both hold, or
- * nothing has changed. On success file and policy are theirs. *ret_n: how many instances. */
+/* From now on those of another file, together with the policy of the change: both hold, or nothing
+ * has changed. On success file and policy are theirs. *ret_n: how many instances. */
 enum tw_status tw_serve_backends_change(struct tw_serve_backends *backends,
-                                        struct tw_serve_file *file, bool sets_policy,
-                                        struct tw_policy *policy, size_t *ret_n,
-                                        struct tw_error *error);
+                                        struct tw_serve_file *file, struct tw_api_change *change,
+                                        size_t *ret_n, struct tw_error *error);
 
 /* An entry with all its instances, or one: it gets no new requests, until this says otherwise or
- * the server ends. */
+ * the server ends. agree: as of tw_api_change. */
 enum tw_status tw_serve_backends_drain(struct tw_serve_backends *backends, const char *name,
-                                       bool is_draining, struct tw_error *error);
+                                       bool is_draining,
+                                       enum tw_status (*agree)(void *context,
+                                                               struct tw_error *error),
+                                       void *context, struct tw_error *error);
+/* Whether it was drained by hand. */
+bool tw_serve_backends_is_drained(struct tw_serve_backends *backends, const char *name);
 
 /* Names are looked up no more, and what they are answering ends. NULL is allowed. */
 void tw_serve_backends_stop(struct tw_serve_backends *backends);

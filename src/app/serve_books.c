@@ -81,27 +81,33 @@ static const char *const *names_of(const struct tw_serve_args *args)
     return names;
 }
 
-enum tw_status tw_serve_books_open(const struct tw_serve_args *args, struct tw_stage *stage,
-                                   const struct tw_api_keys *keys, struct tw_hub **ret_hub,
-                                   struct tw_error *error)
+enum tw_status tw_serve_books_make(const struct tw_serve_args *args, struct tw_error *error)
+{
+    struct tw_books_place place;
+    enum tw_status status = tw_books_place_find(args->books_address, &place, error);
+    return status == TW_OK ? tw_books_place_make(&place, error) : status;
+}
+
+enum tw_status tw_serve_books_open(const struct tw_serve_args *args,
+                                   const struct tw_serve_books_terms *terms,
+                                   struct tw_hub **ret_hub, struct tw_error *error)
 {
     struct tw_books_place place;
     struct tw_hub *hub = NULL;
     enum tw_status status = tw_books_place_find(args->books_address, &place, error);
-    if (status == TW_OK) {
-        status = tw_books_place_make(&place, error);
-    }
     if (status != TW_OK) {
         return status;
     }
     struct tw_hub_config config = tw_books_place_config(&place, args->currency);
     config.project = tw_api_take_project;
-    config.project_context = stage;
+    config.project_context = terms->stage;
+    config.policy = terms->policy;
+    config.served = terms->served;
     config.failed = tell;
     config.models = names_of(args);
     status = tw_hub_open(&config, &hub, error);
-    if (status == TW_OK && keys != NULL) {
-        status = take_over(hub, keys, error);
+    if (status == TW_OK && terms->keys != NULL) {
+        status = take_over(hub, terms->keys, error);
     }
     if (status != TW_OK) {
         tw_hub_close(hub);

@@ -16,10 +16,17 @@
 #include "backend/stage.h"
 #include "hub/hub.h"
 
-/* keys: to be taken over, or NULL. The stage learns of the projects, and outlives the hub. */
-enum tw_status tw_serve_books_open(const struct tw_serve_args *args, struct tw_stage *stage,
-                                   const struct tw_api_keys *keys, struct tw_hub **ret_hub,
-                                   struct tw_error *error);
+/* The folder in which they are, and what is beside them. */
+enum tw_status tw_serve_books_make(const struct tw_serve_args *args, struct tw_error *error);
+
+struct tw_serve_books_terms {
+    struct tw_stage *stage;         /* learns of the projects, and outlives the hub */
+    const struct tw_api_keys *keys; /* to be taken over, or NULL */
+    const char *policy, *served;    /* as tw_hub_config has them */
+};
+enum tw_status tw_serve_books_open(const struct tw_serve_args *args,
+                                   const struct tw_serve_books_terms *terms,
+                                   struct tw_hub **ret_hub, struct tw_error *error);
 
 /* Tells the models what records say of them. Of files that are new it reads all. */
 void tw_serve_books_identify(const struct tw_serve_args *args, struct tw_serve_models *models);

@@ -10,7 +10,9 @@
 #include "app/books_args.h"
 #include "app/books_place.h"
 #include "app/command.h"
+#include "app/serve_approved.h"
 #include "app/serve_backends.h"
+#include "app/serve_books.h"
 #include "app/serve_config.h"
 #include "app/serve_models.h"
 #include "app/serve_routes.h"
@@ -18,7 +20,7 @@
 #include "base/file.h"
 #include "hub/money.h"
 #include "net/http_server.h"
-#include "policy/policy.h"
+#include "policy/policy_fit.h"
 
 #define LINE_BYTES 1024
 
@@ -109,8 +111,23 @@ enum tw_status tw_serve_read_certificate(const struct tw_serve_args *args, struc
 /* What was looked at, and whether it was in order so far. */
 struct check {
     int exit_code;
+    bool knows_people;                            /* who is in the books, or that there are none */
+    bool has_models;                              /* all of them could be opened */
+    char models_digest[TW_APPROVAL_DIGEST_BYTES]; /* of a server with books; "": it is not known */
+    char policy_version[TW_POLICY_VERSION_BYTES]; /* "": there is none */
     struct tw_error error;
 };
+
+static void put_line(struct check *check, const char *kind, const char *what)
+{
+    struct tw_buf line;
+    tw_buf_init(&line, LINE_BYTES + 16);
+    tw_buf_append_format(&line, "%s: %s", kind, what);
+    if (tw_command_write_line(&line, &check->error) != TW_OK) {
+        check->exit_code = tw_command_fail(&check->error);
+    }
+    tw_buf_free(&line);
+}
 
 static __attribute__((format(printf, 3, 4))) void report(struct check *check, enum tw_status status,
                                                          const char *format, ...)
@@ -121,17 +138,11 @@ static __attribute__((format(printf, 3, 4))) void report(struct check *check, en
         return;
     }
     char what[LINE_BYTES];
-    struct tw_buf line;
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(what, sizeof what, format, arguments);
     va_end(arguments);
-    tw_buf_init(&line, LINE_BYTES + 16);
-    tw_buf_append_format(&line, "ok: %s", what);
-    if (tw_command_write_line(&line, &check->error) != TW_OK) {
-        check->exit_code = tw_command_fail(&check->error);
-    }
-    tw_buf_free(&line);
+    put_line(check, "ok", what);
 }
 
 /* ---- what is looked at ---- */
@@ -239,6 +250,20 @@ static void check_certificate(struct check *check, const struct tw_serve_args *a
     tw_buf_free(&key);
 }
 
+/* What two people approve, in books that know of it. */
+static void digest_models(struct check *check, const struct tw_serve_args *args,
+                          struct tw_serve_models *models)
+{
+    if (args->books_address == NULL || !check->has_models) {
+        return;
+    }
+    tw_serve_books_identify(args, models);
+    enum tw_status status =
+        tw_serve_approved_digest(args->zone, models->items, models->n_items, args->file,
+                                 check->models_digest, &check->error);
+    report(check, status, "models and backends have the digest %s", check->models_digest);
+}
+
 static void check_models(struct check *check, const struct tw_serve_args *args)
 {
     struct tw_serve_models models = {.n_items = 0};
@@ -261,10 +286,12 @@ static void check_models(struct check *check, const struct tw_serve_args *args)
                args->models[i].name, args->models[i].path, n_context_tokens,
                (unsigned long long)sizes.weight_bytes, (unsigned long long)sizes.kv_bytes);
     }
-    if (models.n_items == args->n_models) {
+    check->has_models = models.n_items == args->n_models;
+    if (check->has_models && args->n_models > 0) {
         status = tw_serve_models_check(&models, args, &check->error);
         report(check, status, "what is to be loaded at the start fits");
     }
+    digest_models(check, args, &models);
     tw_serve_models_close(&models);
 }
 
@@ -294,16 +321,99 @@ static void check_routes(struct check *check, const struct tw_serve_args *args)
     }
 }
 
-static void check_policy(struct check *check, const struct tw_serve_args *args)
+/* ---- what a policy and the books say of each other ---- */
+
+/* A tw_policy_has_path_fn. Books that cannot be read are told of elsewhere. */
+static bool has_path(void *context, const char *path)
+{
+    static const char sql[] =
+        "WITH RECURSIVE named(id, path) AS (SELECT id, name FROM holder WHERE parent = 0"
+        " UNION ALL SELECT h.id, n.path || '/' || h.name FROM holder h JOIN named n"
+        " ON h.parent = n.id) SELECT id FROM named WHERE path = ?";
+    const struct tw_db_value values[] = {tw_db_text(path)};
+    struct tw_db_statement *row = NULL;
+    struct tw_error error;
+    bool has_row = false;
+    const bool is_there = context != NULL && tw_db_prepare(context, sql, &row, &error) == TW_OK &&
+                          tw_db_first(row, values, 1, &has_row, &error) == TW_OK && has_row;
+    tw_db_finalize(row);
+    return is_there;
+}
+
+/* Books that have nobody yet have nobody a floor could be for. */
+static enum tw_status fit_policy(const struct check *check, const struct tw_serve_args *args,
+                                 const struct tw_policy *policy, struct tw_db *db,
+                                 struct tw_error *error)
+{
+    unsigned n = 0;
+    const struct tw_serve_file_backend *rows = tw_serve_file_backends(args->file, &n);
+    enum tw_status status = TW_OK;
+    if (check->knows_people) {
+        status =
+            tw_policy_fit_people(policy, args->books_address != NULL ? has_path : NULL, db, error);
+    }
+    for (unsigned i = 0; status == TW_OK && i < n; i++) {
+        status = tw_policy_fit_zone(policy, tw_serve_backends_zone(&rows[i]), rows[i].name, error);
+    }
+    return status == TW_OK && args->n_models > 0
+               ? tw_policy_fit_zone(policy, args->zone, NULL, error)
+               : status;
+}
+
+static void check_policy(struct check *check, const struct tw_serve_args *args, struct tw_db *db)
 {
     struct tw_policy *policy = NULL;
     if (args->policy_path == NULL) {
+        if (tw_serve_backends_have_zones(args->file)) {
+            put_line(check, "note", TW_SERVE_ZONES_WITHOUT_POLICY);
+        }
         return;
     }
     enum tw_status status = tw_policy_load(args->policy_path, &policy, &check->error);
+    if (status == TW_OK) {
+        snprintf(check->policy_version, sizeof check->policy_version, "%s", policy->version);
+        status = fit_policy(check, args, policy, db, &check->error);
+    }
     report(check, status, "policy '%s', version %s", args->policy_path,
            status == TW_OK ? policy->short_version : "");
     tw_policy_free(policy);
+}
+
+/* Says nothing where nobody has to approve. */
+static void check_approved(struct check *check, const char *what, const char *digest,
+                           struct tw_db *db)
+{
+    enum tw_status status = tw_approval_check_db(db, what, digest, &check->error);
+    if (status != TW_OK) {
+        report(check, status, " ");
+    }
+}
+
+static void check_governance(struct check *check, const struct tw_serve_args *args)
+{
+    struct tw_books_place place;
+    struct tw_error ignored; /* it was told of before */
+    struct tw_db *db = NULL;
+    check->knows_people = args->books_address == NULL;
+    if (args->books_address != NULL &&
+        tw_books_place_find(args->books_address, &place, &ignored) == TW_OK) {
+        const bool is_there = tw_books_place_is_there(&place);
+        check->knows_people = is_there
+                                  ? tw_books_args_open(args->books_address, &db, &ignored) == TW_OK
+                                  : args->keys_path == NULL; /* whose keys make holders */
+    }
+    check_policy(check, args, db);
+    if (db != NULL) {
+        const bool is_read = args->policy_path == NULL || check->policy_version[0] != '\0';
+        if (check->models_digest[0] != '\0') {
+            check_approved(check, "models", check->models_digest, db);
+        }
+        if (is_read) {
+            check_approved(check, "policy",
+                           args->policy_path != NULL ? check->policy_version : NULL, db);
+        }
+    }
+    tw_db_close(db);
 }
 
 int tw_serve_check(struct tw_serve_args *args)
@@ -320,11 +430,11 @@ int tw_serve_check(struct tw_serve_args *args)
     enum tw_status status = tw_serve_args_take_models(args, &check.error);
     report(&check, status, "%zu model%s, no name twice", args->n_models,
            args->n_models == 1 ? "" : "s");
-    if (args->n_models > 0) {
+    if (status == TW_OK) {
         check_models(&check, args);
     }
     check_backends(&check, args);
     check_routes(&check, args);
-    check_policy(&check, args);
+    check_governance(&check, args);
     return check.exit_code;
 }

@@ -21,6 +21,7 @@
 
 #include "base/json.h"
 #include "base/status.h"
+#include "store/db.h"
 
 struct tw_hub;
 struct tw_hub_change;
@@ -29,6 +30,9 @@ struct tw_hub_change;
  * here and have approved something else. digest: NULL where it has none. */
 enum tw_status tw_approval_check(struct tw_hub *hub, const char *what, const char *digest,
                                  struct tw_error *error);
+/* The same of books that nobody needs to have open. */
+enum tw_status tw_approval_check_db(struct tw_db *db, const char *what, const char *digest,
+                                    struct tw_error *error);
 
 /* The digest of some bytes, hexadecimal. */
 enum { TW_APPROVAL_DIGEST_BYTES = 65 };

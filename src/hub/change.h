@@ -50,8 +50,9 @@ struct tw_hub_change {
     struct tw_audit_field changed[TW_LIMIT_AUDIT_CHANGES];
     size_t n_changed;
     bool has_begun;
-    bool was_denied;  /* by role */
-    int64_t approves; /* the proposal whose command this is; 0: it is its own */
+    bool was_denied;    /* by role */
+    bool is_for_server; /* it changes something of a running server */
+    int64_t approves;   /* the proposal whose command this is; 0: it is its own */
 
     /* Behind the commit, before the answer: what must not happen without it. NULL: nothing. */
     enum tw_status (*committed)(struct tw_hub_change *change, struct tw_error *error);
@@ -163,8 +164,8 @@ json_t *tw_change_json_money(int64_t amount_nano);
 
 /* ---- hub_refusal.c ---- */
 
-/* Whether a command that failed is to be on record: a change, or a refusal by role, and not for the
- * store's sake. */
+/* Whether a command that failed is to be on record: a change, also of a running server, or a
+ * refusal by role, and not for the store's sake. */
 bool tw_change_is_refusal(const struct tw_hub_change *change);
 /* Its record, in a group: who, which command, about what, and the sentence of the refusal without
  * what stands in quotes, where a secret or a person's name might be that somebody gave by mistake.

@@ -61,20 +61,15 @@ static enum tw_status write_value(struct tw_hub_change *change, const char *name
     return status;
 }
 
-enum tw_status tw_approval_check(struct tw_hub *hub, const char *what, const char *digest,
-                                 struct tw_error *error)
+enum tw_status tw_approval_check_db(struct tw_db *db, const char *what, const char *digest,
+                                    struct tw_error *error)
 {
-    struct tw_db *db = NULL;
     char value[VALUE_BYTES] = "";
     bool needs_two = false;
-    enum tw_status status = tw_db_open(hub->config.address, TW_DB_READ, &db, error);
-    if (status == TW_OK) {
-        status = read_two_people(db, &needs_two, error);
-    }
+    enum tw_status status = read_two_people(db, &needs_two, error);
     if (status == TW_OK) {
         status = read_value(db, what, value, error);
     }
-    tw_db_close(db);
     if (status != TW_OK || !needs_two || strcmp(value, digest != NULL ? digest : "") == 0) {
         return status;
     }
@@ -88,6 +83,18 @@ enum tw_status tw_approval_check(struct tw_hub *hub, const char *what, const cha
                         "two people approve the %s here, and have not approved this: "
                         "'approval use %s %s' proposes it",
                         what, what, digest);
+}
+
+enum tw_status tw_approval_check(struct tw_hub *hub, const char *what, const char *digest,
+                                 struct tw_error *error)
+{
+    struct tw_db *db = NULL;
+    enum tw_status status = tw_db_open(hub->config.address, TW_DB_READ, &db, error);
+    if (status == TW_OK) {
+        status = tw_approval_check_db(db, what, digest, error);
+    }
+    tw_db_close(db);
+    return status;
 }
 
 /* ---- proposing ---- */
@@ -110,7 +117,6 @@ static enum tw_status must_be_user(struct tw_hub_change *change, struct tw_error
     if (change->person != NULL) {
         return TW_OK;
     }
-    change->was_denied = true;
     return tw_error_set(error, TW_ERR_DENIED, TW_NO_POSITION,
                         "two people approve this here: give the command as a user, whose secret is "
                         "in the variable TOKENWORKS_SECRET");
@@ -256,7 +262,6 @@ enum tw_status tw_approval_take(struct tw_hub_change *change, struct tw_error *e
     if (status == TW_OK && (proposer == NULL || !proposer->is_open)) {
         status = no_proposal(id, "is of somebody who is no user any more", error);
     } else if (status == TW_OK && person == change->actor) {
-        change->was_denied = true;
         status = tw_error_set(error, TW_ERR_DENIED, TW_NO_POSITION,
                               "'%s' proposed this, and somebody else has to approve it",
                               change->actor_name);
@@ -383,8 +388,18 @@ enum tw_status tw_change_set_approval(struct tw_hub_change *change, struct tw_er
                             "nobody could approve: 'user create', 'user grant' and 'user secret' "
                             "first");
     }
+    char models[VALUE_BYTES];
+    enum tw_status status = read_value(change->db, "models", models, error);
+    if (status != TW_OK) {
+        return status;
+    }
+    if (is_set && models[0] == '\0') {
+        tw_change_warn(change, "no models are approved, so no server with these books starts or "
+                               "reads its files again: 'serve --check' says which digest 'approval "
+                               "use models' is to be given");
+    }
     tw_change_begin(change);
-    enum tw_status status = write_value(change, TWO_PEOPLE, is_set ? "1" : "0", error);
+    status = write_value(change, TWO_PEOPLE, is_set ? "1" : "0", error);
     tw_change_put(change, change->answer, "two_people", json_boolean(is_set));
     return status == TW_OK ? tw_change_end(change, "approval", error) : status;
 }

@@ -289,6 +289,14 @@ static const struct tw_field audit_list[] = {
      .kind = TW_FIELD_TEXT,
      .value = "KIND",
      .help = "Only records of this kind, like config.changed."},
+    {.name = "class",
+     .kind = TW_FIELD_TEXT,
+     .value = "CLASS",
+     .help = "Only requests of this class of data."},
+    {.name = "zone",
+     .kind = TW_FIELD_TEXT,
+     .value = "ZONE",
+     .help = "Only requests that ran in this zone."},
     SINCE_UNTIL,
     MOST_ROWS};
 

@@ -61,6 +61,8 @@ struct tw_hub_config {
     const char *const *models;        /* that are served, ends with NULL; NULL: nobody knows */
     const char *zone_folder;          /* of IANA zones; NULL: the system's */
     const char *build, *isa_level;    /* for the records */
+    const char *policy, *served;      /* of a server, for the record of its start: the version of
+                                       * its policy, the digest of its models; NULL: none */
     int64_t (*now_ns)(void *context); /* wall time; of hubs that share a store the store's counts */
     /* Told of each project, before a key of it is good and whenever it changes; NULL: nobody.
      * On the writer's thread, but for those that are there when the hub is opened. */
@@ -244,10 +246,22 @@ void tw_hub_command(struct tw_hub *hub, const struct tw_hub_actor *actor, json_t
                     tw_hub_answer_fn answer, void *context);
 
 /* What a running server does at a command of the group "backend", on the thread of reports; name:
- * of a backend, or NULL; what is to be told goes into the answer, an object. It is set before the
- * first command comes, and not called behind the end of the admin API. */
-typedef enum tw_status (*tw_hub_server_fn)(void *context, const char *verb, const char *name,
-                                           json_t *answer, struct tw_error *error);
+ * of a backend, or NULL; what is to be told goes into the answer, an object. What changes something
+ * finds out whether it can, has the change put on record (tw_hub_server_record), and does it; what
+ * it refuses is put on record for it. It is set before the first command comes, and not called
+ * behind the end of the admin API. */
+struct tw_hub_change;
+typedef enum tw_status (*tw_hub_server_fn)(void *context, struct tw_hub_change *command,
+                                           const char *verb, const char *name, json_t *answer,
+                                           struct tw_error *error);
+/* What is another afterwards, or may be; NULL: there is none. */
+struct tw_hub_server_field {
+    const char *name, *before, *after;
+};
+/* Waits until it is there. With an error nothing may be done. */
+enum tw_status tw_hub_server_record(struct tw_hub_change *command,
+                                    const struct tw_hub_server_field *fields, size_t n_fields,
+                                    struct tw_error *error);
 void tw_hub_set_server(struct tw_hub *hub, tw_hub_server_fn run, void *context);
 
 #endif

@@ -23,6 +23,8 @@ enum tw_status tw_hub_record_start(struct tw_hub *hub, struct tw_error *error)
     tw_audit_body_put_text(body, "build", hub->config.build);
     tw_audit_body_put_text(body, "currency", hub->ledger.books.currency);
     tw_audit_body_put_text(body, "isa", hub->config.isa_level);
+    tw_audit_body_put_text(body, "models", hub->config.served);
+    tw_audit_body_put_text(body, "policy", hub->config.policy);
     tw_audit_body_put_int(body, "recovered", hub->n_recovered);
     return end_and_append(hub, TW_AUDIT_HUB_STARTED, error);
 }

@@ -17,9 +17,11 @@ bool tw_change_is_refusal(const struct tw_hub_change *change)
     case TW_ERR_LIMIT:
     case TW_ERR_MISSED:
     case TW_ERR_DENIED:
-        return change->was_denied || change->verb->manner == TW_COMMAND_CHANGE;
+        return change->was_denied || change->is_for_server ||
+               change->verb->manner == TW_COMMAND_CHANGE;
+    case TW_ERR_IO: /* of a server's own files; the books' is told of otherwise */
+        return change->is_for_server;
     case TW_OK:
-    case TW_ERR_IO:
     case TW_ERR_MEMORY:
     case TW_ERR_CANCELLED:
     case TW_STATUS_COUNT:
@@ -55,6 +57,13 @@ static bool may_be_secret(const char *path)
 /* What has the form of a path, also where another field is wrong. */
 static const char *path_of(const struct tw_hub_change *change)
 {
+    const struct tw_field *of_server = change->is_for_server && change->status != TW_ERR_USAGE
+                                           ? tw_commands_field(change->verb, "name")
+                                           : NULL;
+    if (of_server != NULL) {
+        const char *name = change->values[of_server - change->verb->fields].text;
+        return name != NULL && may_be_secret(name) ? NULL : name;
+    }
     static const char *const names[] = {"path", "in", "scope"};
     const json_t *fields = json_object_get(change->command, "fields");
     struct tw_field_value value;

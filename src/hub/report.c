@@ -165,6 +165,14 @@ enum tw_status tw_report_list_entries(struct tw_hub_change *change, struct tw_er
 
 /* ---- the audit log ---- */
 
+/* Of what the policy decided about a request; of other records there is nothing. */
+static bool has_route(const struct tw_hub_change *change, const json_t *body, const char *name)
+{
+    const struct tw_field_value *wanted = tw_change_value(change, name);
+    const char *value = json_string_value(json_object_get(json_object_get(body, "route"), name));
+    return !wanted->is_set || (value != NULL && strcmp(value, wanted->text) == 0);
+}
+
 static bool take_record(struct tw_hub_change *change, struct tw_db_statement *row, json_t *rows)
 {
     const struct tw_field_value *kind = tw_change_value(change, "kind");
@@ -173,6 +181,10 @@ static bool take_record(struct tw_hub_change *change, struct tw_db_statement *ro
     }
     const char *text = tw_db_column_text(row, 3);
     json_t *body = json_loads(text, 0, NULL);
+    if (!has_route(change, body, "class") || !has_route(change, body, "zone")) {
+        json_decref(body);
+        return false;
+    }
     json_t *out = tw_change_row(change, rows);
     tw_change_put(change, out, "seq", json_integer(tw_db_column_integer(row, 0)));
     tw_change_put(change, out, "at", tw_change_json_when(tw_db_column_integer(row, 1)));

@@ -46,9 +46,17 @@ class Site:
         path.write_text(text, encoding="utf-8")
         return path
 
+    def words(self):
+        return ("--model", Path(self.data, "tokenworks-demo.gguf"), "--ctx", "512", "--policy",
+                self.policy)
+
     def serve(self, **more):
-        return self.books.serve("--model", Path(self.data, "tokenworks-demo.gguf"), "--ctx", "512",
-                                "--policy", self.policy, **more)
+        return self.books.serve(*self.words(), **more)
+
+    def check(self):
+        """Exit code, lines and errors of 'serve --check' for the same."""
+        run = self.books.run("serve", "--check", *self.words(), check=False)
+        return run.returncode, run.stdout.splitlines(), run.stderr
 
 
 def site(function):
@@ -73,7 +81,9 @@ def a_policy_is_asked_what_it_would_have_done(it):
         assert ask(server, it.books.key, "c", **header) == 403
         same = it.books.run("policy", "replay", it.policy, "--period", "all")
         assert "4 requests" in same.stdout and "4 as before" in same.stdout, same.stdout
-    assert "0 requests" in it.books.run("policy", "replay", it.policy, "--period", "2020").stdout
+    none = it.books.run("policy", "replay", it.policy, "--period", "2020").stdout
+    assert none.startswith("no requests in this period, from 2020-01-01T00:00:00Z to "), none
+    assert "from 19" in same.stdout and " to 2" in same.stdout, same.stdout
 
     def changes(old, new, code=9):
         path = it.write("new.yaml", POLICY.replace(old, new))
@@ -98,6 +108,8 @@ def a_policy_is_asked_what_it_would_have_done(it):
         check=False)
     assert text.returncode == 9 and "2 of 4 requests would be decided otherwise" in text.stderr
     assert "note: requests are not kept" in text.stdout, text.stdout
+    listed = it.books.command("audit", "list", "--class", "confidential", "--zone", "local")
+    assert [r["body"]["route"]["class"] for r in listed["records"]] == ["confidential"], listed
 
 
 class People:
@@ -142,6 +154,9 @@ def what_one_proposes_is_done_when_another_approves(it):
     number = str(proposal["proposal"])
     assert proposal["state"] == "open" and len(proposal["digest"]) == 64 and prices(it) == {"*"}
     people.refused("ann", 10, "somebody else has to approve", "approval", "approve", number)
+    last = it.books.records("command.refused")[-1]
+    assert last["command"] == "approval approve", last
+    assert "proposed this, and somebody else has to approve it" in last["reason"], last
     listed, = people.ask("bob", "approval", "list")["proposals"]
     assert listed["by"] == "ann" and '"verb":"set"' in listed["command"], listed
     done = people.ask("bob", "approval", "approve", number)
@@ -190,9 +205,13 @@ def a_server_has_what_was_approved_and_nothing_else(it):
             return server.log_text()
     people = People(it, "ann", "bob")
     it.books.command("approval", "use", "policy", digest(it.policy))
-    it.books.command("approval", "set", "--two-people")
+    assert it.check()[0] == 0
+    warned, = it.books.command("approval", "set", "--two-people")["warnings"]
+    assert "no models are approved" in warned and "serve --check" in warned, warned
     text = refused()
     assert "two people approve the models here" in text, text
+    code, lines, errors = it.check()
+    assert code == 10 and "two people approve the models here" in errors, errors
     words = text.split("'")[1].split()
     assert words[:3] == ["approval", "use", "models"], text
 
@@ -200,6 +219,9 @@ def a_server_has_what_was_approved_and_nothing_else(it):
         proposal = people.ask("ann", *command)["proposal"]
         people.ask("bob", "approval", "approve", str(proposal))
     approve(*words)
+    found, = [line.split()[-1] for line in lines if "have the digest" in line]
+    assert [found] == words[3:4], (found, words)
+    assert it.check()[0] == 0
     with it.serve() as server:
         assert ask(server, it.books.key, "a") == 200
         it.write("policy.yaml", POLICY.replace("allow: [local, cloud]", "allow: [cloud]"))
@@ -214,12 +236,74 @@ def a_server_has_what_was_approved_and_nothing_else(it):
         assert ask(server, it.books.key, "a") == 403
     it.write("policy.yaml", POLICY)
     assert "two people approve the policy here, and have not approved this" in refused()
+    code, _, errors = it.check()
+    assert code == 10 and "two people approve the policy here" in errors, errors
+
+
+@site
+def a_check_finds_what_a_start_would_refuse(it):
+    """Each mistake is told by both, with the same sentence."""
+    backend = '{name: gpu, url: "http://127.0.0.1:1", %s models: [{name: far, ctx: 64}]}'
+    config = it.folder / "serve.yaml"
+
+    def both(policy, zone, code, said):
+        it.write("policy.yaml", policy)
+        config.write_text("policy: policy.yaml\nmodels: [{path: %s, name: here}]\nbackends: [%s]\n"
+                          % (Path(it.data, "tokenworks-demo.gguf").resolve(),
+                             backend % (f"zone: {zone}," if zone else "")),
+                          encoding="utf-8")
+        check = it.books.run("serve", "--check", "--config", config, check=False)
+        assert check.returncode == code and said in check.stderr, (said, check)
+        if code != 0:
+            with it.books.serve("--config", config, waits=False) as server:
+                assert server.process.wait(60) == code and said in server.log_text(), said
+    floor = "floors: [{who: [acme/%s], class: confidential}]\nzones:"
+    both(POLICY, "cloud", 0, "")
+    both(POLICY.replace("zones:", floor % "research"), "cloud", 0, "")
+    both(POLICY.replace("zones:", floor % "reserach"), "cloud", 2, "a floor for 'acme/reserach'")
+    both(POLICY, "clout", 2, "no zone 'clout', in which the backend gpu is")
+    both(POLICY, None, 2, "no zone 'elsewhere', in which the backend gpu is")
+    both(POLICY.replace("local", "here"), "cloud", 2, "no zone 'local', in which this server is")
+
+
+@site
+def a_request_refused_for_its_place_is_as_before_or_not_known(it):
+    """Of a model of another zone, which it may not enter: nothing on record says where that is."""
+    config = it.write("serve.yaml", "policy: policy.yaml\nbackends: [{name: gpu, url: "
+                      '"http://127.0.0.1:1", zone: cloud, models: [{name: far, ctx: 64}]}]\n')
+    with it.books.serve("--config", config) as server:
+        reply = server.post("/v1/completions", {"model": "far", "prompt": "to anna@b.example"},
+                            headers=bearer(it.books.key))
+        assert reply.status == 403, reply.body
+    same = it.books.run("policy", "replay", it.policy, "--period", "all")
+    assert "0 as before" in same.stdout and "1 not known" in same.stdout, same.stdout
+    refused, = it.books.command("audit", "list", "--class", "confidential")["records"]
+    assert refused["kind"] == "request.refused" and refused["body"]["http_status"] == 403
+    assert not it.books.command("audit", "list", "--class", "confidential", "--zone",
+                                "cloud")["records"]
+
+
+@site
+def zones_without_a_policy_are_warned_of(it):
+    config = it.write("serve.yaml", 'backends: [{name: gpu, url: "http://127.0.0.1:1", zone: cloud,'
+                      ' models: [{name: far, ctx: 64}]}]\n')
+    said = "backends have zones and no policy is given"
+    assert said in it.books.run("serve", "--check", "--config", config).stdout
+    with it.books.serve("--config", config) as server:
+        assert server.log_text().count(said) == 1, server.log_text()
+    config.write_text(config.read_text().replace(" zone: cloud,", ""))
+    assert said not in it.books.run("serve", "--check", "--config", config).stdout
+    with it.books.serve("--config", config) as server:
+        assert said not in server.log_text()
 
 
 CASES = [a_policy_is_asked_what_it_would_have_done,
          what_one_proposes_is_done_when_another_approves,
          nobody_makes_himself_two_people_or_ends_it_alone,
-         a_server_has_what_was_approved_and_nothing_else]
+         a_server_has_what_was_approved_and_nothing_else,
+         a_check_finds_what_a_start_would_refuse,
+         a_request_refused_for_its_place_is_as_before_or_not_known,
+         zones_without_a_policy_are_warned_of]
 
 if __name__ == "__main__":
     print(f"1..{len(CASES)}")

@@ -390,10 +390,50 @@ def by_hand_a_server_is_drained_and_a_file_is_read_again(it):
             assert out.returncode == 3 and "no backend 'nobody'" in out.stderr, out
     out = it.books.run("backend", "list", check=False)
     assert out.returncode == 3 and "no server runs" in out.stderr, out
-    done = [(r["command"], r["object"]) for r in it.books.records("config.changed")
+    assert [(r["command"], r["object"]) for r in of_backends(it, "config.changed")] == [
+        ("backend drain", "a"), ("backend reload", "all"), ("backend resume", "a"),
+        ("backend reload", "all")]
+    assert [(r["command"], r["object"], r["status"]) for r in of_backends(it, "command.refused")] \
+        == [("backend reload", None, "format"), ("backend drain", "nobody", "not found")]
+
+
+def of_backends(it, kind):
+    return [{"object": None, **r} for r in it.books.records(kind)
             if r["command"].startswith("backend")]
-    assert done[:4] == [("backend drain", "a"), ("backend resume", "a"), ("backend reload", "all"),
-                        ("backend reload", "all")], done
+
+
+@site
+def what_was_done_is_on_record_with_what_it_changed_and_what_was_refused_with_why(it):
+    def version():
+        return it.books.run_bare("policy", "check", it.policy, "--json").stdout[12:76]
+    it.policy.write_text(POLICY)
+    first = version()
+    with Backend() as a, it.serve({"name": "a", "url": a.url, "zone": "berlin"},
+                                  policy="policy.yaml") as server:
+        it.books.command("backend", "drain", "a")
+        it.books.command("backend", "reload")
+        it.policy.write_text(POLICY.replace("first", "second"))
+        second = version()
+        it.write({"name": "a", "url": a.url, "zone": "local"}, policy="policy.yaml")
+        it.reload(server)  # by a signal
+        it.write({"name": "a", "url": a.url, "zone": "paris"}, policy="policy.yaml")
+        out = it.books.run("backend", "reload", check=False)
+        assert out.returncode == 2 and "no zone 'paris'" in out.stderr, out
+        it.write({"name": "a", "url": a.url, "zone": "local", "key": "none.key"},
+                 policy="policy.yaml")
+        it.reload(server, "backends and policy stay as they were")
+    drained, same, changed = of_backends(it, "config.changed")
+    assert (drained["before"], drained["after"]) == ({"state": "up"}, {"state": "draining"})
+    assert same["before"] == same["after"], same
+    started, = it.books.records("hub.started")
+    assert same["after"] == {"models": started["models"], "policy": started["policy"]}, started
+    assert same["after"]["policy"] == first
+    assert changed["before"] == same["after"] and changed["actor_name"] == "SIGHUP", changed
+    assert changed["after"]["policy"] == second
+    assert changed["after"]["models"] != started["models"] and len(started["models"]) == 64
+    by_hand, by_signal = of_backends(it, "command.refused")
+    assert by_hand["status"] == "usage" and by_hand["reason"].startswith("the policy has no zone")
+    assert by_signal["actor_name"] == "SIGHUP" and by_signal["status"] == "not found", by_signal
 
 
 CASES = [a_new_backend_gets_requests_and_a_removed_one_ends_what_it_has,
@@ -404,7 +444,8 @@ CASES = [a_new_backend_gets_requests_and_a_removed_one_ends_what_it_has,
          each_address_of_a_name_is_a_server_whose_certificate_is_of_the_name,
          services_are_found_with_their_ports_and_priorities_and_lost_again,
          a_list_of_urls_is_a_server_each,
-         by_hand_a_server_is_drained_and_a_file_is_read_again]
+         by_hand_a_server_is_drained_and_a_file_is_read_again,
+         what_was_done_is_on_record_with_what_it_changed_and_what_was_refused_with_why]
 
 
 if __name__ == "__main__":
