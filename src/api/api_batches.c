@@ -9,7 +9,6 @@
 #include "base/mem.h"
 
 #define DOWNLOAD_NS 5000000 /* from one look at who reads a file to the next */
-#define SECOND_NS   INT64_C(1000000000)
 
 static void refuse_stopping(struct tw_api *api, struct tw_http_request *http)
 {
@@ -89,12 +88,6 @@ void tw_api_desk_take(struct tw_api *api, struct tw_http_request *http, const ch
 
 /* ---- the desk ---- */
 
-static struct timespec after_ns(int64_t ns)
-{
-    const int64_t until_ns = tw_clock_monotonic_ns() + ns;
-    return (struct timespec){.tv_sec = until_ns / SECOND_NS, .tv_nsec = until_ns % SECOND_NS};
-}
-
 void *tw_api_desk(void *context)
 {
     struct tw_api_batches *batches = context;
@@ -117,7 +110,7 @@ void *tw_api_desk(void *context)
         const bool reads = tw_api_desk_go_on(batches);
         pthread_mutex_lock(&batches->lock);
         if (batches->calls == NULL && !batches->stops) {
-            const struct timespec until = after_ns(DOWNLOAD_NS);
+            const struct timespec until = tw_clock_after(DOWNLOAD_NS);
             if (reads) {
                 pthread_cond_timedwait(&batches->wake_desk, &batches->lock, &until);
             } else {

@@ -10,8 +10,6 @@
 #include "policy/classify.h"
 
 #define SECOND_NS     INT64_C(1000000000)
-#define SMALL_BYTES   65536
-#define LIST_BYTES    ((size_t)16 << 20)
 #define DEFAULT_ROWS  20
 #define PENDING_BYTES (TW_LIMIT_HTTP_STREAM_BYTES / 8)
 
@@ -177,7 +175,7 @@ static void answer_file(struct tw_api_desk_call *call, const struct tw_batch_fil
 {
     struct tw_buf body;
     struct tw_json_writer writer;
-    tw_buf_init(&body, SMALL_BYTES);
+    tw_buf_init(&body, TW_LIMIT_API_SMALL_BYTES);
     tw_json_begin(&writer, &body);
     write_file(&writer, file);
     tw_api_answer_json(call->api, call->http, &body);
@@ -188,7 +186,7 @@ static void answer_batch(struct tw_api_desk_call *call, const struct tw_batch *b
 {
     struct tw_buf body;
     struct tw_json_writer writer;
-    tw_buf_init(&body, SMALL_BYTES);
+    tw_buf_init(&body, TW_LIMIT_API_SMALL_BYTES);
     tw_json_begin(&writer, &body);
     write_batch(&writer, batch);
     tw_api_answer_json(call->api, call->http, &body);
@@ -229,7 +227,7 @@ static void end_list(struct tw_json_writer *writer, const char *first, const cha
 
 static void begin_list(struct tw_json_writer *writer, struct tw_buf *body)
 {
-    tw_buf_init(body, LIST_BYTES);
+    tw_buf_init(body, TW_LIMIT_BATCH_LIST_BYTES);
     tw_json_begin(writer, body);
     tw_json_object_begin(writer);
     tw_json_put_text(writer, "object", "list");
@@ -348,10 +346,10 @@ static bool read_seconds(const struct tw_multipart *form, int64_t *ret_seconds,
                 ? n * 10 + (part->data[i] - '0')
                 : INT64_MAX / 20;
     }
-    if (part != NULL && (n < 3600 || n > TW_LIMIT_BATCH_FILE_SECONDS)) {
-        return tw_api_refuse(error, "expires_after",
-                             "'expires_after[seconds]' must be from 3600 to %lld",
-                             (long long)TW_LIMIT_BATCH_FILE_SECONDS);
+    if (part != NULL && (n < TW_LIMIT_BATCH_LEAST_SECONDS || n > TW_LIMIT_BATCH_FILE_SECONDS)) {
+        return tw_api_refuse(
+            error, "expires_after", "'expires_after[seconds]' must be from %lld to %lld",
+            (long long)TW_LIMIT_BATCH_LEAST_SECONDS, (long long)TW_LIMIT_BATCH_FILE_SECONDS);
     }
     *ret_seconds = n;
     return true;
@@ -505,13 +503,12 @@ void tw_api_desk_end_downloads(struct tw_api_batches *batches)
     }
 }
 
-static bool refuse_verb(struct tw_api_desk_call *call)
+static void refuse_verb(struct tw_api_desk_call *call)
 {
     struct tw_api_error error;
     tw_api_refuse_status(&error, 404, "invalid_request_error", "unknown_url",
                          "there is nothing at this place; docs/batches.md lists what there is");
     answer_error(call, &error);
-    return false;
 }
 
 void tw_api_desk_get_file(struct tw_api_desk_call *call)
@@ -544,7 +541,7 @@ void tw_api_desk_delete_file(struct tw_api_desk_call *call)
         answer_cause(call, &cause);
         return;
     }
-    tw_buf_init(&body, SMALL_BYTES);
+    tw_buf_init(&body, TW_LIMIT_API_SMALL_BYTES);
     tw_buf_append_format(&body, "{\"id\":\"%s\",\"object\":\"file\",\"deleted\":true}", call->name);
     tw_api_answer_json(call->api, call->http, &body);
     tw_buf_free(&body);
@@ -566,10 +563,12 @@ static bool read_metadata(const json_t *metadata, struct tw_buf *out, struct tw_
                              TW_LIMIT_BATCH_METADATA);
     }
     json_object_foreach ((json_t *)(uintptr_t)metadata, name, value) {
-        if (!json_is_string(value) || strlen(name) > 64 || json_string_length(value) > 512) {
+        if (!json_is_string(value) || strlen(name) > TW_LIMIT_BATCH_METADATA_NAME ||
+            json_string_length(value) > TW_LIMIT_BATCH_METADATA_TEXT) {
             return tw_api_refuse(error, "metadata",
-                                 "'metadata' has texts of at most 512 bytes under names of at most "
-                                 "64");
+                                 "'metadata' has texts of at most %d bytes under names of at most "
+                                 "%d",
+                                 TW_LIMIT_BATCH_METADATA_TEXT, TW_LIMIT_BATCH_METADATA_NAME);
         }
     }
     tw_json_begin(&writer, out);
@@ -611,6 +610,14 @@ static bool read_order(const struct tw_api_desk_call *call, const json_t *body,
     return read_metadata(json_object_get(body, "metadata"), metadata, error);
 }
 
+static void tell_runner(struct tw_api_batches *batches)
+{
+    pthread_mutex_lock(&batches->lock);
+    batches->has_news = true;
+    pthread_cond_signal(&batches->wake_runner);
+    pthread_mutex_unlock(&batches->lock);
+}
+
 void tw_api_desk_create_batch(struct tw_api_desk_call *call)
 {
     struct tw_batch_order order;
@@ -635,10 +642,7 @@ void tw_api_desk_create_batch(struct tw_api_desk_call *call)
             answer_cause(call, &cause);
         } else {
             answer_batch(call, &batch);
-            pthread_mutex_lock(&call->batches->lock);
-            call->batches->has_news = true;
-            pthread_cond_signal(&call->batches->wake_runner);
-            pthread_mutex_unlock(&call->batches->lock);
+            tell_runner(call->batches);
         }
     }
     tw_buf_free(&metadata);
@@ -670,9 +674,6 @@ void tw_api_desk_cancel_batch(struct tw_api_desk_call *call)
         answer_cause(call, &cause);
     } else {
         answer_batch(call, &batch);
-        pthread_mutex_lock(&call->batches->lock);
-        call->batches->has_news = true;
-        pthread_cond_signal(&call->batches->wake_runner);
-        pthread_mutex_unlock(&call->batches->lock);
+        tell_runner(call->batches);
     }
 }

@@ -338,6 +338,8 @@
 #define TW_LIMIT_BATCH_FILE_SECONDS   (INT64_C(30) * 86400) /* that a file is kept, at most */
 #define TW_LIMIT_BATCH_WINDOW_SECONDS INT64_C(86400)        /* in which a batch is done */
 #define TW_LIMIT_BATCH_METADATA       16                    /* pairs of one batch */
+#define TW_LIMIT_BATCH_METADATA_NAME  64                    /* bytes of a name of those */
+#define TW_LIMIT_BATCH_METADATA_TEXT  512                   /* bytes of what stands under it */
 #define TW_LIMIT_BATCH_METADATA_BYTES 16384                 /* of them as JSON */
 #define TW_LIMIT_BATCH_FAULTS         20                    /* that are told of one file */
 #define TW_LIMIT_BATCH_FAULTS_BYTES   16384                 /* of them as JSON */
@@ -350,8 +352,11 @@
 #define TW_LIMIT_BATCH_CALLS          1024                  /* about files and batches, waiting */
 #define TW_LIMIT_BATCH_DOWNLOADS      64                    /* of files at once */
 #define TW_LIMIT_BATCH_LIST           100                   /* rows of one list */
-#define TW_LIMIT_MULTIPART_PARTS      32                    /* of one form */
-#define TW_LIMIT_MULTIPART_HEAD_BYTES 4096                  /* of one part */
+#define TW_LIMIT_BATCH_LIST_BYTES     ((size_t)16 << 20)    /* of it as JSON */
+#define TW_LIMIT_BATCH_LEAST_SECONDS  INT64_C(3600)         /* that a client may have a file kept */
+#define TW_LIMIT_BATCH_UPLOAD_NS      INT64_C(3600000000000) /* behind which one was cut off */
+#define TW_LIMIT_MULTIPART_PARTS      32                     /* of one form */
+#define TW_LIMIT_MULTIPART_HEAD_BYTES 4096                   /* of one part */
 
 /* Embeddings */
 #define TW_LIMIT_EMBEDDINGS         2048   /* texts of one request */

@@ -825,7 +825,7 @@ enum tw_status tw_batches_finish(struct tw_batches *batches, struct tw_batch *ba
 /* ---- what is to go ---- */
 
 /* Whoever must be kept stays until that is over. */
-#define IS_HELD                                                                                    \
+#define IS_NOT_HELD                                                                                \
     " AND NOT EXISTS (SELECT 1 FROM legal_hold h WHERE h.subject = l.subject AND h.released_ns"    \
     " IS NULL AND (h.scope IN (0, l.project) OR h.scope IN (SELECT t.id FROM holder p"             \
     " JOIN holder t ON t.id = p.parent WHERE p.id = l.project) OR h.scope IN (SELECT t.parent"     \
@@ -838,7 +838,7 @@ static const char EXPIRE[] =
     " AND b.input = f.id) LIMIT ?)";
 static const char DELETE_LINES[] =
     "DELETE FROM batch_line WHERE (file, line) IN (SELECT l.file, l.line FROM batch_line l"
-    " JOIN batch_file f ON f.id = l.file WHERE f.ended_ns IS NOT NULL" IS_HELD " LIMIT ?)";
+    " JOIN batch_file f ON f.id = l.file WHERE f.ended_ns IS NOT NULL" IS_NOT_HELD " LIMIT ?)";
 static const char DELETE_FILES[] =
     "DELETE FROM batch_file WHERE id IN (SELECT f.id FROM batch_file f WHERE f.ended_ns IS NOT NULL"
     " AND NOT EXISTS (SELECT 1 FROM batch_line l WHERE l.file = f.id) LIMIT ?)";
@@ -847,16 +847,14 @@ static const char HAS_DUE[] =
     " OR (f.is_ready = 0 AND f.created_ns <= ? AND f.purpose = 'batch')) AND NOT EXISTS (SELECT 1"
     " FROM batch b WHERE b.ended_ns = 0 AND b.input = f.id)) OR (f.ended_ns IS NOT NULL AND (NOT"
     " EXISTS (SELECT 1 FROM batch_line l WHERE l.file = f.id) OR EXISTS (SELECT 1 FROM batch_line l"
-    " WHERE l.file = f.id" IS_HELD ")))";
-
-/* Uploads that were cut off: nothing takes that long. */
-#define UPLOAD_NS (3600 * TW_DIRECTORY_SECOND_NS)
+    " WHERE l.file = f.id" IS_NOT_HELD ")))";
 
 static enum tw_status tend(struct tw_hub *hub, void *context, struct tw_error *error)
 {
     const struct tw_db_value most = tw_db_integer(TW_LIMIT_BATCH_PIECE_LINES);
     const struct tw_db_value values[] = {tw_db_integer(hub->now_ns), tw_db_integer(hub->now_ns),
-                                         tw_db_integer(hub->now_ns - UPLOAD_NS), most};
+                                         tw_db_integer(hub->now_ns - TW_LIMIT_BATCH_UPLOAD_NS),
+                                         most};
     (void)context;
     enum tw_status status = tw_batch_run(hub->db, EXPIRE, values, COUNT(values), error);
     if (status == TW_OK) {
@@ -869,7 +867,8 @@ enum tw_status tw_batches_tend(struct tw_batches *batches, bool *ret_has_more,
                                struct tw_error *error)
 {
     const int64_t now_ns = tw_hub_now_ns(batches->hub);
-    const struct tw_db_value values[] = {tw_db_integer(now_ns), tw_db_integer(now_ns - UPLOAD_NS)};
+    const struct tw_db_value values[] = {tw_db_integer(now_ns),
+                                         tw_db_integer(now_ns - TW_LIMIT_BATCH_UPLOAD_NS)};
     int64_t n_due = 0;
     enum tw_status status =
         tw_batch_rows(batches, HAS_DUE, values, COUNT(values), take_count, &n_due, error);
