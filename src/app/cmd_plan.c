@@ -30,7 +30,7 @@ static int finish(struct tw_buf *out, enum tw_status status, struct tw_error *er
 /* ---- a plan ---- */
 
 struct plan_args {
-    const char *model, *report, *currency, *data;
+    const char *model, *report, *currency, *data, *config;
     struct tw_option_strings devices, apis, weights, money;
     double users, requests_s, input_tokens, output_tokens;
     int64_t months;
@@ -63,8 +63,13 @@ static const struct tw_option data_options[] = {
      .offset = ROW(data),
      .value_name = "FOLDER",
      .help = "Tables of your own (*.csv): catalogue and prices, which replace rows of ours."},
+    {.name = "config",
+     .kind = TW_OPTION_STRING,
+     .offset = ROW(config),
+     .value_name = "F",
+     .help = "A model's config.json; the model is called as its folder, or as FILE of FILE.json."},
 };
-static const struct tw_option_group data_group = {"Tables", data_options, 1};
+static const struct tw_option_group data_group = {"Tables", data_options, 2};
 
 static const struct tw_option scenario_options[] = {
     {.name = "model",
@@ -256,6 +261,26 @@ static enum tw_status add_tables(struct tw_scenario *scenario, const struct tw_p
     return TW_OK;
 }
 
+static enum tw_status add_config(struct tw_scenario *scenario, const char *path,
+                                 struct tw_error *error)
+{
+    struct tw_scenario_names *files = &scenario->catalogue_files;
+    const size_t n = strlen(path);
+    if (n < 6 || strcmp(path + n - 5, ".json") != 0 || !tw_file_exists(path)) {
+        return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
+                            "--config '%.100s': there is no such file, or it does not end with "
+                            ".json",
+                            path);
+    }
+    if (files->n == TW_LIMIT_PLAN_NAMES) {
+        return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
+                            "more than %d tables of one kind; put some together",
+                            TW_LIMIT_PLAN_NAMES);
+    }
+    files->items[files->n++] = path;
+    return TW_OK;
+}
+
 static enum tw_status write_report(const struct tw_plan *plan, const char *path,
                                    struct tw_error *error)
 {
@@ -307,6 +332,8 @@ static int make(int argc, char **argv)
             status = tw_plan_folder_open(args.data, &folder, &error);
             status = status == TW_OK ? add_tables(scenario, &folder, &error) : status;
         }
+        status = status == TW_OK && args.config != NULL ? add_config(scenario, args.config, &error)
+                                                        : status;
         status = status == TW_OK ? tw_plan_make(scenario, &plan, &error) : status;
         if (status == TW_OK && args.report != NULL) {
             status = write_report(plan, args.report, &error);

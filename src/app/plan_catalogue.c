@@ -37,7 +37,7 @@ static enum tw_status first_title(const char *path, char ret_title[32], struct t
     }
     size_t n = 0;
     while (n < 31 && at + n < buf.size_bytes && buf.data[at + n] != ',' &&
-           buf.data[at + n] != '\n') {
+           buf.data[at + n] != ';' && buf.data[at + n] != '\n') {
         ret_title[n] = buf.data[at + n];
         n++;
     }
@@ -90,10 +90,12 @@ enum tw_status tw_plan_folder_open(const char *path, struct tw_plan_folder *ret_
             char full[TW_LIMIT_PLAN_PATH_BYTES];
             snprintf(full, sizeof full, "%s/%s", path, entry->d_name);
             names[n] = tw_mem_strndup(full, strlen(full));
-            status = names[n] == NULL || n + 1 == MOST
-                         ? tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
-                                        "'%.150s' has more than %d tables", path, MOST - 1)
-                         : TW_OK;
+            if (names[n] == NULL) {
+                status = tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for tables");
+            } else if (n + 1 == MOST) {
+                status = tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
+                                      "'%.150s' has more than %d tables", path, MOST - 1);
+            }
             n += names[n] != NULL;
         }
     }
@@ -365,6 +367,9 @@ int tw_plan_catalogue(int argc, char **argv)
     if (status == TW_OK) {
         status =
             tw_prices_open((const char *const *)folder.prices, folder.n_prices, &prices, &error);
+    }
+    if (status == TW_OK) {
+        status = tw_prices_check_devices(prices, catalogue, &error);
     }
     if (status == TW_OK) {
         put_all(&args, table, catalogue, prices, &out);

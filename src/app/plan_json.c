@@ -384,6 +384,8 @@ void tw_plan_json(const struct tw_plan *plan, struct tw_buf *out)
     tw_json_put_text(w, "day", s->day);
     tw_json_put_text(w, "currency", s->currency);
     put_range(w, "currency_usd", plan->currency_usd);
+    tw_json_put_text(w, "unit_of_usd",
+                     "US dollars, whatever the currency: divide by currency_usd for it");
     tw_json_put_text(w, "currency_source", plan->currency != NULL ? plan->currency->source : "");
     tw_json_put_text(w, "currency_date", plan->currency != NULL ? plan->currency->date : "");
     put_models(w, plan);

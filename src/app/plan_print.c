@@ -118,6 +118,12 @@ static void put_flip(const struct tw_plan *plan, struct tw_buf *out)
                              "  The answer flips at %.0f%% utilisation, %.2g x the planned load: "
                              "below it tokens cost less than %s, above it more\n",
                              100 * plan->flip_utilisation, plan->flip_load, bought->name);
+    } else if (tokens->blocked != 0 && plan->always_cheaper == plan->tokens) {
+        tw_buf_append_format(out,
+                             "  %s would be cheaper at any utilisation, but the rules forbid "
+                             "them\n",
+                             tokens->name);
+        return;
     } else {
         const bool is_bought = plan->always_cheaper == plan->flip_option;
         tw_buf_append_format(out,

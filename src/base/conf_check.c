@@ -115,11 +115,23 @@ static const char *list_words(const cyaml_schema_value_t *schema, char words[WOR
     return words;
 }
 
+static const char *list_example(const cyaml_schema_value_t *entry)
+{
+    return entry->type == CYAML_MAPPING  ? "[{name: house}]"
+           : entry->type == CYAML_STRING ? "[house]"
+                                         : "[1]";
+}
+
 static enum tw_status check_scalar(struct checker *checker, const yaml_event_t *event,
                                    const cyaml_schema_value_t *schema, const char *key)
 {
     const char *text = (const char *)event->data.scalar.value, *wanted = NULL;
     char words[WORDS_BYTES];
+    if (schema->type == CYAML_SEQUENCE && text[0] == '\0') {
+        return wrong(checker, event->start_mark,
+                     "'%.40s' has no value and must be a list, such as %s", key,
+                     list_example(schema->sequence.entry));
+    }
     if (schema->type == CYAML_SEQUENCE) {
         return wrong(checker, event->start_mark, "'%.40s' must be a list: [%.40s]", key, text);
     }

@@ -111,6 +111,7 @@
 #define TW_LIMIT_PLAN_BLOCKS         (1u << 28) /* of beginnings, of a workload */
 #define TW_LIMIT_PLAN_CONTEXT_TOKENS (1u << 24)
 #define TW_LIMIT_PLAN_USE_CASES      256
+#define TW_LIMIT_PLAN_LEAST_RATE     1e-5  /* requests a second of a use case at its peak */
 #define TW_LIMIT_PLAN_DEVICES        65536 /* of one plant */
 
 /* Money of plans */

@@ -184,6 +184,11 @@ static enum tw_status read_device(const struct tw_facts *facts, const char *name
     if (status != TW_OK) {
         return status;
     }
+    if (!(n_linked >= 0 && n_linked <= TW_LIMIT_PLAN_DEVICES)) {
+        return tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
+                            "device %s: linked is %g; write 1 to %d, the devices that are linked",
+                            name, n_linked, TW_LIMIT_PLAN_DEVICES);
+    }
     device->n_linked = n_linked < 1 ? 1 : (uint32_t)n_linked;
     if (device->idle_w.typical < 0) {
         device->idle_w = tw_range_times(device->power_w, -device->idle_w.typical);
@@ -268,17 +273,45 @@ static enum tw_status read_engine(const struct tw_facts *facts, const char *name
 
 /* ---- the tables ---- */
 
+#define MORE_FIELDS 8
+
 struct table {
     const char *title; /* of its files' first column */
     size_t row_bytes;
+    const struct range_field *ranges;
+    size_t n_ranges;
+    const struct count_field *counts;
+    size_t n_counts;
+    const char *more[MORE_FIELDS]; /* fields that are in neither table */
     enum tw_status (*read)(const struct tw_facts *facts, const char *name, void *into,
                            struct tw_error *error);
 };
 
 static const struct table tables[] = {
-    [TW_PLAN_DEVICES] = {"device", sizeof(struct tw_plan_device), read_device},
-    [TW_PLAN_MODELS] = {"model", sizeof(struct tw_plan_model), read_model},
-    [TW_PLAN_ENGINES] = {"engine", sizeof(struct tw_plan_engine), read_engine},
+    [TW_PLAN_DEVICES] = {"device",
+                         sizeof(struct tw_plan_device),
+                         device_fields,
+                         N_OF(device_fields),
+                         NULL,
+                         0,
+                         {"vendor", "kind", "linked"},
+                         read_device},
+    [TW_PLAN_MODELS] = {"model",
+                        sizeof(struct tw_plan_model),
+                        NULL,
+                        0,
+                        model_fields,
+                        N_OF(model_fields),
+                        {"licence", "format", "tied", "state_bytes", "parameters", "files_gib"},
+                        read_model},
+    [TW_PLAN_ENGINES] = {"engine",
+                         sizeof(struct tw_plan_engine),
+                         engine_fields,
+                         N_OF(engine_fields),
+                         engine_counts,
+                         N_OF(engine_counts),
+                         {"memory_share", "prefix_cache"},
+                         read_engine},
 };
 #define N_TABLES 3
 
@@ -297,10 +330,48 @@ static void *row_at(const struct tw_catalogue *catalogue, enum tw_plan_table tab
     return (char *)catalogue->rows[table] + i * tables[table].row_bytes;
 }
 
+/* A field with a typing error would leave the number that it was to replace. */
+static enum tw_status check_fields(const struct tw_facts *facts, const struct table *table,
+                                   struct tw_error *error)
+{
+    enum { MOST = N_OF(model_fields) + N_OF(device_fields) + N_OF(engine_fields) + MORE_FIELDS };
+    const char *names[MOST + 1] = {NULL};
+    size_t n = 0;
+    for (size_t i = 0; i < table->n_ranges; i++) {
+        names[n++] = table->ranges[i].name;
+    }
+    for (size_t i = 0; i < table->n_counts; i++) {
+        names[n++] = table->counts[i].name;
+    }
+    for (size_t i = 0; i < MORE_FIELDS && table->more[i] != NULL; i++) {
+        names[n++] = table->more[i];
+    }
+    for (uint32_t i = 0; i < tw_facts_count(facts); i++) {
+        const struct tw_fact *fact = tw_facts_at(facts, i);
+        size_t k = 0;
+        while (k < n && strcmp(names[k], fact->field) != 0) {
+            k++;
+        }
+        if (k == n) {
+            const char *guess = tw_suggest_word(fact->field, names);
+            return tw_error_set(error, TW_ERR_FORMAT, fact->line,
+                                "%.100s:%u: no %s has a field '%.40s'%s%s: docs/plan-catalogue.md "
+                                "has them all",
+                                fact->file, fact->line, table->title, fact->field,
+                                guess != NULL ? "; did you mean " : "", guess != NULL ? guess : "");
+        }
+    }
+    return TW_OK;
+}
+
 static enum tw_status read_rows(struct tw_catalogue *catalogue, int table, struct tw_error *error)
 {
     const struct tw_facts *facts = catalogue->facts[table];
     uint32_t n = tw_facts_n_names(facts);
+    enum tw_status fields = check_fields(facts, &tables[table], error);
+    if (fields != TW_OK) {
+        return fields;
+    }
     catalogue->rows[table] = tw_mem_zalloc(n, tables[table].row_bytes);
     if (catalogue->rows[table] == NULL) {
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a catalogue");
@@ -325,7 +396,7 @@ static enum tw_status table_of(const char *file, struct tw_bytes text, int *ret_
         for (int i = 0; i < N_TABLES && line.data[0] != '#'; i++) {
             size_t n = strlen(tables[i].title);
             if (line.size_bytes > n && memcmp(line.data, tables[i].title, n) == 0 &&
-                line.data[n] == ',') {
+                (line.data[n] == ',' || line.data[n] == ';')) {
                 *ret_table = i;
                 return TW_OK;
             }
@@ -340,6 +411,45 @@ static enum tw_status table_of(const char *file, struct tw_bytes text, int *ret_
                         file);
 }
 
+/* A model's config.json; the model is called as its folder, another file without its ending. */
+static void name_config(const char *path, char ret_name[TW_LIMIT_PLAN_NAME_BYTES])
+{
+    const char *slash = strrchr(path, '/'), *file = slash != NULL ? slash + 1 : path;
+    size_t n = strlen(file) - strlen(".json");
+    if (strcmp(file, "config.json") == 0 && slash != NULL && slash > path) {
+        for (file = slash; file > path && file[-1] != '/'; file--) {
+        }
+        n = (size_t)(slash - file);
+    }
+    snprintf(ret_name, TW_LIMIT_PLAN_NAME_BYTES, "%.*s", n > 200 ? 200 : (int)n, file);
+}
+
+static enum tw_status add_config(struct tw_catalogue *catalogue, const char *path,
+                                 const struct tw_buf *text, struct tw_error *error)
+{
+    char name[TW_LIMIT_PLAN_NAME_BYTES];
+    struct added *added = tw_mem_zalloc(1, sizeof *added);
+    name_config(path, name);
+    char *copy = tw_mem_strndup(name, strlen(name));
+    if (added == NULL || copy == NULL) {
+        tw_mem_free(added);
+        tw_mem_free(copy);
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a model's shape");
+    }
+    added->name = copy;
+    enum tw_status status =
+        tw_plan_model_read_config(copy, text->data, text->size_bytes, &added->model, error);
+    if (status != TW_OK) {
+        tw_mem_free(copy);
+        tw_mem_free(added);
+        tw_error_prefix(error, "%.100s", path);
+        return status;
+    }
+    added->next = catalogue->added;
+    catalogue->added = added;
+    return TW_OK;
+}
+
 static enum tw_status read_user_file(struct tw_catalogue *catalogue, const char *path,
                                      struct tw_error *error)
 {
@@ -349,6 +459,12 @@ static enum tw_status read_user_file(struct tw_catalogue *catalogue, const char 
         return status;
     }
     int table = 0;
+    const size_t length = strlen(path);
+    if (length > 5 && strcmp(path + length - 5, ".json") == 0) {
+        status = add_config(catalogue, path, &buf, error);
+        tw_buf_free(&buf);
+        return status;
+    }
     status = table_of(path, (struct tw_bytes){buf.data, buf.size_bytes}, &table, error);
     if (status == TW_OK) {
         status = tw_facts_read(catalogue->facts[table], path, buf.data, buf.size_bytes, error);
@@ -559,30 +675,5 @@ enum tw_status tw_catalogue_engine(const struct tw_catalogue *catalogue, const c
         return not_found(catalogue, TW_PLAN_ENGINES, name, error);
     }
     *ret_engine = engine;
-    return TW_OK;
-}
-
-enum tw_status tw_catalogue_add_config(struct tw_catalogue *catalogue, const char *name,
-                                       const char *text, size_t text_bytes,
-                                       const struct tw_plan_model **ret_model,
-                                       struct tw_error *error)
-{
-    struct added *added = tw_mem_zalloc(1, sizeof *added);
-    char *copy = tw_mem_strndup(name, strlen(name));
-    if (added == NULL || copy == NULL) {
-        tw_mem_free(added);
-        tw_mem_free(copy);
-        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a model's shape");
-    }
-    added->name = copy;
-    enum tw_status status = tw_plan_model_read_config(copy, text, text_bytes, &added->model, error);
-    if (status != TW_OK) {
-        tw_mem_free(copy);
-        tw_mem_free(added);
-        return status;
-    }
-    added->next = catalogue->added;
-    catalogue->added = added;
-    *ret_model = &added->model;
     return TW_OK;
 }

@@ -3,7 +3,8 @@
  *     data/hardware.csv, data/models.csv, data/engines.csv (built in) + the user's own files
  *         -> facts.h -> struct tw_plan_device, tw_plan_model, tw_plan_engine
  *
- * Which fields a row may have is in docs/plan-catalogue.md. Money is not here: prices are facts of
+ * Which fields a row may have is in docs/plan-catalogue.md; another one is refused. A file that ends
+ * with .json is a model's config.json: the model is called as its folder. Money is not here: prices are facts of
  * their own tables.
  *
  * Invariants: every number is finite and in its bounds; a model's heads and layers add up.
@@ -114,12 +115,6 @@ enum tw_status tw_catalogue_model(const struct tw_catalogue *catalogue, const ch
 enum tw_status tw_catalogue_engine(const struct tw_catalogue *catalogue, const char *name,
                                    const struct tw_plan_engine **ret_engine,
                                    struct tw_error *error);
-
-/* Adds a model that a config.json [text_bytes] describes, under name. */
-enum tw_status tw_catalogue_add_config(struct tw_catalogue *catalogue, const char *name,
-                                       const char *text, size_t text_bytes,
-                                       const struct tw_plan_model **ret_model,
-                                       struct tw_error *error);
 
 /* The facts behind a table, for lists of sources: 0 devices, 1 models, 2 engines. */
 enum tw_plan_table { TW_PLAN_DEVICES = 0, TW_PLAN_MODELS, TW_PLAN_ENGINES };

@@ -364,42 +364,6 @@ void tw_cost_evaluate(const struct tw_cost_demand *demand, const struct tw_cost_
     finish(ret_result);
 }
 
-/* ---- arithmetic of its own ---- */
-
-double tw_cost_npv(const double *flows, size_t n, double rate_per_period)
-{
-    double sum = 0;
-    for (size_t i = n; i-- > 0;) {
-        sum = sum / (1 + rate_per_period) + flows[i];
-    }
-    return sum;
-}
-
-bool tw_cost_irr(const double *flows, size_t n, double *ret_rate)
-{
-    int n_changes = 0, sign = 0;
-    for (size_t i = 0; i < n; i++) {
-        const int now = (flows[i] > 0) - (flows[i] < 0);
-        n_changes += now != 0 && sign != 0 && now != sign;
-        sign = now != 0 ? now : sign;
-    }
-    double low = -0.99, high = 10;
-    const double at_low = tw_cost_npv(flows, n, low);
-    if (n_changes != 1 || (at_low > 0) == (tw_cost_npv(flows, n, high) > 0)) {
-        return false;
-    }
-    for (int i = 0; i < 200; i++) {
-        const double middle = (low + high) / 2;
-        if ((tw_cost_npv(flows, n, middle) > 0) == (at_low > 0)) {
-            low = middle;
-        } else {
-            high = middle;
-        }
-    }
-    *ret_rate = (low + high) / 2;
-    return true;
-}
-
 bool tw_cost_break_even(const struct tw_cost_result *a, const struct tw_cost_result *b,
                         double *ret_months)
 {

@@ -174,11 +174,6 @@ void tw_cost_typical(const struct tw_range *ranges, double *ret_in);
 
 /* ---- arithmetic of its own ---- */
 
-/* flows [n], the first now, then one a period. */
-double tw_cost_npv(const double *flows, size_t n, double rate_per_period);
-/* The rate at which they are worth nothing, between -0.99 and 10 a period. False: there is none, or
- * the flows change their sign more than once. */
-bool tw_cost_irr(const double *flows, size_t n, double *ret_rate);
 /* What pays back 1 in n periods; rate 0 is 1/n. */
 double tw_cost_annuity(double rate_per_period, double n);
 /* The time in months, linear within a month, from which a has been paid less than b to the end of

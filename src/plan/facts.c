@@ -10,22 +10,27 @@
 
 struct row {
     struct tw_fact fact;
-    uint32_t next;   /* of the same name, plus 1 */
-    uint32_t n_file; /* which file it is of */
+    struct tw_fact_source *last; /* of fact.others */
+    uint32_t name;               /* its number */
+    uint32_t n_file;             /* which file it is of */
 };
 
-struct name {
-    const char *text;
-    uint32_t first, last; /* rows, plus 1; 0: none */
+/* Numbers by what they are found by. Slots are a power of two, at most half of them in use. */
+struct index {
+    struct slot {
+        uint32_t hash, number; /* from 1; 0: free */
+    } * slots;
+    uint32_t n_slots, n;
 };
 
 struct tw_facts {
     struct tw_arena arena;
     struct row *rows;
     uint32_t n_rows, rows_capacity;
-    struct name *names;
+    const char **names;
     uint32_t n_names, names_capacity;
-    uint32_t n_files;
+    struct index by_name, by_field; /* of names; of rows */
+    uint32_t n_files, n_lines;      /* lines with a fact, of all files */
 };
 
 struct tw_range tw_range_times(struct tw_range r, double factor)
@@ -55,38 +60,107 @@ void tw_facts_free(struct tw_facts *facts)
         tw_arena_clear(&facts->arena);
         tw_mem_free(facts->rows);
         tw_mem_free(facts->names);
+        tw_mem_free(facts->by_name.slots);
+        tw_mem_free(facts->by_field.slots);
         tw_mem_free(facts);
     }
 }
 
 /* ---- finding ---- */
 
-static struct name *find_name(const struct tw_facts *facts, const char *text)
+/* Capitals alike, as names are compared. */
+static uint32_t hash_of(uint32_t hash, const char *text)
 {
-    for (uint32_t i = 0; i < facts->n_names; i++) {
-        if (strcasecmp(facts->names[i].text, text) == 0) {
-            return &facts->names[i];
-        }
+    for (; *text != '\0'; text++) {
+        const char c = *text >= 'A' && *text <= 'Z' ? (char)(*text - 'A' + 'a') : *text;
+        hash = (hash ^ (unsigned char)c) * 16777619u;
     }
-    return NULL;
+    return hash ^ hash >> 15;
 }
 
-static struct row *find_row(const struct tw_facts *facts, const struct name *name,
-                            const char *field)
+static uint32_t hash_of_name(const char *text)
 {
-    for (uint32_t i = name->first; i != 0; i = facts->rows[i - 1].next) {
-        if (strcmp(facts->rows[i - 1].fact.field, field) == 0) {
-            return &facts->rows[i - 1];
+    return hash_of(2166136261u, text);
+}
+
+static uint32_t hash_of_field(uint32_t name, const char *field)
+{
+    return hash_of(2166136261u ^ name * 2654435761u, field);
+}
+
+/* The slot from `from` on that has this hash, or a free one. */
+static const struct slot *next_slot(const struct index *index, uint32_t hash, uint32_t *from)
+{
+    static const struct slot none = {0, 0};
+    while (index->n_slots > 0) {
+        const struct slot *slot = &index->slots[(hash + (*from)++) & (index->n_slots - 1)];
+        if (slot->number == 0 || slot->hash == hash) {
+            return slot;
         }
     }
-    return NULL;
+    return &none;
+}
+
+static void put_slot(struct index *index, struct slot slot)
+{
+    uint32_t at = slot.hash & (index->n_slots - 1);
+    while (index->slots[at].number != 0) {
+        at = (at + 1) & (index->n_slots - 1);
+    }
+    index->slots[at] = slot;
+}
+
+static bool add_slot(struct index *index, uint32_t hash, uint32_t number)
+{
+    if (2 * (index->n + 1) > index->n_slots) {
+        const uint32_t n_slots = index->n_slots == 0 ? 256 : 2 * index->n_slots;
+        struct index grown = {tw_mem_zalloc(n_slots, sizeof *grown.slots), n_slots, index->n};
+        if (grown.slots == NULL) {
+            return false;
+        }
+        for (uint32_t i = 0; i < index->n_slots; i++) {
+            if (index->slots[i].number != 0) {
+                put_slot(&grown, index->slots[i]);
+            }
+        }
+        tw_mem_free(index->slots);
+        *index = grown;
+    }
+    put_slot(index, (struct slot){hash, number});
+    index->n++;
+    return true;
+}
+
+/* Its number from 1; 0: there is none. */
+static uint32_t find_name(const struct tw_facts *facts, const char *text)
+{
+    const uint32_t hash = hash_of_name(text);
+    uint32_t from = 0;
+    const struct slot *slot = next_slot(&facts->by_name, hash, &from);
+    while (slot->number != 0 && strcasecmp(facts->names[slot->number - 1], text) != 0) {
+        slot = next_slot(&facts->by_name, hash, &from);
+    }
+    return slot->number;
+}
+
+static struct row *find_row(const struct tw_facts *facts, uint32_t name, const char *field)
+{
+    const uint32_t hash = hash_of_field(name, field);
+    uint32_t from = 0;
+    for (;;) {
+        const struct slot *slot = next_slot(&facts->by_field, hash, &from);
+        struct row *row = slot->number != 0 ? &facts->rows[slot->number - 1] : NULL;
+        if (row == NULL || (row->name == name && strcmp(row->fact.field, field) == 0)) {
+            return row;
+        }
+    }
 }
 
 const struct tw_fact *tw_facts_find(const struct tw_facts *facts, const char *name,
                                     const char *field)
 {
-    const struct name *found = find_name(facts, name);
-    const struct row *row = found != NULL ? find_row(facts, found, field) : NULL;
+    const uint32_t found = find_name(facts, name);
+    const struct row *row = found != 0 ? find_row(facts, found, field) : NULL;
     return row != NULL ? &row->fact : NULL;
 }
 
@@ -97,7 +171,7 @@ uint32_t tw_facts_n_names(const struct tw_facts *facts)
 
 const char *tw_facts_name(const struct tw_facts *facts, uint32_t i)
 {
-    return facts->names[i].text;
+    return facts->names[i];
 }
 
 uint32_t tw_facts_count(const struct tw_facts *facts)
@@ -135,30 +209,31 @@ enum tw_status tw_facts_number(const struct tw_facts *facts, const char *name, c
 
 /* ---- reading ---- */
 
-static struct name *have_name(struct tw_facts *facts, const char *text)
+/* 0: there is no memory. */
+static uint32_t have_name(struct tw_facts *facts, const char *text)
 {
-    struct name *name = find_name(facts, text);
-    if (name != NULL) {
-        return name;
+    const uint32_t found = find_name(facts, text);
+    if (found != 0) {
+        return found;
     }
     if (facts->n_names == facts->names_capacity) {
         uint32_t n = facts->names_capacity == 0 ? 64 : 2 * facts->names_capacity;
-        struct name *names = tw_mem_realloc(facts->names, n, sizeof *names);
+        const char **names = tw_mem_realloc(facts->names, n, sizeof *names);
         if (names == NULL) {
-            return NULL;
+            return 0;
         }
         facts->names = names;
         facts->names_capacity = n;
     }
     const char *copy = tw_arena_strndup(&facts->arena, text, strlen(text));
-    if (copy == NULL) {
-        return NULL;
+    if (copy == NULL || !add_slot(&facts->by_name, hash_of_name(text), facts->n_names + 1)) {
+        return 0;
     }
-    facts->names[facts->n_names] = (struct name){.text = copy};
-    return &facts->names[facts->n_names++];
+    facts->names[facts->n_names++] = copy;
+    return facts->n_names;
 }
 
-static struct row *add_row(struct tw_facts *facts, struct name *name)
+static struct row *add_row(struct tw_facts *facts, uint32_t name, const char *field)
 {
     if (facts->n_rows == facts->rows_capacity) {
         uint32_t n = facts->rows_capacity == 0 ? 256 : 2 * facts->rows_capacity;
@@ -169,10 +244,11 @@ static struct row *add_row(struct tw_facts *facts, struct name *name)
         facts->rows = rows;
         facts->rows_capacity = n;
     }
+    if (!add_slot(&facts->by_field, hash_of_field(name, field), facts->n_rows + 1)) {
+        return NULL;
+    }
     struct row *row = &facts->rows[facts->n_rows++];
-    *row = (struct row){0};
-    *(name->last != 0 ? &facts->rows[name->last - 1].next : &name->first) = facts->n_rows;
-    name->last = facts->n_rows;
+    *row = (struct row){.name = name, .fact = {.field = field}};
     return row;
 }
 
@@ -237,18 +313,16 @@ static struct tw_fact_source *source_of(const struct reading *r, const struct tw
 }
 
 /* Another source for what this file said already. */
-static enum tw_status widen(const struct reading *r, struct tw_fact *old,
+static enum tw_status widen(const struct reading *r, struct row *row,
                             const struct tw_fact *new_fact)
 {
+    struct tw_fact *old = &row->fact;
     struct tw_fact_source *source = source_of(r, new_fact);
     if (source == NULL) {
         return tw_error_set(r->error, TW_ERR_MEMORY, r->line, "no memory for %s", r->file);
     }
-    struct tw_fact_source **end = &old->others;
-    while (*end != NULL) {
-        end = &(*end)->next;
-    }
-    *end = source;
+    *(row->last != NULL ? &row->last->next : &old->others) = source;
+    row->last = source;
     if (!old->is_number || !new_fact->is_number) {
         return strcmp(old->text, new_fact->text) == 0
                    ? TW_OK
@@ -291,26 +365,27 @@ static enum tw_status read_fact(const struct reading *r)
     if (status != TW_OK) {
         return status;
     }
-    if (r->facts->n_rows >= TW_LIMIT_PLAN_FACTS) {
+    if (r->facts->n_lines++ >= TW_LIMIT_PLAN_FACTS) {
         return tw_error_set(r->error, TW_ERR_LIMIT, r->line, "%s:%u: more than %d facts", r->file,
                             r->line, TW_LIMIT_PLAN_FACTS);
     }
-    struct name *name = have_name(r->facts, fields[NAME]);
-    if (name == NULL || !copy_texts(r, &fact)) {
+    const uint32_t name = have_name(r->facts, fields[NAME]);
+    if (name == 0 || !copy_texts(r, &fact)) {
         return tw_error_set(r->error, TW_ERR_MEMORY, r->line, "no memory for %s", r->file);
     }
-    fact.name = name->text;
+    fact.name = r->facts->names[name - 1];
     struct row *row = find_row(r->facts, name, fact.field);
     if (row != NULL && row->n_file == r->facts->n_files) {
-        return widen(r, &row->fact, &fact);
+        return widen(r, row, &fact);
     }
-    if (row == NULL && (row = add_row(r->facts, name)) == NULL) {
+    if (row == NULL && (row = add_row(r->facts, name, fact.field)) == NULL) {
         return tw_error_set(r->error, TW_ERR_MEMORY, r->line, "no memory for %s", r->file);
     }
     if (row->n_file != 0 && (fact.replaced = source_of(r, &row->fact)) == NULL) {
         return tw_error_set(r->error, TW_ERR_MEMORY, r->line, "no memory for %s", r->file);
     }
     row->fact = fact;
+    row->last = NULL;
     row->n_file = r->facts->n_files;
     return TW_OK;
 }
@@ -320,6 +395,10 @@ static enum tw_status check_titles(const struct reading *r)
     bool good = r->row->n_fields == N_COLUMNS;
     for (int i = 1; good && i < N_COLUMNS; i++) {
         good = strcmp(r->row->fields[i], titles[i]) == 0;
+    }
+    if (r->row->n_fields == 1 && strchr(r->row->fields[0], ';') != NULL) {
+        return refuse(r, "the fields are parted by semicolons; write commas, and numbers with a "
+                         "point: save the table as CSV with commas");
     }
     return good ? TW_OK
                 : refuse(r, "the first line must be the titles "

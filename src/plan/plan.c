@@ -10,6 +10,8 @@
 #include "base/mem.h"
 #include "plan/plan_state.h"
 
+#define MOST_TIME_NS 9e18 /* what is later comes then: a clock of 64 bits ends there */
+
 enum { WORKLOAD_REQUESTS = 6000, MOST_SIZED = 5, MOST_TRIED = 9, MOST_CANDIDATES = 256 };
 
 void tw_plan_free(struct tw_plan *plan)
@@ -46,7 +48,8 @@ static enum tw_status read_trace(const struct tw_scenario *s, struct tw_plan_ser
     }
     for (uint32_t i = 0; status == TW_OK && i < workload->n_requests; i++) {
         struct tw_plan_request *request = &workload->requests[i];
-        request->arrival_ns = (uint64_t)((double)request->arrival_ns / s->trace_factor);
+        request->arrival_ns =
+            (uint64_t)fmin(MOST_TIME_NS, (double)request->arrival_ns / s->trace_factor);
     }
     workload->duration_s /= s->trace_factor;
     service->class_shares[s->trace_class] = 1;
@@ -225,9 +228,12 @@ static enum tw_status add_device(struct tw_plan *plan, const struct tw_plan_serv
         guess_cost(plan, &c);
         best = c.usd_per_work < best.usd_per_work || best.plant.device == NULL ? c : best;
     }
-    if (*n < MOST_CANDIDATES) {
-        candidates[(*n)++] = best;
+    if (*n == MOST_CANDIDATES) {
+        return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
+                            "more than %d devices have a price: name those to try under devices",
+                            MOST_CANDIDATES);
     }
+    candidates[(*n)++] = best;
     return TW_OK;
 }
 
@@ -377,6 +383,9 @@ enum tw_status tw_plan_make(const struct tw_scenario *scenario, struct tw_plan *
     if (status == TW_OK) {
         status = tw_prices_open(scenario->price_files.items, scenario->price_files.n, &plan->prices,
                                 error);
+    }
+    if (status == TW_OK) {
+        status = tw_prices_check_devices(plan->prices, plan->catalogue, error);
     }
     if (status == TW_OK) {
         status = tw_prices_currency(plan->prices, scenario->currency, &plan->currency_usd, &cause);

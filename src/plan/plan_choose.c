@@ -80,6 +80,7 @@ static bool add_option(struct tw_plan *plan, const uint32_t *ways)
     if (option->result == NULL) {
         return false;
     }
+    plan->n_options++;
     option->driver = -1;
     option->seal_score = INFINITY;
     option->why_not = "";
@@ -100,7 +101,6 @@ static bool add_option(struct tw_plan *plan, const uint32_t *ways)
     }
     name_option(plan, option);
     tw_plan_evaluate(plan, option, (const double(*)[TW_COST_INPUTS])in, option->result);
-    plan->n_options++;
     return true;
 }
 
@@ -226,6 +226,9 @@ static enum tw_status make_options(struct tw_plan *plan, struct tw_error *error)
             is_good = add_option(plan, &at);
         }
     }
+    if (!is_good && plan->n_options < TW_LIMIT_PLAN_OPTIONS) {
+        return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for a plan");
+    }
     return is_good ? TW_OK
                    : tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
                                   "the scenario makes more than %d options: name fewer devices, "
@@ -270,18 +273,31 @@ static void price_rules(struct tw_plan *plan)
     }
 }
 
-/* Why a model cannot be served, in the words of its last device. */
+/* Why no device serves a model, of each device; whether one does. */
+static bool why_devices(const struct tw_plan *plan, const struct tw_plan_service *service,
+                        char ret_why[120])
+{
+    size_t n = 0;
+    bool is_served = false;
+    snprintf(ret_why, 120, "no price was found for any");
+    for (uint32_t i = 0; i < service->n_sizings; i++) {
+        const struct tw_sizing *sizing = &plan->sizings[service->first_sizing + i];
+        is_served = is_served || sizing->meets;
+        if (!sizing->meets && n < 119) {
+            const bool is_named = service->n_sizings > 1;
+            n += (size_t)snprintf(ret_why + n, 120 - n, "%s%s%s%.70s", n > 0 ? "; " : "",
+                                  is_named ? sizing->plant.device->name : "", is_named ? ": " : "",
+                                  sizing->why_not);
+        }
+    }
+    return is_served;
+}
+
 static enum tw_status nothing_serves(const struct tw_plan *plan,
                                      const struct tw_plan_service *service, struct tw_error *error)
 {
-    const char *why = "no price was found for any";
-    bool is_served = false;
-    for (uint32_t i = 0; i < service->n_sizings; i++) {
-        const struct tw_sizing *sizing = &plan->sizings[service->first_sizing + i];
-        why = !sizing->meets ? sizing->why_not : why;
-        is_served = is_served || sizing->meets;
-    }
-    if (is_served) {
+    char why[120];
+    if (why_devices(plan, service, why)) {
         return tw_scenario_wrong(plan->scenario, "options", error,
                                  "none of these options has a price for %.60s: add apis for "
                                  "tokens, rows of prices for machines, or other options",
@@ -290,34 +306,84 @@ static enum tw_status nothing_serves(const struct tw_plan *plan,
     const struct tw_scenario_model *model = service->model;
     return tw_scenario_wrong(plan->scenario,
                              model->devices.n > 0 ? model->devices_path : model->name_path, error,
-                             "no device serves %.40s within the targets (%.110s): loosen the "
+                             "no device serves %.40s within the targets (%s): loosen the "
                              "targets, name other devices or formats, or add apis",
                              model->name, why);
 }
 
+/* The places for machines that all of a model's data may go to, and which the options ask for. */
+static bool machine_places(const struct tw_plan *plan, const struct tw_plan_service *service,
+                           char ret_names[60])
+{
+    const struct tw_scenario *s = plan->scenario;
+    const unsigned wanted =
+        (s->kinds[TW_COST_OWNED] || s->kinds[TW_COST_HYBRID] ? TW_PLACE_OWNED : 0) |
+        (s->kinds[TW_COST_COLOCATED] ? TW_PLACE_COLOCATED : 0) |
+        (s->kinds[TW_COST_RENTED] || s->kinds[TW_COST_RESERVED] ? TW_PLACE_RENTED : 0);
+    size_t n = 0;
+    ret_names[0] = '\0';
+    for (uint32_t p = 0; p < s->n_places; p++) {
+        bool is_open = (s->places[p].holds & wanted) != 0;
+        int objective;
+        for (uint32_t c = 0; c < s->n_classes; c++) {
+            is_open = is_open && (!(service->class_shares[c] > 0) ||
+                                  tw_data_class_admits(&s->classes[c], s->places, p, &objective));
+        }
+        if (is_open && n < 59) {
+            n += (size_t)snprintf(ret_names + n, 60 - n, "%s%s", n > 0 ? ", " : "",
+                                  s->places[p].name);
+        }
+    }
+    return n > 0;
+}
+
+/* A model whose every way is forbidden. Where its data may go and machines could stand, they fail for
+ * another reason than the rule, and that is said first. */
+static enum tw_status nothing_free(const struct tw_plan *plan,
+                                   const struct tw_plan_service *service,
+                                   const struct tw_plan_way *way, struct tw_error *error)
+{
+    const struct tw_scenario *s = plan->scenario;
+    const struct tw_scenario_model *model = service->model;
+    char places[60], why[120];
+    if (!machine_places(plan, service, places)) {
+        return tw_scenario_wrong(s, "data-classes", error,
+                                 "no option may be had: %.150s; loosen the class, or name a place "
+                                 "it may go to",
+                                 way->why_not);
+    }
+    if (why_devices(plan, service, why)) {
+        return tw_scenario_wrong(s, "data-classes", error,
+                                 "no option may be had: no machines for %s have a price, and "
+                                 "%.110s; add rows of prices, or loosen the class",
+                                 places, way->why_not);
+    }
+    return tw_scenario_wrong(s, model->devices.n > 0 ? model->devices_path : model->name_path,
+                             error,
+                             "at %s no device serves %.30s within the targets (%.80s), and %.60s: "
+                             "loosen the targets, or name other devices",
+                             places, model->name, why, way->why_not);
+}
+
 static enum tw_status nothing_left(const struct tw_plan *plan, struct tw_error *error)
 {
-    const char *why = plan->n_options > 0 ? plan->options[0].why_not : "";
     for (uint32_t i = 0; i < plan->n_services; i++) {
-        uint32_t n = 0;
+        const struct tw_plan_way *first = NULL;
         bool is_free = false;
         for (uint32_t at = 0; at < plan->n_ways; at++) {
-            const bool is_its = plan->ways[at].service == i;
-            n += is_its;
-            is_free = is_free || (is_its && plan->ways[at].blocked == 0);
-            why = is_its && n == 1 && !is_free ? plan->ways[at].why_not : why;
+            const struct tw_plan_way *way = &plan->ways[at];
+            first = way->service == i && first == NULL ? way : first;
+            is_free = is_free || (way->service == i && way->blocked == 0);
         }
-        if (n == 0) {
+        if (first == NULL) {
             return nothing_serves(plan, &plan->services[i], error);
         }
         if (!is_free) {
-            break;
+            return nothing_free(plan, &plan->services[i], first, error);
         }
     }
     return tw_scenario_wrong(plan->scenario, "data-classes", error,
-                             "no option may be had: %.150s; loosen the class, or name a place "
-                             "it may go to",
-                             why);
+                             "no option may be had: the rules for data leave none");
 }
 
 enum tw_status tw_plan_choose(struct tw_plan *plan, struct tw_error *error)

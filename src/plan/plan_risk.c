@@ -90,9 +90,9 @@ enum { NPV = 0, PER_MILLION, UTILISATION, KWH, CO2, FIGURES };
 
 struct draws {
     uint32_t n;
-    double *figures; /* [n] of each figure of each option, one after another */
-    double *months;  /* [n] of each option: those of the draws that break even */
-    uint32_t *n_paying;
+    double *figures;             /* [n] of each figure of each option, one after another */
+    double *months;              /* [n] of each option: those of the draws that break even */
+    uint32_t *n_paying, *n_best; /* draws of each option */
     struct tw_cost_result result, tokens;
 };
 
@@ -132,7 +132,7 @@ static void draw(struct tw_plan *plan, struct draws *d, uint32_t at, uint32_t n_
             d->months[o * d->n + d->n_paying[o]++] = months;
         }
     }
-    plan->options[best].best_share += 1.0 / d->n;
+    d->n_best[best]++;
 }
 
 static void take_draws(struct tw_plan *plan, struct draws *d, uint32_t n_options)
@@ -153,6 +153,7 @@ static void take_draws(struct tw_plan *plan, struct draws *d, uint32_t n_options
         }
         option->is_drawn = true;
         option->pays_share = (double)d->n_paying[o] / d->n;
+        option->best_share = (double)d->n_best[o] / d->n;
         double months = NAN;
         const bool pays =
             plan->tokens != TW_PLAN_NONE && o != plan->tokens &&
@@ -175,8 +176,10 @@ static enum tw_status draw_all(struct tw_plan *plan, struct tw_error *error)
         d->figures = tw_mem_alloc((size_t)n_options * FIGURES * d->n, sizeof *d->figures);
         d->months = tw_mem_alloc((size_t)n_options * d->n, sizeof *d->months);
         d->n_paying = tw_mem_zalloc(n_options, sizeof *d->n_paying);
+        d->n_best = tw_mem_zalloc(n_options, sizeof *d->n_best);
     }
-    if (d == NULL || d->figures == NULL || d->months == NULL || d->n_paying == NULL) {
+    if (d == NULL || d->figures == NULL || d->months == NULL || d->n_paying == NULL ||
+        d->n_best == NULL) {
         status = tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for random draws");
     } else {
         take_draws(plan, d, n_options);
@@ -185,6 +188,7 @@ static enum tw_status draw_all(struct tw_plan *plan, struct tw_error *error)
         tw_mem_free(d->figures);
         tw_mem_free(d->months);
         tw_mem_free(d->n_paying);
+        tw_mem_free(d->n_best);
     }
     tw_mem_free(d);
     return status;

@@ -136,9 +136,15 @@ static struct tw_plan_way *add_plant(struct maker *m, uint32_t at, enum tw_cost_
 static void name_plant(struct tw_plan_way *way, const struct tw_sizing *sizing, const char *where,
                        double n_replicas)
 {
-    char parallel[32] = "";
-    if (way->cost.devices_per_replica > 1) {
+    char parallel[64] = "";
+    const double spare = way->cost.spare_replicas;
+    if (way->cost.devices_per_replica > 1 && spare > 0) {
+        snprintf(parallel, sizeof parallel, " (%.0f a replica; %.0f spare)",
+                 way->cost.devices_per_replica, spare);
+    } else if (way->cost.devices_per_replica > 1) {
         snprintf(parallel, sizeof parallel, " (%.0f a replica)", way->cost.devices_per_replica);
+    } else if (spare > 0) {
+        snprintf(parallel, sizeof parallel, " (%.0f spare)", spare);
     }
     snprintf(way->name, sizeof way->name, "%.0f x %s%s, %s, %s",
              tw_cost_devices_for(&way->cost, n_replicas), sizing->plant.device->name, parallel,

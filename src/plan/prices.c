@@ -10,6 +10,8 @@
 #include "base/suggest.h"
 #include "plan/prices_data.h"
 
+enum { MOST_TERM_MONTHS = 600 };
+
 struct tw_prices {
     struct tw_facts *facts;
     uint32_t *rents, *apis; /* numbers of names */
@@ -47,15 +49,106 @@ static const char *text(const struct tw_facts *facts, const char *name, const ch
 
 /* ---- reading ---- */
 
+static const char *const text_fields[] = {"device", "provider", "home", "currency", NULL};
+
+/* A field with a typing error would leave the price that it was to replace. */
+static enum tw_status check_field(const struct tw_fact *fact, struct tw_error *error)
+{
+    static const char *const fields[] = {"device",
+                                         "provider",
+                                         "home",
+                                         "currency",
+                                         "usd_per_h",
+                                         "term_months",
+                                         "devices",
+                                         "bought_usd",
+                                         "card_usd",
+                                         "sold_in",
+                                         "input_per_million",
+                                         "cached_per_million",
+                                         "output_per_million",
+                                         "batch_discount",
+                                         NULL};
+    static const char *const tiers[] = {"from_tokens", "input_per_million", "cached_per_million",
+                                        "output_per_million", NULL};
+    const char *field = fact->field;
+    const bool is_tier = strncmp(field, "tier", 4) == 0 && field[4] >= '2' &&
+                         field[4] <= '0' + TW_PRICE_TIERS && field[5] == '_';
+    if (strcasecmp(fact->name, "money") == 0 && strncmp(field, "usd_per_", 8) == 0) {
+        return TW_OK;
+    }
+    const char *const *known = is_tier ? tiers : fields;
+    const char *word = is_tier ? field + 6 : field;
+    for (size_t i = 0; known[i] != NULL; i++) {
+        if (strcmp(known[i], word) == 0) {
+            return TW_OK;
+        }
+    }
+    const char *guess = tw_suggest_word(word, known);
+    return tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
+                        "'%.80s': line %u: a price has no field '%.40s'%s%.*s%s: "
+                        "docs/plan-catalogue.md has them all",
+                        fact->file, fact->line, field, guess != NULL ? "; did you mean " : "",
+                        is_tier ? 6 : 0, field, guess != NULL ? guess : "");
+}
+
+/* What a name's rows say together: a rental of some device, tokens both ways. */
+static enum tw_status check_names(const struct tw_facts *facts, struct tw_error *error)
+{
+    static const char *const needs[][2] = {{"usd_per_h", "device"},
+                                           {"term_months", "usd_per_h"},
+                                           {"devices", "usd_per_h"},
+                                           {"input_per_million", "output_per_million"},
+                                           {"output_per_million", "input_per_million"},
+                                           {"cached_per_million", "input_per_million"},
+                                           {"batch_discount", "input_per_million"}};
+    for (uint32_t i = 0; i < tw_facts_count(facts); i++) {
+        const struct tw_fact *fact = tw_facts_at(facts, i);
+        for (size_t k = 0; k < sizeof needs / sizeof needs[0]; k++) {
+            if (strcmp(fact->field, needs[k][0]) == 0 &&
+                tw_facts_find(facts, fact->name, needs[k][1]) == NULL) {
+                return tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
+                                    "'%.80s': line %u: '%.60s' has %s and no %s: add that row, or "
+                                    "write the name of a price that is there",
+                                    fact->file, fact->line, fact->name, needs[k][0], needs[k][1]);
+            }
+        }
+    }
+    return TW_OK;
+}
+
+enum tw_status tw_prices_check_devices(const struct tw_prices *prices,
+                                       const struct tw_catalogue *catalogue, struct tw_error *error)
+{
+    for (uint32_t i = 0; i < tw_facts_count(prices->facts); i++) {
+        const struct tw_fact *fact = tw_facts_at(prices->facts, i);
+        const struct tw_plan_device *device;
+        const bool is_of_one = strcmp(fact->field, "bought_usd") == 0 ||
+                               strcmp(fact->field, "card_usd") == 0 ||
+                               strcmp(fact->field, "sold_in") == 0;
+        const char *name = is_of_one ? fact->name : fact->text;
+        if ((is_of_one || strcmp(fact->field, "device") == 0) &&
+            tw_catalogue_device(catalogue, name, &device, error) != TW_OK) {
+            tw_error_prefix(error, "'%.80s': line %u: a price of what is not there", fact->file,
+                            fact->line);
+            return TW_ERR_FORMAT;
+        }
+    }
+    return TW_OK;
+}
+
 /* Nothing costs less than nothing, and what is named as a number is one. */
 static enum tw_status check(const struct tw_facts *facts, struct tw_error *error)
 {
-    static const char *const texts[] = {"device", "provider", "home", "currency", NULL};
     for (uint32_t i = 0; i < tw_facts_count(facts); i++) {
         const struct tw_fact *fact = tw_facts_at(facts, i);
         bool is_text = false;
-        for (int t = 0; texts[t] != NULL; t++) {
-            is_text = is_text || strcmp(fact->field, texts[t]) == 0;
+        for (int t = 0; text_fields[t] != NULL; t++) {
+            is_text = is_text || strcmp(fact->field, text_fields[t]) == 0;
+        }
+        enum tw_status status = check_field(fact, error);
+        if (status != TW_OK) {
+            return status;
         }
         if (!is_text && !fact->is_number) {
             return tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
@@ -67,8 +160,14 @@ static enum tw_status check(const struct tw_facts *facts, struct tw_error *error
                                 "'%.80s': line %u: %.40s of %.60s is %g; a price is 0 or more",
                                 fact->file, fact->line, fact->field, fact->name, fact->number.low);
         }
+        if (strcmp(fact->field, "term_months") == 0 && fact->number.high > MOST_TERM_MONTHS) {
+            return tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
+                                "'%.80s': line %u: term_months of %.60s is %g; write 0 to %d",
+                                fact->file, fact->line, fact->name, fact->number.high,
+                                MOST_TERM_MONTHS);
+        }
     }
-    return TW_OK;
+    return check_names(facts, error);
 }
 
 static enum tw_status index_rows(struct tw_prices *prices, struct tw_error *error)
@@ -192,6 +291,22 @@ const struct tw_fact *tw_prices_currency_fact(const struct tw_prices *prices, co
     return tw_facts_find(prices->facts, "money", field);
 }
 
+/* "euro", "Dollars", "RMB": codes of what is called so; "": none. */
+static const char *near_currency(const struct tw_prices *prices, const char *currency)
+{
+    static const char *const words[][2] = {
+        {"eur", "EUR"}, {"€", "EUR"},   {"usd", "USD"},  {"dollar", "USD"}, {"$", "USD"},
+        {"us$", "USD"}, {"cny", "CNY"}, {"yuan", "CNY"}, {"rmb", "CNY"},    {"renminbi", "CNY"}};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (strncasecmp(currency, words[i][0], strlen(words[i][0])) == 0 &&
+            (strcmp(words[i][1], "USD") == 0 ||
+             tw_prices_currency_fact(prices, words[i][1]) != NULL)) {
+            return words[i][1];
+        }
+    }
+    return "";
+}
+
 enum tw_status tw_prices_currency(const struct tw_prices *prices, const char *currency,
                                   struct tw_range *ret_usd, struct tw_error *error)
 {
@@ -201,10 +316,15 @@ enum tw_status tw_prices_currency(const struct tw_prices *prices, const char *cu
     }
     const struct tw_fact *fact = tw_prices_currency_fact(prices, currency);
     if (fact == NULL || !fact->is_number || fact->number.low <= 0) {
-        return tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
-                            "there is no rate for '%.12s': add a row money,usd_per_%.12s,RATE,,,"
-                            "SOURCE,DATE to a file of prices",
-                            currency, currency);
+        const char *guess = near_currency(prices, currency);
+        return guess[0] != '\0'
+                   ? tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
+                                  "there is no rate for '%.12s'; did you mean %s?", currency, guess)
+                   : tw_error_set(
+                         error, TW_ERR_FORMAT, TW_NO_POSITION,
+                         "there is no rate for '%.12s': add a row money,usd_per_%.12s,RATE,"
+                         ",,SOURCE,DATE to a file of prices",
+                         currency, currency);
     }
     *ret_usd = fact->number;
     return TW_OK;

@@ -7,12 +7,13 @@
  * Prices in yuan or euros are converted at the table's own rates ("money").
  *
  * Ownership: the table owns all texts. Threads: any number read.
- * Errors: TW_ERR_NOT_FOUND with the nearest name; TW_ERR_FORMAT for a price below zero or a
- * currency without a rate; those of facts.h.
+ * Errors: TW_ERR_NOT_FOUND with the nearest name; TW_ERR_FORMAT for a price below zero, a field that
+ * no price has, a name that lacks a field, a currency without a rate; those of facts.h.
  */
 #ifndef TW_PLAN_PRICES_H
 #define TW_PLAN_PRICES_H
 
+#include "plan/catalogue.h"
 #include "plan/facts.h"
 #include "plan/workload.h"
 
@@ -22,6 +23,10 @@ enum tw_status tw_prices_open(const char *const *files, uint32_t n_files,
                               struct tw_prices **ret_prices, struct tw_error *error);
 /* NULL is allowed. */
 void tw_prices_free(struct tw_prices *prices);
+/* That whatever has a price is a device of the catalogue. */
+enum tw_status tw_prices_check_devices(const struct tw_prices *prices,
+                                       const struct tw_catalogue *catalogue,
+                                       struct tw_error *error);
 const struct tw_facts *tw_prices_facts(const struct tw_prices *prices);
 
 /* Of one device with its share of a server. False: the table has none. */

@@ -26,7 +26,7 @@ enum tw_status tw_scenario_wrong(const struct tw_scenario *scenario, const char 
     if (tw_conf_find(scenario->text, scenario->text_bytes, path, &place)) {
         snprintf(where, sizeof where, " (line: %zu, column: %zu)", place.line, place.column);
     }
-    return tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION, "'%.60s': %.200s%s", scenario->file,
+    return tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION, "'%.50s': %.230s%s", scenario->file,
                         what, where);
 }
 
@@ -95,6 +95,14 @@ static enum tw_status take_range(const struct reader *r, int input, const char *
                                  "%s: '%.40s' is neither a number nor a range; write 0.2, 0.1..0.3 "
                                  "or 0.1..0.2..0.3, the lowest first",
                                  row->name, text);
+    }
+    /* Percent for a share, most likely. Who means it writes a range. */
+    if (strcmp(row->unit, "a year") == 0 && range->high > 1 && strstr(text, "..") == NULL) {
+        return tw_scenario_wrong(r->scenario, path, r->error,
+                                 "%s is %.40s, which is %g%% a year; write %g for %g%%, or as a "
+                                 "range what is meant so",
+                                 row->name, text, 100 * range->high, range->high / 100,
+                                 range->high);
     }
     if (range->low < row->least || range->high > row->most) {
         return tw_scenario_wrong(r->scenario, path, r->error,
@@ -236,6 +244,18 @@ static enum tw_status find_place(const struct reader *r, const char *path, const
                              guess != NULL ? guess : "");
 }
 
+/* A list that stands in the file and holds nothing: nobody knows whether nothing or all is meant, and
+ * of data it must not be all. */
+static enum tw_status check_empty(const struct reader *r, const char *path, const char *key,
+                                  unsigned n, const char *remedy)
+{
+    struct tw_conf_place place;
+    if (n > 0 || !tw_conf_find(r->scenario->text, r->scenario->text_bytes, path, &place)) {
+        return TW_OK;
+    }
+    return tw_scenario_wrong(r->scenario, path, r->error, "%s is empty: %s", key, remedy);
+}
+
 static enum tw_status take_class(const struct reader *r, unsigned i)
 {
     const struct file_class *from = &r->file->classes[i];
@@ -243,6 +263,16 @@ static enum tw_status take_class(const struct reader *r, unsigned i)
     char path[64];
     snprintf(path, sizeof path, "data-classes.%u.name", i);
     enum tw_status status = copy_name(r, path, from->name, class->name);
+    if (status == TW_OK) {
+        snprintf(path, sizeof path, "data-classes.%u.may-go", i);
+        status = check_empty(r, path, "may-go", from->may_go_count,
+                             "name the places, or leave the key out for anywhere");
+    }
+    if (status == TW_OK) {
+        snprintf(path, sizeof path, "data-classes.%u.seal-at-least", i);
+        status = check_empty(r, path, "seal-at-least", from->seal_count,
+                             "write a level, or leave the key out for any");
+    }
     class->may_go = from->may_go_count == 0 ? UINT64_MAX : 0;
     for (unsigned k = 0; status == TW_OK && k < from->may_go_count; k++) {
         uint32_t place = 0;
@@ -334,10 +364,17 @@ static enum tw_status take_targets(const struct reader *r, const char *path,
     const struct {
         const char *key;
         double value, most;
-    } numbers[] = {{"percentile", slo->percentile, 100},
-                   {"ttft-ms", slo->ttft_ms, 1e8},
+    } numbers[] = {{"ttft-ms", slo->ttft_ms, 1e8},
                    {"tpot-ms", slo->tpot_ms, 1e8},
                    {"latency-s", slo->latency_s, 1e6}};
+    if (slo->percentile != 0 && !(slo->percentile >= 50 && slo->percentile <= 99.99)) {
+        char at[80];
+        snprintf(at, sizeof at, "%.40s.percentile", path);
+        return tw_scenario_wrong(r->scenario, at, r->error,
+                                 "percentile is %g; write 50 to 99.99, such as 95 for 95%% of "
+                                 "requests",
+                                 slo->percentile);
+    }
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         if (!(numbers[i].value >= 0 && numbers[i].value <= numbers[i].most)) {
             char at[80];
@@ -665,6 +702,14 @@ static enum tw_status take_case(const struct reader *r, unsigned i)
     };
     s->cases[i].input.most_tokens = (uint32_t)(8 * s->cases[i].input.mean_tokens) + 1;
     s->cases[i].output.most_tokens = (uint32_t)(8 * s->cases[i].output.mean_tokens) + 1;
+    if (s->cases[i].rate_requests_s < TW_LIMIT_PLAN_LEAST_RATE) {
+        snprintf(path, sizeof path, "use-cases.%u.%s", i,
+                 from->users > 0 ? "users" : "requests-per-s");
+        return tw_scenario_wrong(s, path, r->error,
+                                 "'%.40s' makes %g requests a second at the peak; at least %g can "
+                                 "be planned, which is one a day",
+                                 from->name, s->cases[i].rate_requests_s, TW_LIMIT_PLAN_LEAST_RATE);
+    }
     snprintf(path, sizeof path, "use-cases.%u.shared-prefix-tokens", i);
     if (s->cases[i].prefix_tokens > s->cases[i].input.mean_tokens) {
         return tw_scenario_wrong(s, path, r->error,
@@ -689,9 +734,10 @@ static enum tw_status take_cases(const struct reader *r)
         return tw_scenario_wrong(s, n > 0 ? "trace" : "name", r->error,
                                  "a scenario has either use-cases or a trace");
     }
-    if (!isfinite(r->file->trace_factor) || r->file->trace_factor < 0 ||
-        r->file->trace_factor > 1e6) {
-        return tw_scenario_wrong(s, "trace-factor", r->error, "trace-factor is 0 to 1000000");
+    if (!(s->trace_factor >= 1e-6 && s->trace_factor <= 1e6) || r->file->trace_factor < 0) {
+        return tw_scenario_wrong(s, "trace-factor", r->error,
+                                 "trace-factor is %g; write 0.000001 to 1000000",
+                                 r->file->trace_factor);
     }
     s->cases = tw_mem_zalloc(n + 1, sizeof *s->cases);
     s->case_names = tw_mem_zalloc(n + 1, sizeof *s->case_names);
@@ -790,6 +836,15 @@ static enum tw_status take_kinds(const struct reader *r)
     static const char *const words[TW_COST_KINDS] = {"owned",    "colocated", "on-demand",
                                                      "reserved", "tokens",    "hybrid"};
     struct tw_scenario *s = r->scenario;
+    enum tw_status status = check_empty(r, "options", "options", r->file->options_count,
+                                        "name some, or leave the key out for all");
+    status = status == TW_OK ? check_empty(r, "rents", "rents", r->file->rents_count,
+                                           "name providers, or leave the key out for all; options "
+                                           "says that nothing is rented")
+                             : status;
+    if (status != TW_OK) {
+        return status;
+    }
     for (unsigned k = 0; k < TW_COST_KINDS; k++) {
         s->kinds[k] = r->file->options_count == 0;
     }

@@ -16,6 +16,7 @@ struct job {
     uint32_t n_input, n_output, n_given;             /* tokens */
     uint32_t n_cached, n_preemptions, lane;
     uint32_t client;
+    bool is_spilled;
 };
 
 /* A scheduler with a clock: a replica, or of a replica with pipeline stages one of as many batches
@@ -216,6 +217,7 @@ static enum tw_status arrive(struct sim *sim, uint32_t number, uint64_t now_ns, 
                         .client = client};
     if (spills(sim)) {
         sim->n_spilled++;
+        job->is_spilled = true;
         return TW_OK;
     }
     const bool is_named = sim->prefix_cache && request->n_blocks > 0;
@@ -563,7 +565,7 @@ static enum tw_status run_open(struct sim *sim)
     enum tw_status status = TW_OK;
     for (uint32_t i = 0; i < workload->n_requests && status == TW_OK; i++) {
         const uint64_t arrival_ns =
-            (uint64_t)((double)workload->requests[i].arrival_ns * factor + 0.5);
+            (uint64_t)fmin(9e18, (double)workload->requests[i].arrival_ns * factor + 0.5);
         const uint32_t first = all_first ? 0 : sim->next_lane;
         const uint32_t last = all_first ? sim->n_lanes : first + 1;
         for (uint32_t l = first; l < last && status == TW_OK; l++) {
@@ -772,7 +774,7 @@ static enum tw_status sum_up(const struct sim *sim, struct tw_plan_result *ret_r
         take_sample(sim, i, &samples, &result, outcomes);
         const struct job *job = &sim->jobs[i];
         last_ns = job->end_ns != NEVER && job->end_ns > last_ns ? job->end_ns : last_ns;
-        if (job->end_ns == NEVER && sim->n_spilled > 0) {
+        if (job->is_spilled) {
             result.spilled_input_tokens += job->n_input;
             result.spilled_output_tokens += job->n_output;
         }

@@ -4,7 +4,13 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { REQUESTS_PER_REPLICA = 400, LEAST_REQUESTS = 500, MOST_REQUESTS = 4000, ALONE = 200 };
+enum {
+    REQUESTS_PER_REPLICA = 400,
+    LEAST_REQUESTS = 500,
+    MOST_REQUESTS = 4000,
+    ALONE = 200,
+    MOST_ADDED = 16
+};
 #define MOST_WAIT_S  10.0
 #define LEAST_SPAN_S 5.0
 #define MOST_TOKENS  1e6
@@ -326,6 +332,48 @@ static enum tw_status find_shape(struct sizer *s, struct tw_sizing *best)
     return status;
 }
 
+/* The peak as it will be served, by the replicas that stand there then, or by a part of them with its
+ * part of the load. */
+static enum tw_status simulate_peak(struct sizer *s, uint32_t *ret_n, double *ret_whole)
+{
+    struct tw_sizing *out = s->out;
+    *ret_n = out->plant.n_replicas > TW_LIMIT_PLAN_SIZED_REPLICAS ? TW_LIMIT_PLAN_SIZED_REPLICAS
+                                                                  : out->plant.n_replicas;
+    *ret_whole = (double)*ret_n / out->plant.n_replicas;
+    return simulate(s, *ret_n, *ret_whole, &out->at_peak);
+}
+
+/* Loads of the grid are above the peak or below it, and a plant larger than what is simulated lies on
+ * a line: whether the peak itself is served is seen here, and replicas are added until it is. */
+static enum tw_status judge_peak(struct sizer *s)
+{
+    struct tw_sizing *out = s->out;
+    uint32_t n;
+    double whole;
+    enum tw_status status = simulate_peak(s, &n, &whole);
+    for (int i = 0; status == TW_OK && !is_enough(&out->at_peak) && i < MOST_ADDED; i++) {
+        const uint32_t more = out->plant.n_replicas / 64;
+        out->plant.n_replicas += more > 0 ? more : 1;
+        status = simulate_peak(s, &n, &whole);
+    }
+    out->meets = status == TW_OK && is_enough(&out->at_peak) &&
+                 out->plant.n_replicas <= TW_LIMIT_PLAN_DEVICES;
+    if (!out->meets) {
+        snprintf(out->why_not, sizeof out->why_not,
+                 "at the peak more than %g%% of requests miss the targets, even on %u replicas",
+                 100 - s->slo->percentile, out->plant.n_replicas);
+        return status;
+    }
+    /* So many are needed for a load of 1, then, and no fewer. */
+    const double most = tw_cost_capacity_of(&out->capacity, out->plant.n_replicas);
+    if (tw_cost_replicas_for(&out->capacity, 1) < out->plant.n_replicas) {
+        for (uint32_t i = 0; i < out->capacity.n_points; i++) {
+            out->capacity.load[i] /= most;
+        }
+    }
+    return TW_OK;
+}
+
 static enum tw_status find_curve(struct sizer *s, const struct tw_step_cost *cost)
 {
     static const double shares[TW_SIZING_CURVE] = {0.15, 0.3, 0.5, 0.7, 0.85, 1, 1.12, 1.3};
@@ -336,7 +384,7 @@ static enum tw_status find_curve(struct sizer *s, const struct tw_step_cost *cos
     const double whole = (double)n / out->plant.n_replicas;
     const double most = tw_cost_capacity_of(&out->capacity, n);
     struct tw_plan_result result;
-    enum tw_status status = simulate(s, n, whole, &out->at_peak);
+    enum tw_status status = TW_OK;
     for (int i = 0; status == TW_OK && i < TW_SIZING_CURVE; i++) {
         status = simulate(s, n, most * shares[i], &result);
         out->curve[out->n_curve++] = (struct tw_sizing_point){
@@ -375,6 +423,10 @@ enum tw_status tw_sizing_find(const struct tw_plant *plant, const struct tw_work
         return status;
     }
     struct tw_step_cost cost;
+    status = judge_peak(&s);
+    if (status != TW_OK || !ret_sizing->meets) {
+        return status;
+    }
     status = tw_step_cost_make(&ret_sizing->plant, &cost, error);
     status = status == TW_OK ? find_curve(&s, &cost) : status;
     find_range(&s);

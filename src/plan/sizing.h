@@ -13,6 +13,7 @@
  * Invariants:
  * 1. What is said to meet the targets has been simulated at that load, or beyond
  *    TW_LIMIT_PLAN_SIZED_REPLICAS at each replica's part of it.
+ *    What meets does so at the peak, too (at_peak): replicas are added until it does.
  * 2. Looser targets never need more devices: loads and numbers are tried on one grid whatever the
  *    targets are.
  *

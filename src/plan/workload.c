@@ -71,6 +71,7 @@ static uint32_t length_of(struct draw *draw, const struct tw_length *length)
 }
 
 enum { MADE_BLOCK_TOKENS = 64 };
+#define MOST_TIME_S 9e9 /* in ns a clock of 64 bits */
 
 static uint64_t blocks_of(const struct tw_use_case *one)
 {
@@ -102,7 +103,13 @@ static void draw_request(struct draw *draw, const struct tw_use_case *one,
 static enum tw_status have_room(struct tw_workload *workload, uint64_t n_requests,
                                 uint64_t n_blocks, struct tw_error *error)
 {
-    if (n_requests > TW_LIMIT_PLAN_REQUESTS || n_blocks > TW_LIMIT_PLAN_BLOCKS) {
+    if (n_blocks > TW_LIMIT_PLAN_BLOCKS) {
+        return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
+                            "shared beginnings of %llu blocks of tokens; at most %u: fewer "
+                            "prefixes, or shorter ones",
+                            (unsigned long long)n_blocks, TW_LIMIT_PLAN_BLOCKS);
+    }
+    if (n_requests > TW_LIMIT_PLAN_REQUESTS) {
         return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
                             "a workload of %llu requests; at most %u",
                             (unsigned long long)n_requests, TW_LIMIT_PLAN_REQUESTS);
@@ -153,7 +160,7 @@ static void make_all(const struct tw_use_case *cases, uint32_t n_cases, struct s
         struct stream *stream = &streams[which];
         const struct tw_use_case *one = &cases[which];
         struct tw_plan_request *request = &workload->requests[i];
-        request->arrival_ns = (uint64_t)(stream->next_s * 1e9 + 0.5);
+        request->arrival_ns = (uint64_t)(fmin(stream->next_s, MOST_TIME_S) * 1e9 + 0.5);
         request->use_case = which;
         draw_request(&stream->lengths, one, request);
         request->first_block += (uint32_t)stream->first_block;

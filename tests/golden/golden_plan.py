@@ -61,7 +61,11 @@ def cheap_tokens_are_bought_and_dear_ones_are_not(it):
     many = plan(it, SMALL.replace("[qwen-turbo-intl, gpt-5]", "[gpt-5]").replace(
         "requests-per-s: 2", "requests-per-s: 20"))
     assert not many["keep_buying_tokens"]
-    assert many["flip_utilisation"] is None or many["flip_utilisation"] < 1
+    flip = many["flip_utilisation"]
+    assert flip is not None and 0 < flip < 1, flip
+    for o in few["options"] + many["options"]:
+        assert 0 <= o.get("best_share", 0) <= 1, o["best_share"]
+    assert abs(sum(o.get("best_share", 0) for o in many["options"]) - 1) < 1e-9
 
 
 def net_present_values_are_those_of_numpy(it):
@@ -173,6 +177,40 @@ def what_a_rule_forbids_is_gone_and_has_a_price(it):
     assert all(o["kind"] == "owned" for o in bound["options"] if o["admitted"])
     price = best["npv_usd"] - min(o["npv_usd"] for o in bound["options"])
     assert abs(bound["rules"][0]["usd"] - price) < 1e-6 and price > 0
+
+
+def tokens_that_the_rules_forbid_are_not_advised(it):
+    written(it, SMALL.replace("requests-per-s: 2", "requests-per-s: 0.01") + RULES)
+    out = it.good("plan", it.folder / "s.yaml").decode()
+    assert "would be cheaper at any utilisation, but the rules forbid them" in out, out
+    assert "It does not flip" not in out
+
+
+def spare_machines_are_called_so_and_money_is_said_to_be_dollars(it):
+    made = plan(it, SMALL + "spare-replicas: 1\ncurrency: EUR\n")
+    owned = [o for o in made["options"] if o["kind"] == "owned" and "RTX-4090" in o["name"]]
+    assert "(1 spare)" in owned[0]["name"], owned[0]["name"]
+    assert made["currency"] == "EUR" and "US dollars" in made["unit_of_usd"]
+
+
+def a_models_own_config_is_enough(it):
+    config = it.folder / "Mine-8B" / "config.json"
+    config.parent.mkdir()
+    config.write_text(json.dumps({
+        "num_hidden_layers": 36, "hidden_size": 4096, "num_attention_heads": 32,
+        "num_key_value_heads": 8, "head_dim": 128, "intermediate_size": 12288,
+        "vocab_size": 151936, "max_position_embeddings": 40960, "tie_word_embeddings": False}))
+    words = ("plan", "--requests-per-s", "2", "--device", "L40S", "--weights", "fp8", "--json",
+             "--model")
+    mine = json.loads(it.good(*words, "Mine-8B", "--config", config))
+    theirs = json.loads(it.good(*words, "Qwen3-8B"))
+    mine, theirs = (m["options"][0]["npv_usd"] for m in (mine, theirs))
+    assert abs(mine / theirs - 1) < 0.02, (mine, theirs)
+    code, _, err = it.run(*words, "Mine-8B", "--config", it.folder / "none.json")
+    assert code == 2 and b"none.json" in err, err
+    config.write_text("{}")
+    code, _, err = it.run(*words, "Mine-8B", "--config", config)
+    assert code != 0 and b"no num_hidden_layers" in err and err.count(b"\n") == 1, err
 
 
 def more_load_never_costs_less(it):
@@ -312,6 +350,8 @@ if __name__ == "__main__":
                  a_measured_machine_is_what_it_was_made_to_be,
                  one_plant_under_one_load, loads_that_were_measured_calibrate,
                  what_a_rule_forbids_is_gone_and_has_a_price, more_load_never_costs_less,
+                 tokens_that_the_rules_forbid_are_not_advised, a_models_own_config_is_enough,
+                 spare_machines_are_called_so_and_money_is_said_to_be_dollars,
                  what_is_impossible_is_told_with_its_line, a_price_of_ones_own_replaces_ours,
                  the_catalogue_shows_rows_with_what_others_say_and_what_was_replaced,
                  several_models_have_plants_of_their_own, servers_are_bought_whole,

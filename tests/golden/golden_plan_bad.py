@@ -35,7 +35,9 @@ CASES = [
     ("[qwen-turbo-intl]", "[qwen-turbo-intl, qwen-turbo-intl]", 5, "stands here twice"),
     ("horizon", "engine: vlm\nhorizon", 9, "lists them"),
     ("horizon", "kv: fp3\nhorizon", 9, "write bf16 or fp8"),
-    ("horizon", "currency: EURO\nhorizon", 9, "there is no rate"),
+    ("horizon", "currency: EURO\nhorizon", 9, "did you mean EUR"),
+    ("horizon", "currency: dollars\nhorizon", 9, "did you mean USD"),
+    ("horizon", "currency: XYZ\nhorizon", 9, "there is no rate"),
     ("horizon", "rents: [Nobody]\nhorizon", 9, "nobody rents out"),
     ("horizon", "options: [own]\nhorizon", 9, "none of owned"),
     ("horizon", "day: morning\nhorizon", 9, "write office, evening or flat"),
@@ -44,15 +46,25 @@ CASES = [
     ("data-class: open", "data-class: opan", 7, "did you mean open"),
     ("{name: open}", "{name: open, may-go: [hause]}", 14, "did you mean house"),
     ("holds: [owned]", "holds: [own]", 11, "owned, colocated, rented or api"),
+    # lists that hold nothing
+    ("{name: open}", "{name: open, may-go: []}", 14,
+     "may-go is empty: name the places, or leave the key out for anywhere"),
+    ("{name: open}", "{name: open, seal-at-least: []}", 14, "seal-at-least is empty"),
+    ("{name: open}", "name: open\n    may-go:", 15, "must be a list, such as [house]"),
+    ("horizon", "rents: []\nhorizon", 9, "rents is empty"),
+    ("horizon", "options: []\nhorizon", 9, "options is empty"),
     # numbers
+    ("requests-per-s: 2", "requests-per-s: 1e-15", 7, "at least 1e-05"),
+    ("requests-per-s: 2", "users: 1, active-share: 0.000001", 7, "at least 1e-05"),
     ("requests-per-s: 2", "requests-per-s: -2", 7, "write 0 to"),
     ("requests-per-s: 2", "requests-per-s: many", 7, "many"),
     ("requests-per-s: 2", "requests-per-s: 0", 7, "above 0"),
     ("requests-per-s: 2", "users: 10, active-share: 3", 7, "write 0 to 1"),
     ("requests-per-s: 2", "requests-per-s: .nan", 7, "requests-per-s"),
     ("input-tokens: 500", "input-tokens: 1e9", 7, "write 0 to"),
-    ("percentile: 90", "percentile: 190", 8, "above 0 to 100"),
-    ("percentile: 90", "percentile: -1", 8, "above 0 to 100"),
+    ("percentile: 90", "percentile: 190", 8, "50 to 99.99"),
+    ("percentile: 90", "percentile: -1", 8, "50 to 99.99"),
+    ("percentile: 90", "percentile: 0.95", 8, "95 for 95%"),
     ("ttft-ms: 1000", "ttft-ms: -5", 8, "above 0 to"),
     ("horizon-months: 24", "horizon-months: 600", 9, "write 1 to 120"),
     ("horizon-months: 24", "horizon-months: 0", 9, "write 1 to 120"),
@@ -77,6 +89,11 @@ CASES = [
     ("horizon-months: 24", "money: {life-months: 700}", 9, "600"),
     ("horizon-months: 24", "money: {life-months: 0}", 9, "write 1 to 600"),
     ("horizon-months: 24", "money: {draws: 0}", 9, "write 1 to"),
+    ("horizon-months: 24", "money: {discount-rate: 8}", 9, "800% a year; write 0.08"),
+    ("horizon-months: 24", "money: {discount-rate: 5..8..12}", 9, "between -0.5 and 1"),
+    ("horizon-months: 24", "money: {growth: 20}", 9, "write 0.2 for 20%"),
+    ("horizon-months: 24", "money: {staff-drift: 3}", 9, "write 0.03 for 3%"),
+    ("horizon-months: 24", "money: {staff-usd-per-year: 95}", 9, "between 1000 and"),
     ("horizon-months: 24", "money: {energy: 0.2}", 9, "energy"),
     # contradictions
     ("requests-per-s: 2", "users: 5, requests-per-s: 2", 7, "either users or requests-per-s"),
@@ -105,7 +122,16 @@ CASES = [
      "devices: [L40S]", "devices: [L40S]\noptions: [tokens, reserved]"),
     ("horizon-months: 24", "context-tokens: 9000000", 9, "reads"),
     ("horizon-months: 24", "options: [tokens]", 8, "add apis", "apis: [qwen-turbo-intl]\n", ""),
+    ("ttft-ms: 1000, tpot-ms: 60", "ttft-ms: 30, tpot-ms: 1", 4,
+     "at house no device serves Qwen3-8B within the targets (one request alone is slower",
+     "{name: open}", "{name: open, may-go: [house]}"),
+    ("model: Qwen3-8B", "model: DeepSeek-V3", 4, "at house no device serves DeepSeek-V3",
+     "{name: open}", "{name: open, may-go: [house]}"),
+    ("[L40S]", "[L40S, RTX-4090]", 4, "RTX-4090: one request alone", "tpot-ms: 60", "tpot-ms: 1",
+     "apis: [qwen-turbo-intl]\n", ""),
     # files
+    ("use-cases:\n  - {name: chat, " + USE + "}\n",
+     "trace: nowhere.csv\ntrace-factor: 1e-300\n", 7, "write 0.000001 to"),
     ("use-cases:\n  - {name: chat, " + USE + "}\n", "trace: nowhere.csv\n", 6, "there is no file"),
     ("horizon-months: 24", "prices: [nowhere.csv]", 9, "nowhere.csv"),
     ("horizon-months: 24", "catalogue: [nowhere.csv]", 9, "nowhere.csv"),
@@ -136,6 +162,40 @@ def each_is_refused_with_its_line_and_a_remedy(it):
     assert len(CASES) >= 60
 
 
+TITLES = "price,field,value,low,high,source,date\n"
+DEVICES = TITLES.replace("price", "device")
+TABLES = [
+    ("prices", TITLES + "L40S,bought_eur,9000,,,me,2026\n", "line 2: ", "did you mean bought_usd"),
+    ("prices", TITLES + "L40S,tier2_inputs_per_million,1,,,me,2026\n",
+     "tier2_input_per_million", "line 2"),
+    ("prices", TITLES + "RTX-PRO-6000WS,bought_usd,9000,,,me,2026\n", "line 2",
+     "did you mean 'RTX-PRO-6000-WS'"),
+    ("prices", TITLES + "Mine,usd_per_h,2,,,me,2026\n", "line 2", "no device"),
+    ("prices", TITLES + "Mine,usd_per_h,2,,,me,2026\nMine,device,L41S,,,me,2026\n", "line 3",
+     "L40S"),
+    ("prices", TITLES + "gpt-55,output_per_million,2,,,me,2026\n", "line 2",
+     "no input_per_million"),
+    ("prices", TITLES + "Mine,usd_per_h,2,,,me,2026\nMine,device,L40S,,,me,2026\n"
+     "Mine,term_months,1e12,,,me,2026\n", "line 4", "write 0 to 600"),
+    ("prices", TITLES.replace(",", ";") + "L40S;bought_usd;9000,5;;;me;2026\n", ":1:",
+     "semicolons"),
+    ("catalogue", DEVICES + "L40S,tdp,300,,,me,2026\n", ":2:", "did you mean tdp_w"),
+    ("catalogue", DEVICES + "L40S,linked,1e300,,,me,2026\n", "L40S", "linked"),
+    ("catalogue", DEVICES.replace(",", ";") + "L40S;tdp_w;300;;;me;2026\n", ":1:", "semicolons"),
+]
+
+
+def a_table_of_ones_own_that_would_change_nothing_is_refused(it):
+    path = it.folder / "t.csv"
+    for key, text, *words in TABLES:
+        path.write_text(text, encoding="utf-8")
+        (it.folder / "s.yaml").write_text(BASE + f"{key}: [{path}]\n", encoding="utf-8")
+        code, out, err = it.run("plan", it.folder / "s.yaml")
+        assert code != 0 and out == b"" and err.count(b"\n") == 1, (text, err)
+        assert all(w in err.decode() for w in ("t.csv", *words)) or "linked" in words, (text, err)
+        assert all(w in err.decode() for w in words), (text, err)
+
+
 def options_are_refused_likewise(it):
     for words, part in (
             (("--users", "5"), b"--model"), (("--model", "Qwen3-8B"), b"--users"),
@@ -154,4 +214,4 @@ def options_are_refused_likewise(it):
 
 
 if __name__ == "__main__":
-    golden.main([each_is_refused_with_its_line_and_a_remedy, options_are_refused_likewise])
+    golden.main([a_table_of_ones_own_that_would_change_nothing_is_refused, each_is_refused_with_its_line_and_a_remedy, options_are_refused_likewise])

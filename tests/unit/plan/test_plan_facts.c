@@ -1,7 +1,9 @@
 #include "plan_fixture.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "plan/facts.h"
 
 static struct tw_error error;
@@ -63,6 +65,31 @@ static void what_is_wrong_is_refused_with_file_and_line(void **state)
     }
 }
 
+/* Every line counts, also those that say again what others did. */
+static void lines_beyond_the_limit_are_refused_whatever_they_say(void **state)
+{
+    (void)state;
+    struct tw_facts *facts;
+    static const char row[] = "A,tdp_w,400,,,maker,2025\n";
+    const size_t n = TW_LIMIT_PLAN_FACTS + 1, titles = strlen(TITLES), length = strlen(row);
+    char *text = malloc(titles + n * length + 1);
+    assert_non_null(text);
+    memcpy(text, TITLES, titles + 1);
+    for (size_t i = 0; i < n; i++) {
+        memcpy(text + titles + i * length, row, length + 1);
+    }
+    assert_int_equal(read_text(text, &facts), TW_ERR_LIMIT);
+    const struct tw_fact *fact = tw_facts_find(facts, "A", "tdp_w");
+    uint32_t n_others = 0;
+    for (const struct tw_fact_source *s = fact->others; s != NULL; s = s->next) {
+        assert_int_equal(s->line, n_others + 3);
+        n_others++;
+    }
+    assert_int_equal(n_others, TW_LIMIT_PLAN_FACTS - 1);
+    tw_facts_free(facts);
+    free(text);
+}
+
 static void the_built_in_tables_say_what_they_must(void **state)
 {
     (void)state;
@@ -93,6 +120,7 @@ int main(void)
         cmocka_unit_test(sources_that_differ_make_a_range),
         cmocka_unit_test(a_later_file_replaces_what_earlier_ones_said),
         cmocka_unit_test(what_is_wrong_is_refused_with_file_and_line),
+        cmocka_unit_test(lines_beyond_the_limit_are_refused_whatever_they_say),
         cmocka_unit_test(the_built_in_tables_say_what_they_must),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

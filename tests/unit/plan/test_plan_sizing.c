@@ -10,6 +10,12 @@ static struct tw_sizing size_of(const struct tw_plant *plant, const struct tw_wo
     struct tw_sizing sizing;
     struct tw_error error;
     assert_int_equal(tw_sizing_find(plant, workload, &slo, &sizing, &error), TW_OK);
+    if (sizing.meets) {
+        assert_true(sizing.at_peak.meets_slo);
+        assert_true(slo.ttft_s <= 0 || sizing.at_peak.at_percentile_ttft_s <= slo.ttft_s);
+        assert_true(slo.tpot_s <= 0 || sizing.at_peak.at_percentile_tpot_s <= slo.tpot_s);
+        assert_true(tw_cost_replicas_for(&sizing.capacity, 1) >= sizing.plant.n_replicas);
+    }
     return sizing;
 }
 
