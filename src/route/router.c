@@ -46,10 +46,10 @@ void tw_router_free(struct tw_router *router)
 void tw_router_load(struct tw_router *router, uint32_t backend, const struct tw_route_load *load,
                     int64_t now_ns)
 {
-    struct tw_route_slot *slot = &router->slots[backend];
-    if (backend >= router->n_slots || !slot->is_listed) {
-        return;
+    if (backend >= router->n_slots || !router->slots[backend].is_listed) {
+        return; /* TW_ROUTE_NOWHERE, too */
     }
+    struct tw_route_slot *slot = &router->slots[backend];
     /* Whoever was away has probably begun anew, with nothing cached. */
     if (load->is_alive && !slot->load.is_alive) {
         tw_prefix_index_clear(slot->index);
@@ -97,8 +97,8 @@ struct tw_route_ride tw_router_begin(struct tw_router *router,
                                      const struct tw_route_choice *choice,
                                      struct tw_route_trip *trip, int64_t now_ns)
 {
+    assert(choice->backend < router->n_slots && router->slots[choice->backend].is_listed);
     struct tw_route_slot *slot = &router->slots[choice->backend];
-    assert(choice->backend < router->n_slots && slot->is_listed);
     struct tw_route_ride ride = {.backend = choice->backend,
                                  .work_tokens = choice->work_tokens,
                                  .ahead_tokens = slot->backlog_tokens,
