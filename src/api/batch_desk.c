@@ -372,6 +372,9 @@ static bool read_form(struct tw_api_desk_call *call, struct tw_multipart *form,
     struct tw_error cause;
     size_t n_bytes;
     const char *body = tw_http_body(call->http, &n_bytes);
+    if (!check_class(call, error)) {
+        return false;
+    }
     if (tw_multipart_boundary(call->content_type, boundary, &cause) != TW_OK ||
         tw_multipart_parse(boundary, body, n_bytes, form, &cause) != TW_OK) {
         return tw_api_refuse(error, NULL, "%s", cause.text);
@@ -391,7 +394,7 @@ static bool read_form(struct tw_api_desk_call *call, struct tw_multipart *form,
                                        .text_bytes = file->n_bytes,
                                        .data_class = call->data_class,
                                        .user = tw_api_batch_user};
-    return check_class(call, error) && read_seconds(form, &upload->lifetime_s, error);
+    return read_seconds(form, &upload->lifetime_s, error);
 }
 
 void tw_api_desk_add_file(struct tw_api_desk_call *call)
@@ -590,6 +593,9 @@ static bool read_order(const struct tw_api_desk_call *call, const json_t *body,
     for (size_t i = 0; endpoint != NULL && i < sizeof endpoints / sizeof *endpoints; i++) {
         is_known = is_known || strcmp(endpoint, endpoints[i]) == 0;
     }
+    if (!check_class(call, error)) {
+        return false;
+    }
     if (input == NULL) {
         return tw_api_refuse(error, "input_file_id",
                              "'input_file_id' must be the id of a file that was sent to /v1/files");
@@ -601,9 +607,6 @@ static bool read_order(const struct tw_api_desk_call *call, const json_t *body,
     }
     if (window == NULL || strcmp(window, "24h") != 0) {
         return tw_api_refuse(error, "completion_window", "'completion_window' must be '24h'");
-    }
-    if (!check_class(call, error)) {
-        return false;
     }
     *order = (struct tw_batch_order){
         .input = input, .endpoint = endpoint, .window_s = TW_LIMIT_BATCH_WINDOW_SECONDS};

@@ -7,7 +7,7 @@
 
 #define LIST_BYTES ((size_t)16 << 20)
 
-/* With its end, and each list behind its length, so that no two configurations have the same bytes. */
+/* With its end, and each list behind its length: no two configurations have the same bytes. */
 static void add(struct tw_buf *list, const char *text)
 {
     text = text != NULL ? text : "";

@@ -3,9 +3,9 @@
  *     data/hardware.csv, data/models.csv, data/engines.csv (built in) + the user's own files
  *         -> facts.h -> struct tw_plan_device, tw_plan_model, tw_plan_engine
  *
- * Which fields a row may have is in docs/plan-catalogue.md; another one is refused. A file that ends
- * with .json is a model's config.json: the model is called as its folder. Money is not here: prices are facts of
- * their own tables.
+ * Which fields a row may have is in docs/plan-catalogue.md; another one is refused. A file that
+ * ends with .json is a model's config.json: the model is called as its folder. Money is not here:
+ * prices are facts of their own tables.
  *
  * Invariants: every number is finite and in its bounds; a model's heads and layers add up.
  * Ownership: the catalogue owns everything it shows. Threads: any number read.

@@ -337,8 +337,8 @@ static bool machine_places(const struct tw_plan *plan, const struct tw_plan_serv
     return n > 0;
 }
 
-/* A model whose every way is forbidden. Where its data may go and machines could stand, they fail for
- * another reason than the rule, and that is said first. */
+/* A model whose every way is forbidden. Where its data may go and machines could stand, they fail
+ * for another reason than the rule, and that is said first. */
 static enum tw_status nothing_free(const struct tw_plan *plan,
                                    const struct tw_plan_service *service,
                                    const struct tw_plan_way *way, struct tw_error *error)

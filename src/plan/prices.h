@@ -7,8 +7,8 @@
  * Prices in yuan or euros are converted at the table's own rates ("money").
  *
  * Ownership: the table owns all texts. Threads: any number read.
- * Errors: TW_ERR_NOT_FOUND with the nearest name; TW_ERR_FORMAT for a price below zero, a field that
- * no price has, a name that lacks a field, a currency without a rate; those of facts.h.
+ * Errors: TW_ERR_NOT_FOUND with the nearest name; TW_ERR_FORMAT for a price below zero, a field
+ * that no price has, a name that lacks a field, a currency without a rate; those of facts.h.
  */
 #ifndef TW_PLAN_PRICES_H
 #define TW_PLAN_PRICES_H

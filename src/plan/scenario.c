@@ -244,8 +244,8 @@ static enum tw_status find_place(const struct reader *r, const char *path, const
                              guess != NULL ? guess : "");
 }
 
-/* A list that stands in the file and holds nothing: nobody knows whether nothing or all is meant, and
- * of data it must not be all. */
+/* A list that stands in the file and holds nothing: nobody knows whether nothing or all is meant,
+ * and of data it must not be all. */
 static enum tw_status check_empty(const struct reader *r, const char *path, const char *key,
                                   unsigned n, const char *remedy)
 {

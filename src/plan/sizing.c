@@ -332,8 +332,8 @@ static enum tw_status find_shape(struct sizer *s, struct tw_sizing *best)
     return status;
 }
 
-/* The peak as it will be served, by the replicas that stand there then, or by a part of them with its
- * part of the load. */
+/* The peak as it will be served, by the replicas that stand there then, or by a part of them with
+ * its part of the load. */
 static enum tw_status simulate_peak(struct sizer *s, uint32_t *ret_n, double *ret_whole)
 {
     struct tw_sizing *out = s->out;
@@ -343,8 +343,8 @@ static enum tw_status simulate_peak(struct sizer *s, uint32_t *ret_n, double *re
     return simulate(s, *ret_n, *ret_whole, &out->at_peak);
 }
 
-/* Loads of the grid are above the peak or below it, and a plant larger than what is simulated lies on
- * a line: whether the peak itself is served is seen here, and replicas are added until it is. */
+/* Loads of the grid are above the peak or below it, and a plant larger than what is simulated lies
+ * on a line: whether the peak itself is served is seen here, and replicas are added until it is. */
 static enum tw_status judge_peak(struct sizer *s)
 {
     struct tw_sizing *out = s->out;

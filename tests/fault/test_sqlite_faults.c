@@ -269,7 +269,10 @@ static void the_log_stays_short(void **state)
 int main(void)
 {
     const char *wanted = getenv("TW_FAULTS_EVERY");
-    every = wanted != NULL && atol(wanted) > 1 ? atol(wanted) : 1;
+    every = wanted != NULL ? strtol(wanted, NULL, 10) : 1;
+    if (every < 1) {
+        return 2;
+    }
     if (!faulty_vfs_install()) {
         return 2;
     }

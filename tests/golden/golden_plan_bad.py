@@ -214,4 +214,5 @@ def options_are_refused_likewise(it):
 
 
 if __name__ == "__main__":
-    golden.main([a_table_of_ones_own_that_would_change_nothing_is_refused, each_is_refused_with_its_line_and_a_remedy, options_are_refused_likewise])
+    golden.main([a_table_of_ones_own_that_would_change_nothing_is_refused,
+                 each_is_refused_with_its_line_and_a_remedy, options_are_refused_likewise])
