@@ -69,8 +69,8 @@ static enum tw_status read_line(const char *path, char *ret_text, size_t text_by
     if (status != TW_OK) {
         return status;
     }
-    const size_t n_bytes = buf.size_bytes > 0 ? strcspn(buf.data, "\n") : 0;
-    const size_t n = n_bytes < buf.size_bytes ? n_bytes : buf.size_bytes;
+    const char *end = buf.size_bytes > 0 ? memchr(buf.data, '\n', buf.size_bytes) : NULL;
+    const size_t n = end != NULL ? (size_t)(end - buf.data) : buf.size_bytes;
     if (n == 0 || n >= text_bytes) {
         status = tw_error_set(error, TW_ERR_FORMAT, TW_NO_POSITION,
                               "'%.200s' is not one line of 1 to %zu bytes", path, text_bytes - 1);
