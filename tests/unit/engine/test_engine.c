@@ -1039,9 +1039,9 @@ static void an_idle_step_that_is_given_up_is_computed_again_with_the_same_answer
     random_prompt(3, 90, prompt);
     struct tw_generation generation = request(5);
     generation.rules.max_tokens = 200;
-    struct tw_sequence *alone = start(engine, prompt, 90, &generation);
-    run_to_end(engine, alone, &undisturbed);
-    tw_sequence_free(alone);
+    struct tw_sequence *first = start(engine, prompt, 90, &generation);
+    run_to_end(engine, first, &undisturbed);
+    tw_sequence_free(first);
     assert_int_equal(tw_engine_usage(engine).n_given_up_steps, 0);
 
     generation.tenant = 1;
