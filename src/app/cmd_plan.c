@@ -15,18 +15,6 @@
 
 #define REPORT_BOUND_BYTES ((size_t)64 << 20)
 
-static int finish(struct tw_buf *out, enum tw_status status, struct tw_error *error)
-{
-    if (out->size_bytes > 0 && out->data[out->size_bytes - 1] == '\n') {
-        out->size_bytes--;
-    }
-    if (status == TW_OK && out->size_bytes > 0) {
-        status = tw_command_write_line(out, error);
-    }
-    tw_buf_free(out);
-    return status == TW_OK ? 0 : tw_command_fail(error);
-}
-
 /* ---- a plan ---- */
 
 struct plan_args {
@@ -341,7 +329,7 @@ static int make(int argc, char **argv)
         if (status == TW_OK) {
             (args.json ? tw_plan_json : args.csv ? tw_plan_csv : tw_plan_print)(plan, &out);
         }
-        exit_code = finish(&out, status, &error);
+        exit_code = tw_command_finish(&out, status, &error);
     }
     tw_plan_free(plan);
     tw_scenario_free(scenario);
@@ -372,7 +360,7 @@ static int published(int argc, char **argv)
     }
     tw_buf_init(&out, REPORT_BOUND_BYTES);
     tw_plan_print_published(&out);
-    return finish(&out, TW_OK, &error);
+    return tw_command_finish(&out, TW_OK, &error);
 }
 
 static const struct tw_command parts[] = {

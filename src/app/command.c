@@ -200,3 +200,15 @@ enum tw_status tw_command_write_line(struct tw_buf *buf, struct tw_error *error)
     putchar('\n');
     return check_stdout(error);
 }
+
+int tw_command_finish(struct tw_buf *report, enum tw_status status, struct tw_error *error)
+{
+    if (report->size_bytes > 0 && report->data[report->size_bytes - 1] == '\n') {
+        report->size_bytes--;
+    }
+    if (status == TW_OK && report->size_bytes > 0) {
+        status = tw_command_write_line(report, error);
+    }
+    tw_buf_free(report);
+    return status == TW_OK ? 0 : tw_command_fail(error);
+}

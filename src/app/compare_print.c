@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "app/plan_json.h"
 #include "base/json.h"
 #include "hub/csv.h"
 #include "hub/exact.h"
@@ -236,22 +237,7 @@ static void put_range_json(struct tw_json_writer *w, const char *key, struct tw_
         tw_json_put_null(w, key);
         return;
     }
-    tw_json_key(w, key);
-    tw_json_array_begin(w);
-    tw_json_double(w, r.low);
-    tw_json_double(w, r.typical);
-    tw_json_double(w, r.high);
-    tw_json_array_end(w);
-}
-
-static void put_doubles(struct tw_json_writer *w, const char *key, const double *values, size_t n)
-{
-    tw_json_key(w, key);
-    tw_json_array_begin(w);
-    for (size_t i = 0; i < n; i++) {
-        tw_json_double(w, values[i]);
-    }
-    tw_json_array_end(w);
+    tw_plan_put_range(w, key, r);
 }
 
 static void put_time(struct tw_json_writer *w, const char *key, int64_t at_s)
@@ -394,9 +380,9 @@ static void put_load_json(const struct tw_comparison *c, struct tw_json_writer *
     tw_json_key(w, "load");
     tw_json_object_begin(w);
     tw_json_put_bool(w, "has_week", c->has_week);
-    put_doubles(w, "requests", a->hour_requests, TW_ACTUAL_HOURS);
-    put_doubles(w, "seconds", a->hour_seconds, TW_ACTUAL_HOURS);
-    put_doubles(w, "planned", c->wish.plan->scenario->hour_load, TW_ACTUAL_HOURS);
+    tw_plan_put_doubles(w, "requests", a->hour_requests, TW_ACTUAL_HOURS);
+    tw_plan_put_doubles(w, "seconds", a->hour_seconds, TW_ACTUAL_HOURS);
+    tw_plan_put_doubles(w, "planned", c->wish.plan->scenario->hour_load, TW_ACTUAL_HOURS);
     put_time(w, "busiest", a->busiest_s);
     tw_json_put_double(w, "busiest_requests", a->busiest_requests);
     tw_json_put_double(w, "lost_share", c->lost_share);

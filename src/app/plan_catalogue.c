@@ -321,18 +321,6 @@ static void put_all(const struct args *args, int table, const struct tw_catalogu
     }
 }
 
-static int finish(struct tw_buf *out, enum tw_status status, struct tw_error *error)
-{
-    if (out->size_bytes > 0 && out->data[out->size_bytes - 1] == '\n') {
-        out->size_bytes--;
-    }
-    if (status == TW_OK) {
-        status = tw_command_write_line(out, error);
-    }
-    tw_buf_free(out);
-    return status == TW_OK ? 0 : tw_command_fail(error);
-}
-
 int tw_plan_catalogue(int argc, char **argv)
 {
     struct args args = {0};
@@ -377,5 +365,5 @@ int tw_plan_catalogue(int argc, char **argv)
     tw_catalogue_free(catalogue);
     tw_prices_free(prices);
     tw_plan_folder_free(&folder);
-    return finish(&out, status, &error);
+    return tw_command_finish(&out, status, &error);
 }

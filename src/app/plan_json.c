@@ -4,7 +4,7 @@
 
 #include "base/json.h"
 
-static void put_range(struct tw_json_writer *w, const char *key, struct tw_range r)
+void tw_plan_put_range(struct tw_json_writer *w, const char *key, struct tw_range r)
 {
     tw_json_key(w, key);
     tw_json_array_begin(w);
@@ -14,7 +14,7 @@ static void put_range(struct tw_json_writer *w, const char *key, struct tw_range
     tw_json_array_end(w);
 }
 
-static void put_doubles(struct tw_json_writer *w, const char *key, const double *values, size_t n)
+void tw_plan_put_doubles(struct tw_json_writer *w, const char *key, const double *values, size_t n)
 {
     tw_json_key(w, key);
     tw_json_array_begin(w);
@@ -34,7 +34,7 @@ static void put_inputs(struct tw_json_writer *w, const struct tw_plan *plan)
         tw_json_put_text(w, "name", row->name);
         tw_json_put_text(w, "unit", row->unit);
         tw_json_put_text(w, "about", row->about);
-        put_range(w, "range", plan->scenario->ranges[i]);
+        tw_plan_put_range(w, "range", plan->scenario->ranges[i]);
         tw_json_put_bool(w, "told", plan->scenario->is_told[i]);
         tw_json_put_double(w, "least", row->least);
         tw_json_put_text(w, "measure", row->measure);
@@ -50,8 +50,8 @@ static void put_demand(struct tw_json_writer *w, const struct tw_cost_demand *d,
     tw_json_object_begin(w);
     tw_json_put_uint(w, "months", d->n_months);
     tw_json_put_double(w, "million_tokens_per_peak_h", million);
-    put_doubles(w, "hours", d->hours, d->n_classes);
-    put_doubles(w, "load", d->load, d->n_classes);
+    tw_plan_put_doubles(w, "hours", d->hours, d->n_classes);
+    tw_plan_put_doubles(w, "load", d->load, d->n_classes);
     tw_json_object_end(w);
 }
 
@@ -146,7 +146,7 @@ static void put_sizing(struct tw_json_writer *w, const struct tw_sizing *s)
     tw_json_put_double(w, "latency_s", s->at_peak.at_percentile_latency_s);
     tw_json_put_double(w, "busy_share", s->at_peak.busy_share);
     tw_json_put_double(w, "output_tokens_per_s", s->at_peak.output_tokens_s);
-    put_range(w, "capacity_factor", s->capacity_factor);
+    tw_plan_put_range(w, "capacity_factor", s->capacity_factor);
     tw_json_key(w, "curve");
     tw_json_array_begin(w);
     for (uint32_t i = 0; i < s->n_curve; i++) {
@@ -169,8 +169,8 @@ static void put_cost(struct tw_json_writer *w, const struct tw_cost_option *c, b
     tw_json_key(w, "cost");
     tw_json_object_begin(w);
     tw_json_put_int(w, "kind", c->kind);
-    put_doubles(w, "replicas", c->capacity.replicas, c->capacity.n_points);
-    put_doubles(w, "load", c->capacity.load, c->capacity.n_points);
+    tw_plan_put_doubles(w, "replicas", c->capacity.replicas, c->capacity.n_points);
+    tw_plan_put_doubles(w, "load", c->capacity.load, c->capacity.n_points);
     tw_json_put_double(w, "devices_per_replica", c->devices_per_replica);
     tw_json_put_double(w, "unit_devices", c->unit_devices);
     tw_json_put_double(w, "spare_replicas", c->spare_replicas);
@@ -217,7 +217,7 @@ static void put_api(struct tw_json_writer *w, const struct tw_price_api *api)
     tw_json_put_text(w, "provider", api->provider);
     tw_json_put_text(w, "home", api->home);
     tw_json_put_text(w, "currency", api->currency);
-    put_range(w, "currency_usd", api->currency_usd);
+    tw_plan_put_range(w, "currency_usd", api->currency_usd);
     tw_json_put_double(w, "batch_discount", api->batch_discount);
     tw_json_put_text(w, "source", api->source);
     tw_json_put_text(w, "date", api->date);
@@ -274,12 +274,12 @@ static void put_part(struct tw_json_writer *w, const struct tw_plan *plan,
 
 static void put_drawn(struct tw_json_writer *w, const struct tw_plan_option *o)
 {
-    put_range(w, "npv_usd_range", o->npv_usd);
-    put_range(w, "usd_per_million_tokens_range", o->usd_per_million_tokens);
-    put_range(w, "break_even_months", o->break_even_months);
-    put_range(w, "utilisation_range", o->utilisation);
-    put_range(w, "kwh_per_million_tokens_range", o->kwh_per_million_tokens);
-    put_range(w, "co2_kg_per_million_tokens_range", o->co2_kg_per_million_tokens);
+    tw_plan_put_range(w, "npv_usd_range", o->npv_usd);
+    tw_plan_put_range(w, "usd_per_million_tokens_range", o->usd_per_million_tokens);
+    tw_plan_put_range(w, "break_even_months", o->break_even_months);
+    tw_plan_put_range(w, "utilisation_range", o->utilisation);
+    tw_plan_put_range(w, "kwh_per_million_tokens_range", o->kwh_per_million_tokens);
+    tw_plan_put_range(w, "co2_kg_per_million_tokens_range", o->co2_kg_per_million_tokens);
     tw_json_put_double(w, "pays_share", o->pays_share);
     tw_json_put_double(w, "best_share", o->best_share);
 }
@@ -383,7 +383,7 @@ void tw_plan_json(const struct tw_plan *plan, struct tw_buf *out)
     tw_json_put_text(w, "scenario", s->name);
     tw_json_put_text(w, "day", s->day);
     tw_json_put_text(w, "currency", s->currency);
-    put_range(w, "currency_usd", plan->currency_usd);
+    tw_plan_put_range(w, "currency_usd", plan->currency_usd);
     tw_json_put_text(w, "unit_of_usd",
                      "US dollars, whatever the currency: divide by currency_usd for it");
     tw_json_put_text(w, "currency_source", plan->currency != NULL ? plan->currency->source : "");

@@ -8,9 +8,14 @@
 #define TW_APP_PLAN_JSON_H
 
 #include "base/buf.h"
+#include "base/json.h"
 #include "plan/plan.h"
 
 void tw_plan_json(const struct tw_plan *plan, struct tw_buf *out);
+/* Under a key: [low, typical, high], and a list of numbers. */
+void tw_plan_put_range(struct tw_json_writer *json, const char *key, struct tw_range range);
+void tw_plan_put_doubles(struct tw_json_writer *json, const char *key, const double *values,
+                         size_t n);
 /* A row for each option and month. */
 void tw_plan_csv(const struct tw_plan *plan, struct tw_buf *out);
 

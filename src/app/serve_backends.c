@@ -9,6 +9,7 @@
 #include "app/backend_places.h"
 #include "app/backend_terms.h"
 #include "app/serve_config.h"
+#include "app/serve_routes.h"
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -65,21 +66,6 @@ static const struct tw_server_kind *kind_of(const char *name)
 
 /* ---- checking ---- */
 
-static bool is_ours(const struct tw_serve_args *args, const char *name)
-{
-    for (size_t i = 0; i < args->n_models; i++) {
-        const struct tw_serve_model *model = &args->models[i];
-        bool is_it = strcmp(model->name, name) == 0;
-        for (unsigned k = 0; !is_it && k < model->n_aliases; k++) {
-            is_it = strcmp(model->aliases[k], name) == 0;
-        }
-        if (is_it) {
-            return true;
-        }
-    }
-    return false;
-}
-
 enum tw_status tw_serve_backends_check(const struct tw_serve_args *args, struct tw_error *error)
 {
     unsigned n = 0;
@@ -87,7 +73,7 @@ enum tw_status tw_serve_backends_check(const struct tw_serve_args *args, struct 
     for (unsigned i = 0; i < n; i++) {
         for (unsigned k = 0; k < rows[i].models_count; k++) {
             const char *model = rows[i].models[k].name;
-            if (is_ours(args, model)) {
+            if (tw_serve_routes_is_own(args, model)) {
                 return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
                                     "backend '%.60s': the model '%.60s' is served here under the "
                                     "same name: give one of them another",

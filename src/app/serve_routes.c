@@ -5,7 +5,7 @@
 #include "app/serve_config.h"
 #include "base/mem.h"
 
-static bool is_own(const struct tw_serve_args *args, const char *name)
+bool tw_serve_routes_is_own(const struct tw_serve_args *args, const char *name)
 {
     for (size_t i = 0; i < args->n_models; i++) {
         const struct tw_serve_model *model = &args->models[i];
@@ -50,7 +50,7 @@ static enum tw_status check_others(const struct tw_serve_args *args,
                                 "fallbacks of '%.60s': '%.60s' was there before", row->model,
                                 other);
         }
-        if (!is_own(args, other) && !is_remote(args, other)) {
+        if (!tw_serve_routes_is_own(args, other) && !is_remote(args, other)) {
             return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
                                 "fallbacks of '%.60s': there is no model '%.60s', here or at a "
                                 "backend",

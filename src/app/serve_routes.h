@@ -23,6 +23,8 @@ struct tw_serve_routes {
     size_t n_preferences;
 };
 
+/* Whether a model here has the name, or has it as an alias. */
+bool tw_serve_routes_is_own(const struct tw_serve_args *args, const char *name);
 /* The models of the arguments were taken. */
 enum tw_status tw_serve_routes_open(struct tw_serve_routes *routes,
                                     const struct tw_serve_args *args, struct tw_error *error);

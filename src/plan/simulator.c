@@ -489,24 +489,20 @@ static void give_tokens(struct sim *sim, struct lane *lane, uint32_t n, bool som
     }
 }
 
-/* What a stretch's first step computes. */
-static struct tw_step_work stretch_work(const struct sim *sim, const struct lane *lane)
+/* Told by its middle; where windows grow, as of the first step, close enough. */
+static void tell_stretch(const struct sim *sim, const struct lane *lane, uint32_t n_steps)
 {
-    const double context = (double)lane->n_row_tokens;
-    return (struct tw_step_work){.n_tokens = lane->n_rows,
-                                 .n_rows = lane->n_rows,
-                                 .n_results = lane->n_rows,
-                                 .n_context_tokens = context,
-                                 .n_window_tokens = windows_of(sim, lane, 0).n_tokens,
-                                 .n_attended = context};
-}
-
-/* By its middle; where windows grow they are told as of the first step, close enough. */
-static void tell_stretch(const struct sim *sim, struct tw_step_work work, uint32_t n_steps)
-{
-    work.n_context_tokens += (double)work.n_rows * (n_steps - 1) / 2.0;
-    work.n_attended = work.n_context_tokens;
-    tell(sim, &work, n_steps, (uint32_t)work.n_rows);
+    if (sim->set->on_steps == NULL || n_steps == 0) {
+        return;
+    }
+    const double context = (double)lane->n_row_tokens + lane->n_rows * (n_steps - 1) / 2.0;
+    const struct tw_step_work work = {.n_tokens = lane->n_rows,
+                                      .n_rows = lane->n_rows,
+                                      .n_results = lane->n_rows,
+                                      .n_context_tokens = context,
+                                      .n_window_tokens = windows_of(sim, lane, 0).n_tokens,
+                                      .n_attended = context};
+    tell(sim, &work, n_steps, lane->n_rows);
 }
 
 /* Steps in which all decode, until one would begin at until_ns or later; how many there were. */
@@ -521,11 +517,8 @@ static enum tw_status pass_steps(struct sim *sim, struct lane *lane, uint64_t un
     if (n_most == 0) {
         return TW_OK;
     }
-    const struct tw_step_work work = stretch_work(sim, lane);
     const uint32_t n = time_steps(sim, lane, n_most, until_ns);
-    if (n > 0) {
-        tell_stretch(sim, work, n);
-    }
+    tell_stretch(sim, lane, n);
     enum tw_status status = tw_scheduler_advance(lane->scheduler, n, sim->error);
     if (status != TW_OK) {
         return status;
