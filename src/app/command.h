@@ -79,9 +79,9 @@ enum tw_status tw_command_write(const char *text, size_t text_bytes, struct tw_e
  * buffer that reached its bound is TW_ERR_LIMIT. */
 enum tw_status tw_command_write_line(struct tw_buf *buf, struct tw_error *error);
 
-/* The end of a command that made a report: where that went well it is written, unless there is none,
- * with one newline at its end; else the error is told. Frees the buffer; returns the exit code.
- */
+/* The end of a command that made a report: where that went well it is written, unless there is
+ * none, with one newline at its end; else the error is told. Frees the buffer; returns the exit
+ * code. */
 int tw_command_finish(struct tw_buf *report, enum tw_status status, struct tw_error *error);
 
 #endif
