@@ -461,6 +461,21 @@ def several_use_cases_are_scaled_alike(it):
         near(row(second, name)["planned"][1], row(second, name)["actual"], 2e-3)
 
 
+def of_several_models_one_is_compared(it):
+    """With it alone in the scenario all is the same."""
+    more = SCENARIO["use-cases"] + ("  - {name: code, model: Qwen3-14B, requests-per-s: 0.002, "
+                                    "input-tokens: 800, output-tokens: 90}\n")
+    words = ["--period", PERIOD, "--model", "demo", "--option", "L40S, fp8, owned"]
+    alone = compare(it, SCENARIO, *words)
+    both = dict(SCENARIO, **{"use-cases": more})
+    assert compare(it, both, *words, "--of", "qwen3-8b") == alone
+    assert compare(it, both, *words, "--of", "Qwen3-14B") != alone
+    for wrong in ([], ["--of", "Qwen3-32B"]):
+        code, _, err = it.run("plan", "compare", write(it, both), "--books", make_books(it), *words,
+                              *wrong)
+        assert code == 2 and b"of the scenario is compared: Qwen3-8B, Qwen3-14B" in err, err
+
+
 def a_trace_is_replaced_by_what_was_measured(it):
     make_books(it)
     trace = it.folder / "trace.csv"
@@ -568,6 +583,7 @@ if __name__ == "__main__":
         power_that_was_measured_corrects_the_plan,
         tokens_can_be_what_was_bought,
         several_use_cases_are_scaled_alike,
+        of_several_models_one_is_compared,
         a_trace_is_replaced_by_what_was_measured,
         a_day_says_nothing_of_the_week,
         growth_counts_from_the_first_month,
