@@ -205,24 +205,27 @@ static enum tw_status begin_file(struct tw_hub *hub, void *context, struct tw_er
     const struct tw_batches_config *config = &adding->batches->config;
     const struct tw_db_value project = tw_db_integer(adding->project);
     int64_t n_files = 0, n_bytes = 0;
-    enum tw_status status =
-        count(hub->db, "SELECT COUNT(*) FROM batch_file WHERE project = ? AND ended_ns IS NULL",
-              &project, 1, &n_files, error);
+    /* Those that were deleted count until their lines are gone, or deleting and sending again would
+     * fill the disk. */
+    enum tw_status status = count(hub->db, "SELECT COUNT(*) FROM batch_file WHERE project = ?",
+                                  &project, 1, &n_files, error);
     if (status == TW_OK) {
         status = count(hub->db,
                        "SELECT CAST(COALESCE(SUM(n_bytes), 0) AS %I) FROM batch_file"
-                       " WHERE project = ? AND ended_ns IS NULL",
+                       " WHERE project = ?",
                        &project, 1, &n_bytes, error);
     }
     if (status == TW_OK && n_files >= config->project_files) {
-        return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
-                            "the project has %lld files, and may have %lld: delete some",
-                            (long long)n_files, (long long)config->project_files);
+        return tw_error_set(
+            error, TW_ERR_LIMIT, TW_NO_POSITION,
+            "the project has %lld files, and may have %lld: delete some (they count "
+            "until their lines are gone)",
+            (long long)n_files, (long long)config->project_files);
     }
     if (status == TW_OK && n_bytes + file->n_bytes > config->project_bytes) {
         return tw_error_set(error, TW_ERR_LIMIT, TW_NO_POSITION,
                             "the project's files have %lld bytes, and may have %lld with this one: "
-                            "delete some",
+                            "delete some (they count until their lines are gone)",
                             (long long)n_bytes, (long long)config->project_bytes);
     }
     file->created_ns = hub->now_ns;

@@ -42,10 +42,10 @@ static double gamma_of(struct draw *draw, double shape)
     }
 }
 
-/* Between two arrivals at a rate of 1. */
+/* Between two arrivals at a rate of 1. Of a smaller variation the square would vanish. */
 static double gap(struct draw *draw, double cv)
 {
-    if (cv <= 0) {
+    if (cv < 1e-6) {
         return 1;
     }
     return cv == 1 ? -log(uniform(draw)) : gamma_of(draw, 1 / (cv * cv)) * cv * cv;

@@ -16,6 +16,7 @@ struct site {
     struct tw_hub_caller caller;
     struct tw_batch_file file;
     struct tw_batch batch;
+    int64_t most_files; /* 0: the default */
 };
 
 static void must(enum tw_status status, const struct tw_error *error)
@@ -27,7 +28,7 @@ static void must(enum tw_status status, const struct tw_error *error)
 
 static void open_store(struct site *site)
 {
-    const struct tw_batches_config config = {0};
+    const struct tw_batches_config config = {.project_files = site->most_files};
     struct tw_error error;
     must(tw_batches_open(site->fixture.hub, &config, &site->store, &error), &error);
     assert_int_equal(tw_hub_authenticate(site->fixture.hub, site->fixture.secret, &site->caller),
@@ -115,6 +116,32 @@ static void a_beginning_that_fails_leaves_the_batch_as_it_was(void **state)
     assert_int_equal(fixture_query(&site->fixture, "SELECT COUNT(*) FROM batch_file"), 3);
 }
 
+static void a_deleted_file_counts_until_its_lines_are_gone(void **state)
+{
+    struct site *site = *state;
+    static const char text[] = "one\n";
+    const struct tw_batch_upload upload = {.filename = "more.jsonl",
+                                           .text = text,
+                                           .text_bytes = sizeof text - 1,
+                                           .data_class = "",
+                                           .user = nobody};
+    struct tw_batch_file file;
+    struct tw_error error;
+    bool has_more = true;
+    close_all(site);
+    site->most_files = 2;
+    fixture_open(&site->fixture);
+    open_store(site);
+    must(tw_batches_add_file(site->store, &site->caller, &upload, &file, &error), &error);
+    must(tw_batches_delete_file(site->store, &site->caller, file.name, &error), &error);
+    assert_int_equal(tw_batches_add_file(site->store, &site->caller, &upload, &file, &error),
+                     TW_ERR_LIMIT);
+    while (has_more) {
+        must(tw_batches_tend(site->store, &has_more, &error), &error);
+    }
+    must(tw_batches_add_file(site->store, &site->caller, &upload, &file, &error), &error);
+}
+
 static void a_line_that_could_not_be_sealed_is_not_stored(void **state)
 {
     struct site *site = *state;
@@ -187,6 +214,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(a_beginning_that_fails_leaves_the_batch_as_it_was),
+        CASE(a_deleted_file_counts_until_its_lines_are_gone),
         CASE(a_line_that_could_not_be_sealed_is_not_stored),
         CASE(lines_are_told_while_others_may_ask_the_store),
     };
