@@ -15,11 +15,12 @@ The machine runs the clients too: the server computes with --threads, and the cl
 the last core. Exit code 1 when a median is more than --within percent off.
 """
 import argparse
-import http.client
 import json
 import os
 import random
 import re
+import selectors
+import socket
 import statistics
 import subprocess
 import sys
@@ -107,44 +108,66 @@ def closed_loop(args, server, seed):
             "tpot": out["token_s"]["p50"]}
 
 
-def ask(args, port, prompt, due, start, result):
-    time.sleep(max(0, start + due - time.monotonic()))
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
-    connection.request("POST", "/v1/chat/completions", json.dumps(
-        {"messages": [{"role": "user", "content": prompt}], "max_tokens": args.gen,
-         "ignore_eos": True, "stream": True,
-         "stream_options": {"include_usage": True}}), {"Content-Type": "application/json"})
-    first = end = None
-    for line in connection.getresponse():
-        if line.startswith(b"data: {"):
-            data = json.loads(line[6:])
-            now = time.monotonic()
-            if data.get("choices") and data["choices"][0]["delta"].get("content"):
-                first = first or now
-                end = now
-            if data.get("usage"):
-                result["usage"] = data["usage"]
-    connection.close()
-    result.update(ttft=first - start - due, first=first - start, end=end - start)
+class Stream:
+    """One request of a trace. What can be done before it or after all is not done in between."""
+
+    def __init__(self, args, port, prompt):
+        body = json.dumps({"messages": [{"role": "user", "content": prompt}],
+                           "max_tokens": args.gen, "ignore_eos": True, "stream": True,
+                           "stream_options": {"include_usage": True}})
+        self.request = (f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+                        f"Content-Type: application/json\r\nConnection: close\r\n"
+                        f"Content-Length: {len(body)}\r\n\r\n{body}").encode()
+        self.address, self.pieces = ("127.0.0.1", port), []
+
+    def send(self, selector):
+        self.socket = socket.create_connection(self.address)
+        self.socket.sendall(self.request)
+        selector.register(self.socket, selectors.EVENT_READ, self)
+
+    def receive(self, selector):
+        """False at its end."""
+        piece = self.socket.recv(1 << 16)
+        self.pieces.append((time.monotonic(), piece))
+        if not piece:
+            selector.unregister(self.socket)
+            self.socket.close()
+        return bool(piece)
+
+    def times(self):
+        """When text came first and last, and the usage that was told."""
+        texts = [at for at, piece in self.pieces if re.search(rb'"content":"[^"]', piece)]
+        usage = re.search(rb'"usage":({"prompt_tokens".*?})}?,?', b"".join(
+            piece for _, piece in self.pieces))
+        tokens = [int(re.search(rb'"%s":(\d+)' % name, usage[1])[1])
+                  for name in (b"prompt_tokens", b"completion_tokens")]
+        return texts[0], texts[-1], *tokens
 
 
 def open_loop(args, server, trace, seed):
     draw = random.Random(seed)
-    prompts = [" ".join(draw.choice(WORDS) for _ in range(args.prompt)) for _ in trace]
-    results = [{} for _ in trace]
-    start = time.monotonic() + 0.2
-    threads = [threading.Thread(target=ask, args=(args, server.port, *pair, start, result))
-               for *pair, result in zip(prompts, trace, results)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    n_in = statistics.mean(r["usage"]["prompt_tokens"] for r in results)
-    n_out = statistics.mean(r["usage"]["completion_tokens"] for r in results)
-    seconds = max(r["end"] for r in results) - trace[0]
+    streams = [Stream(args, server.port, " ".join(draw.choice(WORDS) for _ in range(args.prompt)))
+               for _ in trace]
+    processors = os.sched_getaffinity(0)
+    on_last_core()
+    n_sent, n_open, start = 0, 0, time.monotonic() + 0.2
+    with selectors.DefaultSelector() as selector:
+        while n_sent < len(trace) or n_open > 0:
+            left = start + trace[n_sent] - time.monotonic() if n_sent < len(trace) else 60
+            if left <= 0:
+                streams[n_sent].send(selector)
+                n_sent, n_open = n_sent + 1, n_open + 1
+                continue
+            for key, _ in selector.select(left):
+                n_open -= not key.data.receive(selector)
+    os.sched_setaffinity(0, processors)
+    first, last, n_in, n_out = zip(*(stream.times() for stream in streams))
+    n_in, n_out = statistics.mean(n_in), statistics.mean(n_out)
+    seconds = max(last) - start - trace[0]
     return {"n_in": n_in, "n_out": n_out, "throughput": n_out * len(trace) / seconds,
-            "ttft": statistics.median(r["ttft"] for r in results),
-            "tpot": statistics.median((r["end"] - r["first"]) / (args.gen - 1) for r in results)}
+            "ttft": statistics.median(at - start - due for at, due in zip(first, trace)),
+            "tpot": statistics.median((end - begin) / (args.gen - 1)
+                                      for begin, end in zip(first, last))}
 
 
 def bench(args):
@@ -196,8 +219,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--prompt", type=int, default=128)
     parser.add_argument("--gen", type=int, default=32)
-    parser.add_argument("--requests", type=int, default=64)
-    parser.add_argument("--rate", type=float, default=4)
+    parser.add_argument("--requests", type=int, default=320)
+    parser.add_argument("--rate", type=float, default=40)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--step-tokens", type=int, default=256)
     parser.add_argument("--weights", default="q8_0")

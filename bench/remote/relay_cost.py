@@ -3,9 +3,11 @@
 
     relay_cost.py BUILD MODEL.gguf [ROUNDS]
 
-200 requests a second for streams of 8 tokens, asked of a node itself, of a server in front of it,
-and of one with books, in turn. Prints milliseconds to the first token (middle and 99%) a round, and
-the medians with what was added. All are on this machine's cores, the generator too.
+200 requests a second for streams of 8 tokens, asked of a node itself, of a program in front of it
+that passes bytes on and does nothing else (what this machine takes for being in front), of a server
+in front of it, and of one with books, in turn. Prints milliseconds to the first token (middle and
+99%) a round, and the medians with what was added. All are on this machine's cores, the generator
+too, so the node has one thread.
 """
 import argparse
 import json
@@ -23,23 +25,28 @@ RATE, REQUESTS = "200", "2000"
 class Place:
     """A server on a port of its own, and how it is asked."""
 
-    def __init__(self, program, folder, name, port, words, model):
+    def __init__(self, command, folder, name, port, model):
         self.name, self.port, self.model, self.key = name, port, model, None
-        self.out = open(folder / f"{name}.out", "w+b")
-        self.process = subprocess.Popen([program, "serve", "--port", str(port), *words],
-                                        stdout=self.out, stderr=subprocess.DEVNULL)
+        self.out = folder / f"{name}.out"
+        self.has_books = "--books" in command
+        with open(self.out, "wb") as out:
+            self.process = subprocess.Popen(command, stdout=out, stderr=subprocess.DEVNULL)
 
     def wait(self):
         for _ in range(600):
             try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/ready"):
-                    break
+                    pass
             except OSError:
                 time.sleep(0.05)
-        self.out.seek(0)
-        words = self.out.read().decode().split()
-        secrets = [w for w in words if w.startswith("tw-") and not w.startswith("tw-user-")]
-        self.key = secrets[-1] if secrets else None
+                continue
+            words = self.out.read_text(encoding="ascii").split()
+            secrets = [w for w in words if w.startswith("tw-") and not w.startswith("tw-user-")]
+            if secrets or not self.has_books:
+                self.key = secrets[0] if secrets else None
+                return
+            time.sleep(0.05)
+        raise TimeoutError(f"'{self.name}' is not ready")
 
     def measure(self, program, folder):
         words = [program, "bench", "server", f"http://127.0.0.1:{self.port}", "--rate", RATE,
@@ -71,12 +78,16 @@ def main():
         (folder / "front.yaml").write_text(json.dumps({"backends": [{
             "name": "node", "url": f"http://127.0.0.1:{first_port}", "kind": "tokenworks",
             "models": [{"name": "far", "upstream": "near", "ctx": 2048}]}]}), encoding="ascii")
+        ports = [str(first_port + i) for i in range(4)]
+        serve = [program, "serve", "--port"]
         front = ["--config", str(folder / "front.yaml")]
-        places = [Place(program, folder, "direct", first_port, ["--model", f"near={args.model}"],
-                        None),
-                  Place(program, folder, "relayed", first_port + 1, front, "far"),
-                  Place(program, folder, "relayed, books", first_port + 2,
-                        [*front, "--books", str(folder / "hub")], "far")]
+        commands = {
+            "direct": [*serve, ports[0], "--model", f"near={args.model}", "--threads", "1"],
+            "bytes passed on": [str(args.build / "bench/plain_relay"), ports[1], ports[0]],
+            "relayed": [*serve, ports[2], *front],
+            "relayed, books": [*serve, ports[3], *front, "--books", str(folder / "hub")]}
+        places = [Place(command, folder, name, int(port), "far" if front[0] in command else None)
+                  for port, (name, command) in zip(ports, commands.items())]
         try:
             for place in places:
                 place.wait()
@@ -96,7 +107,6 @@ def main():
             for place in places:
                 place.process.terminate()
                 place.process.wait()
-                place.out.close()
-
+    
 
 main()

@@ -706,6 +706,12 @@ static void watch(struct tw_api_relay_item *item)
         item->next->previous = item;
     }
     api->relays.first = item;
+    pthread_mutex_unlock(&api->relays.lock);
+}
+
+static void wake_watcher(struct tw_api *api)
+{
+    pthread_mutex_lock(&api->relays.lock);
     pthread_cond_signal(&api->relays.wake);
     pthread_mutex_unlock(&api->relays.lock);
 }
@@ -724,7 +730,9 @@ static void start(void *context)
     const struct tw_api_remote *first =
         tw_api_trip_ride(&item->trip, item->api, item->admission, &verdict);
     if (first != NULL) {
+        struct tw_api *api = item->api;
         send_to(item, first);
+        wake_watcher(api); /* the request is on its way, and the item may be gone */
         return;
     }
     item->has_failed = true;

@@ -446,7 +446,7 @@ static void attend_segment(const struct worker *w, const struct op *op,
     uint32_t n_pages = (unit->n_tokens + TW_KV_PAGE_TOKENS - 1) / TW_KV_PAGE_TOKENS;
     uint32_t begin = segment * SEGMENT_PAGES, end = begin + SEGMENT_PAGES;
     end = end < n_pages ? end : n_pages;
-    tw_attention_state_clear(state);
+    tw_attention_state_clear(state, unit->n_heads, (shape->head_dim + 15) / 16 * 16);
     const uint8_t *page =
         head_page(op->weight, shape, table[begin], op->u.attention.layer, unit->kv_head);
     for (uint32_t i = begin; i < end; i++) {

@@ -264,10 +264,12 @@ enum tw_status tw_hub_open(const struct tw_hub_config *config, struct tw_hub **r
     return TW_OK;
 }
 
-/* The last checkpoint, so that nothing is unanchored when nobody runs the hub. */
+/* The last checkpoint, so that nothing is unanchored when nobody runs the hub. Others may go on
+ * with what it leaves behind. */
 static void sign_off(struct tw_hub *hub)
 {
     struct tw_error error;
+    hub->ledger.is_leaving = true;
     if (tw_hub_begin_group(hub, &error) != TW_OK) {
         return;
     }

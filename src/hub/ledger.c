@@ -293,7 +293,8 @@ enum tw_status tw_ledger_end(struct tw_ledger *ledger, int64_t now_ns, struct tw
                                          tw_db_integer(ledger->self),
                                          tw_db_integer(books->next_change),
                                          tw_db_integer(books->n_dead)};
-    const struct tw_db_value process[] = {tw_db_integer(ledger->self), tw_db_integer(now_ns)};
+    const struct tw_db_value process[] = {tw_db_integer(ledger->self),
+                                          tw_db_integer(ledger->is_leaving ? 0 : now_ns)};
     enum tw_status status = tw_db_run(ledger->write_books, values, COUNT(values), error);
     return status == TW_OK && tw_db_is_postgres(ledger->db) /* a file has nobody else */
                ? tw_db_run(ledger->write_process, process, COUNT(process), error)

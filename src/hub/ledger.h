@@ -37,9 +37,10 @@ struct tw_books {
 
 struct tw_ledger {
     struct tw_db *db;
-    int64_t self;   /* a random number of this process */
-    int64_t n_dead; /* of the books, when it was last found that it was not this process */
-    bool has_lost;  /* it was: others have settled what it had open */
+    int64_t self;    /* a random number of this process */
+    int64_t n_dead;  /* of the books, when it was last found that it was not this process */
+    bool has_lost;   /* it was: others have settled what it had open */
+    bool is_leaving; /* the next group is its last: others need not wait until it seems dead */
     int64_t sums_epoch;
     struct tw_books books;
     struct tw_hub_account obligations, revenue;

@@ -10,11 +10,12 @@ size_t tw_kv_head_page_bytes(enum tw_dtype dtype, uint32_t head_dim)
     return 2 * 64 * dim * item + scales;
 }
 
-void tw_attention_state_clear(struct tw_attention_state *state)
+void tw_attention_state_clear(struct tw_attention_state *state, uint32_t n_heads, uint32_t dim)
 {
-    memset(state, 0, sizeof *state);
-    for (int j = 0; j < TW_ATTENTION_HEADS_MAX; j++) {
+    for (uint32_t j = 0; j < n_heads; j++) {
         state->m[j] = -1e30f;
+        state->l[j] = 0.0f;
+        memset(state->o[j], 0, dim * sizeof(float));
     }
 }
 

@@ -133,8 +133,9 @@ void tw_kernels_route(const float *logits, uint32_t n_experts, uint32_t n_used, 
 /* Values all below this become zeros when they are rounded to bytes: 127 / max|x| is infinite. */
 #define TW_BYTE_SMALLEST 0x1p-120f
 
-/* A state nothing has been added to. */
-void tw_attention_state_clear(struct tw_attention_state *state);
+/* A state of n_heads (1..8) nothing has been added to, dim = head_dim rounded up to 16. The rest of
+ * it, most of 16 KiB, stays what it was: nothing reads it. */
+void tw_attention_state_clear(struct tw_attention_state *state, uint32_t n_heads, uint32_t dim);
 
 /* The table of a level the machine can run. */
 void tw_kernels_init(struct tw_kernels *kernels, enum tw_cpu_level level);

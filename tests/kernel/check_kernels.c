@@ -437,14 +437,17 @@ static void run_attention(const struct tw_kernels *k, const struct attention_cas
         }
     }
     struct tw_attention_state *other = tw_mem_zalloc(1, sizeof *other);
-    tw_attention_state_clear(ret_state);
+    const uint32_t dim = (c->head_dim + 15) / 16 * 16;
+    memset(ret_state, 0x7f, sizeof *ret_state); /* what was there before is nobody's */
+    tw_attention_state_clear(ret_state, c->n_heads, dim);
     k->attend_page(c->dtype, pages[0], pages[1], 64, c->head_dim, queries, c->n_heads, ret_state);
     k->attend_page(c->dtype, pages[1], pages[1], c->n_tokens, c->head_dim, queries, c->n_heads,
                    ret_state);
-    tw_attention_state_clear(other);
+    memset(other, 0x7f, sizeof *other);
+    tw_attention_state_clear(other, c->n_heads, dim);
     k->attend_page(c->dtype, pages[0], pages[0], c->n_tokens, c->head_dim, queries, c->n_heads,
                    other);
-    k->attend_merge(ret_state, other, (c->head_dim + 15) / 16 * 16, c->n_heads);
+    k->attend_merge(ret_state, other, dim, c->n_heads);
     tw_mem_free(other);
 }
 
