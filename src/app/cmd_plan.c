@@ -12,6 +12,7 @@
 #include "app/plan_report.h"
 #include "app/plan_simulate.h"
 #include "base/file.h"
+#include "base/mem.h"
 
 #define REPORT_BOUND_BYTES ((size_t)64 << 20)
 
@@ -375,6 +376,7 @@ static const struct tw_command parts[] = {
 
 int tw_cmd_plan(int argc, char **argv)
 {
+    tw_mem_keep_freed();
     for (int i = 0; argc > 1 && parts[i].name != NULL; i++) {
         if (strcmp(parts[i].name, argv[1]) == 0) {
             return parts[i].run(argc - 1, argv + 1);

@@ -1,12 +1,15 @@
 #include "base/mem.h"
 
+#include <malloc.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
-#define HUGE_PAGE_BYTES ((size_t)2 << 20)
-#define PAGE_BYTES      ((size_t)4096)
+#define HUGE_PAGE_BYTES  ((size_t)2 << 20)
+#define PAGE_BYTES       ((size_t)4096)
+#define KEPT_BLOCK_BYTES (32 << 20) /* the most that the C library takes (mallopt(3)) */
+#define KEPT_BYTES       (1 << 30)
 
 static int product_overflows(size_t n, size_t item_bytes)
 {
@@ -37,6 +40,12 @@ void *tw_mem_realloc(void *old, size_t n, size_t item_bytes)
     }
     size_t bytes = n * item_bytes;
     return realloc(old, bytes != 0 ? bytes : 1);
+}
+
+void tw_mem_keep_freed(void)
+{
+    mallopt(M_MMAP_THRESHOLD, KEPT_BLOCK_BYTES);
+    mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
 }
 
 void tw_mem_free(void *block)

@@ -28,12 +28,24 @@ struct tw_prefix_tree {
     struct node *nodes; /* [n_pages]: a node's number is its page's */
     struct link *links; /* [n_pages] */
     int32_t *tokens;    /* [n_pages][page_tokens] */
-    uint32_t *buckets;  /* [n_buckets], a power of two */
+    uint32_t *buckets;  /* [n_buckets], a power of two that grows with the nodes */
     uint32_t n_buckets;
     uint32_t oldest, newest; /* cached nodes: the cold, then the others, by time of release */
     uint32_t newest_cold;
     uint32_t n_cached, n_nodes;
 };
+
+/* How many there are before there is a node: few, because simulations make trees by the thousand. */
+enum { FIRST_BUCKETS = 1024 };
+
+static uint32_t *new_buckets(uint32_t n)
+{
+    uint32_t *buckets = tw_mem_alloc(n, sizeof *buckets);
+    if (buckets != NULL) {
+        memset(buckets, 0xff, n * sizeof *buckets); /* TW_PREFIX_NONE */
+    }
+    return buckets;
+}
 
 enum tw_status tw_prefix_tree_create(struct tw_page_pool *pool, uint32_t page_tokens, uint64_t seed,
                                      struct tw_prefix_tree **ret_tree, struct tw_error *error)
@@ -41,15 +53,12 @@ enum tw_status tw_prefix_tree_create(struct tw_page_pool *pool, uint32_t page_to
     uint32_t n_pages = tw_page_pool_total(pool);
     struct tw_prefix_tree *tree = tw_mem_zalloc(1, sizeof *tree);
     if (tree != NULL) {
-        tree->n_buckets = 1;
-        while (tree->n_buckets < n_pages) {
-            tree->n_buckets *= 2;
-        }
+        tree->n_buckets = FIRST_BUCKETS;
         tree->there = tw_mem_zalloc(n_pages, sizeof *tree->there);
         tree->nodes = tw_mem_alloc(n_pages, sizeof *tree->nodes);
         tree->links = tw_mem_alloc(n_pages, sizeof *tree->links);
         tree->tokens = tw_mem_alloc((size_t)n_pages * page_tokens, sizeof *tree->tokens);
-        tree->buckets = tw_mem_alloc(tree->n_buckets, sizeof *tree->buckets);
+        tree->buckets = new_buckets(tree->n_buckets);
     }
     if (tree == NULL || tree->there == NULL || tree->nodes == NULL || tree->links == NULL ||
         tree->tokens == NULL || tree->buckets == NULL) {
@@ -57,7 +66,6 @@ enum tw_status tw_prefix_tree_create(struct tw_page_pool *pool, uint32_t page_to
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION,
                             "no memory for a prefix tree of %u pages", n_pages);
     }
-    memset(tree->buckets, 0xff, tree->n_buckets * sizeof *tree->buckets);
     tree->pool = pool;
     tree->seed = seed;
     tree->page_tokens = page_tokens;
@@ -137,13 +145,41 @@ uint32_t tw_prefix_tree_find(const struct tw_prefix_tree *tree, uint64_t domain,
     return page;
 }
 
+static void put_in_bucket(struct tw_prefix_tree *tree, uint32_t page)
+{
+    uint32_t *bucket = bucket_of(tree, tree->links[page].hash);
+    tree->links[page].next = *bucket;
+    *bucket = page;
+}
+
+/* Without memory for it buckets stay as few, and walks through them become longer. */
+static void grow(struct tw_prefix_tree *tree)
+{
+    uint32_t *old = tree->buckets;
+    const uint32_t n_old = tree->n_buckets;
+    uint32_t *buckets = new_buckets(n_old * 2);
+    if (buckets == NULL) {
+        return;
+    }
+    tree->buckets = buckets;
+    tree->n_buckets = n_old * 2;
+    for (uint32_t i = 0; i < n_old; i++) {
+        for (uint32_t page = old[i], next; page != TW_PREFIX_NONE; page = next) {
+            next = tree->links[page].next;
+            put_in_bucket(tree, page);
+        }
+    }
+    tw_mem_free(old);
+}
+
 void tw_prefix_tree_add(struct tw_prefix_tree *tree, uint64_t domain, uint32_t parent,
                         const int32_t *tokens, uint32_t page, uint32_t n_filled)
 {
     assert(page < tree->n_pages && !tree->there[page] && n_filled <= tree->page_tokens);
     assert(parent == TW_PREFIX_ROOT || get(tree, parent)->n_users > 0);
-    const uint32_t hash = hash_of(tree, domain, parent, tokens);
-    uint32_t *bucket = bucket_of(tree, hash);
+    if (tree->n_nodes >= tree->n_buckets) {
+        grow(tree);
+    }
     memcpy(tokens_of(tree, page), tokens, page_bytes(tree));
     tree->nodes[page] = (struct node){
         .domain = domain,
@@ -153,9 +189,9 @@ void tw_prefix_tree_add(struct tw_prefix_tree *tree, uint64_t domain, uint32_t p
         .older = TW_PREFIX_NONE,
         .newer = TW_PREFIX_NONE,
     };
-    tree->links[page] = (struct link){.hash = hash, .next = *bucket};
+    tree->links[page].hash = hash_of(tree, domain, parent, tokens);
+    put_in_bucket(tree, page);
     tree->there[page] = true;
-    *bucket = page;
     tree->n_nodes++;
 }
 

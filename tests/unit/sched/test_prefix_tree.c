@@ -116,20 +116,22 @@ static void what_is_in_use_is_never_evicted(void **state)
     tear_down(f);
 }
 
-/* With three pages in one bucket at least: removal from the middle of a chain. */
+/* So many that there are more buckets twice in between, and that some have three pages at least:
+ * removal from the middle of a chain. */
 static void nodes_that_share_a_bucket_do_not_lose_each_other(void **state)
 {
     (void)state;
-    struct fixture f = set_up(64);
-    uint32_t pages[64];
-    for (int32_t i = 0; i < 64; i++) {
+    enum { N = 4000 };
+    static uint32_t pages[N];
+    struct fixture f = set_up(N);
+    for (int32_t i = 0; i < N; i++) {
         pages[i] = add(f, 0, TW_PREFIX_ROOT, i, -i);
     }
-    for (int32_t i = 0; i < 64; i += 2) {
+    for (int32_t i = 0; i < N; i += 2) {
         tw_prefix_tree_release(f.tree, pages[i], false);
     }
-    assert_int_equal(tw_prefix_tree_evict(f.tree, 64), 32);
-    for (int32_t i = 0; i < 64; i++) {
+    assert_int_equal(tw_prefix_tree_evict(f.tree, N), N / 2);
+    for (int32_t i = 0; i < N; i++) {
         assert_int_equal(find(f, 0, TW_PREFIX_ROOT, i, -i), i % 2 ? pages[i] : TW_PREFIX_NONE);
     }
     tear_down(f);
