@@ -26,8 +26,7 @@
 #define CONNECTIONS  64
 #define CLOSED       20000
 #define OPEN         8000
-#define SECOND_NS    INT64_C(1000000000)
-#define OPEN_STEP_NS (SECOND_NS / 1000)
+#define OPEN_STEP_NS (TW_SECOND_NS / 1000)
 #define ANSWER_BYTES 8192
 #define BODY                                                                                       \
     "{\"messages\":[{\"role\":\"user\",\"content\":\"What can you "                                \
@@ -107,8 +106,8 @@ static void wait_for_some(struct load *load, int64_t until_ns)
     for (size_t i = 0; i < CONNECTIONS; i++) {
         load->polled[i] = (struct pollfd){.fd = load->clients[i].fd, .events = POLLIN};
     }
-    const struct timespec most = {.tv_nsec = left_ns > 0 && left_ns < SECOND_NS ? left_ns : 0,
-                                  .tv_sec = left_ns >= SECOND_NS};
+    const struct timespec most = {.tv_nsec = left_ns > 0 && left_ns < TW_SECOND_NS ? left_ns : 0,
+                                  .tv_sec = left_ns >= TW_SECOND_NS};
     if (ppoll(load->polled, CONNECTIONS, &most, NULL) < 0 && errno != EINTR) {
         hub_site_die("ppoll failed");
     }
@@ -132,7 +131,7 @@ static double run_closed(struct load *load)
                 n_asked++;
             }
         }
-        wait_for_some(load, tw_clock_monotonic_ns() + SECOND_NS);
+        wait_for_some(load, tw_clock_monotonic_ns() + TW_SECOND_NS);
     }
     return CLOSED / ((double)(tw_clock_monotonic_ns() - before_ns) / 1e9);
 }
@@ -154,7 +153,7 @@ static void run_open(struct load *load, int64_t *first_ns)
             ask(load, &load->clients[i], due_ns);
             n_asked++;
         } else {
-            wait_for_some(load, n_asked < OPEN ? due_ns : tw_clock_monotonic_ns() + SECOND_NS);
+            wait_for_some(load, n_asked < OPEN ? due_ns : tw_clock_monotonic_ns() + TW_SECOND_NS);
         }
     }
 }

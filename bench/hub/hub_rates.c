@@ -26,7 +26,6 @@
 #define TICKETS       512
 #define OPEN_RATE     1000
 #define OPEN_REQUESTS 10000
-#define SECOND_NS     INT64_C(1000000000)
 #define DEFAULT_TOTAL 100000
 
 struct run;
@@ -151,8 +150,8 @@ static void run_open(struct run *run, struct slot *slots)
     }
     const int64_t start_ns = tw_clock_monotonic_ns();
     for (size_t i = 0; i < OPEN_REQUESTS; i++) {
-        const int64_t at_ns = start_ns + (int64_t)i * (SECOND_NS / OPEN_RATE);
-        until = (struct timespec){.tv_sec = at_ns / SECOND_NS, .tv_nsec = at_ns % SECOND_NS};
+        const int64_t at_ns = start_ns + (int64_t)i * (TW_SECOND_NS / OPEN_RATE);
+        until = (struct timespec){.tv_sec = at_ns / TW_SECOND_NS, .tv_nsec = at_ns % TW_SECOND_NS};
         clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
         pthread_mutex_lock(&run->lock);
         while (run->n_free == 0) {

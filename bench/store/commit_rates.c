@@ -17,8 +17,6 @@
 #include "base/clock.h"
 #include "store/db.h"
 
-#define SECOND_NS 1000000000.0
-
 enum { MOST_ROUNDS = 100, N_SIZES = 3, LOG_PAGES = 1000, PAGE_BYTES = 4096 };
 
 static const int sizes[N_SIZES] = {1, 10, 100};
@@ -50,14 +48,14 @@ static double sync_rate(const struct bench *b)
     int64_t begin_ns = tw_clock_monotonic_ns();
     int64_t passed_ns = 0;
     long n = 0;
-    for (; passed_ns < (int64_t)SECOND_NS; n++) {
+    for (; passed_ns < TW_SECOND_NS; n++) {
         if (pwrite(b->sync_fd, page, PAGE_BYTES, n % LOG_PAGES * PAGE_BYTES) != PAGE_BYTES ||
             fdatasync(b->sync_fd) != 0) {
             return -1.0;
         }
         passed_ns = tw_clock_monotonic_ns() - begin_ns;
     }
-    return (double)n * SECOND_NS / (double)passed_ns;
+    return (double)n * (double)TW_SECOND_NS / (double)passed_ns;
 }
 
 static enum tw_status transact(struct bench *b, int n_rows, struct tw_error *error)
@@ -86,14 +84,14 @@ static enum tw_status commit_rate(struct bench *b, int n_rows, double *ret_rate,
     int64_t begin_ns = tw_clock_monotonic_ns();
     int64_t passed_ns = 0;
     long n = 0;
-    for (; passed_ns < (int64_t)SECOND_NS; n++) {
+    for (; passed_ns < TW_SECOND_NS; n++) {
         enum tw_status status = transact(b, n_rows, error);
         if (status != TW_OK) {
             return status;
         }
         passed_ns = tw_clock_monotonic_ns() - begin_ns;
     }
-    *ret_rate = (double)n * SECOND_NS / (double)passed_ns;
+    *ret_rate = (double)n * (double)TW_SECOND_NS / (double)passed_ns;
     return TW_OK;
 }
 

@@ -18,8 +18,6 @@
 #include "policy/classify.h"
 #include "text/reasoning.h"
 
-#define SECOND_NS INT64_C(1000000000)
-
 /* ---- what is answered at once ---- */
 
 static void answer_status(struct tw_api *api, struct tw_http_request *http, const char *status)
@@ -519,7 +517,7 @@ static bool check_hub_key(struct tw_api *api, const struct tw_http_request *http
                           struct tw_api_tenant *ret_tenant, struct tw_api_error *error)
 {
     const char *key = key_of(http), *peer = tw_http_peer(http);
-    const int64_t now_s = tw_clock_monotonic_ns() / SECOND_NS;
+    const int64_t now_s = tw_clock_monotonic_ns() / TW_SECOND_NS;
     struct tw_hub_caller caller;
     if (!tw_api_guesses_allow(&api->guesses, peer, now_s)) {
         return refuse_guesses(error);
@@ -547,7 +545,7 @@ static bool check_key(struct tw_api *api, const struct tw_http_request *http,
 {
     const char *key = key_of(http);
     switch (tw_api_keys_check(api->config.keys, key, tw_http_peer(http),
-                              tw_clock_monotonic_ns() / SECOND_NS, ret_tenant)) {
+                              tw_clock_monotonic_ns() / TW_SECOND_NS, ret_tenant)) {
     case TW_API_KEY_GOOD:
         return true;
     case TW_API_KEY_TOO_OFTEN:
@@ -679,7 +677,7 @@ static enum tw_status copy_models(struct tw_api *api, struct tw_error *error)
             .pack_version = from->pack_version,
             .format = tw_chat_format_detect(tw_backend_tokenizer(from->backend),
                                             tw_backend_chat_template(from->backend)),
-            .created_s = tw_clock_wall_ns() / SECOND_NS,
+            .created_s = tw_clock_wall_ns() / TW_SECOND_NS,
         };
         if (api->models[i].name == NULL) {
             break;
@@ -758,7 +756,7 @@ enum tw_status tw_api_create(const struct tw_api_config *config, struct tw_api *
         return tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION, "no memory for the API");
     }
     api->config = *config;
-    api->created_s = tw_clock_wall_ns() / SECOND_NS;
+    api->created_s = tw_clock_wall_ns() / TW_SECOND_NS;
     api->seed = tw_rng_system_seed();
     api->tasks_end = &api->tasks;
     pthread_mutex_init(&api->lock, NULL);

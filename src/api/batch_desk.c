@@ -5,11 +5,11 @@
 #include "api/api_batches.h"
 #include "api/api_refusals.h"
 #include "api/multipart.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "hub/money.h"
 #include "policy/classify.h"
 
-#define SECOND_NS     INT64_C(1000000000)
 #define DEFAULT_ROWS  20
 #define PENDING_BYTES (TW_LIMIT_HTTP_STREAM_BYTES / 8)
 
@@ -58,7 +58,7 @@ static void answer_cause(struct tw_api_desk_call *call, const struct tw_error *c
 static void put_seconds(struct tw_json_writer *writer, const char *key, int64_t ns)
 {
     if (ns > 0) {
-        tw_json_put_int(writer, key, ns / SECOND_NS);
+        tw_json_put_int(writer, key, ns / TW_SECOND_NS);
     } else {
         tw_json_put_null(writer, key);
     }

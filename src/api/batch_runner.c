@@ -15,9 +15,8 @@
 #include "base/mem.h"
 #include "hub/content.h"
 
-#define SECOND_NS INT64_C(1000000000)
-#define LOOK_NS   SECOND_NS       /* from one look at the books to the next */
-#define SHY_NS    (5 * SECOND_NS) /* where others are to take what was given back */
+#define LOOK_NS TW_SECOND_NS       /* from one look at the books to the next */
+#define SHY_NS  (5 * TW_SECOND_NS) /* where others are to take what was given back */
 
 enum slot_state {
     SLOT_FREE = 0,
@@ -177,7 +176,7 @@ static void warn(struct tw_api_runner *runner, const struct tw_error *error)
     if (error->status == TW_ERR_CANCELLED || now_ns < runner->warned_ns) {
         return;
     }
-    runner->warned_ns = now_ns + 60 * SECOND_NS;
+    runner->warned_ns = now_ns + 60 * TW_SECOND_NS;
     tw_log(TW_LOG_WARN, "batches do not go on: %s", error->text);
 }
 
@@ -231,14 +230,16 @@ static bool is_blank(const char *text, size_t n_bytes)
 
 static void check_fields(struct validation *validation, int64_t line, const json_t *json)
 {
-    const char *custom_id = json_string_value(json_object_get(json, "custom_id"));
+    const json_t *id = json_object_get(json, "custom_id");
+    const char *custom_id = json_string_value(id);
     const char *method = json_string_value(json_object_get(json, "method"));
     const char *url = json_string_value(json_object_get(json, "url"));
     const json_t *body = json_object_get(json, "body");
     char text[160];
     if (custom_id == NULL || custom_id[0] == '\0' ||
-        strlen(custom_id) > TW_LIMIT_BATCH_CUSTOM_BYTES) {
-        snprintf(text, sizeof text, "'custom_id' must be a text of 1 to %d bytes",
+        json_string_length(id) > TW_LIMIT_BATCH_CUSTOM_BYTES ||
+        strlen(custom_id) != json_string_length(id)) {
+        snprintf(text, sizeof text, "'custom_id' must be a text of 1 to %d bytes, none of them 0",
                  TW_LIMIT_BATCH_CUSTOM_BYTES);
         fault(validation, line, "invalid_custom_id", "custom_id", text);
     }
@@ -543,7 +544,7 @@ static void ask(struct tw_api_runner *runner, struct slot *slot)
     call.http = slot->http;
     pthread_mutex_lock(&batches->lock);
     slot->state = slot->http != NULL ? SLOT_RUNNING : SLOT_WAITING;
-    slot->retry_ns = tw_clock_monotonic_ns() + SECOND_NS;
+    slot->retry_ns = tw_clock_monotonic_ns() + TW_SECOND_NS;
     batches->n_running += slot->http != NULL;
     pthread_mutex_unlock(&batches->lock);
     if (slot->http != NULL) {
@@ -772,7 +773,7 @@ static void settle_failure(struct tw_api_runner *runner, struct slot *slot)
     warn(runner, &error);
     pthread_mutex_lock(&batches->lock);
     slot->state = SLOT_WAITING;
-    slot->retry_ns = tw_clock_monotonic_ns() + SECOND_NS;
+    slot->retry_ns = tw_clock_monotonic_ns() + TW_SECOND_NS;
     pthread_mutex_unlock(&batches->lock);
 }
 
@@ -1022,8 +1023,8 @@ void *tw_api_runner(void *context)
     pthread_mutex_lock(&batches->lock);
     while (!batches->stops) {
         const int64_t until_ns = next_ns(runner);
-        const struct timespec until = {.tv_sec = until_ns / SECOND_NS,
-                                       .tv_nsec = until_ns % SECOND_NS};
+        const struct timespec until = {.tv_sec = until_ns / TW_SECOND_NS,
+                                       .tv_nsec = until_ns % TW_SECOND_NS};
         int failure = 0;
         while (!batches->stops && !batches->has_news && !has_answers(runner) && failure == 0) {
             failure = pthread_cond_timedwait(&batches->wake_runner, &batches->lock, &until);

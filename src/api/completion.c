@@ -27,7 +27,6 @@
 /* Not taken by the client: its sequences pause. What a step still adds fits behind it. */
 #define PAUSE_BYTES  (TW_LIMIT_HTTP_STREAM_BYTES / 64)
 #define ANSWER_BYTES ((size_t)TW_LIMIT_GENERATED_BYTES * 4)
-#define SECOND_NS    INT64_C(1000000000)
 
 struct choice {
     struct completion *owner;
@@ -713,7 +712,7 @@ static bool prepare(struct completion *completion, struct tw_api_error *error)
     echo_prompts(completion);
     completion->head.is_chat = is_chat;
     completion->head.model = completion->model->name;
-    completion->head.created_s = tw_clock_wall_ns() / SECOND_NS;
+    completion->head.created_s = tw_clock_wall_ns() / TW_SECOND_NS;
     snprintf(completion->head.id, sizeof completion->head.id, "%s%.80s",
              is_chat ? "chatcmpl-" : "cmpl-", tw_http_id(completion->http));
     return true;

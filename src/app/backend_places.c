@@ -4,10 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-
-#define SECOND_NS INT64_C(1000000000)
 
 struct tw_backend_place_row *tw_backend_places_find(const struct tw_backend_places *places,
                                                     const char *text)
@@ -27,7 +26,7 @@ bool tw_backend_places_put(struct tw_backend_place_row *row, const struct tw_dns
         memcmp(row->places.items, found->items, found->n_items * sizeof found->items[0]) == 0;
     row->places = *found;
     row->is_known = true;
-    row->due_ns = now_ns + (int64_t)found->ttl_s * SECOND_NS;
+    row->due_ns = now_ns + (int64_t)found->ttl_s * TW_SECOND_NS;
     return !is_same;
 }
 

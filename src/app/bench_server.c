@@ -14,8 +14,6 @@
 #include "base/mem.h"
 #include "base/rng.h"
 
-#define SECOND_NS INT64_C(1000000000)
-
 enum { LONGEST_WAIT_MS = 1000, URL_BYTES = 1024 };
 
 static const char *const words[] = {
@@ -240,7 +238,7 @@ static enum tw_status begin(struct load *load, struct client *client, int64_t du
 
 static double seconds_between(int64_t from_ns, int64_t to_ns)
 {
-    return (double)(to_ns - from_ns) / (double)SECOND_NS;
+    return (double)(to_ns - from_ns) / (double)TW_SECOND_NS;
 }
 
 static void end(struct load *load, struct client *client, CURLcode code)
@@ -302,7 +300,7 @@ static struct client *idle_client(struct load *load)
 static void draw_arrival(struct load *load)
 {
     const double u = tw_rng_uniform(load->config->seed, UINT64_MAX - load->n_begun);
-    load->next_due_ns += (int64_t)(-log1p(-u) / load->config->rate * (double)SECOND_NS);
+    load->next_due_ns += (int64_t)(-log1p(-u) / load->config->rate * (double)TW_SECOND_NS);
 }
 
 static enum tw_status begin_what_is_due(struct load *load, struct tw_error *error)

@@ -12,7 +12,6 @@
 #include "hub/usage_period.h"
 
 #define REPORT_BOUND_BYTES ((size_t)64 << 20)
-#define SECOND_NS          INT64_C(1000000000)
 
 /* What a command prints, and its end. */
 static int finish(struct tw_policy *policy, struct tw_buf *out, enum tw_status status,
@@ -468,7 +467,7 @@ static enum tw_status replay_books(const struct tw_policy *policy, const struct 
     enum tw_status status = tw_zone_open(NULL, "UTC", &utc, error);
     if (status == TW_OK) {
         status = tw_usage_period_parse(args->period != NULL ? args->period : "last-month", utc,
-                                       tw_clock_wall_ns() / SECOND_NS, &period, error);
+                                       tw_clock_wall_ns() / TW_SECOND_NS, &period, error);
     }
     if (status == TW_OK) {
         status = tw_books_args_open(args->books, &db, error);

@@ -24,7 +24,6 @@
 #include "base/mem.h"
 #include "hub/hub_admin.h"
 
-#define SECOND_NS         INT64_C(1000000000)
 #define PREPARING         2
 #define OTHER_DESCRIPTORS (TW_LIMIT_HTTP_SPARE_CONNECTIONS + 100)
 
@@ -235,7 +234,7 @@ static unsigned n_open(const struct serve *serve)
 /* Until everything is answered, time is over, or a second signal comes. */
 static void drain(struct serve *serve, const sigset_t *signals)
 {
-    const int64_t end_ns = tw_clock_monotonic_ns() + serve->args.drain_seconds * SECOND_NS;
+    const int64_t end_ns = tw_clock_monotonic_ns() + serve->args.drain_seconds * TW_SECOND_NS;
     const struct timespec tick = {.tv_nsec = 20000000};
     tw_serve_notify("STOPPING=1");
     tw_api_drain(serve->api);
@@ -257,7 +256,7 @@ static void drain(struct serve *serve, const sigset_t *signals)
 /* Who was cut off has an answer by now, which may be on its way. */
 static void send_rest(const struct serve *serve)
 {
-    const int64_t end_ns = tw_clock_monotonic_ns() + SECOND_NS;
+    const int64_t end_ns = tw_clock_monotonic_ns() + TW_SECOND_NS;
     const struct timespec tick = {.tv_nsec = 2000000};
     while (serve->server != NULL && tw_http_server_usage(serve->server).n_requests > 0 &&
            tw_clock_monotonic_ns() < end_ns) {

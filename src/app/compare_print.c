@@ -5,13 +5,13 @@
 #include <string.h>
 
 #include "app/plan_json.h"
+#include "base/clock.h"
 #include "base/json.h"
 #include "hub/csv.h"
 #include "hub/exact.h"
 #include "hub/usage_period.h"
 
 enum { NUMBER_BYTES = 32, RANGE_BYTES = 112, SHOWN_MODELS = 6 };
-#define SECOND_NS ((int64_t)1000000000)
 
 /* ---- numbers of a table ---- */
 
@@ -76,8 +76,8 @@ static void put_head(const struct tw_comparison *c, const struct tw_compare_sour
 {
     const struct tw_actual *a = c->wish.actual;
     char from[TW_USAGE_PERIOD_TEXT_BYTES], to[TW_USAGE_PERIOD_TEXT_BYTES];
-    tw_usage_period_write_utc(a->from_ns / SECOND_NS, from);
-    tw_usage_period_write_utc(a->to_ns / SECOND_NS, to);
+    tw_usage_period_write_utc(a->from_ns / TW_SECOND_NS, from);
+    tw_usage_period_write_utc(a->to_ns / TW_SECOND_NS, to);
     tw_buf_append_format(out, "Plan and actual: %s\n", c->wish.plan->scenario->name);
     tw_buf_append_format(out, "  %s to %s (%.4g days, hours of %s), models ", from, to,
                          c->window_s / 86400, tw_zone_name(a->zone));
@@ -252,8 +252,8 @@ static void put_head_json(const struct tw_comparison *c, struct tw_json_writer *
     const struct tw_plan *plan = c->wish.plan;
     const struct tw_actual *a = c->wish.actual;
     tw_json_put_text(w, "scenario", plan->scenario->name);
-    put_time(w, "from", a->from_ns / SECOND_NS);
-    put_time(w, "to", a->to_ns / SECOND_NS);
+    put_time(w, "from", a->from_ns / TW_SECOND_NS);
+    put_time(w, "to", a->to_ns / TW_SECOND_NS);
     tw_json_put_int(w, "from_ns", a->from_ns);
     tw_json_put_int(w, "to_ns", a->to_ns);
     tw_json_put_text(w, "zone", tw_zone_name(a->zone));

@@ -16,7 +16,6 @@
 #include "hub/usage_period.h"
 
 #define OUT_BYTES ((size_t)16 << 20)
-#define SECOND_NS ((int64_t)1000000000)
 
 struct args {
     const char *books, *period, *zone, *in, *of, *option;
@@ -204,7 +203,7 @@ static enum tw_status find_time(struct work *w, struct tw_error *error)
     enum tw_status status =
         tw_zone_open(NULL, w->args->zone != NULL ? w->args->zone : "UTC", &w->zone, error);
     if (status == TW_OK) {
-        status = tw_usage_period_parse(period, w->zone, now_ns / SECOND_NS, &w->period, error);
+        status = tw_usage_period_parse(period, w->zone, now_ns / TW_SECOND_NS, &w->period, error);
     }
     if (status == TW_OK) {
         status = read_integers(w->db, "SELECT created_ns, last_ns FROM books WHERE id = 1", 2,
@@ -214,17 +213,17 @@ static enum tw_status find_time(struct work *w, struct tw_error *error)
         return status;
     }
     const int64_t end_ns = now_ns > books[1] ? now_ns : books[1] + 1;
-    const int64_t from_ns = w->period.starts_s * SECOND_NS;
-    const bool is_endless = w->period.ends_s > INT64_MAX / SECOND_NS;
-    const int64_t to_ns = is_endless ? end_ns : w->period.ends_s * SECOND_NS;
+    const int64_t from_ns = w->period.starts_s * TW_SECOND_NS;
+    const bool is_endless = w->period.ends_s > INT64_MAX / TW_SECOND_NS;
+    const int64_t to_ns = is_endless ? end_ns : w->period.ends_s * TW_SECOND_NS;
     w->from_ns = from_ns > books[0] ? from_ns : books[0];
     w->to_ns = to_ns < end_ns ? to_ns : end_ns;
     if (w->from_ns < w->to_ns) {
         return TW_OK;
     }
     char begin[TW_USAGE_PERIOD_TEXT_BYTES], end[TW_USAGE_PERIOD_TEXT_BYTES];
-    tw_usage_period_write_utc(books[0] / SECOND_NS, begin);
-    tw_usage_period_write_utc(end_ns / SECOND_NS, end);
+    tw_usage_period_write_utc(books[0] / TW_SECOND_NS, begin);
+    tw_usage_period_write_utc(end_ns / TW_SECOND_NS, end);
     return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
                         "--period '%.60s' has nothing of the books' time in it, which is %s to %s",
                         period, begin, end);
@@ -309,8 +308,8 @@ static enum tw_status nothing_there(struct work *w, struct tw_error *error)
                             "the books have no request yet: there is nothing to compare the plan "
                             "with");
     }
-    tw_usage_period_write_utc(ends[0] / SECOND_NS, first);
-    tw_usage_period_write_utc(ends[1] / SECOND_NS, last);
+    tw_usage_period_write_utc(ends[0] / TW_SECOND_NS, first);
+    tw_usage_period_write_utc(ends[1] / TW_SECOND_NS, last);
     return tw_error_set(error, TW_ERR_NOT_FOUND, TW_NO_POSITION,
                         "the books have no request%s%.60s in this period; their first is of %s, "
                         "their last of %s: choose another --period%s",

@@ -14,8 +14,7 @@
 #include "plan/meter_log.h"
 #include "probe/meters.h"
 
-#define SECOND_NS ((int64_t)1000000000)
-#define EVERY_S   60
+#define EVERY_S 60
 enum { READING_BYTES = 64 * 256, TIME_BYTES = 40 };
 
 struct args {
@@ -164,20 +163,20 @@ static enum tw_status open_file(const char *path, int *ret_fd, struct tw_error *
 static void write_time(char text[TIME_BYTES])
 {
     const int64_t now_ns = tw_clock_wall_ns();
-    const time_t seconds = (time_t)(now_ns / SECOND_NS);
+    const time_t seconds = (time_t)(now_ns / TW_SECOND_NS);
     struct tm day;
     char date[24] = "";
     if (gmtime_r(&seconds, &day) != NULL) {
         strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &day);
     }
-    snprintf(text, TIME_BYTES, "%s.%03dZ", date, (int)(now_ns % SECOND_NS / 1000000));
+    snprintf(text, TIME_BYTES, "%s.%03dZ", date, (int)(now_ns % TW_SECOND_NS / 1000000));
 }
 
 static void sleep_until(int64_t at_ns)
 {
     const int64_t left_ns = at_ns - tw_clock_monotonic_ns();
     if (left_ns > 0) {
-        struct timespec left = {left_ns / SECOND_NS, left_ns % SECOND_NS};
+        struct timespec left = {left_ns / TW_SECOND_NS, left_ns % TW_SECOND_NS};
         while (nanosleep(&left, &left) != 0 && errno == EINTR) {
         }
     }
@@ -190,7 +189,7 @@ static void next_time(char at[TIME_BYTES])
     memcpy(before, at, sizeof before);
     write_time(at);
     while (strcmp(before, at) == 0) {
-        sleep_until(tw_clock_monotonic_ns() + SECOND_NS / 1000);
+        sleep_until(tw_clock_monotonic_ns() + TW_SECOND_NS / 1000);
         write_time(at);
     }
 }
@@ -216,16 +215,16 @@ static void put_reading(const struct tw_probe_meters *meters, const char *boot, 
 /* Often enough that no counter can begin again twice in between. */
 static int64_t interval_ns(const struct tw_probe_meters *meters, double every_s)
 {
-    int64_t every_ns = (int64_t)(every_s * (double)SECOND_NS), most_ns = INT64_MAX;
+    int64_t every_ns = (int64_t)(every_s * (double)TW_SECOND_NS), most_ns = INT64_MAX;
     for (uint32_t i = 0; i < tw_probe_meters_n(meters); i++) {
         const int64_t trust_ns = tw_meter_log_trust_ns(tw_probe_meters_at(meters, i)->range_uj);
         most_ns = trust_ns / 2 < most_ns ? trust_ns / 2 : most_ns;
     }
-    most_ns = most_ns < SECOND_NS / 100 ? SECOND_NS / 100 : most_ns;
+    most_ns = most_ns < TW_SECOND_NS / 100 ? TW_SECOND_NS / 100 : most_ns;
     if (every_ns > most_ns) {
         every_ns = most_ns;
         tw_command_note("note: reads every %.3g s, since a counter here begins again at 0 soon",
-                        (double)every_ns / (double)SECOND_NS);
+                        (double)every_ns / (double)TW_SECOND_NS);
     }
     return every_ns;
 }

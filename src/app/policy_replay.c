@@ -5,12 +5,12 @@
 #include <string.h>
 
 #include "app/policy_ask.h"
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "hub/report_table.h"
 #include "hub/usage_period.h"
 
-#define SECOND_NS  INT64_C(1000000000)
 #define PATH_BYTES (4 * (TW_LIMIT_HUB_NAME_BYTES + 1))
 
 /* UNKNOWN: it was refused, and where its model could have run is not on record. */
@@ -186,8 +186,8 @@ static enum tw_status read_part(struct replay *replay, int64_t *seq, bool *ret_m
         " AND kind IN ('request.settled', 'request.recovered', 'request.refused')"
         " ORDER BY seq LIMIT ?";
     const struct tw_db_value values[] = {
-        tw_db_integer(*seq), tw_db_integer(replay->period.starts_s * SECOND_NS),
-        tw_db_integer(replay->period.ends_s * SECOND_NS), tw_db_integer(TW_LIMIT_REPORT_PART)};
+        tw_db_integer(*seq), tw_db_integer(replay->period.starts_s * TW_SECOND_NS),
+        tw_db_integer(replay->period.ends_s * TW_SECOND_NS), tw_db_integer(TW_LIMIT_REPORT_PART)};
     struct tw_db_statement *rows = NULL;
     bool has_row = false;
     enum tw_status status = tw_db_prepare(replay->db, sql, &rows, replay->error);

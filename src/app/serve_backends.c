@@ -18,7 +18,6 @@
 #include "base/mem.h"
 
 #define DEFAULT_ZONE "elsewhere"
-#define SECOND_NS    INT64_C(1000000000)
 #define FLEET_BYTES  ((size_t)64 << 20)
 #define NAME_BYTES   (TW_LIMIT_SERVED_NAME_BYTES + INET6_ADDRSTRLEN + 16)
 #define MOST_DRAINED (2 * TW_LIMIT_REMOTES)
@@ -618,8 +617,8 @@ static void *look_up_all(void *context)
         if (row != NULL && row->due_ns <= tw_clock_monotonic_ns()) {
             look_up(backends, row);
         } else if (row != NULL) {
-            const struct timespec until = {.tv_sec = row->due_ns / SECOND_NS,
-                                           .tv_nsec = row->due_ns % SECOND_NS};
+            const struct timespec until = {.tv_sec = row->due_ns / TW_SECOND_NS,
+                                           .tv_nsec = row->due_ns % TW_SECOND_NS};
             pthread_cond_timedwait(&backends->wake, &backends->lock, &until);
         } else {
             pthread_cond_wait(&backends->wake, &backends->lock);

@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <time.h>
 
+#define TW_SECOND_NS INT64_C(1000000000)
+
 /* Nanoseconds since some fixed moment; never goes back. */
 int64_t tw_clock_monotonic_ns(void);
 

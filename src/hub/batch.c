@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "hub/batch_state.h"
 
@@ -188,7 +189,7 @@ static int64_t lifetime_ns(struct tw_hub *hub, int64_t project, int64_t lifetime
     const int64_t most_s = lifetime_s > 0 && lifetime_s < TW_LIMIT_BATCH_FILE_SECONDS
                                ? lifetime_s
                                : TW_LIMIT_BATCH_FILE_SECONDS;
-    const int64_t ns = most_s * TW_DIRECTORY_SECOND_NS;
+    const int64_t ns = most_s * TW_SECOND_NS;
     return keep_ns > 0 && keep_ns < ns ? keep_ns : ns;
 }
 
@@ -499,7 +500,7 @@ static enum tw_status insert_batch(struct tw_hub *hub, void *context, struct tw_
     batch->id = hub->ledger.books.next_id++;
     snprintf(batch->currency, sizeof batch->currency, "%s", hub->ledger.books.currency);
     batch->created_ns = hub->now_ns;
-    batch->expires_ns = hub->now_ns + creating->order->window_s * TW_DIRECTORY_SECOND_NS;
+    batch->expires_ns = hub->now_ns + creating->order->window_s * TW_SECOND_NS;
     const struct tw_db_value values[] = {
         tw_db_integer(batch->id),         tw_db_text(batch->name),
         tw_db_integer(batch->project),    tw_db_integer(batch->key),

@@ -7,11 +7,11 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/suggest.h"
 #include "hub/money.h"
 
 #define COUNT(values) (sizeof(values) / sizeof *(values))
-#define SECOND_NS     INT64_C(1000000000)
 #define WHEN_BYTES    32
 
 /* ---- fields ---- */
@@ -285,7 +285,7 @@ json_t *tw_change_json_path(const struct tw_holder *holder)
 json_t *tw_change_json_when(int64_t at_ns)
 {
     char text[WHEN_BYTES];
-    const time_t at_s = (time_t)(at_ns / SECOND_NS);
+    const time_t at_s = (time_t)(at_ns / TW_SECOND_NS);
     struct tm parts;
     if (at_ns == 0 || gmtime_r(&at_s, &parts) == NULL ||
         strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts) == 0) {

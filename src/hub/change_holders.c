@@ -2,10 +2,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "hub/change.h"
 
 #define COUNT(values) (sizeof(values) / sizeof *(values))
-#define SECOND_NS     INT64_C(1000000000)
 #define DAY_S         86400
 #define PATH_BYTES    (TW_HOLDER_KINDS * (TW_LIMIT_HUB_NAME_BYTES + 1))
 #define MODELS_BYTES  (TW_LIMIT_HUB_LIST_NAMES * (TW_LIMIT_HUB_TEXT_BYTES + 1))
@@ -107,8 +107,8 @@ static void note_settings(struct tw_hub_change *change, const struct tw_holder *
                 after->rates.limit[TW_RATE_CONCURRENT]);
     note_number(change, "default_tokens", is_new, before->default_answer_tokens,
                 after->default_answer_tokens);
-    note_number(change, "keep_content_s", is_new, before->keep_content_ns / SECOND_NS,
-                after->keep_content_ns / SECOND_NS);
+    note_number(change, "keep_content_s", is_new, before->keep_content_ns / TW_SECOND_NS,
+                after->keep_content_ns / TW_SECOND_NS);
     note_number(change, "max_context", is_new, before->max_context_tokens,
                 after->max_context_tokens);
     tw_change_note_text(change, "models", before->models, after->models);
@@ -135,7 +135,7 @@ static json_t *models_list(const char *models)
 /* Content is kept so long: "30d"; null: until it is erased. */
 static json_t *kept(const struct tw_holder_settings *settings)
 {
-    const int64_t seconds = settings->keep_content_ns / SECOND_NS;
+    const int64_t seconds = settings->keep_content_ns / TW_SECOND_NS;
     const bool is_days = seconds % DAY_S == 0;
     return seconds == 0 ? json_null()
                         : json_sprintf("%lld%s", (long long)(is_days ? seconds / DAY_S : seconds),

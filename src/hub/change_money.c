@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/zone.h"
 #include "hub/change.h"
 #include "hub/money.h"
@@ -9,7 +10,6 @@
 #define COUNT(values) (sizeof(values) / sizeof *(values))
 #define DEFAULT_NAME  "main"
 #define DEFAULT_ZONE  "UTC"
-#define SECOND_NS     INT64_C(1000000000)
 
 static const struct tw_field money_limit = {
     .name = "limit", .kind = TW_FIELD_AMOUNT, .most = TW_LIMIT_HUB_LIMIT_NANO};
@@ -268,9 +268,9 @@ static enum tw_status put_budget(struct tw_hub_change *change, json_t *row,
     tw_change_put(change, row, "left",
                   in_unit(budget, tw_spending_available(&budget->facts, sums)));
     tw_change_put(change, row, "starts",
-                  tw_change_json_when(has_end ? window->starts_s * SECOND_NS : 0));
+                  tw_change_json_when(has_end ? window->starts_s * TW_SECOND_NS : 0));
     tw_change_put(change, row, "ends",
-                  tw_change_json_when(has_end ? window->ends_s * SECOND_NS : 0));
+                  tw_change_json_when(has_end ? window->ends_s * TW_SECOND_NS : 0));
     tw_change_put(change, row, "zone", json_string(tw_zone_name(budget->zone)));
     tw_change_put(change, row, "rollover", json_boolean(budget->facts.rolls_over));
     tw_change_put(

@@ -5,13 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/printable.h"
 #include "base/suggest.h"
 #include "base/zone.h"
 #include "hub/commands.h"
 #include "hub/money.h"
 
-#define SECOND_NS     INT64_C(1000000000)
 #define MINUTE_S      INT64_C(60)
 #define HOUR_S        INT64_C(3600)
 #define DAY_S         INT64_C(86400)
@@ -208,7 +208,7 @@ static enum tw_status read_duration(const char *text, struct tw_field_value *val
         seconds > TW_LIMIT_HUB_DURATION_S) {
         return refuse(text, "no time like 90s, 30m, 24h or 7d, of at most a hundred years", error);
     }
-    value->integer = seconds * SECOND_NS;
+    value->integer = seconds * TW_SECOND_NS;
     return TW_OK;
 }
 
@@ -275,7 +275,7 @@ static enum tw_status read_when(const struct tw_field *field, const char *text, 
                             "like 2026-12-31T18:00:00Z, 'now', or '+90d'",
                       error);
     }
-    value->integer = (days * DAY_S + seconds) * SECOND_NS;
+    value->integer = (days * DAY_S + seconds) * TW_SECOND_NS;
     return TW_OK;
 }
 

@@ -36,7 +36,6 @@
 #include "hub/subject_keys.h"
 #include "store/db.h"
 
-#define TW_DIRECTORY_SECOND_NS    INT64_C(1000000000)
 #define TW_DIRECTORY_HASH_BYTES   32
 #define TW_DIRECTORY_SECRET_BYTES 64
 #define TW_DIRECTORY_SHOWN_BYTES  20

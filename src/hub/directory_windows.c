@@ -1,4 +1,5 @@
 /* Windows of budgets: those that somebody wanted are in memory, all are in the tables. */
+#include "base/clock.h"
 #include "hub/directory_state.h"
 
 #define KEPT_WINDOWS 3 /* of a budget: the present one, and those that requests still run in */
@@ -169,7 +170,7 @@ enum tw_status tw_directory_window(struct tw_directory *directory, struct tw_db_
                                    struct tw_hub_budget *budget, int64_t at_ns,
                                    struct tw_hub_window **ret_window, struct tw_error *error)
 {
-    const int64_t at_s = at_ns / TW_DIRECTORY_SECOND_NS;
+    const int64_t at_s = at_ns / TW_SECOND_NS;
     if (budget->sums_epoch != directory->sums_epoch) {
         tw_directory_recycle_windows(directory, budget);
         budget->sums_epoch = directory->sums_epoch;

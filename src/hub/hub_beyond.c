@@ -1,5 +1,6 @@
 /* What a request used beyond what was reserved for it, as a server of somebody else counts it: as
  * much of it as every hard budget has left is reserved as well, before all of it is settled. */
+#include "base/clock.h"
 #include "hub/hub_state.h"
 
 /* What is to be paid: the part that was reserved, and so much more. */
@@ -51,7 +52,7 @@ static struct tw_spending_amount left_in(const struct tw_hub *hub, const struct 
     struct tw_spending_amount left = {.money_nano = INT64_MAX, .tokens = INT64_MAX};
     for (size_t i = 0; i < path->n; i++) {
         const struct tw_spending_budget *budget = path->steps[i].budget;
-        const bool is_over = path->windows[i]->ends_s <= hub->now_ns / TW_DIRECTORY_SECOND_NS;
+        const bool is_over = path->windows[i]->ends_s <= hub->now_ns / TW_SECOND_NS;
         int64_t here = tw_spending_available(budget, path->steps[i].window);
         here = here < 0 || (is_over && budget->rolls_over) ? 0 : here;
         int64_t *least = budget->unit == TW_SPENDING_MONEY ? &left.money_nano : &left.tokens;

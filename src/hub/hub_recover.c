@@ -138,7 +138,7 @@ static void remember(struct tw_hub_requests *requests, int64_t number)
 void tw_hub_owe(struct tw_hub *hub, int64_t request)
 {
     remember(&hub->owed, request);
-    hub->owed_at_ns = tw_clock_monotonic_ns() + TW_DIRECTORY_SECOND_NS;
+    hub->owed_at_ns = tw_clock_monotonic_ns() + TW_SECOND_NS;
 }
 
 void tw_hub_doubt(struct tw_hub *hub, int64_t request)
@@ -196,7 +196,7 @@ void tw_hub_settle_owed(struct tw_hub *hub)
         return;
     }
     settle_each(hub, &hub->owed, true, &error);
-    hub->owed_at_ns = tw_clock_monotonic_ns() + TW_DIRECTORY_SECOND_NS;
+    hub->owed_at_ns = tw_clock_monotonic_ns() + TW_SECOND_NS;
 }
 
 enum tw_status tw_hub_release_doubted(struct tw_hub *hub, struct tw_error *error)

@@ -39,13 +39,13 @@ static void wait_for_work(struct tw_hub *hub)
     const bool is_due = is_unsigned || hub->owed.n > 0 || hub->doubted.n > 0 || is_broken;
     const int64_t tend_ns = tw_hub_tend_ns(hub);
     const bool tends = tend_ns != INT64_MAX && !is_broken;
-    int64_t wait_ns = is_due ? TW_DIRECTORY_SECOND_NS : TW_LIMIT_HUB_BEAT_NS;
+    int64_t wait_ns = is_due ? TW_SECOND_NS : TW_LIMIT_HUB_BEAT_NS;
     if (tends && tend_ns - hub->now_ns < wait_ns) {
         wait_ns = tend_ns > hub->now_ns ? tend_ns - hub->now_ns : 0;
     }
     const int64_t until_ns = tw_clock_monotonic_ns() + wait_ns;
-    const struct timespec until = {.tv_sec = until_ns / TW_DIRECTORY_SECOND_NS,
-                                   .tv_nsec = until_ns % TW_DIRECTORY_SECOND_NS};
+    const struct timespec until = {.tv_sec = until_ns / TW_SECOND_NS,
+                                   .tv_nsec = until_ns % TW_SECOND_NS};
     int failure = 0;
     while (hub->first == NULL && !hub->is_called && !hub->stops && failure == 0) {
         failure = has_others || ((is_due || tends) && !is_broken)
@@ -145,7 +145,7 @@ enum tw_status tw_hub_begin_group(struct tw_hub *hub, struct tw_error *error)
 static void forget_group(struct tw_hub *hub)
 {
     tw_db_rollback(hub->db);
-    hub->content.retry_ns = hub->now_ns + TW_DIRECTORY_SECOND_NS;
+    hub->content.retry_ns = hub->now_ns + TW_SECOND_NS;
     hub->ledger.books.writer = 0; /* so that the next group reads all sums again */
     if (hub->has_changed) {
         hub->directory.seen_change = 0; /* and the whole directory */
@@ -194,7 +194,7 @@ static void reconnect(struct tw_hub *hub)
     }
     const bool is_there = tw_db_reconnect(hub->db, &error) == TW_OK;
     const int64_t now_ns = tw_clock_monotonic_ns();
-    hub->reconnect_at_ns = now_ns + TW_DIRECTORY_SECOND_NS;
+    hub->reconnect_at_ns = now_ns + TW_SECOND_NS;
     if (is_there) {
         hub->recover_at_ns = now_ns + 2 * TW_LIMIT_HUB_BEAT_NS;
         hub->ledger.books.writer = 0;

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "hub/directory.h"
 #include "hub/money.h"
@@ -131,7 +132,7 @@ static void count_in_windows(struct replay *replay, const struct entry *entry,
             if (entry->reserve_entry < budget->since_entry || entry->id >= budget->until_entry) {
                 continue;
             }
-            const int64_t at_s = entry->reserved_ns / TW_DIRECTORY_SECOND_NS;
+            const int64_t at_s = entry->reserved_ns / TW_SECOND_NS;
             struct tw_hub_window *window = budget->windows;
             while (window != NULL && (at_s < window->starts_s || at_s >= window->ends_s)) {
                 window = window->next;

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "hub/change.h"
 #include "hub/focus.h"
 #include "hub/invoice.h"
@@ -79,7 +80,7 @@ static enum tw_status make_wish(struct tw_hub_change *change, const struct tw_zo
     const bool is_focus = tw_change_integer(change, "format", TABLE) == FOCUS;
     enum tw_status status =
         tw_usage_period_parse(text_of(change, "period", "this-month"), zone,
-                              change->now_ns / TW_DIRECTORY_SECOND_NS, &wish.period, error);
+                              change->now_ns / TW_SECOND_NS, &wish.period, error);
     if (status != TW_OK) {
         return status;
     }
@@ -165,9 +166,8 @@ static enum tw_status write_invoice(struct tw_hub_change *change, const struct t
     const struct tw_report_viewer viewer = viewer_of(change);
     struct tw_period month;
     struct tw_invoice *invoice = NULL;
-    enum tw_status status =
-        tw_usage_period_parse_month(text_of(change, "month", "last-month"), zone,
-                                    change->now_ns / TW_DIRECTORY_SECOND_NS, &month, error);
+    enum tw_status status = tw_usage_period_parse_month(
+        text_of(change, "month", "last-month"), zone, change->now_ns / TW_SECOND_NS, &month, error);
     if (status == TW_OK) {
         status = tw_invoice_read(change->db, text_of(change, "org", ""), month, zone,
                                  change->now_ns, &viewer, &invoice, error);

@@ -10,10 +10,9 @@
 #include "base/mem.h"
 #include "net/http_state.h"
 
-#define TICK_MS   100
-#define SECOND_NS INT64_C(1000000000)
-#define EVENTS    256
-#define NO_SLOT   UINT32_MAX
+#define TICK_MS 100
+#define EVENTS  256
+#define NO_SLOT UINT32_MAX
 
 uint64_t tw_http_slot_key(const struct tw_http_slot *slot)
 {
@@ -85,7 +84,7 @@ static void enter_phase(struct tw_http_slot *slot, enum tw_http_phase phase, int
 {
     const uint32_t seconds = phase_seconds(&slot->server->config, phase);
     slot->phase = phase;
-    slot->deadline_ns = seconds > 0 ? now_ns + seconds * SECOND_NS : 0;
+    slot->deadline_ns = seconds > 0 ? now_ns + seconds * TW_SECOND_NS : 0;
 }
 
 /* Under the slots' lock. A request that is not handled yet is marked when it is; one whose answer
@@ -133,13 +132,13 @@ void tw_http_hang_up(struct tw_http_server *server, uint64_t key)
 static bool is_too_slow(const struct tw_http_request *request, int64_t now_ns)
 {
     return request->n_pending_bytes > 0 &&
-           now_ns - request->last_taken_ns > request->server->config.stall_seconds * SECOND_NS;
+           now_ns - request->last_taken_ns > request->server->config.stall_seconds * TW_SECOND_NS;
 }
 
 static bool needs_heartbeat(const struct tw_http_request *request, int64_t now_ns)
 {
     return request->heartbeat != NULL && request->stream.size_bytes == 0 &&
-           now_ns - request->last_write_ns >= request->heartbeat_seconds * SECOND_NS;
+           now_ns - request->last_write_ns >= request->heartbeat_seconds * TW_SECOND_NS;
 }
 
 /* Under the slots' lock. A client that does not read has libmicrohttpd wait for its socket, where
@@ -203,7 +202,7 @@ static void *watch(void *context)
         }
         if (tw_clock_monotonic_ns() >= next_ns) {
             tend_slots(server);
-            next_ns = tw_clock_monotonic_ns() + TICK_MS * (SECOND_NS / 1000);
+            next_ns = tw_clock_monotonic_ns() + TICK_MS * (TW_SECOND_NS / 1000);
         }
     }
     return NULL;

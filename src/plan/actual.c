@@ -2,7 +2,8 @@
 
 #include <string.h>
 
-#define SECOND_NS ((int64_t)1000000000)
+#include "base/clock.h"
+
 enum { HOUR_S = 3600 };
 
 static uint32_t hour_of(const struct tw_civil_time *time)
@@ -28,9 +29,9 @@ void tw_actual_begin(struct tw_actual *actual, const struct tw_zone *zone, int64
     actual->n_apis = n_apis;
     actual->current_s = INT64_MIN;
     for (int64_t at_ns = from_ns; at_ns < to_ns;) {
-        const struct tw_civil_time time = tw_zone_civil(zone, at_ns / SECOND_NS);
+        const struct tw_civil_time time = tw_zone_civil(zone, at_ns / TW_SECOND_NS);
         const int64_t next_ns =
-            (at_ns / SECOND_NS + HOUR_S - time.minute * 60 - time.second) * SECOND_NS;
+            (at_ns / TW_SECOND_NS + HOUR_S - time.minute * 60 - time.second) * TW_SECOND_NS;
         const int64_t end_ns = next_ns < to_ns ? next_ns : to_ns;
         actual->hour_seconds[hour_of(&time)] += (double)(end_ns - at_ns) * 1e-9;
         at_ns = end_ns;
@@ -40,7 +41,7 @@ void tw_actual_begin(struct tw_actual *actual, const struct tw_zone *zone, int64
 /* An hour that lies partly outside of the time has fewer seconds. */
 static double seconds_of(const struct tw_actual *actual, int64_t starts_s)
 {
-    const int64_t starts_ns = starts_s * SECOND_NS, ends_ns = (starts_s + HOUR_S) * SECOND_NS;
+    const int64_t starts_ns = starts_s * TW_SECOND_NS, ends_ns = (starts_s + HOUR_S) * TW_SECOND_NS;
     const int64_t from_ns = starts_ns > actual->from_ns ? starts_ns : actual->from_ns;
     const int64_t to_ns = ends_ns < actual->to_ns ? ends_ns : actual->to_ns;
     return (double)(to_ns - from_ns) * 1e-9;
@@ -61,7 +62,7 @@ static void buy(struct tw_actual *actual, uint32_t at, const struct tw_actual_re
 
 void tw_actual_add(struct tw_actual *actual, const struct tw_actual_request *request)
 {
-    const int64_t at_s = request->at_ns / SECOND_NS;
+    const int64_t at_s = request->at_ns / TW_SECOND_NS;
     const struct tw_civil_time time = tw_zone_civil(actual->zone, at_s);
     const int64_t starts_s = at_s - time.minute * 60 - time.second;
     actual->n_requests++;

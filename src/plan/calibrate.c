@@ -428,7 +428,11 @@ enum tw_status tw_calibrate_log(const struct tw_plant *plant, const struct tw_wo
         return tw_error_set(error, TW_ERR_USAGE, TW_NO_POSITION,
                             "%u requests are too few to calibrate by: give 20 or more", n);
     }
-    struct problem problem = {.plant = plant,
+    struct tw_plant whole = *plant;
+    if (whole.n_context_tokens == 0) {
+        whole.n_context_tokens = tw_workload_summarise(workload).total_most;
+    }
+    struct problem problem = {.plant = &whole,
                               .workload = workload,
                               .n_residuals = 10,
                               .share = LOG_SHARE,

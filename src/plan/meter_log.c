@@ -3,13 +3,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/zone.h"
 #include "text/csv_read.h"
 #include "text/lines.h"
-
-#define SECOND_NS ((int64_t)1000000000)
 
 struct reading {
     int64_t at_ns;
@@ -73,7 +72,7 @@ static bool parse_time(const char *text, int64_t *ret_ns)
     static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     const char *at = text;
     int year, month, day, hour, minute, second;
-    int64_t fraction_ns = 0, unit_ns = SECOND_NS / 10;
+    int64_t fraction_ns = 0, unit_ns = TW_SECOND_NS / 10;
     if (!take_digits(&at, 4, 1970, 2261, &year) || !take_char(&at, '-') ||
         !take_digits(&at, 2, 1, 12, &month) || !take_char(&at, '-') ||
         !take_digits(&at, 2, 1, 31, &day) || !take_char(&at, 'T') ||
@@ -93,7 +92,7 @@ static bool parse_time(const char *text, int64_t *ret_ns)
     }
     const int64_t seconds =
         tw_zone_day_of(year, month, day) * 86400 + hour * 3600 + minute * 60 + second;
-    *ret_ns = seconds * SECOND_NS + fraction_ns;
+    *ret_ns = seconds * TW_SECOND_NS + fraction_ns;
     return take_char(&at, 'Z') && *at == '\0';
 }
 
@@ -166,7 +165,7 @@ static const struct counter *find_counter(const struct reading *reading, const c
 int64_t tw_meter_log_trust_ns(uint64_t range_uj)
 {
     const uint64_t seconds = range_uj / (TW_LIMIT_METER_WATTS * UINT64_C(1000000));
-    return range_uj == 0 || seconds > (uint64_t)(INT64_MAX / SECOND_NS)
+    return range_uj == 0 || seconds > (uint64_t)(INT64_MAX / TW_SECOND_NS)
                ? INT64_MAX
                : (int64_t)(range_uj / (TW_LIMIT_METER_WATTS * UINT64_C(1000))) * 1000000;
 }

@@ -394,7 +394,9 @@ enum tw_status tw_trace_read(const char *file, const char *text, size_t text_byt
                              struct tw_trace_times **ret_times, struct tw_error *error)
 {
     struct reading r = {.file = file, .error = error};
-    struct tw_lines lines = {.text = {text, text_bytes}}, first = lines;
+    /* Spreadsheets put a byte order mark before the first title. */
+    const size_t mark = text_bytes >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+    struct tw_lines lines = {.text = {text + mark, text_bytes - mark}}, first = lines;
     struct tw_bytes line = {"", 0};
     tw_lines_next(&first, &line);
     while (line.size_bytes > 0 && (line.data[0] == ' ' || line.data[0] == '\t')) {

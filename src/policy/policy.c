@@ -292,14 +292,3 @@ void tw_policy_decide(const struct tw_policy *policy, const struct tw_policy_que
     }
     *ret_decision = decision;
 }
-
-uint64_t tw_policy_keep_trust(const struct tw_policy *policy, unsigned first_zone, uint64_t zones)
-{
-    uint64_t kept = 0;
-    for (size_t i = 0; i < policy->n_zones; i++) {
-        if ((zones >> i & 1) != 0 && policy->zones[i].trust >= policy->zones[first_zone].trust) {
-            kept |= UINT64_C(1) << i;
-        }
-    }
-    return kept;
-}

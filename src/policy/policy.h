@@ -145,8 +145,4 @@ enum tw_policy_fit tw_policy_rule_fits(const struct tw_policy *policy, size_t ru
 /* The earlier rule because of which a rule is never reached; TW_POLICY_NONE: it is. */
 int tw_policy_hidden_by(const struct tw_policy *policy, size_t rule);
 
-/* Of the zones, those that are trusted at least as much as the first choice. Every retry, fallback
- * and canary is chosen from these. */
-uint64_t tw_policy_keep_trust(const struct tw_policy *policy, unsigned first_zone, uint64_t zones);
-
 #endif

@@ -2,15 +2,15 @@
 
 #include <assert.h>
 
-#define SECOND_NS INT64_C(1000000000)
+#include "base/clock.h"
 
 struct tw_breaker_config tw_breaker_defaults(void)
 {
     return (struct tw_breaker_config){.n_consecutive = 5,
                                       .most_per_mille = 500,
                                       .n_outcomes = 16,
-                                      .open_ns = 5 * SECOND_NS,
-                                      .probe_ns = 60 * SECOND_NS};
+                                      .open_ns = 5 * TW_SECOND_NS,
+                                      .probe_ns = 60 * TW_SECOND_NS};
 }
 
 void tw_breaker_init(struct tw_breaker *breaker, const struct tw_breaker_config *config)

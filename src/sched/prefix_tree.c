@@ -35,7 +35,7 @@ struct tw_prefix_tree {
     uint32_t n_cached, n_nodes;
 };
 
-/* How many there are before there is a node: few, because simulations make trees by the thousand. */
+/* Before there is a node: few, because simulations make trees by the thousand. */
 enum { FIRST_BUCKETS = 1024 };
 
 static uint32_t *new_buckets(uint32_t n)

@@ -264,8 +264,8 @@ def dropping_gives_the_answer_of_a_conversation_without_what_was_dropped(program
 
 def a_message_that_cannot_fit_is_refused_and_the_chat_goes_on(program):
     golden.make_model(program.folder / "m.gguf")
-    code, out, err = program.run("chat", "--model", "m.gguf", "--ctx", 64, "--max-tokens", 3,
-                                 stdin=b"word " * 100 + b"\nhi\n")
+    code, out, err = program.run("chat", "--model", "m.gguf", "--ctx", 64, "--max-tokens", 12,
+                                 "--ignore-eos", stdin=b"word " * 100 + b"\nhi\n")
     assert code == 0
     assert b"tokenworks: error: the message has" in err and b"--ctx" in err
     assert out != b""

@@ -110,6 +110,26 @@ def a_measured_machine_is_what_it_was_made_to_be(it):
     assert slow["options"] != fast["options"]
 
 
+def a_servers_log_calibrates(it):
+    """One request after the other, 25 ms a token and 0.2 ms a token of its prompt, as ours would not
+    take; a byte order mark, as spreadsheets write it."""
+    rows = ["\ufeffarrival_s,input_tokens,output_tokens,ttft_s,tpot_s"]
+    rows += [f"{20 * i},{n},60,{0.02 + 2e-4 * n:.6f},0.025" for i, n in
+             enumerate(200 + 37 * k % 1800 for k in range(40))]
+    (it.folder / "log.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    plant = ("--model", "Llama-3.1-8B", "--device", "RTX-4090", "--weights", "bf16", "--engine",
+             "vllm")
+    out = it.good("plan", "calibrate", it.folder / "log.csv", "--log", *plant).decode()
+    (it.folder / "mine.csv").write_text(out)
+    load = ("plan", "simulate", *plant, "--json", "--clients", 1, "--requests", 20,
+            "--input-tokens", 1000, "--output-tokens", 60)
+    mine, usual = (json.loads(it.good(*load, *more)) for more in (
+        ("--catalogue", it.folder / "mine.csv"), ()))
+    for what, seconds in (("first_token_s", 0.22), ("token_s", 0.025)):
+        assert abs(mine[what]["mean"] / seconds - 1) < 0.08, (what, mine[what], out)
+        assert abs(usual[what]["mean"] / seconds - 1) > 0.12, (what, usual[what])
+
+
 def loads_that_were_measured_calibrate(it):
     """Times a token of a card that reads three quarters as fast as ours, of two models."""
     words = ("plan", "simulate", "--device", "L40S", "--weights", "fp8", "--engine", "vllm",
@@ -348,7 +368,7 @@ if __name__ == "__main__":
                  cheap_tokens_are_bought_and_dear_ones_are_not,
                  net_present_values_are_those_of_numpy,
                  a_measured_machine_is_what_it_was_made_to_be,
-                 one_plant_under_one_load, loads_that_were_measured_calibrate,
+                 one_plant_under_one_load, a_servers_log_calibrates, loads_that_were_measured_calibrate,
                  what_a_rule_forbids_is_gone_and_has_a_price, more_load_never_costs_less,
                  tokens_that_the_rules_forbid_are_not_advised, a_models_own_config_is_enough,
                  spare_machines_are_called_so_and_money_is_said_to_be_dollars,

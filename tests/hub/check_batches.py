@@ -175,8 +175,10 @@ def faults_of_a_file_are_told_with_their_lines(it):
             assert "not valid JSON" in told["message"] and "column" in told["message"], told
         deep = client.wait(client.batch("[" * 2000 + "]" * 2000))
         assert "nested deeper" in deep["errors"]["data"][0]["message"], deep
+        ended = client.wait(client.batch(line(1).replace('"c1"', '"c1\\u0000"')))
+        assert "none of them 0" in ended["errors"]["data"][0]["message"], ended
         rows = it.books.rows("SELECT * FROM batch")
-        assert len(rows) == 7 and "secret" not in repr(rows), rows
+        assert len(rows) == 8 and "secret" not in repr(rows), rows
         empty = client.wait(client.batch("\n \n"))
         assert [e["code"] for e in empty["errors"]["data"]] == ["empty_file"], empty
 

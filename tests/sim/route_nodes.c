@@ -4,12 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/rng.h"
-
-#define SECOND_NS INT64_C(1000000000)
 
 /* ---- traces ---- */
 
@@ -209,7 +208,7 @@ static void end_prompt(struct run *run, struct node *node)
     node->n_queued--;
     node->is_busy = false;
     job->end_ns = now_ns + (int64_t)job->request->n_answer_tokens * run->plant->answer_token_ns;
-    run->firsts[run->n_firsts++] = (double)(now_ns - job->request->at_ns) / (double)SECOND_NS;
+    run->firsts[run->n_firsts++] = (double)(now_ns - job->request->at_ns) / (double)TW_SECOND_NS;
     if (run->router != NULL) {
         tw_router_first(run->router, &job->ride, now_ns);
     }

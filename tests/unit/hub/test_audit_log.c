@@ -9,9 +9,8 @@
 #include <string.h>
 
 #include "audit_fixture.h"
+#include "base/clock.h"
 #include "hub/audit_export.h"
-
-enum { SECOND_NS = 1000000000 };
 
 struct books {
     char folder[256];
@@ -83,9 +82,9 @@ static void a_group_that_was_rolled_back_leaves_nothing(void **state)
     struct books *books = *state;
     append_requests(books->db, books->log, 30);
     assert_int_equal(tw_db_begin(books->db, NULL), TW_OK);
-    append_one(books, AUDIT_START + SECOND_NS);
-    append_one(books, AUDIT_START + SECOND_NS);
-    assert_int_equal(tw_audit_log_sign(books->log, AUDIT_START + SECOND_NS, NULL), TW_OK);
+    append_one(books, AUDIT_START + TW_SECOND_NS);
+    append_one(books, AUDIT_START + TW_SECOND_NS);
+    assert_int_equal(tw_audit_log_sign(books->log, AUDIT_START + TW_SECOND_NS, NULL), TW_OK);
     assert_int_equal(tw_audit_log_signed_seq(books->log), 32);
     tw_db_rollback(books->db);
     assert_int_equal(tw_audit_log_reload(books->log, NULL), TW_OK);
@@ -145,14 +144,14 @@ static void a_checkpoint_comes_once_a_second_and_at_the_end(void **state)
     assert_int_equal(tw_audit_log_seal(books->log, AUDIT_START, NULL), TW_OK);
     assert_int_equal(tw_audit_log_signed_seq(books->log), 1);
     append_one(books, AUDIT_START + 1);
-    assert_false(tw_audit_log_is_due(books->log, AUDIT_START + SECOND_NS - 1));
-    assert_int_equal(tw_audit_log_seal(books->log, AUDIT_START + SECOND_NS - 1, NULL), TW_OK);
+    assert_false(tw_audit_log_is_due(books->log, AUDIT_START + TW_SECOND_NS - 1));
+    assert_int_equal(tw_audit_log_seal(books->log, AUDIT_START + TW_SECOND_NS - 1, NULL), TW_OK);
     assert_int_equal(tw_audit_log_signed_seq(books->log), 1);
-    assert_int_equal(tw_audit_log_seal(books->log, AUDIT_START + SECOND_NS, NULL), TW_OK);
+    assert_int_equal(tw_audit_log_seal(books->log, AUDIT_START + TW_SECOND_NS, NULL), TW_OK);
     assert_int_equal(tw_audit_log_signed_seq(books->log), 2);
-    assert_int_equal(tw_audit_log_sign(books->log, AUDIT_START + SECOND_NS, NULL), TW_OK);
-    append_one(books, AUDIT_START + SECOND_NS);
-    assert_int_equal(tw_audit_log_sign(books->log, AUDIT_START + SECOND_NS, NULL), TW_OK);
+    assert_int_equal(tw_audit_log_sign(books->log, AUDIT_START + TW_SECOND_NS, NULL), TW_OK);
+    append_one(books, AUDIT_START + TW_SECOND_NS);
+    assert_int_equal(tw_audit_log_sign(books->log, AUDIT_START + TW_SECOND_NS, NULL), TW_OK);
     assert_int_equal(tw_db_commit(books->db, NULL), TW_OK);
     struct tw_audit_report report = verify(books);
     assert_int_equal(report.fault, TW_AUDIT_FAULT_NONE);

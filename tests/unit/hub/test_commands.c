@@ -9,10 +9,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "hub/commands.h"
 
-#define SECOND_NS INT64_C(1000000000)
-#define NOW_NS    (INT64_C(1764201600) * SECOND_NS) /* 2025-11-27 00:00 UTC */
+#define NOW_NS (INT64_C(1764201600) * TW_SECOND_NS) /* 2025-11-27 00:00 UTC */
 
 /* ---- who may ---- */
 
@@ -245,12 +245,12 @@ static void times_are_read_as_dates_instants_and_from_now_on(void **state)
     number(command, "{\"path\": \"a/b/c/d\", \"expires\": \"" text "\"}", "expires")
     assert_int_equal(EXPIRES("now"), NOW_NS);
     assert_int_equal(EXPIRES("never"), 0);
-    assert_int_equal(EXPIRES("1970-01-02"), 86400 * SECOND_NS);
-    assert_int_equal(EXPIRES("2000-02-29"), 951782400 * SECOND_NS);
+    assert_int_equal(EXPIRES("1970-01-02"), 86400 * TW_SECOND_NS);
+    assert_int_equal(EXPIRES("2000-02-29"), 951782400 * TW_SECOND_NS);
     assert_int_equal(EXPIRES("2025-11-27"), NOW_NS);
-    assert_int_equal(EXPIRES("2025-11-27T01:02:03Z"), NOW_NS + 3723 * SECOND_NS);
-    assert_int_equal(EXPIRES("+90s"), NOW_NS + 90 * SECOND_NS);
-    assert_int_equal(EXPIRES("+90d"), NOW_NS + 90 * 86400 * SECOND_NS);
+    assert_int_equal(EXPIRES("2025-11-27T01:02:03Z"), NOW_NS + 3723 * TW_SECOND_NS);
+    assert_int_equal(EXPIRES("+90s"), NOW_NS + 90 * TW_SECOND_NS);
+    assert_int_equal(EXPIRES("+90d"), NOW_NS + 90 * 86400 * TW_SECOND_NS);
 #undef EXPIRES
     static const char *const wrong[] = {"2025-02-29",
                                         "2025-13-01",
@@ -279,7 +279,7 @@ static void times_are_read_as_dates_instants_and_from_now_on(void **state)
                      0);
     assert_int_equal(
         number("key rotate", "{\"path\": \"a/b/c/d\", \"overlap\": \"2h\"}", "overlap"),
-        7200 * SECOND_NS);
+        7200 * TW_SECOND_NS);
     refused("key rotate", "{\"path\": \"a/b/c/d\", \"overlap\": \"2\"}", "overlap: '2' is no time");
 }
 

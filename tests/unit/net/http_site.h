@@ -21,8 +21,7 @@
 #include "base/clock.h"
 #include "net/http_state.h"
 
-#define SECOND_NS   INT64_C(1000000000)
-#define PATIENCE_NS (30 * SECOND_NS) /* also on a machine that is busy otherwise */
+#define PATIENCE_NS (30 * TW_SECOND_NS) /* also on a machine that is busy otherwise */
 #define GET_KEEP    "GET /keep HTTP/1.1\r\nHost: a\r\n\r\n"
 #define GET_HOLD    "GET /hold HTTP/1.1\r\nHost: a\r\n\r\n"
 #define GET_HELLO   "GET / HTTP/1.1\r\nHost: a\r\n\r\n"

@@ -5,6 +5,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
 /* ---- clients that leave ---- */
 
 static void a_client_that_closes_while_it_waits_is_noticed(void **state)
@@ -161,7 +163,7 @@ static void a_stream_that_is_not_read_is_ended_however_little_waits(void **state
         }
     }
     assert_true(tw_http_is_gone(request));
-    assert_true(tw_clock_monotonic_ns() - start_ns > SECOND_NS);
+    assert_true(tw_clock_monotonic_ns() - start_ns > TW_SECOND_NS);
     /* Its connection ends as well, though nobody takes what libmicrohttpd is sending. */
     BECOMES(tw_http_server_usage(site.server).n_connections == 0);
     assert_int_equal(tw_http_server_usage(site.server).n_gone, 1);
@@ -182,7 +184,7 @@ static void a_stream_that_is_read_slowly_goes_on(void **state)
     char *filler = calloc(1, TW_LIMIT_HTTP_STREAM_BYTES);
     tw_http_stream_write(request, filler, TW_LIMIT_HTTP_STREAM_BYTES);
     const int64_t start_ns = tw_clock_monotonic_ns();
-    while (tw_clock_monotonic_ns() - start_ns < 3 * SECOND_NS) {
+    while (tw_clock_monotonic_ns() - start_ns < 3 * TW_SECOND_NS) {
         assert_true(recv(fd, filler, 10000, 0) > 0);
         wait_ms(10);
     }
@@ -216,7 +218,7 @@ static void check_unread_answer(bool is_stream)
     tw_http_release(request);
     free(filler);
     BECOMES(tw_http_server_usage(site.server).n_connections == 0);
-    assert_true(tw_clock_monotonic_ns() - start_ns > SECOND_NS);
+    assert_true(tw_clock_monotonic_ns() - start_ns > TW_SECOND_NS);
     assert_int_equal(tw_http_server_usage(site.server).n_requests, 0);
     assert_int_equal(tw_http_server_usage(site.server).n_gone, 1);
     close(fd);

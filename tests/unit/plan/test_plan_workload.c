@@ -40,7 +40,9 @@ static void traces_are_read_in_all_their_forms(void **state)
 {
     (void)state;
     struct tw_workload w;
-    assert_int_equal(read_text("TIMESTAMP,ContextTokens,GeneratedTokens\n"
+    /* As a spreadsheet writes it, with a byte order mark. */
+    assert_int_equal(read_text("\xef\xbb\xbf"
+                               "TIMESTAMP,ContextTokens,GeneratedTokens\n"
                                "2023-11-16 23:59:59.5000000,374,44\n"
                                "2023-11-17 00:00:01.2500000,396,109\n",
                                &w),

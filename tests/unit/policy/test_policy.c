@@ -356,30 +356,6 @@ static void no_decision_allows_a_zone_that_no_rule_allows_for_the_class(void **s
     assert_true(n_allowed > 1000); /* otherwise nothing was shown */
 }
 
-static void no_later_choice_is_trusted_less_than_the_first(void **state)
-{
-    uint64_t at = 1u << 20;
-    (void)state;
-    for (unsigned round = 0; round < 200; round++) {
-        struct known known;
-        struct tw_policy *policy = random_policy(&at, &known);
-        uint64_t zones = draw(&at, 1u << ZONES);
-        unsigned choice = draw(&at, ZONES), trust = policy->zones[choice].trust;
-        for (unsigned step = 0; step < 6; step++) { /* one fallback after the other */
-            const uint64_t kept = tw_policy_keep_trust(policy, choice, zones);
-            assert_int_equal(kept & ~zones, 0);
-            for (unsigned z = 0; z < ZONES; z++) {
-                const bool is_kept = (kept >> z & 1) != 0;
-                assert_true(!is_kept || policy->zones[z].trust >= trust);
-                assert_true(is_kept || (zones >> z & 1) == 0 || policy->zones[z].trust < trust);
-                choice = is_kept ? z : choice;
-            }
-            trust = policy->zones[choice].trust;
-        }
-        tw_policy_free(policy);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -393,7 +369,6 @@ int main(void)
         cmocka_unit_test(a_version_is_of_what_was_read_and_not_of_how_it_is_written),
         cmocka_unit_test(a_rule_that_is_never_reached_is_known),
         cmocka_unit_test(no_decision_allows_a_zone_that_no_rule_allows_for_the_class),
-        cmocka_unit_test(no_later_choice_is_trusted_less_than_the_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
