@@ -111,8 +111,8 @@ def a_measured_machine_is_what_it_was_made_to_be(it):
 
 
 def a_servers_log_calibrates(it):
-    """One request after the other, 25 ms a token and 0.2 ms a token of its prompt, as ours would not
-    take; a byte order mark, as spreadsheets write it."""
+    """One request after the other, 25 ms a token and 0.2 ms a token of its prompt, as none takes by
+    itself; a byte order mark, as spreadsheets write it."""
     rows = ["\ufeffarrival_s,input_tokens,output_tokens,ttft_s,tpot_s"]
     rows += [f"{20 * i},{n},60,{0.02 + 2e-4 * n:.6f},0.025" for i, n in
              enumerate(200 + 37 * k % 1800 for k in range(40))]
@@ -368,7 +368,8 @@ if __name__ == "__main__":
                  cheap_tokens_are_bought_and_dear_ones_are_not,
                  net_present_values_are_those_of_numpy,
                  a_measured_machine_is_what_it_was_made_to_be,
-                 one_plant_under_one_load, a_servers_log_calibrates, loads_that_were_measured_calibrate,
+                 one_plant_under_one_load, a_servers_log_calibrates,
+                 loads_that_were_measured_calibrate,
                  what_a_rule_forbids_is_gone_and_has_a_price, more_load_never_costs_less,
                  tokens_that_the_rules_forbid_are_not_advised, a_models_own_config_is_enough,
                  spare_machines_are_called_so_and_money_is_said_to_be_dollars,

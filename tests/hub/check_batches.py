@@ -175,7 +175,7 @@ def faults_of_a_file_are_told_with_their_lines(it):
             assert "not valid JSON" in told["message"] and "column" in told["message"], told
         deep = client.wait(client.batch("[" * 2000 + "]" * 2000))
         assert "nested deeper" in deep["errors"]["data"][0]["message"], deep
-        ended = client.wait(client.batch(line(1).replace('"c1"', '"c1\\u0000"')))
+        ended = client.wait(client.batch(line(1).replace('request-1"', 'request-1\\u0000"')))
         assert "none of them 0" in ended["errors"]["data"][0]["message"], ended
         rows = it.books.rows("SELECT * FROM batch")
         assert len(rows) == 8 and "secret" not in repr(rows), rows
@@ -539,9 +539,12 @@ def a_stopped_server_goes_on_where_it_stopped(it):
         began = time.monotonic()
         assert server.stop() == 0
         print(f"# stopped within {time.monotonic() - began:.2f} s")
+    (stopped,), = it.books.rows("SELECT hub FROM batch")
     with it.serve() as server:
+        assert becomes(lambda: it.books.rows("SELECT hub FROM batch") != [(stopped,)], 10), \
+            "that is no silence of 20 seconds"
         client = Client(server, it.books.key)
-        batch = client.wait(name, seconds=15)  # not when a lease is over
+        batch = client.wait(name)
         assert batch["request_counts"] == {"total": 120, "completed": 120, "failed": 0}, batch
         rows = client.rows(batch["output_file_id"])
         assert len({row["custom_id"] for row in rows}) == len(rows) == 120
