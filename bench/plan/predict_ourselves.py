@@ -16,6 +16,7 @@ the last core. Exit code 1 when a median is more than --within percent off.
 """
 import argparse
 import json
+import math
 import os
 import random
 import re
@@ -120,8 +121,10 @@ class Stream:
                         f"Content-Length: {len(body)}\r\n\r\n{body}").encode()
         self.address, self.pieces = ("127.0.0.1", port), []
 
-    def send(self, selector):
+    def connect(self):
         self.socket = socket.create_connection(self.address)
+
+    def send(self, selector):
         self.socket.sendall(self.request)
         selector.register(self.socket, selectors.EVENT_READ, self)
 
@@ -135,10 +138,12 @@ class Stream:
         return bool(piece)
 
     def times(self):
-        """When text came first and last, and the usage that was told."""
+        """When text came first and last (never, where all are control tokens), and the usage."""
+        whole = b"".join(piece for _, piece in self.pieces)
+        assert whole.startswith(b"HTTP/1.1 200 "), whole[:400]
         texts = [at for at, piece in self.pieces if re.search(rb'"content":"[^"]', piece)]
-        usage = re.search(rb'"usage":({"prompt_tokens".*?})}?,?', b"".join(
-            piece for _, piece in self.pieces))
+        texts = texts or [math.nan]
+        usage = re.search(rb'"usage":({"prompt_tokens".*?})}?,?', whole)
         tokens = [int(re.search(rb'"%s":(\d+)' % name, usage[1])[1])
                   for name in (b"prompt_tokens", b"completion_tokens")]
         return texts[0], texts[-1], *tokens
@@ -151,21 +156,27 @@ def open_loop(args, server, trace, seed):
     processors = os.sched_getaffinity(0)
     on_last_core()
     n_sent, n_open, start = 0, 0, time.monotonic() + 0.2
+    streams[0].connect()
     with selectors.DefaultSelector() as selector:
         while n_sent < len(trace) or n_open > 0:
             left = start + trace[n_sent] - time.monotonic() if n_sent < len(trace) else 60
             if left <= 0:
                 streams[n_sent].send(selector)
                 n_sent, n_open = n_sent + 1, n_open + 1
+                if n_sent < len(trace):
+                    streams[n_sent].connect()  # not when it is due
                 continue
             for key, _ in selector.select(left):
                 n_open -= not key.data.receive(selector)
     os.sched_setaffinity(0, processors)
-    first, last, n_in, n_out = zip(*(stream.times() for stream in streams))
+    rows = [(due, *stream.times()) for due, stream in zip(trace, streams)]
+    rows = [row for row in rows if not math.isnan(row[1])]
+    assert len(rows) > len(trace) * 0.9, f"{len(trace) - len(rows)} answers without text"
+    dues, first, last, n_in, n_out = zip(*rows)
     n_in, n_out = statistics.mean(n_in), statistics.mean(n_out)
     seconds = max(last) - start - trace[0]
     return {"n_in": n_in, "n_out": n_out, "throughput": n_out * len(trace) / seconds,
-            "ttft": statistics.median(at - start - due for at, due in zip(first, trace)),
+            "ttft": statistics.median(at - start - due for at, due in zip(first, dues)),
             "tpot": statistics.median((end - begin) / (args.gen - 1)
                                       for begin, end in zip(first, last))}
 

@@ -86,9 +86,11 @@ def main():
             "bytes passed on": [str(args.build / "bench/plain_relay"), ports[1], ports[0]],
             "relayed": [*serve, ports[2], *front],
             "relayed, books": [*serve, ports[3], *front, "--books", str(folder / "hub")]}
-        places = [Place(command, folder, name, int(port), "far" if front[0] in command else None)
-                  for port, (name, command) in zip(ports, commands.items())]
+        places = []
         try:
+            for port, (name, command) in zip(ports, commands.items()):
+                model = "far" if front[0] in command else None
+                places.append(Place(command, folder, name, int(port), model))
             for place in places:
                 place.wait()
             rows = {place.name: [] for place in places}
@@ -107,6 +109,5 @@ def main():
             for place in places:
                 place.process.terminate()
                 place.process.wait()
-    
 
 main()

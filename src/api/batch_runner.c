@@ -261,8 +261,9 @@ static void check_fields(struct validation *validation, int64_t line, const json
 
 static void remember_id(struct validation *validation, int64_t line, const json_t *json)
 {
-    const char *custom_id = json_string_value(json_object_get(json, "custom_id"));
-    if (custom_id == NULL) {
+    const json_t *id = json_object_get(json, "custom_id");
+    const char *custom_id = json_string_value(id);
+    if (custom_id == NULL || strlen(custom_id) != json_string_length(id)) {
         return;
     }
     if (validation->n_ids == validation->room) {
@@ -628,6 +629,14 @@ static const struct reason *stopped_by(const struct tw_api_runner *runner, const
     return tw_hub_may_go_on(&job->caller) ? NULL : &revoked;
 }
 
+static bool is_just_over(const struct tw_api_runner *runner, const struct job *job)
+{
+    const int64_t now_ns = tw_hub_time_ns(runner->batches->api->config.hub);
+    const int64_t over_ns =
+        job->batch.status == TW_BATCH_CANCELLING ? job->batch.cancelling_ns : job->batch.expires_ns;
+    return now_ns >= over_ns && now_ns - over_ns < TW_LIMIT_HUB_LEASE_NS;
+}
+
 /* A piece of what is left of a batch that is over. */
 static enum tw_status refuse_lines(struct tw_api_runner *runner, struct job *job,
                                    const struct reason *why, size_t *ret_n, struct tw_error *error)
@@ -679,6 +688,10 @@ static bool begin_line(struct tw_api_runner *runner, struct job *job, struct slo
         status = refuse_lines(runner, job, stopped, &n, &error);
         if (status != TW_OK) {
             warn(runner, &error);
+        }
+        if (status == TW_ERR_MISSED && is_just_over(runner, job)) {
+            job->is_lost = true; /* who can read its lines may be about to come back */
+            return false;
         }
         if (status == TW_ERR_MISSED) { /* it ends all the same, or nobody could end it */
             job->is_read = true;

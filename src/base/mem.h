@@ -23,8 +23,8 @@ void *tw_mem_realloc(void *old, size_t n, size_t item_bytes);
 void tw_mem_free(void *block);
 
 /* From here on blocks of up to 32 MiB that are freed stay with the process, so that the next ones
- * need no fresh pages: for a command that ends soon and makes and frees large blocks by the
- * thousand. Before there is a second thread. */
+ * need no fresh pages: for a command that makes and frees large blocks by the thousand. Before
+ * there is a second thread. */
 void tw_mem_keep_freed(void);
 
 /* A copy of text, NUL-terminated; text need not be. */

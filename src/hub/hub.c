@@ -269,10 +269,10 @@ enum tw_status tw_hub_open(const struct tw_hub_config *config, struct tw_hub **r
 static void sign_off(struct tw_hub *hub)
 {
     struct tw_error error;
-    hub->ledger.is_leaving = true;
-    if (tw_hub_begin_group(hub, &error) != TW_OK) {
+    if (tw_db_is_broken(hub->db) || tw_hub_begin(hub, &error) != TW_OK) {
         return;
     }
+    hub->ledger.is_leaving = true;
     enum tw_status status = is_unrecorded(hub) ? TW_OK : tw_hub_record_stop(hub, &error);
     if (status == TW_OK) {
         status = tw_audit_log_sign(hub->audit, hub->now_ns, &error);

@@ -82,8 +82,8 @@ struct tw_hub_config {
 enum tw_status tw_hub_open(const struct tw_hub_config *config, struct tw_hub **ret_hub,
                            struct tw_error *error);
 /* Ends the writer when all that waits is done and called back; what is asked from here on is
- * refused at once, on the asking thread. What is reserved stays so until the next opening. NULL is
- * allowed. */
+ * refused at once, on the asking thread. What is reserved stays so until the next opening, or until
+ * another hub on the same PostgreSQL settles it, which is then at once. NULL is allowed. */
 void tw_hub_stop(struct tw_hub *hub);
 /* Stops it, too. Nobody may have a question or a ticket any more. NULL is allowed. */
 void tw_hub_close(struct tw_hub *hub);

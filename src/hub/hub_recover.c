@@ -2,7 +2,8 @@
  *
  * A file has one process that writes, so whoever has it open knows that all others are dead. Hubs
  * on PostgreSQL say in each group that they are alive, and at least every TW_LIMIT_HUB_BEAT_NS; who
- * was silent for TW_LIMIT_HUB_LEASE_NS is taken for dead, and finds that out when it wakes up. */
+ * was silent for TW_LIMIT_HUB_LEASE_NS is taken for dead, and finds that out when it wakes up. One
+ * that is stopped says so in its last group. */
 #include <stdio.h>
 
 #include "base/clock.h"

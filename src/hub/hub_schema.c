@@ -141,7 +141,7 @@ static const char *const STEPS[] = {
 
     "CREATE TABLE hub_process ("    /* who may have open reservations */
     " id %I PRIMARY KEY,"           /* reservation.hub */
-    " seen_ns %I NOT NULL) %S;",    /* when it wrote last */
+    " seen_ns %I NOT NULL) %S;",    /* when it wrote last; 0: it left */
 
     "ALTER TABLE holder ADD COLUMN stores_content %I NOT NULL DEFAULT 0;"
     "ALTER TABLE holder ADD COLUMN keep_content_ns %I NOT NULL DEFAULT 0;" /* 0: no end */

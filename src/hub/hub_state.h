@@ -196,6 +196,8 @@ void tw_hub_call(struct tw_hub *hub);
 void tw_hub_fail_group(struct tw_hub *hub, enum tw_status status, const struct tw_error *error);
 /* Begins and ends a group by hand, before there is a writer. */
 enum tw_status tw_hub_begin_group(struct tw_hub *hub, struct tw_error *error);
+/* What was refused is released first, and what may help is tried again. */
+enum tw_status tw_hub_begin(struct tw_hub *hub, struct tw_error *error);
 enum tw_status tw_hub_end_group(struct tw_hub *hub, struct tw_error *error);
 
 /* ---- hub_request.c ---- */

@@ -202,8 +202,8 @@ static void reconnect(struct tw_hub *hub)
 }
 
 /* Nothing is applied yet, so it may be tried again: where others had the books, and where the
- * connection was lost since the last group; but not where that took long, since somebody waits. */
-static enum tw_status begin(struct tw_hub *hub, struct tw_error *error)
+ * connection was lost since the last group; but not where that took long: somebody waits. */
+enum tw_status tw_hub_begin(struct tw_hub *hub, struct tw_error *error)
 {
     const int64_t until_ns = tw_clock_monotonic_ns() + TW_LIMIT_DB_WAIT_MS / 2 * INT64_C(1000000);
     enum tw_status status = TW_OK;
@@ -226,7 +226,7 @@ static enum tw_status begin(struct tw_hub *hub, struct tw_error *error)
 static enum tw_status apply_group(struct tw_hub *hub, struct tw_hub_op *group)
 {
     struct tw_error error;
-    enum tw_status status = begin(hub, &error);
+    enum tw_status status = tw_hub_begin(hub, &error);
     if (status != TW_OK) {
         hub->group_error = error;
         forget_group(hub);

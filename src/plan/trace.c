@@ -395,8 +395,12 @@ enum tw_status tw_trace_read(const char *file, const char *text, size_t text_byt
 {
     struct reading r = {.file = file, .error = error};
     /* Spreadsheets put a byte order mark before the first title. */
-    const size_t mark = text_bytes >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
-    struct tw_lines lines = {.text = {text + mark, text_bytes - mark}}, first = lines;
+    const bool has_mark = text_bytes >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0;
+    struct tw_lines lines = {.text = {text, text_bytes}};
+    if (has_mark) {
+        lines.text = (struct tw_bytes){text + 3, text_bytes - 3};
+    }
+    struct tw_lines first = lines;
     struct tw_bytes line = {"", 0};
     tw_lines_next(&first, &line);
     while (line.size_bytes > 0 && (line.data[0] == ' ' || line.data[0] == '\t')) {

@@ -47,7 +47,8 @@ uint32_t tw_prefix_tree_find(const struct tw_prefix_tree *tree, uint64_t domain,
                              const int32_t *tokens);
 
 /* Makes a node of a page that the caller took from the pool, used once. It must not be there
- * already, and the parent must be in use. n_filled: positions that are computed. */
+ * already, and the parent must be in use. Where the nodes have become twice as many it finds more
+ * room for them, which takes the time of a walk over all. n_filled: positions that are computed. */
 void tw_prefix_tree_add(struct tw_prefix_tree *tree, uint64_t domain, uint32_t parent,
                         const int32_t *tokens, uint32_t page, uint32_t n_filled);
 

@@ -128,6 +128,9 @@ def a_servers_log_calibrates(it):
     for what, seconds in (("first_token_s", 0.22), ("token_s", 0.025)):
         assert abs(mine[what]["mean"] / seconds - 1) < 0.08, (what, mine[what], out)
         assert abs(usual[what]["mean"] / seconds - 1) > 0.12, (what, usual[what])
+    (it.folder / "log.csv").write_bytes(b"")
+    code, out, err = it.run("plan", "calibrate", it.folder / "log.csv", "--log", *plant)
+    assert code != 0 and out == b"" and b"there is no request" in err, err
 
 
 def loads_that_were_measured_calibrate(it):

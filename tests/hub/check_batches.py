@@ -634,6 +634,23 @@ def a_hub_without_the_keys_of_a_file_leaves_it_to_one_that_has_them(it):
 
 
 @site
+def a_batch_that_is_over_waits_for_the_hub_that_can_read_its_lines(it):
+    with it.serve("--batch-lines", "1") as first:
+        client = Client(first, it.books.key)
+        name = client.batch(lines(300, max_tokens=40))
+        assert becomes(lambda: client.get(name)["request_counts"]["completed"] > 3)
+    write(it, f"UPDATE batch SET expires_ns = {time.time_ns()}")
+    with it.serve(**other_folder(it, "second", False)):
+        time.sleep(3)
+        assert it.books.rows("SELECT ended_ns FROM batch") == [(0,)]
+        with it.serve() as first:
+            batch = Client(first, it.books.key).wait(name)
+    counts = batch["request_counts"]
+    assert batch["status"] == "expired", batch
+    assert counts["completed"] + counts["failed"] == 300 and counts["failed"] > 0, counts
+
+
+@site
 def a_batch_whose_window_is_over_runs_no_line(it):
     with it.serve("--batch-lines", "1") as server:
         client = Client(server, it.books.key)
@@ -708,7 +725,8 @@ def main():
         cases = (*(one for one in cases if one is not sealed_servers_have_batches_too),
                  another_hub_takes_over_from_one_that_was_killed,
                  a_hub_that_wakes_up_behind_its_lease_answers_no_line_again,
-                 a_hub_without_the_keys_of_a_file_leaves_it_to_one_that_has_them)
+                 a_hub_without_the_keys_of_a_file_leaves_it_to_one_that_has_them,
+                 a_batch_that_is_over_waits_for_the_hub_that_can_read_its_lines)
     print(f"1..{len(cases)}")
     return run_cases(cases, sys.argv[1], sys.argv[2])
 

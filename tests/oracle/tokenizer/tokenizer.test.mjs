@@ -294,11 +294,14 @@ for (const [name, pattern] of Object.entries(knownPatterns)) {
     });
 }
 
+/* Each pattern has a quarter of the texts, in the long suite all of them. */
 test("other published patterns cut like Oniguruma", (t) => {
-    for (const pattern of otherPatterns) {
+    for (const [number, pattern] of otherPatterns.entries()) {
         const name = `re:${utf8(pattern).toString("hex")}`;
+        const isLong = process.env.TW_ORACLE === "long";
+        const some = texts.filter((_, i) => isLong || i % 4 === number % 4);
         const theirs = referenceWords(
-            texts.map((text) => [name, text]),
+            some.map((text) => [name, text]),
             ["--engine", "onig"],
         );
         if (theirs === null) {
@@ -306,8 +309,8 @@ test("other published patterns cut like Oniguruma", (t) => {
             return;
         }
         assertSame(
-            texts.map((text) => `${pattern} on ${text}`),
-            run(["--cut", pattern], texts.map(utf8)),
+            some.map((text) => `${pattern} on ${text}`),
+            run(["--cut", pattern], some.map(utf8)),
             theirs,
         );
     }
