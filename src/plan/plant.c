@@ -144,7 +144,7 @@ static void fill_pool(const struct tw_plant *plant, struct tw_plan_memory *memor
         plant->page_tokens > 0 ? plant->page_tokens : plant->engine->page_tokens;
     const double share =
         whole_up((double)m->n_layers / plant->n_pipeline) / m->n_layers; /* of the layers */
-    const uint64_t n_context = plant->n_context_tokens;
+    const uint64_t n_context = plant->n_context_tokens > 0 ? plant->n_context_tokens : 1;
     const uint64_t n_whole = (n_context + page_tokens - 1) / page_tokens * page_tokens;
     const double sequence =
         share * tw_plan_kv_sequence_bytes(m, plant->kv, plant->n_tensor, n_whole);

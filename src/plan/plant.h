@@ -29,7 +29,7 @@ struct tw_plant {
     uint32_t n_tensor;   /* devices that share each layer */
     uint32_t n_pipeline; /* stages of whole layers */
     uint32_t n_replicas;
-    uint32_t n_context_tokens; /* the longest request */
+    uint32_t n_context_tokens; /* the longest request; 0: a page */
     /* 0: as the engine's row has it */
     uint32_t step_tokens, n_sequences, page_tokens;
     bool no_prefix_cache;

@@ -358,12 +358,13 @@ def processor_s():
 
 
 def examples_are_planned_in_time(it):
-    """Their time proper is bench/plan/check_plan_speed.py's; this notices what is out of hand."""
+    """Their time proper is bench/plan/check_plan_speed.py's; this notices what is out of hand,
+    also under sanitizers."""
     for path in sorted(SCENARIOS.glob("*.yaml")):
         begun = processor_s()
         made = json.loads(it.good("plan", path, "--json"))
         assert made["options"][0]["admitted"], path
-        assert processor_s() - begun < 15, path
+        assert processor_s() - begun < 60, path
 
 
 if __name__ == "__main__":
