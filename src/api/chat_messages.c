@@ -322,7 +322,7 @@ static bool encode(const struct tw_api_served *model, const json_t *messages,
         return encode_by_format(model, messages, manner, tokens, &cause) ||
                refuse_tokens(error, tokens, &cause, "messages");
     }
-    const time_t seconds = (time_t)(tw_clock_wall_ns() / 1000000000);
+    const time_t seconds = (time_t)(tw_clock_wall_ns() / TW_SECOND_NS);
     struct tm now;
     localtime_r(&seconds, &now);
     const struct tw_chat_prompt prompt = {.messages = messages,

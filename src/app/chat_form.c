@@ -13,7 +13,7 @@ void tw_chat_form_open(struct tw_chat_form *form, const struct tw_engine *engine
     struct tw_error error;
     *form = (struct tw_chat_form){.format = tw_chat_format_detect(tokenizer, source),
                                   .now = tw_chat_form_fixed_day};
-    time_t seconds = (time_t)(tw_clock_wall_ns() / 1000000000);
+    time_t seconds = (time_t)(tw_clock_wall_ns() / TW_SECOND_NS);
     if (today) {
         localtime_r(&seconds, &form->now);
     }

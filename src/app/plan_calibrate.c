@@ -88,7 +88,7 @@ static void put_rows(const struct tw_calibration *calibration, const struct tw_p
 {
     char date[16] = "";
     struct tm day;
-    const time_t now = (time_t)(tw_clock_wall_ns() / 1000000000);
+    const time_t now = (time_t)(tw_clock_wall_ns() / TW_SECOND_NS);
     if (gmtime_r(&now, &day) != NULL) {
         strftime(date, sizeof date, "%Y-%m-%d", &day);
     }

@@ -37,7 +37,7 @@ bool tw_log_enabled(enum tw_log_level level)
 static void write_time(struct tw_json_writer *writer)
 {
     int64_t now_ns = tw_clock_wall_ns();
-    time_t seconds = (time_t)(now_ns / 1000000000);
+    time_t seconds = (time_t)(now_ns / TW_SECOND_NS);
     struct tm parts;
     gmtime_r(&seconds, &parts);
     char day[32], text[48];

@@ -242,7 +242,7 @@ enum tw_status tw_dns_lookup(const char *nameserver, enum tw_dns_kind kind, cons
 {
     struct __res_state resolver;
     struct tw_dns_places places = {.ttl_s = UINT32_MAX};
-    const int64_t until_ns = tw_clock_monotonic_ns() + TW_LIMIT_DNS_WHOLE_S * INT64_C(1000000000);
+    const int64_t until_ns = tw_clock_monotonic_ns() + TW_LIMIT_DNS_WHOLE_S * TW_SECOND_NS;
     uint8_t *message = tw_mem_alloc(1, NS_MAXMSG);
     enum tw_status status = message != NULL ? open_resolver(nameserver, &resolver, error)
                                             : tw_error_set(error, TW_ERR_MEMORY, TW_NO_POSITION,

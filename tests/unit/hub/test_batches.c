@@ -49,16 +49,20 @@ static void nobody(const char *line, size_t line_bytes, struct tw_buf *ret_user)
     (void)ret_user;
 }
 
+static struct tw_batch_upload upload_of(const char *filename, const char *text)
+{
+    return (struct tw_batch_upload){.filename = filename,
+                                    .text = text,
+                                    .text_bytes = strlen(text),
+                                    .data_class = "",
+                                    .user = nobody};
+}
+
 /* A file of three lines, and a batch of it. */
 static int setup(void **state)
 {
     static struct site site;
-    static const char text[] = "one\ntwo\nthree\n";
-    const struct tw_batch_upload upload = {.filename = "requests.jsonl",
-                                           .text = text,
-                                           .text_bytes = sizeof text - 1,
-                                           .data_class = "",
-                                           .user = nobody};
+    const struct tw_batch_upload upload = upload_of("requests.jsonl", "one\ntwo\nthree\n");
     struct tw_error error;
     site = (struct site){.store = NULL};
     fixture_create(&site.fixture);
@@ -119,12 +123,7 @@ static void a_beginning_that_fails_leaves_the_batch_as_it_was(void **state)
 static void a_deleted_file_counts_until_its_lines_are_gone(void **state)
 {
     struct site *site = *state;
-    static const char text[] = "one\n";
-    const struct tw_batch_upload upload = {.filename = "more.jsonl",
-                                           .text = text,
-                                           .text_bytes = sizeof text - 1,
-                                           .data_class = "",
-                                           .user = nobody};
+    const struct tw_batch_upload upload = upload_of("more.jsonl", "one\n");
     struct tw_batch_file file;
     struct tw_error error;
     bool has_more = true;
